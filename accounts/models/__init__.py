@@ -1,0 +1,6 @@
+from accounts.models.api_keys import ApiKey
+from accounts.models.audit import AuditEvent
+from accounts.models.organizations import Membership, Organization, Role
+from accounts.models.users import User
+
+__all__ = ["ApiKey", "AuditEvent", "Membership", "Organization", "Role", "User"]

@@ -1,0 +1,23 @@
+from django.apps import AppConfig
+from django.contrib.admin import apps as admin
+from django.db.models.signals import post_migrate
+
+from billing.database import grant_application_role
+
+
+class BillingConfig(AppConfig):
+    """Wallets, the ledger, the catalog, usage and the REST API."""
+
+    name = "billing"
+    verbose_name = "Billing"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        post_migrate.connect(grant_application_role, sender=self, dispatch_uid="grant_application_role")
+
+
+class BackOfficeConfig(admin.AdminConfig):
+    """Django admin, with our own site in place of the default one."""
+
+    default = False
+    default_site = "billing.admin.site.BackOfficeSite"

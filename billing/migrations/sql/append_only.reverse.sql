@@ -1,0 +1,15 @@
+DROP TRIGGER price_no_truncate ON billing_price;
+DROP TRIGGER price_append_only ON billing_price;
+DROP TRIGGER plan_version_no_truncate ON billing_planversion;
+DROP TRIGGER plan_version_append_only ON billing_planversion;
+DROP TRIGGER charge_no_truncate ON billing_charge;
+DROP TRIGGER charge_append_only ON billing_charge;
+DROP TRIGGER usage_event_no_truncate ON billing_usageevent;
+DROP TRIGGER usage_event_append_only ON billing_usageevent;
+DROP TRIGGER ledger_entry_no_truncate ON billing_ledgerentry;
+DROP TRIGGER ledger_entry_append_only ON billing_ledgerentry;
+DROP TRIGGER ledger_transaction_no_truncate ON billing_ledgertransaction;
+DROP TRIGGER ledger_transaction_append_only ON billing_ledgertransaction;
+ALTER TABLE billing_balance RESET (fillfactor);
+ALTER TABLE billing_grant RESET (fillfactor);
+ALTER TABLE billing_usagecounter RESET (fillfactor);

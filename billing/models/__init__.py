@@ -1,0 +1,33 @@
+"""One file per aggregate. Every row that belongs to a customer bears ``customer``, so that the tables can be sharded."""
+
+from billing.models.assets import Asset
+from billing.models.catalog import Meter, Plan, PlanVersion, Price
+from billing.models.customers import Customer
+from billing.models.idempotency import IdempotencyRecord
+from billing.models.ledger import Account, EntryKind, LedgerEntry, LedgerTransaction
+from billing.models.outbox import OutboxEvent
+from billing.models.subscriptions import Subscription
+from billing.models.usage import Charge, UsageCounter, UsageEvent
+from billing.models.wallets import Balance, Grant, Wallet
+
+__all__ = [
+    "Account",
+    "Asset",
+    "Balance",
+    "Charge",
+    "Customer",
+    "EntryKind",
+    "Grant",
+    "IdempotencyRecord",
+    "LedgerEntry",
+    "LedgerTransaction",
+    "Meter",
+    "OutboxEvent",
+    "Plan",
+    "PlanVersion",
+    "Price",
+    "Subscription",
+    "UsageCounter",
+    "UsageEvent",
+    "Wallet",
+]

@@ -1,0 +1,119 @@
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models import Q
+
+from accounts.ids import uuid7
+from billing.models.assets import Asset
+from billing.models.fields import AmountField, number_check
+
+_code = RegexValidator(r"^[a-z][a-z0-9_-]*\Z", "Lower case a-z, 0-9, _ and -.")
+
+
+class Meter(models.Model):
+    """Which number of which events is counted. What it counts never changes once it exists."""
+
+    class Aggregation(models.TextChoices):
+        SUM = "sum", "Sum of the value"
+        COUNT = "count", "Number of events"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    code = models.CharField(max_length=64, unique=True, validators=[_code])
+    name = models.CharField(max_length=100)
+    event_type = models.CharField(max_length=255)
+    aggregation = models.CharField(max_length=16, choices=Aggregation.choices)
+    value = models.CharField(
+        max_length=500, blank=True, help_text="A field of the event's data, or arithmetic on such fields."
+    )
+    filter = models.JSONField(default=dict, blank=True, help_text='Only events with these values: {"status": ["ok"]}.')
+    dimensions = models.JSONField(default=list, blank=True, help_text="Fields of the data that usage is grouped by.")
+    unit = models.CharField(max_length=32, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["code"]
+        constraints = [
+            models.CheckConstraint(name="billing_meter_aggregation", condition=Q(aggregation__in=["sum", "count"])),
+            models.CheckConstraint(
+                name="billing_meter_value", condition=Q(aggregation="count") | ~Q(value="")
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Plan(models.Model):
+    """What a customer subscribes to: a name for a row of versions."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    code = models.CharField(max_length=64, unique=True, validators=[_code])
+    name = models.CharField(max_length=100)
+    currency = models.ForeignKey(Asset, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["code"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class PlanVersion(models.Model):
+    """A published set of prices. Never changes: a change of price is the next version."""
+
+    class Interval(models.TextChoices):
+        DAY = "day", "Day"
+        WEEK = "week", "Week"
+        MONTH = "month", "Month"
+        QUARTER = "quarter", "Quarter"
+        YEAR = "year", "Year"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="versions")
+    number = models.PositiveIntegerField()
+    interval = models.CharField(max_length=16, choices=Interval.choices, default=Interval.MONTH)
+    published_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["plan", "-number"]
+        constraints = [
+            models.UniqueConstraint(fields=["plan", "number"], name="billing_planversion_number_once"),
+            models.CheckConstraint(
+                name="billing_planversion_interval",
+                condition=Q(interval__in=["day", "week", "month", "quarter", "year"]),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.plan} v{self.number}"
+
+
+class Price(models.Model):
+    """What one meter costs in one asset. Belongs to a plan version and never changes."""
+
+    class Model(models.TextChoices):
+        PER_UNIT = "per_unit", "Per unit"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    plan_version = models.ForeignKey(PlanVersion, on_delete=models.PROTECT, related_name="prices")
+    meter = models.ForeignKey(Meter, on_delete=models.PROTECT, related_name="prices")
+    asset = models.ForeignKey(Asset, on_delete=models.PROTECT, related_name="+")
+    model = models.CharField(max_length=24, choices=Model.choices)
+    per = AmountField(default=1, help_text="How many units the amount is for.")
+    unit_amount = AmountField(help_text="What that many units cost.")
+    match = models.JSONField(default=dict, blank=True, help_text='Only usage with these values: {"model": ["gpt-4o"]}.')
+    position = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        ordering = ["plan_version", "position"]
+        constraints = [
+            models.CheckConstraint(name="billing_price_model", condition=Q(model__in=["per_unit"])),
+            models.CheckConstraint(name="billing_price_per_positive", condition=Q(per__gt=0)),
+            number_check("billing_price", "unit_amount", "per", at_least=0),
+            models.UniqueConstraint(fields=["plan_version", "position"], name="billing_price_position_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.meter} at {self.unit_amount.normalize():f} {self.asset_id} per {self.per.normalize():f}"
+
+

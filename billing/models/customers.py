@@ -1,0 +1,41 @@
+from django.db import models
+
+from accounts.ids import uuid7
+from accounts.models import Organization
+from billing.models.assets import Asset
+
+
+class Customer(models.Model):
+    """Who owns a wallet. The outside addresses it by the operator's own ``external_id``."""
+
+    class FundsPolicy(models.TextChoices):
+        """What happens to usage that the wallet cannot pay for."""
+
+        REJECT = "reject", "Refuse it"
+        OVERDRAFT = "overdraft", "Charge the overdraft"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    external_id = models.CharField(max_length=255, unique=True, help_text="The operator's own id for this customer.")
+    organization = models.OneToOneField(Organization, on_delete=models.PROTECT, related_name="customer")
+    name = models.CharField(max_length=200)
+    email = models.EmailField("e-mail", blank=True)
+    currency = models.ForeignKey(Asset, on_delete=models.PROTECT, related_name="+")
+    country = models.CharField(max_length=2, blank=True, help_text="ISO 3166-1 alpha-2.")
+    timezone = models.CharField(max_length=64, default="UTC")
+    on_insufficient_funds = models.CharField(
+        max_length=16, choices=FundsPolicy.choices, default=FundsPolicy.REJECT
+    )
+    metadata = models.JSONField(default=dict, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                name="billing_customer_funds_policy",
+                condition=models.Q(on_insufficient_funds__in=["reject", "overdraft"]),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,149 @@
+from django.contrib.postgres.indexes import BrinIndex
+from django.db import models
+from django.db.models import F, Q
+
+from accounts.ids import uuid7
+from billing.models.assets import Asset
+from billing.models.customers import Customer
+from billing.models.fields import AmountField, number_check
+from billing.models.wallets import Balance, Grant
+
+
+class Account(models.TextChoices):
+    """The chart of accounts. A balance on the customer's side; a plain sum over entries on the operator's.
+
+    No account has a row of its own: account, customer and asset name it. A stored running balance for an operator's
+    account would be one hot row for all customers.
+    """
+
+    WALLET_AVAILABLE = "wallet_available", "Wallet: available"
+    WALLET_HELD = "wallet_held", "Wallet: held"
+    RECEIVABLE = "receivable", "Receivable from customers"
+    CASH_CLEARING = "cash_clearing", "Cash clearing"
+    PROMOTIONAL_EXPENSE = "promotional_expense", "Promotional expense"
+    ALLOWANCES = "allowances", "Allowances given with a plan"
+    ADJUSTMENT = "adjustment", "Adjustments"
+    USAGE = "usage", "Usage"
+    BREAKAGE = "breakage", "Breakage"
+    REFUNDS = "refunds", "Refunds"
+    DISPUTED = "disputed", "Disputed"
+    TAX_PAYABLE = "tax_payable", "Tax payable"
+    PARTNER_PAYABLE = "partner_payable", "Partner payable"
+    FX = "fx", "Foreign exchange"
+
+
+class EntryKind(models.TextChoices):
+    """What an entry is on the customer's statement."""
+
+    TOP_UP = "top_up", "Top-up"
+    GRANT = "grant", "Grant"
+    USAGE = "usage", "Usage"
+    HOLD = "hold", "Hold"
+    RELEASE = "release", "Release"
+    EXPIRY = "expiry", "Expiry"
+    VOID = "void", "Void"
+    REFUND = "refund", "Refund"
+    ADJUSTMENT = "adjustment", "Adjustment"
+    FEE = "fee", "Fee"
+    SETTLEMENT = "settlement", "Settlement of what was owed"
+
+
+class LedgerTransaction(models.Model):
+    """Entries that were posted together, for one reason. Append-only.
+
+    A usage event's transaction bears the event's own id, so that either leads to the other without a look-up table.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="+", db_constraint=False)
+    template = models.CharField(max_length=40, help_text="The posting template, such as usage.charged.")
+    reference = models.CharField(max_length=80, help_text="What it was posted for. A second post is refused.")
+    reverses = models.ForeignKey(
+        "self", on_delete=models.PROTECT, null=True, blank=True, related_name="reversals", db_constraint=False
+    )
+    description = models.CharField(max_length=200, blank=True)
+    occurred_at = models.DateTimeField(help_text="When it happened in the world.")
+    posted_at = models.DateTimeField(help_text="When the books learned of it.")
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [BrinIndex(fields=["posted_at"], name="billing_transaction_posted")]
+        constraints = [
+            models.UniqueConstraint(fields=["customer", "reference"], name="billing_transaction_reference_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.template} {self.reference}"
+
+
+class LedgerEntry(models.Model):
+    """A positive amount of one asset moved from the ``debit`` account to the ``credit`` account. Append-only.
+
+    One row names both sides, so that it balances by construction; a correction is a new row. Entries that touch a
+    customer's balance carry that balance's gapless ``seq`` and what it was afterwards.
+
+    References are not checked by the database here: on the append-only tables that would cost a fifth of the
+    throughput, and ``verify_ledger`` proves the same.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    transaction = models.ForeignKey(
+        LedgerTransaction, on_delete=models.PROTECT, related_name="entries", db_constraint=False
+    )
+    customer = models.ForeignKey(
+        Customer, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
+    )
+    balance = models.ForeignKey(
+        Balance, on_delete=models.PROTECT, null=True, related_name="entries", db_constraint=False, db_index=False
+    )
+    asset = models.ForeignKey(Asset, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False)
+    seq = models.BigIntegerField(null=True)
+    kind = models.CharField(max_length=16, choices=EntryKind.choices)
+    debit = models.CharField(max_length=24, choices=Account.choices)
+    credit = models.CharField(max_length=24, choices=Account.choices)
+    amount = AmountField()
+    grant = models.ForeignKey(
+        Grant, on_delete=models.PROTECT, null=True, related_name="entries", db_constraint=False, db_index=False
+    )
+    charge = models.ForeignKey(
+        "billing.Charge", on_delete=models.PROTECT, null=True, related_name="entries", db_constraint=False, db_index=False
+    )
+    available_after = AmountField(null=True)
+    held_after = AmountField(null=True)
+    occurred_at = models.DateTimeField()
+    posted_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name_plural = "ledger entries"
+        ordering = ["-id"]
+        indexes = [
+            BrinIndex(fields=["posted_at"], name="billing_entry_posted"),
+            models.Index(fields=["customer", "-id"], name="billing_entry_statement"),
+            models.Index(fields=["grant"], name="billing_entry_grant", condition=Q(grant__isnull=False)),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["balance", "seq"], name="billing_entry_seq_once", condition=Q(balance__isnull=False)
+            ),
+            models.CheckConstraint(name="billing_entry_amount_positive", condition=Q(amount__gt=0)),
+            number_check("billing_entry", "amount", "available_after", "held_after"),
+            models.CheckConstraint(name="billing_entry_two_accounts", condition=~Q(debit=F("credit"))),
+            models.CheckConstraint(
+                name="billing_entry_balance_is_whole",
+                condition=Q(balance__isnull=True, seq__isnull=True, available_after__isnull=True, held_after__isnull=True)
+                | Q(
+                    balance__isnull=False,
+                    seq__isnull=False,
+                    seq__gt=0,
+                    available_after__isnull=False,
+                    held_after__isnull=False,
+                ),
+            ),
+            models.CheckConstraint(
+                name="billing_entry_accounts",
+                condition=Q(debit__in=Account.values) & Q(credit__in=Account.values),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.amount.normalize():f} {self.asset_id}: {self.debit} to {self.credit}"

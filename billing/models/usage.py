@@ -1,0 +1,116 @@
+from django.contrib.postgres.indexes import BrinIndex
+from django.db import models
+from django.db.models import Q
+
+from accounts.ids import uuid7
+from billing.models.assets import Asset
+from billing.models.catalog import Meter, PlanVersion, Price
+from billing.models.customers import Customer
+from billing.models.fields import AmountField, number_check
+from billing.models.subscriptions import Subscription
+
+
+class UsageEvent(models.Model):
+    """The fact as the application sent it, and what became of it. Append-only, one for ever per (customer, source, id).
+
+    A refused event is kept as well, with its reason: the same event again gets the same answer.
+    """
+
+    class Status(models.TextChoices):
+        CHARGED = "charged", "Charged"
+        UNPAID = "unpaid", "Unpaid"
+        REJECTED = "rejected", "Rejected"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False)
+    source = models.CharField(max_length=255)
+    event_id = models.CharField(max_length=255)
+    type = models.CharField(max_length=255)
+    occurred_at = models.DateTimeField()
+    received_at = models.DateTimeField()
+    data = models.JSONField()
+    extensions = models.JSONField(null=True, help_text="CloudEvents attributes beyond the ones we use.")
+    fingerprint = models.BinaryField(max_length=16, help_text="Of the content, to tell a repeat from a conflict.")
+    status = models.CharField(max_length=16, choices=Status.choices)
+    refusal = models.JSONField(null=True, help_text="For a rejected event: the code and the figures it was told.")
+    balance_after = models.JSONField(null=True, help_text="What the answer said was left, by asset.")
+    api_key_id = models.UUIDField(null=True)
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [
+            BrinIndex(fields=["received_at"], name="billing_event_received"),
+            models.Index(fields=["customer", "-id"], name="billing_event_customer"),
+            models.Index(
+                fields=["customer", "-id"], name="billing_event_refused", condition=~Q(status="charged")
+            ),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["customer", "source", "event_id"], name="billing_event_once"),
+            models.CheckConstraint(
+                name="billing_event_status", condition=Q(status__in=["charged", "unpaid", "rejected"])
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.event_id
+
+
+class Charge(models.Model):
+    """What we take for one meter of one event: quantity, price and amount, for ever. Append-only."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False)
+    event = models.ForeignKey(UsageEvent, on_delete=models.PROTECT, related_name="charges", db_constraint=False)
+    subscription = models.ForeignKey(
+        Subscription, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
+    )
+    plan_version = models.ForeignKey(
+        PlanVersion, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
+    )
+    price = models.ForeignKey(Price, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False)
+    meter = models.ForeignKey(Meter, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False)
+    asset = models.ForeignKey(Asset, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False)
+    quantity = AmountField()
+    amount = AmountField(help_text="Negative where reaching a cheaper tier gives something back.")
+    dimensions = models.JSONField(default=dict)
+    occurred_at = models.DateTimeField()
+    posted_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["customer", "occurred_at"], name="billing_charge_usage"),
+        ]
+        constraints = [
+            number_check("billing_charge", "quantity", at_least=0),
+            number_check("billing_charge", "amount"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.amount.normalize():f} {self.asset_id}"
+
+
+class UsageCounter(models.Model):
+    """The running quantity of one price in one billing period, where the next charge depends on it.
+
+    A linear price whose amounts come out even at the asset's precision needs none: its charges add up by themselves.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="+", db_index=False)
+    subscription = models.ForeignKey(Subscription, on_delete=models.PROTECT, related_name="+", db_index=False)
+    price = models.ForeignKey(Price, on_delete=models.PROTECT, related_name="+", db_index=False)
+    period_start = models.DateTimeField()
+    quantity = AmountField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["customer", "subscription", "price", "period_start"], name="billing_usagecounter_once"
+            ),
+            number_check("billing_usagecounter", "quantity", at_least=0),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.price} from {self.period_start:%Y-%m-%d}"
