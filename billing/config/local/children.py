@@ -1,0 +1,194 @@
+"""
+Child processes: each is the leader of its own process group, so that Ctrl-C reaches us alone and a stop reaches all it
+has started; each is on the reaper's list, and the kernel signals it when we end.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from billing.config.local import reaper
+from billing.config.local.accounts import Account
+
+HERE = Path(__file__).resolve().parent
+
+
+class Reaper:
+    """Our end of the pipe whose closing makes ``reaper.py`` end what is on its list."""
+
+    def __init__(self, *, keep_open: Sequence[int] = ()) -> None:
+        """``keep_open``: descriptors to be held until everything has ended, such as the lock on a data directory."""
+        self._keep_open = tuple(keep_open)
+        self._entries: dict[str, dict[str, Any]] = {}
+        self._start()
+
+    def watch(self, pid: int, *, ask: int) -> None:
+        self._say(str(pid), {"watch": pid, "ask": int(ask), "born": reaper.born(pid)})
+
+    def forget(self, pid: int) -> None:
+        self._entries.pop(str(pid), None)
+        self._write({"forget": pid})
+
+    def home(self, directory: Path) -> None:
+        self._say(f"home {directory}", {"home": str(directory)})
+
+    def remove(self, directory: Path) -> None:
+        self._say(f"remove {directory}", {"remove": str(directory)})
+
+    def keep_alive(self) -> None:
+        """Start it again if somebody has killed it. Called from the main thread."""
+        if self._process.poll() is not None:
+            self._start()
+
+    def done(self) -> None:
+        """Nothing is left to end: let it go without touching anything."""
+        self._write({"done": True})
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.close()
+        except BrokenPipeError:
+            pass
+        self._process.wait()
+
+    def _start(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(HERE / "reaper.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            bufsize=1,
+            start_new_session=True,
+            pass_fds=self._keep_open,
+            cwd="/",
+        )
+        for entry in self._entries.values():
+            self._write(entry)
+
+    def _say(self, key: str, entry: dict[str, Any]) -> None:
+        self._entries[key] = entry
+        self._write(entry)
+
+    def _write(self, entry: dict[str, Any]) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(entry) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            pass  # It was killed; keep_alive() gives the next one the whole list.
+
+
+@dataclass
+class Child:
+    """
+    One program with what it takes to start it, and to stop it.
+
+    ``ask`` is the signal that ends it in good order; after ``patience_seconds`` its whole group is killed. Its output
+    goes to ``output`` (a file), or line by line to ``say``.
+    """
+
+    name: str
+    argv: Sequence[str]
+    reaper: Reaper
+    env: Mapping[str, str] | None = None
+    ask: int = signal.SIGTERM
+    patience_seconds: float = 10.0
+    account: Account | None = None
+    directory: Path | None = None
+    input: bytes = b""
+    output: Path | None = None
+    say: Callable[[str], None] | None = None
+    own_group: bool = True
+    process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    started_at: float = field(default=0.0, init=False)
+    _pump: threading.Thread | None = field(default=None, init=False)
+
+    def start(self) -> None:
+        """Call this from the main thread: the kernel's signal comes when the thread that started the child ends."""
+        uid, gid = (self.account.uid, self.account.gid) if self.account else (-1, -1)
+        prepared = [os.getpid(), int(self.ask), uid, gid, self.directory or ""]
+        argv = [sys.executable, "-I", "-S", str(HERE / "launch.py"), *map(str, prepared), *self.argv]
+        stdout: int | IO[bytes] | None = subprocess.PIPE if self.say else None
+        if self.output is not None:
+            stdout = self.output.open("ab")
+        self.process = subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE if self.input else (subprocess.DEVNULL if self.own_group else None),
+            stdout=stdout,
+            stderr=subprocess.STDOUT if stdout is not None else None,
+            env=self.env,
+            process_group=0 if self.own_group else None,
+        )
+        if self.own_group:
+            self.reaper.watch(self.process.pid, ask=self.ask)
+        self.started_at = time.monotonic()
+        if self.input:
+            assert self.process.stdin is not None
+            try:
+                self.process.stdin.write(self.input)
+                self.process.stdin.close()
+            except BrokenPipeError:
+                pass
+        if self.output is not None and not isinstance(stdout, int | None):
+            stdout.close()
+        if self.say is not None:
+            assert self.process.stdout is not None
+            self._pump = threading.Thread(target=self._forward, args=(self.process.stdout,), daemon=True)
+            self._pump.start()
+
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def wait(self, seconds: float | None = None) -> int | None:
+        """Its exit code, or ``None`` when it still runs after ``seconds``."""
+        assert self.process is not None
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def send(self, number: int) -> None:
+        if self.is_running():
+            assert self.process is not None
+            self.process.send_signal(number)
+
+    def stop(self) -> int | None:
+        """Ask, wait, kill; afterwards nothing of its group is left. Its exit code, or ``None`` if it never ran."""
+        if self.process is None:
+            return None
+        self.send(self.ask)
+        self.wait(self.patience_seconds)
+        return self.clear()
+
+    def clear(self) -> int | None:
+        """Kill what is left of the group and wait for its leader."""
+        if self.process is None:
+            return None
+        process, self.process = self.process, None
+        if self.own_group:
+            try:
+                os.killpg(process.pid, signal.SIGKILL)
+            except (ProcessLookupError, PermissionError):
+                pass
+        elif process.poll() is None:
+            process.kill()
+        code = process.wait()
+        if self._pump is not None:
+            self._pump.join(2)
+        if self.own_group:
+            self.reaper.forget(process.pid)
+        return code
+
+    def _forward(self, stream: IO[bytes]) -> None:
+        assert self.say is not None
+        with stream:
+            for line in stream:
+                self.say(line.decode(errors="replace").rstrip("\n"))

@@ -1,0 +1,73 @@
+"""
+``manage.py test [pytest's arguments]``: the tests, on a PostgreSQL and a Valkey made for this run and removed after it.
+
+The environment's DATABASE_URL and REDIS_URL are not used: tests must not meet data that somebody needs.
+"""
+
+import os
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from billing.config.local import accounts
+from billing.config.local.bootstrap import ROOT
+from billing.config.local.children import Child, Reaper
+from billing.config.local.servers import Servers
+
+NOT_FOR_TESTS = ("DATABASE_URL", "DATABASE_OWNER_URL", "DATABASE_APP_ROLE", "REDIS_URL", "CELERY_BROKER_URL", "BASE_URL")
+
+
+def run(arguments: list[str]) -> int:
+    """Run pytest with ``arguments`` and return its exit code."""
+    environment = {name: value for name, value in os.environ.items() if name not in NOT_FOR_TESTS}
+    home = Path(tempfile.mkdtemp(prefix="ante-test-"))
+    home.chmod(0o711)
+    reaper = Reaper()
+    reaper.remove(home)
+    passwords: dict[str, str] = {}
+    tests: Child | None = None
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    servers = Servers(
+        home=home,
+        account=accounts.for_servers(),
+        reaper=reaper,
+        secret=lambda name: passwords.setdefault(name, secrets.token_urlsafe(32)),
+        environment={},
+        throwaway=True,
+    )
+    try:
+        environment |= servers.start()
+        environment |= {
+            "DATA_DIR": str(home / "data"),
+            "SECRET_KEY": "a-key-for-tests-that-signs-nothing-of-value",
+            "DJANGO_SETTINGS_MODULE": "billing.config.settings",
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+        }
+        tests = Child(
+            name="pytest",
+            argv=[sys.executable, "-m", "pytest", *arguments],
+            reaper=reaper,
+            env=environment,
+            directory=ROOT,
+            own_group=False,  # In the terminal's foreground, so that a debugger can read and Ctrl-C arrives there.
+        )
+        tests.start()
+        code = _wait(tests)
+    finally:
+        if tests is not None:
+            tests.stop()
+        servers.stop()
+        shutil.rmtree(home, ignore_errors=True)
+        reaper.done()
+    return code
+
+
+def _wait(tests: Child) -> int:
+    """Ctrl-C is pytest's to answer: it reports what it has, and ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    code = tests.wait()
+    assert code is not None
+    return code if code >= 0 else 128 - code
