@@ -10,7 +10,9 @@ class Asset(models.Model):
         UNIT = "unit", "Unit"
 
     code = models.CharField(
-        primary_key=True, max_length=32, validators=[RegexValidator(r"^[a-z][a-z0-9_]*\Z", "Lower case a-z, 0-9 and _.")]
+        primary_key=True,
+        max_length=32,
+        validators=[RegexValidator(r"^[a-z][a-z0-9_]*\Z", "Lower case a-z, 0-9 and _.")],
     )
     name = models.CharField(max_length=100)
     kind = models.CharField(max_length=16, choices=Kind.choices)
@@ -23,9 +25,7 @@ class Asset(models.Model):
         ordering = ["code"]
         constraints = [
             models.CheckConstraint(name="billing_asset_precision", condition=models.Q(precision__lte=12)),
-            models.CheckConstraint(
-                name="billing_asset_kind", condition=models.Q(kind__in=["currency", "unit"])
-            ),
+            models.CheckConstraint(name="billing_asset_kind", condition=models.Q(kind__in=["currency", "unit"])),
         ]
 
     def __str__(self) -> str:

@@ -3,6 +3,7 @@ from django.db import models
 from django.db.models import Q
 
 from accounts.ids import uuid7
+from billing.engine.money import amount_string
 from billing.models.assets import Asset
 from billing.models.fields import AmountField, number_check
 
@@ -33,9 +34,7 @@ class Meter(models.Model):
         ordering = ["code"]
         constraints = [
             models.CheckConstraint(name="billing_meter_aggregation", condition=Q(aggregation__in=["sum", "count"])),
-            models.CheckConstraint(
-                name="billing_meter_value", condition=Q(aggregation="count") | ~Q(value="")
-            ),
+            models.CheckConstraint(name="billing_meter_value", condition=Q(aggregation="count") | ~Q(value="")),
         ]
 
     def __str__(self) -> str:
@@ -114,6 +113,4 @@ class Price(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.meter} at {self.unit_amount.normalize():f} {self.asset_id} per {self.per.normalize():f}"
-
-
+        return f"{self.meter} at {amount_string(self.unit_amount)} {self.asset_id} per {amount_string(self.per)}"

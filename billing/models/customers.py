@@ -22,9 +22,7 @@ class Customer(models.Model):
     currency = models.ForeignKey(Asset, on_delete=models.PROTECT, related_name="+")
     country = models.CharField(max_length=2, blank=True, help_text="ISO 3166-1 alpha-2.")
     timezone = models.CharField(max_length=64, default="UTC")
-    on_insufficient_funds = models.CharField(
-        max_length=16, choices=FundsPolicy.choices, default=FundsPolicy.REJECT
-    )
+    on_insufficient_funds = models.CharField(max_length=16, choices=FundsPolicy.choices, default=FundsPolicy.REJECT)
     metadata = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -1,5 +1,6 @@
 """The column types of the books."""
 
+import json
 from decimal import Decimal
 from typing import Any
 
@@ -23,6 +24,13 @@ class AmountField(models.DecimalField):  # type: ignore[type-arg]
         name, path, args, kwargs = super().deconstruct()
         del kwargs["max_digits"], kwargs["decimal_places"]
         return name, path, args, kwargs
+
+
+class ExactJSONDecoder(json.JSONDecoder):
+    """Reads the numbers of a JSON column as they were written, never as floats."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs | {"parse_float": Decimal})
 
 
 def number_check(table: str, *fields: str, at_least: int | None = None) -> models.CheckConstraint:

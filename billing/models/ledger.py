@@ -3,6 +3,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from accounts.ids import uuid7
+from billing.engine.money import amount_string
 from billing.models.assets import Asset
 from billing.models.customers import Customer
 from billing.models.fields import AmountField, number_check
@@ -106,7 +107,12 @@ class LedgerEntry(models.Model):
         Grant, on_delete=models.PROTECT, null=True, related_name="entries", db_constraint=False, db_index=False
     )
     charge = models.ForeignKey(
-        "billing.Charge", on_delete=models.PROTECT, null=True, related_name="entries", db_constraint=False, db_index=False
+        "billing.Charge",
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="entries",
+        db_constraint=False,
+        db_index=False,
     )
     available_after = AmountField(null=True)
     held_after = AmountField(null=True)
@@ -130,7 +136,9 @@ class LedgerEntry(models.Model):
             models.CheckConstraint(name="billing_entry_two_accounts", condition=~Q(debit=F("credit"))),
             models.CheckConstraint(
                 name="billing_entry_balance_is_whole",
-                condition=Q(balance__isnull=True, seq__isnull=True, available_after__isnull=True, held_after__isnull=True)
+                condition=Q(
+                    balance__isnull=True, seq__isnull=True, available_after__isnull=True, held_after__isnull=True
+                )
                 | Q(
                     balance__isnull=False,
                     seq__isnull=False,
@@ -146,4 +154,4 @@ class LedgerEntry(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.amount.normalize():f} {self.asset_id}: {self.debit} to {self.credit}"
+        return f"{amount_string(self.amount)} {self.asset_id}: {self.debit} to {self.credit}"

@@ -3,10 +3,11 @@ from django.db import models
 from django.db.models import Q
 
 from accounts.ids import uuid7
+from billing.engine.money import amount_string
 from billing.models.assets import Asset
 from billing.models.catalog import Meter, PlanVersion, Price
 from billing.models.customers import Customer
-from billing.models.fields import AmountField, number_check
+from billing.models.fields import AmountField, ExactJSONDecoder, number_check
 from billing.models.subscriptions import Subscription
 
 
@@ -22,14 +23,18 @@ class UsageEvent(models.Model):
         REJECTED = "rejected", "Rejected"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False)
+    customer = models.ForeignKey(
+        Customer, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
+    )
     source = models.CharField(max_length=255)
     event_id = models.CharField(max_length=255)
     type = models.CharField(max_length=255)
     occurred_at = models.DateTimeField()
     received_at = models.DateTimeField()
-    data = models.JSONField()
-    extensions = models.JSONField(null=True, help_text="CloudEvents attributes beyond the ones we use.")
+    data = models.JSONField(decoder=ExactJSONDecoder)
+    extensions = models.JSONField(
+        null=True, decoder=ExactJSONDecoder, help_text="CloudEvents attributes beyond the ones we use."
+    )
     fingerprint = models.BinaryField(max_length=16, help_text="Of the content, to tell a repeat from a conflict.")
     status = models.CharField(max_length=16, choices=Status.choices)
     refusal = models.JSONField(null=True, help_text="For a rejected event: the code and the figures it was told.")
@@ -41,9 +46,7 @@ class UsageEvent(models.Model):
         indexes = [
             BrinIndex(fields=["received_at"], name="billing_event_received"),
             models.Index(fields=["customer", "-id"], name="billing_event_customer"),
-            models.Index(
-                fields=["customer", "-id"], name="billing_event_refused", condition=~Q(status="charged")
-            ),
+            models.Index(fields=["customer", "-id"], name="billing_event_refused", condition=~Q(status="charged")),
         ]
         constraints = [
             models.UniqueConstraint(fields=["customer", "source", "event_id"], name="billing_event_once"),
@@ -60,7 +63,9 @@ class Charge(models.Model):
     """What we take for one meter of one event: quantity, price and amount, for ever. Append-only."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False)
+    customer = models.ForeignKey(
+        Customer, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
+    )
     event = models.ForeignKey(UsageEvent, on_delete=models.PROTECT, related_name="charges", db_constraint=False)
     subscription = models.ForeignKey(
         Subscription, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
@@ -88,7 +93,7 @@ class Charge(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.amount.normalize():f} {self.asset_id}"
+        return f"{amount_string(self.amount)} {self.asset_id}"
 
 
 class UsageCounter(models.Model):

@@ -4,6 +4,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from accounts.ids import uuid7
+from billing.engine.money import amount_string
 from billing.models.assets import Asset
 from billing.models.customers import Customer
 from billing.models.fields import AmountField, number_check
@@ -48,9 +49,7 @@ class Balance(models.Model):
         ordering = ["asset_id"]
         constraints = [
             models.UniqueConstraint(fields=["customer", "asset"], name="billing_balance_once"),
-            models.CheckConstraint(
-                name="billing_balance_floor", condition=Q(available__gte=-F("overdraft_limit"))
-            ),
+            models.CheckConstraint(name="billing_balance_floor", condition=Q(available__gte=-F("overdraft_limit"))),
             number_check("billing_balance", "available", "lifetime_spent"),
             number_check("billing_balance", "held", "owed", "overdraft_limit", "seq", "lifetime_granted", at_least=0),
         ]
@@ -120,7 +119,8 @@ class Grant(models.Model):
             models.CheckConstraint(name="billing_grant_amount_positive", condition=Q(amount__gt=0)),
             models.CheckConstraint(name="billing_grant_priority", condition=Q(priority__lte=100)),
             models.CheckConstraint(
-                name="billing_grant_interval", condition=Q(expires_at__isnull=True) | Q(expires_at__gt=F("effective_at"))
+                name="billing_grant_interval",
+                condition=Q(expires_at__isnull=True) | Q(expires_at__gt=F("effective_at")),
             ),
             models.CheckConstraint(
                 name="billing_grant_closed_when_empty", condition=Q(open=True) | Q(remaining=0, held=0)
@@ -132,7 +132,7 @@ class Grant(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.name or f"{self.get_kind_display()} of {self.amount.normalize():f} {self.asset_id}"
+        return self.name or f"{self.get_kind_display()} of {amount_string(self.amount)} {self.asset_id}"
 
     def status_at(self, moment: datetime) -> "Grant.Status":
         """What the grant is at ``moment``, whether or not a worker has come by."""

@@ -1,0 +1,103 @@
+"""Issuing API keys, and finding the one that a request brought."""
+
+import hashlib
+import secrets
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db.models import Q
+from django.utils import timezone
+
+from accounts.models import ApiKey, Organization, User
+
+OPERATOR_SCOPES = {
+    "*": "Everything",
+    "customers:read": "See customers",
+    "customers:write": "Add and change customers",
+    "wallets:read": "See balances, grants and statements",
+    "wallets:write": "Change overdraft limits",
+    "grants:write": "Put value into wallets",
+    "catalog:read": "See assets, meters and plans",
+    "catalog:write": "Add assets, meters and plans",
+    "subscriptions:write": "Put customers on plans",
+    "events:read": "See usage events and usage",
+    "events:write": "Record usage",
+}
+CUSTOMER_SCOPES = {
+    scope: OPERATOR_SCOPES[scope] for scope in ("wallets:read", "events:read", "events:write", "catalog:read")
+}
+LAST_USED_RESOLUTION = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who a request comes from: an API key, and what it may reach."""
+
+    key_id: UUID
+    label: str
+    scopes: frozenset[str]
+    organization_id: UUID | None
+    """The organization a customer's key is bound to; None for the operator's, which reach every customer."""
+
+    def may(self, scope: str) -> bool:
+        return "*" in self.scopes or scope in self.scopes
+
+
+def issue(
+    *,
+    name: str,
+    scopes: Collection[str],
+    organization: Organization | None = None,
+    live: bool = True,
+    expires_at: datetime | None = None,
+    created_by: User | None = None,
+) -> tuple[ApiKey, str]:
+    """A new key and its secret, which is not stored and cannot be shown again.
+
+    Without an organization it is an operator's key (``sk_…``), with one a customer's (``ck_…``). Raises ``ValueError``
+    for a scope that such a key cannot have.
+    """
+    allowed = CUSTOMER_SCOPES if organization else OPERATOR_SCOPES
+    unknown = sorted(set(scopes) - allowed.keys())
+    if unknown or not scopes:
+        raise ValueError(f"Unknown scopes: {', '.join(unknown) or 'none given'}. Known are: {', '.join(allowed)}.")
+    prefix = f"{'ck' if organization else 'sk'}_{'live' if live else 'test'}_"
+    secret = prefix + secrets.token_urlsafe(32)
+    key = ApiKey.objects.create(
+        kind=ApiKey.Kind.CUSTOMER if organization else ApiKey.Kind.OPERATOR,
+        organization=organization,
+        name=name,
+        prefix=secret[: len(prefix) + 6],
+        secret_hash=_digest(secret),
+        scopes=sorted(scopes),
+        live=live,
+        expires_at=expires_at,
+        created_by=created_by,
+    )
+    return key, secret
+
+
+def authenticate(secret: str) -> Principal | None:
+    """The principal behind ``secret``, or None where it is unknown, revoked or expired."""
+    now = timezone.now()
+    key = (
+        ApiKey.objects.filter(secret_hash=_digest(secret), revoked_at__isnull=True)
+        .filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now))
+        .first()
+    )
+    if key is None:
+        return None
+    if key.last_used_at is None or now - key.last_used_at > LAST_USED_RESOLUTION:
+        ApiKey.objects.filter(pk=key.pk).update(last_used_at=now)
+    return Principal(
+        key_id=key.id,
+        label=f"{key.name} ({key.prefix}…)",
+        scopes=frozenset(key.scopes),
+        organization_id=key.organization_id,
+    )
+
+
+def _digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()

@@ -1,0 +1,57 @@
+"""The trail of who changed what. Written in the transaction of the change, so that neither exists without the other."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from accounts.models import AuditEvent, User
+from accounts.services.api_keys import Principal
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts, from where, in which request."""
+
+    kind: str
+    id: UUID | None = None
+    label: str = ""
+    ip_address: str | None = None
+    request_id: str = ""
+
+    @classmethod
+    def of_key(cls, principal: Principal, *, ip_address: str | None, request_id: str) -> "Actor":
+        return cls(AuditEvent.Actor.API_KEY, principal.key_id, principal.label, ip_address, request_id)
+
+    @classmethod
+    def of_user(cls, user: User, *, ip_address: str | None, request_id: str) -> "Actor":
+        return cls(AuditEvent.Actor.USER, user.pk, user.email, ip_address, request_id)
+
+
+SYSTEM = Actor(AuditEvent.Actor.SYSTEM, label="system")
+
+
+def record(
+    *,
+    actor: Actor,
+    action: str,
+    object_type: str,
+    object_id: str,
+    organization_id: UUID | None = None,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+) -> AuditEvent:
+    """Add a line to the trail. ``action`` is a stored code such as ``customer.created``."""
+    return AuditEvent.objects.create(
+        actor_kind=actor.kind,
+        actor_id=actor.id,
+        actor_label=actor.label[:200],
+        organization_id=organization_id,
+        action=action,
+        object_type=object_type,
+        object_id=object_id,
+        before=before,
+        after=after,
+        ip_address=actor.ip_address,
+        request_id=actor.request_id,
+    )

@@ -1,0 +1,111 @@
+"""Which grants pay, in which order, and how much each."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from billing.engine.money import EXACT, ZERO
+
+FREE_KINDS = frozenset({"promotional", "allowance"})
+_NEVER = 1
+_SOMETIME = 0
+
+
+@dataclass(slots=True)
+class Source:
+    """A grant as the burn-down sees it. ``remaining`` goes down as it is drawn."""
+
+    id: UUID
+    kind: str
+    priority: int
+    effective_at: datetime
+    expires_at: datetime | None
+    meters: frozenset[str] | None
+    """The meters it may pay for; None for all."""
+    unit_cost: Decimal
+    """What was paid for one unit of it."""
+    created_at: datetime
+    remaining: Decimal
+
+    def may_pay(self, *, meter: str, moment: datetime) -> bool:
+        """Whether it may pay for this meter now: it lives in [``effective_at``, ``expires_at``)."""
+        if self.remaining <= 0 or self.effective_at > moment:
+            return False
+        if self.expires_at is not None and self.expires_at <= moment:
+            return False
+        return self.meters is None or meter in self.meters
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """``amount`` taken from one source, or, where ``source`` is None, from the overdraft."""
+
+    source: Source | None
+    amount: Decimal
+
+
+def burn_order(sources: Iterable[Source]) -> list[Source]:
+    """One total order without ties.
+
+    Lower priority number first, then sooner expiry (never last), then restricted before general, then free before
+    paid, then the lower cost of a unit, then older, then id.
+    """
+    return sorted(
+        sources,
+        key=lambda s: (
+            s.priority,
+            (_NEVER, 0.0) if s.expires_at is None else (_SOMETIME, s.expires_at.timestamp()),
+            s.meters is None,
+            s.kind not in FREE_KINDS,
+            s.unit_cost,
+            s.created_at,
+            s.id,
+        ),
+    )
+
+
+def spendable(sources: Iterable[Source], *, meter: str, moment: datetime) -> Decimal:
+    """How much the sources that may pay for ``meter`` still hold."""
+    total = ZERO
+    for source in sources:
+        if source.may_pay(meter=meter, moment=moment):
+            total = EXACT.add(total, source.remaining)
+    return total
+
+
+def draw(
+    sources: Sequence[Source], amount: Decimal, *, meter: str, moment: datetime, overdraft: Decimal = ZERO
+) -> list[Draw] | None:
+    """Take ``amount`` from ``sources``, which are in burn order, and what they lack from ``overdraft``.
+
+    All or nothing: None, and nothing taken, where that does not suffice.
+    """
+    assert amount >= 0
+    assert overdraft >= 0
+    draws: list[Draw] = []
+    missing = amount
+    for source in sources:
+        if missing == 0:
+            break
+        if not source.may_pay(meter=meter, moment=moment):
+            continue
+        taken = min(source.remaining, missing)
+        draws.append(Draw(source, taken))
+        missing = EXACT.subtract(missing, taken)
+    if missing > overdraft:
+        return None
+    if missing > 0:
+        draws.append(Draw(None, missing))
+    for part in draws:
+        if part.source is not None:
+            part.source.remaining = EXACT.subtract(part.source.remaining, part.amount)
+    return draws
+
+
+def put_back(draws: Iterable[Draw]) -> None:
+    """Undo ``draw``: its sources hold again what they held before."""
+    for part in draws:
+        if part.source is not None:
+            part.source.remaining = EXACT.add(part.source.remaining, part.amount)

@@ -1,0 +1,67 @@
+"""Which account is debited and which credited, for every kind of movement. An accountant can read it.
+
+The codes are stored with the transactions and never change their meaning.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """A movement from the ``debit`` account to the ``credit`` account; ``kind`` is its name on the statement."""
+
+    debit: str
+    credit: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A kind of transaction and the movements it may consist of, by name."""
+
+    code: str
+    postings: dict[str, Posting]
+
+
+def _template(code: str, **postings: Posting) -> tuple[str, Template]:
+    return code, Template(code, postings)
+
+
+TEMPLATES: dict[str, Template] = dict(
+    [
+        # Value comes in. What the customer owes is paid first; the grant counts that part as drawn.
+        _template(
+            "grant.purchase",
+            value=Posting("cash_clearing", "wallet_available", "top_up"),
+            settlement=Posting("wallet_available", "receivable", "settlement"),
+        ),
+        _template(
+            "grant.promotional",
+            value=Posting("promotional_expense", "wallet_available", "grant"),
+            settlement=Posting("wallet_available", "receivable", "settlement"),
+        ),
+        _template(
+            "grant.allowance",
+            value=Posting("allowances", "wallet_available", "grant"),
+            settlement=Posting("wallet_available", "receivable", "settlement"),
+        ),
+        _template(
+            "grant.adjustment",
+            value=Posting("adjustment", "wallet_available", "adjustment"),
+            settlement=Posting("wallet_available", "receivable", "settlement"),
+        ),
+        _template(
+            "grant.rollover",
+            value=Posting("allowances", "wallet_available", "grant"),
+            settlement=Posting("wallet_available", "receivable", "settlement"),
+        ),
+        # Usage takes from grants, and beyond them from the overdraft.
+        _template(
+            "usage.charged",
+            drawn=Posting("wallet_available", "usage", "usage"),
+            overdrawn=Posting("receivable", "usage", "usage"),
+        ),
+        # What a grant still held when its time was over.
+        _template("grant.expired", rest=Posting("wallet_available", "breakage", "expiry")),
+    ]
+)

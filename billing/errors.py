@@ -1,0 +1,131 @@
+"""What can be refused, and how the outside is told.
+
+* BillingError
+  + InvalidRequest (400)    one ``FieldError`` per field
+  + Unauthenticated (401)
+  + PaymentRequired (402)   InsufficientFunds, BudgetExceeded
+  + PermissionDenied (403)  TwoFactorRequired, IpNotAllowed
+  + NotFound (404)          also for what belongs to somebody else
+  + Conflict (409)          AlreadyExists, EventConflict, IdempotencyConflict, RequestInProgress, InvalidState
+  + PayloadTooLarge (413)
+  + UnpricedUsage (422)
+  + RateLimited (429)
+  + Unavailable (503)       WalletBusy: safe to retry
+* InvariantViolation: a bug. Not a BillingError, so no handler can answer it away.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """What is wrong with one field. ``field`` is a path such as ``data.output_tokens`` or ``3.subject``."""
+
+    field: str
+    code: str
+    detail: str
+
+
+class BillingError(Exception):
+    """A refusal. ``code`` is what a program branches on; ``figures`` are further members of the answer."""
+
+    status: ClassVar[int]
+    code: ClassVar[str]
+    title: ClassVar[str]
+
+    def __init__(self, detail: str, *, errors: Sequence[FieldError] = (), **figures: Any) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.errors = tuple(errors)
+        self.figures = figures
+
+
+class InvalidRequest(BillingError):
+    status, code, title = 400, "invalid_request", "The request is not valid"
+
+    @classmethod
+    def field(cls, field: str, detail: str, *, code: str = "invalid") -> "InvalidRequest":
+        """A refusal because of a single field."""
+        return cls(f"{field}: {detail}", errors=[FieldError(field, code, detail)])
+
+
+class Unauthenticated(BillingError):
+    status, code, title = 401, "unauthenticated", "No valid API key"
+
+
+class PaymentRequired(BillingError):
+    status, code, title = 402, "payment_required", "Payment required"
+
+
+class InsufficientFunds(PaymentRequired):
+    code, title = "insufficient_funds", "The wallet has too little"
+
+
+class BudgetExceeded(PaymentRequired):
+    code, title = "budget_exceeded", "A budget is used up"
+
+
+class PermissionDenied(BillingError):
+    status, code, title = 403, "permission_denied", "Not allowed"
+
+
+class TwoFactorRequired(PermissionDenied):
+    code, title = "two_factor_required", "A second factor is required"
+
+
+class IpNotAllowed(PermissionDenied):
+    code, title = "ip_not_allowed", "Not allowed from this address"
+
+
+class NotFound(BillingError):
+    status, code, title = 404, "not_found", "Not found"
+
+
+class Conflict(BillingError):
+    status, code, title = 409, "conflict", "Conflict"
+
+
+class AlreadyExists(Conflict):
+    code, title = "already_exists", "Already exists"
+
+
+class EventConflict(Conflict):
+    code, title = "event_conflict", "The same event with other content"
+
+
+class IdempotencyConflict(Conflict):
+    code, title = "idempotency_conflict", "The same idempotency key with another request"
+
+
+class RequestInProgress(Conflict):
+    code, title = "request_in_progress", "The first request with this key is still running"
+
+
+class InvalidState(Conflict):
+    code, title = "invalid_state", "Not possible in this state"
+
+
+class PayloadTooLarge(BillingError):
+    status, code, title = 413, "payload_too_large", "Too large"
+
+
+class UnpricedUsage(BillingError):
+    status, code, title = 422, "unpriced_usage", "No price for this usage"
+
+
+class RateLimited(BillingError):
+    status, code, title = 429, "rate_limited", "Too many requests"
+
+
+class Unavailable(BillingError):
+    status, code, title = 503, "unavailable", "Try again shortly"
+
+
+class WalletBusy(Unavailable):
+    code, title = "wallet_busy", "The wallet is busy"
+
+
+class InvariantViolation(AssertionError):
+    """The books would become wrong. Nothing catches this: the transaction rolls back and the request fails."""

@@ -1,0 +1,133 @@
+"""Grants: value put into a wallet, and what becomes of it when its time is over."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from accounts.services import audit
+from billing.engine.money import ZERO, amount_string, decimals
+from billing.errors import InvalidRequest
+from billing.models import Asset, Customer, Grant
+from billing.services import outbox
+from billing.services.ledger import Journal
+from billing.services.retrying import retried
+from billing.services.wallets import ensure_balances
+
+DUE_BATCH_MAX = 200
+
+
+@retried
+def create(
+    *,
+    actor: audit.Actor,
+    customer: Customer,
+    asset: Asset,
+    amount: Decimal,
+    kind: str,
+    priority: int = 50,
+    effective_at: datetime | None = None,
+    expires_at: datetime | None = None,
+    applies_to: Mapping[str, Any] | None = None,
+    paid_amount: Decimal = ZERO,
+    paid_currency: Asset | None = None,
+    name: str = "",
+    metadata: Mapping[str, Any] | None = None,
+) -> Grant:
+    """Put ``amount`` of ``asset`` into the customer's wallet, at once or, with ``effective_at`` ahead, when that comes.
+
+    What the customer owes in the asset is paid from it first. Raises ``InvalidRequest`` for an amount that is not
+    positive or finer than the asset, for an expiry that is not after the start, or that is over already.
+    """
+    if amount <= 0:
+        raise InvalidRequest.field("amount", "must be greater than zero")
+    if decimals(amount) > asset.precision:
+        raise InvalidRequest.field("amount", f"{asset.code} has at most {asset.precision} decimals")
+    with transaction.atomic():
+        journal = Journal.open([customer.pk])
+        starts_at = effective_at or journal.now
+        if expires_at is not None and expires_at <= max(starts_at, journal.now):
+            raise InvalidRequest.field("expires_at", "must be in the future, and after effective_at")
+        ensure_balances(journal, [(customer.pk, asset.pk)])
+        grant = Grant.objects.create(
+            customer=customer,
+            balance_id=journal.balances[customer.pk, asset.pk].id,
+            asset=asset,
+            kind=kind,
+            name=name,
+            amount=amount,
+            remaining=amount,
+            priority=priority,
+            effective_at=starts_at,
+            expires_at=expires_at,
+            applies_to=dict(applies_to or {}),
+            paid_amount=paid_amount,
+            paid_currency=paid_currency,
+            metadata=dict(metadata or {}),
+        )
+        state = journal.add_grant(grant)
+        if starts_at <= journal.now:
+            journal.grant_value(state)
+        journal.messages.append(
+            outbox.Message(
+                "grant.created",
+                customer.pk,
+                {"grant": grant.pk, "asset": asset.code, "amount": amount_string(amount), "kind": kind},
+            )
+        )
+        journal.write()
+        audit.record(
+            actor=actor,
+            action="grant.created",
+            object_type="grant",
+            object_id=str(grant.pk),
+            organization_id=customer.organization_id,
+            after={
+                "customer": customer.external_id,
+                "asset": asset.code,
+                "amount": amount_string(amount),
+                "kind": kind,
+            },
+        )
+    grant.refresh_from_db()
+    return grant
+
+
+def settle_due() -> int:
+    """Take lapsed grants out of their balances and put started ones in, through the ledger. Returns how many.
+
+    Charging does the same for the wallet it locks, so a lapsed grant never pays; this finds the wallets that nobody
+    uses. Safe to run twice and at the same time.
+    """
+    settled = 0
+    skipped: set[UUID] = set()
+    while True:
+        now = timezone.now()
+        due = (
+            Grant.objects.filter(open=True)
+            .filter(Q(posted=True, expires_at__lte=now, remaining__gt=0) | Q(posted=False, effective_at__lte=now))
+            .exclude(customer_id__in=skipped)
+            .order_by("customer_id")
+            .values_list("customer_id", flat=True)
+            .distinct()[:DUE_BATCH_MAX]
+        )
+        customer_ids = list(due)
+        if not customer_ids:
+            return settled
+        for customer_id in customer_ids:
+            settled += _settle_due_of(customer_id)
+            # Whatever could not be settled now is for the next run, not for an endless loop.
+            skipped.add(customer_id)
+
+
+@retried
+def _settle_due_of(customer_id: UUID) -> int:
+    with transaction.atomic():
+        journal = Journal.open([customer_id])
+        journal.write()
+    return journal.settled_due

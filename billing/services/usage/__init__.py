@@ -1,0 +1,9 @@
+"""Recording usage: rated, debited and answered in one transaction.
+
+One path for a single event and for a batch of a thousand: a single event is a batch of one.
+"""
+
+from billing.services.usage.events import IncomingEvent, Outcome
+from billing.services.usage.recording import record
+
+__all__ = ["IncomingEvent", "Outcome", "record"]

@@ -1,0 +1,63 @@
+"""A usage event as it comes in, and the answer that goes out."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from billing.errors import BillingError
+
+_canonical = msgspec.json.Encoder(decimal_format="number", order="deterministic").encode
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingEvent:
+    """A CloudEvent, checked for form. ``subject`` is the customer's external id; numbers in ``data`` are exact."""
+
+    id: str
+    source: str
+    type: str
+    subject: str
+    time: datetime | None
+    """None where the sender left it out: then it happened when we received it."""
+    data: Mapping[str, Any]
+    extensions: Mapping[str, Any] = field(default_factory=dict)
+
+    def fingerprint(self) -> bytes:
+        """16 bytes that two events share only if their content is the same, in whatever order its fields came."""
+        content = [self.type, self.time, self.data, self.extensions]
+        return hashlib.blake2b(_canonical(content), digest_size=16).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeLine:
+    """One rated line of an event."""
+
+    meter: str
+    quantity: Decimal
+    asset: str
+    amount: Decimal
+    plan: str
+    plan_version: int
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of one event. ``error`` is set where it was refused; amounts are by asset code."""
+
+    event_id: str
+    customer: str
+    status: str
+    charges: list[ChargeLine] = field(default_factory=list)
+    cost: dict[str, Decimal] = field(default_factory=dict)
+    balance: dict[str, Decimal] = field(default_factory=dict)
+    transaction_id: UUID | None = None
+    currency: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    replayed: bool = False
+    error: BillingError | None = None

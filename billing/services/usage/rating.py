@@ -1,0 +1,143 @@
+"""From events to lines: the customer's plan at the event's time, the meters it feeds, the price of each."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from billing.engine.metering import BadQuantity
+from billing.engine.periods import period
+from billing.errors import InvalidRequest, UnpricedUsage
+from billing.models import Customer, Subscription
+from billing.selectors.catalog import CompiledPlan, CompiledPrice, compiled_plan
+from billing.services.usage.events import IncomingEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribed:
+    """A subscription as rating needs it."""
+
+    id: UUID
+    plan_version_id: UUID
+    starts_at: datetime
+    ends_at: datetime | None
+
+    def covers(self, moment: datetime) -> bool:
+        return self.starts_at <= moment and (self.ends_at is None or moment < self.ends_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Payer:
+    """A customer as recording usage needs it, with its subscriptions, the latest first."""
+
+    id: UUID
+    external_id: str
+    currency: str
+    timezone: str
+    overdraft: bool
+    subscriptions: Sequence[Subscribed]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A metered quantity and the price that holds for it. What it costs depends on what came before in the period."""
+
+    meter_id: UUID
+    meter: str
+    quantity: Decimal
+    price: CompiledPrice
+    groups: Mapping[str, str]
+    subscription_id: UUID
+    plan: CompiledPlan
+    period_start: datetime
+    period_end: datetime
+
+    @property
+    def counter(self) -> tuple[UUID, UUID, datetime]:
+        """What its running quantity is kept under."""
+        return self.subscription_id, self.price.id, self.period_start
+
+
+def payers(external_ids: Collection[str]) -> dict[str, Payer]:
+    """The customers with these external ids, by external id; unknown ones are left out."""
+    customers = Customer.objects.filter(external_id__in=set(external_ids))
+    subscriptions: dict[UUID, list[Subscribed]] = {}
+    rows = list(customers.values_list("id", "external_id", "currency_id", "timezone", "on_insufficient_funds"))
+    for customer_id, *fields in (
+        Subscription.objects.filter(customer_id__in=[row[0] for row in rows])
+        .order_by("-starts_at", "-id")
+        .values_list("customer_id", "id", "plan_version_id", "starts_at", "ends_at")
+    ):
+        subscriptions.setdefault(customer_id, []).append(Subscribed(*fields))
+    return {
+        external_id: Payer(
+            id=id_,
+            external_id=external_id,
+            currency=currency,
+            timezone=timezone,
+            overdraft=policy == Customer.FundsPolicy.OVERDRAFT,
+            subscriptions=subscriptions.get(id_, []),
+        )
+        for id_, external_id, currency, timezone, policy in rows
+    }
+
+
+def lines(event: IncomingEvent, payer: Payer, *, occurred_at: datetime) -> list[Line]:
+    """What the event is to be charged for.
+
+    Of several subscriptions that are running, the latest one that meters this type of event counts. Raises
+    ``UnpricedUsage`` where none does, or where a metered quantity has no price for its dimensions; ``InvalidRequest``
+    where the data does not give a quantity.
+    """
+    for subscription in payer.subscriptions:
+        if not subscription.covers(occurred_at):
+            continue
+        plan = compiled_plan(subscription.plan_version_id)
+        if event.type in plan.meters:
+            found = _lines_of(event, payer, subscription, plan, occurred_at)
+            if found:
+                return found
+    raise UnpricedUsage(
+        f"No plan of {payer.external_id} has a price for {event.type} with this data at that time.", type=event.type
+    )
+
+
+def _lines_of(
+    event: IncomingEvent, payer: Payer, subscription: Subscribed, plan: CompiledPlan, occurred_at: datetime
+) -> list[Line]:
+    found: list[Line] = []
+    start, end = period(
+        occurred_at, anchor=subscription.starts_at, interval=plan.interval, zone=ZoneInfo(payer.timezone)
+    )
+    for meter in plan.meters[event.type]:
+        try:
+            quantity = meter.rule.quantity(event.data)
+        except BadQuantity as bad:
+            raise InvalidRequest.field(bad.field, bad.detail, code="invalid_quantity") from bad
+        if quantity is None:
+            continue
+        groups = meter.rule.groups(event.data)
+        price = meter.price_for(groups)
+        if price is None:
+            named = ", ".join(f"{field} {value}" for field, value in groups.items()) or "no dimensions"
+            raise UnpricedUsage(
+                f"The plan {plan.plan} has no price for {meter.rule.code} with {named}.",
+                type=event.type,
+                meter=meter.rule.code,
+            )
+        found.append(
+            Line(
+                meter_id=meter.id,
+                meter=meter.rule.code,
+                quantity=quantity,
+                price=price,
+                groups=groups,
+                subscription_id=subscription.id,
+                plan=plan,
+                period_start=start,
+                period_end=end,
+            )
+        )
+    return found

@@ -1,0 +1,320 @@
+"""The hot path, top to bottom."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from accounts.ids import uuid7
+from billing.engine import burndown
+from billing.engine.money import EXACT, ZERO, amount_string, amount_strings
+from billing.errors import BillingError, InsufficientFunds, InvalidRequest, NotFound, UnpricedUsage
+from billing.models import UsageEvent
+from billing.services import bulk, outbox
+from billing.services.ledger import BalanceState, Journal
+from billing.services.retrying import retried
+from billing.services.usage import answers, rating
+from billing.services.usage.counters import Counters
+from billing.services.usage.events import ChargeLine, IncomingEvent, Outcome
+from billing.services.wallets import ensure_balances
+
+AHEAD_MAX = timedelta(hours=24)
+"""How far in the future an event may say it happened."""
+
+
+@retried
+def record(events: Sequence[IncomingEvent], *, api_key_id: UUID | None = None) -> list[Outcome]:
+    """Rate and debit ``events`` in the order given, each exactly once, and say what became of each.
+
+    An event stands for itself: one that is refused does not touch its neighbours. All of them commit together. Events
+    that were recorded before get their first answer again. Raises ``WalletBusy`` where the locks cannot be had in time.
+    """
+    with transaction.atomic():
+        payers = rating.payers([event.subject for event in events])
+        journal = Journal.open({payer.id for payer in payers.values()})
+        recording = _Recording(journal, payers, api_key_id)
+        known = answers.find([(payers[e.subject].id, e) for e in events if e.subject in payers])
+        outcomes: list[Outcome] = []
+        todo: list[tuple[int, IncomingEvent]] = []
+        for position, event in enumerate(events):
+            payer = payers.get(event.subject)
+            if payer is None:
+                outcomes.append(_refusal(event, NotFound(f"There is no customer {event.subject}.")))
+                continue
+            key = (payer.id, event.source, event.id)
+            if key in known:
+                outcomes.append(known[key].answer(event))
+                continue
+            outcomes.append(_refusal(event, InvalidRequest("Not decided.")))
+            todo.append((position, event))
+        for position, outcome in recording.decide(todo):
+            outcomes[position] = outcome
+        recording.write()
+    return outcomes
+
+
+class _Recording:
+    """One transaction's worth of new events: decided one by one in memory, then written together."""
+
+    def __init__(self, journal: Journal, payers: Mapping[str, rating.Payer], api_key_id: UUID | None) -> None:
+        self.journal = journal
+        self.payers = payers
+        self.api_key_id = api_key_id
+        self.counters = Counters()
+        self.first: dict[tuple[UUID, str, str], tuple[bytes, Outcome]] = {}
+        self.events: list[dict[str, Any]] = []
+        self.charges: list[dict[str, Any]] = []
+
+    def decide(self, todo: Sequence[tuple[int, IncomingEvent]]) -> list[tuple[int, Outcome]]:
+        rated = [(position, event, self._lines(event)) for position, event in todo]
+        lines = [line for _, _, found in rated if isinstance(found, list) for line in found]
+        subjects = {self.payers[event.subject].id for _, event in todo}
+        ensure_balances(
+            self.journal,
+            {
+                (self.payers[event.subject].id, line.price.asset)
+                for _, event, found in rated
+                if isinstance(found, list)
+                for line in found
+            },
+        )
+        self.counters.load(subjects, lines)
+        return [(position, self._decide(event, found)) for position, event, found in rated]
+
+    def _lines(self, event: IncomingEvent) -> "list[rating.Line] | BillingError":
+        occurred_at = event.time or self.journal.now
+        if occurred_at > self.journal.now + AHEAD_MAX:
+            return InvalidRequest.field("time", "is more than 24 hours ahead", code="too_far_ahead")
+        try:
+            return rating.lines(event, self.payers[event.subject], occurred_at=occurred_at)
+        except (UnpricedUsage, InvalidRequest) as refusal:
+            return refusal
+
+    def _decide(self, event: IncomingEvent, found: "list[rating.Line] | BillingError") -> Outcome:
+        payer = self.payers[event.subject]
+        key = (payer.id, event.source, event.id)
+        fingerprint = event.fingerprint()
+        if key in self.first:
+            return _repeat(self.first[key], fingerprint, event)
+        if isinstance(found, InvalidRequest):
+            return _refusal(event, found)
+        if isinstance(found, BillingError):
+            outcome = self._reject(event, payer, found)
+        else:
+            outcome = self._charge(event, payer, found)
+        self.first[key] = (fingerprint, outcome)
+        return outcome
+
+    def _charge(self, event: IncomingEvent, payer: rating.Payer, lines: Sequence[rating.Line]) -> Outcome:
+        """Debit all lines of an event, or none of them."""
+        drawn: list[tuple[rating.Line, Decimal, list[burndown.Draw]]] = []
+        counted = self.counters.snapshot(lines)
+        for line in lines:
+            amount = self.counters.charge(payer.id, line)
+            balance = self.journal.balances[payer.id, line.price.asset]
+            draws = burndown.draw(
+                balance.sources,
+                max(amount, ZERO),
+                meter=line.meter,
+                moment=self.journal.now,
+                overdraft=self._overdraft_room(balance, drawn),
+            )
+            if draws is None:
+                for _, _, taken in drawn:
+                    burndown.put_back(taken)
+                self.counters.restore(counted)
+                return self._refuse_for_funds(event, payer, lines)
+            drawn.append((line, amount, draws))
+        return self._book(event, payer, drawn)
+
+    def _overdraft_room(
+        self, balance: BalanceState, drawn: Sequence[tuple[rating.Line, Decimal, list[burndown.Draw]]]
+    ) -> Decimal:
+        """What the overdraft has left beside what earlier lines of the same event already take from it."""
+        room = balance.overdraft_room
+        for line, _, draws in drawn:
+            if line.price.asset == balance.asset:
+                for part in draws:
+                    if part.source is None:
+                        room = EXACT.subtract(room, part.amount)
+        return room
+
+    def _book(
+        self,
+        event: IncomingEvent,
+        payer: rating.Payer,
+        drawn: Sequence[tuple[rating.Line, Decimal, list[burndown.Draw]]],
+    ) -> Outcome:
+        event_pk = uuid7()
+        occurred_at = event.time or self.journal.now
+        outcome = Outcome(
+            event_id=event.id,
+            customer=payer.external_id,
+            status=UsageEvent.Status.CHARGED,
+            currency=payer.currency,
+            data=event.data,
+        )
+        head = None
+        for line, amount, draws in drawn:
+            charge_id = uuid7()
+            asset = line.price.asset
+            balance = self.journal.balances[payer.id, asset]
+            if draws:
+                if head is None:
+                    head = self.journal.begin(
+                        customer_id=payer.id,
+                        template="usage.charged",
+                        reference=f"event:{event_pk}",
+                        occurred_at=occurred_at,
+                        transaction_id=event_pk,
+                    )
+                self.journal.draw(head, balance, draws, charge_id=charge_id)
+            self.charges.append(_charge_row(charge_id, event_pk, payer.id, line, amount, occurred_at, self.journal.now))
+            outcome.charges.append(
+                ChargeLine(line.meter, line.quantity, asset, amount, line.plan.plan, line.plan.number)
+            )
+            outcome.cost[asset] = EXACT.add(outcome.cost.get(asset, ZERO), amount)
+            outcome.balance[asset] = balance.available
+        outcome.transaction_id = event_pk
+        self._add_event(event, payer, event_pk, outcome.status, balance_after=outcome.balance)
+        return outcome
+
+    def _refuse_for_funds(self, event: IncomingEvent, payer: rating.Payer, lines: Sequence[rating.Line]) -> Outcome:
+        """Nothing is charged: refused, or, where the customer's work counts as done, kept as unpaid."""
+        required: dict[str, Decimal] = {}
+        counted = self.counters.snapshot(lines)
+        for line in lines:
+            amount = self.counters.charge(payer.id, line)
+            required[line.price.asset] = EXACT.add(required.get(line.price.asset, ZERO), amount)
+        self.counters.restore(counted)
+        short = next(
+            (asset for asset, amount in required.items() if self.journal.balances[payer.id, asset].available < amount),
+            next(iter(required)),
+        )
+        balance = self.journal.balances[payer.id, short]
+        refusal = InsufficientFunds(
+            f"This takes {amount_string(required[short])} {short}, and the wallet of {payer.external_id} has "
+            f"{amount_string(balance.available)} available for it.",
+            asset=short,
+            available=balance.available,
+            required=required[short],
+        )
+        if payer.overdraft:
+            return self._keep_unpaid(event, payer, refusal)
+        return self._reject(event, payer, refusal)
+
+    def _keep_unpaid(self, event: IncomingEvent, payer: rating.Payer, refusal: InsufficientFunds) -> Outcome:
+        self._add_event(event, payer, uuid7(), UsageEvent.Status.UNPAID, refusal=refusal)
+        balances = {
+            asset: state.available for (owner, asset), state in self.journal.balances.items() if owner == payer.id
+        }
+        return Outcome(
+            event_id=event.id,
+            customer=payer.external_id,
+            status=UsageEvent.Status.UNPAID,
+            balance=balances,
+            currency=payer.currency,
+            data=event.data,
+        )
+
+    def _reject(self, event: IncomingEvent, payer: rating.Payer, refusal: BillingError) -> Outcome:
+        """Keep the event with its reason, so that the same event again gets the same answer."""
+        self._add_event(event, payer, uuid7(), UsageEvent.Status.REJECTED, refusal=refusal)
+        return _refusal(event, refusal)
+
+    def _add_event(
+        self,
+        event: IncomingEvent,
+        payer: rating.Payer,
+        pk: UUID,
+        status: str,
+        *,
+        refusal: BillingError | None = None,
+        balance_after: Mapping[str, Decimal] | None = None,
+    ) -> None:
+        self.events.append(
+            {
+                "id": pk,
+                "customer_id": payer.id,
+                "source": event.source,
+                "event_id": event.id,
+                "type": event.type,
+                "occurred_at": event.time or self.journal.now,
+                "received_at": self.journal.now,
+                "data": event.data,
+                "extensions": event.extensions or None,
+                "fingerprint": "\\x" + event.fingerprint().hex(),
+                "status": status,
+                "refusal": None if refusal is None else answers.stored_refusal(refusal),
+                "balance_after": None if balance_after is None else amount_strings(balance_after),
+                "api_key_id": self.api_key_id,
+            }
+        )
+
+    def write(self) -> None:
+        """Everything that was decided, in a handful of statements."""
+        bulk.insert("billing_usageevent", self.events, exact_numbers=True)
+        bulk.insert("billing_charge", self.charges)
+        self.counters.write()
+        by_customer: dict[UUID, list[UUID]] = {}
+        for row in self.events:
+            by_customer.setdefault(row["customer_id"], []).append(row["id"])
+        self.journal.messages += [
+            outbox.Message("usage.recorded", customer_id, {"events": ids}) for customer_id, ids in by_customer.items()
+        ]
+        self.journal.write()
+
+
+def _repeat(first: tuple[bytes, Outcome], fingerprint: bytes, event: IncomingEvent) -> Outcome:
+    """The second copy of an event in one batch."""
+    if first[0] != fingerprint:
+        return _refusal(event, answers.conflict(event))
+    outcome = first[1]
+    return Outcome(
+        event_id=outcome.event_id,
+        customer=outcome.customer,
+        status=outcome.status,
+        charges=outcome.charges,
+        cost=outcome.cost,
+        balance=outcome.balance,
+        transaction_id=outcome.transaction_id,
+        currency=outcome.currency,
+        data=outcome.data,
+        replayed=True,
+        error=outcome.error,
+    )
+
+
+def _refusal(event: IncomingEvent, error: BillingError) -> Outcome:
+    return Outcome(
+        event_id=event.id, customer=event.subject, status=UsageEvent.Status.REJECTED, data=event.data, error=error
+    )
+
+
+def _charge_row(
+    charge_id: UUID,
+    event_pk: UUID,
+    customer_id: UUID,
+    line: rating.Line,
+    amount: Decimal,
+    occurred_at: datetime,
+    posted_at: datetime,
+) -> dict[str, Any]:
+    return {
+        "id": charge_id,
+        "customer_id": customer_id,
+        "event_id": event_pk,
+        "subscription_id": line.subscription_id,
+        "plan_version_id": line.plan.version_id,
+        "price_id": line.price.id,
+        "meter_id": line.meter_id,
+        "asset_id": line.price.asset,
+        "quantity": line.quantity,
+        "amount": amount,
+        "dimensions": line.groups,
+        "occurred_at": occurred_at,
+        "posted_at": posted_at,
+    }

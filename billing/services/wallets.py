@@ -1,0 +1,51 @@
+"""Wallets and their balances."""
+
+from collections.abc import Collection
+from decimal import Decimal
+from uuid import UUID
+
+from django.db import transaction
+
+from billing import locks
+from billing.engine.money import ZERO, amount_string
+from billing.errors import InvalidRequest, InvalidState
+from billing.models import Asset, Balance, Customer, Wallet
+from billing.services.ledger import Journal
+from billing.services.retrying import retried
+
+
+def create(*, customer: Customer) -> Wallet:
+    """The wallet of a new customer, with an empty balance in the customer's currency."""
+    wallet = Wallet.objects.create(customer=customer)
+    Balance.objects.create(customer=customer, wallet=wallet, asset_id=customer.currency_id)
+    return wallet
+
+
+def ensure_balances(journal: Journal, wanted: Collection[tuple[UUID, str]]) -> None:
+    """Add the (customer, asset) balances that are missing to the journal. Its customers are locked already, so that
+    nobody else can be adding the same ones."""
+    missing = sorted(pair for pair in wanted if pair not in journal.balances)
+    if not missing:
+        return
+    wallets = dict(Wallet.objects.filter(customer_id__in={c for c, _ in missing}).values_list("customer_id", "id"))
+    for customer_id, asset in missing:
+        balance = Balance.objects.create(customer_id=customer_id, wallet_id=wallets[customer_id], asset_id=asset)
+        journal.add_balance(balance)
+
+
+@retried
+def set_overdraft_limit(*, customer: Customer, asset: Asset, limit: Decimal) -> Balance:
+    """Allow usage to take the balance down to ``-limit``. Refused where the customer already owes more than that."""
+    if limit < 0:
+        raise InvalidRequest.field("overdraft_limit", "must not be negative")
+    with transaction.atomic():
+        journal = Journal(balances=locks.lock_balances([customer.pk]), now=locks.ledger_time())
+        ensure_balances(journal, [(customer.pk, asset.pk)])
+        balance = Balance.objects.get(customer=customer, asset=asset)
+        if max(balance.owed, -balance.available, ZERO) > limit:
+            raise InvalidState(
+                f"{customer.external_id} already owes {amount_string(balance.owed)} {asset.code}.", owed=balance.owed
+            )
+        balance.overdraft_limit = limit
+        balance.save(update_fields=["overdraft_limit"])
+    return balance
