@@ -30,8 +30,9 @@ class Reaper:
         self._entries: dict[str, dict[str, Any]] = {}
         self._start()
 
-    def watch(self, pid: int, *, ask: int) -> None:
-        self._say(str(pid), {"watch": pid, "ask": int(ask), "born": reaper.born(pid)})
+    def watch(self, pid: int, *, ask: int, patience_seconds: float) -> None:
+        entry = {"watch": pid, "ask": int(ask), "born": reaper.born(pid), "patience": patience_seconds}
+        self._say(str(pid), entry)
 
     def forget(self, pid: int) -> None:
         self._entries.pop(str(pid), None)
@@ -128,7 +129,8 @@ class Child:
             process_group=0 if self.own_group else None,
         )
         if self.own_group:
-            self.reaper.watch(self.process.pid, ask=self.ask)
+            # Whoever was killed asked for haste: a third of the time is enough.
+            self.reaper.watch(self.process.pid, ask=self.ask, patience_seconds=self.patience_seconds / 3)
         self.started_at = time.monotonic()
         if self.input:
             assert self.process.stdin is not None

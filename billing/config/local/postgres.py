@@ -104,10 +104,21 @@ class Postgres:
         self._wait_until_it_answers()
         self._ensure_roles()
 
+    def restart(self) -> None:
+        """After it has ended by itself: the same files, socket and passwords, so nobody needs a new address."""
+        self._end_leftovers()
+        self.child.start()
+        self._wait_until_it_answers()
+
     def stop(self) -> None:
         self.child.stop()
         for pid in reaper.working_in(str(self.data)):
             _kill(pid)
+
+    def kill(self) -> None:
+        """At once. What was committed is safe: the next start reads it from the log."""
+        self.child.patience_seconds = 0
+        self.stop()
 
     def url(self, role: str, database: str = DATABASE) -> str:
         """In the form that psycopg, libpq's tools and django-environ all read."""
@@ -164,6 +175,7 @@ class Postgres:
         import psycopg
 
         deadline = time.monotonic() + START_SECONDS
+        pause_seconds = 0.02
         while True:
             try:
                 # Its password proves that it is ours.
@@ -174,7 +186,8 @@ class Postgres:
                     self.child.stop()
                     said = self.log.read_text().strip().splitlines()[-5:] if self.log.exists() else [str(error)]
                     raise Problem("PostgreSQL did not start:\n  " + "\n  ".join(said)) from error
-                time.sleep(0.02)
+                time.sleep(pause_seconds)
+                pause_seconds = min(0.3, pause_seconds * 1.5)
 
     def _ensure_roles(self) -> None:
         """Roles, database and passwords as the rules at the top say; changes nothing on the second start."""

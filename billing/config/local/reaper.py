@@ -3,9 +3,10 @@ A process that outlives its parent by a moment, to end what the parent had start
 
 A command that ends in an orderly way stops its children itself. One that is killed with SIGKILL cannot. So it keeps a
 pipe open to this process; when the kernel closes the pipe, what is still on the list is ended: first asked, with the
-signal each entry names, then killed with its whole process group. The list arrives as one JSON object a line:
+signal each entry names, then, after the seconds it names, killed with its whole process group. The list arrives as one
+JSON object a line:
 
-* ``{"watch": PID, "ask": SIGNAL, "born": TICKS}``: the leader of a process group, and when it started;
+* ``{"watch": PID, "ask": SIGNAL, "born": TICKS, "patience": SECONDS}``: the leader of a group, and when it started;
 * ``{"forget": PID}``: it has ended and was waited for;
 * ``{"home": PATH}``: kill whatever still works in this directory (PostgreSQL's backends leave their parent's group);
 * ``{"remove": PATH}``: delete this directory tree at the very end.
@@ -21,8 +22,6 @@ import signal
 import sys
 import time
 from typing import Any
-
-PATIENCE_SECONDS = 5.0
 
 
 def main() -> None:
@@ -49,17 +48,21 @@ def main() -> None:
 
 
 def end_all(entries: list[dict[str, Any]], homes: list[str]) -> None:
-    """Ask every process group to end, wait at most PATIENCE_SECONDS for all, then kill what is left."""
-    ours = [entry for entry in entries if not _is_stranger(entry)]
-    for entry in ours:
+    """Ask every process group to end, and kill each when its patience is over."""
+    left = [entry for entry in entries if not _is_stranger(entry)]
+    for entry in left:
         _send(-entry["watch"], entry["ask"])
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < deadline and (any(_lives(entry["watch"]) for entry in ours) or _working_in(homes)):
+    asked = time.monotonic()
+    while left := [entry for entry in left if _lives(entry["watch"])]:
+        for entry in left:
+            if time.monotonic() - asked > entry["patience"]:
+                _send(-entry["watch"], signal.SIGKILL)
+        if time.monotonic() - asked > max(entry["patience"] for entry in left) + 1:
+            break  # Killed and still counted: nobody has waited for them, so they are dead all the same.
         time.sleep(0.05)
-    for entry in ours:
-        _send(-entry["watch"], signal.SIGKILL)
-    for pid in _working_in(homes):
-        _send(pid, signal.SIGKILL)
+    for home in homes:
+        for pid in working_in(home):
+            _send(pid, signal.SIGKILL)
 
 
 def born(pid: int) -> int | None:
@@ -83,10 +86,6 @@ def working_in(directory: str) -> list[int]:
         except OSError:
             continue
     return found
-
-
-def _working_in(homes: list[str]) -> list[int]:
-    return [pid for home in homes for pid in working_in(home)]
 
 
 def _is_stranger(entry: dict[str, Any]) -> bool:

@@ -75,11 +75,18 @@ class Servers:
             raise
         return found
 
+    def ours(self) -> list[Valkey | Postgres]:
+        """Those that run here, in the order in which they stop."""
+        return [server for server in (self.valkey, self.postgres) if server is not None]
+
     def stop(self) -> None:
-        if self.valkey is not None:
-            self.valkey.stop()
-        if self.postgres is not None:
-            self.postgres.stop()
+        for server in self.ours():
+            server.stop()
+
+    def kill(self) -> None:
+        """Stop them without waiting."""
+        for server in self.ours():
+            server.kill()
 
 
 def are_lacking(environment: Mapping[str, str] = os.environ) -> bool:

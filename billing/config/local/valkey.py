@@ -22,6 +22,8 @@ from billing.config.local.problems import Problem
 HOST = "127.0.0.1"
 START_SECONDS = 30.0
 ATTEMPTS = 5
+SMALL_TALK = ("Reading config from stdin", "WARNING Memory overcommit must be enabled")
+"""Lines of its log that ask nothing of a person who runs a small server."""
 
 
 class Valkey:
@@ -52,7 +54,7 @@ class Valkey:
             patience_seconds=15.0,
             account=account,
             directory=self.data,
-            say=say,
+            say=_without_small_talk(say) if say else None,
             output=None if say else self.log,
         )
 
@@ -71,8 +73,17 @@ class Valkey:
         said = self.log.read_text().strip().splitlines()[-5:] if self.log.exists() else ["it gave no reason."]
         raise Problem("Valkey did not start:\n  " + "\n  ".join(said))
 
+    def restart(self) -> None:
+        """After it has ended by itself: at the same address."""
+        self.child.start()
+        if not self._answers():
+            raise Problem(f"Valkey ended and did not start again; {HOST}:{self.port} may be taken.")
+
     def stop(self) -> None:
         self.child.stop()
+
+    def kill(self) -> None:
+        self.child.clear()
 
     def url(self) -> str:
         return f"redis://:{self.password}@{HOST}:{self.port}/0"
@@ -115,6 +126,10 @@ def _program(home: Path, account: Account | None) -> Path:
 
     installed = _binary.get_binary_path()
     return places.reachable_copy(installed.parent, home, account, version="valkey") / installed.name
+
+
+def _without_small_talk(say: Callable[[str], None]) -> Callable[[str], None]:
+    return lambda line: None if any(phrase in line for phrase in SMALL_TALK) else say(line)
 
 
 def _free_port() -> int:

@@ -1,0 +1,45 @@
+"""
+The application for an ASGI server, on one port: live updates natively, everything else under WSGI's rules.
+
+* Django's views talk to the database and block. Under Django's own ASGI handler each request would get a new thread and
+  a new connection; here a fixed pool of threads serves them, and each thread keeps its connection.
+* What begins with ``/live/`` is a stream of server-sent events that stays open for hours. Those wait in the event loop,
+  where a thousand of them cost no thread and no connection to the database.
+
+WEB_THREADS (default 8) sizes the pool, and so the connections of one web process.
+"""
+
+import os
+from typing import Any
+
+from a2wsgi import WSGIMiddleware
+from django.core.wsgi import get_wsgi_application
+from django.utils.module_loading import import_string
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "billing.config.settings")
+
+LIVE_PREFIX = "/live/"
+THREADS = int(os.environ.get("WEB_THREADS", "8"))
+
+blocking = WSGIMiddleware(get_wsgi_application(), workers=THREADS)
+# By its name, as settings and urls name their parts: the wiring imports none of the apps, and no import runs upwards.
+live = import_string("portal.live.application")
+
+
+async def application(scope: Any, receive: Any, send: Any) -> None:
+    """Hand a request to the half it belongs to."""
+    if scope["type"] == "lifespan":
+        await _live_and_die(receive, send)
+    elif scope["type"] == "http" and scope["path"].startswith(LIVE_PREFIX):
+        await live(scope, receive, send)
+    else:
+        await blocking(scope, receive, send)
+
+
+async def _live_and_die(receive: Any, send: Any) -> None:
+    """The server's question whether we are ready, and its word that it ends."""
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

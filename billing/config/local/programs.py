@@ -1,0 +1,68 @@
+"""The processes of the product itself, in the order in which they stop: the same command lines serve a process manager."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from billing.config.local.bootstrap import ROOT
+
+if TYPE_CHECKING:
+    from billing.config.local.up import Options
+
+WEB_INTERFACE = "asgi"
+"""``asgi`` serves live updates too; ``wsgi`` serves all but those. Each has its module in ``billing.config``."""
+
+WORKER_PROCESSES = 2
+WEB_GRACE_SECONDS = 3
+"""What a request in progress is given at a stop; streams of live updates never end by themselves."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A command line, and how long it may take to end when asked to."""
+
+    name: str
+    argv: list[str]
+    patience_seconds: float = 10.0
+
+
+def long_running(options: "Options", data_dir: Path) -> list[Program]:
+    programs = [web(options), worker(), beat(data_dir)]
+    if options.demo:
+        programs.insert(0, Program("demo", [sys.executable, str(ROOT / "manage.py"), "demo_traffic"], 3.0))
+    return programs
+
+
+def web(options: "Options") -> Program:
+    argv = [
+        *(sys.executable, "-m", "granian", f"billing.config.{WEB_INTERFACE}:application"),
+        *("--interface", WEB_INTERFACE, "--host", options.host, "--port", str(options.port)),
+        *("--workers", str(options.workers), "--no-ws", "--log-level", "warning"),
+        *("--respawn-failed-workers", "--respawn-interval", "0.2"),
+        *("--workers-kill-timeout", str(WEB_GRACE_SECONDS)),
+    ]
+    return Program("web", argv, WEB_GRACE_SECONDS + 3.0)
+
+
+def worker() -> Program:
+    # Processes rather than threads: only they can be held to a task's time limit.
+    return Program(
+        "worker",
+        [
+            *(sys.executable, "-m", "celery", "--quiet", "-A", "billing.config.celery", "worker", "--loglevel", "INFO"),
+            *("--pool", "prefork", "--concurrency", str(WORKER_PROCESSES)),
+            *("--without-gossip", "--without-mingle"),
+        ],
+    )
+
+
+def beat(data_dir: Path) -> Program:
+    schedule = data_dir / "celerybeat-schedule"
+    return Program(
+        "beat",
+        [
+            *(sys.executable, "-m", "celery", "--quiet", "-A", "billing.config.celery", "beat", "--loglevel", "WARNING"),
+            *("--schedule", str(schedule), "--pidfile", ""),
+        ],
+    )
