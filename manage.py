@@ -4,7 +4,7 @@
 import sys
 
 
-def main():
+def main():  # type: ignore[no-untyped-def]  # An old Python must be able to read this file.
     # Before any import of ours: their syntax would greet an old Python with a traceback.
     if sys.version_info < (3, 11):  # noqa: UP036
         sys.stderr.write("Ante needs Python 3.11 or newer; this is Python %d.%d.\n" % sys.version_info[:2])  # noqa: UP031
@@ -15,4 +15,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main())  # type: ignore[no-untyped-call]

@@ -21,7 +21,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "billing.config.settings")
 LIVE_PREFIX = "/live/"
 THREADS = int(os.environ.get("WEB_THREADS", "8"))
 
-blocking = WSGIMiddleware(get_wsgi_application(), workers=THREADS)
+django: Any = get_wsgi_application()
+blocking = WSGIMiddleware(django, workers=THREADS)
 # By its name, as settings and urls name their parts: the wiring imports none of the apps, and no import runs upwards.
 live = import_string("portal.live.application")
 

@@ -53,6 +53,7 @@ def can_enter(directory: Path, account: Account | None) -> bool:
         extra_groups=[],
         stderr=subprocess.DEVNULL,
         cwd="/",
+        check=False,
     )
     return entered.returncode == 0
 

@@ -114,8 +114,10 @@ def _installer() -> list[list[str]]:
     version = _pip_version(base)
     if version >= PIP_WITH_PYTHON_OPTION:
         commands.append(
-            [base, "-m", "pip", "--python", "{python}", "install", "--no-deps", "--only-binary", ":all:"]
-            + ["--no-input", "--disable-pip-version-check", "--no-warn-script-location", "--progress-bar", "off"]
+            [
+                *(base, "-m", "pip", "--python", "{python}", "install", "--no-deps", "--only-binary", ":all:"),
+                *("--no-input", "--disable-pip-version-check", "--no-warn-script-location", "--progress-bar", "off"),
+            ]
         )
     if not commands and version:
         raise Problem(f"pip {'.'.join(map(str, version))} is too old to set up the environment: 22.3 or uv is needed.")
@@ -131,7 +133,7 @@ def _pip_version(python: str) -> tuple[int, ...]:
     """``(23, 0)``, or ``()`` where there is no pip."""
     if python == sys.executable and importlib.util.find_spec("pip") is None:
         return ()
-    answer = subprocess.run([python, "-m", "pip", "--version"], capture_output=True, text=True)
+    answer = subprocess.run([python, "-m", "pip", "--version"], capture_output=True, text=True, check=False)
     found = re.match(r"pip (\d+)\.(\d+)", answer.stdout)
     return (int(found[1]), int(found[2])) if found else ()
 

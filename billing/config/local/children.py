@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -53,10 +54,8 @@ class Reaper:
         """Nothing is left to end: let it go without touching anything."""
         self._write({"done": True})
         assert self._process.stdin is not None
-        try:
+        with suppress(BrokenPipeError):
             self._process.stdin.close()
-        except BrokenPipeError:
-            pass
         self._process.wait()
 
     def _start(self) -> None:
@@ -80,11 +79,9 @@ class Reaper:
 
     def _write(self, entry: dict[str, Any]) -> None:
         assert self._process.stdin is not None
-        try:
+        with suppress(BrokenPipeError):  # It was killed; keep_alive() gives the next one the whole list.
             self._process.stdin.write(json.dumps(entry) + "\n")
             self._process.stdin.flush()
-        except BrokenPipeError:
-            pass  # It was killed; keep_alive() gives the next one the whole list.
 
 
 @dataclass
@@ -134,11 +131,9 @@ class Child:
         self.started_at = time.monotonic()
         if self.input:
             assert self.process.stdin is not None
-            try:
+            with suppress(BrokenPipeError):
                 self.process.stdin.write(self.input)
                 self.process.stdin.close()
-            except BrokenPipeError:
-                pass
         if self.output is not None and not isinstance(stdout, int | None):
             stdout.close()
         if self.say is not None:
@@ -176,10 +171,8 @@ class Child:
             return None
         process, self.process = self.process, None
         if self.own_group:
-            try:
+            with suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                pass
         elif process.poll() is None:
             process.kill()
         code = process.wait()

@@ -74,7 +74,7 @@ def check(lock_name: str, *, groups: tuple[str, ...]) -> Iterator[str]:
         origin, requirement, extra = waiting.pop()
         if requirement.marker is not None and not requirement.marker.evaluate({"extra": extra}):
             continue
-        name = canonicalize_name(requirement.name)
+        name = str(canonicalize_name(requirement.name))
         met.add(name)
         if name not in locked:
             yield f"{lock_name} lacks {name}, which {origin} requires."

@@ -147,7 +147,7 @@ class DataDir:
         if record.exists():
             home = Path(record.read_text().strip())
             if not home.is_dir():
-                raise Problem(f"The data of {self.path} was kept in {home}, which is gone: restore it, or remove {record}.")
+                raise Problem(f"The data of {self.path} was kept in {home}, now gone: restore it, or remove {record}.")
             return home, accounts.for_servers(home / "postgres")
         account = accounts.for_servers(self.path / "postgres")
         if accounts.can_enter(self.path, account):
@@ -185,7 +185,7 @@ def socket_directory(home: Path, account: Account | None) -> Path:
         # Anybody may make a directory in /tmp: it has to be a real one, the servers' own, closed to others.
         if known.is_dir() and not known.is_symlink() and (s := known.stat()).st_uid == uid and s.st_mode & 0o077 == 0:
             return known
-    short = Path(tempfile.mkdtemp(prefix="ante-", dir="/tmp"))  # noqa: S108 - TMPDIR may be as long
+    short = Path(tempfile.mkdtemp(prefix="ante-", dir="/tmp"))  # TMPDIR may be as long as the path that did not fit.
     if account is not None:
         os.chown(short, account.uid, account.gid)
     _write_private(record, str(short))

@@ -17,6 +17,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
@@ -51,7 +52,7 @@ SETTINGS = {
     "log_line_prefix": "%m [%p] ",
     "lc_messages": "C",
 }
-THROWAWAY_SETTINGS = {"fsync": "off", "full_page_writes": "off", "autovacuum_naptime": "10min", "shared_buffers": "128MB"}
+THROWAWAY_SETTINGS = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "128MB"}
 
 
 class Postgres:
@@ -76,7 +77,7 @@ class Postgres:
         self.log = home / "postgres.log"
         self.sockets = places.socket_directory(home, account)
         self.programs = _programs(home, account)
-        settings = {**SETTINGS, **(THROWAWAY_SETTINGS if throwaway else {}), "unix_socket_directories": str(self.sockets)}
+        settings = SETTINGS | {"unix_socket_directories": str(self.sockets)} | (THROWAWAY_SETTINGS if throwaway else {})
         self.child = Child(
             name="postgres",
             argv=[
@@ -146,7 +147,10 @@ class Postgres:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            **({"user": self.account.uid, "group": self.account.gid, "extra_groups": []} if self.account else {}),  # type: ignore[call-overload]
+            user=self.account.uid if self.account else None,
+            group=self.account.gid if self.account else None,
+            extra_groups=[] if self.account else None,
+            check=False,
         )
         if made.returncode != 0:
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -226,7 +230,5 @@ def _plain_environment() -> dict[str, str]:
 
 
 def _kill(pid: int, number: int = signal.SIGKILL) -> None:
-    try:
+    with suppress(ProcessLookupError, PermissionError):
         os.kill(pid, number)
-    except (ProcessLookupError, PermissionError):
-        pass

@@ -1,4 +1,4 @@
-"""The processes of the product itself, in the order in which they stop: the same command lines serve a process manager."""
+"""The processes of the product itself, in the order in which they stop. A process manager may run the same lines."""
 
 import sys
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 WEB_INTERFACE = "asgi"
 """``asgi`` serves live updates too; ``wsgi`` serves all but those. Each has its module in ``billing.config``."""
 
+CELERY = (sys.executable, "-m", "celery", "--quiet", "-A", "billing.config.celery")
 WORKER_PROCESSES = 2
 WEB_GRACE_SECONDS = 3
 """What a request in progress is given at a stop; streams of live updates never end by themselves."""
@@ -50,8 +51,8 @@ def worker() -> Program:
     return Program(
         "worker",
         [
-            *(sys.executable, "-m", "celery", "--quiet", "-A", "billing.config.celery", "worker", "--loglevel", "INFO"),
-            *("--pool", "prefork", "--concurrency", str(WORKER_PROCESSES)),
+            *CELERY,
+            *("worker", "--loglevel", "INFO", "--pool", "prefork", "--concurrency", str(WORKER_PROCESSES)),
             *("--without-gossip", "--without-mingle"),
         ],
     )
@@ -62,7 +63,7 @@ def beat(data_dir: Path) -> Program:
     return Program(
         "beat",
         [
-            *(sys.executable, "-m", "celery", "--quiet", "-A", "billing.config.celery", "beat", "--loglevel", "WARNING"),
-            *("--schedule", str(schedule), "--pidfile", ""),
+            *CELERY,
+            *("beat", "--loglevel", "WARNING", "--schedule", str(schedule), "--pidfile", ""),
         ],
     )

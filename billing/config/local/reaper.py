@@ -21,6 +21,7 @@ import shutil
 import signal
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 
@@ -105,10 +106,8 @@ def _lives(group: int) -> bool:
 
 
 def _send(pid: int, number: int) -> None:
-    try:
+    with suppress(ProcessLookupError, PermissionError):
         os.kill(pid, number)
-    except (ProcessLookupError, PermissionError):
-        pass
 
 
 if __name__ == "__main__":

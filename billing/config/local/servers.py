@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from billing.config.local import postgres, valkey
+from billing.config.local import postgres
 from billing.config.local.accounts import Account
 from billing.config.local.children import Reaper
 from billing.config.local.postgres import Postgres

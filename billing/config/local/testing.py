@@ -17,7 +17,9 @@ from billing.config.local.bootstrap import ROOT
 from billing.config.local.children import Child, Reaper
 from billing.config.local.servers import Servers
 
-NOT_FOR_TESTS = ("DATABASE_URL", "DATABASE_OWNER_URL", "DATABASE_APP_ROLE", "REDIS_URL", "CELERY_BROKER_URL", "BASE_URL")
+NOT_FOR_TESTS = {"DATABASE_URL", "DATABASE_OWNER_URL", "DATABASE_APP_ROLE", "REDIS_URL", "CELERY_BROKER_URL"} | {
+    *("BASE_URL", "ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", "DEBUG", "ANTE_DEMO", "STATIC_ROOT"),
+}
 
 
 def run(arguments: list[str]) -> int:

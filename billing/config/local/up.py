@@ -65,7 +65,7 @@ def parse(arguments: list[str]) -> Options:
         "web server, worker and beat. Ctrl-C stops all of it; the data stays.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=os.environ.get("PORT", 8000), help="default: %(default)s")
+    parser.add_argument("--port", type=int, default=os.environ.get("PORT", "8000"), help="default: %(default)s")
     parser.add_argument("--workers", type=int, default=_sensible_workers(), help="web processes (default: %(default)s)")
     parser.add_argument("--demo", action="store_true", help="demonstration data, and a gentle stream of usage")
     parser.add_argument("--data-dir", metavar="DIR", help="where everything is kept (default: DATA_DIR, or ./var)")
@@ -169,8 +169,9 @@ class Up:
         stamp = self.data.path / "static.stamp"
         sources = _static_digest()
         if not stamp.exists() or stamp.read_text() != sources:
-            steps.append(self._step("static", ["collectstatic", "--no-input", "--clear", "--verbosity", "0"], environment))
-        self.console.progress("Bringing tables up to date …" if len(steps) == 1 else "Bringing tables and pages up to date …")
+            gather = ["collectstatic", "--no-input", "--clear", "--verbosity", "0"]
+            steps.append(self._step("static", gather, environment))
+        self.console.progress(f"Bringing tables {'and pages ' if len(steps) > 1 else ''}up to date …")
         for step in steps:
             self._finish(step)
         stamp.write_text(sources)
@@ -318,7 +319,8 @@ class Up:
         self.console.progress("Stopped.")
 
 
-ANNOUNCED = ("DATABASE_URL", "DATABASE_OWNER_URL", "DATABASE_APP_ROLE", "REDIS_URL", "SECRET_KEY", "BASE_URL", "ANTE_DEMO")
+ANNOUNCED = ("DATABASE_URL", "DATABASE_OWNER_URL", "DATABASE_APP_ROLE", "REDIS_URL", "SECRET_KEY", "BASE_URL")
+"""What other commands on the same data directory are told."""
 
 
 def _sensible_workers() -> int:

