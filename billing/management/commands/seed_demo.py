@@ -1,0 +1,246 @@
+"""``manage.py seed_demo``: sample customers with a month of usage, made the first time and left alone afterwards."""
+
+import os
+import time
+from argparse import ArgumentParser
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.demo import DEMO_PASSWORD, DEMO_SIGN_INS
+from accounts.models import Membership, User
+from accounts.services import api_keys
+from accounts.services.audit import SYSTEM
+from billing.demo import catalog, traffic
+from billing.demo.customers import CUSTOMERS, Gift, Purchase, SampleCustomer
+from billing.models import Asset, Balance, Customer, Meter, Plan
+from billing.services import assets, customers, grants, meters, plans, subscriptions, usage
+
+BATCH = 1000
+KEY_FILE = "demo-api-key"
+KEY_SCOPES = ("customers:read", "wallets:read", "grants:write", "events:write", "events:read")
+_SEED = 20260101
+_AUDIO_PER_SECOND = Decimal("0.0001")
+_AUDIO_SECONDS_MAX = 3600 * 4
+
+
+class Command(BaseCommand):
+    help = "Fill an empty installation with sample customers and a month of usage. Only where ANTE_DEMO is set."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--force", action="store_true", help="also where ANTE_DEMO is not set")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if not (settings.DEMO or options["force"]):
+            raise CommandError("This is not a demonstration: set ANTE_DEMO=1, or say --force.")
+        if not Customer.objects.filter(external_id=CUSTOMERS[0].external_id).exists():
+            started = time.monotonic()
+            # All or nothing: a seed that was interrupted leaves nothing behind, and the next start makes it whole.
+            with transaction.atomic():
+                recorded = Seed(timezone.now(), say=self._progress).run()
+            self._progress(f"Recorded {recorded:,} sample events in {time.monotonic() - started:.0f} s.")
+        _keep_api_key(settings.DATA_DIR / KEY_FILE)
+        self._show_sign_ins()
+
+    def _progress(self, line: str) -> None:
+        self.stderr.write(line)
+
+    def _show_sign_ins(self) -> None:
+        width = max(len(person.email) for person in DEMO_SIGN_INS)
+        self.stdout.write(f"Demonstration sign-ins, all with the password {DEMO_PASSWORD}:")
+        for person in DEMO_SIGN_INS:
+            self.stdout.write(f"  {person.email:<{width}}   {person.title}")
+
+
+class Seed:
+    """One run: catalog, customers and people, then purchases and usage as time went by."""
+
+    def __init__(self, now: datetime, *, say: Any) -> None:
+        self.now = now
+        self.say = say
+        self.random = Random(_SEED)  # noqa: S311 - the same sample data for everyone; nothing secret.
+        self.assets: dict[str, Asset] = {}
+        self.customers: dict[str, Customer] = {}
+
+    def run(self) -> int:
+        self._catalog()
+        for sample in CUSTOMERS:
+            self._customer(sample)
+        self._people()
+        recorded = self._month()
+        for sample in CUSTOMERS:
+            recorded += self._spend_down(sample)
+            for gift in sample.gifts:
+                self._give(sample, gift)
+        return recorded
+
+    def _catalog(self) -> None:
+        assets.create(actor=SYSTEM, code=catalog.IMAGE_CREDITS, name="Image credits", kind=Asset.Kind.UNIT, precision=0)
+        self.assets = {asset.code: asset for asset in Asset.objects.all()}
+        made: dict[str, Meter] = {}
+        for spec in catalog.METERS:
+            made[spec.code] = meters.create(
+                actor=SYSTEM,
+                code=spec.code,
+                name=spec.name,
+                event_type=spec.event_type,
+                aggregation=Meter.Aggregation.SUM,
+                value=spec.value,
+                dimensions=spec.dimensions,
+                unit=spec.unit,
+            )
+        for plan in catalog.PLANS:
+            terms = [
+                plans.PriceTerms(
+                    meter=made[price.meter],
+                    asset=self.assets[price.asset],
+                    model="per_unit",
+                    unit_amount=price.amount,
+                    per=price.per,
+                    match=price.match,
+                )
+                for price in plan.prices
+            ]
+            plans.create(
+                actor=SYSTEM,
+                code=plan.code,
+                name=plan.name,
+                currency=self.assets["usd"],
+                interval="month",
+                prices=terms,
+            )
+
+    def _customer(self, sample: SampleCustomer) -> None:
+        customer = customers.create(
+            actor=SYSTEM,
+            external_id=sample.external_id,
+            name=sample.name,
+            currency=self.assets["usd"],
+            email=sample.email,
+            country=sample.country,
+            timezone=sample.timezone,
+            metadata={"sample": True},
+        )
+        self.customers[sample.external_id] = customer
+        for code in sample.plans:
+            subscriptions.start(
+                actor=SYSTEM,
+                customer=customer,
+                plan=Plan.objects.get(code=code),
+                starts_at=self.now - timedelta(days=traffic.DAYS + 5),
+            )
+
+    def _people(self) -> None:
+        for person in DEMO_SIGN_INS:
+            if User.objects.filter(email__iexact=person.email).exists():
+                continue
+            if person.organization is None:
+                User.objects.create_superuser(person.email, DEMO_PASSWORD, name=person.title)
+                continue
+            user = User.objects.create_user(person.email, DEMO_PASSWORD, name=person.title)
+            organization = self.customers[person.organization].organization
+            Membership.objects.create(organization=organization, user=user, role=person.role)
+
+    def _month(self) -> int:
+        """Everything in the order in which it happened: purchases just before the usage that they pay for."""
+        calls = [
+            made
+            for sample in CUSTOMERS
+            if sample.events
+            for made in traffic.month(sample, now=self.now, random=self.random)
+        ]
+        calls.sort(key=lambda made: made.time)
+        begin = self.now - timedelta(days=traffic.DAYS)
+        purchases = sorted(
+            (
+                (begin + timedelta(days=traffic.DAYS * purchase.share), sample, purchase)
+                for sample in CUSTOMERS
+                for purchase in sample.purchases
+            ),
+            key=lambda bought: bought[0],
+        )
+        done = 0
+        for position in range(0, len(calls), BATCH):
+            batch = calls[position : position + BATCH]
+            while purchases and purchases[0][0] <= batch[-1].time:
+                _, sample, purchase = purchases.pop(0)
+                self._buy(sample, purchase)
+            done += self._record(batch)
+            self.say(f"Recording a month of sample usage: {done:,} of {len(calls):,} events")
+        for _, sample, purchase in purchases:
+            self._buy(sample, purchase)
+        return done
+
+    def _record(self, calls: Sequence[traffic.TimedCall]) -> int:
+        return len(usage.record([_event(made) for made in calls]))
+
+    def _buy(self, sample: SampleCustomer, purchase: Purchase) -> None:
+        grants.create(
+            actor=SYSTEM,
+            customer=self.customers[sample.external_id],
+            asset=self.assets[purchase.asset],
+            amount=purchase.amount,
+            kind="purchase",
+            paid_amount=purchase.paid,
+            paid_currency=self.assets["usd"],
+            name=purchase.name,
+        )
+
+    def _give(self, sample: SampleCustomer, gift: Gift) -> None:
+        grants.create(
+            actor=SYSTEM,
+            customer=self.customers[sample.external_id],
+            asset=self.assets[gift.asset],
+            amount=gift.amount,
+            kind="promotional",
+            expires_at=self.now + timedelta(days=gift.days),
+            applies_to={"meters": list(gift.meters)} if gift.meters else None,
+            name=gift.name,
+        )
+
+    def _spend_down(self, sample: SampleCustomer) -> int:
+        """A back-log of recordings is transcribed, until about ``left`` dollars remain."""
+        if sample.left is None:
+            return 0
+        balance = Balance.objects.get(customer=self.customers[sample.external_id], asset_id="usd")
+        seconds = int((balance.available - sample.left) / _AUDIO_PER_SECOND)
+        calls = []
+        while seconds > 0:
+            length = min(seconds, self.random.randrange(3600, _AUDIO_SECONDS_MAX))
+            data = {"model": "gpt-4o-transcribe", "seconds": length, "feature": "archive-import", "user": "u_01"}
+            moment = self.now - timedelta(minutes=self.random.uniform(5, 600))
+            call = traffic.Call("audio.transcription", data)
+            calls.append(traffic.TimedCall(sample, traffic.event_id(self.random), moment, call))
+            seconds -= length
+        return self._record(sorted(calls, key=lambda made: made.time))
+
+
+def _event(made: traffic.TimedCall) -> usage.IncomingEvent:
+    return usage.IncomingEvent(
+        id=made.id,
+        source=traffic.SOURCE,
+        type=made.call.type,
+        subject=made.customer.external_id,
+        time=made.time,
+        data=made.call.data,
+    )
+
+
+def _keep_api_key(file: Path, scopes: Iterable[str] = KEY_SCOPES) -> None:
+    """The key of the live stream, readable by its owner alone. A new one where the file has none that works."""
+    if file.exists() and api_keys.authenticate(file.read_text().strip()) is not None:
+        return
+    _, secret = api_keys.issue(name="Demonstration traffic", scopes=list(scopes), live=False)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.unlink(missing_ok=True)
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as out:
+        out.write(secret + "\n")
