@@ -9,3 +9,5 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("", include("portal.urls")),
 ]
+
+handler500 = "billing.api.problems.handler500"

@@ -66,15 +66,6 @@ def burn_order(sources: Iterable[Source]) -> list[Source]:
     )
 
 
-def spendable(sources: Iterable[Source], *, meter: str, moment: datetime) -> Decimal:
-    """How much the sources that may pay for ``meter`` still hold."""
-    total = ZERO
-    for source in sources:
-        if source.may_pay(meter=meter, moment=moment):
-            total = EXACT.add(total, source.remaining)
-    return total
-
-
 def draw(
     sources: Sequence[Source], amount: Decimal, *, meter: str, moment: datetime, overdraft: Decimal = ZERO
 ) -> list[Draw] | None:

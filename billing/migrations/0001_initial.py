@@ -497,7 +497,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='usageevent',
-            constraint=models.UniqueConstraint(fields=('customer', 'source', 'event_id'), name='billing_event_once'),
+            constraint=models.UniqueConstraint(fields=('event_id', 'source', 'customer'), name='billing_event_once'),
         ),
         migrations.AddConstraint(
             model_name='usageevent',

@@ -49,7 +49,7 @@ class UsageEvent(models.Model):
             models.Index(fields=["customer", "-id"], name="billing_event_refused", condition=~Q(status="charged")),
         ]
         constraints = [
-            models.UniqueConstraint(fields=["customer", "source", "event_id"], name="billing_event_once"),
+            models.UniqueConstraint(fields=["event_id", "source", "customer"], name="billing_event_once"),
             models.CheckConstraint(
                 name="billing_event_status", condition=Q(status__in=["charged", "unpaid", "rejected"])
             ),

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.db import transaction
 
+from accounts.services import audit
 from billing import locks
 from billing.engine.money import ZERO, amount_string
 from billing.errors import InvalidRequest, InvalidState
@@ -34,7 +35,7 @@ def ensure_balances(journal: Journal, wanted: Collection[tuple[UUID, str]]) -> N
 
 
 @retried
-def set_overdraft_limit(*, customer: Customer, asset: Asset, limit: Decimal) -> Balance:
+def set_overdraft_limit(*, actor: audit.Actor, customer: Customer, asset: Asset, limit: Decimal) -> Balance:
     """Allow usage to take the balance down to ``-limit``. Refused where the customer already owes more than that."""
     if limit < 0:
         raise InvalidRequest.field("overdraft_limit", "must not be negative")
@@ -46,6 +47,15 @@ def set_overdraft_limit(*, customer: Customer, asset: Asset, limit: Decimal) -> 
             raise InvalidState(
                 f"{customer.external_id} already owes {amount_string(balance.owed)} {asset.code}.", owed=balance.owed
             )
-        balance.overdraft_limit = limit
+        before, balance.overdraft_limit = balance.overdraft_limit, limit
         balance.save(update_fields=["overdraft_limit"])
+        audit.record(
+            actor=actor,
+            action="wallet.overdraft_limit_changed",
+            object_type="customer",
+            object_id=customer.external_id,
+            organization_id=customer.organization_id,
+            before={"asset": asset.code, "overdraft_limit": amount_string(before)},
+            after={"asset": asset.code, "overdraft_limit": amount_string(limit)},
+        )
     return balance

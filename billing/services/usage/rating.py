@@ -1,7 +1,7 @@
 """From events to lines: the customer's plan at the event's time, the meters it feeds, the price of each."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
@@ -37,7 +37,7 @@ class Payer:
     currency: str
     timezone: str
     overdraft: bool
-    subscriptions: Sequence[Subscribed]
+    subscriptions: Sequence[Subscribed] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,28 +60,30 @@ class Line:
         return self.subscription_id, self.price.id, self.period_start
 
 
-def payers(external_ids: Collection[str]) -> dict[str, Payer]:
-    """The customers with these external ids, by external id; unknown ones are left out."""
+def payers(external_ids: Collection[str], *, organization_id: UUID | None = None) -> dict[str, Payer]:
+    """The customers with these external ids, by external id; unknown and, given an organization, foreign ones are
+    left out."""
     customers = Customer.objects.filter(external_id__in=set(external_ids))
+    if organization_id is not None:
+        customers = customers.filter(organization_id=organization_id)
     subscriptions: dict[UUID, list[Subscribed]] = {}
-    rows = list(customers.values_list("id", "external_id", "currency_id", "timezone", "on_insufficient_funds"))
+    rows = customers.values_list("id", "external_id", "currency_id", "timezone", "on_insufficient_funds")
+    return {
+        external_id: Payer(id_, external_id, currency, timezone, policy == Customer.FundsPolicy.OVERDRAFT)
+        for id_, external_id, currency, timezone, policy in rows
+    }
+
+
+def with_subscriptions(payers: Mapping[str, Payer]) -> dict[str, Payer]:
+    """The same customers with their subscriptions. To be read under their locks, so that a change of plan counts."""
+    subscriptions: dict[UUID, list[Subscribed]] = {}
     for customer_id, *fields in (
-        Subscription.objects.filter(customer_id__in=[row[0] for row in rows])
+        Subscription.objects.filter(customer_id__in=[payer.id for payer in payers.values()])
         .order_by("-starts_at", "-id")
         .values_list("customer_id", "id", "plan_version_id", "starts_at", "ends_at")
     ):
         subscriptions.setdefault(customer_id, []).append(Subscribed(*fields))
-    return {
-        external_id: Payer(
-            id=id_,
-            external_id=external_id,
-            currency=currency,
-            timezone=timezone,
-            overdraft=policy == Customer.FundsPolicy.OVERDRAFT,
-            subscriptions=subscriptions.get(id_, []),
-        )
-        for id_, external_id, currency, timezone, policy in rows
-    }
+    return {name: replace(payer, subscriptions=subscriptions.get(payer.id, ())) for name, payer in payers.items()}
 
 
 def lines(event: IncomingEvent, payer: Payer, *, occurred_at: datetime) -> list[Line]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import reduce
 from typing import Any
 from uuid import UUID
 
@@ -26,32 +27,19 @@ AHEAD_MAX = timedelta(hours=24)
 
 
 @retried
-def record(events: Sequence[IncomingEvent], *, api_key_id: UUID | None = None) -> list[Outcome]:
+def record(
+    events: Sequence[IncomingEvent], *, api_key_id: UUID | None = None, organization_id: UUID | None = None
+) -> list[Outcome]:
     """Rate and debit ``events`` in the order given, each exactly once, and say what became of each.
 
     An event stands for itself: one that is refused does not touch its neighbours. All of them commit together. Events
     that were recorded before get their first answer again. Raises ``WalletBusy`` where the locks cannot be had in time.
     """
     with transaction.atomic():
-        payers = rating.payers([event.subject for event in events])
+        payers = rating.payers([event.subject for event in events], organization_id=organization_id)
         journal = Journal.open({payer.id for payer in payers.values()})
-        recording = _Recording(journal, payers, api_key_id)
-        known = answers.find([(payers[e.subject].id, e) for e in events if e.subject in payers])
-        outcomes: list[Outcome] = []
-        todo: list[tuple[int, IncomingEvent]] = []
-        for position, event in enumerate(events):
-            payer = payers.get(event.subject)
-            if payer is None:
-                outcomes.append(_refusal(event, NotFound(f"There is no customer {event.subject}.")))
-                continue
-            key = (payer.id, event.source, event.id)
-            if key in known:
-                outcomes.append(known[key].answer(event))
-                continue
-            outcomes.append(_refusal(event, InvalidRequest("Not decided.")))
-            todo.append((position, event))
-        for position, outcome in recording.decide(todo):
-            outcomes[position] = outcome
+        recording = _Recording(journal, rating.with_subscriptions(payers), api_key_id)
+        outcomes = recording.decide(events)
         recording.write()
     return outcomes
 
@@ -68,21 +56,28 @@ class _Recording:
         self.events: list[dict[str, Any]] = []
         self.charges: list[dict[str, Any]] = []
 
-    def decide(self, todo: Sequence[tuple[int, IncomingEvent]]) -> list[tuple[int, Outcome]]:
-        rated = [(position, event, self._lines(event)) for position, event in todo]
-        lines = [line for _, _, found in rated if isinstance(found, list) for line in found]
-        subjects = {self.payers[event.subject].id for _, event in todo}
-        ensure_balances(
-            self.journal,
-            {
-                (self.payers[event.subject].id, line.price.asset)
-                for _, event, found in rated
-                if isinstance(found, list)
-                for line in found
-            },
-        )
-        self.counters.load(subjects, lines)
-        return [(position, self._decide(event, found)) for position, event, found in rated]
+    def decide(self, events: Sequence[IncomingEvent]) -> list[Outcome]:
+        known = answers.find([(self.payers[e.subject].id, e) for e in events if e.subject in self.payers])
+        fresh = [e for e in events if e.subject in self.payers and self._key(e) not in known]
+        rated = [(event, self._lines(event)) for event in fresh]
+        lines = [
+            (self.payers[event.subject].id, line) for event, found in rated if isinstance(found, list) for line in found
+        ]
+        ensure_balances(self.journal, {(customer_id, line.price.asset) for customer_id, line in lines})
+        self.counters.load({customer_id for customer_id, _ in lines}, [line for _, line in lines])
+        found_for = {id(event): found for event, found in rated}
+        outcomes = []
+        for event in events:
+            if event.subject not in self.payers:
+                outcomes.append(_refusal(event, NotFound(f"There is no customer {event.subject}.")))
+            elif (recorded := known.get(self._key(event))) is not None:
+                outcomes.append(recorded.answer(event))
+            else:
+                outcomes.append(self._decide(event, found_for[id(event)]))
+        return outcomes
+
+    def _key(self, event: IncomingEvent) -> answers.Key:
+        return self.payers[event.subject].id, event.source, event.id
 
     def _lines(self, event: IncomingEvent) -> "list[rating.Line] | BillingError":
         occurred_at = event.time or self.journal.now
@@ -95,7 +90,7 @@ class _Recording:
 
     def _decide(self, event: IncomingEvent, found: "list[rating.Line] | BillingError") -> Outcome:
         payer = self.payers[event.subject]
-        key = (payer.id, event.source, event.id)
+        key = self._key(event)
         fingerprint = event.fingerprint()
         if key in self.first:
             return _repeat(self.first[key], fingerprint, event)
@@ -191,20 +186,34 @@ class _Recording:
             required[line.price.asset] = EXACT.add(required.get(line.price.asset, ZERO), amount)
         self.counters.restore(counted)
         short = next(
-            (asset for asset, amount in required.items() if self.journal.balances[payer.id, asset].available < amount),
+            (
+                asset
+                for asset, amount in required.items()
+                if self._available_for(payer, [line for line in lines if line.price.asset == asset]) < amount
+            ),
             next(iter(required)),
         )
-        balance = self.journal.balances[payer.id, short]
+        available = self._available_for(payer, [line for line in lines if line.price.asset == short])
         refusal = InsufficientFunds(
             f"This takes {amount_string(required[short])} {short}, and the wallet of {payer.external_id} has "
-            f"{amount_string(balance.available)} available for it.",
+            f"{amount_string(available)} available for it.",
             asset=short,
-            available=balance.available,
+            available=available,
             required=required[short],
         )
         if payer.overdraft:
             return self._keep_unpaid(event, payer, refusal)
         return self._reject(event, payer, refusal)
+
+    def _available_for(self, payer: rating.Payer, lines: Sequence[rating.Line]) -> Decimal:
+        """What may be spent on these lines, which share an asset: grants for other things do not count."""
+        balance = self.journal.balances[payer.id, lines[0].price.asset]
+        payable = [
+            source
+            for source in balance.sources
+            if any(source.may_pay(meter=line.meter, moment=self.journal.now) for line in lines)
+        ]
+        return EXACT.subtract(reduce(EXACT.add, (source.remaining for source in payable), ZERO), balance.owed)
 
     def _keep_unpaid(self, event: IncomingEvent, payer: rating.Payer, refusal: InsufficientFunds) -> Outcome:
         self._add_event(event, payer, uuid7(), UsageEvent.Status.UNPAID, refusal=refusal)

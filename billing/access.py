@@ -1,0 +1,49 @@
+"""The one way to load a customer's row for a request. What is not theirs is not there: 404, never 403."""
+
+from uuid import UUID
+
+from accounts.services.api_keys import Principal
+from billing.errors import NotFound, PermissionDenied
+from billing.models import Customer, UsageEvent
+
+
+def customer(*, principal: Principal, external_id: str) -> Customer:
+    """The customer with this external id, if the principal reaches it."""
+    found = Customer.objects.select_related("currency").filter(external_id=external_id)
+    if principal.organization_id is not None:
+        found = found.filter(organization_id=principal.organization_id)
+    row = found.first()
+    if row is None:
+        raise NotFound(f"There is no customer {external_id}.")
+    return row
+
+
+def customers(*, principal: Principal) -> "list[UUID] | None":
+    """The ids of the customers the principal reaches; None for all of them."""
+    if principal.organization_id is None:
+        return None
+    return list(Customer.objects.filter(organization_id=principal.organization_id).values_list("id", flat=True))
+
+
+def usage_event(
+    *, principal: Principal, event_id: str, external_id: str | None = None, source: str | None = None
+) -> UsageEvent:
+    """The newest event with this id that the principal reaches: ids are unique only per customer and source."""
+    found = UsageEvent.objects.filter(event_id=event_id)
+    if external_id is not None:
+        found = found.filter(customer=customer(principal=principal, external_id=external_id))
+    if source is not None:
+        found = found.filter(source=source)
+    reachable = customers(principal=principal)
+    if reachable is not None:
+        found = found.filter(customer_id__in=reachable)
+    row = found.select_related("customer").order_by("-id").first()
+    if row is None:
+        raise NotFound(f"There is no event {event_id}.")
+    return row
+
+
+def operator(*, principal: Principal) -> None:
+    """Refuse a customer's key where only the operator's may act."""
+    if principal.organization_id is not None:
+        raise PermissionDenied("Only the operator's keys may do this.")

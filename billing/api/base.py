@@ -1,0 +1,74 @@
+"""What the views share."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, ClassVar
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from billing.api import fields, json, problems
+from billing.errors import BillingError, InvalidRequest
+from billing.services import idempotency
+from billing.services.idempotency import Answer
+
+
+class View(APIView):
+    """An endpoint. ``scopes`` names the scope that each method asks for."""
+
+    scopes: ClassVar[Mapping[str, str]] = {}
+
+    def once(self, request: Request, run: Callable[[], Answer]) -> Response:
+        """Answer ``run``; with an ``Idempotency-Key``, run it once and repeat its answer afterwards."""
+        key = request.headers.get("Idempotency-Key")
+        if key is None:
+            answer = run()
+        else:
+            answer = idempotency.once(
+                principal=str(request.auth.organization_id or "operator"),
+                key=key,
+                fingerprint=_fingerprint(request),
+                run=run,
+                refuse=lambda error: self._refusal(request, error),
+            )
+        return respond(answer)
+
+    def _refusal(self, request: Request, error: BillingError) -> Answer:
+        return Answer(error.status, problems.body(error, request_id=getattr(request, "request_id", "")))
+
+
+def respond(answer: Answer, headers: Mapping[str, str] | None = None) -> Response:
+    """The HTTP answer, marked where it is a repeat."""
+    response = Response(answer.body, status=answer.status, headers=dict(headers or {}))
+    if answer.status >= 400:
+        response.content_type = problems.CONTENT_TYPE
+    if answer.replayed:
+        response["Idempotent-Replayed"] = "true"
+    return response
+
+
+def moment(request: Request, name: str) -> datetime | None:
+    """A time from the query string."""
+    text = request.query_params.get(name)
+    if not text:
+        return None
+    # A plus sign that was not escaped arrives as a space.
+    found = fields.parse_moment(text.replace(" ", "+"))
+    if found is None:
+        raise InvalidRequest.field(name, "is not an RFC 3339 time with an offset")
+    return found
+
+
+def text(request: Request, name: str) -> str | None:
+    """A short text from the query string; None where it is missing or empty."""
+    value = request.query_params.get(name)
+    if value and ("\x00" in value or len(value) > 255):
+        raise InvalidRequest.field(name, "has a NUL in it or more than 255 characters")
+    return value or None
+
+
+def _fingerprint(request: Request) -> bytes:
+    content = [request.method, request.path, request.data]
+    return hashlib.sha256(json.write_canonical(content)).digest()

@@ -1,0 +1,147 @@
+"""Fields and serializers that take exactly what the contract says."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from django.utils.dateparse import parse_datetime
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from billing.engine.money import amount_string, fits
+
+
+class StrictSerializer(serializers.Serializer[Any]):
+    """Refuses unknown fields: a typo must not bill wrongly."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            unknown = sorted(str(name) for name in set(data) - set(self.fields))
+            if unknown:
+                raise serializers.ValidationError(
+                    {
+                        name: serializers.ErrorDetail("There is no such field here.", code="unknown_field")
+                        for name in unknown
+                    }
+                )
+        return super().to_internal_value(data)
+
+
+@extend_schema_field(
+    {"type": "string", "pattern": r"^-?[0-9]{1,18}(\.[0-9]{1,12})?$", "examples": ["74.10", "0.0000025"]}
+)
+class AmountField(serializers.Field[Decimal, Any, str, Any]):
+    """A decimal string; in requests a JSON number too, read exactly as written."""
+
+    default_error_messages = {
+        "invalid": 'A decimal number is needed, as a string such as "12.50".',
+        "range": "At most 18 digits before the point and 12 after it.",
+        "minimum": "Must be at least {minimum}.",
+    }
+
+    def __init__(self, *, minimum: int | None = None, **kwargs: Any) -> None:
+        self.minimum = minimum
+        super().__init__(**kwargs)
+
+    def to_internal_value(self, data: Any) -> Decimal:
+        if isinstance(data, bool) or not isinstance(data, str | int | Decimal):
+            self.fail("invalid")
+        if isinstance(data, str) and (len(data) > 64 or "_" in data or data != data.strip()):
+            self.fail("invalid")
+        try:
+            amount = Decimal(data)
+        except InvalidOperation:
+            self.fail("invalid")
+        if not amount.is_finite():
+            self.fail("invalid")
+        if not fits(amount):
+            self.fail("range")
+        if self.minimum is not None and amount < self.minimum:
+            self.fail("minimum", minimum=self.minimum)
+        return amount
+
+    def to_representation(self, value: Decimal) -> str:
+        return amount_string(value)
+
+
+@extend_schema_field({"type": "string", "format": "date-time"})
+class MomentField(serializers.Field[datetime, Any, str, Any]):
+    """RFC 3339 with an offset in; UTC with ``Z`` out."""
+
+    default_error_messages = {"invalid": "A time is needed, as RFC 3339 with an offset: 2026-11-20T10:00:00Z."}
+
+    def to_internal_value(self, data: Any) -> datetime:
+        moment = parse_moment(data)
+        if moment is None:
+            self.fail("invalid")
+        return moment
+
+    def to_representation(self, value: datetime) -> str:
+        return moment_string(value)
+
+
+def parse_moment(text: Any) -> datetime | None:
+    """The time in UTC, or None where it is no RFC 3339 time with an offset."""
+    if not isinstance(text, str) or len(text) > 40:
+        return None
+    try:
+        moment = parse_datetime(text.upper())
+        return None if moment is None or moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def moment_string(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+class TextField(serializers.CharField):
+    """Text that the database can store and a page can show: no control characters."""
+
+    default_error_messages = {"control": "Control characters are not allowed."}
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        text = super().to_internal_value(data)
+        if any(ord(character) < 32 or ord(character) == 127 for character in text):
+            self.fail("control")
+        return text
+
+
+METADATA_KEYS_MAX = 50
+METADATA_BYTES_MAX = 16_384
+
+
+@extend_schema_field({"type": "object", "additionalProperties": True})
+class MetadataField(serializers.Field[dict[str, Any], Any, Any, Any]):
+    """The caller's own JSON object: at most 50 keys and 16 KiB."""
+
+    default_error_messages = {
+        "invalid": "A JSON object is needed.",
+        "size": "At most 50 keys and 16 KiB.",
+    }
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        from billing.api.json import write
+
+        if not isinstance(data, dict):
+            self.fail("invalid")
+        if len(data) > METADATA_KEYS_MAX or len(write(data)) > METADATA_BYTES_MAX:
+            self.fail("size")
+        return _stored(data)
+
+    def to_representation(self, value: Any) -> Any:
+        return value
+
+
+def _stored(value: Any) -> Any:
+    """Decimals as strings: a JSON column would read them back as floats."""
+    if isinstance(value, Decimal):
+        return amount_string(value)
+    if isinstance(value, dict):
+        return {key: _stored(member) for key, member in value.items()}
+    if isinstance(value, list):
+        return [_stored(member) for member in value]
+    return value

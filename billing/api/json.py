@@ -1,0 +1,178 @@
+"""JSON without floats, read strictly."""
+
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import IO, Any
+
+import msgspec
+from rest_framework.parsers import BaseParser
+from rest_framework.renderers import BaseRenderer
+
+from billing.errors import InvalidRequest, PayloadTooLarge
+
+BYTES_MAX = 5 * 1024 * 1024
+DEPTH_MAX = 20
+_EXPONENT_MAX = 40
+_INT_DIGITS_MAX = 18
+
+
+def read(body: bytes) -> Any:
+    """Parse a request's body. Numbers with a point or an exponent become ``Decimal``, exactly as written.
+
+    Refused as ``InvalidRequest``: what is not JSON, not UTF-8, names a key twice, has NaN or Infinity, an exponent that
+    nothing could mean, a NUL or half a surrogate pair in a string, or more than 20 levels.
+    """
+    if len(body) > BYTES_MAX:
+        raise PayloadTooLarge(f"The body has {len(body)} bytes; at most {BYTES_MAX} are taken.")
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"The body is not UTF-8: byte {error.start} cannot be read.") from None
+    if _depth(text) > DEPTH_MAX:
+        raise InvalidRequest(f"The body is nested more than {DEPTH_MAX} levels deep.")
+    try:
+        value = _decoder.decode(text)
+    except json.JSONDecodeError as error:
+        raise InvalidRequest(
+            f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}."
+        ) from None
+    except RecursionError:
+        raise InvalidRequest(f"The body is nested more than {DEPTH_MAX} levels deep.") from None
+    if "\\u" in text or "\x00" in text:
+        _check_strings(value)
+    return value
+
+
+def _depth(text: str) -> int:
+    """How deep the brackets are nested; 0 where there are too few of them to matter."""
+    if text.count("[") + text.count("{") <= DEPTH_MAX:
+        return 0
+    depth = deepest = 0
+    in_string = escaped = False
+    for character in text:
+        if in_string:
+            if escaped:
+                escaped = False
+            elif character == "\\":
+                escaped = True
+            elif character == '"':
+                in_string = False
+        elif character == '"':
+            in_string = True
+        elif character in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif character in "]}":
+            depth -= 1
+    return deepest
+
+
+def _integer(text: str) -> int | Decimal:
+    return int(text) if len(text) <= _INT_DIGITS_MAX else _decimal(text)
+
+
+def _decimal(text: str) -> Decimal:
+    number = Decimal(text)
+    if number and abs(number.adjusted()) > _EXPONENT_MAX:
+        raise InvalidRequest(f"The number {text[:40]} is out of any range.")
+    if len(number.as_tuple().digits) > 2 * _EXPONENT_MAX:
+        raise InvalidRequest(f"The number {text[:40]}… has too many digits.")
+    return number
+
+
+def _no_constant(text: str) -> Any:
+    raise InvalidRequest(f"{text} is not a number in JSON.")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise InvalidRequest.field(key[:100], "is there twice", code="duplicate")
+            seen.add(key)
+    return result
+
+
+def _check_strings(value: Any) -> None:
+    """Refuse what PostgreSQL cannot store: NUL, and half of a surrogate pair."""
+    if isinstance(value, str):
+        if "\x00" in value:
+            raise InvalidRequest("A string has a NUL character in it.")
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise InvalidRequest("A string has half of a surrogate pair in it.") from None
+    elif isinstance(value, dict):
+        for key, member in value.items():
+            _check_strings(key)
+            _check_strings(member)
+    elif isinstance(value, list):
+        for member in value:
+            _check_strings(member)
+
+
+_decoder = json.JSONDecoder(
+    parse_float=_decimal, parse_int=_integer, parse_constant=_no_constant, object_pairs_hook=_unique
+)
+
+
+_encode_numbers = msgspec.json.Encoder(decimal_format="number", uuid_format="canonical").encode
+
+write_canonical = msgspec.json.Encoder(decimal_format="number", order="deterministic").encode
+"""The same bytes for the same content, in whatever order its members came."""
+
+
+def write(value: Any) -> bytes:
+    """Compact JSON. Decimals are expected to be strings already; one inside free-form data is written as the number
+    it was."""
+    return _encode_numbers(value)
+
+
+class ExactJSONParser(BaseParser):
+    """Reads any JSON content type, CloudEvents' ones included."""
+
+    media_type = "application/json"
+
+    def parse(
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Any:
+        return read(stream.read(BYTES_MAX + 1))
+
+
+class CloudEventParser(ExactJSONParser):
+    media_type = "application/cloudevents+json"
+
+
+class CloudEventBatchParser(ExactJSONParser):
+    media_type = "application/cloudevents-batch+json"
+
+
+class ExactJSONRenderer(BaseRenderer):
+    media_type = "application/json"
+    format = "json"
+    charset = None
+
+    def render(
+        self, data: Any, accepted_media_type: str | None = None, renderer_context: Mapping[str, Any] | None = None
+    ) -> bytes:
+        return b"" if data is None else write(data)
+
+
+class ProblemRenderer(ExactJSONRenderer):
+    media_type = "application/problem+json"
+    format = "problem"
+
+
+class CSVRenderer(BaseRenderer):
+    """Only to be asked for: the view that offers it writes the CSV itself."""
+
+    media_type = "text/csv"
+    format = "csv"
+
+    def render(
+        self, data: Any, accepted_media_type: str | None = None, renderer_context: Mapping[str, Any] | None = None
+    ) -> bytes:
+        return write(data)

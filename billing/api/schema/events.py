@@ -1,0 +1,77 @@
+"""Operations on usage."""
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, PolymorphicProxySerializer
+
+from billing.api.schema import shapes
+
+_TEXT = {"type": "string", "minLength": 1, "maxLength": 255}
+_EVENT = {
+    "type": "object",
+    "description": "A CloudEvent 1.0. Extension attributes (lower case letters and digits) are kept.",
+    "required": ["specversion", "id", "source", "type", "subject"],
+    "properties": {
+        "specversion": {"type": "string", "enum": ["1.0"]},
+        "id": _TEXT,
+        "source": _TEXT,
+        "type": _TEXT,
+        "subject": {**_TEXT, "description": "The customer's external id."},
+        "time": {"type": ["string", "null"], "format": "date-time", "description": "Now, where left out."},
+        "data": {"type": "object", "description": "Free-form. Meters and dimensions are read from it."},
+        "datacontenttype": {"type": ["string", "null"]},
+        "dataschema": {"type": "string"},
+    },
+    "patternProperties": {"^[a-z0-9]{1,20}$": {}},
+    "additionalProperties": False,
+}
+_BATCH = {"type": "array", "items": _EVENT, "minItems": 1, "maxItems": 1000}
+
+RECORD = {
+    "operation_id": "record_events",
+    "summary": "Record usage: one CloudEvent, or a list of up to 1,000",
+    "description": "Rated and debited before the answer. The same event again gets its first answer again.",
+    "tags": ["Usage"],
+    "request": {
+        "application/json": {"oneOf": [_EVENT, _BATCH]},
+        "application/cloudevents+json": _EVENT,
+        "application/cloudevents-batch+json": _BATCH,
+    },
+    "responses": {
+        201: shapes.EventAnswerShape,
+        200: PolymorphicProxySerializer("EventsAnswer", [shapes.BatchAnswerShape, shapes.EventAnswerShape], None),
+    },
+    "parameters": [shapes.IDEMPOTENCY_KEY],
+}
+LIST = {
+    "operation_id": "list_events",
+    "summary": "List usage events",
+    "tags": ["Usage"],
+    "responses": {200: shapes.listed(shapes.EventShape)},
+    "parameters": [
+        shapes.CUSTOMER,
+        OpenApiParameter("status", OpenApiTypes.STR, enum=["charged", "unpaid", "rejected"]),
+        *shapes.FROM_TO,
+        *shapes.CURSOR,
+    ],
+}
+RECEIPT = {
+    "operation_id": "get_event",
+    "summary": "The receipt of an event: data, prices, grants burned, ledger entries",
+    "tags": ["Usage"],
+    "responses": {200: shapes.ReceiptShape},
+    "parameters": [shapes.CUSTOMER, OpenApiParameter("source", OpenApiTypes.STR)],
+}
+USAGE = {
+    "operation_id": "get_usage",
+    "summary": "Usage by time and group; CSV with Accept: text/csv",
+    "tags": ["Usage"],
+    "responses": {(200, "application/json"): shapes.UsageShape, (200, "text/csv"): OpenApiTypes.STR},
+    "parameters": [
+        shapes.CUSTOMER,
+        *shapes.FROM_TO,
+        OpenApiParameter("granularity", OpenApiTypes.STR, enum=["hour", "day", "month"], default="day"),
+        OpenApiParameter("group_by", OpenApiTypes.STR, description="Names of dimensions, or meter, with commas."),
+        OpenApiParameter("meter", OpenApiTypes.STR, description="Only this meter, by its code."),
+        OpenApiParameter("timezone", OpenApiTypes.STR, description="Whose days and months; UTC where left out."),
+    ],
+}

@@ -1,0 +1,266 @@
+"""The shapes of answers, for the document and for its readers."""
+
+from functools import cache
+from typing import Any
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, inline_serializer
+from rest_framework import serializers
+
+from billing.api.fields import AmountField, MetadataField, MomentField
+from billing.api.serializers import MatchField
+
+PROBLEMS = {
+    "400": "The request is not valid.",
+    "401": "No valid API key.",
+    "403": "The key may not do this.",
+    "404": "Not found, or somebody else's.",
+    "405": "No such method here.",
+    "409": "It conflicts with what is there.",
+    "413": "Too large.",
+    "415": "Not a content type that is understood.",
+    "429": "Too many requests.",
+    "503": "Busy: try again shortly.",
+}
+
+IDEMPOTENCY_KEY = OpenApiParameter(
+    "Idempotency-Key",
+    OpenApiTypes.STR,
+    OpenApiParameter.HEADER,
+    description="The same key with the same body gets the first answer again, with Idempotent-Replayed: true.",
+)
+CURSOR = [
+    OpenApiParameter("cursor", OpenApiTypes.STR, description="next_cursor of the page before."),
+    OpenApiParameter("limit", {"type": "integer", "minimum": 1, "maximum": 200, "default": 50}),
+]
+FROM_TO = [
+    OpenApiParameter("from", OpenApiTypes.DATETIME, description="From this moment on."),
+    OpenApiParameter("to", OpenApiTypes.DATETIME, description="Before this moment."),
+]
+CUSTOMER = OpenApiParameter("customer", OpenApiTypes.STR, description="The customer's external id.")
+
+
+@cache
+def listed(row: type[serializers.Serializer[Any]]) -> Any:
+    """The shape of a list of ``row``."""
+    return inline_serializer(
+        name=f"{row.__name__}List",
+        fields={"data": row(many=True), "next_cursor": serializers.CharField(allow_null=True)},
+    )
+
+
+class AmountsField(serializers.DictField):
+    """Amounts by asset code."""
+
+    child = AmountField()
+
+
+class CustomerShape(serializers.Serializer[Any]):
+    external_id = serializers.CharField()
+    name = serializers.CharField()
+    email = serializers.CharField(allow_blank=True)
+    currency = serializers.CharField()
+    country = serializers.CharField(allow_blank=True)
+    timezone = serializers.CharField()
+    on_insufficient_funds = serializers.ChoiceField(["reject", "overdraft"])
+    metadata = MetadataField()
+    created_at = MomentField()
+
+
+class BalanceShape(serializers.Serializer[Any]):
+    asset = serializers.CharField()
+    available = AmountField()
+    held = AmountField()
+    overdraft_limit = AmountField()
+    lifetime_granted = AmountField()
+    lifetime_spent = AmountField()
+
+
+class WalletShape(serializers.Serializer[Any]):
+    customer = serializers.CharField()
+    balances = BalanceShape(many=True)
+
+
+class PaidShape(serializers.Serializer[Any]):
+    amount = AmountField()
+    currency = serializers.CharField()
+
+
+class GrantShape(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    customer = serializers.CharField()
+    asset = serializers.CharField()
+    amount = AmountField()
+    remaining = AmountField()
+    held = AmountField()
+    status = serializers.ChoiceField(["scheduled", "active", "depleted", "expired", "voided"])
+    kind = serializers.CharField()
+    priority = serializers.IntegerField()
+    effective_at = MomentField()
+    expires_at = MomentField(allow_null=True)
+    paid = PaidShape(allow_null=True)
+    applies_to = MetadataField()
+    name = serializers.CharField(allow_blank=True)
+    metadata = MetadataField()
+    created_at = MomentField()
+
+
+class EntryShape(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    transaction = serializers.UUIDField()
+    kind = serializers.CharField()
+    asset = serializers.CharField()
+    amount = AmountField(help_text="As the customer's balance sees it: negative for what goes out.")
+    balance_after = AmountField()
+    grant = serializers.UUIDField(allow_null=True)
+    event = serializers.CharField(allow_null=True)
+    occurred_at = MomentField()
+    posted_at = MomentField()
+
+
+class AssetShape(serializers.Serializer[Any]):
+    code = serializers.CharField()
+    name = serializers.CharField()
+    kind = serializers.ChoiceField(["currency", "unit"])
+    precision = serializers.IntegerField()
+
+
+class MeterShape(serializers.Serializer[Any]):
+    code = serializers.CharField()
+    name = serializers.CharField()
+    event_type = serializers.CharField()
+    aggregation = serializers.CharField()
+    value = serializers.CharField(allow_blank=True)
+    filter = MatchField()
+    dimensions = serializers.ListField(child=serializers.CharField())
+    unit = serializers.CharField(allow_blank=True)
+    created_at = MomentField()
+
+
+class PriceShape(serializers.Serializer[Any]):
+    meter = serializers.CharField()
+    asset = serializers.CharField()
+    model = serializers.CharField()
+    unit_amount = AmountField()
+    per = AmountField()
+    match = MatchField()
+
+
+class PlanShape(serializers.Serializer[Any]):
+    code = serializers.CharField()
+    name = serializers.CharField()
+    currency = serializers.CharField()
+    version = serializers.IntegerField()
+    interval = serializers.CharField()
+    published_at = MomentField()
+    prices = PriceShape(many=True)
+
+
+class SubscriptionShape(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    customer = serializers.CharField()
+    plan = serializers.CharField()
+    plan_version = serializers.IntegerField()
+    starts_at = MomentField()
+    ends_at = MomentField(allow_null=True)
+
+
+class ChargeShape(serializers.Serializer[Any]):
+    meter = serializers.CharField()
+    quantity = AmountField()
+    asset = serializers.CharField()
+    amount = AmountField()
+    plan = serializers.CharField()
+    plan_version = serializers.IntegerField()
+
+
+class EventAnswerShape(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    status = serializers.ChoiceField(["charged", "unpaid"])
+    customer = serializers.CharField()
+    charges = ChargeShape(many=True)
+    cost = AmountsField()
+    balance = AmountsField()
+    transaction = serializers.UUIDField(allow_null=True)
+
+
+class EventResultShape(serializers.Serializer[Any]):
+    id = serializers.CharField(allow_null=True)
+    status = serializers.ChoiceField(["charged", "unpaid", "rejected"])
+    cost = AmountsField()
+    code = serializers.CharField(allow_null=True)
+    detail = serializers.CharField(required=False)
+    replayed = serializers.BooleanField(required=False)
+
+
+class BatchAnswerShape(serializers.Serializer[Any]):
+    accepted = serializers.IntegerField()
+    duplicates = serializers.IntegerField()
+    rejected = serializers.IntegerField()
+    results = EventResultShape(many=True)
+
+
+class EventShape(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    customer = serializers.CharField()
+    source = serializers.CharField()
+    type = serializers.CharField()
+    status = serializers.ChoiceField(["charged", "unpaid", "rejected"])
+    time = MomentField()
+
+
+class ReceiptGrantShape(serializers.Serializer[Any]):
+    grant = serializers.UUIDField(allow_null=True)
+    name = serializers.CharField()
+    amount = AmountField()
+
+
+class ReceiptPriceShape(serializers.Serializer[Any]):
+    model = serializers.CharField()
+    unit_amount = AmountField()
+    per = AmountField()
+    match = MatchField()
+
+
+class ReceiptChargeShape(ChargeShape):
+    price = ReceiptPriceShape()
+    dimensions = serializers.DictField(child=serializers.CharField())
+    grants = ReceiptGrantShape(many=True)
+
+
+class ReceiptEntryShape(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    kind = serializers.CharField()
+    asset = serializers.CharField()
+    debit = serializers.CharField()
+    credit = serializers.CharField()
+    amount = AmountField()
+    grant = serializers.UUIDField(allow_null=True)
+    balance_after = AmountField()
+    posted_at = MomentField()
+
+
+class ReceiptShape(EventShape):
+    received_at = MomentField()
+    data = MetadataField()
+    extensions = MetadataField()
+    refusal = MetadataField(allow_null=True)
+    transaction = serializers.UUIDField(allow_null=True)
+    charges = ReceiptChargeShape(many=True)
+    cost = AmountsField()
+    entries = ReceiptEntryShape(many=True)
+
+
+class UsageRowShape(serializers.Serializer[Any]):
+    """Beside these, a member for each name in ``group_by``."""
+
+    period_start = MomentField()
+    asset = serializers.CharField()
+    quantity = AmountField()
+    amount = AmountField()
+    events = serializers.IntegerField()
+
+
+class UsageShape(serializers.Serializer[Any]):
+    data = UsageRowShape(many=True)
+    next_cursor = serializers.CharField(allow_null=True)

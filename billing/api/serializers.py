@@ -1,0 +1,206 @@
+"""What requests may hold. Answers are put together where they are given."""
+
+import re
+import zoneinfo
+from typing import Any, ClassVar
+
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+from rest_framework.request import Request
+
+from billing.api.fields import AmountField, MetadataField, MomentField, StrictSerializer, TextField
+from billing.models import Asset, Customer, Grant, Meter, Plan, PlanVersion, Price
+
+_EXTERNAL_ID = r"^[^/\s\x00-\x1f\x7f]+\Z"
+_CODE = r"^[a-z][a-z0-9_-]*\Z"
+_DIMENSION = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}\Z")
+_VALUES_MAX = 100
+CODE_LENGTH_MAX = 255
+
+
+def read(serializer: type[StrictSerializer], request: Request) -> dict[str, Any]:
+    """The request's body, checked. Raises the framework's ``ValidationError`` with an error for each field."""
+    reader = serializer(data=request.data)
+    reader.is_valid(raise_exception=True)
+    data: dict[str, Any] = reader.validated_data
+    return data
+
+
+@extend_schema_field({"type": "string", "minLength": 1, "maxLength": 255})
+class CodeField(serializers.Field[Any, Any, Any, Any]):
+    """Names a row of the catalog by its code, and gives the row."""
+
+    default_error_messages = {"invalid": "A code is needed, as a string.", "not_found": "There is no {what} {code}."}
+    what: ClassVar[str]
+
+    def to_internal_value(self, data: Any) -> Any:
+        if not isinstance(data, str) or not data or len(data) > CODE_LENGTH_MAX or "\x00" in data:
+            self.fail("invalid")
+        row = self.find(data)
+        if row is None:
+            self.fail("not_found", what=self.what, code=data)
+        return row
+
+    def to_representation(self, value: Any) -> Any:
+        return value.pk
+
+    def find(self, code: str) -> Any:
+        raise NotImplementedError
+
+
+class CurrencyField(CodeField):
+    """An ISO 4217 code, in either case, of an asset that is a currency."""
+
+    what = "currency"
+
+    def find(self, code: str) -> Asset | None:
+        return Asset.objects.filter(pk=code.lower(), kind=Asset.Kind.CURRENCY).first()
+
+
+class AssetField(CodeField):
+    what = "asset"
+
+    def find(self, code: str) -> Asset | None:
+        return Asset.objects.filter(pk=code).first()
+
+
+class MeterField(CodeField):
+    what = "meter"
+
+    def find(self, code: str) -> Meter | None:
+        return Meter.objects.filter(code=code).first()
+
+
+class PlanField(CodeField):
+    what = "plan"
+
+    def find(self, code: str) -> Plan | None:
+        return Plan.objects.filter(code=code).first()
+
+
+@extend_schema_field(
+    {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}, "minItems": 1}}
+)
+class MatchField(serializers.Field[dict[str, list[str]], Any, Any, Any]):
+    """``{"model": ["gpt-4o", …]}``: for each field of the data the values it may have."""
+
+    default_error_messages = {
+        "invalid": 'An object is needed that gives a list of texts for each field: {"model": ["gpt-4o"]}.',
+    }
+
+    def to_internal_value(self, data: Any) -> dict[str, list[str]]:
+        if not isinstance(data, dict):
+            self.fail("invalid")
+        for name, values in data.items():
+            if not _DIMENSION.match(name) or not isinstance(values, list) or not 0 < len(values) <= _VALUES_MAX:
+                self.fail("invalid")
+            if any(not isinstance(value, str) or not value or len(value) > 255 for value in values):
+                self.fail("invalid")
+        return data
+
+    def to_representation(self, value: Any) -> Any:
+        return value
+
+
+class CustomerChange(StrictSerializer):
+    name = TextField(max_length=200, required=False)
+    email = serializers.EmailField(max_length=254, required=False, allow_blank=True)
+    country = serializers.RegexField(r"^[A-Z]{2}\Z", required=False, allow_blank=True)
+    timezone = TextField(max_length=64, required=False)
+    on_insufficient_funds = serializers.ChoiceField(Customer.FundsPolicy.choices, required=False)
+    metadata = MetadataField(required=False)
+
+    def validate_timezone(self, value: str) -> str:
+        if value not in zoneinfo.available_timezones():
+            raise serializers.ValidationError(
+                "There is no such time zone; an IANA name such as Europe/Berlin is needed."
+            )
+        return value
+
+
+class CustomerCreate(CustomerChange):
+    external_id = serializers.RegexField(_EXTERNAL_ID, max_length=255)
+    name = TextField(max_length=200)
+    currency = CurrencyField()
+
+
+class OverdraftChange(StrictSerializer):
+    asset = AssetField()
+    overdraft_limit = AmountField(minimum=0)
+
+
+class Paid(StrictSerializer):
+    amount = AmountField(minimum=0)
+    currency = CurrencyField()
+
+
+class AppliesTo(StrictSerializer):
+    meters = serializers.ListField(child=MeterField(), allow_empty=False, max_length=_VALUES_MAX)
+
+    def validate_meters(self, value: list[Meter]) -> list[str]:
+        return [meter.code for meter in value]
+
+
+class GrantCreate(StrictSerializer):
+    asset = AssetField()
+    amount = AmountField()
+    kind = serializers.ChoiceField(Grant.Kind.choices)
+    priority = serializers.IntegerField(min_value=0, max_value=100, default=50)
+    effective_at = MomentField(required=False, allow_null=True)
+    expires_at = MomentField(required=False, allow_null=True)
+    paid = Paid(required=False, allow_null=True)
+    applies_to = AppliesTo(required=False, allow_null=True)
+    name = TextField(max_length=200, required=False, allow_blank=True)
+    metadata = MetadataField(required=False)
+
+
+class AssetCreate(StrictSerializer):
+    code = serializers.RegexField(r"^[a-z][a-z0-9_]*\Z", max_length=32)
+    name = TextField(max_length=100)
+    kind = serializers.ChoiceField(Asset.Kind.choices)
+    precision = serializers.IntegerField(min_value=0, max_value=12)
+
+
+class MeterCreate(StrictSerializer):
+    code = serializers.RegexField(_CODE, max_length=64)
+    name = TextField(max_length=100)
+    event_type = TextField(max_length=255)
+    aggregation = serializers.ChoiceField(Meter.Aggregation.choices)
+    value = TextField(max_length=500, required=False, allow_blank=True)
+    filter = MatchField(required=False)
+    dimensions = serializers.ListField(
+        child=serializers.RegexField(_DIMENSION.pattern, max_length=64), required=False, max_length=20
+    )
+    unit = TextField(max_length=32, required=False, allow_blank=True)
+
+
+class PriceTerms(StrictSerializer):
+    meter = MeterField()
+    asset = AssetField()
+    model = serializers.ChoiceField(Price.Model.choices)
+    unit_amount = AmountField(minimum=0)
+    per = AmountField(required=False)
+    match = MatchField(required=False)
+
+    def validate_per(self, value: Any) -> Any:
+        if value <= 0:
+            raise serializers.ValidationError("Must be greater than zero.")
+        return value
+
+
+class VersionCreate(StrictSerializer):
+    interval = serializers.ChoiceField(PlanVersion.Interval.choices, default=PlanVersion.Interval.MONTH)
+    prices = serializers.ListField(child=PriceTerms(), allow_empty=False, max_length=1000)
+
+
+class PlanCreate(VersionCreate):
+    code = serializers.RegexField(_CODE, max_length=64)
+    name = TextField(max_length=100)
+    currency = CurrencyField()
+
+
+class SubscriptionCreate(StrictSerializer):
+    customer = TextField(max_length=255)
+    plan = PlanField()
+    starts_at = MomentField(required=False, default=timezone.now)

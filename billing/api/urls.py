@@ -1,0 +1,26 @@
+"""Paths of version 1 of the API."""
+
+from django.urls import path, re_path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+from billing.api import catalog, customers, events, problems, usage
+
+urlpatterns = [
+    path("customers", customers.CustomersView.as_view()),
+    path("customers/<str:external_id>", customers.CustomerView.as_view()),
+    path("customers/<str:external_id>/wallet", customers.WalletView.as_view()),
+    path("customers/<str:external_id>/grants", customers.GrantsView.as_view()),
+    path("customers/<str:external_id>/ledger", customers.LedgerView.as_view()),
+    path("assets", catalog.AssetsView.as_view()),
+    path("meters", catalog.MetersView.as_view()),
+    path("plans", catalog.PlansView.as_view()),
+    path("plans/<str:code>", catalog.PlanView.as_view()),
+    path("plans/<str:code>/versions", catalog.PlanVersionsView.as_view()),
+    path("subscriptions", catalog.SubscriptionsView.as_view()),
+    path("events", events.EventsView.as_view()),
+    path("events/<path:event_id>", events.EventView.as_view()),
+    path("usage", usage.UsageView.as_view()),
+    path("schema/", SpectacularAPIView.as_view(), name="api-schema"),
+    path("docs/", SpectacularSwaggerView.as_view(url_name="api-schema"), name="api-docs"),
+    re_path(r"^.*$", problems.not_found),
+]

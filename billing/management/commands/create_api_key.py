@@ -1,0 +1,32 @@
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from accounts.services import api_keys
+from billing.models import Customer
+
+
+class Command(BaseCommand):
+    help = "Make an API key and print it, alone, on standard output. It cannot be shown again."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--scopes", required=True, help='With commas: "events:write,wallets:read", or "*".')
+        parser.add_argument("--name", default="command line", help="What it is called in lists.")
+        parser.add_argument("--customer", help="For one customer (its external id): the key reaches that one alone.")
+        parser.add_argument("--test", action="store_true", help="A test key (sk_test_…) instead of a live one.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        organization = None
+        if options["customer"]:
+            customer = Customer.objects.select_related("organization").filter(external_id=options["customer"]).first()
+            if customer is None:
+                raise CommandError(f"There is no customer {options['customer']}.")
+            organization = customer.organization
+        scopes = [scope.strip() for scope in options["scopes"].split(",") if scope.strip()]
+        try:
+            _, secret = api_keys.issue(
+                name=options["name"], scopes=scopes, organization=organization, live=not options["test"]
+            )
+        except ValueError as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(secret)

@@ -1,0 +1,85 @@
+"""A retry is answered, not repeated.
+
+The key, what the request was, its effect and the answer commit together. A copy that comes while the first is running
+waits on the unique key for as long as the lock time-out allows, then is told so. Refusals that will stay the same are
+kept as answers too; what asks for a retry never is.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import OperationalError, connection, transaction
+from django.utils import timezone
+
+from accounts.ids import uuid7
+from billing.errors import BillingError, IdempotencyConflict, InvalidRequest, RequestInProgress
+from billing.models import IdempotencyRecord
+from billing.services.retrying import retried
+
+KEY_LENGTH_MAX = 255
+_LOCK_TIMEOUT = "55P03"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a request was answered: the HTTP status, the JSON body, and whether it was the first time."""
+
+    status: int
+    body: Any
+    replayed: bool = False
+
+
+@retried
+def once(
+    *,
+    principal: str,
+    key: str,
+    fingerprint: bytes,
+    run: Callable[[], Answer],
+    refuse: Callable[[BillingError], Answer],
+) -> Answer:
+    """Run ``run`` once for this principal and key; afterwards give its answer again.
+
+    ``refuse`` makes the answer of a refusal. Raises ``IdempotencyConflict`` where the key came with another request,
+    ``RequestInProgress`` where the first is still running.
+    """
+    if not key.isascii() or not key.isprintable() or len(key) > KEY_LENGTH_MAX:
+        raise InvalidRequest.field("Idempotency-Key", f"At most {KEY_LENGTH_MAX} printable ASCII characters.")
+    with transaction.atomic():
+        record_id = _claim(principal, key, fingerprint)
+        if record_id is None:
+            return _stored(principal, key, fingerprint)
+        try:
+            with transaction.atomic():
+                answer = run()
+        except BillingError as error:
+            if error.status >= 500 or error.status == 429:
+                raise
+            answer = refuse(error)
+        IdempotencyRecord.objects.filter(pk=record_id).update(status=answer.status, body=answer.body)
+    return answer
+
+
+def _claim(principal: str, key: str, fingerprint: bytes) -> Any:
+    """The id of a new record, or None where there is one. Waits for a copy that is running."""
+    record_id = uuid7()
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO billing_idempotencyrecord (id, principal, key, fingerprint, status, created_at)"
+                " VALUES (%s, %s, %s, %s, 0, %s) ON CONFLICT (principal, key) DO NOTHING",
+                [record_id, principal, key, fingerprint, timezone.now()],
+            )
+            return record_id if cursor.rowcount else None
+    except OperationalError as error:
+        if getattr(error.__cause__, "sqlstate", None) == _LOCK_TIMEOUT:
+            raise RequestInProgress("The first request with this key is still running. Ask again shortly.") from error
+        raise
+
+
+def _stored(principal: str, key: str, fingerprint: bytes) -> Answer:
+    record = IdempotencyRecord.objects.get(principal=principal, key=key)
+    if bytes(record.fingerprint) != fingerprint:
+        raise IdempotencyConflict("This key was used for another request. Nothing was done.")
+    return Answer(record.status, record.body, replayed=True)
