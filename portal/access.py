@@ -1,0 +1,104 @@
+"""The one way to a customer's rows: who asks, and for which of their customers. What is not theirs is a 404."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from django.contrib.auth.views import redirect_to_login
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.cache import add_never_cache_headers, patch_vary_headers
+
+from accounts.models import Membership, User
+from billing.models import Customer
+
+_CHOSEN = "organization"
+P = ParamSpec("P")
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A signed-in person acting for one customer."""
+
+    user: User
+    customer: Customer
+    membership: Membership
+    choices: list[Membership]
+    """All memberships through which the person could act, by organization name."""
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The customer's time zone: their days, their midnight. UTC where it is not known here."""
+        try:
+            return ZoneInfo(self.customer.timezone)
+        except (ZoneInfoNotFoundError, ValueError):
+            return ZoneInfo("UTC")
+
+
+def visit_for(request: HttpRequest) -> Visit:
+    """Who asks and for whom: the organization chosen last in this session, else the first by name."""
+    user = request.user
+    if not isinstance(user, User) or not user.is_active:
+        raise Http404
+    choices = list(
+        Membership.objects.filter(user=user, organization__customer__isnull=False)
+        .select_related("organization__customer")
+        .order_by("organization__name", "id")
+    )
+    if not choices:
+        raise Http404
+    chosen = request.session.get(_CHOSEN)
+    membership = next((m for m in choices if str(m.organization_id) == chosen), choices[0])
+    return Visit(user, membership.organization.customer, membership, choices)
+
+
+def customer_for(request: HttpRequest) -> Customer:
+    """The customer whose rows this request may see; 404 where there is none."""
+    return visit_for(request).customer
+
+
+def choose(request: HttpRequest, organization_id: str) -> None:
+    """Act for this organization from now on. One that is not theirs is a 404, as is one that does not exist."""
+    if not any(str(m.organization_id) == organization_id for m in visit_for(request).choices):
+        raise Http404
+    request.session[_CHOSEN] = organization_id
+
+
+Page = Callable[Concatenate[HttpRequest, Visit, P], HttpResponseBase]
+
+
+def signed_in(page: Page[P]) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
+    """A page for a customer's people, given their ``Visit``, in their time zone, kept by no cache.
+
+    Strangers are asked to sign in, staff without a customer are sent to the back office, and somebody who belongs
+    nowhere is told so.
+    """
+
+    @wraps(page)
+    def guarded(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+        if not request.user.is_authenticated:
+            return _never_stored(redirect_to_login(request.get_full_path()))
+        try:
+            visit = visit_for(request)
+        except Http404:
+            if request.user.is_staff:
+                return redirect("admin:index")
+            return _never_stored(render(request, "portal/nobody.html", status=403))
+        with timezone.override(visit.zone):
+            return _never_stored(page(request, visit, *args, **kwargs))
+
+    return guarded
+
+
+def _never_stored(response: HttpResponseBase) -> HttpResponseBase:
+    add_never_cache_headers(response)
+    patch_vary_headers(response, ["HX-Request", "Cookie"])
+    return response
+
+
+def render_for(request: HttpRequest, visit: Visit, template: str, **context: Any) -> HttpResponse:
+    """``template`` with what every page of the portal shows beside its own content."""
+    return render(request, template, {"visit": visit, "customer": visit.customer, "zone": visit.zone.key, **context})

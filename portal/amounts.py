@@ -1,0 +1,117 @@
+"""Amounts as people read them. The books stay exact: every page also carries the exact figure."""
+
+import time
+from dataclasses import dataclass
+from decimal import ROUND_DOWN, Context, Decimal
+
+from billing.engine.money import amount_string, decimals
+from billing.models import Asset
+
+MINUS = "\N{MINUS SIGN}"
+_SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥", "inr": "₹", "krw": "₩", "brl": "R$", "cad": "CA$", "aud": "A$"}
+_WITHOUT_CENTS = {"jpy", "krw"}
+_FINE_PLACES = 4
+_LIVE_PLACES = 6
+_ROUNDING = Context(prec=60)
+_CUTTING = Context(prec=60, rounding=ROUND_DOWN)
+_FRESH_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How an asset is written: currencies with a symbol and their usual decimals, units with their name."""
+
+    code: str
+    name: str
+    currency: bool
+
+    @property
+    def symbol(self) -> str:
+        return _SYMBOLS.get(self.code, f"{self.code.upper()}\N{NO-BREAK SPACE}") if self.currency else ""
+
+    @property
+    def places(self) -> int:
+        return 2 if self.currency and self.code not in _WITHOUT_CENTS else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """An amount in three sizes of type: ``$74``, ``.09`` and the digits behind, cut and never rounded up."""
+
+    whole: str
+    fraction: str
+    tail: str
+    exact: str
+
+
+_looks: dict[str, Look] = {}
+_looked_at = float("-inf")
+
+
+def look(code: str) -> Look:
+    """How to write the asset. Assets are few and seldom change: they are read again after a minute at most."""
+    global _looks, _looked_at
+    if code not in _looks or time.monotonic() - _looked_at > _FRESH_SECONDS:
+        _looks = {a.code: Look(a.code, a.name, a.kind == Asset.Kind.CURRENCY) for a in Asset.objects.all()}
+        _looked_at = time.monotonic()
+    return _looks.get(code) or Look(code, code, currency=False)
+
+
+def number(amount: Decimal, *, places: int | None = None) -> str:
+    """Grouped digits with exactly ``places`` decimals, or, without it, with those it has. A true minus sign."""
+    if places is None:
+        digits = f"{Decimal(amount_string(abs(amount))):,f}"
+    else:
+        digits = f"{abs(amount).quantize(Decimal(1).scaleb(-places), context=_ROUNDING):,f}"
+    return f"{MINUS}{digits}" if amount < 0 and digits.strip("0.,") else digits
+
+
+def places_for(amount: Decimal, *, usual: int, fine: bool = False) -> int:
+    """How many decimals to show so that an amount that is not zero never looks like zero.
+
+    The usual ones where they tell it all, and from one unit up; four below one unit, or always with ``fine``; and for
+    less than four decimals can say, the first two digits that are not zero.
+    """
+    needed = decimals(amount)
+    if needed <= usual or (abs(amount) >= 1 and not fine):
+        return usual
+    if abs(amount) >= Decimal(1).scaleb(-_FINE_PLACES):
+        return _FINE_PLACES
+    return min(needed, 1 - amount.adjusted())
+
+
+def text(amount: Decimal, code: str, *, signed: bool = False, fine: bool = False, unit: bool = True) -> str:
+    """``$74.10``, ``−$0.0034``, ``1,250 Image credits``. With ``signed`` also ``+$100.00``."""
+    look_ = look(code)
+    places = places_for(amount, usual=look_.places, fine=fine)
+    digits = number(abs(amount), places=places if look_.currency else min(places, decimals(amount)))
+    sign = MINUS if amount < 0 else "+" if signed and amount > 0 else ""
+    return f"{sign}{look_.symbol}{digits}{_unit(look_) if unit else ''}"
+
+
+def exact_text(amount: Decimal, code: str, *, signed: bool = False) -> str:
+    """The amount to its last digit: what hovering shows."""
+    look_ = look(code)
+    sign = MINUS if amount < 0 else "+" if signed and amount > 0 else ""
+    digits = number(abs(amount), places=max(look_.places, decimals(amount)))
+    return f"{sign}{look_.symbol}{digits}{_unit(look_)}"
+
+
+def figure(amount: Decimal, code: str) -> Figure:
+    """The amount for the large live figure: cut after six decimals, so that it never shows more than there is."""
+    look_ = look(code)
+    places = min(_LIVE_PLACES, max(look_.places, decimals(amount)))
+    cut = abs(amount).quantize(Decimal(1).scaleb(-places), context=_CUTTING)
+    whole, _, rest = f"{cut:,f}".partition(".")
+    shown = look_.places if look_.currency else len(rest)
+    sign = MINUS if amount < 0 else ""
+    return Figure(
+        whole=f"{sign}{look_.symbol}{whole}",
+        fraction=f".{rest[:shown]}" if rest[:shown] else "",
+        tail=rest[shown:].rstrip("0"),
+        exact=exact_text(amount, code),
+    )
+
+
+def _unit(look_: Look) -> str:
+    return "" if look_.currency else f"\N{NO-BREAK SPACE}{look_.name}"

@@ -1,0 +1,90 @@
+"""What the chart's script draws, and the table that says the same to those who do not see it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from billing.selectors.usage import UsageRow
+from portal import amounts
+from portal.periods import Period
+from portal.templatetags.portal_parts import PALETTE
+
+ZERO = Decimal(0)
+REST = "Other"
+
+
+@dataclass(slots=True)
+class Series:
+    """One group over time. ``tone`` is its colour's number; 0 is for all that has none of its own."""
+
+    name: str
+    tone: int
+    values: list[Decimal] = field(default_factory=list)
+
+    @property
+    def total(self) -> Decimal:
+        return sum(self.values, ZERO)
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """Amounts of one asset by period, stacked. ``series`` is in the order of the legend, largest first."""
+
+    asset: str
+    labels: list[str]
+    series: list[Series]
+
+    @property
+    def empty(self) -> bool:
+        return not any(value for series in self.series for value in series.values)
+
+    def table(self) -> list[tuple[str, list[Decimal]]]:
+        """A row for each period, a value for each series."""
+        return [(label, [s.values[n] for s in self.series]) for n, label in enumerate(self.labels)]
+
+    def data(self) -> dict[str, Any]:
+        """For the script: floats to draw by, texts to show."""
+        look = amounts.look(self.asset)
+        return {
+            "labels": self.labels,
+            "symbol": look.symbol,
+            "unit": "" if look.currency else look.name,
+            "series": [
+                {
+                    "name": s.name,
+                    "tone": s.tone,
+                    "values": [float(v) for v in s.values],
+                    "texts": [amounts.text(v, self.asset) for v in s.values],
+                }
+                for s in self.series
+            ],
+            "totals": [
+                amounts.text(sum((s.values[n] for s in self.series), ZERO), self.asset) for n in range(len(self.labels))
+            ],
+        }
+
+
+def stacked(
+    rows: Sequence[UsageRow], *, asset: str, period: Period, name: Callable[[UsageRow], str], largest: int = PALETTE - 1
+) -> Chart:
+    """A chart of ``rows`` that were grouped by one thing: the ``largest`` groups, and the rest as one."""
+    marks = period.marks()
+    position = {mark: n for n, mark in enumerate(marks)}
+    by_name: dict[str, list[Decimal]] = {}
+    for row in rows:
+        if row.asset == asset:
+            values = by_name.setdefault(name(row), [ZERO] * len(marks))
+            values[_place(position, row.period_start)] += row.amount
+    ranked = sorted(by_name.items(), key=lambda item: (-sum(item[1], ZERO), item[0]))
+    series = [Series(group, tone, values) for tone, (group, values) in enumerate(ranked[:largest], start=1)]
+    rest = [values for _, values in ranked[largest:]]
+    if rest:
+        series.append(Series(REST, 0, [sum(column, ZERO) for column in zip(*rest, strict=True)]))
+    return Chart(asset, [period.label(mark) for mark in marks], series)
+
+
+def _place(position: dict[datetime, int], moment: datetime) -> int:
+    """Which mark the row belongs to: the first where a month began before the period."""
+    return position.get(moment, 0)

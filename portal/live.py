@@ -1,0 +1,157 @@
+"""``/live/balance``: a stream of server-sent events that says what the wallet holds, from now on.
+
+An ASGI application beside Django's views. A stream stays open for minutes and must cost neither a thread nor a
+connection to the database; it knows its user by Django's session, asked once when it opens. It ends after a quarter of
+an hour and the browser opens the next, so that who was signed out or removed hears no more after that.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from http.cookies import CookieError, SimpleCookie
+from importlib import import_module
+from typing import Any, TypeVar
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib.auth import get_user
+from django.db import close_old_connections, connection
+from django.http import Http404, HttpRequest
+
+from billing.selectors import balances
+from billing.selectors.balances import BalanceNow
+from portal import access, payloads
+from portal.hub import Hub, Listener, TooManyListeners
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+T = TypeVar("T")
+
+PATH = "/live/balance"
+HEARTBEAT_SECONDS = 15.0
+RETRY_MILLISECONDS = 2000
+STREAM_SECONDS = 15 * 60.0
+
+# One thread, so one connection: for the poller and for who is signing on.
+_executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="live")
+
+
+def _with_connection(work: Callable[[], T]) -> T:
+    close_old_connections()
+    try:
+        return work()
+    finally:
+        close_old_connections()
+
+
+def _read(customer_ids: Iterable[UUID]) -> list[BalanceNow]:
+    return _with_connection(lambda: balances.current(customer_ids))
+
+
+hub = Hub(_read, executor=_executor, rest=lambda: connection.close())
+
+
+def close() -> None:
+    """End all streams. For the server's shutdown."""
+    hub.close()
+
+
+async def application(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer one request below ``/live/``."""
+    assert scope["type"] == "http"
+    if scope["path"] != PATH:
+        return await _refuse(send, 404, b"Not found")
+    if scope["method"] != "GET":
+        return await _refuse(send, 405, b"GET only", (b"allow", b"GET"))
+    customer_id = await asyncio.get_running_loop().run_in_executor(_executor, _customer_id, _cookie_header(scope))
+    if customer_id is None:
+        return await _refuse(send, 401, b"Sign in first")
+    try:
+        listener = hub.join(customer_id)
+    except TooManyListeners:
+        return await _refuse(send, 503, b"Too many listeners", (b"retry-after", b"5"))
+    gone = asyncio.create_task(_disconnect(receive))
+    gone.add_done_callback(lambda _: listener.close())
+    try:
+        await _stream(listener, send)
+    except OSError:
+        pass  # The browser went away between two messages.
+    finally:
+        gone.cancel()
+        hub.leave(listener)
+    return None
+
+
+async def _stream(listener: Listener, send: Send) -> None:
+    headers = [
+        (b"content-type", b"text/event-stream; charset=utf-8"),
+        (b"cache-control", b"no-store"),
+        (b"x-accel-buffering", b"no"),
+        (b"x-content-type-options", b"nosniff"),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await _write(send, f"retry: {RETRY_MILLISECONDS}\n\n")
+    loop = asyncio.get_running_loop()
+    end = loop.time() + STREAM_SECONDS
+    told: dict[str, Decimal] = {}
+    while not listener.closed and loop.time() < end:
+        news = await listener.wait(HEARTBEAT_SECONDS)
+        if listener.closed:
+            break
+        if news is None:
+            await _write(send, ": still here\n\n")
+        else:
+            data = await loop.run_in_executor(_executor, _event, news, told)
+            told = {row.asset: row.available for row in news}
+            await _write(send, f"event: balance\ndata: {data}\n\n")
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _event(rows: list[BalanceNow], told: dict[str, Decimal]) -> str:
+    return _with_connection(lambda: json.dumps(payloads.balances(rows, told=told), separators=(",", ":")))
+
+
+async def _write(send: Send, text: str) -> None:
+    await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
+
+
+async def _disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _refuse(send: Send, status: int, reason: bytes, *headers: tuple[bytes, bytes]) -> None:
+    plain = [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store"), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": plain})
+    await send({"type": "http.response.body", "body": reason + b"\n"})
+
+
+def _cookie_header(scope: Scope) -> str:
+    return "; ".join(value.decode("latin-1") for name, value in scope["headers"] if name == b"cookie")
+
+
+def _customer_id(cookies: str) -> UUID | None:
+    """Whose stream it is, by the session in the cookies; None for strangers. Blocks."""
+    try:
+        morsel = SimpleCookie(cookies).get(settings.SESSION_COOKIE_NAME)
+    except CookieError:
+        return None
+    if morsel is None:
+        return None
+
+    def look_up() -> UUID | None:
+        request = HttpRequest()
+        request.method = "GET"
+        request.session = import_module(settings.SESSION_ENGINE).SessionStore(morsel.value)
+        request.user = get_user(request)
+        try:
+            return access.customer_for(request).pk
+        except Http404:
+            return None
+
+    return _with_connection(look_up)

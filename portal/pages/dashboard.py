@@ -1,0 +1,189 @@
+"""The first page: what is left, what it went on, and what happens next."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from itertools import groupby
+
+from django.conf import settings
+from django.db.models import Q
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.utils import timezone
+from django.views.decorators.http import require_GET
+
+from billing.models import Price, Subscription, UsageEvent
+from billing.selectors import balances, statements, usage
+from billing.selectors.balances import BalanceNow, OpenGrant
+from portal import access, charts, payloads
+from portal.periods import Period
+
+ZERO = Decimal(0)
+DAYS = 30
+RUNWAY_DAYS = 7
+LATEST = 8
+MODELS = 5
+SOON = timedelta(days=14)
+
+
+@dataclass(frozen=True, slots=True)
+class GrantPart:
+    """A grant in the bar of what burns next."""
+
+    grant: OpenGrant
+    tone: int
+    share: float
+    expires_soon: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AssetCard:
+    """One asset of the wallet as the page shows it."""
+
+    balance: BalanceNow
+    grants: list[GrantPart]
+    runway_days: int | None
+    spent_today: Decimal
+    spent_period: Decimal
+
+    @property
+    def bar(self) -> list[tuple[float, int]]:
+        return [(part.share, part.tone) for part in self.grants]
+
+    @property
+    def owes(self) -> bool:
+        return self.balance.available < 0
+
+
+@require_GET
+@access.signed_in
+def dashboard(request: HttpRequest, visit: access.Visit) -> HttpResponse:
+    """Balances, today, the last 30 days, the plan, the latest entries."""
+    now = timezone.now()
+    period = _period(now, visit)
+    main = visit.customer.currency_id
+    by_day = usage.rows(
+        customer_id=visit.customer.pk, start=period.start, end=period.end, granularity="day", timezone=visit.zone
+    )
+    cards = _cards(visit, now, by_day)
+    return access.render_for(
+        request,
+        visit,
+        "portal/dashboard.html",
+        main_card=next((card for card in cards if card.balance.asset == main), None),
+        other_cards=[card for card in cards if card.balance.asset != main],
+        chart=charts.stacked(by_day, asset=main, period=period, name=lambda _: "Spend"),
+        period=period,
+        mean_per_day=sum((row.amount for row in by_day if row.asset == main), ZERO) / DAYS,
+        events_today=sum(row.events for row in by_day if row.period_start == _today_start(now, visit)),
+        models=_models(visit, period, main),
+        subscriptions=_subscriptions(visit, now),
+        entries=statements.page(customer_id=visit.customer.pk, limit=LATEST).rows,
+        has_events=bool(by_day) or UsageEvent.objects.filter(customer=visit.customer).exists(),
+        base_url=settings.BASE_URL,
+    )
+
+
+@require_GET
+@access.signed_in
+def activity(request: HttpRequest, visit: access.Visit) -> HttpResponse:
+    """The parts of the first page that move with each charge, to be put in their places."""
+    now = timezone.now()
+    period = Period.latest(RUNWAY_DAYS + 1, today=now.astimezone(visit.zone).date(), zone=visit.zone)
+    by_day = usage.rows(
+        customer_id=visit.customer.pk, start=period.start, end=period.end, granularity="day", timezone=visit.zone
+    )
+    cards = _cards(visit, now, by_day)
+    return access.render_for(
+        request,
+        visit,
+        "portal/parts/activity.html",
+        main_card=next((card for card in cards if card.balance.asset == visit.customer.currency_id), None),
+        events_today=sum(row.events for row in by_day if row.period_start == _today_start(now, visit)),
+        entries=statements.page(customer_id=visit.customer.pk, limit=LATEST).rows,
+    )
+
+
+@require_GET
+def balance_json(request: HttpRequest) -> JsonResponse:
+    """What ``/live/balance`` says, once: for browsers that cannot keep a stream open."""
+    headers = {"Cache-Control": "no-store"}
+    try:
+        customer = access.customer_for(request)
+    except Http404:
+        return JsonResponse({"detail": "Sign in first."}, status=401, headers=headers)
+    return JsonResponse(payloads.balances(balances.current([customer.pk])), headers=headers)
+
+
+def _period(now: datetime, visit: access.Visit) -> Period:
+    return Period.latest(DAYS, today=now.astimezone(visit.zone).date(), zone=visit.zone)
+
+
+def _today_start(now: datetime, visit: access.Visit) -> datetime:
+    return now.astimezone(visit.zone).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _cards(visit: access.Visit, now: datetime, by_day: Sequence[usage.UsageRow]) -> list[AssetCard]:
+    today = _today_start(now, visit)
+    recent = {
+        row.asset: row.amount
+        for row in usage.totals(customer_id=visit.customer.pk, start=now - timedelta(days=RUNWAY_DAYS), end=now)
+    }
+    grants = {
+        asset: list(found)
+        for asset, found in groupby(
+            sorted(balances.open_grants(customer_id=visit.customer.pk, at=now), key=lambda grant: grant.asset),
+            key=lambda grant: grant.asset,
+        )
+    }
+    cards = []
+    for balance in balances.current([visit.customer.pk], at=now):
+        runway = balances.runway_days(
+            available=balance.available, spent=recent.get(balance.asset, ZERO), days=RUNWAY_DAYS
+        )
+        cards.append(
+            AssetCard(
+                balance=balance,
+                grants=_parts(grants.get(balance.asset, []), now),
+                runway_days=None if runway is None else int(runway),
+                spent_today=_sum(by_day, balance.asset, today),
+                spent_period=_sum(by_day, balance.asset),
+            )
+        )
+    return cards
+
+
+def _sum(by_day: Sequence[usage.UsageRow], asset: str, day: datetime | None = None) -> Decimal:
+    return sum((r.amount for r in by_day if r.asset == asset and day in (None, r.period_start)), ZERO)
+
+
+def _parts(grants: list[OpenGrant], now: datetime) -> list[GrantPart]:
+    whole = sum((grant.remaining + grant.held for grant in grants), ZERO)
+    return [
+        GrantPart(
+            grant=grant,
+            tone=min(position, 5),
+            share=float((grant.remaining + grant.held) / whole),
+            expires_soon=grant.expires_at is not None and grant.expires_at - now <= SOON,
+        )
+        for position, grant in enumerate(grants, start=1)
+    ]
+
+
+def _models(visit: access.Visit, period: Period, asset: str) -> list[tuple[str, Decimal, float]]:
+    """The models that most was spent on: name, amount, share of the most expensive one."""
+    rows = usage.totals(customer_id=visit.customer.pk, start=period.start, end=period.end, group_by=("model",))
+    ranked = sorted((row for row in rows if row.asset == asset and row.amount > 0), key=lambda r: -r.amount)[:MODELS]
+    return [(row.group[0] or "No model", row.amount, float(row.amount / ranked[0].amount)) for row in ranked]
+
+
+def _subscriptions(visit: access.Visit, now: datetime) -> list[tuple[Subscription, list[Price]]]:
+    running = (
+        Subscription.objects.filter(customer=visit.customer, starts_at__lte=now)
+        .filter(Q(ends_at__isnull=True) | Q(ends_at__gt=now))
+        .select_related("plan", "plan_version")
+        .order_by("starts_at")
+    )
+    return [
+        (one, list(one.plan_version.prices.select_related("meter", "asset").order_by("position"))) for one in running
+    ]

@@ -1,0 +1,57 @@
+"""Signing in and out, and choosing whom to act for."""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import logout
+from django.contrib.auth.forms import AuthenticationForm
+from django.contrib.auth.views import LoginView
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.http import require_POST
+
+from portal import access, demo
+
+
+class SignInForm(AuthenticationForm):
+    """E-mail and password. The same answer for an unknown address as for a wrong password."""
+
+    error_messages = {
+        "invalid_login": "That e-mail and password do not match. Check both and try again.",
+        "inactive": "This account has been closed. Ask whoever manages your organization.",
+    }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["username"].label = "E-mail"
+        self.fields["username"].widget.attrs |= {"type": "email", "autocomplete": "username", "inputmode": "email"}
+
+
+class SignIn(LoginView):
+    """The way in. ``next`` is followed only within this site."""
+
+    form_class = SignInForm
+    template_name = "portal/sign_in.html"
+    redirect_authenticated_user = True
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        shown = {"demo_sign_ins": demo.DEMO_SIGN_INS, "demo_password": demo.DEMO_PASSWORD} if settings.DEMO else {}
+        return super().get_context_data(**kwargs, **shown)
+
+
+@require_POST
+def sign_out(request: HttpRequest) -> HttpResponse:
+    """End the session. By POST only, so that no link elsewhere can sign somebody out."""
+    logout(request)
+    return redirect("portal:sign-in")
+
+
+@require_POST
+@access.signed_in
+def choose_organization(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
+    """Act for another of one's organizations, and go on where one was."""
+    access.choose(request, request.POST.get("organization", ""))
+    after = request.POST.get("next", "")
+    safe = url_has_allowed_host_and_scheme(after, allowed_hosts={request.get_host()}, require_https=request.is_secure())
+    return redirect(after if safe else "portal:dashboard")

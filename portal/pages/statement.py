@@ -1,0 +1,142 @@
+"""Every movement of the wallet, newest first."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.views.decorators.http import require_GET
+
+from billing.models import EntryKind
+from billing.selectors import balances, statements
+from portal import access, downloads
+from portal.periods import midnight, parse_day
+
+PAGE_ROWS = 50
+_NEXT_DAY = 1
+HEADER = (
+    "id",
+    "transaction",
+    "occurred_at",
+    "posted_at",
+    "kind",
+    "asset",
+    "amount",
+    "balance_after",
+    "event",
+    "meter",
+    "model",
+    "grant_id",
+    "grant",
+    "description",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What the address asks for; what makes no sense counts as not asked."""
+
+    asset: str
+    kind: str
+    first: date | None
+    last: date | None
+    search: str
+
+    @classmethod
+    def read(cls, request: HttpRequest) -> "Filters":
+        kind = request.GET.get("kind", "")
+        return cls(
+            asset=request.GET.get("asset", ""),
+            kind=kind if kind in EntryKind.values else "",
+            first=parse_day(request.GET.get("from")),
+            last=parse_day(request.GET.get("to")),
+            search=request.GET.get("q", "").replace("\x00", "").strip()[:255],
+        )
+
+    @property
+    def active(self) -> bool:
+        return bool(self.query())
+
+    def query(self) -> str:
+        """The shortest address that asks for the same."""
+        asked = {
+            "asset": self.asset,
+            "kind": self.kind,
+            "from": self.first.isoformat() if self.first else "",
+            "to": self.last.isoformat() if self.last else "",
+            "q": self.search,
+        }
+        return urlencode({name: value for name, value in asked.items() if value})
+
+    def arguments(self, visit: access.Visit) -> dict[str, Any]:
+        """For the selector: days of the customer's calendar as moments, both days included."""
+        return {
+            "customer_id": visit.customer.pk,
+            "asset": self.asset or None,
+            "kind": self.kind or None,
+            "start": midnight(self.first, visit.zone) if self.first else None,
+            "end": midnight(date.fromordinal(self.last.toordinal() + 1), visit.zone) if self.last else None,
+            "search": self.search or None,
+        }
+
+
+@require_GET
+@access.signed_in
+def statement(request: HttpRequest, visit: access.Visit) -> HttpResponse:
+    """One page of the statement. With htmx: the results for new filters, or the further rows alone."""
+    filters = Filters.read(request)
+    before = _cursor(request.GET.get("before"))
+    page = statements.page(**filters.arguments(visit), before=before, limit=PAGE_ROWS)
+    context = {
+        "filters": filters,
+        "query": filters.query(),
+        "page": page,
+        "before": before,
+        "kinds": EntryKind.choices,
+        "assets": [balance.asset for balance in balances.current([visit.customer.pk])],
+    }
+    if not getattr(request, "htmx", False):
+        return access.render_for(request, visit, "portal/statement.html", **context)
+    if before is not None:
+        return access.render_for(request, visit, "portal/parts/statement_rows.html", **context)
+    response = access.render_for(request, visit, "portal/parts/statement_results.html", **context)
+    response["HX-Push-Url"] = f"{request.path}?{filters.query()}".rstrip("?")
+    return response
+
+
+@require_GET
+@access.signed_in
+def statement_csv(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
+    """The whole statement for the same filters, amounts exact, times in the customer's zone."""
+    rows = statements.everything(**Filters.read(request).arguments(visit))
+
+    def cells() -> Iterator[list[downloads.Cell]]:
+        for row in rows:
+            yield [
+                str(row.id),
+                str(row.transaction_id),
+                row.occurred_at.astimezone(visit.zone),
+                row.posted_at.astimezone(visit.zone),
+                row.kind,
+                row.asset,
+                row.amount,
+                row.balance_after,
+                row.event,
+                row.meter,
+                row.model,
+                str(row.grant_id) if row.grant_id else None,
+                row.grant,
+                row.description,
+            ]
+
+    return downloads.response(f"statement-{visit.customer.external_id[:40]}.csv", HEADER, cells())
+
+
+def _cursor(value: str | None) -> UUID | None:
+    try:
+        return UUID(value or "")
+    except ValueError:
+        return None

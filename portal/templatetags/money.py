@@ -1,0 +1,76 @@
+"""Amounts in templates: short to read, exact on hover, aligned in columns."""
+
+from decimal import Decimal
+
+from django import template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from billing.engine.money import amount_string
+from portal import amounts
+
+register = template.Library()
+
+
+@register.simple_tag
+def money(amount: Decimal, asset: str, *, signed: bool = False, fine: bool = False, unit: bool = True) -> SafeString:
+    """``<data value="0.0012" title="$0.0012">$0.0012</data>``."""
+    return format_html(
+        '<data class="money" value="{}" title="{}">{}</data>',
+        amount_string(amount),
+        amounts.exact_text(amount, asset, signed=signed),
+        amounts.text(amount, asset, signed=signed, fine=fine, unit=unit),
+    )
+
+
+@register.simple_tag
+def money_column(amount: Decimal, asset: str, *, signed: bool = False, fine: bool = True) -> SafeString:
+    """The same for a table's column: the points of all rows stand below each other."""
+    shown = amounts.text(amount, asset, signed=signed, fine=fine, unit=False)
+    whole, point, fraction = shown.partition(".")
+    return format_html(
+        '<data class="money money-column{}" value="{}" title="{}">{}<span class="money-fraction">{}{}</span></data>',
+        " money-in" if signed and amount > 0 else "",
+        amount_string(amount),
+        amounts.exact_text(amount, asset, signed=signed),
+        whole,
+        point,
+        fraction,
+    )
+
+
+@register.simple_tag
+def figure(amount: Decimal, asset: str, name: str = "available") -> SafeString:
+    """The large figure that the live updates change; ``name`` says which figure of the asset it is."""
+    parts = amounts.figure(amount, asset)
+    return format_html(
+        '<data class="figure" value="{}" title="{}" data-figure="{}.{}">'
+        '<span class="figure-whole">{}</span><span class="figure-fraction">{}</span>'
+        '<span class="figure-tail">{}</span></data>',
+        amount_string(amount),
+        parts.exact,
+        asset,
+        name,
+        parts.whole,
+        parts.fraction,
+        parts.tail,
+    )
+
+
+@register.simple_tag
+def quantity(amount: Decimal) -> SafeString:
+    """A number of units: grouped, at most four decimals, exact on hover."""
+    places = min(amounts.places_for(amount, usual=0), amounts.decimals(amount))
+    return format_html(
+        '<data class="money" value="{}" title="{}">{}</data>',
+        amount_string(amount),
+        amounts.number(amount),
+        amounts.number(amount, places=places),
+    )
+
+
+@register.filter
+def asset_name(code: str) -> str:
+    """``USD`` for a currency, the name for a unit."""
+    look = amounts.look(code)
+    return look.code.upper() if look.currency else look.name

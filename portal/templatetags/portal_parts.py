@@ -1,0 +1,109 @@
+"""Small parts of pages."""
+
+from datetime import datetime
+from decimal import Decimal
+
+from django import template
+from django.templatetags.static import static
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from billing.models import EntryKind
+
+register = template.Library()
+
+PALETTE = 8
+"""How many colours a chart has: the classes ``tone-1`` to ``tone-8``, and ``tone-0`` for the rest."""
+
+
+@register.simple_tag
+def icon(name: str, label: str = "") -> SafeString:
+    """One icon of the sprite. Without ``label`` it says nothing to assistive technology."""
+    described = format_html('role="img" aria-label="{}"', label) if label else 'aria-hidden="true"'
+    return format_html(
+        '<svg class="icon" {}><use href="{}#{}"></use></svg>', SafeString(described), static("img/icons.svg"), name
+    )
+
+
+@register.simple_tag
+def share_bar(share: Decimal | float, tone: int = 1) -> SafeString:
+    """A bar that is filled by ``share``, 0 to 1. Drawn as SVG: style attributes are not allowed here."""
+    width = max(0.0, min(1.0, float(share))) * 100
+    return format_html(
+        '<svg class="share-bar tone-{}" viewBox="0 0 100 4" preserveAspectRatio="none" aria-hidden="true">'
+        '<rect class="share-bar-track" width="100" height="4"></rect><rect width="{}" height="4"></rect></svg>',
+        tone,
+        f"{width:.2f}",
+    )
+
+
+@register.simple_tag
+def stacked_bar(parts: list[tuple[float, int]]) -> SafeString:
+    """One bar of several parts, each a share of the whole (0 to 1) and a tone, with a hair's breadth between them."""
+    x = 0.0
+    drawn = []
+    for share, tone in parts:
+        drawn.append((tone, f"{x:.2f}", f"{max(0.6, share * 100 - 0.4):.2f}"))
+        x += share * 100
+    return format_html(
+        '<svg class="stacked-bar" viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true">'
+        '<rect class="share-bar-track" width="100" height="6"></rect>{}</svg>',
+        format_html_join("", '<rect class="tone-{}" x="{}" width="{}" height="6"></rect>', drawn),
+    )
+
+
+@register.filter
+def percent(share: Decimal | float) -> str:
+    """``0.256`` as ``25.6 %``."""
+    value = float(share) * 100
+    return f"{value:.1f}%" if 0 < value < 99.95 else f"{value:.0f}%"
+
+
+_KIND_ICONS = {
+    "top_up": "wallet",
+    "grant": "coins",
+    "usage": "chart-column",
+    "hold": "lock",
+    "release": "lock",
+    "expiry": "hourglass",
+    "void": "x",
+}
+_KIND_WORDS = dict(EntryKind.choices)
+
+
+@register.simple_tag
+def kind_icon(kind: str) -> SafeString:
+    """The icon of a kind of movement."""
+    return icon(_KIND_ICONS.get(kind, "receipt-text"))
+
+
+@register.filter
+def kind_words(kind: str) -> str:
+    """A kind of movement in words."""
+    return str(_KIND_WORDS.get(kind, kind))
+
+
+@register.simple_tag
+def when(moment: datetime) -> SafeString:
+    """The time of day for today, the date as well for other days; the whole of it on hover. In the customer's zone."""
+    local = timezone.localtime(moment)
+    now = timezone.localtime()
+    if local.date() == now.date():
+        shown = f"{local:%H:%M:%S}"
+    elif local.year == now.year:
+        shown = f"{local:%b} {local.day}, {local:%H:%M}"
+    else:
+        shown = f"{local:%b} {local.day}, {local:%Y}"
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>', moment.isoformat(), f"{local:%Y-%m-%d %H:%M:%S %Z}", shown
+    )
+
+
+@register.filter
+def per_units(per: Decimal) -> str:
+    """``1M`` for a million, ``1K`` for a thousand, otherwise the grouped number."""
+    for size, letter in ((1_000_000_000, "B"), (1_000_000, "M"), (1000, "K")):
+        if per >= size and per % size == 0:
+            return f"{int(per / size)}{letter}"
+    return f"{per.normalize():,f}"
