@@ -1,0 +1,110 @@
+"""The database of the tests: a real PostgreSQL, migrated by its owner and used in the application's role.
+
+``db`` runs a test in a transaction that is rolled back. ``committed_db`` really commits, for tests with threads,
+processes or a browser, and empties the tables afterwards. After either, the books are checked: a test that leaves them
+wrong fails, whatever it asserted.
+"""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from django.conf import settings
+from django.db import connection, connections
+from django.test.utils import setup_databases, teardown_databases
+from psycopg import sql
+
+from billing.selectors import books
+from tests.builders import Shop
+
+KEPT_TABLES = {"django_migrations", "django_content_type", "auth_permission", "billing_asset"}
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(
+    django_test_environment: None, django_db_modify_db_settings: None, django_db_blocker: Any
+) -> Iterator[None]:
+    """Create and migrate the database as its owner, then connect in the application's role."""
+    application = dict(settings.DATABASES["default"])
+    owner = urlsplit(os.environ["DATABASE_OWNER_URL"])
+    with django_db_blocker.unblock():
+        _sign_in(owner.username, owner.password)
+        databases = setup_databases(verbosity=0, interactive=False)
+        _sign_in(application["USER"], application["PASSWORD"])
+    yield
+    with django_db_blocker.unblock():
+        _sign_in(owner.username, owner.password)
+        teardown_databases(databases, verbosity=0)
+
+
+@pytest.fixture
+def committed_db(django_db_setup: None, django_db_blocker: Any, request: pytest.FixtureRequest) -> Iterator[None]:
+    """A database in which commits are real."""
+    with django_db_blocker.unblock():
+        yield
+        try:
+            if "corrupts_books" not in request.keywords:
+                _check_books()
+        finally:
+            connections.close_all()
+            _empty_tables()
+
+
+@pytest.fixture(autouse=True)
+def _books_are_right(request: pytest.FixtureRequest) -> Iterator[None]:
+    """After every test that used the database the books must be right."""
+    if "db" not in request.fixturenames and "django_db" not in request.keywords:
+        yield
+        return
+    request.getfixturevalue("db")
+    yield
+    if "corrupts_books" not in request.keywords and not connection.needs_rollback:
+        _check_books()
+
+
+@pytest.fixture
+def shop(request: pytest.FixtureRequest) -> Shop:
+    """A catalog and builders of customers, in whichever database the test uses."""
+    if "committed_db" not in request.fixturenames:
+        request.getfixturevalue("db")
+    return Shop()
+
+
+def _check_books() -> None:
+    differences = list(books.differences())
+    assert not differences, f"The books are wrong: {differences}"
+
+
+def _sign_in(user: str | None, password: str | None) -> None:
+    connections.close_all()
+    connection.settings_dict["USER"] = user or ""
+    connection.settings_dict["PASSWORD"] = password or ""
+
+
+def _empty_tables() -> None:
+    """As the superuser would: the application's role may not, and the triggers refuse it."""
+    parameters = connection.get_connection_params()
+    owner = urlsplit(os.environ["DATABASE_OWNER_URL"])
+    with psycopg.connect(
+        host=parameters.get("host"),
+        port=parameters.get("port"),
+        dbname=parameters["dbname"],
+        user=owner.username,
+        password=owner.password,
+        autocommit=True,
+    ) as raw:
+        tables = [
+            row[0]
+            for row in raw.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+            if row[0] not in KEPT_TABLES
+        ]
+        identifiers = list(map(sql.Identifier, tables))
+        for table in identifiers:
+            raw.execute(sql.SQL("ALTER TABLE {} DISABLE TRIGGER USER").format(table))
+        raw.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY").format(sql.SQL(", ").join(identifiers)))
+        for table in identifiers:
+            raw.execute(sql.SQL("ALTER TABLE {} ENABLE TRIGGER USER").format(table))
+        raw.execute("DELETE FROM billing_asset WHERE code NOT IN ('usd', 'eur')")
