@@ -79,6 +79,11 @@ def issue(
     return key, secret
 
 
+def revoke(key: ApiKey) -> None:
+    """End the key now; requests that bring it are refused from here on."""
+    ApiKey.objects.filter(pk=key.pk, revoked_at__isnull=True).update(revoked_at=timezone.now())
+
+
 def authenticate(secret: str) -> Principal | None:
     """The principal behind ``secret``, or None where it is unknown, revoked or expired."""
     now = timezone.now()
