@@ -69,10 +69,16 @@ class Shop:
             actor=SYSTEM, code=code, name=code.title(), currency=self.usd, interval="month", prices=prices
         )
 
-    def customer(self, external_id: str = "acme", *, plan: str | None = "pro", usd: str = "0", **fields: Any) -> Customer:
+    def customer(
+        self, external_id: str = "acme", *, plan: str | None = "pro", usd: str = "0", **fields: Any
+    ) -> Customer:
         """A customer on ``plan`` since 400 days ago, with ``usd`` dollars bought."""
         customer = customers.create(
-            actor=SYSTEM, external_id=external_id, name=fields.pop("name", external_id.title()), currency=self.usd, **fields
+            actor=SYSTEM,
+            external_id=external_id,
+            name=fields.pop("name", external_id.title()),
+            currency=self.usd,
+            **fields,
         )
         if plan is not None:
             self.subscribe(customer, plan)
@@ -85,13 +91,13 @@ class Shop:
         starts_at = timezone.now() - timedelta(days=400)
         subscriptions.start(actor=SYSTEM, customer=customer, plan=version.plan, starts_at=starts_at)
 
-    def fund(self, customer: Customer, amount: str, *, asset: str = "usd", kind: str = "purchase", **fields: Any) -> Grant:
+    def fund(
+        self, customer: Customer, amount: str, *, asset: str = "usd", kind: str = "purchase", **fields: Any
+    ) -> Grant:
         found = Asset.objects.get(pk=asset)
         if kind == "purchase" and asset == "usd":
             fields = {"paid_amount": Decimal(amount), "paid_currency": found} | fields
-        return grants.create(
-            actor=SYSTEM, customer=customer, asset=found, amount=Decimal(amount), kind=kind, **fields
-        )
+        return grants.create(actor=SYSTEM, customer=customer, asset=found, amount=Decimal(amount), kind=kind, **fields)
 
     def event(
         self,

@@ -35,15 +35,22 @@ class HasScope(BasePermission):
 
     def has_permission(self, request: Request, view: Any) -> bool:
         scope: str | None = view.scopes.get(request.method)
-        if scope is not None and not request.auth.may(scope):
+        if scope is not None and not principal(request).may(scope):
             raise PermissionDenied(f"This key does not have the scope {scope}.", scope=scope)
         return True
+
+
+def principal(request: Request) -> Principal:
+    """The key behind the request."""
+    found = request.auth
+    assert isinstance(found, Principal)
+    return found
 
 
 def actor(request: Request) -> audit.Actor:
     """The key behind the request, for the trail."""
     return audit.Actor.of_key(
-        request.auth,
+        principal(request),
         ip_address=request.META.get("REMOTE_ADDR") or None,
         request_id=getattr(request, "request_id", ""),
     )

@@ -3,13 +3,14 @@
 import hashlib
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from billing.api import fields, json, problems
+from billing.api.authentication import principal as who
 from billing.errors import BillingError, InvalidRequest
 from billing.services import idempotency
 from billing.services.idempotency import Answer
@@ -27,7 +28,7 @@ class View(APIView):
             answer = run()
         else:
             answer = idempotency.once(
-                principal=str(request.auth.organization_id or "operator"),
+                principal=str(who(request).organization_id or "operator"),
                 key=key,
                 fingerprint=_fingerprint(request),
                 run=run,

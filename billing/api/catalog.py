@@ -3,13 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing import access
 from billing.api import base, pagination, serializers
-from billing.api.authentication import actor
+from billing.api.authentication import actor, principal
 from billing.api.fields import moment_string
 from billing.api.schema import catalog as schema
 from billing.engine.money import amount_string
@@ -22,12 +21,12 @@ from billing.services.idempotency import Answer
 class AssetsView(base.View):
     scopes: ClassVar[Mapping[str, str]] = {"POST": "catalog:write", "GET": "catalog:read"}
 
-    @extend_schema(**schema.ASSET_CREATE)
+    @schema.ASSET_CREATE
     def post(self, request: Request) -> Response:
         data = serializers.read(serializers.AssetCreate, request)
         return self.once(request, lambda: Answer(201, _show_asset(assets.create(actor=actor(request), **data))))
 
-    @extend_schema(**schema.ASSETS)
+    @schema.ASSETS
     def get(self, request: Request) -> Response:
         # A handful of rows, named by their code: one page holds them all.
         return Response(pagination.envelope([_show_asset(asset) for asset in Asset.objects.all()], None))
@@ -36,12 +35,12 @@ class AssetsView(base.View):
 class MetersView(base.View):
     scopes: ClassVar[Mapping[str, str]] = {"POST": "catalog:write", "GET": "catalog:read"}
 
-    @extend_schema(**schema.METER_CREATE)
+    @schema.METER_CREATE
     def post(self, request: Request) -> Response:
         data = serializers.read(serializers.MeterCreate, request)
         return self.once(request, lambda: Answer(201, _show_meter(meters.create(actor=actor(request), **data))))
 
-    @extend_schema(**schema.METERS)
+    @schema.METERS
     def get(self, request: Request) -> Response:
         return Response(pagination.page(request, Meter.objects.all(), _show_meter))
 
@@ -49,13 +48,13 @@ class MetersView(base.View):
 class PlansView(base.View):
     scopes: ClassVar[Mapping[str, str]] = {"POST": "catalog:write", "GET": "catalog:read"}
 
-    @extend_schema(**schema.PLAN_CREATE)
+    @schema.PLAN_CREATE
     def post(self, request: Request) -> Response:
         data = serializers.read(serializers.PlanCreate, request)
         data["prices"] = _terms(data["prices"])
         return self.once(request, lambda: Answer(201, _show_version(plans.create(actor=actor(request), **data))))
 
-    @extend_schema(**schema.PLANS)
+    @schema.PLANS
     def get(self, request: Request) -> Response:
         return Response(pagination.page(request, Plan.objects.all(), lambda plan: _show_version(_latest(plan))))
 
@@ -63,7 +62,7 @@ class PlansView(base.View):
 class PlanView(base.View):
     scopes: ClassVar[Mapping[str, str]] = {"GET": "catalog:read"}
 
-    @extend_schema(**schema.PLAN)
+    @schema.PLAN
     def get(self, request: Request, code: str) -> Response:
         return Response(_show_version(_latest(_plan(code))))
 
@@ -71,7 +70,7 @@ class PlanView(base.View):
 class PlanVersionsView(base.View):
     scopes: ClassVar[Mapping[str, str]] = {"POST": "catalog:write", "GET": "catalog:read"}
 
-    @extend_schema(**schema.VERSION_CREATE)
+    @schema.VERSION_CREATE
     def post(self, request: Request, code: str) -> Response:
         plan = _plan(code)
         data = serializers.read(serializers.VersionCreate, request)
@@ -80,7 +79,7 @@ class PlanVersionsView(base.View):
             request, lambda: Answer(201, _show_version(plans.publish_version(actor=actor(request), plan=plan, **data)))
         )
 
-    @extend_schema(**schema.VERSIONS)
+    @schema.VERSIONS
     def get(self, request: Request, code: str) -> Response:
         return Response(pagination.page(request, _plan(code).versions.all(), _show_version))
 
@@ -88,11 +87,11 @@ class PlanVersionsView(base.View):
 class SubscriptionsView(base.View):
     scopes: ClassVar[Mapping[str, str]] = {"POST": "subscriptions:write", "GET": "customers:read"}
 
-    @extend_schema(**schema.SUBSCRIBE)
+    @schema.SUBSCRIBE
     def post(self, request: Request) -> Response:
-        access.operator(principal=request.auth)
+        access.operator(principal=principal(request))
         data = serializers.read(serializers.SubscriptionCreate, request)
-        customer = access.customer(principal=request.auth, external_id=data["customer"])
+        customer = access.customer(principal=principal(request), external_id=data["customer"])
 
         def start() -> Answer:
             subscription = subscriptions.start(
@@ -102,14 +101,14 @@ class SubscriptionsView(base.View):
 
         return self.once(request, start)
 
-    @extend_schema(**schema.SUBSCRIPTIONS)
+    @schema.SUBSCRIPTIONS
     def get(self, request: Request) -> Response:
         rows = Subscription.objects.select_related("customer", "plan", "plan_version")
-        reachable = access.customers(principal=request.auth)
+        reachable = access.customers(principal=principal(request))
         if reachable is not None:
             rows = rows.filter(customer_id__in=reachable)
         if external_id := base.text(request, "customer"):
-            rows = rows.filter(customer=access.customer(principal=request.auth, external_id=external_id))
+            rows = rows.filter(customer=access.customer(principal=principal(request), external_id=external_id))
         return Response(pagination.page(request, rows, _show_subscription))
 
 

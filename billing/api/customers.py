@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django.utils import timezone
-from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing import access
 from billing.api import base, pagination, serializers
-from billing.api.authentication import actor
+from billing.api.authentication import actor, principal
 from billing.api.fields import moment_string
 from billing.api.schema import customers as schema
 from billing.engine.money import amount_string
@@ -24,9 +23,9 @@ from billing.services.idempotency import Answer
 class CustomersView(base.View):
     scopes: ClassVar[Mapping[str, str]] = {"POST": "customers:write", "GET": "customers:read"}
 
-    @extend_schema(**schema.CREATE)
+    @schema.CREATE
     def post(self, request: Request) -> Response:
-        access.operator(principal=request.auth)
+        access.operator(principal=principal(request))
         data = serializers.read(serializers.CustomerCreate, request)
 
         def create() -> Answer:
@@ -35,10 +34,10 @@ class CustomersView(base.View):
 
         return self.once(request, create)
 
-    @extend_schema(**schema.LIST)
+    @schema.LIST
     def get(self, request: Request) -> Response:
         rows = Customer.objects.all()
-        reachable = access.customers(principal=request.auth)
+        reachable = access.customers(principal=principal(request))
         if reachable is not None:
             rows = rows.filter(pk__in=reachable)
         return Response(pagination.page(request, rows, show))
@@ -47,14 +46,14 @@ class CustomersView(base.View):
 class CustomerView(base.View):
     scopes: ClassVar[Mapping[str, str]] = {"GET": "customers:read", "PATCH": "customers:write"}
 
-    @extend_schema(**schema.GET)
+    @schema.GET
     def get(self, request: Request, external_id: str) -> Response:
-        return Response(show(access.customer(principal=request.auth, external_id=external_id)))
+        return Response(show(access.customer(principal=principal(request), external_id=external_id)))
 
-    @extend_schema(**schema.PATCH)
+    @schema.PATCH
     def patch(self, request: Request, external_id: str) -> Response:
-        access.operator(principal=request.auth)
-        customer = access.customer(principal=request.auth, external_id=external_id)
+        access.operator(principal=principal(request))
+        customer = access.customer(principal=principal(request), external_id=external_id)
         changes = serializers.read(serializers.CustomerChange, request)
         return Response(show(customers.update(actor=actor(request), customer=customer, changes=changes)))
 
@@ -62,14 +61,14 @@ class CustomerView(base.View):
 class WalletView(base.View):
     scopes: ClassVar[Mapping[str, str]] = {"GET": "wallets:read", "PATCH": "wallets:write"}
 
-    @extend_schema(**schema.WALLET)
+    @schema.WALLET
     def get(self, request: Request, external_id: str) -> Response:
-        return Response(self._show(access.customer(principal=request.auth, external_id=external_id)))
+        return Response(self._show(access.customer(principal=principal(request), external_id=external_id)))
 
-    @extend_schema(**schema.WALLET_PATCH)
+    @schema.WALLET_PATCH
     def patch(self, request: Request, external_id: str) -> Response:
-        access.operator(principal=request.auth)
-        customer = access.customer(principal=request.auth, external_id=external_id)
+        access.operator(principal=principal(request))
+        customer = access.customer(principal=principal(request), external_id=external_id)
         data = serializers.read(serializers.OverdraftChange, request)
 
         wallets.set_overdraft_limit(
@@ -97,10 +96,10 @@ class WalletView(base.View):
 class GrantsView(base.View):
     scopes: ClassVar[Mapping[str, str]] = {"POST": "grants:write", "GET": "wallets:read"}
 
-    @extend_schema(**schema.GRANT)
+    @schema.GRANT
     def post(self, request: Request, external_id: str) -> Response:
-        access.operator(principal=request.auth)
-        customer = access.customer(principal=request.auth, external_id=external_id)
+        access.operator(principal=principal(request))
+        customer = access.customer(principal=principal(request), external_id=external_id)
         data = serializers.read(serializers.GrantCreate, request)
         paid = data.pop("paid", None)
         if paid is not None:
@@ -112,9 +111,9 @@ class GrantsView(base.View):
 
         return self.once(request, create)
 
-    @extend_schema(**schema.GRANTS)
+    @schema.GRANTS
     def get(self, request: Request, external_id: str) -> Response:
-        customer = access.customer(principal=request.auth, external_id=external_id)
+        customer = access.customer(principal=principal(request), external_id=external_id)
         rows = Grant.objects.filter(customer=customer)
         return Response(pagination.page(request, rows, lambda grant: show_grant(grant, customer)))
 
@@ -122,9 +121,9 @@ class GrantsView(base.View):
 class LedgerView(base.View):
     scopes: ClassVar[Mapping[str, str]] = {"GET": "wallets:read"}
 
-    @extend_schema(**schema.LEDGER)
+    @schema.LEDGER
     def get(self, request: Request, external_id: str) -> Response:
-        customer = access.customer(principal=request.auth, external_id=external_id)
+        customer = access.customer(principal=principal(request), external_id=external_id)
         kind = base.text(request, "kind")
         if kind is not None and kind not in EntryKind.values:
             raise InvalidRequest.field("kind", f"One of {', '.join(EntryKind.values)}.")

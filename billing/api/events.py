@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar
 
-from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.services.api_keys import Principal
 from billing import access
 from billing.api import base, pagination, problems
-from billing.api.authentication import Principal
+from billing.api.authentication import principal
 from billing.api.fields import moment_string, parse_moment
 from billing.api.json import CloudEventBatchParser, CloudEventParser, ExactJSONParser
 from billing.api.schema import events as schema
@@ -33,33 +33,33 @@ class EventsView(base.View):
     scopes: ClassVar[Mapping[str, str]] = {"POST": "events:write", "GET": "events:read"}
     parser_classes = [ExactJSONParser, CloudEventParser, CloudEventBatchParser]
 
-    @extend_schema(**schema.RECORD)
+    @schema.RECORD
     def post(self, request: Request) -> Response:
         body = request.data
         kind = (request.content_type or "").partition(";")[0].strip().lower()
-        batch = isinstance(body, list)
-        if batch and kind == "application/cloudevents+json":
+        if isinstance(body, list) and kind == "application/cloudevents+json":
             raise InvalidRequest(
                 "This content type takes one event; use application/cloudevents-batch+json for a list."
             )
-        if not batch and kind == "application/cloudevents-batch+json":
+        if not isinstance(body, list) and kind == "application/cloudevents-batch+json":
             raise InvalidRequest("This content type takes a list of events.")
         headers: dict[str, str] = {}
-        if batch:
-            return self.once(request, lambda: _record_batch(body, request.auth))
+        if isinstance(body, list):
+            events = body
+            return self.once(request, lambda: _record_batch(events, principal(request)))
         response = self.once(request, lambda: _record_one(body, request, headers))
         for name, value in headers.items():
             response[name] = value
         return response
 
-    @extend_schema(**schema.LIST)
+    @schema.LIST
     def get(self, request: Request) -> Response:
         rows = UsageEvent.objects.select_related("customer")
-        reachable = access.customers(principal=request.auth)
+        reachable = access.customers(principal=principal(request))
         if reachable is not None:
             rows = rows.filter(customer_id__in=reachable)
         if external_id := base.text(request, "customer"):
-            rows = rows.filter(customer=access.customer(principal=request.auth, external_id=external_id))
+            rows = rows.filter(customer=access.customer(principal=principal(request), external_id=external_id))
         if status := base.text(request, "status"):
             if status not in UsageEvent.Status.values:
                 raise InvalidRequest.field("status", f"One of {', '.join(UsageEvent.Status.values)}.")
@@ -74,10 +74,10 @@ class EventsView(base.View):
 class EventView(base.View):
     scopes: ClassVar[Mapping[str, str]] = {"GET": "events:read"}
 
-    @extend_schema(**schema.RECEIPT)
+    @schema.RECEIPT
     def get(self, request: Request, event_id: str) -> Response:
         event = access.usage_event(
-            principal=request.auth,
+            principal=principal(request),
             event_id=event_id,
             external_id=base.text(request, "customer"),
             source=base.text(request, "source"),
@@ -138,8 +138,8 @@ class EventView(base.View):
 
 def _record_one(body: Any, request: Request, headers: dict[str, str]) -> Answer:
     event = parse_event(body)
-    principal: Principal = request.auth
-    (outcome,) = usage.record([event], api_key_id=principal.key_id, organization_id=principal.organization_id)
+    reporter = principal(request)
+    (outcome,) = usage.record([event], api_key_id=reporter.key_id, organization_id=reporter.organization_id)
     if outcome.error is not None:
         # An answer, not an exception: the refused event stays recorded.
         problem = problems.body(outcome.error, request_id=getattr(request, "request_id", ""))
@@ -148,7 +148,7 @@ def _record_one(body: Any, request: Request, headers: dict[str, str]) -> Answer:
     return Answer(200 if outcome.replayed else 201, _answer(outcome), replayed=outcome.replayed)
 
 
-def _record_batch(body: Sequence[Any], principal: Principal) -> Answer:
+def _record_batch(body: Sequence[Any], reporter: Principal) -> Answer:
     if not body:
         raise InvalidRequest("The list is empty.")
     if len(body) > EVENTS_MAX:
@@ -168,7 +168,7 @@ def _record_batch(body: Sequence[Any], principal: Principal) -> Answer:
                 "code": refusal.code,
                 "detail": refusal.detail,
             }
-    outcomes = usage.record(events, api_key_id=principal.key_id, organization_id=principal.organization_id)
+    outcomes = usage.record(events, api_key_id=reporter.key_id, organization_id=reporter.organization_id)
     accepted = duplicates = 0
     for position, outcome in zip(positions, outcomes, strict=True):
         duplicates += outcome.replayed
@@ -196,7 +196,7 @@ def _record_batch(body: Sequence[Any], principal: Principal) -> Answer:
 
 
 def parse_event(body: Any) -> usage.IncomingEvent:
-    """The CloudEvent in ``body``. Raises ``InvalidRequest`` with an error for each attribute that is not as it must be."""
+    """The CloudEvent in ``body``. Raises ``InvalidRequest`` with an error for each attribute that is wrong."""
     if not isinstance(body, dict):
         raise InvalidRequest("An event must be a JSON object.")
     wrong: list[FieldError] = []
@@ -216,18 +216,7 @@ def parse_event(body: Any) -> usage.IncomingEvent:
     content_type = body.get("datacontenttype")
     if content_type is not None and not (isinstance(content_type, str) and _JSON_TYPE.match(content_type)):
         wrong.append(FieldError("datacontenttype", "invalid", "must be a JSON type"))
-    extensions: dict[str, Any] = {}
-    for name, value in body.items():
-        if name in _ATTRIBUTES:
-            continue
-        if not _EXTENSION.match(name):
-            wrong.append(FieldError(name[:100], "unknown_field", "is no CloudEvents attribute"))
-        elif not isinstance(value, str | bool | int) or (isinstance(value, str) and len(value) > TEXT_MAX):
-            wrong.append(
-                FieldError(name, "invalid", "must be a string of at most 255 characters, a boolean or a whole number")
-            )
-        else:
-            extensions[name] = value
+    extensions = _extensions(body, wrong)
     if wrong:
         raise InvalidRequest("; ".join(f"{e.field} {e.detail}" for e in wrong[:3]), errors=wrong)
     if "dataschema" in body:
@@ -241,6 +230,21 @@ def parse_event(body: Any) -> usage.IncomingEvent:
         data=data,
         extensions=extensions,
     )
+
+
+def _extensions(body: Mapping[str, Any], wrong: list[FieldError]) -> dict[str, Any]:
+    """The attributes beyond the specification's own. What is wrong with them is added to ``wrong``."""
+    found: dict[str, Any] = {}
+    for name, value in body.items():
+        if name in _ATTRIBUTES:
+            continue
+        if not _EXTENSION.match(name):
+            wrong.append(FieldError(name[:100], "unknown_field", "is no CloudEvents attribute"))
+        elif not isinstance(value, str | bool | int) or (isinstance(value, str) and len(value) > TEXT_MAX):
+            wrong.append(FieldError(name, "invalid", "must be a short string, a boolean or a whole number"))
+        else:
+            found[name] = value
+    return found
 
 
 def _text_problem(value: Any) -> str | None:

@@ -130,7 +130,8 @@ class MetadataField(serializers.Field[dict[str, Any], Any, Any, Any]):
             self.fail("invalid")
         if len(data) > METADATA_KEYS_MAX or len(write(data)) > METADATA_BYTES_MAX:
             self.fail("size")
-        return _stored(data)
+        stored: dict[str, Any] = _stored(data)
+        return stored
 
     def to_representation(self, value: Any) -> Any:
         return value

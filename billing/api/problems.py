@@ -59,7 +59,7 @@ def handle(error: Exception, context: Mapping[str, Any]) -> Response | None:
         )
     elif isinstance(error, exceptions.APIException):
         code = _FRAMEWORK_CODES.get(error.status_code, "invalid_request")
-        problem = {
+        problem: dict[str, Any] = {
             "type": f"urn:ante:problem:{code}",
             "title": HTTPStatus(error.status_code).phrase,
             "status": error.status_code,
@@ -93,7 +93,7 @@ def handler500(request: HttpRequest) -> HttpResponse:
     """
     if not request.path.startswith("/api/"):
         return defaults.server_error(request)
-    problem = {
+    problem: dict[str, Any] = {
         "type": "urn:ante:problem:internal_error",
         "title": "Something is wrong on our side",
         "status": 500,
@@ -113,7 +113,7 @@ def _headers(error: BillingError) -> dict[str, str]:
     return {}
 
 
-def _as_billing_error(error: Exception) -> BillingError | None:
+def _as_billing_error(error: Exception) -> BillingError | None:  # noqa: PLR0911  A table, a line each.
     match error:
         case BillingError():
             return error

@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 
 from django.http import HttpResponse, HttpResponseBase
 from django.utils import timezone
-from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing import access
 from billing.api import base
+from billing.api.authentication import principal
 from billing.api.fields import moment_string
 from billing.api.json import CSVRenderer, ExactJSONRenderer
 from billing.api.schema import events as schema
@@ -30,13 +30,13 @@ class UsageView(base.View):
     scopes: ClassVar[Mapping[str, str]] = {"GET": "events:read"}
     renderer_classes = [ExactJSONRenderer, CSVRenderer]
 
-    @extend_schema(**schema.USAGE)
+    @schema.USAGE
     def get(self, request: Request) -> HttpResponseBase:
         customer_id = None
         external_id = base.text(request, "customer")
         if external_id is not None:
-            customer_id = access.customer(principal=request.auth, external_id=external_id).pk
-        elif (own := access.customers(principal=request.auth)) is not None:
+            customer_id = access.customer(principal=principal(request), external_id=external_id).pk
+        elif (own := access.customers(principal=principal(request))) is not None:
             customer_id = own[0] if own else None
             if customer_id is None:
                 raise InvalidRequest.field("customer", "This key belongs to no customer.")

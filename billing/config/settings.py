@@ -1,4 +1,4 @@
-"""Settings, all from the environment. Unset means a safe default for one's own machine; ``docs/operations.md`` lists them."""
+"""Settings, all from the environment. Unset means a safe default for one's own machine; see ``docs/operations.md``."""
 
 import sys
 from pathlib import Path
@@ -25,7 +25,7 @@ _NEEDS_NO_SECRET = {"check", "collectstatic", "makemigrations", "spectacular", "
 SECRET_KEY: str = env.str("SECRET_KEY", default="")
 if not SECRET_KEY:
     if len(sys.argv) > 1 and sys.argv[1] not in _NEEDS_NO_SECRET:
-        raise ImproperlyConfigured("SECRET_KEY is not set. `manage.py up` makes one and keeps it in the data directory.")
+        raise ImproperlyConfigured("SECRET_KEY is not set. `manage.py up` makes one and keeps it in DATA_DIR.")
     SECRET_KEY = "nothing-is-signed-with-this-by-commands-that-need-no-secret"  # noqa: S105
 SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", default=[])
 

@@ -1,4 +1,4 @@
-"""One file per aggregate. Every row that belongs to a customer bears ``customer``, so that the tables can be sharded."""
+"""One file per aggregate. Every row that belongs to a customer bears ``customer``: the tables can be sharded by it."""
 
 from billing.models.assets import Asset
 from billing.models.catalog import Meter, Plan, PlanVersion, Price

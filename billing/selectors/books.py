@@ -28,7 +28,10 @@ class Invariant:
     sql: str
 
 
-_CUSTOMER_SIDE = "('wallet_available', 'receivable')"
+_TO_AVAILABLE = (
+    "((credit IN ('wallet_available', 'receivable'))::int - (debit IN ('wallet_available', 'receivable'))::int)"
+)
+_TO_HELD = "((credit = 'wallet_held')::int - (debit = 'wallet_held')::int)"
 
 INVARIANTS: dict[str, Invariant] = {
     "balance-entries": Invariant(
@@ -38,9 +41,9 @@ INVARIANTS: dict[str, Invariant] = {
                e.owed AS entries_owed
           FROM billing_balance b
           LEFT JOIN LATERAL (
-               SELECT COALESCE(SUM(amount * ((credit IN {_CUSTOMER_SIDE})::int - (debit IN {_CUSTOMER_SIDE})::int)), 0)
+               SELECT COALESCE(SUM(amount * {_TO_AVAILABLE}), 0)
                           AS available,
-                      COALESCE(SUM(amount * ((credit = 'wallet_held')::int - (debit = 'wallet_held')::int)), 0) AS held,
+                      COALESCE(SUM(amount * {_TO_HELD}), 0) AS held,
                       COALESCE(SUM(amount * ((debit = 'receivable')::int - (credit = 'receivable')::int)), 0) AS owed
                  FROM billing_ledgerentry e WHERE e.balance_id = b.id
                ) e ON TRUE
@@ -76,9 +79,9 @@ INVARIANTS: dict[str, Invariant] = {
         f"""
         SELECT id AS entry, balance_id AS balance, seq, available_after, held_after, expected_available, expected_held
           FROM (SELECT id, balance_id, seq, available_after, held_after,
-                       SUM(amount * ((credit IN {_CUSTOMER_SIDE})::int - (debit IN {_CUSTOMER_SIDE})::int))
+                       SUM(amount * {_TO_AVAILABLE})
                            OVER entries AS expected_available,
-                       SUM(amount * ((credit = 'wallet_held')::int - (debit = 'wallet_held')::int))
+                       SUM(amount * {_TO_HELD})
                            OVER entries AS expected_held
                   FROM billing_ledgerentry WHERE balance_id IS NOT NULL
                 WINDOW entries AS (PARTITION BY balance_id ORDER BY seq)) e
@@ -93,8 +96,8 @@ INVARIANTS: dict[str, Invariant] = {
                e.drawn AS entries_drawn, e.expired AS entries_expired, e.voided AS entries_voided
           FROM billing_grant g
           LEFT JOIN LATERAL (
-               SELECT COALESCE(SUM(amount) FILTER (WHERE t.template LIKE 'grant.%%' AND e.credit = 'wallet_available'), 0)
-                          AS granted,
+               SELECT COALESCE(SUM(amount) FILTER (
+                          WHERE t.template LIKE 'grant.%%' AND e.credit = 'wallet_available'), 0) AS granted,
                       COALESCE(SUM(amount) FILTER (WHERE e.kind IN ('usage', 'settlement')), 0) AS drawn,
                       COALESCE(SUM(amount) FILTER (WHERE e.kind = 'expiry'), 0) AS expired,
                       COALESCE(SUM(amount) FILTER (WHERE e.kind = 'void'), 0) AS voided

@@ -18,7 +18,7 @@ def create(
     event_type: str,
     aggregation: str,
     value: str = "",
-    filter: Mapping[str, Sequence[str]] | None = None,  # noqa: A002  The contract's own word.
+    filter: Mapping[str, Sequence[str]] | None = None,
     dimensions: Sequence[str] = (),
     unit: str = "",
 ) -> Meter:

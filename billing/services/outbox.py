@@ -67,7 +67,7 @@ def relay(deliver: Callable[[Sequence[OutboxEvent]], None]) -> int:
                 return relayed
             try:
                 deliver(rows)
-            except Exception as error:  # noqa: BLE001  Whatever went wrong outside, the rows stay for the next time.
+            except Exception as error:  # Whatever went wrong outside, the rows stay for the next time.
                 _postpone(rows, error)
                 return relayed
             OutboxEvent.objects.filter(pk__in=[row.pk for row in rows]).update(

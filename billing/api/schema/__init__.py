@@ -25,7 +25,7 @@ class Schema(AutoSchema):
         return operation
 
 
-class ApiKeyScheme(OpenApiAuthenticationExtension):
+class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     target_class = "billing.api.authentication.ApiKeyAuthentication"
     name = "apiKey"
 

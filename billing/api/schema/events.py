@@ -1,7 +1,7 @@
 """Operations on usage."""
 
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, PolymorphicProxySerializer
+from drf_spectacular.utils import OpenApiParameter, PolymorphicProxySerializer, extend_schema
 
 from billing.api.schema import shapes
 
@@ -26,47 +26,47 @@ _EVENT = {
 }
 _BATCH = {"type": "array", "items": _EVENT, "minItems": 1, "maxItems": 1000}
 
-RECORD = {
-    "operation_id": "record_events",
-    "summary": "Record usage: one CloudEvent, or a list of up to 1,000",
-    "description": "Rated and debited before the answer. The same event again gets its first answer again.",
-    "tags": ["Usage"],
-    "request": {
+RECORD = extend_schema(
+    operation_id="record_events",
+    summary="Record usage: one CloudEvent, or a list of up to 1,000",
+    description="Rated and debited before the answer. The same event again gets its first answer again.",
+    tags=["Usage"],
+    request={
         "application/json": {"oneOf": [_EVENT, _BATCH]},
         "application/cloudevents+json": _EVENT,
         "application/cloudevents-batch+json": _BATCH,
     },
-    "responses": {
+    responses={
         201: shapes.EventAnswerShape,
         200: PolymorphicProxySerializer("EventsAnswer", [shapes.BatchAnswerShape, shapes.EventAnswerShape], None),
     },
-    "parameters": [shapes.IDEMPOTENCY_KEY],
-}
-LIST = {
-    "operation_id": "list_events",
-    "summary": "List usage events",
-    "tags": ["Usage"],
-    "responses": {200: shapes.listed(shapes.EventShape)},
-    "parameters": [
+    parameters=[shapes.IDEMPOTENCY_KEY],
+)
+LIST = extend_schema(
+    operation_id="list_events",
+    summary="List usage events",
+    tags=["Usage"],
+    responses={200: shapes.listed(shapes.EventShape)},
+    parameters=[
         shapes.CUSTOMER,
         OpenApiParameter("status", OpenApiTypes.STR, enum=["charged", "unpaid", "rejected"]),
         *shapes.FROM_TO,
         *shapes.CURSOR,
     ],
-}
-RECEIPT = {
-    "operation_id": "get_event",
-    "summary": "The receipt of an event: data, prices, grants burned, ledger entries",
-    "tags": ["Usage"],
-    "responses": {200: shapes.ReceiptShape},
-    "parameters": [shapes.CUSTOMER, OpenApiParameter("source", OpenApiTypes.STR)],
-}
-USAGE = {
-    "operation_id": "get_usage",
-    "summary": "Usage by time and group; CSV with Accept: text/csv",
-    "tags": ["Usage"],
-    "responses": {(200, "application/json"): shapes.UsageShape, (200, "text/csv"): OpenApiTypes.STR},
-    "parameters": [
+)
+RECEIPT = extend_schema(
+    operation_id="get_event",
+    summary="The receipt of an event: data, prices, grants burned, ledger entries",
+    tags=["Usage"],
+    responses={200: shapes.ReceiptShape},
+    parameters=[shapes.CUSTOMER, OpenApiParameter("source", OpenApiTypes.STR)],
+)
+USAGE = extend_schema(
+    operation_id="get_usage",
+    summary="Usage by time and group; CSV with Accept: text/csv",
+    tags=["Usage"],
+    responses={(200, "application/json"): shapes.UsageShape, (200, "text/csv"): OpenApiTypes.STR},
+    parameters=[
         shapes.CUSTOMER,
         *shapes.FROM_TO,
         OpenApiParameter("granularity", OpenApiTypes.STR, enum=["hour", "day", "month"], default="day"),
@@ -74,4 +74,4 @@ USAGE = {
         OpenApiParameter("meter", OpenApiTypes.STR, description="Only this meter, by its code."),
         OpenApiParameter("timezone", OpenApiTypes.STR, description="Whose days and months; UTC where left out."),
     ],
-}
+)

@@ -203,7 +203,7 @@ class BatchAnswerShape(serializers.Serializer[Any]):
 class EventShape(serializers.Serializer[Any]):
     id = serializers.CharField()
     customer = serializers.CharField()
-    source = serializers.CharField()
+    source = serializers.CharField()  # type: ignore[assignment]  # A member called like an attribute of the framework.
     type = serializers.CharField()
     status = serializers.ChoiceField(["charged", "unpaid", "rejected"])
     time = MomentField()
@@ -242,7 +242,7 @@ class ReceiptEntryShape(serializers.Serializer[Any]):
 
 class ReceiptShape(EventShape):
     received_at = MomentField()
-    data = MetadataField()
+    data = MetadataField()  # type: ignore[assignment]
     extensions = MetadataField()
     refusal = MetadataField(allow_null=True)
     transaction = serializers.UUIDField(allow_null=True)
@@ -262,5 +262,5 @@ class UsageRowShape(serializers.Serializer[Any]):
 
 
 class UsageShape(serializers.Serializer[Any]):
-    data = UsageRowShape(many=True)
+    data = UsageRowShape(many=True)  # type: ignore[assignment]
     next_cursor = serializers.CharField(allow_null=True)

@@ -16,6 +16,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.services import api_keys
+from billing.engine.money import amount_string
 from billing.management.progress import Progress
 
 COLUMNS = ["TIMESTAMP", "ContextTokens", "GeneratedTokens"]
@@ -99,7 +100,7 @@ class Command(BaseCommand):
                             cost[asset] = cost.get(asset, Decimal(0)) + Decimal(amount)
                 progress.advance(len(batch))
         seconds = time.monotonic() - started
-        charged = ", ".join(f"{amount:f} {asset}" for asset, amount in cost.items()) or "nothing"
+        charged = ", ".join(f"{amount_string(amount)} {asset}" for asset, amount in cost.items()) or "nothing"
         self.stdout.write(
             f"{len(events):,} events in {seconds:.1f} s ({len(events) / max(seconds, 0.001):,.0f}/s): "
             f"{totals['accepted']:,} accepted, {totals['duplicates']:,} duplicates, {totals['rejected']:,} rejected."
@@ -162,7 +163,7 @@ class _Api:
             if 200 <= status < 300:
                 return json.loads(text)
             if status not in {0, 429, 502, 503} or time.monotonic() > deadline:
-                raise CommandError(f"{method} {self._address.geturl()}{path} was answered {status or 'nothing'}: {text}")
+                raise CommandError(f"{method} {path} was answered {status or 'nothing'}: {text}")
             time.sleep(0.5)
 
     def _once(self, method: str, path: str, body: str | None) -> tuple[int, str]:

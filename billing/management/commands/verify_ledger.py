@@ -10,7 +10,7 @@ from billing.selectors import books
 
 
 class Command(BaseCommand):
-    help = "Prove that the books are right: every invariant over every row. Exits with 1 and the first difference of each."
+    help = "Prove that the books are right: every invariant, every row. Exits with 1 and the first difference of each."
 
     def handle(self, *args: Any, **options: Any) -> None:
         failed = 0

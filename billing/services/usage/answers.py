@@ -53,7 +53,7 @@ class Recorded:
 
 
 def find(events: Sequence[tuple[UUID, IncomingEvent]]) -> dict[Key, Recorded]:
-    """Which of these events, with their customers' ids, were recorded before. To be asked under the customers' locks."""
+    """Which of these events, each with its customer's id, were recorded before. To be asked under their locks."""
     if not events:
         return {}
     keys = {(customer_id, event.source, event.id) for customer_id, event in events}
@@ -99,8 +99,8 @@ def stored_refusal(refusal: BillingError) -> dict[str, Any]:
     return {"code": refusal.code, "detail": refusal.detail, **figures}
 
 
-def _read_refusal(stored: Mapping[str, Any]) -> BillingError:
-    figures = {
+def _read_refusal(stored: Any) -> BillingError:
+    figures: dict[str, Any] = {
         name: Decimal(value) if name in _FIGURES else value
         for name, value in stored.items()
         if name not in {"code", "detail"}

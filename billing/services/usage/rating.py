@@ -66,7 +66,6 @@ def payers(external_ids: Collection[str], *, organization_id: UUID | None = None
     customers = Customer.objects.filter(external_id__in=set(external_ids))
     if organization_id is not None:
         customers = customers.filter(organization_id=organization_id)
-    subscriptions: dict[UUID, list[Subscribed]] = {}
     rows = customers.values_list("id", "external_id", "currency_id", "timezone", "on_insufficient_funds")
     return {
         external_id: Payer(id_, external_id, currency, timezone, policy == Customer.FundsPolicy.OVERDRAFT)
@@ -77,12 +76,12 @@ def payers(external_ids: Collection[str], *, organization_id: UUID | None = None
 def with_subscriptions(payers: Mapping[str, Payer]) -> dict[str, Payer]:
     """The same customers with their subscriptions. To be read under their locks, so that a change of plan counts."""
     subscriptions: dict[UUID, list[Subscribed]] = {}
-    for customer_id, *fields in (
+    for customer_id, id_, version_id, starts_at, ends_at in (
         Subscription.objects.filter(customer_id__in=[payer.id for payer in payers.values()])
         .order_by("-starts_at", "-id")
         .values_list("customer_id", "id", "plan_version_id", "starts_at", "ends_at")
     ):
-        subscriptions.setdefault(customer_id, []).append(Subscribed(*fields))
+        subscriptions.setdefault(customer_id, []).append(Subscribed(id_, version_id, starts_at, ends_at))
     return {name: replace(payer, subscriptions=subscriptions.get(payer.id, ())) for name, payer in payers.items()}
 
 

@@ -1,7 +1,7 @@
 """The hot path, top to bottom."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from functools import reduce
 from typing import Any
@@ -167,7 +167,23 @@ class _Recording:
                         transaction_id=event_pk,
                     )
                 self.journal.draw(head, balance, draws, charge_id=charge_id)
-            self.charges.append(_charge_row(charge_id, event_pk, payer.id, line, amount, occurred_at, self.journal.now))
+            self.charges.append(
+                {
+                    "id": charge_id,
+                    "customer_id": payer.id,
+                    "event_id": event_pk,
+                    "subscription_id": line.subscription_id,
+                    "plan_version_id": line.plan.version_id,
+                    "price_id": line.price.id,
+                    "meter_id": line.meter_id,
+                    "asset_id": asset,
+                    "quantity": line.quantity,
+                    "amount": amount,
+                    "dimensions": line.groups,
+                    "occurred_at": occurred_at,
+                    "posted_at": self.journal.now,
+                }
+            )
             outcome.charges.append(
                 ChargeLine(line.meter, line.quantity, asset, amount, line.plan.plan, line.plan.number)
             )
@@ -301,29 +317,3 @@ def _refusal(event: IncomingEvent, error: BillingError) -> Outcome:
     return Outcome(
         event_id=event.id, customer=event.subject, status=UsageEvent.Status.REJECTED, data=event.data, error=error
     )
-
-
-def _charge_row(
-    charge_id: UUID,
-    event_pk: UUID,
-    customer_id: UUID,
-    line: rating.Line,
-    amount: Decimal,
-    occurred_at: datetime,
-    posted_at: datetime,
-) -> dict[str, Any]:
-    return {
-        "id": charge_id,
-        "customer_id": customer_id,
-        "event_id": event_pk,
-        "subscription_id": line.subscription_id,
-        "plan_version_id": line.plan.version_id,
-        "price_id": line.price.id,
-        "meter_id": line.meter_id,
-        "asset_id": line.price.asset,
-        "quantity": line.quantity,
-        "amount": amount,
-        "dimensions": line.groups,
-        "occurred_at": occurred_at,
-        "posted_at": posted_at,
-    }
