@@ -8,7 +8,7 @@ from billing.engine.money import amount_string, decimals
 from billing.models import Asset
 
 MINUS = "\N{MINUS SIGN}"
-_SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥", "inr": "₹", "krw": "₩", "brl": "R$", "cad": "CA$", "aud": "A$"}
+_SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥", "inr": "₹", "krw": "₩", "brl": "R$", "cad": "CA$"}
 _WITHOUT_CENTS = {"jpy", "krw"}
 _FINE_PLACES = 4
 _LIVE_PLACES = 6
@@ -44,17 +44,19 @@ class Figure:
     exact: str
 
 
-_looks: dict[str, Look] = {}
-_looked_at = float("-inf")
+_looks: dict[str, tuple[float, Look]] = {}
 
 
 def look(code: str) -> Look:
-    """How to write the asset. Assets are few and seldom change: they are read again after a minute at most."""
-    global _looks, _looked_at
-    if code not in _looks or time.monotonic() - _looked_at > _FRESH_SECONDS:
-        _looks = {a.code: Look(a.code, a.name, a.kind == Asset.Kind.CURRENCY) for a in Asset.objects.all()}
-        _looked_at = time.monotonic()
-    return _looks.get(code) or Look(code, code, currency=False)
+    """How to write the asset. Assets are few and seldom change: they are read again after a minute."""
+    read_at, known = _looks.get(code, (0.0, None))
+    if known is None or time.monotonic() - read_at > _FRESH_SECONDS:
+        asset = Asset.objects.filter(pk=code).first()
+        if asset is None:
+            return Look(code, code, currency=False)
+        known = Look(asset.code, asset.name, asset.kind == Asset.Kind.CURRENCY)
+        _looks[code] = (time.monotonic(), known)
+    return known
 
 
 def number(amount: Decimal, *, places: int | None = None) -> str:
@@ -69,14 +71,14 @@ def number(amount: Decimal, *, places: int | None = None) -> str:
 def places_for(amount: Decimal, *, usual: int, fine: bool = False) -> int:
     """How many decimals to show so that an amount that is not zero never looks like zero.
 
-    The usual ones where they tell it all, and from one unit up; four below one unit, or always with ``fine``; and for
-    less than four decimals can say, the first two digits that are not zero.
+    The usual ones from one unit up; up to four below one unit; exactly four with ``fine``; and for what is still
+    smaller, the first two digits that are not zero.
     """
     needed = decimals(amount)
     if needed <= usual or (abs(amount) >= 1 and not fine):
         return usual
     if abs(amount) >= Decimal(1).scaleb(-_FINE_PLACES):
-        return _FINE_PLACES
+        return _FINE_PLACES if fine else max(usual, min(_FINE_PLACES, needed))
     return min(needed, 1 - amount.adjusted())
 
 

@@ -53,7 +53,11 @@ def _read(customer_ids: Iterable[UUID]) -> list[BalanceNow]:
     return _with_connection(lambda: balances.current(customer_ids))
 
 
-hub = Hub(_read, executor=_executor, rest=lambda: connection.close())
+def _rest() -> None:
+    connection.close()
+
+
+hub = Hub(_read, executor=_executor, rest=_rest)
 
 
 def close() -> None:
@@ -79,6 +83,8 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     gone.add_done_callback(lambda _: listener.close())
     try:
         await _stream(listener, send)
+        if not gone.done():
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
     except OSError:
         pass  # The browser went away between two messages.
     finally:
@@ -109,7 +115,6 @@ async def _stream(listener: Listener, send: Send) -> None:
             data = await loop.run_in_executor(_executor, _event, news, told)
             told = {row.asset: row.available for row in news}
             await _write(send, f"event: balance\ndata: {data}\n\n")
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def _event(rows: list[BalanceNow], told: dict[str, Decimal]) -> str:

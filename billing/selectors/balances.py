@@ -118,7 +118,7 @@ def _open_grant(grant: Grant) -> OpenGrant:
 
 
 def runway_days(*, available: Decimal, spent: Decimal, days: int) -> Decimal | None:
-    """How many days ``available`` lasts at the mean of ``spent`` over the last ``days``; None where nothing was spent."""
+    """How long ``available`` lasts at the mean of what was ``spent`` in ``days``; None where nothing was."""
     assert days > 0
     if spent <= 0:
         return None

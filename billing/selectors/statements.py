@@ -1,6 +1,7 @@
 """The customer's statement: ledger entries as the customer's balance sees them, newest first."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -139,7 +140,7 @@ def page(
 
 
 def everything(**filters: Any) -> Iterator[StatementRow]:
-    """All rows of a statement, a page at a time: memory stays flat and no transaction stays open. Takes ``page``'s filters."""
+    """All rows for ``page``'s filters, read a page at a time: memory stays flat, no transaction stays open."""
     before: UUID | None = None
     while True:
         part = page(**filters, before=before, limit=_BATCH)
@@ -152,15 +153,11 @@ def everything(**filters: Any) -> Iterator[StatementRow]:
 def _transactions(cursor: Any, customer_id: UUID, search: str) -> list[UUID]:
     cursor.execute(_FIND_EVENT, {"customer": customer_id, "search": search})
     found = [row[0] for row in cursor.fetchall()]
-    try:
+    with suppress(ValueError):
         found.append(UUID(search))
-    except ValueError:
-        pass
     return found
 
 
 def _first_id(moment: datetime) -> UUID:
     """The smallest version 7 id that can have been made at ``moment``."""
     return UUID(int=max(0, int(moment.timestamp() * 1000)) << 80)
-
-

@@ -64,7 +64,7 @@ def rows(
 def totals(
     *, customer_id: UUID, start: datetime, end: datetime, group_by: Sequence[str] = (), meter: str | None = None
 ) -> list[UsageRow]:
-    """The same over the whole of [``start``, ``end``): one row for each group and asset. ``period_start`` is ``start``."""
+    """The same over the whole of [``start``, ``end``): one row for each group and asset, from ``start``."""
     return _rows(
         customer_id=customer_id, start=start, end=end, granularity=None, group_by=group_by, meter=meter, timezone=None
     )

@@ -12,7 +12,7 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from billing.models import Price, Subscription, UsageEvent
+from billing.models import Meter, Price, Subscription, UsageEvent
 from billing.selectors import balances, statements, usage
 from billing.selectors.balances import BalanceNow, OpenGrant
 from portal import access, charts, payloads
@@ -171,10 +171,17 @@ def _parts(grants: list[OpenGrant], now: datetime) -> list[GrantPart]:
 
 
 def _models(visit: access.Visit, period: Period, asset: str) -> list[tuple[str, Decimal, float]]:
-    """The models that most was spent on: name, amount, share of the most expensive one."""
-    rows = usage.totals(customer_id=visit.customer.pk, start=period.start, end=period.end, group_by=("model",))
-    ranked = sorted((row for row in rows if row.asset == asset and row.amount > 0), key=lambda r: -r.amount)[:MODELS]
-    return [(row.group[0] or "No model", row.amount, float(row.amount / ranked[0].amount)) for row in ranked]
+    """What most was spent on, by model, or by meter where usage has none: name, amount, share of the largest."""
+    rows = usage.totals(customer_id=visit.customer.pk, start=period.start, end=period.end, group_by=("model", "meter"))
+    meters = dict(Meter.objects.values_list("code", "name"))
+    spent: dict[str, Decimal] = {}
+    for row in rows:
+        if row.asset == asset:
+            model, meter = row.group
+            name = model or meters.get(meter or "", "Other")
+            spent[name] = spent.get(name, ZERO) + row.amount
+    ranked = sorted(((name, amount) for name, amount in spent.items() if amount > 0), key=lambda one: -one[1])[:MODELS]
+    return [(name, amount, float(amount / ranked[0][1])) for name, amount in ranked]
 
 
 def _subscriptions(visit: access.Visit, now: datetime) -> list[tuple[Subscription, list[Price]]]:

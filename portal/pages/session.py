@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django import forms
 from django.conf import settings
 from django.contrib.auth import logout
 from django.contrib.auth.forms import AuthenticationForm
@@ -23,9 +24,10 @@ class SignInForm(AuthenticationForm):
     }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, **{**kwargs, "label_suffix": ""})
+        attributes = self.fields["username"].widget.attrs
+        self.fields["username"].widget = forms.EmailInput(attributes | {"autocomplete": "username"})
         self.fields["username"].label = "E-mail"
-        self.fields["username"].widget.attrs |= {"type": "email", "autocomplete": "username", "inputmode": "email"}
 
 
 class SignIn(LoginView):

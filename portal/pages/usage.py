@@ -4,12 +4,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
+from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from billing.models import Meter
+from billing.selectors import balances
 from billing.selectors import usage as selector
 from billing.selectors.usage import UsageRow
 from portal import access, charts, downloads
@@ -25,6 +27,8 @@ GROUPS = {
     "session": "Session",
 }
 ROWS_MAX = 100
+COLUMNS_MAX = 6
+"""Of how many meters the table shows the quantity; the download has all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,7 @@ class Filters:
     group: str
     meter: Meter | None
     asset: str
+    usual_asset: str
 
     def query(self) -> dict[str, str]:
         """The shortest address that asks for the same."""
@@ -43,6 +48,8 @@ class Filters:
             asked = {"from": self.period.first.isoformat(), "to": self.period.last.isoformat(), "group": self.group}
         if self.meter:
             asked["meter"] = self.meter.code
+        if self.asset != self.usual_asset:
+            asked["asset"] = self.asset
         return asked
 
 
@@ -55,8 +62,11 @@ class GroupLine:
     amount: Decimal = ZERO
     events: int = 0
     share: float = 0.0
-    quantities: list[tuple[str, Decimal, str]] = field(default_factory=list)
-    """For each meter: its name, how much, and in what unit."""
+    quantities: dict[str, Decimal] = field(default_factory=dict)
+    """How much of each meter, by its code."""
+
+    def cells(self, columns: Sequence[Meter]) -> list[Decimal | None]:
+        return [self.quantities.get(meter.code) for meter in columns]
 
 
 @require_GET
@@ -71,6 +81,8 @@ def usage(request: HttpRequest, visit: access.Visit) -> HttpResponse:
     names = _namer(filters.group, meters)
     chart = charts.stacked(rows, asset=filters.asset, period=filters.period, name=names)
     lines = _lines(visit, filters, meters, {series.name: series.tone for series in chart.series})
+    used = {code for line in lines for code in line.quantities}
+    columns = [] if filters.group == selector.METER else [m for code, m in meters.items() if code in used][:COLUMNS_MAX]
     context: dict[str, Any] = {
         "filters": filters,
         "presets": PRESETS,
@@ -79,7 +91,8 @@ def usage(request: HttpRequest, visit: access.Visit) -> HttpResponse:
         "meters": meters.values(),
         "assets": assets,
         "chart": chart,
-        "lines": lines[:ROWS_MAX],
+        "meter_columns": columns,
+        "lines": [(line, line.cells(columns)) for line in lines[:ROWS_MAX]],
         "more": max(0, len(lines) - ROWS_MAX),
         "total": sum((line.amount for line in lines), ZERO),
         "events": sum(row.events for row in _totals(visit, filters, ()) if row.asset == filters.asset),
@@ -119,18 +132,18 @@ def usage_csv(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
 
 def _filters(request: HttpRequest, visit: access.Visit) -> Filters:
     today = timezone.now().astimezone(visit.zone).date()
-    group = request.GET.get("group", "")
+    group, asset = request.GET.get("group", ""), request.GET.get("asset", "")
+    held = {balance.asset for balance in balances.current([visit.customer.pk])} if asset else set()
     return Filters(
         period=Period.read(request.GET, today=today, zone=visit.zone),
         group=group if group in GROUPS else "model",
-        meter=Meter.objects.filter(code=request.GET.get("meter", "")).first(),
-        asset=request.GET.get("asset") or visit.customer.currency_id,
+        meter=Meter.objects.filter(code=request.GET.get("meter", "").replace("\x00", "")).first(),
+        asset=asset if asset in held else visit.customer.currency_id,
+        usual_asset=visit.customer.currency_id,
     )
 
 
 def _query(filters: Filters) -> str:
-    from urllib.parse import urlencode
-
     return urlencode(filters.query())
 
 
@@ -184,8 +197,7 @@ def _lines(visit: access.Visit, filters: Filters, meters: dict[str, Meter], tone
     for row in _totals(visit, filters, (filters.group, selector.METER)):
         if row.asset == filters.asset:
             code = row.group[1] or ""
-            unit = meters[code].unit if code in meters else ""
-            lines[names(row)].quantities.append((meters[code].name if code in meters else code, row.quantity, unit))
+            lines[names(row)].quantities[code] = row.quantity
     total = sum((line.amount for line in lines.values()), ZERO)
     for line in lines.values():
         line.share = float(line.amount / total) if total > 0 else 0.0

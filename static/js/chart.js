@@ -12,11 +12,17 @@ function colour(name) {
   return value;
 }
 
-function compact(value, symbol) {
-  const size = Math.abs(value);
-  const digits = size === 0 || size >= 1 ? { maximumFractionDigits: size < 10 ? 2 : 0 } : { maximumSignificantDigits: 2 };
-  const text = value.toLocaleString("en-US", size >= 10000 ? { notation: "compact" } : digits);
-  return symbol + text;
+// All marks of an axis with the same decimals: as many as the finest needs, two or none for money that is not tiny.
+function marks(values, symbol) {
+  const highest = Math.max(...values.map(Math.abs));
+  const whole = values.every((value) => Number.isInteger(value));
+  const step = values.length > 1 ? Math.abs(values[1] - values[0]) : highest;
+  const places = whole ? 0 : Math.max(symbol ? 2 : 1, Math.ceil(-Math.log10(step || 1)));
+  const options =
+    highest >= 10000
+      ? { notation: "compact", maximumFractionDigits: 1 }
+      : { minimumFractionDigits: places, maximumFractionDigits: places };
+  return values.map((value) => symbol + value.toLocaleString("en-US", options));
 }
 
 function tip(box) {
@@ -76,7 +82,7 @@ function draw(box) {
     {
       width: box.clientWidth,
       height: box.clientHeight,
-      padding: [8, 4, 0, 0],
+      padding: [8, narrow ? 16 : 8, 0, 0],
       legend: { show: false },
       cursor: {
         points: { show: false },
@@ -102,7 +108,7 @@ function draw(box) {
           size: (_, values) => 14 + 6.4 * Math.max(0, ...(values || []).map((v) => v.length)),
           gap: 8,
           space: 44,
-          values: (_, splits) => splits.map((value) => compact(value, data.symbol)),
+          values: (_, splits) => marks(splits, data.symbol),
         },
       ],
       series: [
