@@ -1,3 +1,5 @@
+from importlib import import_module
+
 from django.apps import AppConfig
 from django.contrib.admin import apps as admin
 from django.db.models.signals import post_migrate
@@ -21,3 +23,8 @@ class BackOfficeConfig(admin.AdminConfig):
 
     default = False
     default_site = "billing.admin.site.BackOfficeSite"
+
+    def ready(self) -> None:
+        super().ready()
+        # Only now: a page that registers while the site is being built would be lost.
+        import_module("billing.admin.registry")

@@ -9,6 +9,8 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse_lazy
 
+from billing.config.backoffice import UNFOLD  # noqa: F401 - the theme reads it from here.
+
 BASE_DIR = Path(__file__).resolve().parents[2]
 env = environ.Env()
 

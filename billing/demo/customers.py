@@ -109,7 +109,7 @@ CUSTOMERS = (
         purchases=(
             Purchase(0.0, D(30), D(30)),
             Purchase(0.0, D(2000), D(80), asset="image_credits", name="Image pack 2,000"),
-            Purchase(0.6, D(500), D(25), asset="image_credits", name="Image pack 500"),
+            Purchase(0.6, D(1000), D(45), asset="image_credits", name="Image pack 1,000"),
         ),
         gifts=(Gift(D(100), 10, "Creative credits", asset="image_credits"),),
         live=15,

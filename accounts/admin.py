@@ -1,0 +1,187 @@
+"""People and access in the back office."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group
+from django.http import HttpRequest
+from django.utils import timezone
+from unfold.admin import TabularInline
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
+from unfold.decorators import display
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+from accounts.backoffice import AuditedAdmin, ReadOnlyAdmin
+from accounts.models import ApiKey, AuditEvent, Membership, Organization, User
+
+admin.site.unregister(Group)
+
+
+class PersonCreationForm(UserCreationForm):  # type: ignore[misc]
+    class Meta:
+        model = User
+        fields = ("email", "name")
+
+
+class PersonChangeForm(UserChangeForm):  # type: ignore[misc]
+    class Meta:
+        model = User
+        fields = "__all__"  # noqa: DJ007 - the page's fieldsets say which.
+
+
+class MembershipInline(TabularInline):  # type: ignore[misc]
+    model = Membership
+    extra = 0
+    tab = False
+    fields = ("user", "role")
+    autocomplete_fields = ("user",)
+
+
+@admin.register(User)
+class PersonAdmin(AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
+    """Customers' people and staff alike: what they may do comes from memberships and from groups."""
+
+    form = PersonChangeForm
+    add_form = PersonCreationForm
+    change_password_form = AdminPasswordChangeForm
+    audited_name = "user"
+    audited_fields = ("email", "name", "is_active", "is_staff", "is_superuser")
+    list_display = ("email", "name", "side", "is_active", "last_login", "created_at")
+    list_filter = ("is_staff", "is_active", "is_superuser", ("created_at", RangeDateTimeFilter))
+    search_fields = ("email", "name")
+    ordering = ("email",)
+    readonly_fields = ("created_at", "last_login")
+    filter_horizontal = ("groups", "user_permissions")
+    fieldsets = (
+        (None, {"fields": ("email", "name", "password")}),
+        ("May enter", {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")}),
+        ("Dates", {"fields": ("created_at", "last_login")}),
+    )
+    add_fieldsets = ((None, {"fields": ("email", "name", "usable_password", "password1", "password2")}),)
+
+    @display(description="Side", label={"Staff": "info", "Administrator": "warning", "Customer": "success"})
+    def side(self, user: User) -> str:
+        if user.is_superuser:
+            return "Administrator"
+        return "Staff" if user.is_staff else "Customer"
+
+
+@admin.register(Group)
+class StaffGroupAdmin(AuditedAdmin, GroupAdmin):  # type: ignore[type-arg]
+    audited_name = "group"
+    audited_fields = ("name",)
+
+
+@admin.register(Organization)
+class OrganizationAdmin(AuditedAdmin):
+    audited_name = "organization"
+    audited_fields = ("name",)
+    list_display = ("name", "members_count", "created_at")
+    search_fields = ("name",)
+    readonly_fields = ("created_at",)
+    inlines = (MembershipInline,)
+
+    @admin.display(description="Members")
+    def members_count(self, organization: Organization) -> int:
+        return len(organization.memberships.all())
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).prefetch_related("memberships")
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        super().save_formset(request, form, formset, change)
+        changes = [
+            *((membership, "created") for membership in formset.new_objects),
+            *((membership, "changed") for membership, _ in formset.changed_objects),
+            *((membership, "deleted") for membership in formset.deleted_objects),
+        ]
+        for membership, what in changes:
+            after = None if what == "deleted" else {"user": membership.user.email, "role": membership.role}
+            self._record(request, form.instance, f"membership_{what}", None, after)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """An organization stays as long as its customer does, and a customer with books stays for ever."""
+        return False
+
+
+@admin.register(Membership)
+class MembershipAdmin(AuditedAdmin):
+    audited_name = "membership"
+    audited_fields = ("user", "organization", "role")
+    list_display = ("user", "organization", "role", "created_at")
+    list_filter = (("role", ChoicesDropdownFilter),)
+    list_select_related = ("user", "organization")
+    search_fields = ("user__email", "organization__name")
+    autocomplete_fields = ("user", "organization")
+    readonly_fields = ("created_at",)
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(ReadOnlyAdmin):
+    """Keys are shown once, to the program that asked for them: here one sees which exist and what they may."""
+
+    list_display = (
+        "name",
+        "starts_with",
+        "kind",
+        "organization",
+        "state",
+        "scopes_shown",
+        "last_used_at",
+        "expires_at",
+    )
+    list_filter = (("kind", ChoicesDropdownFilter), "live", ("last_used_at", RangeDateTimeFilter))
+    list_select_related = ("organization",)
+    search_fields = ("name", "prefix", "organization__name")
+    fields = (
+        "name",
+        "starts_with",
+        "kind",
+        "organization",
+        "state",
+        "scopes_shown",
+        "live",
+        "created_by",
+        "created_at",
+        "last_used_at",
+        "expires_at",
+        "revoked_at",
+    )
+
+    @admin.display(description="Begins with", ordering="prefix")
+    def starts_with(self, key: ApiKey) -> str:
+        return f"{key.prefix}…"
+
+    @admin.display(description="May")
+    def scopes_shown(self, key: ApiKey) -> str:
+        return ", ".join(key.scopes)
+
+    @display(description="State", label={"Active": "success", "Expired": "warning", "Revoked": "danger"})
+    def state(self, key: ApiKey) -> str:
+        if key.revoked_at is not None:
+            return "Revoked"
+        return "Expired" if key.expires_at is not None and key.expires_at <= timezone.now() else "Active"
+
+
+@admin.register(AuditEvent)
+class AuditEventAdmin(ReadOnlyAdmin):
+    list_display = ("created_at", "action", "actor_label", "object_type", "object_id", "ip_address", "request_id")
+    list_display_links = ("created_at", "action")
+    list_filter = (("actor_kind", ChoicesDropdownFilter), ("created_at", RangeDateTimeFilter))
+    search_fields = ("action", "actor_label", "object_id", "request_id")
+    sortable_by = ()
+    fields = (
+        "created_at",
+        "action",
+        "actor_kind",
+        "actor_label",
+        "actor_id",
+        "object_type",
+        "object_id",
+        "before",
+        "after",
+        "organization_id",
+        "ip_address",
+        "request_id",
+    )

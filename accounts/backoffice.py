@@ -1,0 +1,119 @@
+"""What all pages of the back office share, whichever app they belong to."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.core.paginator import Paginator
+from django.db.models import Model
+from django.http import HttpRequest
+from django.utils.functional import cached_property
+from unfold.admin import ModelAdmin
+
+from accounts.models import User
+from accounts.services import audit
+
+ROWS_MAX = 10_000
+
+
+class CappedPaginator(Paginator):  # type: ignore[type-arg]
+    """Counts no further than ``ROWS_MAX``: beyond it people narrow the list down, and the database is left in peace."""
+
+    template_name = "admin/ante/pagination.html"
+
+    @cached_property
+    def count(self) -> int:  # type: ignore[override]
+        """How many rows can be paged through. One more than that is looked for, to know whether there are more."""
+        return min(self._counted, ROWS_MAX)
+
+    @property
+    def is_capped(self) -> bool:
+        return self._counted > ROWS_MAX
+
+    @cached_property
+    def _counted(self) -> int:
+        rows: Any = self.object_list
+        if isinstance(rows, list):
+            return len(rows)
+        counted: int = rows.order_by()[: ROWS_MAX + 1].count()
+        return counted
+
+
+class BackOfficeAdmin(ModelAdmin):  # type: ignore[misc]
+    """A page whose lists stay quick however large the table is."""
+
+    paginator = CappedPaginator
+    show_full_result_count = False
+    list_per_page = 50
+    list_fullwidth = True
+    list_filter_submit = True
+
+
+class ReadOnlyAdmin(BackOfficeAdmin):
+    """Seen by whoever may see it; added, changed and deleted by nobody, superusers included.
+
+    The books and the facts they rest on have one writer, the services. The database refuses the same.
+    """
+
+    actions = None
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+def actor_of(request: HttpRequest) -> audit.Actor:
+    """The person at the keyboard, as the trail names them."""
+    assert isinstance(request.user, User)
+    return audit.Actor.of_user(
+        request.user, ip_address=request.META.get("REMOTE_ADDR"), request_id=getattr(request, "request_id", "")
+    )
+
+
+class AuditedAdmin(BackOfficeAdmin):
+    """Changes of people and access, each with its line in the trail, in the transaction of the change."""
+
+    audited_name: str
+    audited_fields: tuple[str, ...]
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        before = self._fields(type(obj)._default_manager.get(pk=obj.pk)) if change else None
+        super().save_model(request, obj, form, change)
+        after = self._fields(obj)
+        if before != after or "password" in form.changed_data:
+            self._record(request, obj, "changed" if change else "created", before, after)
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        self._record(request, obj, "deleted", self._fields(obj), None)
+        super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
+        for obj in queryset:
+            self.delete_model(request, obj)
+
+    def _fields(self, obj: Any) -> dict[str, Any]:
+        return {
+            field: value if isinstance(value := getattr(obj, field), bool | None) else str(value)
+            for field in self.audited_fields
+        }
+
+    def _record(
+        self,
+        request: HttpRequest,
+        obj: Any,
+        what: str,
+        before: Mapping[str, Any] | None,
+        after: Mapping[str, Any] | None,
+    ) -> None:
+        audit.record(
+            actor=actor_of(request),
+            action=f"{self.audited_name}.{what}",
+            object_type=self.audited_name,
+            object_id=str(obj.pk),
+            before=before,
+            after=after,
+        )

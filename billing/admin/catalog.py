@@ -1,0 +1,118 @@
+"""The catalog. What is published never changes, so all of it is for reading; programs add to it through the API."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+from unfold.admin import TabularInline
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
+
+from accounts.backoffice import ReadOnlyAdmin
+from billing.admin import display
+from billing.models import Asset, Meter, Plan, PlanVersion, Price
+
+
+class ReadOnlyInline(TabularInline):  # type: ignore[misc]
+    extra = 0
+    can_delete = False
+    show_change_link = True
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class PriceColumns:
+    """How a price is written, in lists and in a version's page."""
+
+    @admin.display(description="Price")
+    def num_price(self, price: Price) -> SafeString:
+        return display.amount(price.unit_amount, price.asset_id)
+
+    @admin.display(description="Per")
+    def num_per(self, price: Price) -> SafeString:
+        return display.quantity(price.per)
+
+    @admin.display(description="Where")
+    def match_shown(self, price: Price) -> SafeString:
+        return display.pairs(price.match)
+
+
+class PriceInline(PriceColumns, ReadOnlyInline):
+    model = Price
+    fields = readonly_fields = ("meter", "match_shown", "num_price", "asset", "num_per")
+    per_page = 100
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).select_related("meter", "asset", "plan_version__plan")
+
+
+class PlanVersionInline(ReadOnlyInline):
+    model = PlanVersion
+    fields = readonly_fields = ("number", "interval", "published_at")
+
+
+@admin.register(Asset)
+class AssetAdmin(ReadOnlyAdmin):
+    list_display = ("code", "name", "kind", "precision", "created_at")
+    list_filter = (("kind", ChoicesDropdownFilter),)
+    search_fields = ("code", "name")
+
+
+@admin.register(Meter)
+class MeterAdmin(ReadOnlyAdmin):
+    list_display = ("code", "name", "event_type", "counts", "unit", "dimensions_shown", "created_at")
+    list_filter = (("aggregation", ChoicesDropdownFilter),)
+    search_fields = ("code", "name", "event_type")
+
+    @admin.display(description="Counts")
+    def counts(self, meter: Meter) -> str:
+        return "events" if meter.aggregation == Meter.Aggregation.COUNT else meter.value
+
+    @admin.display(description="Grouped by")
+    def dimensions_shown(self, meter: Meter) -> str:
+        return ", ".join(meter.dimensions)
+
+
+@admin.register(Plan)
+class PlanAdmin(ReadOnlyAdmin):
+    list_display = ("code", "name", "currency", "versions_count", "created_at")
+    list_select_related = ("currency",)
+    search_fields = ("code", "name")
+    inlines = (PlanVersionInline,)
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).prefetch_related("versions")
+
+    @admin.display(description="Versions")
+    def versions_count(self, plan: Plan) -> int:
+        return len(plan.versions.all())
+
+
+@admin.register(PlanVersion)
+class PlanVersionAdmin(ReadOnlyAdmin):
+    list_display = ("__str__", "plan", "number", "interval", "prices_count", "published_at")
+    list_filter = (("plan", AutocompleteSelectFilter), ("interval", ChoicesDropdownFilter))
+    list_select_related = ("plan",)
+    search_fields = ("plan__code", "plan__name")
+    inlines = (PriceInline,)
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).prefetch_related("prices")
+
+    @admin.display(description="Prices")
+    def prices_count(self, version: PlanVersion) -> int:
+        return len(version.prices.all())
+
+
+@admin.register(Price)
+class PriceAdmin(PriceColumns, ReadOnlyAdmin):
+    list_display = ("meter", "match_shown", "num_price", "asset", "num_per", "model", "plan_version")
+    list_filter = (("plan_version__plan", AutocompleteSelectFilter), ("meter", AutocompleteSelectFilter), "asset")
+    list_select_related = ("meter", "asset", "plan_version__plan")
+    search_fields = ("meter__code", "meter__name", "plan_version__plan__code", "plan_version__plan__name")
+    ordering = ("plan_version", "position")
+    fields = ("plan_version", "meter", "match_shown", "model", "num_price", "asset", "num_per", "position")

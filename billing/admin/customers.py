@@ -1,0 +1,114 @@
+"""The customer on one screen: what a support call asks about, and the plain fields to put right."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.utils import timezone
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
+from unfold.decorators import action
+from unfold.enums import ActionVariant
+
+from accounts.backoffice import actor_of
+from billing.admin import display, grant_form, summaries
+from billing.admin.base import SummaryMixin
+from billing.models import Customer, Wallet
+from billing.services import customers
+
+
+@admin.register(Customer)
+class CustomerAdmin(SummaryMixin):
+    """Plain fields are changed through the service, which keeps the trail. A customer is never deleted: books stay."""
+
+    change_form_outer_before_template = "admin/ante/customer_summary.html"
+    list_display = ("name", "external_id", "num_available", "plan", "on_insufficient_funds", "country", "created_at")
+    list_select_related = ("currency",)
+    list_filter = (
+        ("on_insufficient_funds", ChoicesDropdownFilter),
+        "currency",
+        ("created_at", RangeDateTimeFilter),
+    )
+    search_fields = ("external_id", "name", "email")
+    date_hierarchy = "created_at"
+    actions = None
+    actions_detail = ("grant_credit",)
+    readonly_fields = ("external_id", "currency", "organization_link", "created_at")
+    fieldsets = (
+        (
+            "Plain fields",
+            {"fields": ("name", "email", "country", "timezone", "on_insufficient_funds", "metadata")},
+        ),
+        ("Fixed", {"fields": ("external_id", "currency", "organization_link", "created_at")}),
+    )
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).prefetch_related("balances", "subscriptions__plan")
+
+    def save_model(self, request: HttpRequest, obj: Customer, form: Any, change: bool) -> None:
+        changes = {field: form.cleaned_data[field] for field in form.changed_data if field in customers.CHANGEABLE}
+        customers.update(actor=actor_of(request), customer=obj, changes=changes)
+
+    def summary(self, request: HttpRequest, obj: Customer) -> dict[str, Any]:
+        now = timezone.localtime()
+        today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        wallet = Wallet.objects.get(customer=obj)
+        return {
+            "customer": obj,
+            "wallet_link": display.link(wallet, "Wallet"),
+            "balances": summaries.balance_cards(obj),
+            "spent": [
+                {"title": title, "amounts": [display.figure(total, asset) for asset, total in found.items()]}
+                for title, found in (
+                    ("Usage today", summaries.spent(obj, today)),
+                    ("Last 30 days", summaries.spent(obj, today - timedelta(days=29))),
+                )
+            ],
+            "plans": summaries.subscriptions(obj),
+            "grants": summaries.grant_stack(obj),
+            "entries": summaries.latest_entries(obj),
+            "refused": summaries.refused_events(obj),
+            "people": obj.organization.memberships.select_related("user").order_by("created_at")[:10],
+        }
+
+    def has_grant_credit_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        return request.user.has_perm("billing.add_grant")
+
+    @action(
+        description="Grant credit",
+        url_path="grant-credit",
+        icon="add_card",
+        variant=ActionVariant.PRIMARY,
+        permissions=["grant_credit"],
+    )
+    def grant_credit(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        customer = get_object_or_404(Customer.objects.select_related("currency"), pk=object_id)
+        return grant_form.view(self, request, customer=customer, back=customer)
+
+    @admin.display(description="Available")
+    def num_available(self, customer: Customer) -> SafeString:
+        own = customer.currency_id
+        available = next((row.available for row in customer.balances.all() if row.asset_id == own), None)
+        return display.amount(available, own)
+
+    @admin.display(description="Plan")
+    def plan(self, customer: Customer) -> str:
+        now = timezone.now()
+        running = [
+            row.plan.name
+            for row in customer.subscriptions.all()
+            if row.starts_at <= now and (row.ends_at is None or row.ends_at > now)
+        ]
+        return ", ".join(running) or "–"
+
+    @admin.display(description="Organization")
+    def organization_link(self, customer: Customer) -> SafeString:
+        return display.link(customer.organization)

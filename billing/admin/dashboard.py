@@ -1,0 +1,251 @@
+"""The first page: what happened today, what wallets hold, thirty days at a glance, what was refused.
+
+Every figure is found along the ids, which grow with time, so that it costs what the period costs and not what the table
+holds. Days begin where they begin in the operator's time zone; usage counts on the day on which it occurred.
+"""
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.db import connection
+from django.db.models import Count, Min, Sum
+from django.http import HttpRequest
+from django.utils import timezone
+
+from billing.admin import display, summaries
+from billing.admin.lookup import BOOKED_BEFORE_MAX, first_id
+from billing.engine.money import EXACT, ZERO, amount_string
+from billing.models import Account, Balance, Charge, Customer, LedgerEntry, OutboxEvent, UsageEvent
+
+DAYS = 30
+SERIES_MAX = 6
+REFUSED_WITHIN = timedelta(days=7)
+REFUSED_SHOWN = 8
+_MONEY_IN = {Account.CASH_CLEARING: "Bought", Account.PROMOTIONAL_EXPENSE: "Given"}
+
+# What usage came to, by day, asset and model (or meter, where there is no model).
+_DAILY = """
+SELECT (c.occurred_at AT TIME ZONE %(zone)s)::date, c.asset_id, COALESCE(c.dimensions ->> 'model', m.name),
+       SUM(c.amount), COUNT(DISTINCT c.event_id)
+  FROM billing_charge c JOIN billing_meter m ON m.id = c.meter_id
+ WHERE c.id >= %(first)s AND c.occurred_at >= %(start)s AND c.occurred_at < %(end)s
+ GROUP BY 1, 2, 3
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class DayUsage:
+    """What one day's usage of one thing came to."""
+
+    day: date
+    asset: str
+    what: str
+    amount: Decimal
+    events: int
+
+
+def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """What the template of the first page shows. Nothing of it for staff who may not see the books."""
+    if not request.user.has_perm("billing.view_ledgerentry"):
+        return context
+    today = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
+    start, end = today - timedelta(days=DAYS - 1), today + timedelta(days=1)
+    usage = _daily(start, end)
+    main = _main_asset(usage)
+    return {
+        **context,
+        "is_overview": True,
+        "today": today,
+        "usage_today": _by_asset([row for row in usage if row.day == today.date()], main),
+        "usage_yesterday": _by_asset([row for row in usage if row.day == today.date() - timedelta(days=1)], main),
+        "granted_today": _granted(today),
+        "events_today": _events(today, end),
+        "balances": _balances(),
+        "customers": Customer.objects.count(),
+        "outbox": _outbox(),
+        "chart": _chart([row for row in usage if row.asset == main], start.date(), main),
+        "refused": _refused(),
+    }
+
+
+def _daily(start: datetime, end: datetime) -> list[DayUsage]:
+    parameters = {
+        "zone": timezone.get_current_timezone_name(),
+        "first": first_id(start - BOOKED_BEFORE_MAX),
+        "start": start,
+        "end": end,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_DAILY, parameters)
+        return [DayUsage(*row) for row in cursor.fetchall()]
+
+
+def _main_asset(usage: list[DayUsage]) -> str:
+    """The currency in which most was used; the dollar where nothing was."""
+    totals: dict[str, Decimal] = {}
+    for row in usage:
+        if display.is_currency(row.asset):
+            totals[row.asset] = EXACT.add(totals.get(row.asset, ZERO), row.amount)
+    return max(totals, key=lambda asset: totals[asset], default="usd")
+
+
+def _by_asset(usage: list[DayUsage], main: str) -> list[dict[str, Any]]:
+    totals: dict[str, Decimal] = {main: ZERO}
+    for row in usage:
+        totals[row.asset] = EXACT.add(totals.get(row.asset, ZERO), row.amount)
+    return [_figure(asset, total) for asset, total in totals.items()]
+
+
+def _figure(asset: str, total: Decimal) -> dict[str, Any]:
+    return {"asset": asset, "money": display.is_currency(asset), "figure": display.figure(total, asset)}
+
+
+def _granted(today: datetime) -> list[dict[str, Any]]:
+    rows = (
+        LedgerEntry.objects.filter(
+            id__gte=first_id(today - timedelta(hours=1)),
+            posted_at__gte=today,
+            debit__in=list(_MONEY_IN),
+            credit=Account.WALLET_AVAILABLE,
+        )
+        .order_by()
+        .values_list("debit", "asset_id")
+        .annotate(total=Sum("amount"), times=Count("id"))
+        .order_by("debit", "-total")
+    )
+    return [
+        {"title": _MONEY_IN[Account(debit)], "times": times, **_figure(asset, total)}
+        for debit, asset, total, times in rows
+    ]
+
+
+def _events(today: datetime, end: datetime) -> dict[str, Any]:
+    rows = (
+        UsageEvent.objects.filter(
+            id__gte=first_id(today - BOOKED_BEFORE_MAX), occurred_at__gte=today, occurred_at__lt=end
+        )
+        .order_by()
+        .values_list("status")
+        .annotate(times=Count("id"))
+    )
+    counts = {status: times for status, times in rows}
+    refused = counts.get(UsageEvent.Status.REJECTED, 0)
+    total = sum(counts.values())
+    return {
+        "total": total,
+        "refused": refused,
+        "unpaid": counts.get(UsageEvent.Status.UNPAID, 0),
+        "refused_percent": f"{100 * refused / total:.1f}" if total else "0",
+    }
+
+
+def _balances() -> list[dict[str, Any]]:
+    rows = (
+        Balance.objects.order_by()
+        .values_list("asset_id", "asset__name")
+        .annotate(sum_available=Sum("available"), sum_held=Sum("held"), sum_owed=Sum("owed"), wallets=Count("id"))
+        .order_by("asset__kind", "-sum_available")
+    )
+    return [
+        {
+            "asset": asset,
+            "name": name,
+            "available": display.amount(available, asset),
+            "held": display.amount(held, asset),
+            "owed": display.amount(owed, asset),
+            "wallets": wallets,
+        }
+        for asset, name, available, held, owed, wallets in rows
+    ]
+
+
+def _outbox() -> dict[str, Any]:
+    waiting = OutboxEvent.objects.filter(state=OutboxEvent.State.NEW).aggregate(times=Count("id"), oldest=Min("due_at"))
+    oldest: datetime | None = waiting["oldest"]
+    seconds = max(0, int((timezone.now() - oldest).total_seconds())) if oldest else 0
+    return {"waiting": waiting["times"], "oldest": _age(seconds) if oldest else "", "late": seconds > 300}
+
+
+def _age(seconds: int) -> str:
+    for size, name in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if seconds >= size:
+            number = seconds // size
+            return f"{number} {name}{'' if number == 1 else 's'}"
+    return f"{seconds} s"
+
+
+def _refused() -> list[dict[str, Any]]:
+    rows = (
+        UsageEvent.objects.filter(id__gte=first_id(timezone.now() - REFUSED_WITHIN))
+        .exclude(status=UsageEvent.Status.CHARGED)
+        .select_related("customer")
+        .order_by("-id")[:REFUSED_SHOWN]
+    )
+    return [{**summaries.refused_row(event), "customer": display.link(event.customer)} for event in rows]
+
+
+def _chart(usage: list[DayUsage], first: date, asset: str) -> dict[str, Any]:
+    """Bars for each day, stacked by what was used: heights in percent of the highest day."""
+    totals: dict[str, Decimal] = {}
+    days: dict[date, dict[str, Decimal]] = {first + timedelta(days=n): {} for n in range(DAYS)}
+    for row in usage:
+        totals[row.what] = EXACT.add(totals.get(row.what, ZERO), row.amount)
+    named = sorted(totals, key=lambda what: -totals[what])
+    names = named if len(named) <= SERIES_MAX else named[: SERIES_MAX - 1]
+    for row in usage:
+        name = row.what if row.what in names else "Other"
+        held = days[row.day]
+        held[name] = EXACT.add(held.get(name, ZERO), row.amount)
+    series = [*names, *(["Other"] if len(named) > len(names) else [])]
+    highest = max((_sum(held.values()) for held in days.values()), default=ZERO)
+    top = _round_up(highest)
+    return {
+        "series": [{"name": name, "tone": tone} for tone, name in enumerate(series, 1)],
+        "total": display.figure(_sum(totals.values()), asset),
+        "lines": [{"at": share, "label": _axis(top, share, asset)} for share in (100, 75, 50, 25)] if top else [],
+        "days": [
+            {
+                "label": f"{day:%-d %b}",
+                "tick": n % 5 == 4,
+                "total": display.figure(_sum(held.values()), asset),
+                "weekend": day.weekday() >= 5,
+                "parts": [
+                    {
+                        "name": name,
+                        "tone": tone,
+                        "height": summaries.percent(held[name], top),
+                        "amount": display.figure(held[name], asset),
+                    }
+                    for tone, name in enumerate(series, 1)
+                    if held.get(name, ZERO) > 0
+                ],
+            }
+            for n, (day, held) in enumerate(days.items())
+        ],
+    }
+
+
+def _sum(amounts: Any) -> Decimal:
+    total = ZERO
+    for amount in amounts:
+        total = EXACT.add(total, amount)
+    return total
+
+
+def _round_up(amount: Decimal) -> Decimal:
+    """The next number whose quarters are round: the top of the axis."""
+    if amount <= 0:
+        return ZERO
+    size = Decimal(1).scaleb(amount.adjusted())
+    return next(
+        step * size
+        for step in map(Decimal, ("1", "1.2", "1.6", "2", "2.4", "3.2", "4", "6", "8", "10"))
+        if step * size >= amount
+    )
+
+
+def _axis(top: Decimal, share: int, asset: str) -> str:
+    value = amount_string(top * share / 100)
+    return f"${value}" if asset == "usd" else value

@@ -1,0 +1,233 @@
+"""Granting credit: a form, a page that says what will happen, and then the service.
+
+Each form bears a key of its own, and the service for idempotency runs the same key once: a second click, or a page sent
+again, grants nothing more.
+"""
+
+import hashlib
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.db.models import Model
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+from unfold.widgets import (
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
+
+from accounts.backoffice import actor_of
+from accounts.ids import uuid7
+from billing.admin import display
+from billing.engine.money import EXACT, ZERO, amount_string, fits
+from billing.engine.postings import TEMPLATES
+from billing.errors import BillingError
+from billing.models import Asset, Customer, Grant
+from billing.selectors import balances
+from billing.services import grants, idempotency
+
+_KINDS = (Grant.Kind.PROMOTIONAL, Grant.Kind.ADJUSTMENT, Grant.Kind.PURCHASE)
+
+
+class DayInput(forms.DateInput):
+    input_type = "date"
+
+
+class GrantForm(forms.Form):
+    """What to put in. Amounts are decimal numbers in the asset's unit; days are the operator's."""
+
+    kind = forms.ChoiceField(
+        choices=[(kind.value, kind.label) for kind in _KINDS],
+        help_text="Promotional: a gift, booked to promotional expense. Adjustment: puts something right. "
+        "Purchase: paid for outside, booked to cash clearing.",
+        widget=UnfoldAdminSelectWidget,
+    )
+    asset = forms.ModelChoiceField(Asset.objects.all(), empty_label=None, widget=UnfoldAdminSelectWidget)
+    amount = forms.CharField(
+        max_length=40, widget=UnfoldAdminTextInputWidget(attrs={"inputmode": "decimal", "autocomplete": "off"})
+    )
+    paid_amount = forms.CharField(
+        label="Paid for it",
+        required=False,
+        max_length=40,
+        help_text="Only for a purchase of something other than money: what was paid, in the customer's currency.",
+        widget=UnfoldAdminTextInputWidget(attrs={"inputmode": "decimal", "autocomplete": "off"}),
+    )
+    name = forms.CharField(
+        max_length=200, required=False, help_text="What the customer sees.", widget=UnfoldAdminTextInputWidget
+    )
+    expires_on = forms.DateField(
+        label="Expires after",
+        required=False,
+        help_text="The last day on which it can be used. Empty: never.",
+        widget=DayInput(attrs={"class": "ante-day"}),
+    )
+    reason = forms.CharField(
+        max_length=500,
+        help_text="For the trail: why, and who agreed. The customer does not see it.",
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+    )
+    key = forms.UUIDField(widget=forms.HiddenInput)
+
+    def clean_amount(self) -> Decimal:
+        return _positive(self.cleaned_data["amount"])
+
+    def clean_paid_amount(self) -> Decimal:
+        text = self.cleaned_data["paid_amount"]
+        return _positive(text) if text else ZERO
+
+    def clean_expires_on(self) -> Any:
+        day = self.cleaned_data["expires_on"]
+        if day is not None and day < timezone.localdate():
+            raise ValidationError("That day is over.")
+        return day
+
+    def clean(self) -> dict[str, Any]:
+        data: dict[str, Any] = super().clean() or self.cleaned_data
+        kind, asset = data.get("kind"), data.get("asset")
+        if asset is not None and "paid_amount" in data:
+            pays = kind == Grant.Kind.PURCHASE and asset.kind != Asset.Kind.CURRENCY
+            if pays and data["paid_amount"] == 0:
+                self.add_error("paid_amount", "What was paid for it? The books need it to recognise revenue.")
+            if not pays and data["paid_amount"] > 0:
+                self.add_error("paid_amount", "Only for a purchase of something other than money.")
+        return data
+
+    def expires_at(self) -> datetime | None:
+        """The end of the chosen day, where the operator is."""
+        day = self.cleaned_data["expires_on"]
+        if day is None:
+            return None
+        return timezone.make_aware(datetime.combine(day + timedelta(days=1), datetime.min.time()))
+
+
+def view(page: Any, request: HttpRequest, *, customer: Customer, back: Model) -> HttpResponse:
+    """The form; sent, a page to confirm; confirmed, the grant."""
+    back_url = reverse(f"admin:billing_{back._meta.model_name}_change", args=[back.pk])
+    form = GrantForm(
+        request.POST or None,
+        initial={"asset": customer.currency_id, "kind": Grant.Kind.PROMOTIONAL, "key": uuid7()},
+    )
+    review = None
+    if request.method == "POST" and form.is_valid() and "change" not in request.POST:
+        if "confirm" in request.POST:
+            refusal = _grant(request, customer, form)
+            if refusal is None:
+                return HttpResponseRedirect(back_url)
+            _show(form, refusal)
+        else:
+            review = _review(customer, form)
+    context = {
+        **page.admin_site.each_context(request),
+        "title": "Grant credit",
+        "subtitle": customer.name,
+        "opts": page.model._meta,
+        "form": form,
+        "review": review,
+        "customer": customer,
+        "customer_link": display.link(customer),
+        "back_url": back_url,
+        "balances": balances.current([customer.pk]),
+    }
+    return TemplateResponse(request, "admin/ante/grant_credit.html", context)
+
+
+def _review(customer: Customer, form: GrantForm) -> dict[str, Any]:
+    data = form.cleaned_data
+    asset: Asset = data["asset"]
+    now = {row.asset: row.available for row in balances.current([customer.pk])}.get(asset.code, ZERO)
+    posting = TEMPLATES[f"grant.{data['kind']}"].postings["value"]
+    expires_at = form.expires_at()
+    return {
+        "amount": display.figure(data["amount"], asset.code),
+        "asset": asset.name,
+        "before": display.written(now, asset.code).exact,
+        "after": display.written(EXACT.add(now, data["amount"]), asset.code).exact,
+        "posting": display.posting(posting.debit, posting.credit),
+        "kind": Grant.Kind(data["kind"]).label,
+        "name": data["name"],
+        "reason": data["reason"],
+        "expires": display.moment(expires_at) if expires_at else "never",
+        "paid": display.written(data["paid_amount"], customer.currency_id).exact if data["paid_amount"] else "",
+    }
+
+
+def _grant(request: HttpRequest, customer: Customer, form: GrantForm) -> BillingError | None:
+    """Call the service, once for this form. Returns the refusal, if it was one."""
+    data = form.cleaned_data
+    asset: Asset = data["asset"]
+    is_purchase = data["kind"] == Grant.Kind.PURCHASE
+    paid_currency = (asset if asset.kind == Asset.Kind.CURRENCY else customer.currency) if is_purchase else None
+    paid_amount = data["paid_amount"] or data["amount"] if is_purchase else ZERO
+    refused: list[BillingError] = []
+
+    def run() -> idempotency.Answer:
+        grant = grants.create(
+            actor=actor_of(request),
+            customer=customer,
+            asset=asset,
+            amount=data["amount"],
+            kind=data["kind"],
+            expires_at=form.expires_at(),
+            paid_amount=paid_amount,
+            paid_currency=paid_currency,
+            name=data["name"],
+            metadata={"reason": data["reason"], "granted_by": request.user.get_username()},
+        )
+        return idempotency.Answer(201, {"grant": str(grant.pk)})
+
+    def refuse(error: BillingError) -> idempotency.Answer:
+        refused.append(error)
+        return idempotency.Answer(error.status, {"code": error.code, "detail": error.detail})
+
+    content = "|".join(f"{name}={data[name]}" for name in sorted(data) if name != "key")
+    try:
+        answer = idempotency.once(
+            principal=f"user:{request.user.pk}",
+            key=str(data["key"]),
+            fingerprint=hashlib.sha256(f"{customer.pk}|{content}".encode()).digest(),
+            run=run,
+            refuse=refuse,
+        )
+    except BillingError as error:
+        return error
+    if refused:
+        return refused[0]
+    if answer.status != 201:
+        return BillingError(answer.body["detail"])
+    if answer.replayed:
+        messages.info(request, "This had been granted already. Nothing was granted a second time.")
+    else:
+        shown = f"{display.written(data['amount'], asset.code).exact}"
+        messages.success(request, f"Granted {shown} to {customer.name}. It is in the wallet and in the ledger.")
+    return None
+
+
+def _show(form: GrantForm, refusal: BillingError) -> None:
+    """Put a refusal beside the field that it is about. The next try is another request, with another key."""
+    for problem in refusal.errors:
+        field = {"expires_at": "expires_on"}.get(problem.field, problem.field)
+        form.add_error(field if field in form.fields else None, problem.detail)
+    if not refusal.errors:
+        form.add_error(None, refusal.detail)
+    form.data = form.data.copy()
+    form.data["key"] = str(uuid7())
+
+
+def _positive(text: str) -> Decimal:
+    try:
+        amount = Decimal(text.strip().replace(",", ""))
+    except ArithmeticError as error:
+        raise ValidationError("Write a number, such as 25 or 12.50.") from error
+    if not fits(amount):
+        raise ValidationError("At most 18 digits before the point and 12 after it.")
+    if amount <= 0:
+        raise ValidationError("More than zero.")
+    return Decimal(amount_string(amount))

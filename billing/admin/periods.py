@@ -1,0 +1,147 @@
+"""Going through large tables by time: years of months, months of days. Along the ids, which grow with time.
+
+Django's own date hierarchy looks at every row to find out which days there are.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+
+from billing.admin.lookup import first_id
+
+PARAMETER = "when"
+MONTHS_MAX = 24
+SLACK = timedelta(hours=1)
+"""An id is made a little before the row is booked, never this much."""
+
+_MONTH = re.compile(r"(\d{4})-(\d{2})\Z")
+_DAY = re.compile(r"(\d{4})-(\d{2})-(\d{2})\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The half-open interval [``start``, ``end``)."""
+
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A step one can take. ``query`` is what the link adds to the address."""
+
+    title: str
+    query: str
+    chosen: bool = False
+
+
+def span(value: str | None) -> Span | None:
+    """What a parameter means: ``today``, ``yesterday``, ``7d``, ``30d``, ``2026-11`` or ``2026-11-20``."""
+    today = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
+    tomorrow = today + timedelta(days=1)
+    named = {
+        "today": Span(today, tomorrow),
+        "yesterday": Span(today - timedelta(days=1), today),
+        "7d": Span(today - timedelta(days=6), tomorrow),
+        "30d": Span(today - timedelta(days=29), tomorrow),
+    }
+    if not value or value in named:
+        return named.get(value or "")
+    try:
+        if found := _DAY.match(value):
+            start = today.replace(year=int(found[1]), month=int(found[2]), day=int(found[3]))
+            return Span(start, start + timedelta(days=1))
+        if found := _MONTH.match(value):
+            start = today.replace(year=int(found[1]), month=int(found[2]), day=1)
+            return Span(start, _next_month(start))
+    except ValueError:
+        return None
+    return None
+
+
+class PeriodFilter(admin.SimpleListFilter):
+    """Rows booked in a period. ``booked_field`` is the column that says when."""
+
+    title = "period"
+    parameter_name = PARAMETER
+    booked_field = "posted_at"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        named = [("today", "Today"), ("yesterday", "Yesterday"), ("7d", "Last 7 days"), ("30d", "Last 30 days")]
+        value = self.value()
+        return named if value is None or value in dict(named) else [*named, (value, value)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        wanted = span(self.value())
+        if wanted is None:
+            return queryset
+        return queryset.filter(
+            **{f"{self.booked_field}__gte": wanted.start, f"{self.booked_field}__lt": wanted.end},
+            id__gte=first_id(wanted.start - SLACK),
+            id__lt=first_id(wanted.end + SLACK),
+        )
+
+
+class ReceivedPeriodFilter(PeriodFilter):
+    booked_field = "received_at"
+
+
+class CreatedPeriodFilter(PeriodFilter):
+    booked_field = "created_at"
+
+
+def choices(request: HttpRequest, rows: QuerySet[Any], field: str) -> list[Choice]:
+    """Where one can go from here: the months that there are, or the days of the month one is in."""
+    value = request.GET.get(PARAMETER)
+    if value and (found := re.match(r"(\d{4}-\d{2})(-\d{2})?\Z", value)):
+        month = span(found[1])
+        if month is not None:
+            last = min(month.end, timezone.now() + timedelta(days=1))
+            days = [_choice(request, f"{day:%-d}", f"{day:%Y-%m-%d}", value) for day in _days(month.start, last)]
+            back = Choice("All months", _query(request, None))
+            return [back, _choice(request, f"{month.start:%B %Y}", found[1], value), *days]
+    first, last_row = rows.order_by("id").first(), rows.order_by("-id").first()
+    if first is None or last_row is None:
+        return []
+    months = list(_months(timezone.localtime(getattr(first, field)), timezone.localtime(getattr(last_row, field))))
+    return [
+        *(_choice(request, title, code, value) for title, code in (("Today", "today"), ("Yesterday", "yesterday"))),
+        *(_choice(request, f"{month:%b %Y}", f"{month:%Y-%m}", value) for month in months[-MONTHS_MAX:]),
+    ]
+
+
+def _choice(request: HttpRequest, title: str, code: str, value: str | None) -> Choice:
+    return Choice(title, _query(request, None if code == value else code), chosen=code == value)
+
+
+def _query(request: HttpRequest, code: str | None) -> str:
+    parameters = request.GET.copy()
+    for name in (PARAMETER, "p"):
+        parameters.pop(name, None)
+    if code is not None:
+        parameters[PARAMETER] = code
+    return f"?{parameters.urlencode()}"
+
+
+def _next_month(start: datetime) -> datetime:
+    return (start + timedelta(days=32)).replace(day=1)
+
+
+def _months(first: datetime, last: datetime) -> Iterator[datetime]:
+    month = first.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    while month <= last:
+        yield month
+        month = _next_month(month)
+
+
+def _days(start: datetime, end: datetime) -> Iterator[datetime]:
+    while start < end:
+        yield start
+        start += timedelta(days=1)

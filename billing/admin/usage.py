@@ -1,0 +1,230 @@
+"""Usage: what applications sent, and what it was charged. The event's page is its full receipt."""
+
+from decimal import Decimal
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, RangeDateTimeFilter
+from unfold.decorators import display as unfold_display
+
+from accounts.models import ApiKey
+from billing.admin import display
+from billing.admin.base import BookAdmin, SummaryMixin
+from billing.admin.ledger import entry_row
+from billing.admin.periods import PeriodFilter, ReceivedPeriodFilter
+from billing.engine.money import EXACT, ZERO, amount_string
+from billing.models import Charge, LedgerEntry, LedgerTransaction, Price, UsageEvent
+
+_STATUS_TONES = {"Charged": "success", "Unpaid": "warning", "Rejected": "danger"}
+
+
+@admin.register(UsageEvent)
+class UsageEventAdmin(SummaryMixin, BookAdmin):
+    change_form_template = "admin/ante/event.html"
+    booked_field = "received_at"
+    list_display = ("received", "customer_link", "event_id", "type", "what", "status_shown", "num_cost", "occurred")
+    list_display_links = ("received", "event_id")
+    list_filter = (
+        ReceivedPeriodFilter,
+        ("customer", AutocompleteSelectFilter),
+        ("status", ChoicesDropdownFilter),
+        ("occurred_at", RangeDateTimeFilter),
+    )
+    search_event = "id"
+    search_help_text = "A customer, the sender's event id, or our own id of the event"
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).prefetch_related("charges")
+
+    def summary(self, request: HttpRequest, obj: UsageEvent) -> dict[str, Any]:
+        charges = list(
+            Charge.objects.filter(event=obj, customer_id=obj.customer_id)
+            .select_related("meter", "price", "plan_version__plan", "asset")
+            .order_by("id")
+        )
+        entries = list(
+            LedgerEntry.objects.filter(transaction_id=obj.pk, customer_id=obj.customer_id)
+            .select_related("grant")
+            .order_by("id")
+        )
+        return {
+            "event": obj,
+            "customer": display.link(obj.customer),
+            "status": display.badge(obj.get_status_display(), _TONES[obj.status]),
+            "received": display.moment(obj.received_at),
+            "occurred": display.moment(obj.occurred_at),
+            "key": display.link(ApiKey.objects.filter(pk=obj.api_key_id).first())
+            if obj.api_key_id
+            else display.NOTHING,
+            "data": display.pretty_json(obj.data),
+            "extensions": display.pretty_json(obj.extensions) if obj.extensions else None,
+            "refusal": obj.refusal,
+            "charges": [_charge_row(charge) for charge in charges],
+            "totals": [
+                {"asset": asset, "amount": display.amount(total, asset)} for asset, total in _totals(charges).items()
+            ],
+            "left": [
+                {"asset": asset, "amount": display.amount(Decimal(left), asset)}
+                for asset, left in (obj.balance_after or {}).items()
+            ],
+            "entries": [entry_row(entry) for entry in entries],
+            "draws": _draws(entries),
+            "transaction": display.link_to(LedgerTransaction, obj.pk, obj.pk) if entries else None,
+        }
+
+    @admin.display(description="Received")
+    def received(self, event: UsageEvent) -> SafeString:
+        return display.moment(event.received_at)
+
+    @admin.display(description="Occurred")
+    def occurred(self, event: UsageEvent) -> SafeString:
+        return display.moment(event.occurred_at)
+
+    @admin.display(description="Customer")
+    def customer_link(self, event: UsageEvent) -> SafeString:
+        return display.link(event.customer)
+
+    @admin.display(description="What")
+    def what(self, event: UsageEvent) -> str:
+        """The one word that tells most: the model, the GPU, the agent."""
+        data = event.data if isinstance(event.data, dict) else {}
+        return str(data.get("model") or data.get("gpu") or data.get("agent") or "–")[:60]
+
+    @unfold_display(description="Status", label=_STATUS_TONES)
+    def status_shown(self, event: UsageEvent) -> str:
+        return event.get_status_display()
+
+    @admin.display(description="Cost")
+    def num_cost(self, event: UsageEvent) -> SafeString:
+        totals = _totals(list(event.charges.all()))
+        if not totals:
+            return display.NOTHING
+        return format_html("{}" * len(totals), *(display.amount(total, asset) for asset, total in totals.items()))
+
+
+@admin.register(Charge)
+class ChargeAdmin(BookAdmin):
+    list_display = ("posted", "customer_link", "meter", "dimensions_shown", "num_quantity", "num_amount", "event_link")
+    list_display_links = ("posted",)
+    list_select_related = ("customer", "meter")
+    list_filter = (
+        PeriodFilter,
+        ("customer", AutocompleteSelectFilter),
+        "meter",
+        "asset",
+        ("occurred_at", RangeDateTimeFilter),
+    )
+    search_ids = ("id", "event_id")
+    search_event = "event_id"
+    search_help_text = "A customer, the sender's event id, or the id of a charge or an event"
+    fields = (
+        "id",
+        "posted",
+        "occurred",
+        "customer_link",
+        "event_link",
+        "meter",
+        "dimensions_shown",
+        "num_quantity",
+        "price_link",
+        "arithmetic_shown",
+        "num_amount",
+        "plan_version",
+        "subscription",
+    )
+
+    @admin.display(description="Posted")
+    def posted(self, charge: Charge) -> SafeString:
+        return display.moment(charge.posted_at)
+
+    @admin.display(description="Occurred")
+    def occurred(self, charge: Charge) -> SafeString:
+        return display.moment(charge.occurred_at)
+
+    @admin.display(description="Customer")
+    def customer_link(self, charge: Charge) -> SafeString:
+        return display.link(charge.customer)
+
+    @admin.display(description="Used for")
+    def dimensions_shown(self, charge: Charge) -> SafeString:
+        return display.pairs(charge.dimensions)
+
+    @admin.display(description="Quantity")
+    def num_quantity(self, charge: Charge) -> SafeString:
+        return display.quantity(charge.quantity)
+
+    @admin.display(description="Amount")
+    def num_amount(self, charge: Charge) -> SafeString:
+        return display.amount(charge.amount, charge.asset_id)
+
+    @admin.display(description="Event")
+    def event_link(self, charge: Charge) -> SafeString:
+        return display.link_to(UsageEvent, charge.event_id, display.short_id(charge.event_id))
+
+    @admin.display(description="Price")
+    def price_link(self, charge: Charge) -> SafeString:
+        return display.link(charge.price)
+
+    @admin.display(description="Worked out as")
+    def arithmetic_shown(self, charge: Charge) -> str:
+        return arithmetic(charge)
+
+
+def arithmetic(charge: Charge) -> str:
+    """How the amount follows from quantity and price, in words of arithmetic. The charge's price must be loaded."""
+    price = charge.price
+    per = "" if price.per == 1 else f" ÷ {Decimal(amount_string(price.per)):,f}"
+    quantity = f"{Decimal(amount_string(charge.quantity)):,f}"
+    return f"{quantity} × {amount_string(price.unit_amount)}{per} = {amount_string(charge.amount)} {charge.asset_id}"
+
+
+_TONES = {"charged": "good", "unpaid": "warn", "rejected": "bad"}
+
+
+def _totals(charges: list[Charge]) -> dict[str, Decimal]:
+    totals: dict[str, Decimal] = {}
+    for charge in charges:
+        totals[charge.asset_id] = EXACT.add(totals.get(charge.asset_id, ZERO), charge.amount)
+    return totals
+
+
+def _charge_row(charge: Charge) -> dict[str, Any]:
+    return {
+        "meter": charge.meter,
+        "quantity": display.quantity(charge.quantity),
+        "unit": charge.meter.unit,
+        "price": display.link_to(Price, charge.price_id, _price_text(charge.price)),
+        "match": display.pairs(charge.price.match),
+        "arithmetic": arithmetic(charge),
+        "amount": display.amount(charge.amount, charge.asset_id),
+        "asset": charge.asset_id,
+        "plan": charge.plan_version,
+    }
+
+
+def _price_text(price: Price) -> str:
+    per = Decimal(amount_string(price.per))
+    return f"{amount_string(price.unit_amount)} {price.asset_id} per {per:,f}"
+
+
+def _draws(entries: list[LedgerEntry]) -> list[dict[str, Any]]:
+    """What each grant gave, in the order in which they were drawn; the overdraft last."""
+    drawn: dict[Any, dict[str, Any]] = {}
+    for entry in entries:
+        row = drawn.setdefault(
+            (entry.grant_id, entry.asset_id),
+            {"grant": entry.grant, "asset": entry.asset_id, "total": ZERO},
+        )
+        row["total"] = EXACT.add(row["total"], entry.amount)
+    return [
+        {
+            "grant": display.link(row["grant"]) if row["grant"] else "Overdraft",
+            "kind": row["grant"].get_kind_display() if row["grant"] else "",
+            "amount": display.amount(row["total"], row["asset"]),
+            "asset": row["asset"],
+        }
+        for row in drawn.values()
+    ]

@@ -1,0 +1,207 @@
+"""Wallets, grants and subscriptions. Value is put in with a form that calls the service; nothing here writes a row."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.utils import timezone
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, RangeDateTimeFilter
+from unfold.decorators import action
+from unfold.decorators import display as unfold_display
+from unfold.enums import ActionVariant
+
+from accounts.backoffice import ReadOnlyAdmin
+from billing.admin import display, grant_form, summaries
+from billing.admin.base import SummaryAdmin, SummaryMixin
+from billing.admin.ledger import entry_row
+from billing.models import Grant, LedgerEntry, Subscription, Wallet
+
+
+@admin.register(Wallet)
+class WalletAdmin(SummaryAdmin):
+    change_form_template = "admin/ante/wallet.html"
+    list_display = ("customer", "external_id", "num_currency", "other_assets", "created_at")
+    list_display_links = ("customer",)
+    list_select_related = ("customer__currency",)
+    list_filter = (("customer", AutocompleteSelectFilter), ("created_at", RangeDateTimeFilter))
+    search_fields = ("customer__external_id", "customer__name")
+    ordering = ("-id",)
+    actions_detail = ("grant_credit",)
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).prefetch_related("balances")
+
+    def summary(self, request: HttpRequest, obj: Wallet) -> dict[str, Any]:
+        return {
+            "wallet": obj,
+            "customer": display.link(obj.customer),
+            "balances": summaries.balance_cards(obj.customer),
+            "grants": summaries.grant_stack(obj.customer),
+            "entries": summaries.latest_entries(obj.customer),
+        }
+
+    def has_grant_credit_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        return request.user.has_perm("billing.add_grant")
+
+    @action(
+        description="Grant credit",
+        url_path="grant-credit",
+        icon="add_card",
+        variant=ActionVariant.PRIMARY,
+        permissions=["grant_credit"],
+    )
+    def grant_credit(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        wallet = get_object_or_404(Wallet.objects.select_related("customer__currency"), pk=object_id)
+        return grant_form.view(self, request, customer=wallet.customer, back=wallet)
+
+    @admin.display(description="External id", ordering="customer__external_id")
+    def external_id(self, wallet: Wallet) -> str:
+        return wallet.customer.external_id
+
+    @admin.display(description="Available")
+    def num_currency(self, wallet: Wallet) -> SafeString:
+        own = wallet.customer.currency_id
+        available = next((row.available for row in wallet.balances.all() if row.asset_id == own), None)
+        return display.amount(available, own)
+
+    @admin.display(description="Besides")
+    def other_assets(self, wallet: Wallet) -> str:
+        own = wallet.customer.currency_id
+        others = [row for row in wallet.balances.all() if row.asset_id != own]
+        return " · ".join(display.written(row.available, row.asset_id).exact for row in others) or "–"
+
+
+@admin.register(Grant)
+class GrantAdmin(SummaryMixin, ReadOnlyAdmin):
+    change_form_template = "admin/ante/grant.html"
+    list_display = (
+        "created",
+        "customer_link",
+        "name_shown",
+        "kind_shown",
+        "num_amount",
+        "num_remaining",
+        "status_shown",
+        "expires",
+        "priority",
+    )
+    list_display_links = ("created", "name_shown")
+    list_select_related = ("customer",)
+    list_filter = (
+        ("customer", AutocompleteSelectFilter),
+        ("kind", ChoicesDropdownFilter),
+        "asset",
+        "open",
+        ("created_at", RangeDateTimeFilter),
+        ("expires_at", RangeDateTimeFilter),
+    )
+    search_fields = ("name", "customer__external_id", "customer__name")
+    ordering = ("-id",)
+    sortable_by = ("expires", "num_amount", "num_remaining")
+    fields = (
+        "id",
+        "created",
+        "customer_link",
+        "name",
+        "kind",
+        "status_shown",
+        "asset",
+        "num_amount",
+        "num_remaining",
+        "num_held",
+        "num_drawn",
+        "num_expired",
+        "num_voided",
+        "priority",
+        "effective_at",
+        "expires",
+        "applies_to_shown",
+        "num_paid",
+        "metadata_shown",
+    )
+
+    def summary(self, request: HttpRequest, obj: Grant) -> dict[str, Any]:
+        entries = LedgerEntry.objects.filter(grant=obj, customer_id=obj.customer_id).select_related("grant")
+        return {
+            "grant": summaries.grant_row(obj, timezone.now()),
+            "entries": [entry_row(entry) for entry in entries.order_by("-id")[: summaries.ENTRIES_SHOWN]],
+        }
+
+    @admin.display(description="Created")
+    def created(self, grant: Grant) -> SafeString:
+        return display.moment(grant.created_at)
+
+    @admin.display(description="Customer")
+    def customer_link(self, grant: Grant) -> SafeString:
+        return display.link(grant.customer)
+
+    @admin.display(description="Name")
+    def name_shown(self, grant: Grant) -> str:
+        return str(grant)
+
+    @unfold_display(description="Kind", label={"Purchase": "success", "Promotional": "info", "Adjustment": "primary"})
+    def kind_shown(self, grant: Grant) -> str:
+        return grant.get_kind_display()
+
+    @unfold_display(
+        description="Status",
+        label={"Active": "success", "Scheduled": "info", "Expired": "warning", "Depleted": "", "Voided": ""},
+    )
+    def status_shown(self, grant: Grant) -> str:
+        return str(grant.status_at(timezone.now()).label)
+
+    @admin.display(description="Expires", ordering="expires_at")
+    def expires(self, grant: Grant) -> str:
+        return summaries.expiry(grant.expires_at, timezone.now())
+
+    @admin.display(description="Amount", ordering="amount")
+    def num_amount(self, grant: Grant) -> SafeString:
+        return display.amount(grant.amount, grant.asset_id)
+
+    @admin.display(description="Remaining", ordering="remaining")
+    def num_remaining(self, grant: Grant) -> SafeString:
+        return display.amount(grant.remaining, grant.asset_id)
+
+    @admin.display(description="Held")
+    def num_held(self, grant: Grant) -> SafeString:
+        return display.amount(grant.held, grant.asset_id)
+
+    @admin.display(description="Drawn")
+    def num_drawn(self, grant: Grant) -> SafeString:
+        return display.amount(grant.drawn, grant.asset_id)
+
+    @admin.display(description="Expired")
+    def num_expired(self, grant: Grant) -> SafeString:
+        return display.amount(grant.expired, grant.asset_id)
+
+    @admin.display(description="Voided")
+    def num_voided(self, grant: Grant) -> SafeString:
+        return display.amount(grant.voided, grant.asset_id)
+
+    @admin.display(description="Paid for it")
+    def num_paid(self, grant: Grant) -> SafeString:
+        return display.amount(grant.paid_amount, grant.paid_currency_id) if grant.paid_currency_id else display.NOTHING
+
+    @admin.display(description="May pay for")
+    def applies_to_shown(self, grant: Grant) -> SafeString:
+        return display.pairs(grant.applies_to)
+
+    @admin.display(description="Metadata")
+    def metadata_shown(self, grant: Grant) -> SafeString:
+        return display.pretty_json(grant.metadata)
+
+
+@admin.register(Subscription)
+class SubscriptionAdmin(ReadOnlyAdmin):
+    list_display = ("customer", "plan_version", "starts_at", "ends_at", "created_at")
+    list_select_related = ("customer", "plan_version__plan")
+    list_filter = (
+        ("plan", AutocompleteSelectFilter),
+        ("customer", AutocompleteSelectFilter),
+        ("starts_at", RangeDateTimeFilter),
+    )
+    search_fields = ("customer__external_id", "customer__name", "plan__code")
+    date_hierarchy = "starts_at"
+    fields = ("customer", "plan_version", "starts_at", "ends_at", "created_at")

@@ -1,0 +1,127 @@
+"""How the back office looks and what its sidebar holds, in the words of the theme."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.http import HttpRequest
+from django.templatetags.static import static
+from django.urls import reverse_lazy
+
+
+def _may(permission: str) -> Callable[[HttpRequest], bool]:
+    return lambda request: request.user.has_perm(permission)
+
+
+def _item(title: str, icon: str, model: str) -> dict[str, Any]:
+    app, name = model.split(".")
+    return {
+        "title": title,
+        "icon": icon,
+        "link": reverse_lazy(f"admin:{app}_{name}_changelist"),
+        "permission": _may(f"{app}.view_{name}"),
+    }
+
+
+def _group(title: str, *items: dict[str, Any], folded: bool = False) -> dict[str, Any]:
+    return {"title": title, "separator": False, "collapsible": folded, "items": list(items)}
+
+
+_HUES = {"base": 165, "primary": 164}
+_BASE = [
+    ("50", 0.982, 0.003),
+    ("100", 0.966, 0.004),
+    ("200", 0.918, 0.006),
+    ("300", 0.86, 0.008),
+    ("400", 0.7, 0.012),
+    ("500", 0.54, 0.013),
+    ("600", 0.44, 0.014),
+    ("700", 0.36, 0.014),
+    ("800", 0.285, 0.012),
+    ("900", 0.205, 0.01),
+    ("950", 0.16, 0.009),
+]
+_PRIMARY = [
+    ("50", 0.975, 0.02),
+    ("100", 0.95, 0.04),
+    ("200", 0.905, 0.075),
+    ("300", 0.85, 0.115),
+    ("400", 0.78, 0.14),
+    ("500", 0.68, 0.14),
+    ("600", 0.465, 0.105),
+    ("700", 0.41, 0.095),
+    ("800", 0.36, 0.08),
+    ("900", 0.31, 0.065),
+    ("950", 0.23, 0.05),
+]
+
+
+def _scale(name: str, steps: list[tuple[str, float, float]]) -> dict[str, str]:
+    return {step: f"oklch({light} {chroma} {_HUES[name]})" for step, light, chroma in steps}
+
+
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": "Ante",
+    "SITE_HEADER": "Ante",
+    "SITE_SUBHEADER": "Back office",
+    "SITE_URL": "/",
+    "SITE_ICON": lambda request: static("admin-ante/mark.svg"),
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("admin-ante/mark.svg")}],
+    "STYLES": [lambda request: static("admin-ante/ante.css")],
+    "SHOW_HISTORY": False,
+    "SHOW_VIEW_ON_SITE": False,
+    "SHOW_BACK_BUTTON": True,
+    "BORDER_RADIUS": "8px",
+    "DASHBOARD_CALLBACK": "billing.admin.dashboard.context",
+    "COLORS": {"base": _scale("base", _BASE), "primary": _scale("primary", _PRIMARY)},
+    "SIDEBAR": {
+        "show_search": False,
+        "show_all_applications": False,
+        "navigation": [
+            _group(
+                "Overview",
+                {"title": "Today", "icon": "monitoring", "link": reverse_lazy("admin:index")},
+            ),
+            _group(
+                "Customers",
+                _item("Customers", "domain", "billing.customer"),
+                _item("Wallets", "account_balance_wallet", "billing.wallet"),
+                _item("Grants", "redeem", "billing.grant"),
+                _item("Subscriptions", "autorenew", "billing.subscription"),
+            ),
+            _group(
+                "Money and books",
+                _item("Ledger entries", "menu_book", "billing.ledgerentry"),
+                _item("Transactions", "receipt_long", "billing.ledgertransaction"),
+                _item("Balances", "balance", "billing.balance"),
+            ),
+            _group(
+                "Usage",
+                _item("Events", "bolt", "billing.usageevent"),
+                _item("Charges", "payments", "billing.charge"),
+            ),
+            _group(
+                "Catalog",
+                _item("Plans", "sell", "billing.plan"),
+                _item("Plan versions", "history_edu", "billing.planversion"),
+                _item("Prices", "price_change", "billing.price"),
+                _item("Meters", "speed", "billing.meter"),
+                _item("Assets", "toll", "billing.asset"),
+            ),
+            _group(
+                "Operations",
+                _item("Outbox", "outbox", "billing.outboxevent"),
+                _item("Idempotency", "fingerprint", "billing.idempotencyrecord"),
+                _item("Running quantities", "functions", "billing.usagecounter"),
+                _item("Audit", "policy", "accounts.auditevent"),
+            ),
+            _group(
+                "People and access",
+                _item("People", "person", "accounts.user"),
+                _item("Organizations", "corporate_fare", "accounts.organization"),
+                _item("Memberships", "badge", "accounts.membership"),
+                _item("API keys", "key", "accounts.apikey"),
+                _item("Staff groups", "groups", "auth.group"),
+            ),
+        ],
+    },
+}
