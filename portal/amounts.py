@@ -1,10 +1,12 @@
 """Amounts as people read them. The books stay exact: every page also carries the exact figure."""
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Context, Decimal
+from functools import reduce
 
-from billing.engine.money import amount_string, decimals
+from billing.engine.money import EXACT, ZERO, amount_string, decimals
 from billing.models import Asset
 
 MINUS = "\N{MINUS SIGN}"
@@ -59,12 +61,22 @@ def look(code: str) -> Look:
     return known
 
 
+def forget() -> None:
+    """Read every asset anew."""
+    _looks.clear()
+
+
+def total(parts: Iterable[Decimal]) -> Decimal:
+    """Their sum, to the last digit."""
+    return reduce(EXACT.add, parts, ZERO)
+
+
 def number(amount: Decimal, *, places: int | None = None) -> str:
     """Grouped digits with exactly ``places`` decimals, or, without it, with those it has. A true minus sign."""
     if places is None:
-        digits = f"{Decimal(amount_string(abs(amount))):,f}"
+        digits = f"{Decimal(amount_string(amount.copy_abs())):,f}"
     else:
-        digits = f"{abs(amount).quantize(Decimal(1).scaleb(-places), context=_ROUNDING):,f}"
+        digits = f"{amount.copy_abs().quantize(Decimal(1).scaleb(-places), context=_ROUNDING):,f}"
     return f"{MINUS}{digits}" if amount < 0 and digits.strip("0.,") else digits
 
 
@@ -75,9 +87,9 @@ def places_for(amount: Decimal, *, usual: int, fine: bool = False) -> int:
     smaller, the first two digits that are not zero.
     """
     needed = decimals(amount)
-    if needed <= usual or (abs(amount) >= 1 and not fine):
+    if needed <= usual or (amount.copy_abs() >= 1 and not fine):
         return usual
-    if abs(amount) >= Decimal(1).scaleb(-_FINE_PLACES):
+    if amount.copy_abs() >= Decimal(1).scaleb(-_FINE_PLACES):
         return _FINE_PLACES if fine else max(usual, min(_FINE_PLACES, needed))
     return min(needed, 1 - amount.adjusted())
 
@@ -86,7 +98,7 @@ def text(amount: Decimal, code: str, *, signed: bool = False, fine: bool = False
     """``$74.10``, ``−$0.0034``, ``1,250 Image credits``. With ``signed`` also ``+$100.00``."""
     look_ = look(code)
     places = places_for(amount, usual=look_.places, fine=fine)
-    digits = number(abs(amount), places=places if look_.currency else min(places, decimals(amount)))
+    digits = number(amount.copy_abs(), places=places if look_.currency else min(places, decimals(amount)))
     sign = MINUS if amount < 0 else "+" if signed and amount > 0 else ""
     return f"{sign}{look_.symbol}{digits}{_unit(look_) if unit else ''}"
 
@@ -95,7 +107,7 @@ def exact_text(amount: Decimal, code: str, *, signed: bool = False) -> str:
     """The amount to its last digit: what hovering shows."""
     look_ = look(code)
     sign = MINUS if amount < 0 else "+" if signed and amount > 0 else ""
-    digits = number(abs(amount), places=max(look_.places, decimals(amount)))
+    digits = number(amount.copy_abs(), places=max(look_.places, decimals(amount)))
     return f"{sign}{look_.symbol}{digits}{_unit(look_)}"
 
 
@@ -103,7 +115,7 @@ def figure(amount: Decimal, code: str) -> Figure:
     """The amount for the large live figure: cut after six decimals, so that it never shows more than there is."""
     look_ = look(code)
     places = min(_LIVE_PLACES, max(look_.places, decimals(amount)))
-    cut = abs(amount).quantize(Decimal(1).scaleb(-places), context=_CUTTING)
+    cut = amount.copy_abs().quantize(Decimal(1).scaleb(-places), context=_CUTTING)
     whole, _, rest = f"{cut:,f}".partition(".")
     shown = look_.places if look_.currency else len(rest)
     sign = MINUS if amount < 0 else ""

@@ -2,16 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from billing.engine.money import EXACT, ZERO
 from billing.selectors.usage import UsageRow
 from portal import amounts
 from portal.periods import Period
 from portal.templatetags.portal_parts import PALETTE
 
-ZERO = Decimal(0)
 REST = "Other"
 
 
@@ -25,7 +25,7 @@ class Series:
 
     @property
     def total(self) -> Decimal:
-        return sum(self.values, ZERO)
+        return amounts.total(self.values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,8 @@ class Chart:
                 for s in self.series
             ],
             "totals": [
-                amounts.text(sum((s.values[n] for s in self.series), ZERO), self.asset) for n in range(len(self.labels))
+                amounts.text(amounts.total(s.values[n] for s in self.series), self.asset)
+                for n in range(len(self.labels))
             ],
         }
 
@@ -71,20 +72,24 @@ def stacked(
 ) -> Chart:
     """A chart of ``rows`` that were grouped by one thing: the ``largest`` groups, and the rest as one."""
     marks = period.marks()
-    position = {mark: n for n, mark in enumerate(marks)}
+    position = {mark.astimezone(UTC): n for n, mark in enumerate(marks)}
     by_name: dict[str, list[Decimal]] = {}
     for row in rows:
         if row.asset == asset:
             values = by_name.setdefault(name(row), [ZERO] * len(marks))
-            values[_place(position, row.period_start)] += row.amount
-    ranked = sorted(by_name.items(), key=lambda item: (-sum(item[1], ZERO), item[0]))
+            place = _place(position, row.period_start)
+            values[place] = EXACT.add(values[place], row.amount)
+    ranked = sorted(by_name.items(), key=lambda item: (amounts.total(item[1]).copy_negate(), item[0]))
     series = [Series(group, tone, values) for tone, (group, values) in enumerate(ranked[:largest], start=1)]
     rest = [values for _, values in ranked[largest:]]
     if rest:
-        series.append(Series(REST, 0, [sum(column, ZERO) for column in zip(*rest, strict=True)]))
+        series.append(Series(REST, 0, [amounts.total(column) for column in zip(*rest, strict=True)]))
     return Chart(asset, [period.label(mark) for mark in marks], series)
 
 
 def _place(position: dict[datetime, int], moment: datetime) -> int:
-    """Which mark the row belongs to: the first where a month began before the period."""
-    return position.get(moment, 0)
+    """Which mark the row belongs to: the first where a month began before the period.
+
+    Compared in UTC: two zones' names for an hour that the clocks repeat never count as equal.
+    """
+    return position.get(moment.astimezone(UTC), 0)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from billing.engine.money import amount_string
+from billing.engine.money import EXACT, amount_string
 from billing.selectors.balances import BalanceNow
 from portal import amounts
 
@@ -16,7 +16,7 @@ def balances(rows: Iterable[BalanceNow], *, told: Mapping[str, Decimal] | None =
 
 def _balance(row: BalanceNow, told: Decimal) -> dict[str, Any]:
     figure = amounts.figure(row.available, row.asset)
-    change = row.available - told
+    change = EXACT.subtract(row.available, told)
     return {
         "asset": row.asset,
         "seq": row.seq,

@@ -59,7 +59,7 @@ class Period:
     def marks(self) -> list[datetime]:
         """The start of each hour, day or month in the period, as the database truncates them."""
         if self.granularity == "hour":
-            hours = int((self.end - self.start).total_seconds() // 3600)
+            hours = int((self.end.astimezone(_UTC) - self.start.astimezone(_UTC)).total_seconds() // 3600)
             return [(self.start.astimezone(_UTC) + timedelta(hours=n)).astimezone(self.zone) for n in range(hours)]
         all_days = [self.first + timedelta(days=n) for n in range(self.days)]
         if self.granularity == "month":

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.db import connection
 
+from billing.engine.money import EXACT
 from billing.models.ledger import Account
 
 OWN_ACCOUNTS = (Account.WALLET_AVAILABLE.value, Account.RECEIVABLE.value)
@@ -39,7 +40,7 @@ def signed_amount(entry: Movement) -> Decimal:
     moves between the two changes nothing.
     """
     direction = (entry.credit in OWN_ACCOUNTS) - (entry.debit in OWN_ACCOUNTS)
-    return entry.amount * direction
+    return EXACT.multiply(entry.amount, direction)
 
 
 SIGNED_AMOUNT_SQL = (

@@ -110,7 +110,7 @@ def _rows(
          WHERE {" AND ".join(conditions)}
          GROUP BY {", ".join(str(n + 1) for n in range(len(columns)))}
          ORDER BY {", ".join(str(n + 1) for n in range(len(columns)))}
-    """  # noqa: S608 - put together from the constants above; every value is a parameter.
+    """
     with connection.cursor() as cursor:
         cursor.execute(statement, values)
         return [UsageRow(row[0], tuple(row[1:-4]), *row[-4:]) for row in cursor.fetchall()]

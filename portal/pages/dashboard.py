@@ -12,13 +12,13 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
+from billing.engine.money import EXACT, ZERO
 from billing.models import Meter, Price, Subscription, UsageEvent
 from billing.selectors import balances, statements, usage
 from billing.selectors.balances import BalanceNow, OpenGrant
-from portal import access, charts, payloads
+from portal import access, amounts, charts, payloads
 from portal.periods import Period
 
-ZERO = Decimal(0)
 DAYS = 30
 RUNWAY_DAYS = 7
 LATEST = 8
@@ -74,7 +74,7 @@ def dashboard(request: HttpRequest, visit: access.Visit) -> HttpResponse:
         other_cards=[card for card in cards if card.balance.asset != main],
         chart=charts.stacked(by_day, asset=main, period=period, name=lambda _: "Spend"),
         period=period,
-        mean_per_day=sum((row.amount for row in by_day if row.asset == main), ZERO) / DAYS,
+        mean_per_day=amounts.total(row.amount for row in by_day if row.asset == main) / DAYS,
         events_today=sum(row.events for row in by_day if row.period_start == _today_start(now, visit)),
         models=_models(visit, period, main),
         subscriptions=_subscriptions(visit, now),
@@ -154,11 +154,11 @@ def _cards(visit: access.Visit, now: datetime, by_day: Sequence[usage.UsageRow])
 
 
 def _sum(by_day: Sequence[usage.UsageRow], asset: str, day: datetime | None = None) -> Decimal:
-    return sum((r.amount for r in by_day if r.asset == asset and day in (None, r.period_start)), ZERO)
+    return amounts.total(r.amount for r in by_day if r.asset == asset and day in (None, r.period_start))
 
 
 def _parts(grants: list[OpenGrant], now: datetime) -> list[GrantPart]:
-    whole = sum((grant.remaining + grant.held for grant in grants), ZERO)
+    whole = amounts.total(grant.remaining + grant.held for grant in grants)
     return [
         GrantPart(
             grant=grant,
@@ -179,7 +179,7 @@ def _models(visit: access.Visit, period: Period, asset: str) -> list[tuple[str, 
         if row.asset == asset:
             model, meter = row.group
             name = model or meters.get(meter or "", "Other")
-            spent[name] = spent.get(name, ZERO) + row.amount
+            spent[name] = EXACT.add(spent.get(name, ZERO), row.amount)
     ranked = sorted(((name, amount) for name, amount in spent.items() if amount > 0), key=lambda one: -one[1])[:MODELS]
     return [(name, amount, float(amount / ranked[0][1])) for name, amount in ranked]
 

@@ -10,14 +10,14 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
+from billing.engine.money import EXACT, ZERO
 from billing.models import Meter
 from billing.selectors import balances
 from billing.selectors import usage as selector
 from billing.selectors.usage import UsageRow
-from portal import access, charts, downloads
+from portal import access, amounts, charts, downloads
 from portal.periods import PRESETS, Period
 
-ZERO = Decimal(0)
 GROUPS = {
     "model": "Model",
     "meter": "Meter",
@@ -94,7 +94,7 @@ def usage(request: HttpRequest, visit: access.Visit) -> HttpResponse:
         "meter_columns": columns,
         "lines": [(line, line.cells(columns)) for line in lines[:ROWS_MAX]],
         "more": max(0, len(lines) - ROWS_MAX),
-        "total": sum((line.amount for line in lines), ZERO),
+        "total": amounts.total(line.amount for line in lines),
         "events": sum(row.events for row in _totals(visit, filters, ()) if row.asset == filters.asset),
         "today": now.astimezone(visit.zone).date(),
         "csv_query": _query(filters),
@@ -192,13 +192,13 @@ def _lines(visit: access.Visit, filters: Filters, meters: dict[str, Meter], tone
     for row in _totals(visit, filters, (filters.group,)):
         if row.asset == filters.asset:
             line = lines.setdefault(names(row), GroupLine(names(row), tones.get(names(row), 0)))
-            line.amount += row.amount
+            line.amount = EXACT.add(line.amount, row.amount)
             line.events += row.events
     for row in _totals(visit, filters, (filters.group, selector.METER)):
         if row.asset == filters.asset:
             code = row.group[1] or ""
             lines[names(row)].quantities[code] = row.quantity
-    total = sum((line.amount for line in lines.values()), ZERO)
+    total = amounts.total(line.amount for line in lines.values())
     for line in lines.values():
         line.share = float(line.amount / total) if total > 0 else 0.0
     return sorted(lines.values(), key=lambda line: (-line.amount, line.name))

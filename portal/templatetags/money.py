@@ -6,7 +6,7 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from billing.engine.money import amount_string
+from billing.engine.money import amount_string, decimals
 from portal import amounts
 
 register = template.Library()
@@ -60,7 +60,7 @@ def figure(amount: Decimal, asset: str, name: str = "available") -> SafeString:
 @register.simple_tag
 def quantity(amount: Decimal) -> SafeString:
     """A number of units: grouped, at most four decimals, exact on hover."""
-    places = min(amounts.places_for(amount, usual=0), amounts.decimals(amount))
+    places = min(amounts.places_for(amount, usual=0), decimals(amount))
     return format_html(
         '<data class="money" value="{}" title="{}">{}</data>',
         amount_string(amount),

@@ -1,0 +1,220 @@
+"""What the pages say."""
+
+import csv
+import io
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import User
+from billing.services import usage
+from tests.builders import Shop
+
+HTMX = {"HX-Request": "true"}
+SignedIn = Callable[[User], Client]
+
+
+@pytest.fixture
+def acme(shop: Shop, signed_in: SignedIn) -> Client:
+    """A browser of somebody at Acme, who bought $100 and used $0.0145 of gpt-4o and $0.01 of o3 today."""
+    customer = shop.customer("acme", usd="100")
+    shop.record(customer, id="inf_1", model="gpt-4o", user="u_1", input_tokens=1000, output_tokens=1200)
+    shop.record(customer, id="inf_2", model="o3", user="u_2", output_tokens=1000)
+    return signed_in(shop.member(customer))
+
+
+def text(response: Any) -> str:
+    body = b"".join(response) if response.streaming else response.content
+    return str(body.decode())
+
+
+def rows_of(response: Any) -> list[list[str]]:
+    assert response["Content-Type"] == "text/csv; charset=utf-8"
+    return list(csv.reader(io.StringIO(text(response), newline="")))
+
+
+# --- Overview ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_overview_shows_the_balance_to_the_last_digit(acme: Client) -> None:
+    page = text(acme.get("/"))
+    assert 'value="99.9755" title="$99.9755" data-figure="usd.available"' in page
+    assert '<span class="figure-whole">$99</span><span class="figure-fraction">.97</span>' in page
+    assert '<span class="figure-tail">55</span>' in page
+
+
+def test_the_overview_shows_what_today_cost(acme: Client) -> None:
+    page = text(acme.get("/"))
+    assert re.search(r"Spent today</dt>\s*<dd><data[^>]*>\$0\.0245</data>", page)
+    assert "2 events since midnight, UTC" in page
+
+
+def test_runway_needs_spend(shop: Shop, signed_in: SignedIn, acme: Client) -> None:
+    idle = shop.customer("idle", usd="5")
+    assert "no spend in the last 7 days" in text(signed_in(shop.member(idle, "owner@idle.test")).get("/"))
+    assert "at the mean of the last 7 days" in text(acme.get("/"))
+
+
+def test_a_new_customer_is_taught_the_first_event(shop: Shop, signed_in: SignedIn) -> None:
+    customer = shop.customer("fresh")
+    client = signed_in(shop.member(customer))
+    page = text(client.get("/"))
+    assert "Record the first event" in page
+    assert "/api/v1/events" in page
+    assert "&quot;subject&quot;: &quot;fresh&quot;" in page or '"subject": "fresh"' in page
+    shop.fund(customer, "1")
+    shop.record(customer, output_tokens=1)
+    assert "Record the first event" not in text(client.get("/"))
+
+
+def test_a_customer_without_a_plan_or_money_has_an_overview(shop: Shop, signed_in: SignedIn) -> None:
+    page = text(signed_in(shop.member(shop.customer("bare", plan=None))).get("/"))
+    assert "No plan yet" in page
+    assert "$0" in page
+
+
+def test_names_from_outside_are_text(shop: Shop, signed_in: SignedIn) -> None:
+    customer = shop.customer("acme", usd="10", name="<b>Acme</b>")
+    shop.record(customer, id="<script>alert(1)</script>", model="</script><img src=x>", output_tokens=1000)
+    client = signed_in(shop.member(customer))
+    for page in ["/", "/usage", "/statement"]:
+        body = text(client.get(page))
+        assert "<script>alert" not in body
+        assert "<img src=x>" not in body
+        assert "<b>Acme" not in body
+
+
+def test_activity_brings_only_the_parts_that_moved(acme: Client) -> None:
+    body = text(acme.get("/activity"))
+    assert "<html" not in body
+    assert "inf_2" in body
+    for part in ["#burn", "#today", "#latest"]:
+        assert f'hx-swap-oob="innerHTML:{part}"' in body
+
+
+def test_balance_json_has_exact_amounts_and_the_text_to_show(acme: Client) -> None:
+    (balance,) = acme.get("/balance.json").json()["balances"]
+    assert balance["available"] == "99.9755"
+    assert balance["available_parts"] == ["$99", ".97", "55"]
+    assert balance["held"] == "0"
+    assert balance["change_text"] == ""
+
+
+# --- Usage ------------------------------------------------------------------------------------------------------------
+
+
+def test_usage_by_model(acme: Client) -> None:
+    page = text(acme.get("/usage"))
+    assert page.index(">gpt-4o<") < page.index(">o3<")
+    assert ">$0.0145</data>" in page
+    assert ">59.2%<" in page
+    assert ">1,200</data>" in page
+
+
+@pytest.mark.parametrize(
+    ("group", "expected"),
+    [("meter", "Llm Output"), ("user", "u_1"), ("project", "No project"), ("session", "No session")],
+)
+def test_usage_by_anything_else(acme: Client, group: str, expected: str) -> None:
+    assert f">{expected}<" in text(acme.get("/usage", {"group": group}))
+
+
+def test_a_question_that_makes_no_sense_is_answered_as_if_not_asked(acme: Client) -> None:
+    nonsense = {"group": "password", "period": "9e9", "meter": "none\x00", "asset": "gold", "from": "x", "to": "y"}
+    assert ">gpt-4o<" in text(acme.get("/usage", nonsense))
+
+
+def test_htmx_gets_the_results_and_the_address_that_shows_them(acme: Client) -> None:
+    response = acme.get("/usage?period=7&group=user&meter=llm_output&from=2026-01-01", headers=HTMX)
+    assert "<html" not in text(response)
+    asked = parse_qs(urlsplit(response["HX-Push-Url"]).query)
+    assert asked == {"period": ["7"], "group": ["user"], "meter": ["llm_output"]}
+    again = text(acme.get(response["HX-Push-Url"]))
+    assert "<html" in again
+    assert 'value="user" checked' in again
+
+
+def test_usage_as_csv(acme: Client) -> None:
+    header, *rows = rows_of(acme.get("/usage.csv?period=7&group=user"))
+    assert header == ["period_start", "user", "meter", "asset", "quantity", "amount", "events"]
+    assert [row[1:] for row in rows if row[4] != "0"] == [
+        ["u_1", "llm_input", "usd", "1000", "0.0025", "1"],
+        ["u_1", "llm_output", "usd", "1200", "0.012", "1"],
+        ["u_2", "llm_output", "usd", "1000", "0.01", "1"],
+    ]
+
+
+def test_a_value_of_a_dimension_cannot_run_in_a_spreadsheet(shop: Shop, signed_in: SignedIn) -> None:
+    customer = shop.customer("acme", usd="10")
+    shop.record(customer, user="=cmd|' /C calc'!A0", output_tokens=1000)
+    rows = rows_of(signed_in(shop.member(customer)).get("/usage.csv?group=user"))
+    assert {row[1] for row in rows[1:]} == {"'=cmd|' /C calc'!A0"}
+
+
+# --- Statement --------------------------------------------------------------------------------------------------------
+
+
+def test_the_statement_shows_signed_amounts_and_what_they_left(acme: Client) -> None:
+    page = text(acme.get("/statement"))
+    assert re.search(r'value="-0.01" title="−\$0.01">−\$0<span class="money-fraction">\.01</span>', page)
+    assert re.search(r'value="100" title="\+\$100.00">\+\$100<span class="money-fraction">\.00</span>', page)
+    assert 'title="$99.9755"' in page
+
+
+def test_the_statement_filters(acme: Client) -> None:
+    page = text(acme.get("/statement", {"kind": "top_up"}))
+    assert "inf_1" not in page
+    assert "Top-up" in page
+    assert "inf_2" not in text(acme.get("/statement", {"q": " inf_1 "}))
+    tomorrow = (timezone.now() + timedelta(days=1)).date().isoformat()
+    assert "Nothing matches" in text(acme.get("/statement", {"from": tomorrow}))
+    assert "inf_1" in text(acme.get("/statement", {"kind": "nonsense", "from": "nonsense", "before": "nonsense"}))
+
+
+def test_older_rows_follow(shop: Shop, signed_in: SignedIn) -> None:
+    customer = shop.customer("acme", usd="10")
+    usage.record([shop.event(customer, id=f"n-{n:03}", output_tokens=1) for n in range(60)])
+    client = signed_in(shop.member(customer))
+    first = text(client.get("/statement"))
+    link = re.search(r'href="(/statement\?before=[^"]+)"', first)
+    assert link
+    assert "n-059" in first
+    assert "n-005" not in first
+    plain = text(client.get(link[1]))
+    assert "<html" in plain
+    assert "n-005" in plain
+    more = text(client.get(link[1], headers=HTMX))
+    assert more.lstrip().startswith("<tr>")
+    assert "n-005" in more
+    assert "Show older" not in more
+
+
+def test_the_statement_as_csv_is_whole_and_exact(shop: Shop, signed_in: SignedIn) -> None:
+    customer = shop.customer("acme", usd="10", timezone="Europe/Berlin")
+    shop.record(customer, id="=1+1", model="+gpt", output_tokens=1)
+    header, *rows = rows_of(signed_in(shop.member(customer)).get("/statement.csv"))
+    usage_row, top_up = (dict(zip(header, row, strict=True)) for row in rows)
+    assert (usage_row["amount"], usage_row["balance_after"]) == ("-0.00001", "9.99999")
+    assert (usage_row["event"], usage_row["model"]) == ("'=1+1", "'+gpt")
+    assert top_up["amount"] == "10"
+    assert usage_row["occurred_at"].endswith(("+01:00", "+02:00"))
+    assert sum(Decimal(row["amount"]) for row in (usage_row, top_up)) == Decimal("9.99999")
+
+
+def test_the_csv_follows_the_filters(acme: Client) -> None:
+    assert [row[4] for row in rows_of(acme.get("/statement.csv?kind=top_up"))[1:]] == ["top_up"]
+
+
+def test_a_page_asks_the_database_a_fixed_number_of_times(
+    shop: Shop, signed_in: SignedIn, acme: Client, django_assert_max_num_queries: Any
+) -> None:
+    for page in ["/", "/usage", "/statement", "/activity"]:
+        with django_assert_max_num_queries(18):
+            acme.get(page)
