@@ -1,8 +1,8 @@
 """Time-ordered identifiers (UUID version 7, RFC 9562 section 5.7)."""
 
-import os
 import time
 import uuid
+from random import getrandbits
 
 _VERSION_7 = 0x7 << 76
 _VARIANT = 0b10 << 62
@@ -17,5 +17,6 @@ def uuid7() -> uuid.UUID:
     nanoseconds = time.time_ns()
     milliseconds, rest = divmod(nanoseconds, 1_000_000)
     fraction = (rest << 12) // 1_000_000
-    random = int.from_bytes(os.urandom(8), "big") & ((1 << 62) - 1)
+    # To be unique, not to be secret: no system call for each.
+    random = getrandbits(62)
     return uuid.UUID(int=(milliseconds << 80) | _VERSION_7 | (fraction << 64) | _VARIANT | random)

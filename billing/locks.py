@@ -5,29 +5,28 @@ authorization.
 """
 
 from collections.abc import Collection
-from datetime import datetime
 from uuid import UUID
 
-from django.db import connection
+from billing.pipeline import Query
 
-from billing.models import Balance
+_BALANCES = """
+SELECT id, customer_id, asset_id, available, held, owed, overdraft_limit, seq, lifetime_granted, lifetime_spent
+  FROM billing_balance
+ WHERE customer_id = ANY(%s)
+ ORDER BY id
+   FOR UPDATE
+"""
 
 
-def lock_balances(customer_ids: Collection[UUID]) -> list[Balance]:
-    """Lock every balance of these customers and return them as they are now.
+def balances(customer_ids: Collection[UUID]) -> Query:
+    """Lock every balance of these customers and read them as they are now.
 
     Whoever moves value for a customer, or decides whether an event of theirs is new, holds these locks. Each customer
     has at least one balance, so holding them means being alone with the customer.
     """
-    assert connection.in_atomic_block
-    rows = Balance.objects.select_for_update(of=("self",)).filter(customer_id__in=customer_ids).order_by("pk")
-    # Evaluated here: a lazy queryset locks nothing.
-    return list(rows)
+    return Query(_BALANCES, [list(customer_ids)])
 
 
-def ledger_time() -> datetime:
-    """The database's clock, read after the lock, so that ``posted_at`` follows the order of the books."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        moment: datetime = cursor.fetchone()[0]
-    return moment
+def ledger_time() -> Query:
+    """The database's clock, to be read after the lock, so that ``posted_at`` follows the order of the books."""
+    return Query("SELECT clock_timestamp()")

@@ -17,7 +17,7 @@ from django.db import connection, connections
 from django.test.utils import setup_databases, teardown_databases
 from psycopg import sql
 
-from billing.selectors import books
+from billing.selectors import books, customers
 from tests.builders import Shop
 
 KEPT_TABLES = {"django_migrations", "django_content_type", "auth_permission", "billing_asset"}
@@ -56,6 +56,7 @@ def committed_db(django_db_setup: None, django_db_blocker: Any, request: pytest.
 @pytest.fixture(autouse=True)
 def _books_are_right(request: pytest.FixtureRequest) -> Iterator[None]:
     """After every test that used the database the books must be right."""
+    customers.forget()
     if "db" not in request.fixturenames and "django_db" not in request.keywords:
         yield
         return

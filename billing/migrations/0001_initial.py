@@ -294,6 +294,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=accounts.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('period_start', models.DateTimeField()),
+                ('period_end', models.DateTimeField()),
                 ('quantity', billing.models.fields.AmountField()),
                 ('customer', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.customer')),
                 ('price', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.price')),
@@ -477,7 +478,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='usagecounter',
-            constraint=models.UniqueConstraint(fields=('customer', 'subscription', 'price', 'period_start'), name='billing_usagecounter_once'),
+            constraint=models.UniqueConstraint(fields=('customer', 'period_start', 'subscription', 'price'), name='billing_usagecounter_once'),
         ),
         migrations.AddConstraint(
             model_name='usagecounter',

@@ -107,12 +107,13 @@ class UsageCounter(models.Model):
     subscription = models.ForeignKey(Subscription, on_delete=models.PROTECT, related_name="+", db_index=False)
     price = models.ForeignKey(Price, on_delete=models.PROTECT, related_name="+", db_index=False)
     period_start = models.DateTimeField()
+    period_end = models.DateTimeField()
     quantity = AmountField()
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["customer", "subscription", "price", "period_start"], name="billing_usagecounter_once"
+                fields=["customer", "period_start", "subscription", "price"], name="billing_usagecounter_once"
             ),
             number_check("billing_usagecounter", "quantity", at_least=0),
         ]

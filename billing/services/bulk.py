@@ -5,6 +5,7 @@ table. The column types come from the table itself.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -12,6 +13,7 @@ import msgspec
 from django.db import connection
 from psycopg import sql
 
+from billing import pipeline
 from billing.errors import InvariantViolation
 
 _encode = msgspec.json.Encoder(decimal_format="string").encode
@@ -19,47 +21,67 @@ _encode_numbers = msgspec.json.Encoder(decimal_format="number").encode
 _KEYS = ("id", "customer_id")
 
 
-def insert(table: str, rows: Sequence[Mapping[str, Any]], *, exact_numbers: bool = False) -> None:
-    """Insert ``rows``, which all have the same columns.
+Rows = Sequence[Mapping[str, Any]]
+
+
+@dataclass(slots=True)
+class Write(pipeline.Query):
+    """A query that must touch exactly ``expected`` rows."""
+
+    expected: int = 0
+
+
+def insertion(table: str, rows: Rows, *, exact_numbers: bool = False) -> Write | None:
+    """Insert ``rows``, which all have the same columns; None where there are none.
 
     Decimals inside JSON columns are stored as strings, or, with ``exact_numbers``, as the numbers that were sent.
     """
-    if rows:
-        _execute(_insert_statement(table, tuple(rows[0])), (_encode_numbers if exact_numbers else _encode)(rows))
+    if not rows:
+        return None
+    encode = _encode_numbers if exact_numbers else _encode
+    return Write(_insert_statement(table, tuple(rows[0])), [encode(rows).decode()], expected=len(rows))
 
 
-def update(table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+def change(table: str, rows: Rows) -> Write | None:
     """Update the rows with these ``id`` and ``customer_id`` to the given values of the other columns."""
-    if rows:
-        written = _execute(_update_statement(table, tuple(rows[0])), _encode(rows))
-        if written != len(rows):
-            raise InvariantViolation(f"{table}: {written} rows updated, not {len(rows)}")
+    if not rows:
+        return None
+    return Write(_update_statement(table, tuple(rows[0])), [_encode(rows).decode()], expected=len(rows))
 
 
-def _execute(statement: sql.Composed, rows: bytes) -> int:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, [rows.decode()])
-        return int(cursor.rowcount)
-
-
-@cache
-def _insert_statement(table: str, columns: tuple[str, ...]) -> sql.Composed:
-    return sql.SQL(
-        "INSERT INTO {table} ({columns}) SELECT {columns} FROM jsonb_to_recordset(%s::jsonb) AS r({typed})"
-    ).format(table=sql.Identifier(table), columns=_list(columns), typed=_typed(table, columns))
+def run(*queries: pipeline.Query | None) -> None:
+    """Run the queries that are there in one round trip. Raises ``InvariantViolation`` where a write missed a row."""
+    wanted = [query for query in queries if query is not None]
+    pipeline.run(wanted)
+    for query in wanted:
+        if isinstance(query, Write) and query.count != query.expected:
+            raise InvariantViolation(f"{query.count} rows written, not {query.expected}: {query.statement[:80]}")
 
 
 @cache
-def _update_statement(table: str, columns: tuple[str, ...]) -> sql.Composed:
-    return sql.SQL(
-        "UPDATE {table} AS t SET {changes} FROM jsonb_to_recordset(%s::jsonb) AS r({typed})"
-        " WHERE t.id = r.id AND t.customer_id = r.customer_id"
-    ).format(
-        table=sql.Identifier(table),
-        typed=_typed(table, columns),
-        changes=sql.SQL(", ").join(
-            sql.SQL("{0} = r.{0}").format(sql.Identifier(column)) for column in columns if column not in _KEYS
-        ),
+def _insert_statement(table: str, columns: tuple[str, ...]) -> str:
+    return (
+        sql.SQL("INSERT INTO {table} ({columns}) SELECT {columns} FROM jsonb_to_recordset(%s::jsonb) AS r({typed})")
+        .format(table=sql.Identifier(table), columns=_list(columns), typed=_typed(table, columns))
+        .as_string()
+    )
+
+
+@cache
+def _update_statement(table: str, columns: tuple[str, ...]) -> str:
+    return (
+        sql.SQL(
+            "UPDATE {table} AS t SET {changes} FROM jsonb_to_recordset(%s::jsonb) AS r({typed})"
+            " WHERE t.id = r.id AND t.customer_id = r.customer_id"
+        )
+        .format(
+            table=sql.Identifier(table),
+            typed=_typed(table, columns),
+            changes=sql.SQL(", ").join(
+                sql.SQL("{0} = r.{0}").format(sql.Identifier(column)) for column in columns if column not in _KEYS
+            ),
+        )
+        .as_string()
     )
 
 

@@ -70,7 +70,20 @@ def create(
             paid_currency=paid_currency,
             metadata=dict(metadata or {}),
         )
-        state = journal.add_grant(grant)
+        state = journal.add_grant(
+            grant.pk,
+            customer.pk,
+            asset.pk,
+            kind,
+            priority,
+            starts_at,
+            expires_at,
+            grant.applies_to,
+            paid_amount,
+            grant.created_at,
+            amount,
+            remaining=amount,
+        )
         if starts_at <= journal.now:
             journal.grant_value(state)
         journal.messages.append(

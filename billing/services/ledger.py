@@ -4,7 +4,7 @@ A ``Journal`` collects what a service decided while it holds the locks, keeps ba
 ``write`` sends all of it in a few set-based statements. One entry or ten thousand cost the same number of round trips.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -13,12 +13,11 @@ from typing import Any
 from uuid import UUID
 
 from accounts.ids import uuid7
-from billing import locks
+from billing import locks, pipeline
 from billing.engine import burndown
 from billing.engine.money import EXACT, ZERO, amount_string
 from billing.engine.postings import TEMPLATES, Posting
 from billing.errors import InvariantViolation
-from billing.models import Balance, Grant
 from billing.services import bulk, outbox
 
 _CUSTOMER_SIDE = frozenset({"wallet_available", "receivable"})
@@ -49,10 +48,16 @@ class BalanceState:
 
 @dataclass(slots=True)
 class GrantState:
-    """A locked open grant while it is being worked on."""
+    """A locked open grant while it is being worked on. What remains of it is its source's."""
 
-    grant: Grant
     source: burndown.Source
+    balance: BalanceState
+    amount: Decimal
+    held: Decimal
+    drawn: Decimal
+    expired: Decimal
+    voided: Decimal
+    posted: bool
     changed: bool = False
 
 
@@ -61,15 +66,22 @@ class Transaction:
     """The head of a ledger transaction that is being put together."""
 
     id: UUID
-    customer_id: UUID
     template: str
     occurred_at: datetime
+
+
+_OPEN_GRANTS = """
+SELECT id, customer_id, asset_id, kind, priority, effective_at, expires_at, applies_to, paid_amount, created_at,
+       amount, remaining, held, drawn, expired, voided, posted
+  FROM billing_grant
+ WHERE customer_id = ANY(%s) AND open
+"""
 
 
 class Journal:
     """The locked balances of some customers, and the entries that are about to be posted to them."""
 
-    def __init__(self, *, balances: Iterable[Balance], now: datetime) -> None:
+    def __init__(self, now: datetime) -> None:
         self.now = now
         self.balances: dict[tuple[UUID, str], BalanceState] = {}
         self.grants: dict[UUID, GrantState] = {}
@@ -77,53 +89,67 @@ class Journal:
         self.messages: list[outbox.Message] = []
         self._transactions: list[dict[str, Any]] = []
         self._entries: list[dict[str, Any]] = []
-        for balance in balances:
-            self.add_balance(balance)
 
     @classmethod
-    def open(cls, customer_ids: Collection[UUID]) -> "Journal":
-        """Lock the customers' balances, read their open grants, and settle the grants that are due."""
-        journal = cls(balances=locks.lock_balances(customer_ids), now=locks.ledger_time())
-        ids = [state.id for state in journal.balances.values()]
-        for grant in Grant.objects.filter(balance_id__in=ids, open=True):
-            journal.add_grant(grant)
-        for state in journal.balances.values():
-            state.sources = burndown.burn_order(state.sources)
+    def open(cls, customer_ids: Collection[UUID], *reads: pipeline.Query) -> "Journal":
+        """Lock the customers' balances, read their open grants, and settle the grants that are due.
+
+        ``reads`` run under the locks as well, in the same round trip.
+        """
+        locked, clock = locks.balances(customer_ids), locks.ledger_time()
+        grants = pipeline.Query(_OPEN_GRANTS, [list(customer_ids)])
+        pipeline.run([locked, clock, grants, *reads])
+        journal = cls(now=clock.rows[0][0])
+        for row in locked.rows:
+            journal.add_balance(BalanceState(*row))
+        for row in grants.rows:
+            journal.add_grant(*row)
+        for balance in journal.balances.values():
+            if len(balance.sources) > 1:
+                balance.sources = burndown.burn_order(balance.sources)
         journal.settled_due = journal._settle_due_grants()
         return journal
 
-    def add_balance(self, balance: Balance) -> BalanceState:
-        state = BalanceState(
-            id=balance.id,
-            customer_id=balance.customer_id,
-            asset=balance.asset_id,
-            available=balance.available,
-            held=balance.held,
-            owed=balance.owed,
-            overdraft_limit=balance.overdraft_limit,
-            seq=balance.seq,
-            lifetime_granted=balance.lifetime_granted,
-            lifetime_spent=balance.lifetime_spent,
-        )
-        self.balances[balance.customer_id, balance.asset_id] = state
-        return state
+    def add_balance(self, balance: BalanceState) -> BalanceState:
+        self.balances[balance.customer_id, balance.asset] = balance
+        return balance
 
-    def add_grant(self, grant: Grant) -> GrantState:
-        meters = grant.applies_to.get("meters")
+    def add_grant(
+        self,
+        id: UUID,
+        customer_id: UUID,
+        asset: str,
+        kind: str,
+        priority: int,
+        effective_at: datetime,
+        expires_at: datetime | None,
+        applies_to: Mapping[str, Any],
+        paid_amount: Decimal,
+        created_at: datetime,
+        amount: Decimal,
+        remaining: Decimal,
+        held: Decimal = ZERO,
+        drawn: Decimal = ZERO,
+        expired: Decimal = ZERO,
+        voided: Decimal = ZERO,
+        posted: bool = False,
+    ) -> GrantState:
+        """Take a grant in, in the order of ``_OPEN_GRANTS``."""
+        meters = applies_to.get("meters")
         source = burndown.Source(
-            id=grant.id,
-            kind=grant.kind,
-            priority=grant.priority,
-            effective_at=grant.effective_at,
-            expires_at=grant.expires_at,
+            id=id,
+            kind=kind,
+            priority=priority,
+            effective_at=effective_at,
+            expires_at=expires_at,
             meters=frozenset(meters) if meters else None,
-            unit_cost=grant.paid_amount / grant.amount,
-            created_at=grant.created_at,
-            remaining=grant.remaining,
+            unit_cost=paid_amount / amount,
+            created_at=created_at,
+            remaining=remaining,
         )
-        state = GrantState(grant, source)
-        self.grants[grant.id] = state
-        self.balances[grant.customer_id, grant.asset_id].sources.append(source)
+        balance = self.balances[customer_id, asset]
+        balance.sources.append(source)
+        state = self.grants[id] = GrantState(source, balance, amount, held, drawn, expired, voided, posted)
         return state
 
     # --- What services post -----------------------------------------------------------------------------------------
@@ -139,7 +165,7 @@ class Journal:
     ) -> Transaction:
         """Start a transaction. ``reference`` names what it is for; the database refuses a second one."""
         assert template in TEMPLATES
-        transaction = Transaction(transaction_id or uuid7(), customer_id, template, occurred_at)
+        transaction = Transaction(transaction_id or uuid7(), template, occurred_at)
         self._transactions.append(
             {
                 "id": transaction.id,
@@ -155,24 +181,22 @@ class Journal:
 
     def grant_value(self, state: GrantState) -> None:
         """Put a grant that has started into its balance; what the customer owes is paid from it first."""
-        grant, source = state.grant, state.source
-        balance = self.balances[grant.customer_id, grant.asset_id]
+        source, balance = state.source, state.balance
         transaction = self.begin(
-            customer_id=grant.customer_id,
-            template=f"grant.{grant.kind}",
-            reference=f"grant:{grant.id}",
-            occurred_at=max(grant.effective_at, grant.created_at),
+            customer_id=balance.customer_id,
+            template=f"grant.{source.kind}",
+            reference=f"grant:{source.id}",
+            occurred_at=max(source.effective_at, source.created_at),
         )
-        balance.lifetime_granted = EXACT.add(balance.lifetime_granted, grant.amount)
-        self._post(transaction, balance, "value", grant.amount, grant_id=grant.id)
+        balance.lifetime_granted = EXACT.add(balance.lifetime_granted, state.amount)
+        self._post(transaction, balance, "value", state.amount, grant_id=source.id)
         settled = min(balance.owed, source.remaining)
         if settled > 0:
             balance.owed = EXACT.subtract(balance.owed, settled)
             source.remaining = EXACT.subtract(source.remaining, settled)
-            grant.drawn = EXACT.add(grant.drawn, settled)
-            self._post(transaction, balance, "settlement", settled, grant_id=grant.id)
-        grant.posted = True
-        state.changed = True
+            state.drawn = EXACT.add(state.drawn, settled)
+            self._post(transaction, balance, "settlement", settled, grant_id=source.id)
+        state.posted = state.changed = True
 
     def draw(
         self, transaction: Transaction, balance: BalanceState, draws: Sequence[burndown.Draw], *, charge_id: UUID
@@ -184,7 +208,7 @@ class Journal:
                 self._post(transaction, balance, "overdrawn", part.amount, charge_id=charge_id)
             else:
                 state = self.grants[part.source.id]
-                state.grant.drawn = EXACT.add(state.grant.drawn, part.amount)
+                state.drawn = EXACT.add(state.drawn, part.amount)
                 state.changed = True
                 self._post(transaction, balance, "drawn", part.amount, grant_id=part.source.id, charge_id=charge_id)
             balance.lifetime_spent = EXACT.add(balance.lifetime_spent, part.amount)
@@ -195,36 +219,41 @@ class Journal:
         Before anything else happens to the balance: a grant that lapsed at midnight must not pay for a call a second
         later, whether or not a worker has come by.
         """
+        due = [
+            state
+            for state in self.grants.values()
+            if (not state.posted and state.source.effective_at <= self.now)
+            or (state.source.expires_at is not None and state.source.expires_at <= self.now)
+        ]
         settled = 0
-        for state in sorted(self.grants.values(), key=lambda s: s.source.id):
-            grant, source = state.grant, state.source
-            if not grant.posted and grant.effective_at <= self.now:
+        for state in sorted(due, key=lambda state: state.source.id):
+            if not state.posted and state.source.effective_at <= self.now:
                 self.grant_value(state)
                 settled += 1
-            if grant.posted and grant.expires_at is not None and grant.expires_at <= self.now and source.remaining > 0:
+            lapsed = state.source.expires_at is not None and state.source.expires_at <= self.now
+            if state.posted and lapsed and state.source.remaining > 0:
                 self._expire(state)
                 settled += 1
         return settled
 
     def _expire(self, state: GrantState) -> None:
-        grant, source = state.grant, state.source
-        assert grant.expires_at is not None
+        source, balance = state.source, state.balance
+        assert source.expires_at is not None
         transaction = self.begin(
-            customer_id=grant.customer_id,
+            customer_id=balance.customer_id,
             template="grant.expired",
-            reference=f"grant:{grant.id}:expired",
-            occurred_at=grant.expires_at,
+            reference=f"grant:{source.id}:expired",
+            occurred_at=source.expires_at,
         )
-        balance = self.balances[grant.customer_id, grant.asset_id]
         rest, source.remaining = source.remaining, ZERO
-        grant.expired = EXACT.add(grant.expired, rest)
+        state.expired = EXACT.add(state.expired, rest)
         state.changed = True
-        self._post(transaction, balance, "rest", rest, grant_id=grant.id)
+        self._post(transaction, balance, "rest", rest, grant_id=source.id)
         self.messages.append(
             outbox.Message(
                 "grant.expired",
-                grant.customer_id,
-                {"grant": grant.id, "asset": grant.asset_id, "amount": amount_string(rest)},
+                balance.customer_id,
+                {"grant": source.id, "asset": balance.asset, "amount": amount_string(rest)},
             )
         )
 
@@ -264,32 +293,22 @@ class Journal:
             }
         )
 
-    def write(self) -> None:
-        """Send everything that was posted: transactions, entries, messages, the balances and grants as they are now.
+    def write(self, *more: pipeline.Query | None) -> None:
+        """Send everything that was posted, and ``more`` before it, in one round trip.
 
-        The last thing a service does with a journal.
+        Transactions, entries, messages, and the balances and grants as they are now. The last thing a service does
+        with a journal.
         """
-        bulk.insert("billing_ledgertransaction", self._transactions)
-        bulk.insert("billing_ledgerentry", self._entries)
-        bulk.update(
-            "billing_balance",
-            [
-                {
-                    "id": state.id,
-                    "customer_id": state.customer_id,
-                    "available": state.available,
-                    "held": state.held,
-                    "owed": state.owed,
-                    "seq": state.seq,
-                    "lifetime_granted": state.lifetime_granted,
-                    "lifetime_spent": state.lifetime_spent,
-                }
-                for state in self.balances.values()
-                if state.changed
-            ],
+        balances = [_balance_row(balance) for balance in self.balances.values() if balance.changed]
+        grants = [_grant_row(state) for state in self.grants.values() if state.changed]
+        bulk.run(
+            *more,
+            bulk.insertion("billing_ledgertransaction", self._transactions),
+            bulk.insertion("billing_ledgerentry", self._entries),
+            bulk.change("billing_balance", balances),
+            bulk.change("billing_grant", grants),
+            outbox.publication(self.messages, now=self.now),
         )
-        bulk.update("billing_grant", [_grant_row(state) for state in self.grants.values() if state.changed])
-        outbox.publish(self.messages, now=self.now)
 
 
 def _signed(posting: Posting, amount: Decimal) -> Decimal:
@@ -298,19 +317,32 @@ def _signed(posting: Posting, amount: Decimal) -> Decimal:
     return EXACT.multiply(amount, sign)
 
 
-def _grant_row(state: GrantState) -> dict[str, Any]:
-    grant, remaining = state.grant, state.source.remaining
-    total = reduce(EXACT.add, [remaining, grant.held, grant.drawn, grant.expired, grant.voided])
-    if total != grant.amount:
-        raise InvariantViolation(f"Grant {grant.id}: {total} of its units accounted for, not {grant.amount}")
+def _balance_row(balance: BalanceState) -> dict[str, Any]:
     return {
-        "id": grant.id,
-        "customer_id": grant.customer_id,
+        "id": balance.id,
+        "customer_id": balance.customer_id,
+        "available": balance.available,
+        "held": balance.held,
+        "owed": balance.owed,
+        "seq": balance.seq,
+        "lifetime_granted": balance.lifetime_granted,
+        "lifetime_spent": balance.lifetime_spent,
+    }
+
+
+def _grant_row(state: GrantState) -> dict[str, Any]:
+    remaining = state.source.remaining
+    total = reduce(EXACT.add, [remaining, state.held, state.drawn, state.expired, state.voided])
+    if total != state.amount:
+        raise InvariantViolation(f"Grant {state.source.id}: {total} of its units accounted for, not {state.amount}")
+    return {
+        "id": state.source.id,
+        "customer_id": state.balance.customer_id,
         "remaining": remaining,
-        "held": grant.held,
-        "drawn": grant.drawn,
-        "expired": grant.expired,
-        "voided": grant.voided,
-        "posted": grant.posted,
-        "open": remaining + grant.held > 0,
+        "held": state.held,
+        "drawn": state.drawn,
+        "expired": state.expired,
+        "voided": state.voided,
+        "posted": state.posted,
+        "open": remaining + state.held > 0,
     }

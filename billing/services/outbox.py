@@ -29,8 +29,12 @@ class Message:
 
 def publish(messages: Sequence[Message], *, now: datetime) -> None:
     """Write the messages into the transaction that makes them true."""
-    assert transaction.get_connection().in_atomic_block
-    bulk.insert(
+    bulk.run(publication(messages, now=now))
+
+
+def publication(messages: Sequence[Message], *, now: datetime) -> bulk.Write | None:
+    """The write that ``publish`` does, to be sent along with others."""
+    return bulk.insertion(
         "billing_outboxevent",
         [
             {

@@ -7,11 +7,10 @@ from uuid import UUID
 from django.db import transaction
 
 from accounts.services import audit
-from billing import locks
 from billing.engine.money import ZERO, amount_string
 from billing.errors import InvalidRequest, InvalidState
 from billing.models import Asset, Balance, Customer, Wallet
-from billing.services.ledger import Journal
+from billing.services.ledger import BalanceState, Journal
 from billing.services.retrying import retried
 
 
@@ -31,7 +30,9 @@ def ensure_balances(journal: Journal, wanted: Collection[tuple[UUID, str]]) -> N
     wallets = dict(Wallet.objects.filter(customer_id__in={c for c, _ in missing}).values_list("customer_id", "id"))
     for customer_id, asset in missing:
         balance = Balance.objects.create(customer_id=customer_id, wallet_id=wallets[customer_id], asset_id=asset)
-        journal.add_balance(balance)
+        zeros = dict.fromkeys(("available", "held", "owed", "overdraft_limit"), ZERO)
+        lifetimes = dict.fromkeys(("lifetime_granted", "lifetime_spent"), ZERO)
+        journal.add_balance(BalanceState(balance.id, customer_id, asset, seq=0, **zeros, **lifetimes))
 
 
 @retried
@@ -40,8 +41,9 @@ def set_overdraft_limit(*, actor: audit.Actor, customer: Customer, asset: Asset,
     if limit < 0:
         raise InvalidRequest.field("overdraft_limit", "must not be negative")
     with transaction.atomic():
-        journal = Journal(balances=locks.lock_balances([customer.pk]), now=locks.ledger_time())
+        journal = Journal.open([customer.pk])
         ensure_balances(journal, [(customer.pk, asset.pk)])
+        journal.write()
         balance = Balance.objects.get(customer=customer, asset=asset)
         if max(balance.owed, -balance.available, ZERO) > limit:
             raise InvalidState(

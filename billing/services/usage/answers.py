@@ -1,13 +1,12 @@
 """The first answer again, for an event that was recorded before."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
-
+from billing import pipeline
 from billing.engine.money import EXACT, ZERO, amount_string
 from billing.errors import BillingError, EventConflict, InsufficientFunds, UnpricedUsage
 from billing.models import Charge, UsageEvent
@@ -52,18 +51,21 @@ class Recorded:
         )
 
 
-def find(events: Sequence[tuple[UUID, IncomingEvent]]) -> dict[Key, Recorded]:
-    """Which of these events, each with its customer's id, were recorded before. To be asked under their locks."""
-    if not events:
-        return {}
-    keys = {(customer_id, event.source, event.id) for customer_id, event in events}
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT e.id FROM unnest(%s::uuid[], %s::text[], %s::text[]) AS k(customer_id, source, event_id)"
-            " JOIN billing_usageevent e USING (customer_id, source, event_id)",
-            [list(column) for column in zip(*keys, strict=True)],
-        )
-        ids = [row[0] for row in cursor.fetchall()]
+_KNOWN = """
+SELECT e.id
+  FROM unnest(%s::uuid[], %s::text[], %s::text[]) AS k(customer_id, source, event_id)
+  JOIN billing_usageevent e USING (event_id, source, customer_id)
+"""
+
+
+def reading(keys: Collection[Key]) -> pipeline.Query:
+    """Which events with these keys were recorded before. To be asked under their customers' locks."""
+    columns = [list(column) for column in zip(*keys, strict=True)] if keys else [[], [], []]
+    return pipeline.Query(_KNOWN, columns)
+
+
+def load(ids: Collection[UUID]) -> dict[Key, Recorded]:
+    """The recorded events with these ids, with their charges."""
     if not ids:
         return {}
     found: dict[Key, Recorded] = {}

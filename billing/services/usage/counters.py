@@ -8,9 +8,10 @@ from uuid import UUID
 from django.db.models import Sum
 
 from accounts.ids import uuid7
+from billing import pipeline
 from billing.engine import rating as engine
 from billing.engine.money import EXACT, ZERO
-from billing.models import Charge, UsageCounter
+from billing.models import Charge
 from billing.services import bulk
 from billing.services.usage.rating import Line
 
@@ -28,15 +29,14 @@ class Counters:
         self._quantities: dict[Key, Decimal] = {}
         self._stored: dict[Key, UUID] = {}
         self._uncounted: dict[Key, Decimal] = {}
-        self._owner: dict[Key, UUID] = {}
+        self._moved: dict[Key, tuple[UUID, datetime]] = {}
 
-    def load(self, customer_ids: Collection[UUID], lines: Sequence[Line]) -> None:
-        """Read the counters that these lines may need."""
-        starts = {line.period_start for line in lines}
-        for row in UsageCounter.objects.filter(customer_id__in=customer_ids, period_start__in=starts):
-            key = (row.subscription_id, row.price_id, row.period_start)
-            self._quantities[key] = row.quantity
-            self._stored[key] = row.id
+    def take(self, rows: Sequence[tuple[UUID, UUID, UUID, datetime, Decimal]]) -> None:
+        """Take in what ``reading`` found."""
+        for id_, subscription_id, price_id, period_start, quantity in rows:
+            key = (subscription_id, price_id, period_start)
+            self._quantities[key] = quantity
+            self._stored[key] = id_
 
     def charge(self, customer_id: UUID, line: Line) -> Decimal:
         """What the line costs where the period stands now; the period then stands further on."""
@@ -46,7 +46,7 @@ class Counters:
                 self._uncounted[key] = EXACT.add(self._uncounted.get(key, ZERO), line.quantity)
                 return engine.charge(price.function, before=ZERO, quantity=line.quantity, precision=price.precision)
             self._quantities[key] = EXACT.add(_charged_so_far(customer_id, line), self._uncounted.get(key, ZERO))
-        self._owner[key] = customer_id
+        self._moved[key] = (customer_id, line.period_end)
         before = self._quantities[key]
         self._quantities[key] = EXACT.add(before, line.quantity)
         return engine.charge(price.function, before=before, quantity=line.quantity, precision=price.precision)
@@ -64,10 +64,10 @@ class Counters:
                 else:
                     store[key] = value
 
-    def write(self) -> None:
-        """Store the counters that moved."""
+    def writes(self) -> list[bulk.Write | None]:
+        """The writes that store the counters that moved."""
         inserts, updates = [], []
-        for key, customer_id in self._owner.items():
+        for key, (customer_id, period_end) in self._moved.items():
             if key not in self._quantities:
                 continue
             row = {
@@ -80,10 +80,30 @@ class Counters:
             else:
                 subscription_id, price_id, period_start = key
                 inserts.append(
-                    row | {"subscription_id": subscription_id, "price_id": price_id, "period_start": period_start}
+                    row
+                    | {
+                        "subscription_id": subscription_id,
+                        "price_id": price_id,
+                        "period_start": period_start,
+                        "period_end": period_end,
+                    }
                 )
-        bulk.insert("billing_usagecounter", inserts)
-        bulk.update("billing_usagecounter", updates)
+        return [
+            bulk.insertion("billing_usagecounter", inserts),
+            bulk.change("billing_usagecounter", updates),
+        ]
+
+
+_READING = """
+SELECT id, subscription_id, price_id, period_start, quantity
+  FROM billing_usagecounter
+ WHERE customer_id = ANY(%s) AND period_start <= %s AND period_end > %s
+"""
+
+
+def reading(customer_ids: Collection[UUID], *, earliest: datetime, latest: datetime) -> pipeline.Query:
+    """The counters of the periods that [``earliest``, ``latest``] touches, for ``Counters.take``."""
+    return pipeline.Query(_READING, [list(customer_ids), latest, earliest])
 
 
 def _charged_so_far(customer_id: UUID, line: Line) -> Decimal:

@@ -1,16 +1,18 @@
 """From events to lines: the customer's plan at the event's time, the meters it feeds, the price of each."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from billing import pipeline
 from billing.engine.metering import BadQuantity
 from billing.engine.periods import period
 from billing.errors import InvalidRequest, UnpricedUsage
-from billing.models import Customer, Subscription
+from billing.models import Customer
 from billing.selectors.catalog import CompiledPlan, CompiledPrice, compiled_plan
 from billing.services.usage.events import IncomingEvent
 
@@ -35,9 +37,9 @@ class Payer:
     id: UUID
     external_id: str
     currency: str
-    timezone: str
+    timezone: ZoneInfo
     overdraft: bool
-    subscriptions: Sequence[Subscribed] = ()
+    subscriptions: list[Subscribed]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,29 +62,32 @@ class Line:
         return self.subscription_id, self.price.id, self.period_start
 
 
-def payers(external_ids: Collection[str], *, organization_id: UUID | None = None) -> dict[str, Payer]:
-    """The customers with these external ids, by external id; unknown and, given an organization, foreign ones are
-    left out."""
-    customers = Customer.objects.filter(external_id__in=set(external_ids))
-    if organization_id is not None:
-        customers = customers.filter(organization_id=organization_id)
-    rows = customers.values_list("id", "external_id", "currency_id", "timezone", "on_insufficient_funds")
-    return {
-        external_id: Payer(id_, external_id, currency, timezone, policy == Customer.FundsPolicy.OVERDRAFT)
-        for id_, external_id, currency, timezone, policy in rows
-    }
+_PAYERS = """
+SELECT c.id, c.external_id, c.currency_id, c.timezone, c.on_insufficient_funds,
+       s.id, s.plan_version_id, s.starts_at, s.ends_at
+  FROM billing_customer c
+  LEFT JOIN billing_subscription s ON s.customer_id = c.id
+ WHERE c.id = ANY(%s)
+ ORDER BY c.id, s.starts_at DESC, s.id DESC
+"""
 
 
-def with_subscriptions(payers: Mapping[str, Payer]) -> dict[str, Payer]:
-    """The same customers with their subscriptions. To be read under their locks, so that a change of plan counts."""
-    subscriptions: dict[UUID, list[Subscribed]] = {}
-    for customer_id, id_, version_id, starts_at, ends_at in (
-        Subscription.objects.filter(customer_id__in=[payer.id for payer in payers.values()])
-        .order_by("-starts_at", "-id")
-        .values_list("customer_id", "id", "plan_version_id", "starts_at", "ends_at")
-    ):
-        subscriptions.setdefault(customer_id, []).append(Subscribed(id_, version_id, starts_at, ends_at))
-    return {name: replace(payer, subscriptions=subscriptions.get(payer.id, ())) for name, payer in payers.items()}
+def reading(customer_ids: Collection[UUID]) -> pipeline.Query:
+    """These customers and their subscriptions, for ``payers``. Under their locks, so that a change of plan counts."""
+    return pipeline.Query(_PAYERS, [list(customer_ids)])
+
+
+def payers(rows: Sequence[tuple[Any, ...]]) -> dict[str, Payer]:
+    """The customers that ``reading`` found, by external id."""
+    found: dict[str, Payer] = {}
+    for id_, external_id, currency, timezone, policy, *subscription in rows:
+        payer = found.get(external_id)
+        if payer is None:
+            overdraft = policy == Customer.FundsPolicy.OVERDRAFT
+            payer = found[external_id] = Payer(id_, external_id, currency, ZoneInfo(timezone), overdraft, [])
+        if subscription[0] is not None:
+            payer.subscriptions.append(Subscribed(*subscription))
+    return found
 
 
 def lines(event: IncomingEvent, payer: Payer, *, occurred_at: datetime) -> list[Line]:
@@ -109,9 +114,7 @@ def _lines_of(
     event: IncomingEvent, payer: Payer, subscription: Subscribed, plan: CompiledPlan, occurred_at: datetime
 ) -> list[Line]:
     found: list[Line] = []
-    start, end = period(
-        occurred_at, anchor=subscription.starts_at, interval=plan.interval, zone=ZoneInfo(payer.timezone)
-    )
+    start, end = period(occurred_at, anchor=subscription.starts_at, interval=plan.interval, zone=payer.timezone)
     for meter in plan.meters[event.type]:
         try:
             quantity = meter.rule.quantity(event.data)

@@ -8,22 +8,27 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.utils import timezone
 
 from accounts.ids import uuid7
 from billing.engine import burndown
 from billing.engine.money import EXACT, ZERO, amount_string, amount_strings
 from billing.errors import BillingError, InsufficientFunds, InvalidRequest, NotFound, UnpricedUsage
 from billing.models import UsageEvent
+from billing.selectors import customers
 from billing.services import bulk, outbox
 from billing.services.ledger import BalanceState, Journal
 from billing.services.retrying import retried
 from billing.services.usage import answers, rating
 from billing.services.usage.counters import Counters
+from billing.services.usage.counters import reading as counter_reading
 from billing.services.usage.events import ChargeLine, IncomingEvent, Outcome
 from billing.services.wallets import ensure_balances
 
 AHEAD_MAX = timedelta(hours=24)
 """How far in the future an event may say it happened."""
+CLOCK_SKEW_MAX = timedelta(hours=1)
+"""How far our clock may be from the database's when we guess which periods an event without a time may touch."""
 
 
 @retried
@@ -36,41 +41,70 @@ def record(
     that were recorded before get their first answer again. Raises ``WalletBusy`` where the locks cannot be had in time.
     """
     with transaction.atomic():
-        payers = rating.payers([event.subject for event in events], organization_id=organization_id)
-        journal = Journal.open({payer.id for payer in payers.values()})
-        recording = _Recording(journal, rating.with_subscriptions(payers), api_key_id)
-        outcomes = recording.decide(events)
+        recording = _Recording.open(events, api_key_id, organization_id)
+        outcomes = recording.decide()
         recording.write()
     return outcomes
 
 
 class _Recording:
-    """One transaction's worth of new events: decided one by one in memory, then written together."""
+    """One transaction's worth of events: read together, decided one by one in memory, written together."""
 
-    def __init__(self, journal: Journal, payers: Mapping[str, rating.Payer], api_key_id: UUID | None) -> None:
+    def __init__(
+        self,
+        events: Sequence[IncomingEvent],
+        journal: Journal,
+        payers: Mapping[str, rating.Payer],
+        known: Mapping[answers.Key, answers.Recorded],
+        counters: Counters,
+        api_key_id: UUID | None,
+    ) -> None:
+        self.events = events
         self.journal = journal
         self.payers = payers
+        self.known = known
+        self.counters = counters
         self.api_key_id = api_key_id
-        self.counters = Counters()
-        self.first: dict[tuple[UUID, str, str], tuple[bytes, Outcome]] = {}
-        self.events: list[dict[str, Any]] = []
-        self.charges: list[dict[str, Any]] = []
+        self.first: dict[answers.Key, tuple[bytes, Outcome]] = {}
+        self.event_rows: list[dict[str, Any]] = []
+        self.charge_rows: list[dict[str, Any]] = []
 
-    def decide(self, events: Sequence[IncomingEvent]) -> list[Outcome]:
-        known = answers.find([(self.payers[e.subject].id, e) for e in events if e.subject in self.payers])
-        fresh = [e for e in events if e.subject in self.payers and self._key(e) not in known]
-        rated = [(event, self._lines(event)) for event in fresh]
-        lines = [
-            (self.payers[event.subject].id, line) for event, found in rated if isinstance(found, list) for line in found
-        ]
-        ensure_balances(self.journal, {(customer_id, line.price.asset) for customer_id, line in lines})
-        self.counters.load({customer_id for customer_id, _ in lines}, [line for _, line in lines])
-        found_for = {id(event): found for event, found in rated}
+    @classmethod
+    def open(
+        cls, events: Sequence[IncomingEvent], api_key_id: UUID | None, organization_id: UUID | None
+    ) -> "_Recording":
+        """Lock the customers and read all that the decisions rest on, in one round trip."""
+        ids = customers.ids([event.subject for event in events], organization_id=organization_id)
+        customer_ids = set(ids.values())
+        times = [event.time for event in events if event.time is not None]
+        latest = max([*times, timezone.now() + CLOCK_SKEW_MAX])
+        earliest = min([*times, timezone.now() - CLOCK_SKEW_MAX])
+        payers = rating.reading(customer_ids)
+        known = answers.reading({(ids[e.subject], e.source, e.id) for e in events if e.subject in ids})
+        counted = counter_reading(customer_ids, earliest=earliest, latest=latest)
+        journal = Journal.open(customer_ids, payers, known, counted)
+        counters = Counters()
+        counters.take(counted.rows)
+        recorded = answers.load([row[0] for row in known.rows])
+        return cls(events, journal, rating.payers(payers.rows), recorded, counters, api_key_id)
+
+    def decide(self) -> list[Outcome]:
+        fresh = [e for e in self.events if e.subject in self.payers and self._key(e) not in self.known]
+        found_for = {id(event): self._lines(event) for event in fresh}
+        ensure_balances(
+            self.journal,
+            {
+                (self.payers[event.subject].id, line.price.asset)
+                for event in fresh
+                if isinstance(found := found_for[id(event)], list)
+                for line in found
+            },
+        )
         outcomes = []
-        for event in events:
+        for event in self.events:
             if event.subject not in self.payers:
                 outcomes.append(_refusal(event, NotFound(f"There is no customer {event.subject}.")))
-            elif (recorded := known.get(self._key(event))) is not None:
+            elif (recorded := self.known.get(self._key(event))) is not None:
                 outcomes.append(recorded.answer(event))
             else:
                 outcomes.append(self._decide(event, found_for[id(event)]))
@@ -167,7 +201,7 @@ class _Recording:
                         transaction_id=event_pk,
                     )
                 self.journal.draw(head, balance, draws, charge_id=charge_id)
-            self.charges.append(
+            self.charge_rows.append(
                 {
                     "id": charge_id,
                     "customer_id": payer.id,
@@ -260,7 +294,7 @@ class _Recording:
         refusal: BillingError | None = None,
         balance_after: Mapping[str, Decimal] | None = None,
     ) -> None:
-        self.events.append(
+        self.event_rows.append(
             {
                 "id": pk,
                 "customer_id": payer.id,
@@ -280,17 +314,20 @@ class _Recording:
         )
 
     def write(self) -> None:
-        """Everything that was decided, in a handful of statements."""
-        bulk.insert("billing_usageevent", self.events, exact_numbers=True)
-        bulk.insert("billing_charge", self.charges)
-        self.counters.write()
+        """Everything that was decided, in one round trip."""
         by_customer: dict[UUID, list[UUID]] = {}
-        for row in self.events:
+        for row in self.event_rows:
             by_customer.setdefault(row["customer_id"], []).append(row["id"])
         self.journal.messages += [
             outbox.Message("usage.recorded", customer_id, {"events": ids}) for customer_id, ids in by_customer.items()
         ]
-        self.journal.write()
+        self.journal.write(
+            *(
+                bulk.insertion("billing_usageevent", self.event_rows, exact_numbers=True),
+                bulk.insertion("billing_charge", self.charge_rows),
+                *self.counters.writes(),
+            )
+        )
 
 
 def _repeat(first: tuple[bytes, Outcome], fingerprint: bytes, event: IncomingEvent) -> Outcome:
