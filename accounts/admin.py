@@ -27,7 +27,7 @@ class PersonCreationForm(UserCreationForm):  # type: ignore[misc]
 class PersonChangeForm(UserChangeForm):  # type: ignore[misc]
     class Meta:
         model = User
-        fields = "__all__"  # noqa: DJ007 - the page's fieldsets say which.
+        fields = "__all__"
 
 
 class MembershipInline(TabularInline):  # type: ignore[misc]

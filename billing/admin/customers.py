@@ -38,7 +38,7 @@ class CustomerAdmin(SummaryMixin):
     readonly_fields = ("external_id", "currency", "organization_link", "created_at")
     fieldsets = (
         (
-            "Plain fields",
+            "Change the plain fields",
             {"fields": ("name", "email", "country", "timezone", "on_insufficient_funds", "metadata")},
         ),
         ("Fixed", {"fields": ("external_id", "currency", "organization_link", "created_at")}),

@@ -17,12 +17,14 @@ from django.utils import timezone
 from billing.admin import display, summaries
 from billing.admin.lookup import BOOKED_BEFORE_MAX, first_id
 from billing.engine.money import EXACT, ZERO, amount_string
-from billing.models import Account, Balance, Charge, Customer, LedgerEntry, OutboxEvent, UsageEvent
+from billing.models import Account, Balance, Customer, Grant, LedgerEntry, OutboxEvent, UsageEvent
 
 DAYS = 30
 SERIES_MAX = 6
 REFUSED_WITHIN = timedelta(days=7)
 REFUSED_SHOWN = 8
+EXPIRING_WITHIN = timedelta(days=14)
+EXPIRING_SHOWN = 6
 _MONEY_IN = {Account.CASH_CLEARING: "Bought", Account.PROMOTIONAL_EXPENSE: "Given"}
 
 # What usage came to, by day, asset and model (or meter, where there is no model).
@@ -64,6 +66,7 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "events_today": _events(today, end),
         "balances": _balances(),
         "customers": Customer.objects.count(),
+        "expiring": _expiring(),
         "outbox": _outbox(),
         "chart": _chart([row for row in usage if row.asset == main], start.date(), main),
         "refused": _refused(),
@@ -113,7 +116,7 @@ def _granted(today: datetime) -> list[dict[str, Any]]:
         .order_by()
         .values_list("debit", "asset_id")
         .annotate(total=Sum("amount"), times=Count("id"))
-        .order_by("debit", "-total")
+        .order_by("asset__kind", "debit", "-total")
     )
     return [
         {"title": _MONEY_IN[Account(debit)], "times": times, **_figure(asset, total)}
@@ -152,12 +155,28 @@ def _balances() -> list[dict[str, Any]]:
         {
             "asset": asset,
             "name": name,
-            "available": display.amount(available, asset),
-            "held": display.amount(held, asset),
-            "owed": display.amount(owed, asset),
+            "available": display.figure(available, asset, cut=True),
+            "held": display.figure(held, asset),
+            "owed": display.figure(owed, asset),
             "wallets": wallets,
         }
         for asset, name, available, held, owed, wallets in rows
+    ]
+
+
+def _expiring() -> list[dict[str, Any]]:
+    """Grants with something left that end soon, the first to end first."""
+    now = timezone.now()
+    rows = Grant.objects.filter(open=True, remaining__gt=0, expires_at__gt=now, expires_at__lt=now + EXPIRING_WITHIN)
+    return [
+        {
+            "customer": display.link(grant.customer),
+            "grant": display.link(grant),
+            "remaining": display.figure(grant.remaining, grant.asset_id, cut=True),
+            "asset": "" if display.is_currency(grant.asset_id) else grant.asset_id,
+            "expires": summaries.expiry(grant.expires_at, now),
+        }
+        for grant in rows.select_related("customer").order_by("expires_at")[:EXPIRING_SHOWN]
     ]
 
 

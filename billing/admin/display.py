@@ -77,13 +77,16 @@ def amount(value: Decimal | None, asset: str, *, signed: bool = False) -> SafeSt
     )
 
 
-def figure(value: Decimal, asset: str) -> SafeString:
-    """For a headline: two decimals, or, for less than one unit of money, as many as tell it from nothing."""
+def figure(value: Decimal, asset: str, *, cut: bool = False) -> SafeString:
+    """For a headline: two decimals, or, for less than one unit of money, as many as tell it from nothing.
+
+    ``cut`` is for what may be spent: it never shows more than there is.
+    """
     money = is_currency(asset)
     places = 2 if money else 0
     if money and 0 < abs(value) < 1:
         places = max(2, min(6, 1 - value.adjusted()))
-    shown = abs(value).quantize(Decimal(1).scaleb(-places), context=_ROUND)
+    shown = abs(value).quantize(Decimal(1).scaleb(-places), context=_CUT if cut else _ROUND)
     sign = MINUS if value < 0 and shown else ""
     symbol = _SYMBOLS.get(asset, "") if money else ""
     return format_html(

@@ -4,13 +4,13 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Q, Sum
 from django.utils import timezone
 
 from billing.admin import display
 from billing.admin.ledger import entry_row
 from billing.engine.money import ZERO
-from billing.models import Balance, Customer, Grant, LedgerEntry, Subscription, UsageEvent
+from billing.models import Balance, Charge, Customer, Grant, LedgerEntry, Subscription, UsageEvent
 from billing.selectors import balances
 
 ENTRIES_SHOWN = 15
@@ -35,7 +35,7 @@ def balance_cards(customer: Customer) -> list[dict[str, Any]]:
         {
             "name": balance.asset.name,
             "asset": balance.asset_id,
-            "available": display.figure(now[balance.asset_id].available, balance.asset_id),
+            "available": display.figure(now[balance.asset_id].available, balance.asset_id, cut=True),
             "negative": now[balance.asset_id].available < 0,
             "lines": [
                 ("Exactly", display.amount(now[balance.asset_id].available, balance.asset_id)),
@@ -52,7 +52,7 @@ def balance_cards(customer: Customer) -> list[dict[str, Any]]:
 
 
 def grant_stack(customer: Customer) -> dict[str, Any]:
-    """Open grants in the order in which they burn, those that have not started after them, and the latest closed ones."""
+    """Open grants in the order in which they burn, then those that have not started, and the latest closed ones."""
     now = timezone.now()
     order = [grant.id for grant in balances.open_grants(customer_id=customer.pk, at=now)]
     open_rows = {
@@ -159,10 +159,6 @@ def subscriptions(customer: Customer) -> list[dict[str, Any]]:
 
 def spent(customer: Customer, since: datetime) -> dict[str, Decimal]:
     """What was charged for usage that occurred from ``since`` on, by asset."""
-    from django.db.models import Sum
-
-    from billing.models import Charge
-
     rows = (
         Charge.objects.filter(customer=customer, occurred_at__gte=since)
         .order_by()

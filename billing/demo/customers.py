@@ -126,7 +126,7 @@ CUSTOMERS = (
         projects=("visit-notes",),
         features=("transcription", "summary"),
         users=5,
-        purchases=(Purchase(0.0, D(40), D(40)),),
+        purchases=(Purchase(0.0, D(30), D(30)),),
         left=D("1.40"),
     ),
     SampleCustomer(
@@ -141,7 +141,7 @@ CUSTOMERS = (
         projects=("npc-dialogue", "moderation"),
         features=("npc", "quest-writer", "chat-filter"),
         users=9,
-        purchases=(Purchase(0.0, D(6), D(6)),),
+        purchases=(Purchase(0.0, D(4), D(4)), Purchase(0.965, D(3), D(3))),
         live=5,
     ),
     SampleCustomer(

@@ -216,7 +216,7 @@ class Seed:
         while seconds > 0:
             length = min(seconds, self.random.randrange(3600, _AUDIO_SECONDS_MAX))
             data = {"model": "gpt-4o-transcribe", "seconds": length, "feature": "archive-import", "user": "u_01"}
-            moment = self.now - timedelta(minutes=self.random.uniform(5, 600))
+            moment = self.now - timedelta(hours=self.random.uniform(2, 96))
             call = traffic.Call("audio.transcription", data)
             calls.append(traffic.TimedCall(sample, traffic.event_id(self.random), moment, call))
             seconds -= length
