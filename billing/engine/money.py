@@ -48,7 +48,7 @@ def amount_strings(amounts: Mapping[str, Decimal]) -> dict[str, str]:
 
 def fits(amount: Decimal) -> bool:
     """Whether the books can hold it: finite, at most 18 digits before the point and 12 after it."""
-    if not amount.is_finite() or abs(amount) >= LIMIT:
+    if not amount.is_finite() or amount.copy_abs() >= LIMIT:  # abs() would round to 28 digits.
         return False
     exponent = amount.as_tuple().exponent
     assert isinstance(exponent, int)
