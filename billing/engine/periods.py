@@ -20,7 +20,8 @@ def period(moment: datetime, *, anchor: datetime, interval: str, zone: tzinfo) -
         number = months // _MONTHS[interval]
     else:
         number = (local.date() - local_anchor.date()).days // _DAYS[interval]
-    if _nth_start(local_anchor, number, interval) > moment:
+    # More than one step back only where a zone moved across the date line and left a day out.
+    while _nth_start(local_anchor, number, interval) > moment:
         number -= 1
     return (
         _nth_start(local_anchor, number, interval).astimezone(UTC),
