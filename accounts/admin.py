@@ -9,10 +9,9 @@ from django.http import HttpRequest
 from django.utils import timezone
 from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
-from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from accounts.backoffice import AuditedAdmin, ReadOnlyAdmin
+from accounts.backoffice import AuditedAdmin, ReadOnlyAdmin, labelled
 from accounts.models import ApiKey, AuditEvent, Membership, Organization, User
 
 admin.site.unregister(Group)
@@ -60,7 +59,7 @@ class PersonAdmin(AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
     )
     add_fieldsets = ((None, {"fields": ("email", "name", "usable_password", "password1", "password2")}),)
 
-    @display(description="Side", label={"Staff": "info", "Administrator": "warning", "Customer": "success"})
+    @labelled(description="Side", label={"Staff": "info", "Administrator": "warning", "Customer": "success"})
     def side(self, user: User) -> str:
         if user.is_superuser:
             return "Administrator"
@@ -68,7 +67,7 @@ class PersonAdmin(AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(Group)
-class StaffGroupAdmin(AuditedAdmin, GroupAdmin):  # type: ignore[type-arg]
+class StaffGroupAdmin(AuditedAdmin, GroupAdmin):
     audited_name = "group"
     audited_fields = ("name",)
 
@@ -157,7 +156,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     def scopes_shown(self, key: ApiKey) -> str:
         return ", ".join(key.scopes)
 
-    @display(description="State", label={"Active": "success", "Expired": "warning", "Revoked": "danger"})
+    @labelled(description="State", label={"Active": "success", "Expired": "warning", "Revoked": "danger"})
     def state(self, key: ApiKey) -> str:
         if key.revoked_at is not None:
             return "Revoked"

@@ -1,17 +1,21 @@
 """What all pages of the back office share, whichever app they belong to."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from django.core.paginator import Paginator
 from django.db.models import Model
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 from unfold.admin import ModelAdmin
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
 from unfold.views import ChangeList
 
 from accounts.models import User
 from accounts.services import audit
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
 
 ROWS_MAX = 10_000
 
@@ -22,7 +26,7 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg]
     template_name = "admin/ante/pagination.html"
 
     @cached_property
-    def count(self) -> int:  # type: ignore[override]
+    def count(self) -> int:
         """How many rows can be paged through. One more than that is looked for, to know whether there are more."""
         return min(self._counted, ROWS_MAX)
 
@@ -50,7 +54,7 @@ class QuickList(ChangeList):  # type: ignore[misc]
 class BackOfficeAdmin(ModelAdmin):  # type: ignore[misc]
     """A page whose lists stay quick however large the table is."""
 
-    paginator = CappedPaginator
+    paginator: type[Any] = CappedPaginator
     show_full_result_count = False
     list_per_page = 50
     list_fullwidth = True
@@ -76,6 +80,26 @@ class ReadOnlyAdmin(BackOfficeAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
+
+
+def labelled(*, description: str, label: Mapping[str, str]) -> Callable[[_Method], _Method]:
+    """The theme's decorator for a column whose words are shown as coloured labels: word → tone."""
+    decorator: Callable[[_Method], _Method] = display(description=description, label=dict(label))
+    return decorator
+
+
+def detail_action(
+    *, description: str, url_path: str, icon: str, permissions: Sequence[str]
+) -> Callable[[_Method], _Method]:
+    """The theme's decorator for the main action of an object's page."""
+    decorator: Callable[[_Method], _Method] = action(
+        description=description,
+        url_path=url_path,
+        icon=icon,
+        permissions=list(permissions),
+        variant=ActionVariant.PRIMARY,
+    )
+    return decorator
 
 
 def actor_of(request: HttpRequest) -> audit.Actor:

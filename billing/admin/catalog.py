@@ -13,7 +13,7 @@ from billing.admin import display
 from billing.models import Asset, Meter, Plan, PlanVersion, Price
 
 
-class ReadOnlyInline(TabularInline):  # type: ignore[misc]
+class ReadOnlyInline(TabularInline):
     extra = 0
     can_delete = False
     show_change_link = True

@@ -9,10 +9,8 @@ from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
-from unfold.decorators import action
-from unfold.enums import ActionVariant
 
-from accounts.backoffice import actor_of
+from accounts.backoffice import actor_of, detail_action
 from billing.admin import display, grant_form, summaries
 from billing.admin.base import SummaryMixin
 from billing.models import Customer, Wallet
@@ -82,11 +80,10 @@ class CustomerAdmin(SummaryMixin):
     def has_grant_credit_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return request.user.has_perm("billing.add_grant")
 
-    @action(
+    @detail_action(
         description="Grant credit",
         url_path="grant-credit",
         icon="add_card",
-        variant=ActionVariant.PRIMARY,
         permissions=["grant_credit"],
     )
     def grant_credit(self, request: HttpRequest, object_id: str) -> HttpResponse:

@@ -74,7 +74,7 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 
 def _daily(start: datetime, end: datetime) -> list[DayUsage]:
-    parameters = {
+    parameters: dict[str, Any] = {
         "zone": timezone.get_current_timezone_name(),
         "first": first_id(start - BOOKED_BEFORE_MAX),
         "start": start,

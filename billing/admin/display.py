@@ -50,8 +50,8 @@ def written(value: Decimal, asset: str, *, signed: bool = False) -> Written:
     """The amount in its asset, cut and never rounded: ``main`` and ``tail`` together are exact."""
     money = is_currency(asset)
     places = 2 if money else 0
-    whole = abs(value).quantize(Decimal(1).scaleb(-places), context=_CUT)
-    _, _, decimals = amount_string(abs(value)).partition(".")
+    whole = value.copy_abs().quantize(Decimal(1).scaleb(-places), context=_CUT)
+    _, _, decimals = amount_string(value.copy_abs()).partition(".")
     sign = MINUS if value < 0 else "+" if signed and value > 0 else ""
     before = f"{sign}{_SYMBOLS.get(asset, '') if money else ''}"
     unit = "" if money and asset in _SYMBOLS else f"\N{NO-BREAK SPACE}{asset.upper() if money else asset}"
@@ -84,9 +84,9 @@ def figure(value: Decimal, asset: str, *, cut: bool = False) -> SafeString:
     """
     money = is_currency(asset)
     places = 2 if money else 0
-    if money and 0 < abs(value) < 1:
+    if money and 0 < value.copy_abs() < 1:
         places = max(2, min(6, 1 - value.adjusted()))
-    shown = abs(value).quantize(Decimal(1).scaleb(-places), context=_CUT if cut else _ROUND)
+    shown = value.copy_abs().quantize(Decimal(1).scaleb(-places), context=_CUT if cut else _ROUND)
     sign = MINUS if value < 0 and shown else ""
     symbol = _SYMBOLS.get(asset, "") if money else ""
     return format_html(
@@ -167,3 +167,8 @@ def pairs(value: Any) -> SafeString:
         return NOTHING
     words = (f"{key} {', '.join(map(str, held)) if isinstance(held, list) else held}" for key, held in value.items())
     return format_html('<span class="ante-pairs">{}</span>', " · ".join(words))
+
+
+def forget() -> None:
+    """Look assets up anew: for tests, which make the same codes again."""
+    _currencies.clear()

@@ -217,8 +217,7 @@ def _show(form: GrantForm, refusal: BillingError) -> None:
         form.add_error(field if field in form.fields else None, problem.detail)
     if not refusal.errors:
         form.add_error(None, refusal.detail)
-    form.data = form.data.copy()
-    form.data["key"] = str(uuid7())
+    form.data = {**form.data.dict(), "key": str(uuid7())}  # type: ignore[attr-defined]
 
 
 def _positive(text: str) -> Decimal:

@@ -6,9 +6,8 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, RangeDateTimeFilter
-from unfold.decorators import display as unfold_display
 
-from accounts.backoffice import ReadOnlyAdmin
+from accounts.backoffice import ReadOnlyAdmin, labelled
 from billing.admin import display
 from billing.admin.base import BookAdmin, SummaryMixin
 from billing.admin.periods import PeriodFilter
@@ -80,7 +79,7 @@ class LedgerEntryAdmin(BookAdmin):
     def customer_link(self, entry: LedgerEntry) -> SafeString:
         return display.link(entry.customer)
 
-    @unfold_display(description="Kind", label=_LABELS)
+    @labelled(description="Kind", label=_LABELS)
     def kind_shown(self, entry: LedgerEntry) -> str:
         return entry.get_kind_display()
 

@@ -3,9 +3,8 @@
 from django.contrib import admin
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, RangeDateTimeFilter
-from unfold.decorators import display as unfold_display
 
-from accounts.backoffice import ReadOnlyAdmin
+from accounts.backoffice import ReadOnlyAdmin, labelled
 from billing.admin import display
 from billing.admin.base import BookAdmin
 from billing.admin.periods import CreatedPeriodFilter
@@ -48,7 +47,7 @@ class OutboxEventAdmin(BookAdmin):
     def customer_link(self, event: OutboxEvent) -> SafeString:
         return display.link(event.customer)
 
-    @unfold_display(description="State", label={"New": "info", "Relayed": "success", "Parked": "danger"})
+    @labelled(description="State", label={"New": "info", "Relayed": "success", "Parked": "danger"})
     def state_shown(self, event: OutboxEvent) -> str:
         return event.get_state_display()
 

@@ -6,7 +6,7 @@ from django.urls import NoReverseMatch, reverse
 from unfold.sites import UnfoldAdminSite
 
 
-class BackOfficeSite(UnfoldAdminSite):  # type: ignore[misc]
+class BackOfficeSite(UnfoldAdminSite):
     """Where finance works."""
 
     site_title = "Ante"

@@ -8,8 +8,8 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, RangeDateTimeFilter
-from unfold.decorators import display as unfold_display
 
+from accounts.backoffice import labelled
 from accounts.models import ApiKey
 from billing.admin import display
 from billing.admin.base import BookAdmin, SummaryMixin
@@ -25,7 +25,7 @@ _STATUS_TONES = {"Charged": "success", "Unpaid": "warning", "Rejected": "danger"
 class UsageEventAdmin(SummaryMixin, BookAdmin):
     change_form_template = "admin/ante/event.html"
     booked_field = "received_at"
-    list_display = ("received", "customer_link", "event_id", "type", "what", "status_shown", "num_cost", "occurred")
+    list_display = ("received", "customer_link", "event_id", "what", "status_shown", "num_cost", "occurred")
     list_display_links = ("received", "event_id")
     list_filter = (
         ReceivedPeriodFilter,
@@ -88,12 +88,13 @@ class UsageEventAdmin(SummaryMixin, BookAdmin):
         return display.link(event.customer)
 
     @admin.display(description="What")
-    def what(self, event: UsageEvent) -> str:
-        """The one word that tells most: the model, the GPU, the agent."""
+    def what(self, event: UsageEvent) -> SafeString:
+        """The one word that tells most, the model, the GPU, the agent, and the type of the event."""
         data = event.data if isinstance(event.data, dict) else {}
-        return str(data.get("model") or data.get("gpu") or data.get("agent") or "–")[:60]
+        word = str(data.get("model") or data.get("gpu") or data.get("agent") or "")[:60]
+        return format_html('<span class="ante-what">{}<small>{}</small></span>', word, event.type)
 
-    @unfold_display(description="Status", label=_STATUS_TONES)
+    @labelled(description="Status", label=_STATUS_TONES)
     def status_shown(self, event: UsageEvent) -> str:
         return event.get_status_display()
 

@@ -8,11 +8,8 @@ from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, RangeDateTimeFilter
-from unfold.decorators import action
-from unfold.decorators import display as unfold_display
-from unfold.enums import ActionVariant
 
-from accounts.backoffice import ReadOnlyAdmin
+from accounts.backoffice import ReadOnlyAdmin, detail_action, labelled
 from billing.admin import display, grant_form, summaries
 from billing.admin.base import SummaryAdmin, SummaryMixin
 from billing.admin.ledger import entry_row
@@ -45,11 +42,10 @@ class WalletAdmin(SummaryAdmin):
     def has_grant_credit_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return request.user.has_perm("billing.add_grant")
 
-    @action(
+    @detail_action(
         description="Grant credit",
         url_path="grant-credit",
         icon="add_card",
-        variant=ActionVariant.PRIMARY,
         permissions=["grant_credit"],
     )
     def grant_credit(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -141,11 +137,11 @@ class GrantAdmin(SummaryMixin, ReadOnlyAdmin):
     def name_shown(self, grant: Grant) -> str:
         return str(grant)
 
-    @unfold_display(description="Kind", label={"Purchase": "success", "Promotional": "info", "Adjustment": "primary"})
+    @labelled(description="Kind", label={"Purchase": "success", "Promotional": "info", "Adjustment": "primary"})
     def kind_shown(self, grant: Grant) -> str:
         return grant.get_kind_display()
 
-    @unfold_display(
+    @labelled(
         description="Status",
         label={"Active": "success", "Scheduled": "info", "Expired": "warning", "Depleted": "", "Voided": ""},
     )

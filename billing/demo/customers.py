@@ -141,7 +141,7 @@ CUSTOMERS = (
         projects=("npc-dialogue", "moderation"),
         features=("npc", "quest-writer", "chat-filter"),
         users=9,
-        purchases=(Purchase(0.0, D(4), D(4)), Purchase(0.965, D(3), D(3))),
+        purchases=(Purchase(0.0, D("4.30"), D("4.30")),),
         live=5,
     ),
     SampleCustomer(

@@ -1,0 +1,76 @@
+"""A back office with one row of everything, and people who may enter it."""
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import User
+from accounts.services import audit
+from billing.admin import display
+from billing.models import Customer, IdempotencyRecord
+from billing.services.idempotency import Answer, once
+from tests.builders import Shop
+
+
+@pytest.fixture(autouse=True)
+def _plain_static_files(settings: Any) -> None:
+    settings.STORAGES = settings.STORAGES | {
+        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    }
+
+
+@pytest.fixture(autouse=True)
+def _quick_passwords(settings: Any) -> None:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(autouse=True)
+def _assets_are_looked_up_anew() -> None:
+    display.forget()
+
+
+@pytest.fixture
+def finance(db: None) -> User:
+    return User.objects.create_superuser("finance@ante.test", "correct horse battery")
+
+
+@pytest.fixture
+def office(finance: User) -> Client:
+    """A browser in which a superuser has signed in."""
+    client = Client()
+    client.force_login(finance)
+    return client
+
+
+@pytest.fixture
+def acme(shop: Shop) -> Customer:
+    """A customer with a row of everything: grants of each kind, charged and refused usage, people, keys, a counter."""
+    acme = shop.customer(usd="10", name="Acme Robotics", email="billing@acme.test")
+    shop.fund(acme, "5", kind="promotional", name="Gift", expires_at=timezone.now() + timedelta(days=3))
+    shop.fund(acme, "2", kind="adjustment", effective_at=timezone.now() + timedelta(days=3), name="Later")
+    shop.asset("image_credits")
+    shop.fund(acme, "100", asset="image_credits", paid_amount=Decimal(4), paid_currency=shop.usd)
+    shop.record(acme, id="charged", model="gpt-4o", input_tokens=1000, output_tokens=450, user="u_1")
+    shop.record(acme, id="refused", model="gpt-4o", input_tokens=10**9, output_tokens=0)
+    shop.record(acme, id="unpriced", type="unknown.type", input_tokens=1)
+    # A price that does not come out even at the asset's precision keeps a running quantity.
+    third = shop.meter("thirds", "n", event_type="thirds")
+    shop.plan("thirds", [shop.price(third, "1", per="3")])
+    shop.subscribe(acme, "thirds")
+    shop.record(acme, id="third", type="thirds", n=1)
+    shop.member(acme)
+    shop.key()
+    Group.objects.create(name="Auditors")
+    audit.record(actor=audit.SYSTEM, action="test.done", object_type="test", object_id="1", before={"a": 1})
+    once(principal="test", key="k", fingerprint=b"x" * 32, run=lambda: Answer(201, {"a": 1}), refuse=_never)
+    assert IdempotencyRecord.objects.exists()
+    return acme
+
+
+def _never(error: Any) -> Answer:
+    raise AssertionError(error)

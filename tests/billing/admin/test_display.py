@@ -1,0 +1,65 @@
+"""Amounts in the back office: readable, and never less than exact."""
+
+from decimal import Decimal
+
+import pytest
+
+from accounts.backoffice import CappedPaginator
+from billing.admin import display
+from billing.engine.money import amount_string
+from billing.models import Customer, UsageEvent
+
+D = Decimal
+
+
+@pytest.mark.usefixtures("db")
+@pytest.mark.parametrize(
+    ("value", "main", "tail", "exact"),
+    [
+        ("12.34", "$12.34", "", "$12.34"),
+        ("1234567.5", "$1,234,567.50", "", "$1,234,567.50"),
+        ("0.00067284", "$0.00", "067284", "$0.00067284"),
+        ("0.005", "$0.00", "5", "$0.005"),
+        ("-3.999", "\N{MINUS SIGN}$3.99", "9", "\N{MINUS SIGN}$3.999"),
+        ("0", "$0.00", "", "$0.00"),
+        ("123456789012345678.123456789012", "$123,456,789,012,345,678.12", "3456789012", None),
+    ],
+)
+def test_money_is_cut_in_two_and_never_rounded(value: str, main: str, tail: str, exact: str | None):
+    parts = display.written(D(value), "usd")
+    assert (parts.main, parts.tail) == (main, tail)
+    assert parts.exact == (exact or main + tail)
+    digits = (parts.main + parts.tail).replace("$", "").replace(",", "").replace("\N{MINUS SIGN}", "-")
+    assert D(digits) == D(value)
+
+
+@pytest.mark.usefixtures("db")
+def test_units_bear_their_name():
+    assert display.written(D("1250"), "image_credits").exact == "1,250\N{NO-BREAK SPACE}image_credits"
+    assert display.written(D("0.5"), "image_credits").exact == "0.5\N{NO-BREAK SPACE}image_credits"
+
+
+@pytest.mark.usefixtures("db")
+@pytest.mark.parametrize(
+    ("value", "shown"), [("0", "$0.00"), ("0.0034", "$0.0034"), ("27.656", "$27.66"), ("0.00000012", "$0.000000")]
+)
+def test_headlines_are_short(value: str, shown: str):
+    assert f">{shown}<" in display.figure(D(value), "usd")
+
+
+@pytest.mark.usefixtures("db")
+def test_what_may_be_spent_is_cut():
+    assert ">$27.65<" in display.figure(D("27.656"), "usd", cut=True)
+
+
+def test_data_is_shown_as_it_was_sent():
+    shown = display.pretty_json({"n": D("0.10"), "text": "<b>"})
+    assert "0.10" in shown
+    assert "<b>" not in shown
+    assert amount_string(D("0.10")) == "0.1"
+
+
+def test_the_count_stops_where_nobody_pages(acme: Customer, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("accounts.backoffice.ROWS_MAX", 2)
+    paginator = CappedPaginator(UsageEvent.objects.order_by("-id"), 2)
+    assert (paginator.count, paginator.is_capped, paginator.num_pages) == (2, True, 1)

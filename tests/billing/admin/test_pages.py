@@ -1,0 +1,177 @@
+"""Every page opens, shows what it is for, and asks the database a bounded number of questions."""
+
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from billing.models import Customer, UsageEvent
+from tests.builders import Shop
+
+MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
+LIST_QUERIES_MAX = 12
+PAGE_QUERIES_MAX = 30
+
+
+def name(model: Any, page: str) -> str:
+    return f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}"
+
+
+def customer_page(customer: Customer) -> str:
+    return reverse("admin:billing_customer_change", args=[customer.pk])
+
+
+def test_every_model_of_ours_has_a_page():
+    labels = {model._meta.label for model in MODELS}
+    expected = {
+        *("accounts.ApiKey", "accounts.AuditEvent", "accounts.Membership", "accounts.Organization", "accounts.User"),
+        *("auth.Group", "billing.Asset", "billing.Balance", "billing.Charge", "billing.Customer", "billing.Grant"),
+        *("billing.IdempotencyRecord", "billing.LedgerEntry", "billing.LedgerTransaction", "billing.Meter"),
+        *("billing.OutboxEvent", "billing.Plan", "billing.PlanVersion", "billing.Price", "billing.Subscription"),
+        *("billing.UsageCounter", "billing.UsageEvent", "billing.Wallet"),
+    }
+    assert labels >= expected
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.label)
+def test_the_list_opens_with_rows(office: Client, acme: Customer, model: Any):
+    assert model._default_manager.exists(), "The fixture makes a row of everything"
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
+        response = office.get(reverse(name(model, "changelist")))
+    assert response.status_code == 200
+    assert response.context["cl"].result_count > 0
+    assert len(queries) <= LIST_QUERIES_MAX
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.label)
+def test_the_page_of_each_row_opens(office: Client, acme: Customer, model: Any):
+    for row in model._default_manager.all()[:5]:
+        with CaptureQueriesContext(connection) as queries:
+            response = office.get(reverse(name(model, "change"), args=[row.pk]))
+        assert response.status_code == 200
+        assert len(queries) <= PAGE_QUERIES_MAX
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.label)
+def test_a_search_finds_nothing_without_failing(office: Client, acme: Customer, model: Any):
+    assert office.get(reverse(name(model, "changelist")), {"q": "no such thing"}).status_code == 200
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.label)
+def test_more_rows_ask_no_more_questions(office: Client, acme: Customer, shop: Shop, model: Any):
+    url = reverse(name(model, "changelist"))
+    office.get(url)
+    with CaptureQueriesContext(connection) as few:
+        office.get(url)
+    other = shop.customer("other", usd="5")
+    for n in range(5):
+        shop.record(other, model=f"m{n}", input_tokens=100, output_tokens=10)
+        shop.customer(f"further-{n}", usd="1")
+    with CaptureQueriesContext(connection) as many:
+        office.get(url)
+    assert len(many) <= len(few) + 1
+
+
+def test_the_overview_shows_the_day(office: Client, acme: Customer):
+    with CaptureQueriesContext(connection) as queries:
+        response = office.get(reverse("admin:index"))
+    page = response.content.decode()
+    assert response.status_code == 200
+    assert len(queries) <= 15
+    assert response.context["events_today"]["total"] == 4
+    assert response.context["events_today"]["refused"] == 2
+    assert "insufficient funds" in page
+    assert "Gift" in page
+    charged = [row["figure"] for row in response.context["usage_today"]]
+    # 1,000 input tokens at $2.50 and 450 output tokens at $10 a million, and a third of a dollar.
+    assert charged == ['<span class="ante-figure" title="$0.340333333333">$0.34</span>']
+
+
+def test_the_overview_opens_on_an_empty_installation(office: Client):
+    assert office.get(reverse("admin:index")).status_code == 200
+
+
+def test_the_wallet_shows_balances_grants_and_entries_together(office: Client, acme: Customer):
+    response = office.get(reverse("admin:billing_wallet_change", args=[acme.wallet.pk]))
+    page = response.content.decode()
+    assert [card["asset"] for card in response.context["balances"]] == ["usd", "image_credits"]
+    # The gift expires, so it burns first; what has not started stands after those that can pay.
+    stack = response.context["grants"]
+    assert next("Gift" in row["link"] for row in stack["open"]) is True
+    assert [str(row["kind"]) for row in stack["waiting"]] == ["Adjustment"]
+    assert "Wallet: available" in page
+    assert len(response.context["entries"]) > 3
+
+
+def test_the_customer_shows_what_was_refused_and_why(office: Client, acme: Customer):
+    response = office.get(customer_page(acme))
+    assert [row["code"] for row in response.context["refused"]] == ["unpriced usage", "insufficient funds"]
+    assert [row["running"] for row in response.context["plans"]] == [True, True]
+
+
+def test_the_event_is_a_full_receipt(office: Client, acme: Customer):
+    event = UsageEvent.objects.get(event_id="charged")
+    response = office.get(reverse("admin:billing_usageevent_change", args=[event.pk]))
+    page = response.content.decode()
+    assert [row["arithmetic"] for row in response.context["charges"]] == [
+        "1,000 × 2.5 ÷ 1,000,000 = 0.0025 usd",
+        "450 × 10 ÷ 1,000,000 = 0.0045 usd",
+    ]
+    assert "&quot;input_tokens&quot;: 1000" in page
+    assert next(row["grant"] for row in response.context["draws"]).endswith(">Gift</a>")
+    assert len(response.context["entries"]) == 2
+
+
+def test_a_refused_event_says_why(office: Client, acme: Customer):
+    event = UsageEvent.objects.get(event_id="refused")
+    page = office.get(reverse("admin:billing_usageevent_change", args=[event.pk])).content.decode()
+    assert "insufficient_funds" in page
+    assert "Nothing was charged" in page
+
+
+@pytest.mark.parametrize("model", ["ledgerentry", "ledgertransaction", "usageevent", "charge"])
+@pytest.mark.parametrize("term", ["charged", "acme", "Acme Robotics"])
+def test_the_books_are_searched_by_event_and_customer(
+    office: Client, acme: Customer, shop: Shop, model: str, term: str
+):
+    other = shop.customer("other", usd="5")
+    shop.record(other, id="elsewhere", model="m", input_tokens=100, output_tokens=10)
+    response = office.get(reverse(f"admin:billing_{model}_changelist"), {"q": term})
+    found = list(response.context["cl"].result_list)
+    assert found
+    assert {row.customer_id for row in found} == {acme.pk}
+
+
+def test_a_period_narrows_the_books_down(office: Client, acme: Customer):
+    url = reverse("admin:billing_ledgerentry_changelist")
+    everything = office.get(url).context["cl"].result_count
+    now = timezone.localtime()
+    for period in ("today", "7d", f"{now:%Y-%m}", f"{now:%Y-%m-%d}"):
+        assert office.get(url, {"when": period}).context["cl"].result_count == everything
+    for period in ("yesterday", "2020-01", "2020-01-31"):
+        assert office.get(url, {"when": period}).context["cl"].result_count == 0
+    for nonsense in ("2020-13", "2020-02-30", "soon"):
+        assert office.get(url, {"when": nonsense}).status_code == 200
+
+
+def test_who_is_not_signed_in_goes_to_the_one_sign_in_page():
+    response = Client().get(reverse("admin:index"), follow=False)
+    assert response.status_code == 302
+    assert response.url.startswith(reverse("admin:login"))
+    step = Client().get(response.url)
+    assert step.status_code == 302
+    assert step.url == f"{reverse('portal:sign-in')}?next={reverse('admin:index')}"
+
+
+def test_a_customers_person_may_not_enter(acme: Customer, shop: Shop):
+    client = Client()
+    client.force_login(acme.organization.members.get())
+    assert client.get(reverse("admin:index")).status_code == 302
+    assert client.get(customer_page(acme)).status_code == 302
