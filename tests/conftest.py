@@ -17,6 +17,7 @@ from django.db import connection, connections
 from django.test.utils import setup_databases, teardown_databases
 from psycopg import sql
 
+from accounts.services import api_keys
 from billing.selectors import books, customers
 from tests.builders import Shop
 
@@ -57,6 +58,7 @@ def committed_db(django_db_setup: None, django_db_blocker: Any, request: pytest.
 def _books_are_right(request: pytest.FixtureRequest) -> Iterator[None]:
     """After every test that used the database the books must be right."""
     customers.forget()
+    api_keys.forget()
     if "db" not in request.fixturenames and "django_db" not in request.keywords:
         yield
         return

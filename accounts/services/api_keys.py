@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -29,6 +30,11 @@ CUSTOMER_SCOPES = {
     scope: OPERATOR_SCOPES[scope] for scope in ("wallets:read", "events:read", "events:write", "catalog:read")
 }
 LAST_USED_RESOLUTION = timedelta(minutes=1)
+REMEMBERED_SECONDS = 1.0
+"""How long a process goes on trusting a key it has looked up: so long may a revoked key live on."""
+REMEMBERED_MAX = 10_000
+
+_seen: dict[bytes, tuple[float, "Principal"]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +86,20 @@ def issue(
 
 
 def revoke(key: ApiKey) -> None:
-    """End the key now; requests that bring it are refused from here on."""
+    """End the key: here at once, in other processes within ``REMEMBERED_SECONDS``."""
     ApiKey.objects.filter(pk=key.pk, revoked_at__isnull=True).update(revoked_at=timezone.now())
+    forget()
 
 
 def authenticate(secret: str) -> Principal | None:
     """The principal behind ``secret``, or None where it is unknown, revoked or expired."""
+    seen = recently_seen(secret)
+    if seen is not None:
+        return seen
     now = timezone.now()
+    digest = _digest(secret)
     key = (
-        ApiKey.objects.filter(secret_hash=_digest(secret), revoked_at__isnull=True)
+        ApiKey.objects.filter(secret_hash=digest, revoked_at__isnull=True)
         .filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now))
         .first()
     )
@@ -96,12 +107,27 @@ def authenticate(secret: str) -> Principal | None:
         return None
     if key.last_used_at is None or now - key.last_used_at > LAST_USED_RESOLUTION:
         ApiKey.objects.filter(pk=key.pk).update(last_used_at=now)
-    return Principal(
+    principal = Principal(
         key_id=key.id,
         label=f"{key.name} ({key.prefix}…)",
         scopes=frozenset(key.scopes),
         organization_id=key.organization_id,
     )
+    if len(_seen) >= REMEMBERED_MAX:
+        _seen.clear()
+    _seen[digest] = (time.monotonic() + REMEMBERED_SECONDS, principal)
+    return principal
+
+
+def recently_seen(secret: str) -> Principal | None:
+    """The principal behind ``secret`` if it was looked up in the last second, without asking the database."""
+    found = _seen.get(_digest(secret))
+    return found[1] if found is not None and found[0] > time.monotonic() else None
+
+
+def forget() -> None:
+    """Look every key up again."""
+    _seen.clear()
 
 
 def _digest(secret: str) -> bytes:

@@ -13,18 +13,28 @@ from billing.errors import PermissionDenied, Unauthenticated
 LENGTH_MAX = 200
 
 
+def secret_of(header: str) -> str:
+    """The key in an ``Authorization`` header. Raises ``Unauthenticated`` where there is none."""
+    scheme, _, secret = header.partition(" ")
+    secret = secret.strip()
+    if scheme.lower() != "bearer" or not secret or len(secret) > LENGTH_MAX:
+        raise Unauthenticated("Send an API key as Authorization: Bearer <key>.")
+    return secret
+
+
+def authenticate(header: str) -> Principal:
+    """Whose key is in the ``Authorization`` header. Raises ``Unauthenticated``."""
+    found = api_keys.authenticate(secret_of(header))
+    if found is None:
+        raise Unauthenticated("This API key is unknown, revoked or expired.")
+    return found
+
+
 class ApiKeyAuthentication(BaseAuthentication):
     """``Authorization: Bearer <key>``. The request's ``auth`` is the ``Principal``."""
 
     def authenticate(self, request: Request) -> tuple[Any, Principal]:
-        scheme, _, secret = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
-        secret = secret.strip()
-        if scheme.lower() != "bearer" or not secret or len(secret) > LENGTH_MAX:
-            raise Unauthenticated("Send an API key as Authorization: Bearer <key>.")
-        principal = api_keys.authenticate(secret)
-        if principal is None:
-            raise Unauthenticated("This API key is unknown, revoked or expired.")
-        return None, principal
+        return None, authenticate(request.META.get("HTTP_AUTHORIZATION", ""))
 
     def authenticate_header(self, request: Request) -> str:
         return "Bearer"

@@ -1,6 +1,5 @@
 """What the views share."""
 
-import hashlib
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import ClassVar
@@ -9,7 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from billing.api import fields, json, problems
+from billing.api import fields, problems
 from billing.api.authentication import principal as who
 from billing.errors import BillingError, InvalidRequest
 from billing.services import idempotency
@@ -30,7 +29,7 @@ class View(APIView):
             answer = idempotency.once(
                 principal=str(who(request).organization_id or "operator"),
                 key=key,
-                fingerprint=_fingerprint(request),
+                fingerprint=idempotency.fingerprint(request.method or "", request.path, request.data),
                 run=run,
                 refuse=lambda error: self._refusal(request, error),
             )
@@ -68,8 +67,3 @@ def text(request: Request, name: str) -> str | None:
     if value and ("\x00" in value or len(value) > 255):
         raise InvalidRequest.field(name, "has a NUL in it or more than 255 characters")
     return value or None
-
-
-def _fingerprint(request: Request) -> bytes:
-    content = [request.method, request.path, request.data]
-    return hashlib.sha256(json.write_canonical(content)).digest()

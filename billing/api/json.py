@@ -121,9 +121,6 @@ _decoder = json.JSONDecoder(
 
 _encode_numbers = msgspec.json.Encoder(decimal_format="number", uuid_format="canonical").encode
 
-write_canonical = msgspec.json.Encoder(decimal_format="number", order="deterministic").encode
-"""The same bytes for the same content, in whatever order its members came."""
-
 
 def write(value: Any) -> bytes:
     """Compact JSON. Decimals are expected to be strings already; one inside free-form data is written as the number

@@ -54,7 +54,7 @@ def handle(error: Exception, context: Mapping[str, Any]) -> Response | None:
         response = Response(
             body(refusal, request_id=request_id),
             status=refusal.status,
-            headers=_headers(refusal),
+            headers=headers(refusal),
             content_type=CONTENT_TYPE,
         )
     elif isinstance(error, exceptions.APIException):
@@ -78,7 +78,7 @@ def handle(error: Exception, context: Mapping[str, Any]) -> Response | None:
 def answer(error: BillingError, request: HttpRequest) -> HttpResponse:
     """The same for a view that is not the REST framework's."""
     problem = body(error, request_id=getattr(request, "request_id", ""))
-    return HttpResponse(json.write(problem), status=error.status, content_type=CONTENT_TYPE, headers=_headers(error))
+    return HttpResponse(json.write(problem), status=error.status, content_type=CONTENT_TYPE, headers=headers(error))
 
 
 def not_found(request: HttpRequest, **_: Any) -> HttpResponse:
@@ -93,19 +93,25 @@ def handler500(request: HttpRequest) -> HttpResponse:
     """
     if not request.path.startswith("/api/"):
         return defaults.server_error(request)
-    problem: dict[str, Any] = {
+    problem = internal_error(getattr(request, "request_id", ""))
+    return HttpResponse(json.write(problem), status=500, content_type=CONTENT_TYPE)
+
+
+def internal_error(request_id: str) -> dict[str, Any]:
+    """All that the outside learns of a bug."""
+    return {
         "type": "urn:ante:problem:internal_error",
         "title": "Something is wrong on our side",
         "status": 500,
         "detail": "Nothing was changed. Quote the request id when you report it.",
         "code": "internal_error",
         "errors": [],
-        "request_id": getattr(request, "request_id", ""),
+        "request_id": request_id,
     }
-    return HttpResponse(json.write(problem), status=500, content_type=CONTENT_TYPE)
 
 
-def _headers(error: BillingError) -> dict[str, str]:
+def headers(error: BillingError) -> dict[str, str]:
+    """What a refusal says outside of its body: how to authenticate, when to come again."""
     if isinstance(error, Unauthenticated):
         return {"WWW-Authenticate": "Bearer"}
     if error.status in {429, 503} or error.code == "request_in_progress":

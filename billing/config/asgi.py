@@ -3,6 +3,8 @@ The application for an ASGI server, on one port: live updates natively, everythi
 
 * Django's views talk to the database and block. Under Django's own ASGI handler each request would get a new thread and
   a new connection; here a fixed pool of threads serves them, and each thread keeps its connection.
+* Recording usage is the call that applications make all day: it is answered from the event loop too, where waiting
+  callers share a transaction.
 * What begins with ``/live/`` is a stream of server-sent events that stays open for hours. Those wait in the event loop,
   where a thousand of them cost no thread and no connection to the database.
 
@@ -19,12 +21,14 @@ from django.utils.module_loading import import_string
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "billing.config.settings")
 
 LIVE_PREFIX = "/live/"
+USAGE_PATH = "/api/v1/events"
 THREADS = int(os.environ.get("WEB_THREADS", "8"))
 
 django: Any = get_wsgi_application()
 blocking = WSGIMiddleware(django, workers=THREADS)
 # By its name, as settings and urls name their parts: the wiring imports none of the apps, and no import runs upwards.
 live = import_string("portal.live.application")
+usage = import_string("billing.api.native.application")
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
@@ -33,8 +37,19 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
         await _live_and_die(receive, send)
     elif scope["type"] == "http" and scope["path"].startswith(LIVE_PREFIX):
         await live(scope, receive, send)
+    elif scope["type"] == "http" and scope["path"] == USAGE_PATH and scope["method"] == "POST":
+        await usage(scope, receive, send)
     else:
-        await blocking(scope, receive, send)
+        await blocking(scope, _as_coroutine(receive), _as_coroutine(send))
+
+
+def _as_coroutine(function: Any) -> Any:
+    """The server's own awaitables are no coroutines, and only a coroutine can be handed to the loop from a thread."""
+
+    async def call(*arguments: Any) -> Any:
+        return await function(*arguments)
+
+    return call
 
 
 async def _live_and_die(receive: Any, send: Any) -> None:

@@ -5,10 +5,12 @@ waits on the unique key for as long as the lock time-out allows, then is told so
 kept as answers too; what asks for a retry never is.
 """
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
@@ -19,6 +21,7 @@ from billing.services.retrying import retried
 
 KEY_LENGTH_MAX = 255
 _LOCK_TIMEOUT = "55P03"
+_canonical = msgspec.json.Encoder(decimal_format="number", order="deterministic").encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,11 @@ class Answer:
     status: int
     body: Any
     replayed: bool = False
+
+
+def fingerprint(method: str, path: str, content: Any) -> bytes:
+    """SHA-256 of what was asked for; the same whatever the order of the members in the body."""
+    return hashlib.sha256(_canonical([method, path, content])).digest()
 
 
 @retried

@@ -30,9 +30,7 @@ def ensure_balances(journal: Journal, wanted: Collection[tuple[UUID, str]]) -> N
     wallets = dict(Wallet.objects.filter(customer_id__in={c for c, _ in missing}).values_list("customer_id", "id"))
     for customer_id, asset in missing:
         balance = Balance.objects.create(customer_id=customer_id, wallet_id=wallets[customer_id], asset_id=asset)
-        zeros = dict.fromkeys(("available", "held", "owed", "overdraft_limit"), ZERO)
-        lifetimes = dict.fromkeys(("lifetime_granted", "lifetime_spent"), ZERO)
-        journal.add_balance(BalanceState(balance.id, customer_id, asset, seq=0, **zeros, **lifetimes))
+        journal.add_balance(BalanceState(balance.id, customer_id, asset, ZERO, ZERO, ZERO, ZERO, 0, ZERO, ZERO))
 
 
 @retried

@@ -27,6 +27,10 @@ class IncomingEvent:
     """None where the sender left it out: then it happened when we received it."""
     data: Mapping[str, Any]
     extensions: Mapping[str, Any] = field(default_factory=dict)
+    api_key_id: UUID | None = None
+    """The key that reported it."""
+    organization_id: UUID | None = None
+    """Where that key is a customer's: the organization beyond which it reaches nobody."""
 
     def fingerprint(self) -> bytes:
         """16 bytes that two events share only if their content is the same, in whatever order its fields came."""

@@ -35,6 +35,7 @@ class Payer:
     """A customer as recording usage needs it, with its subscriptions, the latest first."""
 
     id: UUID
+    organization_id: UUID
     external_id: str
     currency: str
     timezone: ZoneInfo
@@ -63,7 +64,7 @@ class Line:
 
 
 _PAYERS = """
-SELECT c.id, c.external_id, c.currency_id, c.timezone, c.on_insufficient_funds,
+SELECT c.id, c.organization_id, c.external_id, c.currency_id, c.timezone, c.on_insufficient_funds,
        s.id, s.plan_version_id, s.starts_at, s.ends_at
   FROM billing_customer c
   LEFT JOIN billing_subscription s ON s.customer_id = c.id
@@ -80,11 +81,12 @@ def reading(customer_ids: Collection[UUID]) -> pipeline.Query:
 def payers(rows: Sequence[tuple[Any, ...]]) -> dict[str, Payer]:
     """The customers that ``reading`` found, by external id."""
     found: dict[str, Payer] = {}
-    for id_, external_id, currency, timezone, policy, *subscription in rows:
+    for id_, organization_id, external_id, currency, timezone, policy, *subscription in rows:
         payer = found.get(external_id)
         if payer is None:
             overdraft = policy == Customer.FundsPolicy.OVERDRAFT
-            payer = found[external_id] = Payer(id_, external_id, currency, ZoneInfo(timezone), overdraft, [])
+            payer = Payer(id_, organization_id, external_id, currency, ZoneInfo(timezone), overdraft, [])
+            found[external_id] = payer
         if subscription[0] is not None:
             payer.subscriptions.append(Subscribed(*subscription))
     return found

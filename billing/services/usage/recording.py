@@ -32,16 +32,14 @@ CLOCK_SKEW_MAX = timedelta(hours=1)
 
 
 @retried
-def record(
-    events: Sequence[IncomingEvent], *, api_key_id: UUID | None = None, organization_id: UUID | None = None
-) -> list[Outcome]:
+def record(events: Sequence[IncomingEvent]) -> list[Outcome]:
     """Rate and debit ``events`` in the order given, each exactly once, and say what became of each.
 
     An event stands for itself: one that is refused does not touch its neighbours. All of them commit together. Events
     that were recorded before get their first answer again. Raises ``WalletBusy`` where the locks cannot be had in time.
     """
     with transaction.atomic():
-        recording = _Recording.open(events, api_key_id, organization_id)
+        recording = _Recording.open(events)
         outcomes = recording.decide()
         recording.write()
     return outcomes
@@ -57,24 +55,20 @@ class _Recording:
         payers: Mapping[str, rating.Payer],
         known: Mapping[answers.Key, answers.Recorded],
         counters: Counters,
-        api_key_id: UUID | None,
     ) -> None:
         self.events = events
         self.journal = journal
         self.payers = payers
         self.known = known
         self.counters = counters
-        self.api_key_id = api_key_id
         self.first: dict[answers.Key, tuple[bytes, Outcome]] = {}
         self.event_rows: list[dict[str, Any]] = []
         self.charge_rows: list[dict[str, Any]] = []
 
     @classmethod
-    def open(
-        cls, events: Sequence[IncomingEvent], api_key_id: UUID | None, organization_id: UUID | None
-    ) -> "_Recording":
+    def open(cls, events: Sequence[IncomingEvent]) -> "_Recording":
         """Lock the customers and read all that the decisions rest on, in one round trip."""
-        ids = customers.ids([event.subject for event in events], organization_id=organization_id)
+        ids = customers.ids({event.subject for event in events})
         customer_ids = set(ids.values())
         times = [event.time for event in events if event.time is not None]
         latest = max([*times, timezone.now() + CLOCK_SKEW_MAX])
@@ -86,29 +80,35 @@ class _Recording:
         counters = Counters()
         counters.take(counted.rows)
         recorded = answers.load([row[0] for row in known.rows])
-        return cls(events, journal, rating.payers(payers.rows), recorded, counters, api_key_id)
+        return cls(events, journal, rating.payers(payers.rows), recorded, counters)
 
     def decide(self) -> list[Outcome]:
-        fresh = [e for e in self.events if e.subject in self.payers and self._key(e) not in self.known]
-        found_for = {id(event): self._lines(event) for event in fresh}
+        """What becomes of each event, in order."""
+        fresh = [event for event in self.events if self._reaches(event) and self._key(event) not in self.known]
+        rated = {id(event): self._lines(event) for event in fresh}
         ensure_balances(
             self.journal,
             {
                 (self.payers[event.subject].id, line.price.asset)
                 for event in fresh
-                if isinstance(found := found_for[id(event)], list)
+                if isinstance(found := rated[id(event)], list)
                 for line in found
             },
         )
         outcomes = []
         for event in self.events:
-            if event.subject not in self.payers:
+            if not self._reaches(event):
                 outcomes.append(_refusal(event, NotFound(f"There is no customer {event.subject}.")))
             elif (recorded := self.known.get(self._key(event))) is not None:
                 outcomes.append(recorded.answer(event))
             else:
-                outcomes.append(self._decide(event, found_for[id(event)]))
+                outcomes.append(self._decide(event, rated[id(event)]))
         return outcomes
+
+    def _reaches(self, event: IncomingEvent) -> bool:
+        """Whether there is such a customer, as far as the key that reported the event can see."""
+        payer = self.payers.get(event.subject)
+        return payer is not None and event.organization_id in {None, payer.organization_id}
 
     def _key(self, event: IncomingEvent) -> answers.Key:
         return self.payers[event.subject].id, event.source, event.id
@@ -309,7 +309,7 @@ class _Recording:
                 "status": status,
                 "refusal": None if refusal is None else answers.stored_refusal(refusal),
                 "balance_after": None if balance_after is None else amount_strings(balance_after),
-                "api_key_id": self.api_key_id,
+                "api_key_id": event.api_key_id,
             }
         )
 

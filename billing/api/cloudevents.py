@@ -1,0 +1,77 @@
+"""Reading CloudEvents 1.0 (the JSON format of cloudevents.io), as any client of theirs writes them."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from accounts.services.api_keys import Principal
+from billing.api.fields import parse_moment
+from billing.errors import FieldError, InvalidRequest
+from billing.services.usage import IncomingEvent
+
+TEXT_MAX = 255
+_ATTRIBUTES = {"specversion", "id", "source", "type", "subject", "time", "data", "datacontenttype", "dataschema"}
+_EXTENSION = re.compile(r"[a-z0-9]{1,20}\Z")
+_JSON_TYPE = re.compile(r"application/(.+\+)?json(;.*)?\Z", re.IGNORECASE)
+
+
+def parse(body: Any, reporter: Principal) -> IncomingEvent:
+    """The CloudEvent in ``body``. Raises ``InvalidRequest`` with an error for each attribute that is wrong."""
+    if not isinstance(body, dict):
+        raise InvalidRequest("An event must be a JSON object.")
+    wrong: list[FieldError] = []
+    if body.get("specversion") != "1.0":
+        wrong.append(FieldError("specversion", "invalid", 'must be "1.0"'))
+    for name in ("id", "source", "type", "subject"):
+        if problem := _text_problem(body.get(name)):
+            wrong.append(FieldError(name, "required" if name not in body else "invalid", problem))
+    time = None
+    if body.get("time") is not None:
+        time = parse_moment(body["time"])
+        if time is None:
+            wrong.append(FieldError("time", "invalid", "must be an RFC 3339 time with an offset"))
+    data = body.get("data", {})
+    if not isinstance(data, dict):
+        wrong.append(FieldError("data", "invalid", "must be a JSON object"))
+    content_type = body.get("datacontenttype")
+    if content_type is not None and not (isinstance(content_type, str) and _JSON_TYPE.match(content_type)):
+        wrong.append(FieldError("datacontenttype", "invalid", "must be a JSON type"))
+    extensions = _extensions(body, wrong)
+    if wrong:
+        raise InvalidRequest("; ".join(f"{e.field} {e.detail}" for e in wrong[:3]), errors=wrong)
+    if "dataschema" in body:
+        extensions["dataschema"] = str(body["dataschema"])[:TEXT_MAX]
+    return IncomingEvent(
+        id=body["id"],
+        source=body["source"],
+        type=body["type"],
+        subject=body["subject"],
+        time=time,
+        data=data,
+        extensions=extensions,
+        api_key_id=reporter.key_id,
+        organization_id=reporter.organization_id,
+    )
+
+
+def _extensions(body: Mapping[str, Any], wrong: list[FieldError]) -> dict[str, Any]:
+    """The attributes beyond the specification's own. What is wrong with them is added to ``wrong``."""
+    found: dict[str, Any] = {}
+    for name, value in body.items():
+        if name in _ATTRIBUTES:
+            continue
+        if not _EXTENSION.match(name):
+            wrong.append(FieldError(name[:100], "unknown_field", "is no CloudEvents attribute"))
+        elif not isinstance(value, str | bool | int) or (isinstance(value, str) and len(value) > TEXT_MAX):
+            wrong.append(FieldError(name, "invalid", "must be a short string, a boolean or a whole number"))
+        else:
+            found[name] = value
+    return found
+
+
+def _text_problem(value: Any) -> str | None:
+    if not isinstance(value, str) or not value or len(value) > TEXT_MAX:
+        return f"must be a string of 1 to {TEXT_MAX} characters"
+    if any(ord(character) < 32 or ord(character) == 127 for character in value):
+        return "must have no control characters"
+    return None

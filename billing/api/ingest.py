@@ -1,0 +1,222 @@
+"""``POST /events``, free of any framework, for the two servers that offer it: Django's views and the event loop.
+
+A request goes through ``read`` (who sends what), ``usage.record`` and ``reply``. ``answer`` is all three in one.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from accounts.services import api_keys
+from accounts.services.api_keys import Principal
+from billing.api import authentication, cloudevents, json, problems
+from billing.engine.money import ZERO, amount_string, amount_strings, fits
+from billing.errors import BillingError, InvalidRequest, PayloadTooLarge, PermissionDenied
+from billing.services import idempotency, usage
+from billing.services.idempotency import Answer
+
+SCOPE = "events:write"
+EVENTS_MAX = 1000
+_ONE = "application/cloudevents+json"
+_MANY = "application/cloudevents-batch+json"
+_UNREAD = {"application/json", _ONE, _MANY}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request. Header names are in lower case."""
+
+    headers: Mapping[str, str]
+    body: bytes
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What goes back: JSON, already written."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """The events of one request, in its order; ``refused`` has the answers of those that could not be read."""
+
+    events: Sequence[usage.IncomingEvent]
+    is_batch: bool
+    refused: Mapping[int, dict[str, Any]] = field(default_factory=dict)
+
+
+def answer(call: Call) -> Reply:
+    """Read, record and reply. With an ``Idempotency-Key``, once, and the same answer afterwards."""
+    try:
+        reporter = authenticate(call)
+        key = call.headers.get("idempotency-key")
+        if key is None:
+            submission = read(call, reporter)
+            return reply(submission, usage.record(submission.events), call)
+        content = json.read(call.body)
+        found = idempotency.once(
+            principal=str(reporter.organization_id or "operator"),
+            key=key,
+            fingerprint=idempotency.fingerprint("POST", "/api/v1/events", content),
+            run=lambda: _once(call, reporter),
+            refuse=lambda error: Answer(error.status, problems.body(error, request_id=call.request_id)),
+        )
+        headers = {"Idempotent-Replayed": "true"} if found.replayed else {}
+        return _reply(found.status, found.body, headers)
+    except BillingError as error:
+        return refusal(error, call)
+
+
+def authenticate(call: Call) -> Principal:
+    """Who calls. Raises ``Unauthenticated``, or ``PermissionDenied`` where the key may not record usage."""
+    reporter = authentication.authenticate(call.headers.get("authorization", ""))
+    return _permitted(reporter)
+
+
+def known_reporter(call: Call) -> Principal | None:
+    """Who calls, if that was looked up a moment ago; then there is no need to ask the database."""
+    reporter = api_keys.recently_seen(authentication.secret_of(call.headers.get("authorization", "")))
+    return None if reporter is None else _permitted(reporter)
+
+
+def _permitted(reporter: Principal) -> Principal:
+    if not reporter.may(SCOPE):
+        raise PermissionDenied(f"This key does not have the scope {SCOPE}.", scope=SCOPE)
+    return reporter
+
+
+def read(call: Call, reporter: Principal) -> Submission:
+    """The events in the body: one, or a list of at most 1,000."""
+    kind = call.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in _UNREAD:
+        raise UnsupportedMediaType(f"Send application/json, {_ONE} or {_MANY}, not {kind[:100] or 'nothing'}.")
+    body = json.read(call.body)
+    if not isinstance(body, list):
+        if kind == _MANY:
+            raise InvalidRequest("This content type takes a list of events.")
+        return Submission([cloudevents.parse(body, reporter)], is_batch=False)
+    if kind == _ONE:
+        raise InvalidRequest(f"This content type takes one event; use {_MANY} for a list.")
+    if not body:
+        raise InvalidRequest("The list is empty.")
+    if len(body) > EVENTS_MAX:
+        raise PayloadTooLarge(f"{len(body)} events; at most {EVENTS_MAX} are taken in one request.")
+    events: list[usage.IncomingEvent] = []
+    refused: dict[int, dict[str, Any]] = {}
+    for position, item in enumerate(body):
+        try:
+            events.append(cloudevents.parse(item, reporter))
+        except InvalidRequest as error:
+            name = item.get("id") if isinstance(item, dict) else None
+            refused[position] = _refused(name if isinstance(name, str) else None, error)
+    return Submission(events, is_batch=True, refused=refused)
+
+
+def reply(submission: Submission, outcomes: Sequence[usage.Outcome], call: Call) -> Reply:
+    """The answer to what became of the events."""
+    if submission.is_batch:
+        return _reply(200, _batch_body(submission, outcomes), {})
+    (outcome,) = outcomes
+    headers = {"Idempotent-Replayed": "true"} if outcome.replayed else {}
+    if outcome.error is not None:
+        problem = problems.body(outcome.error, request_id=call.request_id)
+        return _reply(outcome.error.status, problem, headers)
+    return _reply(200 if outcome.replayed else 201, _body(outcome), headers | _usage_headers(outcome))
+
+
+def refusal(error: BillingError, call: Call) -> Reply:
+    """The answer where nothing was recorded."""
+    return _reply(error.status, problems.body(error, request_id=call.request_id), problems.headers(error))
+
+
+def failure(request_id: str) -> Reply:
+    """The answer to a bug of ours."""
+    return _reply(500, problems.internal_error(request_id), {})
+
+
+class UnsupportedMediaType(BillingError):
+    status, code, title = 415, "unsupported_media_type", "Unsupported Media Type"
+
+
+def _once(call: Call, reporter: Principal) -> Answer:
+    submission = read(call, reporter)
+    found = reply(submission, usage.record(submission.events), call)
+    return Answer(found.status, json.read(found.body))
+
+
+def _reply(status: int, body: Any, headers: dict[str, str]) -> Reply:
+    headers["Content-Type"] = problems.CONTENT_TYPE if status >= 400 else "application/json"
+    return Reply(status, headers, json.write(body))
+
+
+def _batch_body(submission: Submission, outcomes: Sequence[usage.Outcome]) -> dict[str, Any]:
+    recorded = iter(outcomes)
+    results = []
+    accepted = duplicates = 0
+    for position in range(len(submission.events) + len(submission.refused)):
+        if position in submission.refused:
+            results.append(submission.refused[position])
+            continue
+        outcome = next(recorded)
+        if outcome.error is not None:
+            result = _refused(outcome.event_id, outcome.error)
+        else:
+            accepted += not outcome.replayed
+            result = {
+                "id": outcome.event_id,
+                "status": str(outcome.status),
+                "cost": amount_strings(outcome.cost),
+                "code": None,
+            }
+        if outcome.replayed:
+            duplicates += 1
+            result["replayed"] = True
+        results.append(result)
+    rejected = len(results) - accepted - duplicates
+    return {"accepted": accepted, "duplicates": duplicates, "rejected": rejected, "results": results}
+
+
+def _refused(event_id: str | None, error: BillingError) -> dict[str, Any]:
+    return {"id": event_id, "status": "rejected", "cost": {}, "code": error.code, "detail": error.detail}
+
+
+def _body(outcome: usage.Outcome) -> dict[str, Any]:
+    return {
+        "id": outcome.event_id,
+        "status": str(outcome.status),
+        "customer": outcome.customer,
+        "charges": [
+            {
+                "meter": line.meter,
+                "quantity": amount_string(line.quantity),
+                "asset": line.asset,
+                "amount": amount_string(line.amount),
+                "plan": line.plan,
+                "plan_version": line.plan_version,
+            }
+            for line in outcome.charges
+        ],
+        "cost": amount_strings(outcome.cost),
+        "balance": amount_strings(outcome.balance),
+        "transaction": None if outcome.transaction_id is None else str(outcome.transaction_id),
+    }
+
+
+def _usage_headers(outcome: usage.Outcome) -> dict[str, str]:
+    """What a gateway can hand on: cost and balance in the customer's currency, tokens in and out, and the model."""
+    headers = {"X-Usage-Cost": amount_string(outcome.cost.get(outcome.currency, ZERO))}
+    if outcome.currency in outcome.balance:
+        headers["X-Wallet-Balance"] = amount_string(outcome.balance[outcome.currency])
+    tokens = [outcome.data.get(name) for name in ("input_tokens", "output_tokens")]
+    counts = [Decimal(count) for count in tokens if isinstance(count, int | Decimal) and not isinstance(count, bool)]
+    if counts and all(map(fits, counts)):
+        headers["X-Total-Tokens"] = amount_string(sum(counts, ZERO))
+    model = outcome.data.get("model")
+    if isinstance(model, str) and model.isascii() and model.isprintable():
+        headers["X-Model"] = model[: cloudevents.TEXT_MAX]
+    return headers
