@@ -7,11 +7,15 @@ an hour and the browser opens the next, so that who was signed out or removed he
 
 import asyncio
 import json
+import signal
+import threading
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from decimal import Decimal
 from http.cookies import CookieError, SimpleCookie
 from importlib import import_module
+from types import FrameType
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -65,6 +69,33 @@ def close() -> None:
     hub.close()
 
 
+def _end_with_the_server() -> None:
+    """Close the streams as soon as the server is asked to stop. It waits for what is open, and these never end.
+
+    The server's own handler is told by the event loop, through a pipe that the interpreter writes to, and goes on
+    being told; the function that runs beside it is put before the one that was there. Where signals end the process
+    at once there is nothing to do.
+    """
+    loop = asyncio.get_running_loop()
+    if _watched.is_set() or threading.current_thread() is not threading.main_thread():
+        return
+    _watched.set()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        before = signal.getsignal(number)
+        if not callable(before):
+            continue
+
+        def at_the_end(signum: int, frame: FrameType | None, then: Any = before) -> None:
+            with suppress(RuntimeError):  # The loop may have ended first.
+                loop.call_soon_threadsafe(close)
+            then(signum, frame)
+
+        signal.signal(number, at_the_end)
+
+
+_watched = threading.Event()
+
+
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer one request below ``/live/``."""
     assert scope["type"] == "http"
@@ -75,6 +106,7 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     customer_id = await asyncio.get_running_loop().run_in_executor(_executor, _customer_id, _cookie_header(scope))
     if customer_id is None:
         return await _refuse(send, 401, b"Sign in first")
+    _end_with_the_server()
     try:
         listener = hub.join(customer_id)
     except TooManyListeners:

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Coroutine, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -19,6 +20,12 @@ from portal.hub import Hub, TooManyListeners
 from tests.builders import Shop
 
 ACME, UMBRELLA = uuid7(), uuid7()
+
+
+def run(story: Coroutine[Any, Any, None]) -> None:
+    """In a thread of its own: a browser test may have left its event loop running in this one."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, story).result()
 
 
 def balance(customer: UUID, available: int, seq: int = 1) -> BalanceNow:
@@ -67,7 +74,7 @@ def test_listeners_are_told_at_once_and_then_only_of_changes(database: Database)
         assert await listener.wait(1) == [balance(ACME, 4, seq=2)]
         hub.leave(listener)
 
-    asyncio.run(story())
+    run(story())
 
 
 def test_many_listeners_are_one_question(database: Database) -> None:
@@ -80,7 +87,7 @@ def test_many_listeners_are_one_question(database: Database) -> None:
         for listener in listeners:
             hub.leave(listener)
 
-    asyncio.run(story())
+    run(story())
 
 
 def test_nobody_is_told_of_anothers_balance(database: Database) -> None:
@@ -95,7 +102,7 @@ def test_nobody_is_told_of_anothers_balance(database: Database) -> None:
         hub.leave(acme)
         hub.leave(umbrella)
 
-    asyncio.run(story())
+    run(story())
 
 
 def test_when_nobody_listens_nobody_asks(database: Database) -> None:
@@ -112,7 +119,7 @@ def test_when_nobody_listens_nobody_asks(database: Database) -> None:
         assert database.rested == 2
         assert hub.listening == 0
 
-    asyncio.run(story())
+    run(story())
 
 
 def test_a_database_that_fails_is_asked_again(database: Database) -> None:
@@ -125,7 +132,7 @@ def test_a_database_that_fails_is_asked_again(database: Database) -> None:
         assert await listener.wait(2) == [balance(ACME, 10)]
         hub.leave(listener)
 
-    asyncio.run(story())
+    run(story())
 
 
 def test_a_slow_reader_gets_the_latest_and_never_falls_behind(database: Database) -> None:
@@ -139,7 +146,7 @@ def test_a_slow_reader_gets_the_latest_and_never_falls_behind(database: Database
         assert await listener.wait(0.05) is None
         hub.leave(listener)
 
-    asyncio.run(story())
+    run(story())
 
 
 def test_there_is_room_for_so_many_and_no_more(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,7 +165,7 @@ def test_there_is_room_for_so_many_and_no_more(database: Database, monkeypatch: 
         with pytest.raises(TooManyListeners):
             hub.join(ACME)
 
-    asyncio.run(story())
+    run(story())
 
 
 # --- The stream -------------------------------------------------------------------------------------------------------
@@ -229,7 +236,7 @@ def test_a_debit_reaches_the_browser(live_hub: Hub, shop: Shop) -> None:
         await asyncio.wait_for(task, 2)
         assert live_hub.listening == 0
 
-    asyncio.run(story())
+    run(story())
 
 
 def _record_and_close(shop: Shop, customer: Any) -> None:
@@ -251,7 +258,7 @@ def test_strangers_and_those_who_signed_out_get_no_stream(live_hub: Hub, shop: S
             await asyncio.wait_for(browser.start(), 5)
             assert await browser.status() == 401
 
-    asyncio.run(story())
+    run(story())
 
 
 def test_other_paths_and_methods_are_refused(live_hub: Hub) -> None:
@@ -261,7 +268,7 @@ def test_other_paths_and_methods_are_refused(live_hub: Hub) -> None:
             await asyncio.wait_for(browser.start(), 5)
             assert await browser.status() == status
 
-    asyncio.run(story())
+    run(story())
 
 
 def test_the_servers_end_ends_the_streams(live_hub: Hub, shop: Shop) -> None:
@@ -276,4 +283,4 @@ def test_the_servers_end_ends_the_streams(live_hub: Hub, shop: Shop) -> None:
         live.close()
         await asyncio.wait_for(task, 2)
 
-    asyncio.run(story())
+    run(story())

@@ -53,7 +53,7 @@ def test_the_overview_shows_the_balance_to_the_last_digit(acme: Client) -> None:
 def test_the_overview_shows_what_today_cost(acme: Client) -> None:
     page = text(acme.get("/"))
     assert re.search(r"Spent today</dt>\s*<dd><data[^>]*>\$0\.0245</data>", page)
-    assert "2 events since midnight, UTC" in page
+    assert "2 events since midnight" in page
 
 
 def test_runway_needs_spend(shop: Shop, signed_in: SignedIn, acme: Client) -> None:
