@@ -38,45 +38,44 @@ def test_every_model_of_ours_has_a_page():
     assert labels >= expected
 
 
-@pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.label)
-def test_the_list_opens_with_rows(office: Client, acme: Customer, model: Any):
-    assert model._default_manager.exists(), "The fixture makes a row of everything"
-    with CaptureQueriesContext(
-        connection,
-    ) as queries:
-        response = office.get(reverse(name(model, "changelist")))
-    assert response.status_code == 200
-    assert response.context["cl"].result_count > 0
-    assert len(queries) <= LIST_QUERIES_MAX
-
-
-@pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.label)
-def test_the_page_of_each_row_opens(office: Client, acme: Customer, model: Any):
-    for row in model._default_manager.all()[:5]:
+def test_every_list_and_every_row_opens(office: Client, acme: Customer):
+    for model in MODELS:
+        label = model._meta.label
+        assert model._default_manager.exists(), f"The fixture makes a row of everything, but no {label}"
         with CaptureQueriesContext(connection) as queries:
-            response = office.get(reverse(name(model, "change"), args=[row.pk]))
-        assert response.status_code == 200
-        assert len(queries) <= PAGE_QUERIES_MAX
+            response = office.get(reverse(name(model, "changelist")))
+        assert response.status_code == 200, label
+        assert response.context["cl"].result_count > 0, label
+        assert len(queries) <= LIST_QUERIES_MAX, label
+        for row in model._default_manager.all()[:5]:
+            with CaptureQueriesContext(connection) as queries:
+                response = office.get(reverse(name(model, "change"), args=[row.pk]))
+            assert response.status_code == 200, label
+            assert len(queries) <= PAGE_QUERIES_MAX, label
 
 
-@pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.label)
-def test_a_search_finds_nothing_without_failing(office: Client, acme: Customer, model: Any):
-    assert office.get(reverse(name(model, "changelist")), {"q": "no such thing"}).status_code == 200
+def test_a_search_that_finds_nothing_does_not_fail(office: Client, acme: Customer):
+    for model in MODELS:
+        assert office.get(reverse(name(model, "changelist")), {"q": "no such thing"}).status_code == 200
 
 
-@pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.label)
-def test_more_rows_ask_no_more_questions(office: Client, acme: Customer, shop: Shop, model: Any):
-    url = reverse(name(model, "changelist"))
-    office.get(url)
-    with CaptureQueriesContext(connection) as few:
-        office.get(url)
+def test_more_rows_ask_no_more_questions(office: Client, acme: Customer, shop: Shop):
+    def questions() -> dict[str, int]:
+        asked = {}
+        for model in MODELS:
+            with CaptureQueriesContext(connection) as queries:
+                office.get(reverse(name(model, "changelist")))
+            asked[model._meta.label] = len(queries)
+        return asked
+
+    questions()
+    few = questions()
     other = shop.customer("other", usd="5")
     for n in range(5):
         shop.record(other, model=f"m{n}", input_tokens=100, output_tokens=10)
         shop.customer(f"further-{n}", usd="1")
-    with CaptureQueriesContext(connection) as many:
-        office.get(url)
-    assert len(many) <= len(few) + 1
+    many = questions()
+    assert {label: many[label] - few[label] for label in many if many[label] > few[label] + 1} == {}
 
 
 def test_the_overview_shows_the_day(office: Client, acme: Customer):
@@ -137,16 +136,13 @@ def test_a_refused_event_says_why(office: Client, acme: Customer):
 
 
 @pytest.mark.parametrize("model", ["ledgerentry", "ledgertransaction", "usageevent", "charge"])
-@pytest.mark.parametrize("term", ["charged", "acme", "Acme Robotics"])
-def test_the_books_are_searched_by_event_and_customer(
-    office: Client, acme: Customer, shop: Shop, model: str, term: str
-):
+def test_the_books_are_searched_by_event_and_customer(office: Client, acme: Customer, shop: Shop, model: str):
     other = shop.customer("other", usd="5")
     shop.record(other, id="elsewhere", model="m", input_tokens=100, output_tokens=10)
-    response = office.get(reverse(f"admin:billing_{model}_changelist"), {"q": term})
-    found = list(response.context["cl"].result_list)
-    assert found
-    assert {row.customer_id for row in found} == {acme.pk}
+    for term in ("charged", "acme", "Acme Robotics", str(acme.pk)):
+        response = office.get(reverse(f"admin:billing_{model}_changelist"), {"q": term})
+        found = list(response.context["cl"].result_list)
+        assert {row.customer_id for row in found} == {acme.pk}, term
 
 
 def test_a_period_narrows_the_books_down(office: Client, acme: Customer):

@@ -17,30 +17,35 @@ READ_ONLY = [model for model in MODELS if model._meta.label not in EDITABLE]
 APPEND_ONLY = [LedgerEntry, LedgerTransaction, UsageEvent, Charge, PlanVersion, Price, AuditEvent]
 
 
-@pytest.mark.parametrize("model", READ_ONLY, ids=lambda model: model._meta.label)
-def test_a_superuser_cannot_add_change_or_delete(office: Client, acme: Customer, model: Any):
-    before = list(model._default_manager.values())
-    row = model._default_manager.all()[0]
-    fields = {field.name: "1" for field in model._meta.fields}
-    assert office.get(reverse(name(model, "add"))).status_code == 403
-    assert office.post(reverse(name(model, "add")), fields).status_code == 403
-    assert office.post(reverse(name(model, "change"), args=[row.pk]), fields).status_code == 403
-    assert office.get(reverse(name(model, "delete"), args=[row.pk])).status_code == 403
-    assert office.post(reverse(name(model, "delete"), args=[row.pk]), {"post": "yes"}).status_code == 403
-    assert list(model._default_manager.values()) == before
+def test_a_superuser_cannot_add_change_or_delete(office: Client, acme: Customer):
+    for model in READ_ONLY:
+        before = list(model._default_manager.values())
+        row = model._default_manager.all()[0]
+        fields = {field.name: "1" for field in model._meta.fields}
+        add, change, delete = (
+            reverse(name(model, "add")),
+            reverse(name(model, "change"), args=[row.pk]),
+            reverse(name(model, "delete"), args=[row.pk]),
+        )
+        assert office.get(add).status_code == 403, model
+        assert office.post(add, fields).status_code == 403, model
+        assert office.post(change, fields).status_code == 403, model
+        assert office.get(delete).status_code == 403, model
+        assert office.post(delete, {"post": "yes"}).status_code == 403, model
+        assert list(model._default_manager.values()) == before, model
 
 
-@pytest.mark.parametrize("model", READ_ONLY, ids=lambda model: model._meta.label)
-def test_there_is_no_bulk_deletion(office: Client, acme: Customer, model: Any):
-    before = model._default_manager.count()
-    pks = [str(pk) for pk in model._default_manager.values_list("pk", flat=True)]
-    office.post(
-        reverse(name(model, "changelist")),
-        {"action": "delete_selected", "_selected_action": pks, "post": "yes", "index": "0"},
-    )
-    assert model._default_manager.count() == before
+def test_there_is_no_bulk_deletion(office: Client, acme: Customer):
     request: Any = type("Request", (), {"user": None, "GET": {}})()
-    assert admin.site._registry[model].get_actions(request) == {}
+    for model in READ_ONLY:
+        before = model._default_manager.count()
+        pks = [str(pk) for pk in model._default_manager.values_list("pk", flat=True)]
+        office.post(
+            reverse(name(model, "changelist")),
+            {"action": "delete_selected", "_selected_action": pks, "post": "yes", "index": "0"},
+        )
+        assert model._default_manager.count() == before, model
+        assert admin.site._registry[model].get_actions(request) == {}, model
 
 
 @pytest.mark.parametrize("model", APPEND_ONLY, ids=lambda model: model._meta.label)
