@@ -1,15 +1,22 @@
 """Fields and serializers that take exactly what the contract says."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from django.utils.dateparse import parse_datetime
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from billing.engine.money import amount_string, fits
+from billing.engine.money import amount_string, fits, parse
+
+_RFC_3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,12})?(Z|[+-][0-9]{2}:[0-9]{2})\Z",
+    re.IGNORECASE,
+)
+_YEAR_MIN, _YEAR_MAX = 1970, 9998
 
 
 class StrictSerializer(serializers.Serializer[Any]):
@@ -47,13 +54,8 @@ class AmountField(serializers.Field[Decimal, Any, str, Any]):
     def to_internal_value(self, data: Any) -> Decimal:
         if isinstance(data, bool) or not isinstance(data, str | int | Decimal):
             self.fail("invalid")
-        if isinstance(data, str) and (len(data) > 64 or "_" in data or data != data.strip()):
-            self.fail("invalid")
-        try:
-            amount = Decimal(data)
-        except InvalidOperation:
-            self.fail("invalid")
-        if not amount.is_finite():
+        amount = parse(data) if isinstance(data, str) else Decimal(data)
+        if amount is None:
             self.fail("invalid")
         if not fits(amount):
             self.fail("range")
@@ -82,12 +84,16 @@ class MomentField(serializers.Field[datetime, Any, str, Any]):
 
 
 def parse_moment(text: Any) -> datetime | None:
-    """The time in UTC, or None where it is no RFC 3339 time with an offset."""
-    if not isinstance(text, str) or len(text) > 40:
+    """The time in UTC, or None where it is no RFC 3339 time with an offset, from 1970 until before 9999.
+
+    Beyond these years a time could not be shown in every zone.
+    """
+    if not isinstance(text, str) or not _RFC_3339.match(text):
         return None
     try:
         moment = parse_datetime(text.upper())
-        return None if moment is None or moment.tzinfo is None else moment.astimezone(UTC)
+        moment = None if moment is None else moment.astimezone(UTC)
+        return moment if moment is not None and _YEAR_MIN <= moment.year <= _YEAR_MAX else None
     except (ValueError, OverflowError):
         return None
 

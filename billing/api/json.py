@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import IO, Any
 
 import msgspec
@@ -73,8 +73,12 @@ def _integer(text: str) -> int | Decimal:
 
 
 def _decimal(text: str) -> Decimal:
-    number = Decimal(text)
-    if number and abs(number.adjusted()) > _EXPONENT_MAX:
+    try:
+        number = Decimal(text)
+    except InvalidOperation:  # An exponent that Python cannot even hold.
+        raise InvalidRequest(f"The number {text[:40]} is out of any range.") from None
+    # Zero has an exponent as well, which the database would try to keep.
+    if abs(number.adjusted()) > _EXPONENT_MAX:
         raise InvalidRequest(f"The number {text[:40]} is out of any range.")
     if len(number.as_tuple().digits) > 2 * _EXPONENT_MAX:
         raise InvalidRequest(f"The number {text[:40]}… has too many digits.")

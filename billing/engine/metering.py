@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from billing.engine import expressions
-from billing.engine.money import DECIMALS_MAX, LIMIT, ZERO, amount_string, fits, round_half_even
+from billing.engine.money import DECIMALS_MAX, LIMIT, ZERO, amount_string, fits, parse, round_half_even
 
 
 class BadQuantity(ValueError):
@@ -73,10 +73,9 @@ def _number(data: Mapping[str, Any], field: str) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | Decimal | str):
         raise BadQuantity(f"data.{field}", "must be a number")
     if isinstance(value, str):
-        try:
-            value = Decimal(value)
-        except ArithmeticError:
-            raise BadQuantity(f"data.{field}", "must be a number") from None
+        value = parse(value)
+        if value is None:
+            raise BadQuantity(f"data.{field}", "must be a number")
     number = Decimal(value)
     if not fits(number):
         raise BadQuantity(f"data.{field}", "must be finite, with at most 18 digits before the point and 12 after it")

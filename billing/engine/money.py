@@ -4,6 +4,7 @@ Python's default context keeps 28 digits where our amounts may have 30, and lose
 framework would print a bare ``Decimal`` as a float. Everything that counts money goes through here.
 """
 
+import re
 from collections.abc import Mapping
 from decimal import (
     ROUND_HALF_EVEN,
@@ -30,7 +31,13 @@ EXACT = Context(
 _ROUNDING = Context(
     prec=60, rounding=ROUND_HALF_EVEN, traps=[FloatOperation, InvalidOperation, DivisionByZero, Overflow]
 )
+_NUMBER = re.compile(r"-?[0-9]{1,64}(\.[0-9]{1,64})?([eE][+-]?[0-9]{1,3})?\Z")
 _QUANTUM = tuple(Decimal(1).scaleb(-places) for places in range(DECIMALS_MAX + 1))
+
+
+def parse(text: str) -> Decimal | None:
+    """The number that ``text`` is, as JSON writes numbers; None for anything else that ``Decimal`` would take."""
+    return Decimal(text) if _NUMBER.match(text) else None
 
 
 def amount_string(amount: Decimal) -> str:
