@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
+from functools import reduce
 from typing import Any
 from uuid import UUID
 
@@ -11,11 +12,11 @@ from django.db.models import Q
 from django.utils import timezone
 
 from accounts.services import audit
-from billing.engine.money import ZERO, amount_string, decimals
+from billing.engine.money import EXACT, LIMIT, ZERO, amount_string, decimals
 from billing.errors import InvalidRequest
 from billing.models import Asset, Customer, Grant
 from billing.services import outbox
-from billing.services.ledger import Journal
+from billing.services.ledger import BalanceState, Journal
 from billing.services.retrying import retried
 from billing.services.wallets import ensure_balances
 
@@ -54,6 +55,8 @@ def create(
         if expires_at is not None and expires_at <= max(starts_at, journal.now):
             raise InvalidRequest.field("expires_at", "must be in the future, and after effective_at")
         ensure_balances(journal, [(customer.pk, asset.pk)])
+        if EXACT.add(_granted(journal, journal.balances[customer.pk, asset.pk]), amount) >= LIMIT:
+            raise InvalidRequest.field("amount", "is more than the wallet can take beside what it has had already")
         grant = Grant.objects.create(
             customer=customer,
             balance_id=journal.balances[customer.pk, asset.pk].id,
@@ -109,6 +112,12 @@ def create(
         )
     grant.refresh_from_db()
     return grant
+
+
+def _granted(journal: Journal, balance: BalanceState) -> Decimal:
+    """All that was ever put into the balance, and what is scheduled for it."""
+    scheduled = (s.amount for s in journal.grants.values() if s.balance is balance and not s.posted)
+    return reduce(EXACT.add, scheduled, balance.lifetime_granted)
 
 
 def settle_due() -> int:
