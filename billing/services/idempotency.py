@@ -52,8 +52,8 @@ def once(
     ``refuse`` makes the answer of a refusal. Raises ``IdempotencyConflict`` where the key came with another request,
     ``RequestInProgress`` where the first is still running.
     """
-    if not key.isascii() or not key.isprintable() or len(key) > KEY_LENGTH_MAX:
-        raise InvalidRequest.field("Idempotency-Key", f"At most {KEY_LENGTH_MAX} printable ASCII characters.")
+    if not key.isascii() or not key.isprintable() or not 0 < len(key) <= KEY_LENGTH_MAX:
+        raise InvalidRequest.field("Idempotency-Key", f"1 to {KEY_LENGTH_MAX} printable ASCII characters.")
     with transaction.atomic():
         record_id = _claim(principal, key, fingerprint)
         if record_id is None:
