@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -10,7 +10,7 @@ from rest_framework.views import APIView
 
 from billing.api import fields, problems
 from billing.api.authentication import principal as who
-from billing.errors import BillingError, InvalidRequest
+from billing.errors import BillingError, InvalidRequest, NotFound
 from billing.services import idempotency
 from billing.services.idempotency import Answer
 
@@ -19,6 +19,11 @@ class View(APIView):
     """An endpoint. ``scopes`` names the scope that each method asks for."""
 
     scopes: ClassVar[Mapping[str, str]] = {}
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        if any("\x00" in str(part) for part in kwargs.values()):
+            raise NotFound("There is no such thing here.")  # The database could not even be asked.
 
     def once(self, request: Request, run: Callable[[], Answer]) -> Response:
         """Answer ``run``; with an ``Idempotency-Key``, run it once and repeat its answer afterwards."""

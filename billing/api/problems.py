@@ -8,6 +8,7 @@ from typing import Any
 from django.core.exceptions import RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views import defaults
+from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
 from rest_framework.response import Response
 
@@ -81,6 +82,7 @@ def answer(error: BillingError, request: HttpRequest) -> HttpResponse:
     return HttpResponse(json.write(problem), status=error.status, content_type=CONTENT_TYPE, headers=headers(error))
 
 
+@csrf_exempt
 def not_found(request: HttpRequest, **_: Any) -> HttpResponse:
     """Any path below the API that is not there."""
     return answer(NotFound(f"There is nothing at {request.path}."), request)

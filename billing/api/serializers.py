@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from billing.api.fields import AmountField, MetadataField, MomentField, StrictSerializer, TextField
 from billing.models import Asset, Customer, Grant, Meter, Plan, PlanVersion, Price
 
-_EXTERNAL_ID = r"^[^/\s\x00-\x1f\x7f]+\Z"
+_EXTERNAL_ID = r"^(?!\.{1,2}\Z)[^/\s\x00-\x1f\x7f]+\Z"  # A part of a path, hence not "." or "..".
 _CODE = r"^[a-z][a-z0-9_-]*\Z"
 _DIMENSION = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}\Z")
 _VALUES_MAX = 100
