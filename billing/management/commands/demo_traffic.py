@@ -82,11 +82,15 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if not (settings.DEMO or options["force"]):
             raise CommandError("This is not a demonstration: set ANTE_DEMO=1, or say --force.")
-        stop = threading.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
         secret = read_key(settings.DATA_DIR / KEY_FILE)
-        Stream(Client(options["url"], secret), stop, say=self.stdout.write).run()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            # An exception ends even a request that is waiting for its answer. Nothing is lost: it is sample data.
+            signal.signal(number, _leave)
+        Stream(Client(options["url"], secret), threading.Event(), say=self.stdout.write).run()
+
+
+def _leave(number: int, frame: object) -> None:
+    raise SystemExit(0)
 
 
 def read_key(file: Path) -> str:
