@@ -230,20 +230,27 @@ class _Recording:
     def _refuse_for_funds(self, event: IncomingEvent, payer: rating.Payer, lines: Sequence[rating.Line]) -> Outcome:
         """Nothing is charged: refused, or, where the customer's work counts as done, kept as unpaid."""
         required: dict[str, Decimal] = {}
+        payable: dict[str, Decimal] = {}
+        drawn: list[burndown.Draw] = []
         counted = self.counters.snapshot(lines)
         for line in lines:
-            amount = self.counters.charge(payer.id, line)
-            required[line.price.asset] = EXACT.add(required.get(line.price.asset, ZERO), amount)
+            asset, amount = line.price.asset, max(self.counters.charge(payer.id, line), ZERO)
+            sources = self.journal.balances[payer.id, asset].sources
+            draws = burndown.draw(sources, amount, meter=line.meter, moment=self.journal.now, overdraft=amount)
+            assert draws is not None
+            drawn += draws
+            paid = reduce(EXACT.add, (part.amount for part in draws if part.source is not None), ZERO)
+            required[asset] = EXACT.add(required.get(asset, ZERO), amount)
+            payable[asset] = EXACT.add(payable.get(asset, ZERO), paid)
+        burndown.put_back(drawn)
         self.counters.restore(counted)
+        balances = {asset: self.journal.balances[payer.id, asset] for asset in required}
         short = next(
-            (
-                asset
-                for asset, amount in required.items()
-                if self._available_for(payer, [line for line in lines if line.price.asset == asset]) < amount
-            ),
-            next(iter(required)),
+            asset
+            for asset, balance in balances.items()
+            if EXACT.add(payable[asset], balance.overdraft_room) < required[asset]
         )
-        available = self._available_for(payer, [line for line in lines if line.price.asset == short])
+        available = EXACT.subtract(payable[short], balances[short].owed)
         refusal = InsufficientFunds(
             f"This takes {amount_string(required[short])} {short}, and the wallet of {payer.external_id} has "
             f"{amount_string(available)} available for it.",
@@ -254,16 +261,6 @@ class _Recording:
         if payer.overdraft:
             return self._keep_unpaid(event, payer, refusal)
         return self._reject(event, payer, refusal)
-
-    def _available_for(self, payer: rating.Payer, lines: Sequence[rating.Line]) -> Decimal:
-        """What may be spent on these lines, which share an asset: grants for other things do not count."""
-        balance = self.journal.balances[payer.id, lines[0].price.asset]
-        payable = [
-            source
-            for source in balance.sources
-            if any(source.may_pay(meter=line.meter, moment=self.journal.now) for line in lines)
-        ]
-        return EXACT.subtract(reduce(EXACT.add, (source.remaining for source in payable), ZERO), balance.owed)
 
     def _keep_unpaid(self, event: IncomingEvent, payer: rating.Payer, refusal: InsufficientFunds) -> Outcome:
         self._add_event(event, payer, uuid7(), UsageEvent.Status.UNPAID, refusal=refusal)
