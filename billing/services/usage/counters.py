@@ -10,12 +10,14 @@ from django.db.models import Sum
 from accounts.ids import uuid7
 from billing import pipeline
 from billing.engine import rating as engine
-from billing.engine.money import EXACT, ZERO
+from billing.engine.money import EXACT, LIMIT, ZERO
+from billing.errors import InvalidRequest
 from billing.models import Charge
 from billing.services import bulk
 from billing.services.usage.rating import Line
 
 Key = tuple[UUID, UUID, datetime]
+CounterSnapshot = Mapping[Key, tuple[Decimal | None, Decimal | None]]
 
 
 class Counters:
@@ -39,23 +41,29 @@ class Counters:
             self._stored[key] = id_
 
     def charge(self, customer_id: UUID, line: Line) -> Decimal:
-        """What the line costs where the period stands now; the period then stands further on."""
+        """What the line costs where the period stands now; the period then stands further on.
+
+        Raises ``InvalidRequest`` where the period's quantity would become more than the books can hold.
+        """
         price, key = line.price, line.counter
         if key not in self._quantities:
             if price.function.adds_up(line.quantity, precision=price.precision):
                 self._uncounted[key] = EXACT.add(self._uncounted.get(key, ZERO), line.quantity)
                 return engine.charge(price.function, before=ZERO, quantity=line.quantity, precision=price.precision)
             self._quantities[key] = EXACT.add(_charged_so_far(customer_id, line), self._uncounted.get(key, ZERO))
-        self._moved[key] = (customer_id, line.period_end)
         before = self._quantities[key]
-        self._quantities[key] = EXACT.add(before, line.quantity)
+        after = EXACT.add(before, line.quantity)
+        if after >= LIMIT:
+            raise InvalidRequest.field("data", f"takes the period's {line.meter} beyond 18 digits before the point")
+        self._moved[key] = (customer_id, line.period_end)
+        self._quantities[key] = after
         return engine.charge(price.function, before=before, quantity=line.quantity, precision=price.precision)
 
-    def snapshot(self, lines: Sequence[Line]) -> Mapping[Key, tuple[Decimal | None, Decimal | None]]:
+    def snapshot(self, lines: Sequence[Line]) -> CounterSnapshot:
         """Where these lines' periods stand, to be given to ``restore``."""
         return {line.counter: (self._quantities.get(line.counter), self._uncounted.get(line.counter)) for line in lines}
 
-    def restore(self, snapshot: Mapping[Key, tuple[Decimal | None, Decimal | None]]) -> None:
+    def restore(self, snapshot: CounterSnapshot) -> None:
         """Go back to ``snapshot``: the event was not charged."""
         for key, (counted, uncounted) in snapshot.items():
             for store, value in ((self._quantities, counted), (self._uncounted, uncounted)):

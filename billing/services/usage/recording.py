@@ -20,7 +20,7 @@ from billing.services import bulk, outbox
 from billing.services.ledger import BalanceState, Journal
 from billing.services.retrying import retried
 from billing.services.usage import answers, rating
-from billing.services.usage.counters import Counters
+from billing.services.usage.counters import Counters, CounterSnapshot
 from billing.services.usage.counters import reading as counter_reading
 from billing.services.usage.events import ChargeLine, IncomingEvent, Outcome
 from billing.services.wallets import ensure_balances
@@ -133,7 +133,10 @@ class _Recording:
         if isinstance(found, BillingError):
             outcome = self._reject(event, payer, found)
         else:
-            outcome = self._charge(event, payer, found)
+            try:
+                outcome = self._charge(event, payer, found)
+            except InvalidRequest as refusal:
+                return _refusal(event, refusal)
         self.first[key] = (fingerprint, outcome)
         return outcome
 
@@ -142,7 +145,11 @@ class _Recording:
         drawn: list[tuple[rating.Line, Decimal, list[burndown.Draw]]] = []
         counted = self.counters.snapshot(lines)
         for line in lines:
-            amount = self.counters.charge(payer.id, line)
+            try:
+                amount = self.counters.charge(payer.id, line)
+            except InvalidRequest:
+                self._undo(drawn, counted)
+                raise
             balance = self.journal.balances[payer.id, line.price.asset]
             draws = burndown.draw(
                 balance.sources,
@@ -152,12 +159,18 @@ class _Recording:
                 overdraft=self._overdraft_room(balance, drawn),
             )
             if draws is None:
-                for _, _, taken in drawn:
-                    burndown.put_back(taken)
-                self.counters.restore(counted)
+                self._undo(drawn, counted)
                 return self._refuse_for_funds(event, payer, lines)
             drawn.append((line, amount, draws))
         return self._book(event, payer, drawn)
+
+    def _undo(
+        self, drawn: Sequence[tuple[rating.Line, Decimal, list[burndown.Draw]]], counted: CounterSnapshot
+    ) -> None:
+        """As if the event had not come."""
+        for _, _, taken in drawn:
+            burndown.put_back(taken)
+        self.counters.restore(counted)
 
     def _overdraft_room(
         self, balance: BalanceState, drawn: Sequence[tuple[rating.Line, Decimal, list[burndown.Draw]]]
@@ -233,17 +246,19 @@ class _Recording:
         payable: dict[str, Decimal] = {}
         drawn: list[burndown.Draw] = []
         counted = self.counters.snapshot(lines)
-        for line in lines:
-            asset, amount = line.price.asset, max(self.counters.charge(payer.id, line), ZERO)
-            sources = self.journal.balances[payer.id, asset].sources
-            draws = burndown.draw(sources, amount, meter=line.meter, moment=self.journal.now, overdraft=amount)
-            assert draws is not None
-            drawn += draws
-            paid = reduce(EXACT.add, (part.amount for part in draws if part.source is not None), ZERO)
-            required[asset] = EXACT.add(required.get(asset, ZERO), amount)
-            payable[asset] = EXACT.add(payable.get(asset, ZERO), paid)
-        burndown.put_back(drawn)
-        self.counters.restore(counted)
+        try:
+            for line in lines:
+                asset, amount = line.price.asset, max(self.counters.charge(payer.id, line), ZERO)
+                sources = self.journal.balances[payer.id, asset].sources
+                draws = burndown.draw(sources, amount, meter=line.meter, moment=self.journal.now, overdraft=amount)
+                assert draws is not None
+                drawn += draws
+                paid = reduce(EXACT.add, (part.amount for part in draws if part.source is not None), ZERO)
+                required[asset] = EXACT.add(required.get(asset, ZERO), amount)
+                payable[asset] = EXACT.add(payable.get(asset, ZERO), paid)
+        finally:
+            burndown.put_back(drawn)
+            self.counters.restore(counted)
         balances = {asset: self.journal.balances[payer.id, asset] for asset in required}
         short = next(
             asset
