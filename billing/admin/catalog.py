@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from unfold.admin import TabularInline
-from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, RelatedDropdownFilter
 
 from accounts.backoffice import ReadOnlyAdmin
 from billing.admin import display
@@ -111,7 +111,11 @@ class PlanVersionAdmin(ReadOnlyAdmin):
 @admin.register(Price)
 class PriceAdmin(PriceColumns, ReadOnlyAdmin):
     list_display = ("meter", "match_shown", "num_price", "asset", "num_per", "model", "plan_version")
-    list_filter = (("plan_version__plan", AutocompleteSelectFilter), ("meter", AutocompleteSelectFilter), "asset")
+    list_filter = (
+        ("plan_version__plan", AutocompleteSelectFilter),
+        ("meter", AutocompleteSelectFilter),
+        ("asset", RelatedDropdownFilter),
+    )
     list_select_related = ("meter", "asset", "plan_version__plan")
     search_fields = ("meter__code", "meter__name", "plan_version__plan__code", "plan_version__plan__name")
     ordering = ("plan_version", "position")

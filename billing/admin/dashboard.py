@@ -230,20 +230,30 @@ def _chart(usage: list[DayUsage], first: date, asset: str) -> dict[str, Any]:
                 "tick": n % 5 == 4,
                 "total": display.figure(_sum(held.values()), asset),
                 "weekend": day.weekday() >= 5,
-                "parts": [
-                    {
-                        "name": name,
-                        "tone": tone,
-                        "height": summaries.percent(held[name], top),
-                        "amount": display.figure(held[name], asset),
-                    }
-                    for tone, name in enumerate(series, 1)
-                    if held.get(name, ZERO) > 0
-                ],
+                "parts": _parts(held, series, top, asset),
             }
             for n, (day, held) in enumerate(days.items())
         ],
     }
+
+
+def _parts(held: dict[str, Decimal], series: list[str], top: Decimal, asset: str) -> list[dict[str, Any]]:
+    """One day's stack from the ground up; the drawing counts from the top."""
+    parts, reached = [], ZERO
+    for tone, name in enumerate(series, 1):
+        amount = held.get(name, ZERO)
+        if amount > 0:
+            reached = EXACT.add(reached, amount)
+            parts.append(
+                {
+                    "name": name,
+                    "tone": tone,
+                    "top": summaries.percent(EXACT.subtract(top, reached), top),
+                    "height": summaries.percent(amount, top),
+                    "amount": display.figure(amount, asset),
+                }
+            )
+    return parts
 
 
 def _sum(amounts: Any) -> Decimal:

@@ -134,7 +134,7 @@ def view(page: Any, request: HttpRequest, *, customer: Customer, back: Model) ->
         "customer": customer,
         "customer_link": display.link(customer),
         "back_url": back_url,
-        "balances": balances.current([customer.pk]),
+        "balances": [display.written(row.available, row.asset).exact for row in balances.current([customer.pk])],
     }
     return TemplateResponse(request, "admin/ante/grant_credit.html", context)
 

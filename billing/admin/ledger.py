@@ -5,7 +5,12 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, RangeDateTimeFilter
+from unfold.contrib.filters.admin import (
+    AutocompleteSelectFilter,
+    ChoicesDropdownFilter,
+    RangeDateTimeFilter,
+    RelatedDropdownFilter,
+)
 
 from accounts.backoffice import ReadOnlyAdmin, labelled
 from billing.admin import display
@@ -44,7 +49,7 @@ class LedgerEntryAdmin(BookAdmin):
         ("kind", ChoicesDropdownFilter),
         ("debit", ChoicesDropdownFilter),
         ("credit", ChoicesDropdownFilter),
-        "asset",
+        ("asset", RelatedDropdownFilter),
         ("occurred_at", RangeDateTimeFilter),
     )
     search_ids = ("id", "transaction_id", "grant_id")
@@ -162,7 +167,7 @@ class BalanceAdmin(ReadOnlyAdmin):
         "num_seq",
     )
     list_display_links = ("asset",)
-    list_filter = ("asset", ("customer", AutocompleteSelectFilter))
+    list_filter = (("asset", RelatedDropdownFilter), ("customer", AutocompleteSelectFilter))
     list_select_related = ("customer", "asset")
     search_fields = ("customer__external_id", "customer__name")
     ordering = ("customer", "asset")

@@ -1,5 +1,6 @@
 """What the pages of a customer and of a wallet show together: balances, grants in burn order, the latest entries."""
 
+from collections import Counter
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -9,7 +10,7 @@ from django.utils import timezone
 
 from billing.admin import display
 from billing.admin.ledger import entry_row
-from billing.engine.money import ZERO
+from billing.engine.money import EXACT, ZERO
 from billing.models import Balance, Charge, Customer, Grant, LedgerEntry, Subscription, UsageEvent
 from billing.selectors import balances
 
@@ -52,17 +53,24 @@ def balance_cards(customer: Customer) -> list[dict[str, Any]]:
 
 
 def grant_stack(customer: Customer) -> dict[str, Any]:
-    """Open grants in the order in which they burn, then those that have not started, and the latest closed ones."""
+    """Open grants of each asset in the order in which they burn, those not yet started, and the latest closed ones."""
     now = timezone.now()
     order = [grant.id for grant in balances.open_grants(customer_id=customer.pk, at=now)]
     open_rows = {
         grant.id: grant
         for grant in Grant.objects.filter(Q(open=True) | Q(id__in=order), customer=customer).order_by("effective_at")
     }
+    turns: Counter[str] = Counter()
+    burning = []
+    for grant in sorted(
+        (open_rows[pk] for pk in order), key=lambda g: (g.asset_id != customer.currency_id, g.asset_id)
+    ):
+        turns[grant.asset_id] += 1
+        burning.append(grant_row(grant, now, turn=turns[grant.asset_id]))
     waiting = [grant for pk, grant in open_rows.items() if pk not in set(order)]
     closed = Grant.objects.filter(customer=customer, open=False).order_by("-id")[:CLOSED_GRANTS_SHOWN]
     return {
-        "open": [grant_row(open_rows[pk], now, turn=turn) for turn, pk in enumerate(order, 1)],
+        "open": burning,
         "waiting": [grant_row(grant, now) for grant in waiting],
         "closed": [grant_row(grant, now) for grant in closed],
     }
@@ -88,16 +96,25 @@ def grant_row(grant: Grant, now: datetime, *, turn: int | None = None) -> dict[s
         "expires": expiry(grant.expires_at, now),
         "soon": grant.expires_at is not None and 0 < (grant.expires_at - now).total_seconds() < 7 * 86_400,
         "only": ", ".join(grant.applies_to.get("meters", [])),
-        "bar": [
-            {
-                "kind": kind,
-                "percent": percent(held, grant.amount),
-                "title": f"{title} {display.written(held, grant.asset_id).exact}",
-            }
-            for kind, title, held in parts
-            if held > 0
-        ],
+        "bar": _bar(grant, parts),
     }
+
+
+def _bar(grant: Grant, parts: list[tuple[str, str, Decimal]]) -> list[dict[str, str]]:
+    """The parts of a grant side by side, as percentages of its amount."""
+    bar, start = [], ZERO
+    for kind, title, held in parts:
+        if held > 0:
+            bar.append(
+                {
+                    "kind": kind,
+                    "start": percent(start, grant.amount),
+                    "percent": percent(held, grant.amount),
+                    "title": f"{title} {display.written(held, grant.asset_id).exact}",
+                }
+            )
+            start = EXACT.add(start, held)
+    return bar
 
 
 def percent(part: Decimal, whole: Decimal) -> str:

@@ -7,7 +7,12 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, RangeDateTimeFilter
+from unfold.contrib.filters.admin import (
+    AutocompleteSelectFilter,
+    ChoicesDropdownFilter,
+    RangeDateTimeFilter,
+    RelatedDropdownFilter,
+)
 
 from accounts.backoffice import labelled
 from accounts.models import ApiKey
@@ -114,8 +119,8 @@ class ChargeAdmin(BookAdmin):
     list_filter = (
         PeriodFilter,
         ("customer", AutocompleteSelectFilter),
-        "meter",
-        "asset",
+        ("meter", RelatedDropdownFilter),
+        ("asset", RelatedDropdownFilter),
         ("occurred_at", RangeDateTimeFilter),
     )
     search_ids = ("id", "event_id")

@@ -7,7 +7,12 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, RangeDateTimeFilter
+from unfold.contrib.filters.admin import (
+    AutocompleteSelectFilter,
+    ChoicesDropdownFilter,
+    RangeDateTimeFilter,
+    RelatedDropdownFilter,
+)
 
 from accounts.backoffice import ReadOnlyAdmin, detail_action, labelled
 from billing.admin import display, grant_form, summaries
@@ -88,7 +93,7 @@ class GrantAdmin(SummaryMixin, ReadOnlyAdmin):
     list_filter = (
         ("customer", AutocompleteSelectFilter),
         ("kind", ChoicesDropdownFilter),
-        "asset",
+        ("asset", RelatedDropdownFilter),
         "open",
         ("created_at", RangeDateTimeFilter),
         ("expires_at", RangeDateTimeFilter),
