@@ -16,5 +16,6 @@ urlpatterns = [
     path("statement.csv", statement.statement_csv, name="statement-csv"),
     path("sign-in", session.SignIn.as_view(), name="sign-in"),
     path("sign-out", session.sign_out, name="sign-out"),
+    path("favicon.ico", session.favicon),
     path("organization", session.choose_organization, name="choose-organization"),
 ]

@@ -51,6 +51,17 @@ class AssetCard:
         return [(part.share, part.tone) for part in self.grants]
 
     @property
+    def given(self) -> Decimal:
+        """What the grants that are still open were when they were new."""
+        return amounts.total(part.grant.amount for part in self.grants)
+
+    @property
+    def share_left(self) -> float:
+        """How much of that is left, 0 to 1."""
+        left = amounts.total(part.grant.remaining for part in self.grants)
+        return float(left / self.given) if self.grants else 0.0
+
+    @property
     def owes(self) -> bool:
         return self.balance.available < 0
 

@@ -9,6 +9,7 @@ from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.views import LoginView
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
+from django.templatetags.static import static
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST
 
@@ -40,6 +41,11 @@ class SignIn(LoginView):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         shown = {"demo_sign_ins": demo.DEMO_SIGN_INS, "demo_password": demo.DEMO_PASSWORD} if settings.DEMO else {}
         return super().get_context_data(**kwargs, **shown)
+
+
+def favicon(request: HttpRequest) -> HttpResponse:
+    """For pages that name no icon of their own."""
+    return redirect(static("img/favicon.svg"))
 
 
 @require_POST

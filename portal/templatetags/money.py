@@ -74,3 +74,10 @@ def asset_name(code: str) -> str:
     """``USD`` for a currency, the name for a unit."""
     look = amounts.look(code)
     return look.code.upper() if look.currency else look.name
+
+
+@register.filter
+def unit_name(code: str) -> str:
+    """The name of a unit; nothing for a currency, which its amounts tell by themselves."""
+    look = amounts.look(code)
+    return "" if look.currency else look.name

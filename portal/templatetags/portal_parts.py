@@ -43,8 +43,9 @@ def stacked_bar(parts: list[tuple[float, int]]) -> SafeString:
     """One bar of several parts, each a share of the whole (0 to 1) and a tone, with a hair's breadth between them."""
     x = 0.0
     drawn = []
-    for share, tone in parts:
-        drawn.append((tone, f"{x:.2f}", f"{max(0.6, share * 100 - 0.4):.2f}"))
+    for number, (share, tone) in enumerate(parts, start=1):
+        gap = 0.4 if number < len(parts) else 0.0
+        drawn.append((tone, f"{x:.2f}", f"{max(0.6, share * 100 - gap):.2f}"))
         x += share * 100
     return format_html(
         '<svg class="stacked-bar" viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true">'
@@ -87,16 +88,19 @@ def kind_words(kind: str) -> str:
 @register.simple_tag
 def when(moment: datetime) -> SafeString:
     """The time of day for today, the date as well for other days; the whole of it on hover. In the customer's zone."""
-    local = timezone.localtime(moment)
-    now = timezone.localtime()
+    local, now = timezone.localtime(moment), timezone.localtime()
+    day = f"{local:%b} {local.day}, "
+    paper, shown = "", f"{day}{local:%Y}"
     if local.date() == now.date():
-        shown = f"{local:%H:%M:%S}"
+        paper, shown = day, f"{local:%H:%M:%S}"  # On paper today is a day like any other.
     elif local.year == now.year:
-        shown = f"{local:%b} {local.day}, {local:%H:%M}"
-    else:
-        shown = f"{local:%b} {local.day}, {local:%Y}"
+        shown = f"{day}{local:%H:%M}"
     return format_html(
-        '<time datetime="{}" title="{}">{}</time>', moment.isoformat(), f"{local:%Y-%m-%d %H:%M:%S %Z}", shown
+        '<time datetime="{}" title="{}"><span class="paper-only">{}</span>{}</time>',
+        moment.isoformat(),
+        f"{local:%Y-%m-%d %H:%M:%S %Z}",
+        paper,
+        shown,
     )
 
 
