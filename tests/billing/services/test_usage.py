@@ -44,7 +44,7 @@ def paid_by(event_id: str) -> list[tuple[str, Decimal]]:
     return [(entry.grant.name if entry.grant else "overdraft", entry.amount) for entry in entries]
 
 
-# --- Charging -----------------------------------------------------------------------------------------------------------
+# --- Charging ---------------------------------------------------------------------------------------------------------
 
 
 def test_an_event_is_debited_when_it_is_recorded(shop: Shop) -> None:
@@ -213,7 +213,7 @@ def test_a_meter_at_zero_price_is_priced(shop: Shop) -> None:
     assert shop.record(acme, input_tokens=10**12).cost == {"usd": Decimal(0)}
 
 
-# --- Refusing -----------------------------------------------------------------------------------------------------------
+# --- Refusing ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_refused_event_is_kept_and_charges_nothing(shop: Shop) -> None:
@@ -371,7 +371,7 @@ def test_a_quantity_that_is_none_is_refused_and_not_kept(shop: Shop, tokens: Any
     assert shop.record(acme, id="one", input_tokens=1000).status == "charged"
 
 
-# --- Which price --------------------------------------------------------------------------------------------------------
+# --- Which price ------------------------------------------------------------------------------------------------------
 
 
 def test_the_price_that_names_most_dimensions_holds(shop: Shop) -> None:
@@ -442,7 +442,7 @@ def test_a_back_dated_event_keeps_its_own_time_beside_that_of_the_books(shop: Sh
     assert (Charge.objects.get().occurred_at, Charge.objects.get().posted_at) == (happened, now)
 
 
-# --- Several assets -----------------------------------------------------------------------------------------------------
+# --- Several assets ---------------------------------------------------------------------------------------------------
 
 
 def shop_with_credits(shop: Shop) -> Customer:
@@ -498,7 +498,7 @@ def test_a_balance_appears_with_the_first_use_of_its_asset(shop: Shop) -> None:
     assert shop.balance(acme, "image_credits").available == 0
 
 
-# --- Which grant --------------------------------------------------------------------------------------------------------
+# --- Which grant ------------------------------------------------------------------------------------------------------
 
 
 def test_grants_burn_in_order_across_kinds(shop: Shop) -> None:
@@ -613,7 +613,7 @@ def test_a_scheduled_grant_that_has_come_and_gone_pays_nothing(shop: Shop, clock
     assert shop.balance(acme).available == 0
 
 
-# --- Overdraft ----------------------------------------------------------------------------------------------------------
+# --- Overdraft --------------------------------------------------------------------------------------------------------
 
 
 def overdrawn(shop: Shop, limit: str, **fields: Any) -> Customer:

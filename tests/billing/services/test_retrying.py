@@ -1,0 +1,68 @@
+"""What the database asks to be tried again is, a few times, and then the caller is told."""
+
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import OperationalError, connection
+
+from billing.errors import WalletBusy
+from billing.services.retrying import ATTEMPTS_MAX, retried
+
+
+def trouble(cause: type[psycopg.Error]) -> OperationalError:
+    error = OperationalError("trouble")
+    error.__cause__ = cause()
+    return error
+
+
+def failing(times: int, cause: type[psycopg.Error]) -> Any:
+    calls: list[int] = []
+
+    @retried
+    def function() -> int:
+        calls.append(1)
+        if len(calls) <= times:
+            raise trouble(cause)
+        return len(calls)
+
+    function.calls = calls  # type: ignore[attr-defined]
+    return function
+
+
+TRANSIENT = [psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure]
+
+
+@pytest.mark.parametrize("cause", TRANSIENT)
+def test_a_lock_that_could_not_be_had_is_tried_again(committed_db: None, cause: type[psycopg.Error]) -> None:
+    assert failing(ATTEMPTS_MAX - 1, cause)() == ATTEMPTS_MAX
+
+
+@pytest.mark.parametrize("cause", TRANSIENT)
+def test_after_a_few_times_the_wallet_is_busy(committed_db: None, cause: type[psycopg.Error]) -> None:
+    function = failing(99, cause)
+
+    with pytest.raises(WalletBusy):
+        function()
+
+    assert len(function.calls) == ATTEMPTS_MAX
+
+
+@pytest.mark.parametrize("cause", [psycopg.errors.AdminShutdown, psycopg.errors.QueryCanceled])
+def test_other_trouble_is_not_tried_again(committed_db: None, cause: type[psycopg.Error]) -> None:
+    function = failing(99, cause)
+
+    with pytest.raises(OperationalError):
+        function()
+
+    assert len(function.calls) == 1
+
+
+def test_a_part_of_a_transaction_is_not_repeated_alone(db: None) -> None:
+    assert connection.in_atomic_block
+    function = failing(1, psycopg.errors.DeadlockDetected)
+
+    with pytest.raises(OperationalError):
+        function()
+
+    assert len(function.calls) == 1
