@@ -85,7 +85,7 @@ def dashboard(request: HttpRequest, visit: access.Visit) -> HttpResponse:
         other_cards=[card for card in cards if card.balance.asset != main],
         chart=charts.stacked(by_day, asset=main, period=period, name=lambda _: "Spend"),
         period=period,
-        mean_per_day=amounts.total(row.amount for row in by_day if row.asset == main) / DAYS,
+        mean_per_day=_mean_per_day(visit, by_day),
         events_today=sum(row.events for row in by_day if row.period_start == _today_start(now, visit)),
         models=_models(visit, period, main),
         subscriptions=_subscriptions(visit, now),
@@ -98,9 +98,15 @@ def dashboard(request: HttpRequest, visit: access.Visit) -> HttpResponse:
 @require_GET
 @access.signed_in
 def activity(request: HttpRequest, visit: access.Visit) -> HttpResponse:
-    """The parts of the first page that move with each charge, to be put in their places."""
+    """The parts of the first page that move with each charge, to be put in their places.
+
+    With ``whole`` also the figures over 30 days: the page asks for those less often, for they read more.
+    """
     now = timezone.now()
-    period = Period.latest(RUNWAY_DAYS + 1, today=now.astimezone(visit.zone).date(), zone=visit.zone)
+    whole = "whole" in request.GET
+    period = (
+        _period(now, visit) if whole else Period.latest(1, today=now.astimezone(visit.zone).date(), zone=visit.zone)
+    )
     by_day = usage.rows(
         customer_id=visit.customer.pk, start=period.start, end=period.end, granularity="day", timezone=visit.zone
     )
@@ -109,6 +115,9 @@ def activity(request: HttpRequest, visit: access.Visit) -> HttpResponse:
         request,
         visit,
         "portal/parts/activity.html",
+        whole=whole,
+        period=period,
+        mean_per_day=_mean_per_day(visit, by_day),
         main_card=next((card for card in cards if card.balance.asset == visit.customer.currency_id), None),
         events_today=sum(row.events for row in by_day if row.period_start == _today_start(now, visit)),
         entries=statements.page(customer_id=visit.customer.pk, limit=LATEST).rows,
@@ -128,6 +137,10 @@ def balance_json(request: HttpRequest) -> JsonResponse:
 
 def _period(now: datetime, visit: access.Visit) -> Period:
     return Period.latest(DAYS, today=now.astimezone(visit.zone).date(), zone=visit.zone)
+
+
+def _mean_per_day(visit: access.Visit, by_day: Sequence[usage.UsageRow]) -> Decimal:
+    return _sum(by_day, visit.customer.currency_id) / DAYS
 
 
 def _today_start(now: datetime, visit: access.Visit) -> datetime:

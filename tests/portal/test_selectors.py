@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from types import SimpleNamespace
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -32,8 +33,8 @@ def test_a_balance_tells_what_is_stored(shop: Shop) -> None:
     acme = shop.customer(usd="100")
     shop.record(acme, input_tokens=1000, output_tokens=450)
     row = balances.current([acme.pk])[0]
-    assert (row.asset, row.available, row.held) == ("usd", Decimal("99.993"), 0)
-    assert (row.lifetime_granted, row.lifetime_spent) == (100, Decimal("0.007"))
+    assert (row.asset, row.available, row.held) == ("usd", Decimal("99.993"), Decimal(0))
+    assert (row.lifetime_granted, row.lifetime_spent) == (Decimal(100), Decimal("0.007"))
     assert row.seq == shop.balance(acme).seq
 
 
@@ -136,7 +137,7 @@ def test_a_row_tells_what_it_was_for(shop: Shop) -> None:
     )
     assert (usage_row.event, usage_row.meter, usage_row.model) == ("inf_1", "Llm Output", "gpt-4o")
     assert usage_row.transaction_id == outcome.transaction_id
-    assert (top_up.kind, top_up.amount, top_up.event, top_up.meter) == ("top_up", 100, None, None)
+    assert (top_up.kind, top_up.amount, top_up.event, top_up.meter) == ("top_up", Decimal(100), None, None)
     assert top_up.grant_id == usage_row.grant_id
 
 
@@ -220,7 +221,7 @@ def march(shop: Shop) -> Customer:
     return acme
 
 
-WEEK = {"start": DAY, "end": DAY + timedelta(days=7)}
+WEEK: dict[str, Any] = {"start": DAY, "end": DAY + timedelta(days=7)}
 
 
 def test_usage_by_day(march: Customer) -> None:
@@ -235,11 +236,11 @@ def test_usage_by_day(march: Customer) -> None:
 def test_usage_by_model_and_meter(march: Customer) -> None:
     rows = usage.rows(customer_id=march.pk, **WEEK, granularity="month", group_by=("model", "meter"))
     assert [(row.group, row.quantity, row.amount, row.events) for row in rows if row.quantity] == [
-        (("gpt-4o", "llm_input"), 800_000, Decimal(2), 2),
-        (("gpt-4o", "llm_output"), 300_000, Decimal(3), 2),
-        (("o3", "llm_input"), 400_000, Decimal(1), 1),
-        (("o3", "llm_output"), 50_000, Decimal("0.5"), 1),
-        ((None, "llm_output"), 1_000, Decimal("0.01"), 1),
+        (("gpt-4o", "llm_input"), Decimal(800_000), Decimal(2), 2),
+        (("gpt-4o", "llm_output"), Decimal(300_000), Decimal(3), 2),
+        (("o3", "llm_input"), Decimal(400_000), Decimal(1), 1),
+        (("o3", "llm_output"), Decimal(50_000), Decimal("0.5"), 1),
+        ((None, "llm_output"), Decimal(1_000), Decimal("0.01"), 1),
     ]
 
 
@@ -258,7 +259,7 @@ def test_days_begin_where_the_customer_lives(march: Customer) -> None:
 
 def test_one_meter_alone(march: Customer) -> None:
     rows = usage.rows(customer_id=march.pk, **WEEK, granularity="month", meter="llm_input")
-    assert [(row.quantity, row.amount) for row in rows] == [(1_200_000, Decimal(3))]
+    assert [(row.quantity, row.amount) for row in rows] == [(Decimal(1_200_000), Decimal(3))]
 
 
 def test_usage_of_others_is_not_counted(shop: Shop, march: Customer) -> None:
