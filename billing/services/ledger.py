@@ -102,6 +102,8 @@ class Journal:
         journal = cls(now=clock.rows[0][0])
         for row in locked.rows:
             journal.add_balance(BalanceState(*row))
+        if any((row[1], row[2]) not in journal.balances for row in grants.rows):
+            journal.add_new_balances(customer_ids)
         for row in grants.rows:
             journal.add_grant(*row)
         for balance in journal.balances.values():
@@ -113,6 +115,16 @@ class Journal:
     def add_balance(self, balance: BalanceState) -> BalanceState:
         self.balances[balance.customer_id, balance.asset] = balance
         return balance
+
+    def add_new_balances(self, customer_ids: Collection[UUID]) -> None:
+        """Take in the balances that were made while this transaction waited for its locks: the statement that waited
+        does not see them."""
+        locked = locks.balances(customer_ids)
+        pipeline.run([locked])
+        for row in locked.rows:
+            balance = BalanceState(*row)
+            if (balance.customer_id, balance.asset) not in self.balances:
+                self.add_balance(balance)
 
     def add_grant(
         self,

@@ -24,9 +24,10 @@ def create(*, customer: Customer) -> Wallet:
 def ensure_balances(journal: Journal, wanted: Collection[tuple[UUID, str]]) -> None:
     """Add the (customer, asset) balances that are missing to the journal. Its customers are locked already, so that
     nobody else can be adding the same ones."""
-    missing = sorted(pair for pair in wanted if pair not in journal.balances)
-    if not missing:
+    if all(pair in journal.balances for pair in wanted):
         return
+    journal.add_new_balances({customer_id for customer_id, _ in wanted})
+    missing = sorted(pair for pair in wanted if pair not in journal.balances)
     wallets = dict(Wallet.objects.filter(customer_id__in={c for c, _ in missing}).values_list("customer_id", "id"))
     for customer_id, asset in missing:
         balance = Balance.objects.create(customer_id=customer_id, wallet_id=wallets[customer_id], asset_id=asset)
