@@ -39,6 +39,10 @@ def _dispatch(argv: list[str]) -> int:
         from billing.config.local import pins
 
         return pins.run(arguments[1:])
+    if command == "bench" and not {"-h", "--help"} & set(arguments):
+        from billing.config.local import benching
+
+        return benching.run(arguments[1:])
 
     from billing.config.local import commands
 

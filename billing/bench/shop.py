@@ -1,0 +1,64 @@
+"""The plan and the customers that the benchmark charges, made by the services like anybody's."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+
+from django.utils import timezone
+
+from accounts.services import api_keys
+from accounts.services.audit import SYSTEM
+from billing.models import Asset, Meter
+from billing.services import customers, grants, meters, plans, subscriptions
+
+EVENT_TYPE = "llm.completion"
+DIMENSIONS = ["model", "user", "project", "feature", "session"]
+INPUT_PRICE = Decimal("0.0000025")
+OUTPUT_PRICE = Decimal("0.00001")
+FUNDS = Decimal(1_000_000)
+HOT = "bench-hot"
+"""The one wallet that everybody wants."""
+
+
+def make(count: int, *, made: Callable[[int], None]) -> list[str]:
+    """A plan with two prices and ``count`` customers on it, and ``HOT``; the external ids of the ``count``."""
+    usd = Asset.objects.get(pk="usd")
+    prices = [
+        plans.PriceTerms(meter=meter, asset=usd, model="per_unit", unit_amount=amount, per=Decimal(1), match={})
+        for meter, amount in ((_meter("input"), INPUT_PRICE), (_meter("output"), OUTPUT_PRICE))
+    ]
+    version = plans.create(actor=SYSTEM, code="bench", name="Bench", currency=usd, interval="month", prices=prices)
+    names = [f"bench-{number:05}" for number in range(count)]
+    for name in [*names, HOT]:
+        customer = customers.create(actor=SYSTEM, external_id=name, name=name, currency=usd)
+        subscriptions.start(
+            actor=SYSTEM, customer=customer, plan=version.plan, starts_at=timezone.now() - timedelta(days=40)
+        )
+        grants.create(
+            actor=SYSTEM,
+            customer=customer,
+            asset=usd,
+            amount=FUNDS,
+            kind="purchase",
+            paid_amount=FUNDS,
+            paid_currency=usd,
+        )
+        made(1)
+    return names
+
+
+def key() -> str:
+    """The secret of a key that records usage and reads wallets."""
+    return api_keys.issue(name="bench", scopes=["events:write", "wallets:read"])[1]
+
+
+def _meter(kind: str) -> Meter:
+    return meters.create(
+        actor=SYSTEM,
+        code=f"bench_{kind}",
+        name=f"{kind.title()} tokens",
+        event_type=EVENT_TYPE,
+        aggregation="sum",
+        value=f"{kind}_tokens",
+        dimensions=DIMENSIONS,
+    )

@@ -1,0 +1,156 @@
+import json
+import os
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from decimal import Decimal
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
+from django.db import transaction
+from django.db.models import Sum
+
+from billing.bench import profile, report, shop
+from billing.bench.ceilings import Ceilings
+from billing.bench.load import Sample
+from billing.bench.measures import FIGURES, Runner, as_dict, chosen
+from billing.bench.traffic import Traffic
+from billing.engine.money import amount_string
+from billing.management.progress import Progress
+from billing.models import Balance, Customer, LedgerEntry, UsageEvent
+from billing.selectors import books
+
+SECONDS_MAX = 120
+ROUNDS_MAX = 20
+CUSTOMERS_MAX = 20_000
+PROFILE_REPEATS = 300
+
+
+class Command(BaseCommand):
+    help = (
+        "Measure how fast usage is charged, each figure beside what the same machine could do at most, on servers that "
+        "are started for this and removed afterwards. Exits with 1 where an answer was wrong or the books are."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--seconds", type=float, default=3.0, help="For each figure in each round (default: 3).")
+        parser.add_argument("--rounds", type=int, default=3, help="Of which the medians are shown (default: 3).")
+        parser.add_argument("--customers", type=int, default=1000, help="How many wallets are many (default: 1,000).")
+        parser.add_argument("--only", help=f"With commas, of: {', '.join(FIGURES)}. Their ceilings come along.")
+        parser.add_argument("--profile", action="store_true", help="Show where the time of one event goes, instead.")
+        parser.add_argument("--json", action="store_true", help="Everything as JSON on standard output.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        only = [name.strip() for name in (options["only"] or "").split(",") if name.strip()]
+        if unknown := sorted(set(only) - set(FIGURES)):
+            raise CommandError(f"There is no figure {', '.join(unknown)}; there are {', '.join(FIGURES)}.")
+        for name, most in (("seconds", SECONDS_MAX), ("rounds", ROUNDS_MAX), ("customers", CUSTOMERS_MAX)):
+            if not 0 < options[name] <= most:
+                raise CommandError(f"--{name} must be more than 0 and at most {most:,}.")
+        owner = os.environ.get("DATABASE_OWNER_URL")
+        if not owner or Customer.objects.exists():
+            # What is recorded stays for ever, so never beside anybody's.
+            raise CommandError("This needs an empty database of its own; `manage.py bench` starts one.")
+
+        progress = OutputWrapper(sys.stderr)
+        with Progress(progress, total=options["customers"] + 1, unit="customers") as bar:
+            names = shop.make(options["customers"], made=bar.advance)
+        address = urlsplit(settings.BASE_URL)
+        traffic = Traffic(host=address.netloc, key=shop.key(), customers=names)
+        result: dict[str, Any] = {"machine": _machine(), "options": _shown(options)}
+        samples: dict[str, list[Sample]] = {}
+        with ExitStack() as stack:
+            ceilings = stack.enter_context(Ceilings(owner))
+            result["postgresql"] = ceilings.versions()
+            if options["profile"]:
+                found = profile.stages(traffic.single(), repeats=PROFILE_REPEATS)
+                result["profile_microseconds"] = found
+            else:
+                runner = Runner(
+                    host=address.hostname or "",
+                    port=address.port or 80,
+                    seconds=options["seconds"],
+                    traffic=traffic,
+                    ceilings=ceilings,
+                )
+                samples = runner.rounds(chosen(only), options["rounds"], say=progress.write)
+                result["figures"] = report.as_list(report.lines(samples))
+                result["rounds"] = {name: [as_dict(sample) for sample in rounds] for name, rounds in samples.items()}
+
+        progress.write("Checking the books …")
+        with transaction.atomic():
+            books.freeze()
+            wrong = [*_wrong_answers(samples), *_wrong_books(traffic)]
+            result["books"] = {"events": traffic.events, "entries": LedgerEntry.objects.count(), "wrong": wrong}
+        if options["json"]:
+            self.stdout.write(json.dumps(result, indent=2))
+        else:
+            self._show(result, samples)
+        if wrong:
+            sys.exit(1)
+
+    def _show(self, result: Mapping[str, Any], samples: Mapping[str, Sequence[Sample]]) -> None:
+        machine, postgresql, options = result["machine"], result["postgresql"], result["options"]
+        self.stdout.write(
+            f"{machine['processors']} processors ({machine['processor']}), load {machine['load']:.1f} at the start; "
+            f"Python {machine['python']}, PostgreSQL {postgresql['server_version']}, fsync {postgresql['fsync']}, "
+            f"synchronous_commit {postgresql['synchronous_commit']}"
+        )
+        if "profile_microseconds" in result:
+            self.stdout.write("\n" + profile.table(result["profile_microseconds"]) + "\n")
+        else:
+            rounds = f"medians of {options['rounds']} rounds of {options['seconds']:g} s"
+            self.stdout.write(f"{options['customers']:,} customers; {rounds}\n")
+            self.stdout.write(report.table(report.lines(samples)) + "\n")
+        counted = result["books"]
+        self.stdout.write(f"{counted['events']:,} events charged, {counted['entries']:,} ledger entries.")
+        for what in counted["wrong"]:
+            self.stdout.write(self.style.ERROR(f"WRONG  {what}"))
+        if not counted["wrong"]:
+            self.stdout.write(self.style.SUCCESS("Every answer was right, and so are the books."))
+
+
+def _wrong_answers(samples: Mapping[str, Sequence[Sample]]) -> list[str]:
+    return [
+        f"{name}: {sample.wrong_count} wrong answers, the first: {sample.wrong[0]}"
+        for name, rounds in samples.items()
+        for sample in rounds
+        if sample.wrong
+    ]
+
+
+def _wrong_books(traffic: Traffic) -> list[str]:
+    """Whether what was answered is what was recorded, to the last digit, and every invariant of the ledger."""
+    wrong = []
+    charged = UsageEvent.objects.filter(status=UsageEvent.Status.CHARGED).count()
+    if charged != traffic.events:
+        wrong.append(f"{traffic.events:,} events were answered as charged, and {charged:,} are recorded")
+    spent = Balance.objects.aggregate(total=Sum("lifetime_spent"))["total"] or Decimal(0)
+    if spent != traffic.cost:
+        wrong.append(f"The answers come to {amount_string(traffic.cost)} usd, the wallets to {amount_string(spent)}")
+    return [*wrong, *map(str, books.differences())]
+
+
+def _machine() -> dict[str, Any]:
+    return {
+        "processors": os.cpu_count(),
+        "processor": _processor(),
+        "load": os.getloadavg()[0],
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()}",
+    }
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo") as lines:
+            return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.machine()
+
+
+def _shown(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: options[name] for name in ("seconds", "rounds", "customers", "only")}
