@@ -164,21 +164,25 @@ class Up:
         return environment
 
     def _prepare(self, environment: Mapping[str, str]) -> str:
-        """Tables, static files, demonstration data. Returns what the last has to say: how to sign in."""
-        steps = [self._step("migrate", ["migrate", "--no-input"], environment)]
+        """Tables, demonstration data, static files. Returns what the second has to say: how to sign in."""
+        migrate = self._step("migrate", ["migrate", "--no-input"], environment)
+        gather = None
         stamp = self.data.path / "static.stamp"
         sources = _static_digest()
         if not stamp.exists() or stamp.read_text() != sources:
-            gather = ["collectstatic", "--no-input", "--clear", "--verbosity", "0"]
-            steps.append(self._step("static", gather, environment))
-        self.console.progress(f"Bringing tables {'and pages ' if len(steps) > 1 else ''}up to date …")
-        for step in steps:
-            self._finish(step)
-        stamp.write_text(sources)
-        if not self.options.demo:
-            return ""
-        self.console.progress("Looking after the demonstration data …")
-        return self._finish(self._step("seed", ["seed_demo"], environment))
+            # Hashing and compressing takes its time, and only the web server waits for it.
+            gather = self._step("static", ["collectstatic", "--no-input", "--clear", "--verbosity", "0"], environment)
+        self.console.progress("Bringing tables up to date …")
+        self._finish(migrate)
+        signs = ""
+        if self.options.demo:
+            self.console.progress("Looking after the demonstration data …")
+            signs = self._finish(self._step("seed", ["seed_demo"], environment))
+        if gather is not None:
+            self.console.progress("Gathering and compressing static files …")
+            self._finish(gather)
+            stamp.write_text(sources)
+        return signs
 
     def _step(self, name: str, command: list[str], environment: Mapping[str, str]) -> tuple[Child, list[str]]:
         """Start a management command that comes to an end, and collect what it says."""

