@@ -1,0 +1,46 @@
+"""Going around the services: rows in every table, and statements that should be refused."""
+
+from contextlib import suppress
+from typing import Any
+
+from django.db import DatabaseError, connection, transaction
+
+from accounts.models import Membership, User
+from accounts.services.audit import SYSTEM
+from billing.models import IdempotencyRecord
+from billing.services import wallets
+from tests.builders import Shop
+
+
+def fill(shop: Shop) -> None:
+    """Put a row into every table of the books."""
+    tokens, seconds = shop.meter("tokens", "tokens"), shop.meter("seconds", "seconds")
+    shop.plan("pro", [shop.price(tokens, "1"), shop.price(seconds, "1", per="3")])
+    acme = shop.customer(usd="10")
+    limit = shop.fund(acme, "5").amount
+    wallets.set_overdraft_limit(actor=SYSTEM, customer=acme, asset=shop.usd, limit=limit)
+    shop.record(acme, id="one", tokens=1, seconds=1)
+    user = User.objects.create_user("owner@acme.test")
+    Membership.objects.create(organization=acme.organization, user=user, role="owner")
+    shop.key(organization=acme.organization)
+    shop.key()
+    IdempotencyRecord.objects.create(principal="operator", key="k", fingerprint=b"f", status=200)
+
+
+class _Went(Exception):
+    """The statement was not refused; what it did is rolled back."""
+
+
+def refused_by(statement: str, parameters: Any = None) -> str:
+    """The constraint, or else the SQLSTATE, that refuses the statement; "nobody". Nothing is changed either way."""
+    with suppress(_Went), transaction.atomic():
+        try:
+            with transaction.atomic(), connection.cursor() as cursor:
+                # Deferred checks are made here and now, not at a commit that never comes.
+                cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+                cursor.execute(statement, parameters)
+        except DatabaseError as error:
+            diagnosis = error.__cause__.diag  # type: ignore[union-attr]
+            return diagnosis.constraint_name or diagnosis.sqlstate or ""
+        raise _Went
+    return "nobody"
