@@ -1,0 +1,130 @@
+"""API keys: shown once, stored hashed, scoped, ended at once."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from accounts.models import ApiKey
+from accounts.services import api_keys
+from tests.builders import Shop
+
+
+def test_the_secret_is_not_stored(db: None) -> None:
+    key, secret = api_keys.issue(name="gateway", scopes=["events:write"])
+
+    stored = ApiKey.objects.filter(pk=key.pk).values().get()
+    assert secret not in str(stored)
+    assert secret.startswith(stored["prefix"])
+    assert len(secret) - len(stored["prefix"]) > 30
+    assert len(bytes(stored["secret_hash"])) == 32
+
+
+@pytest.mark.parametrize(
+    ("customers", "live", "prefix"),
+    [(False, True, "sk_live_"), (False, False, "sk_test_"), (True, True, "ck_live_"), (True, False, "ck_test_")],
+)
+def test_the_prefix_tells_what_a_key_is(shop: Shop, customers: bool, live: bool, prefix: str) -> None:
+    organization = shop.customer(plan=None).organization if customers else None
+
+    _, secret = api_keys.issue(name="x", scopes=["events:write"], organization=organization, live=live)
+
+    assert secret.startswith(prefix)
+
+
+def test_a_secret_leads_to_its_principal(shop: Shop) -> None:
+    organization = shop.customer(plan=None).organization
+    key, secret = api_keys.issue(name="gateway", scopes=["events:write", "wallets:read"], organization=organization)
+
+    principal = api_keys.authenticate(secret)
+
+    assert principal is not None
+    assert (principal.key_id, principal.organization_id) == (key.pk, organization.pk)
+    assert principal.label == f"gateway ({key.prefix}…)"
+    assert [principal.may(scope) for scope in ("events:write", "events:read", "*")] == [True, False, False]
+
+
+def test_a_star_may_everything(db: None) -> None:
+    principal = api_keys.authenticate(api_keys.issue(name="x", scopes=["*"])[1])
+
+    assert principal is not None
+    assert all(principal.may(scope) for scope in api_keys.OPERATOR_SCOPES)
+
+
+@pytest.mark.parametrize("secret", ["", "sk_live_", "sk_live_unknown", "x" * 200, "ключ"])
+def test_an_unknown_secret_leads_nowhere(db: None, secret: str) -> None:
+    assert api_keys.authenticate(secret) is None
+
+
+def test_a_secret_with_one_character_changed_leads_nowhere(db: None) -> None:
+    _, secret = api_keys.issue(name="x", scopes=["*"])
+
+    assert api_keys.authenticate(secret[:-1] + ("a" if secret[-1] != "a" else "b")) is None
+    assert api_keys.authenticate(secret.upper()) is None
+    assert api_keys.authenticate(f" {secret}") is None
+
+
+def test_a_revoked_key_is_refused_at_once(db: None) -> None:
+    key, secret = api_keys.issue(name="x", scopes=["*"])
+    assert api_keys.authenticate(secret) is not None
+
+    api_keys.revoke(key)
+
+    assert api_keys.authenticate(secret) is None
+    revoked_at = ApiKey.objects.get().revoked_at
+    api_keys.revoke(key)
+    assert ApiKey.objects.get().revoked_at == revoked_at
+
+
+def test_a_key_is_good_until_just_before_its_expiry(db: None) -> None:
+    past = api_keys.issue(name="x", scopes=["*"], expires_at=timezone.now() - timedelta(seconds=1))[1]
+    future = api_keys.issue(name="x", scopes=["*"], expires_at=timezone.now() + timedelta(minutes=1))[1]
+
+    assert api_keys.authenticate(past) is None
+    assert api_keys.authenticate(future) is not None
+
+
+@pytest.mark.parametrize("scopes", [[], ["fly"], ["events:write", "fly"]])
+def test_a_scope_that_is_none_is_refused(db: None, scopes: list[str]) -> None:
+    with pytest.raises(ValueError, match="Unknown scopes"):
+        api_keys.issue(name="x", scopes=scopes)
+
+
+@pytest.mark.parametrize("scope", sorted(set(api_keys.OPERATOR_SCOPES) - set(api_keys.CUSTOMER_SCOPES)))
+def test_a_customers_key_cannot_have_an_operators_scope(shop: Shop, scope: str) -> None:
+    organization = shop.customer(plan=None).organization
+
+    with pytest.raises(ValueError, match="Unknown scopes"):
+        api_keys.issue(name="x", scopes=[scope], organization=organization)
+
+
+def test_no_two_secrets_are_alike(db: None) -> None:
+    assert len({api_keys.issue(name="x", scopes=["*"])[1] for _ in range(20)}) == 20
+
+
+def test_the_last_use_is_noted_to_the_minute(db: None, django_assert_num_queries: Callable[[int], Any]) -> None:
+    key, secret = api_keys.issue(name="x", scopes=["*"])
+
+    api_keys.authenticate(secret)
+    first = ApiKey.objects.get().last_used_at
+    api_keys.forget()
+    with django_assert_num_queries(1):
+        api_keys.authenticate(secret)
+
+    assert first is not None
+    assert ApiKey.objects.get(pk=key.pk).last_used_at == first
+
+
+def test_a_key_is_remembered_for_a_moment_only(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    key, secret = api_keys.issue(name="x", scopes=["*"])
+    assert api_keys.recently_seen(secret) is None
+    api_keys.authenticate(secret)
+    assert api_keys.recently_seen(secret) is not None
+
+    ApiKey.objects.filter(pk=key.pk).update(revoked_at=timezone.now())  # As another process would.
+    monkeypatch.setattr(api_keys.time, "monotonic", lambda: 10**9)
+
+    assert api_keys.recently_seen(secret) is None
+    assert api_keys.authenticate(secret) is None

@@ -1,0 +1,251 @@
+"""Every kind of corruption is found, and right books give no false alarm.
+
+The tables' guards are switched off for it, as somebody with the owner's password could.
+"""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from accounts.services.audit import SYSTEM
+from billing.models import Balance, Customer
+from billing.selectors import books
+from billing.services import grants, usage, wallets
+from tests.builders import Shop
+
+GUARDED = ("billing_ledgerentry", "billing_ledgertransaction", "billing_usageevent", "billing_charge")
+
+
+@pytest.fixture
+def story(owners_shop: Shop) -> Shop:
+    """A bit of everything: grants of several kinds, an overdraft and its settlement, uneven prices, refusals."""
+    shop = owners_shop
+    shop.plan(
+        "pro",
+        [shop.price(shop.meter("tokens", "tokens"), "1"), shop.price(shop.meter("thirds", "thirds"), "1", per="3")],
+    )
+    acme, globex = shop.customer(usd="10"), shop.customer("globex", usd="5")
+    shop.fund(acme, "3", kind="promotional", expires_at=timezone.now() + timedelta(days=1))
+    shop.fund(acme, "3", effective_at=timezone.now() + timedelta(days=1))
+    wallets.set_overdraft_limit(actor=SYSTEM, customer=globex, asset=shop.usd, limit=Decimal(5))
+    usage.record(
+        [
+            shop.event(acme, tokens=4),
+            shop.event(globex, tokens=7, thirds=1),
+            shop.event(acme, thirds=1),
+            shop.event(acme, thirds=1),
+            shop.event(acme, tokens=100),
+            shop.event(acme, tokens=0),
+        ]
+    )
+    shop.fund(globex, "2")
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        for table in GUARDED:
+            cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+    return shop
+
+
+def tamper(statement: str) -> set[str]:
+    """The invariants that no longer hold after the statement."""
+    assert found() == set()
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        assert cursor.rowcount != 0, "nothing was tampered with"
+    return found()
+
+
+def found() -> set[str]:
+    return {difference.invariant for difference in books.differences()}
+
+
+ONE_ENTRY = "(SELECT id FROM billing_ledgerentry WHERE kind = 'usage' ORDER BY balance_id, seq LIMIT 1)"
+ONE_BALANCE = "(SELECT id FROM billing_balance ORDER BY id LIMIT 1)"
+ONE_GRANT = "(SELECT id FROM billing_grant WHERE drawn > 1 AND remaining > 1 ORDER BY id LIMIT 1)"
+
+TAMPERINGS = {
+    "a balance that is higher than its entries": (
+        f"UPDATE billing_balance SET available = available + 0.000000000001 WHERE id = {ONE_BALANCE}",
+        {"balance-entries", "balance-grants"},
+    ),
+    "money held by nobody": (
+        f"UPDATE billing_balance SET held = 1 WHERE id = {ONE_BALANCE}",
+        {"balance-entries", "balance-grants"},
+    ),
+    "a forgiven debt": (
+        "UPDATE billing_balance SET owed = 0, available = available + owed WHERE owed > 0",
+        {"balance-entries"},
+    ),
+    "an entry of another amount": (
+        f"UPDATE billing_ledgerentry SET amount = amount / 2 WHERE id = {ONE_ENTRY}",
+        {"balance-entries", "running-balance", "grant-units", "charge-entries"},
+    ),
+    "an entry that says another balance": (
+        f"UPDATE billing_ledgerentry SET available_after = available_after + 1 WHERE id = {ONE_ENTRY}",
+        {"running-balance"},
+    ),
+    "an entry that says something is held": (
+        f"UPDATE billing_ledgerentry SET held_after = 1 WHERE id = {ONE_ENTRY}",
+        {"running-balance"},
+    ),
+    "an entry turned round": (
+        f"UPDATE billing_ledgerentry SET debit = credit, credit = debit WHERE id = {ONE_ENTRY}",
+        {"balance-entries", "running-balance"},
+    ),
+    "an entry that is gone": (
+        f"DELETE FROM billing_ledgerentry WHERE id = {ONE_ENTRY}",
+        {"balance-entries", "sequence", "running-balance", "grant-units", "charge-entries"},
+    ),
+    "the first entry, gone": (
+        "DELETE FROM billing_ledgerentry WHERE seq = 1",
+        {"balance-entries", "sequence", "running-balance", "grant-units"},
+    ),
+    "a gap in the sequence": (
+        "UPDATE billing_ledgerentry SET seq = seq + 1 WHERE (balance_id, seq) IN"
+        " (SELECT balance_id, max(seq) FROM billing_ledgerentry GROUP BY balance_id)",
+        {"sequence"},
+    ),
+    "a balance that counts one entry too many": (
+        f"UPDATE billing_balance SET seq = seq + 1 WHERE id = {ONE_BALANCE}",
+        {"sequence"},
+    ),
+    "units spent that were not": (
+        f"UPDATE billing_grant SET remaining = remaining - 1, drawn = drawn + 1 WHERE id = {ONE_GRANT}",
+        {"balance-grants", "grant-units"},
+    ),
+    "units given back": (
+        f"UPDATE billing_grant SET remaining = remaining + 1, drawn = drawn - 1 WHERE id = {ONE_GRANT}",
+        {"balance-grants", "grant-units"},
+    ),
+    "units expired instead of spent": (
+        f"UPDATE billing_grant SET drawn = drawn - 1, expired = expired + 1 WHERE id = {ONE_GRANT}",
+        {"grant-units"},
+    ),
+    "units voided instead of spent": (
+        f"UPDATE billing_grant SET drawn = drawn - 1, voided = voided + 1 WHERE id = {ONE_GRANT}",
+        {"grant-units"},
+    ),
+    "a grant that is larger than what came in": (
+        f"UPDATE billing_grant SET amount = amount + 1, remaining = remaining + 1 WHERE id = {ONE_GRANT}",
+        {"balance-grants", "grant-units"},
+    ),
+    "a scheduled grant called posted": (
+        "UPDATE billing_grant SET posted = true WHERE NOT posted",
+        {"balance-grants", "grant-units"},
+    ),
+    "a charge of another amount": (
+        "UPDATE billing_charge SET amount = amount - 0.000000000001 WHERE amount > 1",
+        {"charge-entries"},
+    ),
+    "an event's charges, gone": (
+        "DELETE FROM billing_charge WHERE amount > 1",
+        {"references", "charged-events"},
+    ),
+    "a charged event called rejected": (
+        "UPDATE billing_usageevent SET status = 'rejected' WHERE status = 'charged'",
+        {"charged-events"},
+    ),
+    "a rejected event called charged": (
+        "UPDATE billing_usageevent SET status = 'charged' WHERE status = 'rejected'",
+        {"charged-events"},
+    ),
+    "an event that is gone": (
+        "DELETE FROM billing_usageevent WHERE status = 'charged'",
+        {"charged-events"},
+    ),
+    "a transaction that is gone": (
+        "DELETE FROM billing_ledgertransaction WHERE template = 'usage.charged'",
+        {"references"},
+    ),
+    "an entry in another customer's name": (
+        "UPDATE billing_ledgerentry SET customer_id = (SELECT id FROM billing_customer WHERE external_id = 'globex')"
+        f" WHERE id = {ONE_ENTRY}",
+        {"references", "grant-units"},
+    ),
+    "an entry in another asset": (
+        f"UPDATE billing_ledgerentry SET asset_id = 'eur' WHERE id = {ONE_ENTRY}",
+        {"references"},
+    ),
+    "an entry of a grant that is not the balance's": (
+        f"UPDATE billing_ledgerentry SET grant_id = gen_random_uuid() WHERE id = {ONE_ENTRY}",
+        {"references", "grant-units"},
+    ),
+    "an entry for another customer's charge": (
+        "UPDATE billing_ledgerentry SET charge_id = (SELECT c.id FROM billing_charge c JOIN billing_customer k"
+        f" ON k.id = c.customer_id WHERE k.external_id = 'globex' LIMIT 1) WHERE id = {ONE_ENTRY}",
+        {"references", "charge-entries"},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TAMPERINGS)
+def test_tampering_is_found(story: Shop, case: str) -> None:
+    statement, expected = TAMPERINGS[case]
+
+    assert tamper(statement) >= expected
+
+
+def test_a_balance_below_its_floor_is_found(story: Shop) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE billing_balance DROP CONSTRAINT billing_balance_floor")
+
+    assert "floor" in tamper("UPDATE billing_balance SET overdraft_limit = 0 WHERE available < 0")
+
+
+def test_every_invariant_has_a_tampering_that_breaks_it() -> None:
+    broken = {invariant for _, expected in TAMPERINGS.values() for invariant in expected}
+
+    assert broken | {"floor"} == set(books.INVARIANTS)
+
+
+def test_right_books_have_no_difference(story: Shop) -> None:
+    assert found() == set()
+    assert Balance.objects.filter(available__lt=0).exists()
+
+
+def test_empty_books_are_right(db: None) -> None:
+    assert list(books.differences()) == []
+
+
+def test_a_customer_without_any_entry_is_right(shop: Shop) -> None:
+    shop.customer()
+
+    assert list(books.differences()) == []
+
+
+def test_a_lapsed_grant_that_no_worker_has_seen_is_no_difference(shop: Shop) -> None:
+    acme = shop.customer(usd="1")
+    shop.fund(
+        acme,
+        "1",
+        effective_at=timezone.now() + timedelta(milliseconds=1),
+        expires_at=timezone.now() + timedelta(hours=1),
+    )
+
+    assert list(books.differences()) == []
+    grants.settle_due()
+    assert list(books.differences()) == []
+
+
+def test_a_difference_says_what_should_be_and_what_is(story: Shop) -> None:
+    acme = Balance.objects.get(customer__external_id="acme")
+    Balance.objects.filter(pk=acme.pk).update(seq=acme.seq + 1)
+
+    (difference,) = books.differences()
+
+    assert difference.row == {"balance": acme.pk, "seq": acme.seq + 1, "entries": acme.seq, "last": acme.seq}
+    assert str(difference) == (
+        "sequence: The entries of a balance are numbered from 1 to its seq, without a gap. "
+        f"Not so for balance {acme.pk}, seq {acme.seq + 1}, entries {acme.seq}, last {acme.seq}."
+    )
+
+
+def test_one_invariant_can_be_asked_alone(story: Shop) -> None:
+    Balance.objects.update(seq=99, held=1)
+
+    assert {d.invariant for d in books.differences(only="sequence")} == {"sequence"}
+    assert list(books.differences(only="charge-entries")) == []
+    assert Customer.objects.count() == 2
