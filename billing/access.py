@@ -4,7 +4,7 @@ from uuid import UUID
 
 from accounts.services.api_keys import Principal
 from billing.errors import NotFound, PermissionDenied
-from billing.models import Customer, UsageEvent
+from billing.models import Authorization, Customer, UsageEvent
 
 
 def customer(*, principal: Principal, external_id: str) -> Customer:
@@ -40,6 +40,17 @@ def usage_event(
     row = found.select_related("customer").order_by("-id").first()
     if row is None:
         raise NotFound(f"There is no event {event_id}.")
+    return row
+
+
+def authorization(*, principal: Principal, authorization_id: UUID) -> Authorization:
+    """The authorization with this id, if the principal reaches its customer."""
+    found = Authorization.objects.select_related("customer", "asset").filter(pk=authorization_id)
+    if principal.organization_id is not None:
+        found = found.filter(customer__organization_id=principal.organization_id)
+    row = found.first()
+    if row is None:
+        raise NotFound("There is no such authorization.")
     return row
 
 

@@ -10,7 +10,8 @@ from uuid import UUID
 from billing.pipeline import Query
 
 _BALANCES = """
-SELECT id, customer_id, asset_id, available, held, owed, overdraft_limit, seq, lifetime_granted, lifetime_spent
+SELECT id, customer_id, asset_id, available, held, overdraft_held, owed, overdraft_limit, seq,
+       lifetime_granted, lifetime_spent
   FROM billing_balance
  WHERE customer_id = ANY(%s)
  ORDER BY id

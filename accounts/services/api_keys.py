@@ -25,9 +25,11 @@ OPERATOR_SCOPES = {
     "subscriptions:write": "Put customers on plans",
     "events:read": "See usage events and usage",
     "events:write": "Record usage",
+    "authorizations:write": "Set value aside for work, and settle it",
 }
 CUSTOMER_SCOPES = {
-    scope: OPERATOR_SCOPES[scope] for scope in ("wallets:read", "events:read", "events:write", "catalog:read")
+    scope: OPERATOR_SCOPES[scope]
+    for scope in ("wallets:read", "events:read", "events:write", "authorizations:write", "catalog:read")
 }
 LAST_USED_RESOLUTION = timedelta(minutes=1)
 REMEMBERED_SECONDS = 1.0

@@ -15,8 +15,11 @@ _EXTENSION = re.compile(r"[a-z0-9]{1,20}\Z")
 _JSON_TYPE = re.compile(r"application/(.+\+)?json(;.*)?\Z", re.IGNORECASE)
 
 
-def parse(body: Any, reporter: Principal) -> IncomingEvent:
-    """The CloudEvent in ``body``. Raises ``InvalidRequest`` with an error for each attribute that is wrong."""
+def parse(body: Any, reporter: Principal, *, path: str = "") -> IncomingEvent:
+    """The CloudEvent in ``body``. Raises ``InvalidRequest`` with an error for each attribute that is wrong.
+
+    ``path`` is where in the request the event stands, for those errors.
+    """
     if not isinstance(body, dict):
         raise InvalidRequest("An event must be a JSON object.")
     wrong: list[FieldError] = []
@@ -38,6 +41,7 @@ def parse(body: Any, reporter: Principal) -> IncomingEvent:
         wrong.append(FieldError("datacontenttype", "invalid", "must be a JSON type"))
     extensions = _extensions(body, wrong)
     if wrong:
+        wrong = [FieldError(f"{path}.{e.field}" if path else e.field, e.code, e.detail) for e in wrong]
         raise InvalidRequest("; ".join(f"{e.field} {e.detail}" for e in wrong[:3]), errors=wrong)
     if "dataschema" in body:
         extensions["dataschema"] = str(body["dataschema"])[:TEXT_MAX]

@@ -126,7 +126,7 @@ def reply(submission: Submission, outcomes: Sequence[usage.Outcome], call: Call)
     if outcome.error is not None:
         problem = problems.body(outcome.error, request_id=call.request_id)
         return _reply(outcome.error.status, problem, headers)
-    return _reply(200 if outcome.replayed else 201, _body(outcome), headers | _usage_headers(outcome))
+    return _reply(200 if outcome.replayed else 201, event_body(outcome), headers | _usage_headers(outcome))
 
 
 def refusal(error: BillingError, call: Call) -> Reply:
@@ -185,7 +185,8 @@ def _refused(event_id: str | None, error: BillingError) -> dict[str, Any]:
     return {"id": event_id, "status": "rejected", "cost": {}, "code": error.code, "detail": error.detail}
 
 
-def _body(outcome: usage.Outcome) -> dict[str, Any]:
+def event_body(outcome: usage.Outcome) -> dict[str, Any]:
+    """What became of one event, as the outside sees it."""
     return {
         "id": outcome.event_id,
         "status": str(outcome.status),

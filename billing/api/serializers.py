@@ -204,3 +204,57 @@ class SubscriptionCreate(StrictSerializer):
     customer = TextField(max_length=255)
     plan = PlanField()
     starts_at = MomentField(required=False, default=timezone.now)
+
+
+@extend_schema_field({"type": "object", "additionalProperties": True})
+class DataField(serializers.Field[dict[str, Any], Any, Any, Any]):
+    """An event's data: free-form, its numbers exact."""
+
+    default_error_messages = {"invalid": "A JSON object is needed."}
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        if not isinstance(data, dict):
+            self.fail("invalid")
+        return data
+
+    def to_representation(self, value: Any) -> Any:
+        return value
+
+
+class AuthorizationCreate(StrictSerializer):
+    """Either ``type`` and ``data`` of the usage that is expected, or ``asset`` and ``amount``."""
+
+    customer = TextField(max_length=255)
+    type = TextField(max_length=255, required=False)
+    data = DataField(required=False)  # type: ignore[assignment]
+    asset = AssetField(required=False)
+    amount = AmountField(required=False)
+    expires_in = serializers.IntegerField(min_value=1, max_value=604_800, default=600)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if {"type", "data"} & attrs.keys() and {"asset", "amount"} & attrs.keys():
+            raise serializers.ValidationError("Either type and data, or asset and amount, not both.")
+        if "type" not in attrs:
+            for name in ("asset", "amount"):
+                if name not in attrs:
+                    raise serializers.ValidationError(
+                        {name: serializers.ErrorDetail("Needed, unless type and data are given.", code="required")}
+                    )
+        return attrs
+
+
+class Capture(StrictSerializer):
+    """Either the usage ``event``, or an ``amount`` of the authorization's asset."""
+
+    event = DataField(required=False)
+    amount = AmountField(required=False)
+    final = serializers.BooleanField(default=True)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if ("event" in attrs) == ("amount" in attrs):
+            raise serializers.ValidationError("Either event or amount is needed.")
+        return attrs
+
+
+class Void(StrictSerializer):
+    reason = TextField(max_length=200, required=False, allow_blank=True)

@@ -3,7 +3,7 @@
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
-from billing.api import catalog, customers, events, problems, usage
+from billing.api import authorizations, catalog, customers, events, problems, usage
 
 urlpatterns = [
     path("customers", customers.CustomersView.as_view()),
@@ -19,6 +19,10 @@ urlpatterns = [
     path("subscriptions", catalog.SubscriptionsView.as_view()),
     path("events", events.EventsView.as_view()),
     path("events/<path:event_id>", events.EventView.as_view()),
+    path("authorizations", authorizations.AuthorizationsView.as_view()),
+    path("authorizations/<uuid:authorization_id>", authorizations.AuthorizationView.as_view()),
+    path("authorizations/<uuid:authorization_id>/capture", authorizations.CaptureView.as_view()),
+    path("authorizations/<uuid:authorization_id>/void", authorizations.VoidView.as_view()),
     path("usage", usage.UsageView.as_view()),
     path("schema/", SpectacularAPIView.as_view(), name="api-schema"),
     path("docs/", SpectacularSwaggerView.as_view(url_name="api-schema"), name="api-docs"),

@@ -123,6 +123,7 @@ CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
     "settle-due-grants": {"task": "billing.settle_due_grants", "schedule": 60.0},
+    "expire-authorizations": {"task": "billing.expire_authorizations", "schedule": 15.0},
     "relay-outbox": {"task": "billing.relay_outbox", "schedule": 5.0},
     "beat-alive": {"task": "billing.note_worker_alive", "schedule": 15.0},
 }

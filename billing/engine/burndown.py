@@ -29,8 +29,8 @@ class Source:
     created_at: datetime
     remaining: Decimal
 
-    def may_pay(self, *, meter: str, moment: datetime) -> bool:
-        """Whether it may pay for this meter now: it lives in [``effective_at``, ``expires_at``)."""
+    def may_pay(self, *, meter: str | None, moment: datetime) -> bool:
+        """Whether it may pay for this meter (None: a plain amount) at ``moment``, which must lie in its interval."""
         if self.remaining <= 0 or self.effective_at > moment:
             return False
         if self.expires_at is not None and self.expires_at <= moment:
@@ -43,6 +43,14 @@ class Draw:
     """``amount`` taken from one source, or, where ``source`` is None, from the overdraft."""
 
     source: Source | None
+    amount: Decimal
+
+
+@dataclass(slots=True)
+class Reserved:
+    """``amount`` of a source that was set aside for what is being charged, and is back in its ``remaining``."""
+
+    source: Source
     amount: Decimal
 
 
@@ -67,7 +75,7 @@ def burn_order(sources: Iterable[Source]) -> list[Source]:
 
 
 def draw(
-    sources: Sequence[Source], amount: Decimal, *, meter: str, moment: datetime, overdraft: Decimal = ZERO
+    sources: Sequence[Source], amount: Decimal, *, meter: str | None, moment: datetime, overdraft: Decimal = ZERO
 ) -> list[Draw] | None:
     """Take ``amount`` from ``sources``, which are in burn order, and what they lack from ``overdraft``.
 
@@ -92,6 +100,23 @@ def draw(
     for part in draws:
         if part.source is not None:
             part.source.remaining = EXACT.subtract(part.source.remaining, part.amount)
+    return draws
+
+
+def draw_reserved(reserved: Sequence["Reserved"], amount: Decimal, *, meter: str | None) -> list[Draw]:
+    """Take up to ``amount`` from what was set aside, in its order, whether or not the grants still live."""
+    draws: list[Draw] = []
+    missing = amount
+    for part in reserved:
+        if missing == 0:
+            break
+        if part.amount == 0 or (part.source.meters is not None and meter not in part.source.meters):
+            continue
+        taken = min(part.amount, missing)
+        part.amount = EXACT.subtract(part.amount, taken)
+        part.source.remaining = EXACT.subtract(part.source.remaining, taken)
+        draws.append(Draw(part.source, taken))
+        missing = EXACT.subtract(missing, taken)
     return draws
 
 

@@ -36,6 +36,8 @@ class Expression:
 
     fields: tuple[str, ...]
     _evaluate: _Evaluate
+    name: str | None = None
+    """The field that it is, where it is no more than one."""
 
     def evaluate(self, values: Mapping[str, Decimal]) -> Decimal:
         """Its value, to 60 digits. Raises ``ArithmeticError`` for a division by zero."""
@@ -54,7 +56,7 @@ def parse(text: str) -> Expression:
     evaluate = _build(tree.body, text, fields, depth=0)
     if not fields:
         raise BadExpression("names no field")
-    return Expression(tuple(fields), evaluate)
+    return Expression(tuple(fields), evaluate, tree.body.id if isinstance(tree.body, ast.Name) else None)
 
 
 def _build(node: ast.expr, text: str, fields: dict[str, None], *, depth: int) -> _Evaluate:

@@ -29,6 +29,11 @@ class MeterRule:
     filter: Mapping[str, frozenset[str]]
     dimensions: Sequence[str]
 
+    @property
+    def field(self) -> str | None:
+        """The field of the data that is the quantity as it is; None where it has to be worked out."""
+        return self.value.name if self.value is not None and self.aggregation == "sum" else None
+
     def quantity(self, data: Mapping[str, Any]) -> Decimal | None:
         """How much of this meter the event is. None where the filter leaves it out or it has no such field at all."""
         for field, wanted in self.filter.items():

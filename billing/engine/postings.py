@@ -61,6 +61,24 @@ TEMPLATES: dict[str, Template] = dict(
             drawn=Posting("wallet_available", "usage", "usage"),
             overdrawn=Posting("receivable", "usage", "usage"),
         ),
+        # An authorization sets value aside, on grants or beyond them on the overdraft, and gives it back: before the
+        # usage that it was for is charged, or because that never came.
+        _template(
+            "authorization.opened",
+            held=Posting("wallet_available", "wallet_held", "hold"),
+            overdraft_held=Posting("receivable", "wallet_held", "hold"),
+        ),
+        _template(
+            "authorization.released",
+            held=Posting("wallet_held", "wallet_available", "release"),
+            overdraft_held=Posting("wallet_held", "receivable", "release"),
+        ),
+        # An amount captured without a usage event.
+        _template(
+            "authorization.captured",
+            drawn=Posting("wallet_available", "usage", "usage"),
+            overdrawn=Posting("receivable", "usage", "usage"),
+        ),
         # What a grant still held when its time was over.
         _template("grant.expired", rest=Posting("wallet_available", "breakage", "expiry")),
     ]

@@ -12,6 +12,8 @@ from typing import Protocol
 
 from billing.engine.money import EXACT, decimals, round_half_even
 
+_UNLIMITED = Decimal(10) ** 15
+
 
 class PriceFunction(Protocol):
     """One pricing model with its numbers filled in."""
@@ -62,6 +64,22 @@ def charge(price: PriceFunction, *, before: Decimal, quantity: Decimal, precisio
         round_half_even(price.total(after), precision=precision),
         round_half_even(price.total(before), precision=precision),
     )
+
+
+def affordable(price: PriceFunction, *, before: Decimal, budget: Decimal, precision: int) -> Decimal | None:
+    """The largest whole quantity that ``budget`` pays for, on top of ``before``; None where it pays for any."""
+    if budget < 0:
+        return Decimal(0)
+    if charge(price, before=before, quantity=_UNLIMITED, precision=precision) <= budget:
+        return None
+    paid, unpaid = Decimal(0), _UNLIMITED
+    while unpaid - paid > 1:
+        middle = (paid + unpaid) // 2
+        if charge(price, before=before, quantity=middle, precision=precision) <= budget:
+            paid = middle
+        else:
+            unpaid = middle
+    return paid
 
 
 def _power_of_ten(number: Decimal) -> int | None:

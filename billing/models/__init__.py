@@ -1,6 +1,7 @@
 """One file per aggregate. Every row that belongs to a customer bears ``customer``: the tables can be sharded by it."""
 
 from billing.models.assets import Asset
+from billing.models.authorizations import Authorization, Hold
 from billing.models.catalog import Meter, Plan, PlanVersion, Price
 from billing.models.customers import Customer
 from billing.models.idempotency import IdempotencyRecord
@@ -13,11 +14,13 @@ from billing.models.wallets import Balance, Grant, Wallet
 __all__ = [
     "Account",
     "Asset",
+    "Authorization",
     "Balance",
     "Charge",
     "Customer",
     "EntryKind",
     "Grant",
+    "Hold",
     "IdempotencyRecord",
     "LedgerEntry",
     "LedgerTransaction",

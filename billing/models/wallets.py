@@ -27,9 +27,9 @@ class Wallet(models.Model):
 class Balance(models.Model):
     """How much of one asset a wallet holds: the row that is locked before anything moves.
 
-    ``available`` is what may still be spent: the remainders of the active grants less what is ``owed``. ``held`` is set
-    aside by open authorizations and no longer part of ``available``. ``seq`` counts the ledger entries that touched the
-    balance, without gaps, so that a lost update becomes visible.
+    ``available`` is what may still be spent: the remainders of the active grants, less what is ``owed`` and held on
+    the overdraft. ``held`` is set aside by open authorizations and no longer part of ``available``. ``seq`` counts
+    the ledger entries that touched the balance, without gaps, so that a lost update becomes visible.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -38,6 +38,7 @@ class Balance(models.Model):
     asset = models.ForeignKey(Asset, on_delete=models.PROTECT, related_name="+")
     available = AmountField(default=0)
     held = AmountField(default=0)
+    overdraft_held = AmountField(default=0, help_text="The part of held that rests on the overdraft, not on grants.")
     owed = AmountField(default=0, help_text="What usage took beyond the grants. The next money in pays it first.")
     overdraft_limit = AmountField(default=0, help_text="How far usage may take the balance below zero.")
     seq = models.BigIntegerField(default=0)
@@ -51,7 +52,16 @@ class Balance(models.Model):
             models.UniqueConstraint(fields=["customer", "asset"], name="billing_balance_once"),
             models.CheckConstraint(name="billing_balance_floor", condition=Q(available__gte=-F("overdraft_limit"))),
             number_check("billing_balance", "available", "lifetime_spent"),
-            number_check("billing_balance", "held", "owed", "overdraft_limit", "seq", "lifetime_granted", at_least=0),
+            number_check(
+                "billing_balance",
+                "held",
+                "overdraft_held",
+                "owed",
+                "overdraft_limit",
+                "seq",
+                "lifetime_granted",
+                at_least=0,
+            ),
         ]
 
     def __str__(self) -> str:

@@ -37,41 +37,42 @@ INVARIANTS: dict[str, Invariant] = {
     "balance-entries": Invariant(
         "A balance is the sum of its entries.",
         f"""
-        SELECT b.id AS balance, b.available, b.held, b.owed, e.available AS entries_available, e.held AS entries_held,
-               e.owed AS entries_owed
+        SELECT b.id AS balance, b.available, b.held, b.owed, b.overdraft_held, e.available AS entries_available,
+               e.held AS entries_held, e.receivable AS entries_receivable
           FROM billing_balance b
-          LEFT JOIN LATERAL (
-               SELECT COALESCE(SUM(amount * {_TO_AVAILABLE}), 0)
-                          AS available,
-                      COALESCE(SUM(amount * {_TO_HELD}), 0) AS held,
-                      COALESCE(SUM(amount * ((debit = 'receivable')::int - (credit = 'receivable')::int)), 0) AS owed
-                 FROM billing_ledgerentry e WHERE e.balance_id = b.id
-               ) e ON TRUE
-         WHERE (b.available, b.held, b.owed) IS DISTINCT FROM (e.available, e.held, e.owed)
+          LEFT JOIN (
+               SELECT balance_id, SUM(amount * {_TO_AVAILABLE}) AS available, SUM(amount * {_TO_HELD}) AS held,
+                      SUM(amount * ((debit = 'receivable')::int - (credit = 'receivable')::int)) AS receivable
+                 FROM billing_ledgerentry WHERE balance_id IS NOT NULL GROUP BY balance_id
+               ) e ON e.balance_id = b.id
+         WHERE (b.available, b.held, b.owed + b.overdraft_held)
+               IS DISTINCT FROM (COALESCE(e.available, 0), COALESCE(e.held, 0), COALESCE(e.receivable, 0))
         """,
     ),
     "balance-grants": Invariant(
-        "A balance is what its grants still hold, less what is owed.",
+        "A balance is what its grants still hold, less what is owed or held on the overdraft.",
         """
-        SELECT b.id AS balance, b.available, b.held, b.owed, g.remaining AS grants_remaining, g.held AS grants_held
+        SELECT b.id AS balance, b.available, b.held, b.overdraft_held, b.owed, g.remaining AS grants_remaining,
+               g.held AS grants_held
           FROM billing_balance b
-          LEFT JOIN LATERAL (
-               SELECT COALESCE(SUM(remaining), 0) AS remaining, COALESCE(SUM(held), 0) AS held
-                 FROM billing_grant g WHERE g.balance_id = b.id AND g.posted
-               ) g ON TRUE
-         WHERE b.available <> g.remaining - b.owed OR b.held <> g.held
+          LEFT JOIN (
+               SELECT balance_id, SUM(remaining) AS remaining, SUM(held) AS held
+                 FROM billing_grant WHERE posted GROUP BY balance_id
+               ) g ON g.balance_id = b.id
+         WHERE b.available <> COALESCE(g.remaining, 0) - b.owed - b.overdraft_held
+            OR b.held <> COALESCE(g.held, 0) + b.overdraft_held
         """,
     ),
     "sequence": Invariant(
         "The entries of a balance are numbered from 1 to its seq, without a gap.",
         """
-        SELECT b.id AS balance, b.seq, e.entries, e.last
+        SELECT b.id AS balance, b.seq, e.entries, e.first, e.last
           FROM billing_balance b
-          LEFT JOIN LATERAL (
-               SELECT COUNT(*) AS entries, COALESCE(MAX(seq), 0) AS last, COALESCE(MIN(seq), 1) AS first
-                 FROM billing_ledgerentry e WHERE e.balance_id = b.id
-               ) e ON TRUE
-         WHERE b.seq <> e.entries OR b.seq <> e.last OR e.first <> 1
+          LEFT JOIN (
+               SELECT balance_id, COUNT(*) AS entries, MIN(seq) AS first, MAX(seq) AS last
+                 FROM billing_ledgerentry WHERE balance_id IS NOT NULL GROUP BY balance_id
+               ) e ON e.balance_id = b.id
+         WHERE (b.seq, b.seq, 1) IS DISTINCT FROM (COALESCE(e.entries, 0), COALESCE(e.last, 0), COALESCE(e.first, 1))
         """,
     ),
     "running-balance": Invariant(
@@ -79,10 +80,8 @@ INVARIANTS: dict[str, Invariant] = {
         f"""
         SELECT id AS entry, balance_id AS balance, seq, available_after, held_after, expected_available, expected_held
           FROM (SELECT id, balance_id, seq, available_after, held_after,
-                       SUM(amount * {_TO_AVAILABLE})
-                           OVER entries AS expected_available,
-                       SUM(amount * {_TO_HELD})
-                           OVER entries AS expected_held
+                       SUM(amount * {_TO_AVAILABLE}) OVER entries AS expected_available,
+                       SUM(amount * {_TO_HELD}) OVER entries AS expected_held
                   FROM billing_ledgerentry WHERE balance_id IS NOT NULL
                 WINDOW entries AS (PARTITION BY balance_id ORDER BY seq)) e
          WHERE available_after <> expected_available OR held_after <> expected_held
@@ -90,23 +89,41 @@ INVARIANTS: dict[str, Invariant] = {
         """,
     ),
     "grant-units": Invariant(
-        "A grant's entries say what was drawn from it, expired and voided.",
-        """
-        SELECT g.id AS "grant", g.amount, g.drawn, g.expired, g.voided, e.granted AS entries_granted,
-               e.drawn AS entries_drawn, e.expired AS entries_expired, e.voided AS entries_voided
+        "A grant's entries say what came in with it, and what was drawn, held, expired and voided.",
+        f"""
+        SELECT g.id AS "grant", g.amount, g.drawn, g.held, g.expired, g.voided, e.granted AS entries_granted,
+               e.drawn AS entries_drawn, e.held AS entries_held, e.expired AS entries_expired,
+               e.voided AS entries_voided
           FROM billing_grant g
-          LEFT JOIN LATERAL (
-               SELECT COALESCE(SUM(amount) FILTER (
-                          WHERE t.template LIKE 'grant.%%' AND e.credit = 'wallet_available'), 0) AS granted,
-                      COALESCE(SUM(amount) FILTER (WHERE e.kind IN ('usage', 'settlement')), 0) AS drawn,
-                      COALESCE(SUM(amount) FILTER (WHERE e.kind = 'expiry'), 0) AS expired,
-                      COALESCE(SUM(amount) FILTER (WHERE e.kind = 'void'), 0) AS voided
-                 FROM billing_ledgerentry e
-                 JOIN billing_ledgertransaction t ON t.id = e.transaction_id
-                WHERE e.grant_id = g.id AND e.customer_id = g.customer_id
-               ) e ON TRUE
-         WHERE (g.drawn, g.expired, g.voided) IS DISTINCT FROM (e.drawn, e.expired, e.voided)
-            OR e.granted <> CASE WHEN g.posted THEN g.amount ELSE 0 END
+          LEFT JOIN (
+               SELECT grant_id,
+                      SUM(amount) FILTER (WHERE kind IN ('top_up', 'grant', 'adjustment')) AS granted,
+                      SUM(amount) FILTER (WHERE kind IN ('usage', 'settlement')) AS drawn,
+                      SUM(amount * {_TO_HELD}) AS held,
+                      SUM(amount) FILTER (WHERE kind = 'expiry') AS expired,
+                      SUM(amount) FILTER (WHERE kind = 'void') AS voided
+                 FROM billing_ledgerentry WHERE grant_id IS NOT NULL GROUP BY grant_id
+               ) e ON e.grant_id = g.id
+         WHERE (CASE WHEN g.posted THEN g.amount ELSE 0 END, g.drawn, g.held, g.expired, g.voided)
+               IS DISTINCT FROM (COALESCE(e.granted, 0), COALESCE(e.drawn, 0), COALESCE(e.held, 0),
+                                 COALESCE(e.expired, 0), COALESCE(e.voided, 0))
+        """,
+    ),
+    "holds": Invariant(
+        "What is held of a balance is what open authorizations hold of it, and closed ones hold nothing.",
+        """
+        SELECT b.id AS balance, b.held, b.overdraft_held, h.held AS holds, h.overdraft_held AS overdraft_holds,
+               h.closed AS held_by_closed
+          FROM billing_balance b
+          LEFT JOIN (
+               SELECT h.balance_id, SUM(h.outstanding) AS held,
+                      SUM(h.outstanding) FILTER (WHERE h.grant_id IS NULL) AS overdraft_held,
+                      SUM(h.outstanding) FILTER (WHERE a.status <> 'open') AS closed
+                 FROM billing_hold h JOIN billing_authorization a ON a.id = h.authorization_id
+                GROUP BY h.balance_id
+               ) h ON h.balance_id = b.id
+         WHERE (b.held, b.overdraft_held, 0::numeric)
+               IS DISTINCT FROM (COALESCE(h.held, 0), COALESCE(h.overdraft_held, 0), COALESCE(h.closed, 0))
         """,
     ),
     "charge-entries": Invariant(
@@ -169,3 +186,6 @@ def freeze() -> None:
     with connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         cursor.execute("SET LOCAL statement_timeout = 0")
+        cursor.execute("SET LOCAL work_mem = '256MB'")
+        # Every query here reads whole tables: a plan that looks rows up one by one is never the right one.
+        cursor.execute("SET LOCAL enable_nestloop = off")

@@ -32,6 +32,7 @@ class BalanceState:
     asset: str
     available: Decimal
     held: Decimal
+    overdraft_held: Decimal
     owed: Decimal
     overdraft_limit: Decimal
     seq: int
@@ -42,8 +43,8 @@ class BalanceState:
 
     @property
     def overdraft_room(self) -> Decimal:
-        """How much more usage may take beyond the grants."""
-        return max(ZERO, EXACT.subtract(self.overdraft_limit, self.owed))
+        """How much more may be taken, or held, beyond the grants."""
+        return max(ZERO, EXACT.subtract(self.overdraft_limit, EXACT.add(self.owed, self.overdraft_held)))
 
 
 @dataclass(slots=True)
@@ -210,8 +211,34 @@ class Journal:
             self._post(transaction, balance, "settlement", settled, grant_id=source.id)
         state.posted = state.changed = True
 
+    def hold(self, transaction: Transaction, balance: BalanceState, draws: Sequence[burndown.Draw]) -> None:
+        """Set aside what was drawn, on the very grants it was drawn from. The sources' remainders are already down."""
+        for part in draws:
+            balance.held = EXACT.add(balance.held, part.amount)
+            if part.source is None:
+                balance.overdraft_held = EXACT.add(balance.overdraft_held, part.amount)
+                self._post(transaction, balance, "overdraft_held", part.amount)
+            else:
+                state = self.grants[part.source.id]
+                state.held = EXACT.add(state.held, part.amount)
+                state.changed = True
+                self._post(transaction, balance, "held", part.amount, grant_id=part.source.id)
+
+    def release(self, transaction: Transaction, balance: BalanceState, grant_id: UUID | None, amount: Decimal) -> None:
+        """Give back what was held. What goes back to a grant that has lapsed is for the caller to use or ``expire``."""
+        balance.held = EXACT.subtract(balance.held, amount)
+        if grant_id is None:
+            balance.overdraft_held = EXACT.subtract(balance.overdraft_held, amount)
+            self._post(transaction, balance, "overdraft_held", amount)
+        else:
+            state = self.grants[grant_id]
+            state.held = EXACT.subtract(state.held, amount)
+            state.source.remaining = EXACT.add(state.source.remaining, amount)
+            state.changed = True
+            self._post(transaction, balance, "held", amount, grant_id=grant_id)
+
     def draw(
-        self, transaction: Transaction, balance: BalanceState, draws: Sequence[burndown.Draw], *, charge_id: UUID
+        self, transaction: Transaction, balance: BalanceState, draws: Sequence[burndown.Draw], *, charge_id: UUID | None
     ) -> None:
         """Post what a charge takes from grants and from the overdraft. The sources' remainders are already down."""
         for part in draws:
@@ -242,19 +269,19 @@ class Journal:
             if not state.posted and state.source.effective_at <= self.now:
                 self.grant_value(state)
                 settled += 1
-            lapsed = state.source.expires_at is not None and state.source.expires_at <= self.now
-            if state.posted and lapsed and state.source.remaining > 0:
-                self._expire(state)
-                settled += 1
+            settled += self.expire(state)
         return settled
 
-    def _expire(self, state: GrantState) -> None:
+    def expire(self, state: GrantState) -> bool:
+        """Take out what remains of a grant whose time is over; what is held stays. Returns whether there was any."""
         source, balance = state.source, state.balance
-        assert source.expires_at is not None
+        if source.expires_at is None or source.expires_at > self.now or not state.posted or source.remaining <= 0:
+            return False
         transaction = self.begin(
             customer_id=balance.customer_id,
             template="grant.expired",
-            reference=f"grant:{source.id}:expired",
+            # A grant can expire more than once: parts that were held then come back later.
+            reference=f"grant:{source.id}:expired:{amount_string(state.expired)}",
             occurred_at=source.expires_at,
         )
         rest, source.remaining = source.remaining, ZERO
@@ -268,6 +295,7 @@ class Journal:
                 {"grant": source.id, "asset": balance.asset, "amount": amount_string(rest)},
             )
         )
+        return True
 
     def _post(
         self,
@@ -335,6 +363,7 @@ def _balance_row(balance: BalanceState) -> dict[str, Any]:
         "customer_id": balance.customer_id,
         "available": balance.available,
         "held": balance.held,
+        "overdraft_held": balance.overdraft_held,
         "owed": balance.owed,
         "seq": balance.seq,
         "lifetime_granted": balance.lifetime_granted,

@@ -31,7 +31,7 @@ def ensure_balances(journal: Journal, wanted: Collection[tuple[UUID, str]]) -> N
     wallets = dict(Wallet.objects.filter(customer_id__in={c for c, _ in missing}).values_list("customer_id", "id"))
     for customer_id, asset in missing:
         balance = Balance.objects.create(customer_id=customer_id, wallet_id=wallets[customer_id], asset_id=asset)
-        journal.add_balance(BalanceState(balance.id, customer_id, asset, ZERO, ZERO, ZERO, ZERO, 0, ZERO, ZERO))
+        journal.add_balance(BalanceState(balance.id, customer_id, asset, ZERO, ZERO, ZERO, ZERO, ZERO, 0, ZERO, ZERO))
 
 
 @retried
@@ -44,7 +44,7 @@ def set_overdraft_limit(*, actor: audit.Actor, customer: Customer, asset: Asset,
         ensure_balances(journal, [(customer.pk, asset.pk)])
         journal.write()
         balance = Balance.objects.get(customer=customer, asset=asset)
-        if max(balance.owed, -balance.available, ZERO) > limit:
+        if max(balance.owed + balance.overdraft_held, -balance.available, ZERO) > limit:
             raise InvalidState(
                 f"{customer.external_id} already owes {amount_string(balance.owed)} {asset.code}.", owed=balance.owed
             )

@@ -3,13 +3,19 @@
 from celery import shared_task
 
 from billing.gateways import event_stream
-from billing.services import grants, heartbeat, outbox
+from billing.services import authorizations, grants, heartbeat, outbox
 
 
 @shared_task(name="billing.settle_due_grants")
 def settle_due_grants() -> None:
     """Expire what has lapsed and start what is due, through the ledger."""
     grants.settle_due()
+
+
+@shared_task(name="billing.expire_authorizations")
+def expire_authorizations() -> None:
+    """Give back what authorizations hold whose time is over."""
+    authorizations.expire_due()
 
 
 @shared_task(name="billing.relay_outbox")

@@ -193,6 +193,28 @@ class EventResultShape(serializers.Serializer[Any]):
     replayed = serializers.BooleanField(required=False)
 
 
+class AuthorizationShape(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    customer = serializers.CharField()
+    status = serializers.ChoiceField(["open", "captured", "voided", "expired"])
+    asset = serializers.CharField()
+    amount = AmountField()
+    captured = AmountField()
+    type = serializers.CharField(allow_null=True)
+    created_at = MomentField()
+    expires_at = MomentField()
+    closed_at = MomentField(allow_null=True)
+
+
+class OpenedShape(AuthorizationShape):
+    holds = AmountsField(help_text="What is set aside, by asset.")
+    affordable = AmountsField(help_text="How much of each metered field the wallet would pay for.")
+
+
+class CapturedShape(AuthorizationShape):
+    event = EventAnswerShape(required=False)
+
+
 class BatchAnswerShape(serializers.Serializer[Any]):
     accepted = serializers.IntegerField()
     duplicates = serializers.IntegerField()

@@ -59,6 +59,10 @@ class Counters:
         self._quantities[key] = after
         return engine.charge(price.function, before=before, quantity=line.quantity, precision=price.precision)
 
+    def before(self, line: Line) -> Decimal:
+        """The running quantity that the line's charge starts from; zero where it makes no difference."""
+        return self._quantities.get(line.counter, ZERO)
+
     def snapshot(self, lines: Sequence[Line]) -> CounterSnapshot:
         """Where these lines' periods stand, to be given to ``restore``."""
         return {line.counter: (self._quantities.get(line.counter), self._uncounted.get(line.counter)) for line in lines}

@@ -57,6 +57,9 @@ class Line:
     period_start: datetime
     period_end: datetime
 
+    field: str | None
+    """The field of the data that the quantity is, where it is just that."""
+
     @property
     def counter(self) -> tuple[UUID, UUID, datetime]:
         """What its running quantity is kept under."""
@@ -144,6 +147,7 @@ def _lines_of(
                 plan=plan,
                 period_start=start,
                 period_end=end,
+                field=meter.rule.field,
             )
         )
     return found

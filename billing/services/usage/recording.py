@@ -11,6 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.ids import uuid7
+from billing import pipeline
 from billing.engine import burndown
 from billing.engine.money import EXACT, ZERO, amount_string, amount_strings
 from billing.errors import BillingError, InsufficientFunds, InvalidRequest, NotFound, UnpricedUsage
@@ -39,13 +40,13 @@ def record(events: Sequence[IncomingEvent]) -> list[Outcome]:
     that were recorded before get their first answer again. Raises ``WalletBusy`` where the locks cannot be had in time.
     """
     with transaction.atomic():
-        recording = _Recording.open(events)
+        recording = Recording.open(events)
         outcomes = recording.decide()
         recording.write()
     return outcomes
 
 
-class _Recording:
+class Recording:
     """One transaction's worth of events: read together, decided one by one in memory, written together."""
 
     def __init__(
@@ -61,13 +62,15 @@ class _Recording:
         self.payers = payers
         self.known = known
         self.counters = counters
+        self.reserved: Sequence[burndown.Reserved] = ()
+        """What an authorization set aside for the event, and has given back: it pays first."""
         self.first: dict[answers.Key, tuple[bytes, Outcome]] = {}
         self.event_rows: list[dict[str, Any]] = []
         self.charge_rows: list[dict[str, Any]] = []
 
     @classmethod
-    def open(cls, events: Sequence[IncomingEvent]) -> "_Recording":
-        """Lock the customers and read all that the decisions rest on, in one round trip."""
+    def open(cls, events: Sequence[IncomingEvent], *reads: pipeline.Query) -> "Recording":
+        """Lock the customers and read all that the decisions rest on, and ``reads``, in one round trip."""
         ids = customers.ids({event.subject for event in events})
         customer_ids = set(ids.values())
         times = [event.time for event in events if event.time is not None]
@@ -76,7 +79,7 @@ class _Recording:
         payers = rating.reading(customer_ids)
         known = answers.reading({(ids[e.subject], e.source, e.id) for e in events if e.subject in ids})
         counted = counter_reading(customer_ids, earliest=earliest, latest=latest)
-        journal = Journal.open(customer_ids, payers, known, counted)
+        journal = Journal.open(customer_ids, payers, known, counted, *reads)
         counters = Counters()
         counters.take(counted.rows)
         recorded = answers.load([row[0] for row in known.rows])
@@ -85,16 +88,10 @@ class _Recording:
     def decide(self) -> list[Outcome]:
         """What becomes of each event, in order."""
         fresh = [event for event in self.events if self._reaches(event) and self._key(event) not in self.known]
-        rated = {id(event): self._lines(event) for event in fresh}
-        ensure_balances(
-            self.journal,
-            {
-                (self.payers[event.subject].id, line.price.asset)
-                for event in fresh
-                if isinstance(found := rated[id(event)], list)
-                for line in found
-            },
-        )
+        rated = {id(event): self.lines(event) for event in fresh}
+        for event in fresh:
+            if isinstance(found := rated[id(event)], list):
+                self.ensure_balances(event, found)
         outcomes = []
         for event in self.events:
             if not self._reaches(event):
@@ -113,7 +110,8 @@ class _Recording:
     def _key(self, event: IncomingEvent) -> answers.Key:
         return self.payers[event.subject].id, event.source, event.id
 
-    def _lines(self, event: IncomingEvent) -> "list[rating.Line] | BillingError":
+    def lines(self, event: IncomingEvent) -> "list[rating.Line] | BillingError":
+        """What the event is to be charged for, or why it cannot be."""
         occurred_at = event.time or self.journal.now
         if occurred_at > self.journal.now + AHEAD_MAX:
             return InvalidRequest.field("time", "is more than 24 hours ahead", code="too_far_ahead")
@@ -121,6 +119,21 @@ class _Recording:
             return rating.lines(event, self.payers[event.subject], occurred_at=occurred_at)
         except (UnpricedUsage, InvalidRequest) as refusal:
             return refusal
+
+    def ensure_balances(self, event: IncomingEvent, lines: Sequence[rating.Line]) -> None:
+        """A wallet can be charged in an asset that it never held."""
+        customer_id = self.payers[event.subject].id
+        ensure_balances(self.journal, {(customer_id, line.price.asset) for line in lines})
+
+    def required(self, event: IncomingEvent, lines: Sequence[rating.Line]) -> dict[str, Decimal]:
+        """What the lines would cost now, by asset. Nothing is charged."""
+        counted = self.counters.snapshot(lines)
+        required: dict[str, Decimal] = {}
+        for line in lines:
+            amount = self.counters.charge(self.payers[event.subject].id, line)
+            required[line.price.asset] = EXACT.add(required.get(line.price.asset, ZERO), amount)
+        self.counters.restore(counted)
+        return required
 
     def _decide(self, event: IncomingEvent, found: "list[rating.Line] | BillingError") -> Outcome:
         payer = self.payers[event.subject]
@@ -151,17 +164,19 @@ class _Recording:
                 self._undo(drawn, counted)
                 raise
             balance = self.journal.balances[payer.id, line.price.asset]
+            reserved = burndown.draw_reserved(self._reserved_in(balance), max(amount, ZERO), meter=line.meter)
+            missing = reduce(EXACT.subtract, (part.amount for part in reserved), max(amount, ZERO))
             draws = burndown.draw(
                 balance.sources,
-                max(amount, ZERO),
+                missing,
                 meter=line.meter,
                 moment=self.journal.now,
                 overdraft=self._overdraft_room(balance, drawn),
             )
             if draws is None:
-                self._undo(drawn, counted)
+                self._undo([*drawn, (line, amount, reserved)], counted)
                 return self._refuse_for_funds(event, payer, lines)
-            drawn.append((line, amount, draws))
+            drawn.append((line, amount, [*reserved, *draws]))
         return self._book(event, payer, drawn)
 
     def _undo(
@@ -171,6 +186,9 @@ class _Recording:
         for _, _, taken in drawn:
             burndown.put_back(taken)
         self.counters.restore(counted)
+
+    def _reserved_in(self, balance: BalanceState) -> list[burndown.Reserved]:
+        return [part for part in self.reserved if self.journal.grants[part.source.id].balance is balance]
 
     def _overdraft_room(
         self, balance: BalanceState, drawn: Sequence[tuple[rating.Line, Decimal, list[burndown.Draw]]]
@@ -325,8 +343,8 @@ class _Recording:
             }
         )
 
-    def write(self) -> None:
-        """Everything that was decided, in one round trip."""
+    def write(self, *more: bulk.Write | None) -> None:
+        """Everything that was decided, and ``more``, in one round trip."""
         by_customer: dict[UUID, list[UUID]] = {}
         for row in self.event_rows:
             by_customer.setdefault(row["customer_id"], []).append(row["id"])
@@ -338,6 +356,7 @@ class _Recording:
                 bulk.insertion("billing_usageevent", self.event_rows, exact_numbers=True),
                 bulk.insertion("billing_charge", self.charge_rows),
                 *self.counters.writes(),
+                *more,
             )
         )
 

@@ -1,0 +1,147 @@
+"""``/authorizations``: ask before the work runs, settle after it."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, ClassVar
+from uuid import UUID
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from billing import access
+from billing.api import base, cloudevents, ingest, pagination, serializers
+from billing.api.authentication import principal
+from billing.api.fields import moment_string
+from billing.api.schema import authorizations as schema
+from billing.engine.money import amount_string, amount_strings
+from billing.errors import InvalidRequest
+from billing.models import Authorization
+from billing.services import authorizations
+from billing.services.idempotency import Answer
+from billing.services.usage import IncomingEvent
+
+
+class AuthorizationsView(base.View):
+    scopes: ClassVar[Mapping[str, str]] = {"POST": "authorizations:write", "GET": "wallets:read"}
+
+    @schema.OPEN
+    def post(self, request: Request) -> Response:
+        data = serializers.read(serializers.AuthorizationCreate, request)
+        reporter = principal(request)
+        customer = access.customer(principal=reporter, external_id=data["customer"])
+        life = timedelta(seconds=data["expires_in"])
+
+        def by_amount() -> Answer:
+            opened = authorizations.open_amount(
+                customer=customer, asset=data["asset"], amount=data["amount"], life=life, api_key_id=reporter.key_id
+            )
+            return Answer(201, _show_opened(opened))
+
+        def by_usage() -> Answer:
+            event = IncomingEvent(
+                id="",
+                source="",
+                type=data["type"],
+                subject=customer.external_id,
+                time=None,
+                data=data.get("data", {}),
+                api_key_id=reporter.key_id,
+                organization_id=reporter.organization_id,
+            )
+            return Answer(201, _show_opened(authorizations.open_for_usage(event=event, life=life)))
+
+        return self.once(request, by_amount if "amount" in data else by_usage)
+
+    @schema.LIST
+    def get(self, request: Request) -> Response:
+        rows = Authorization.objects.select_related("customer")
+        reachable = access.customers(principal=principal(request))
+        if reachable is not None:
+            rows = rows.filter(customer_id__in=reachable)
+        if external_id := base.text(request, "customer"):
+            rows = rows.filter(customer=access.customer(principal=principal(request), external_id=external_id))
+        if status := base.text(request, "status"):
+            if status not in Authorization.Status.values:
+                raise InvalidRequest.field("status", f"One of {', '.join(Authorization.Status.values)}.")
+            rows = rows.filter(status=status)
+        return Response(pagination.page(request, rows, show))
+
+
+class AuthorizationView(base.View):
+    scopes: ClassVar[Mapping[str, str]] = {"GET": "wallets:read"}
+
+    @schema.GET
+    def get(self, request: Request, authorization_id: UUID) -> Response:
+        return Response(show(access.authorization(principal=principal(request), authorization_id=authorization_id)))
+
+
+class CaptureView(base.View):
+    scopes: ClassVar[Mapping[str, str]] = {"POST": "authorizations:write"}
+
+    @schema.CAPTURE
+    def post(self, request: Request, authorization_id: UUID) -> Response:
+        authorization = access.authorization(principal=principal(request), authorization_id=authorization_id)
+        data = serializers.read(serializers.Capture, request)
+        event = None
+        if "event" in data:
+            # The authorization knows whose it is and what for; the event need not say so again.
+            known = {
+                "specversion": "1.0",
+                "id": str(authorization.pk) if data["final"] else "",
+                "source": "authorizations",
+                "type": authorization.type,
+                "subject": authorization.customer.external_id,
+            }
+            body = {name: value for name, value in known.items() if value} | data["event"]
+            event = cloudevents.parse(body, principal(request), path="event")
+
+        def capture() -> Answer:
+            if event is not None:
+                captured = authorizations.capture_usage(authorization=authorization, event=event, final=data["final"])
+            else:
+                captured = authorizations.capture_amount(
+                    authorization=authorization, amount=data["amount"], final=data["final"]
+                )
+            body = show(captured.authorization)
+            if captured.outcome is None:
+                return Answer(200, body)
+            body["event"] = ingest.event_body(captured.outcome)
+            return Answer(200, body, replayed=captured.outcome.replayed)
+
+        return self.once(request, capture)
+
+
+class VoidView(base.View):
+    scopes: ClassVar[Mapping[str, str]] = {"POST": "authorizations:write"}
+
+    @schema.VOID
+    def post(self, request: Request, authorization_id: UUID) -> Response:
+        authorization = access.authorization(principal=principal(request), authorization_id=authorization_id)
+        data = serializers.read(serializers.Void, request)
+        return self.once(
+            request,
+            lambda: Answer(200, show(authorizations.void(authorization=authorization, reason=data.get("reason", "")))),
+        )
+
+
+def show(authorization: Authorization) -> dict[str, Any]:
+    return {
+        "id": str(authorization.pk),
+        "customer": authorization.customer.external_id,
+        "status": authorization.status,
+        "asset": authorization.asset_id,
+        "amount": amount_string(authorization.amount),
+        "captured": amount_string(authorization.captured),
+        "type": authorization.type or None,
+        "created_at": moment_string(authorization.created_at),
+        "expires_at": moment_string(authorization.expires_at),
+        "closed_at": None if authorization.closed_at is None else moment_string(authorization.closed_at),
+    }
+
+
+def _show_opened(opened: authorizations.Opened) -> dict[str, Any]:
+    return {
+        **show(opened.authorization),
+        "holds": amount_strings(opened.holds),
+        "affordable": amount_strings(opened.affordable),
+    }
