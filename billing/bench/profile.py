@@ -18,7 +18,7 @@ from django.db import transaction
 from accounts.services import api_keys
 from billing import pipeline
 from billing.bench.load import Request
-from billing.services.usage.recording import _Recording
+from billing.services.usage.recording import Recording
 
 # By its name: a front door is taken apart here, and none of them may rest on another.
 ingest: Any = import_module("billing.api.ingest")
@@ -76,7 +76,7 @@ def _one(calls: Sequence[Any]) -> Timings:
         block = transaction.atomic()
         block.__enter__()
         with _timed(timings, "lock"):
-            recording = _Recording.open([submission.events[0] for submission in read])
+            recording = Recording.open([submission.events[0] for submission in read])
         with _timed(timings, "rate"):
             outcomes = recording.decide()
         with _timed(timings, "write"):

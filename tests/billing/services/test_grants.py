@@ -153,7 +153,7 @@ def test_the_worker_expires_what_has_lapsed(shop: Shop, clock: Clock) -> None:
     assert grant.status_at(expires_at) == "expired"
     assert shop.balance(acme).available == 5
     transaction = LedgerTransaction.objects.get(template="grant.expired")
-    assert (transaction.reference, transaction.occurred_at) == (f"grant:{grant.pk}:expired", expires_at)
+    assert (transaction.reference, transaction.occurred_at) == (f"grant:{grant.pk}:expired:0", expires_at)
     entry = LedgerEntry.objects.get(kind="expiry")
     assert (entry.debit, entry.credit, entry.amount) == ("wallet_available", "breakage", Decimal(100))
     message = OutboxEvent.objects.get(type="grant.expired")
