@@ -84,7 +84,7 @@ def unlocked(monkeypatch: pytest.MonkeyPatch) -> None:
         assert "FOR UPDATE" in query.statement
         return pipeline.Query(query.statement.replace("FOR UPDATE", ""), query.parameters)
 
-    decide = recording._Recording.decide
+    decide = recording.Recording.decide
 
     def slowly(self: Any) -> Any:
         outcomes = decide(self)
@@ -92,7 +92,7 @@ def unlocked(monkeypatch: pytest.MonkeyPatch) -> None:
         return outcomes
 
     monkeypatch.setattr(locks, "balances", balances)
-    monkeypatch.setattr(recording._Recording, "decide", slowly)
+    monkeypatch.setattr(recording.Recording, "decide", slowly)
 
 
 def spend(shop: Shop, customer: Customer, event_id: str, tokens: int = 400_000) -> Callable[[], usage.Outcome]:

@@ -156,9 +156,9 @@ def test_a_crash_while_writing_leaves_nothing_and_the_retry_completes_it(
         self_write(self)
         raise DatabaseError("the connection is gone")
 
-    self_write = recording._Recording.write
+    self_write = recording.Recording.write
     with monkeypatch.context() as broken:
-        broken.setattr(recording._Recording, "write", crash)
+        broken.setattr(recording.Recording, "write", crash)
         with pytest.raises(DatabaseError):
             usage.record(batch)
 
