@@ -8,6 +8,7 @@
   + NotFound (404)          also for what belongs to somebody else
   + Conflict (409)          AlreadyExists, EventConflict, IdempotencyConflict, RequestInProgress, InvalidState
   + PayloadTooLarge (413)
+  + UnsupportedMediaType (415)
   + UnpricedUsage (422)
   + RateLimited (429)
   + Unavailable (503)       WalletBusy: safe to retry
@@ -109,6 +110,10 @@ class InvalidState(Conflict):
 
 class PayloadTooLarge(BillingError):
     status, code, title = 413, "payload_too_large", "Too large"
+
+
+class UnsupportedMediaType(BillingError):
+    status, code, title = 415, "unsupported_media_type", "Not a content type that is understood"
 
 
 class UnpricedUsage(BillingError):

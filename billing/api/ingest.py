@@ -12,7 +12,7 @@ from accounts.services import api_keys
 from accounts.services.api_keys import Principal
 from billing.api import authentication, cloudevents, json, problems
 from billing.engine.money import ZERO, amount_string, amount_strings, fits
-from billing.errors import BillingError, InvalidRequest, PayloadTooLarge, PermissionDenied
+from billing.errors import BillingError, InvalidRequest, PayloadTooLarge, PermissionDenied, UnsupportedMediaType
 from billing.services import idempotency, usage
 from billing.services.idempotency import Answer
 
@@ -137,10 +137,6 @@ def refusal(error: BillingError, call: Call) -> Reply:
 def failure(request_id: str) -> Reply:
     """The answer to a bug of ours."""
     return _reply(500, problems.internal_error(request_id), {})
-
-
-class UnsupportedMediaType(BillingError):
-    status, code, title = 415, "unsupported_media_type", "Unsupported Media Type"
 
 
 def _once(call: Call, reporter: Principal) -> Answer:
