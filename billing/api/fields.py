@@ -116,6 +116,18 @@ class TextField(serializers.CharField):
         return text
 
 
+class PatternField(serializers.RegexField):
+    """Text of a certain form, taken as it is: a name that was trimmed would not be found under its own spelling."""
+
+    def __init__(self, regex: str, **kwargs: Any) -> None:
+        super().__init__(regex, trim_whitespace=False, **kwargs)
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
 METADATA_KEYS_MAX = 50
 METADATA_BYTES_MAX = 16_384
 

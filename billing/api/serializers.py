@@ -9,12 +9,12 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 
-from billing.api.fields import AmountField, MetadataField, MomentField, StrictSerializer, TextField
+from billing.api.fields import AmountField, MetadataField, MomentField, PatternField, StrictSerializer, TextField
 from billing.models import Asset, Customer, Grant, Meter, Plan, PlanVersion, Price
 
 _EXTERNAL_ID = r"^(?!\.{1,2}\Z)[^/\s\x00-\x1f\x7f]+\Z"  # A part of a path, hence not "." or "..".
 _CODE = r"^[a-z][a-z0-9_-]*\Z"
-_DIMENSION = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}\Z")
+_DIMENSION = re.compile(r"^[A-Za-z_][A-Za-z0-9_.-]{0,63}\Z")
 _VALUES_MAX = 100
 CODE_LENGTH_MAX = 255
 
@@ -86,7 +86,7 @@ class MatchField(serializers.Field[dict[str, list[str]], Any, Any, Any]):
     """``{"model": ["gpt-4o", …]}``: for each field of the data the values it may have."""
 
     default_error_messages = {
-        "invalid": 'An object is needed that gives a list of texts for each field: {"model": ["gpt-4o"]}.',
+        "invalid": 'An object is needed that gives a list of texts for each field: {{"model": ["gpt-4o"]}}.',
     }
 
     def to_internal_value(self, data: Any) -> dict[str, list[str]]:
@@ -106,7 +106,7 @@ class MatchField(serializers.Field[dict[str, list[str]], Any, Any, Any]):
 class CustomerChange(StrictSerializer):
     name = TextField(max_length=200, required=False)
     email = serializers.EmailField(max_length=254, required=False, allow_blank=True)
-    country = serializers.RegexField(r"^[A-Z]{2}\Z", required=False, allow_blank=True)
+    country = PatternField(r"^[A-Z]{2}\Z", required=False, allow_blank=True)
     timezone = TextField(max_length=64, required=False)
     on_insufficient_funds = serializers.ChoiceField(Customer.FundsPolicy.choices, required=False)
     metadata = MetadataField(required=False)
@@ -120,7 +120,7 @@ class CustomerChange(StrictSerializer):
 
 
 class CustomerCreate(CustomerChange):
-    external_id = serializers.RegexField(_EXTERNAL_ID, max_length=255)
+    external_id = PatternField(_EXTERNAL_ID, max_length=255)
     name = TextField(max_length=200)
     currency = CurrencyField()
 
@@ -156,21 +156,21 @@ class GrantCreate(StrictSerializer):
 
 
 class AssetCreate(StrictSerializer):
-    code = serializers.RegexField(r"^[a-z][a-z0-9_]*\Z", max_length=32)
+    code = PatternField(r"^[a-z][a-z0-9_]*\Z", max_length=32)
     name = TextField(max_length=100)
     kind = serializers.ChoiceField(Asset.Kind.choices)
     precision = serializers.IntegerField(min_value=0, max_value=12)
 
 
 class MeterCreate(StrictSerializer):
-    code = serializers.RegexField(_CODE, max_length=64)
+    code = PatternField(_CODE, max_length=64)
     name = TextField(max_length=100)
     event_type = TextField(max_length=255)
     aggregation = serializers.ChoiceField(Meter.Aggregation.choices)
     value = TextField(max_length=500, required=False, allow_blank=True)
     filter = MatchField(required=False)
     dimensions = serializers.ListField(
-        child=serializers.RegexField(_DIMENSION.pattern, max_length=64), required=False, max_length=20
+        child=PatternField(_DIMENSION.pattern, max_length=64), required=False, max_length=20
     )
     unit = TextField(max_length=32, required=False, allow_blank=True)
 
@@ -195,7 +195,7 @@ class VersionCreate(StrictSerializer):
 
 
 class PlanCreate(VersionCreate):
-    code = serializers.RegexField(_CODE, max_length=64)
+    code = PatternField(_CODE, max_length=64)
     name = TextField(max_length=100)
     currency = CurrencyField()
 
