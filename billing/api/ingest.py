@@ -64,10 +64,10 @@ def answer(call: Call) -> Reply:
             key=key,
             fingerprint=idempotency.fingerprint("POST", "/api/v1/events", content),
             run=lambda: _once(call, reporter),
-            refuse=lambda error: Answer(error.status, problems.body(error, request_id=call.request_id)),
+            refuse=lambda error: _kept(refusal(error, call)),
         )
         headers = {"Idempotent-Replayed": "true"} if found.replayed else {}
-        return _reply(found.status, found.body, headers)
+        return _reply(found.status, found.body["body"], found.body["headers"] | headers)
     except BillingError as error:
         return refusal(error, call)
 
@@ -141,8 +141,12 @@ def failure(request_id: str) -> Reply:
 
 def _once(call: Call, reporter: Principal) -> Answer:
     submission = read(call, reporter)
-    found = reply(submission, usage.record(submission.events), call)
-    return Answer(found.status, json.read(found.body))
+    return _kept(reply(submission, usage.record(submission.events), call))
+
+
+def _kept(given: Reply) -> Answer:
+    """What is stored under an idempotency key: what the headers said is part of the answer."""
+    return Answer(given.status, {"headers": given.headers, "body": json.read(given.body)})
 
 
 def _reply(status: int, body: Any, headers: dict[str, str]) -> Reply:
