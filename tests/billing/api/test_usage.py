@@ -1,0 +1,128 @@
+"""``/usage``: sums for dashboards and BI tools."""
+
+import csv
+import io
+from typing import Any
+
+import pytest
+
+from tests.billing.api.conftest import Api, cloud_event, problem
+from tests.builders import Shop
+
+
+@pytest.fixture
+def used(api: Api, shop: Shop) -> Shop:
+    """Usage of two models on two days, and of another customer."""
+    shop.customer(usd="100")
+    shop.customer("globex", usd="100")
+    for number, (time, model, tokens, subject) in enumerate(
+        [
+            ("2026-11-19T23:30:00Z", "gpt-4o", 1000, "acme"),
+            ("2026-11-20T00:30:00Z", "gpt-4o", 2000, "acme"),
+            ("2026-11-20T10:00:00Z", "=cmd()", 4000, "acme"),
+            ("2026-11-20T11:00:00Z", "gpt-4o", 8000, "globex"),
+        ]
+    ):
+        data = {"model": model, "input_tokens": tokens}
+        assert api.post("/events", cloud_event(f"e{number}", time=time, data=data, subject=subject)).status_code == 201
+    return shop
+
+
+WINDOW = "from=2026-11-19T00:00:00Z&to=2026-11-21T00:00:00Z"
+
+
+def rows(response: Any, *names: str) -> list[tuple[str, ...]]:
+    assert response.status_code == 200, response.content
+    return [tuple(row[name] for name in names) for row in response.json()["data"]]
+
+
+def test_usage_by_day(api: Api, used: Shop) -> None:
+    response = api.get(f"/usage?customer=acme&{WINDOW}")
+
+    assert response.json() == {
+        "data": [
+            {
+                "period_start": "2026-11-19T00:00:00Z",
+                "asset": "usd",
+                "quantity": "1000",
+                "amount": "0.0025",
+                "events": 1,
+            },
+            {
+                "period_start": "2026-11-20T00:00:00Z",
+                "asset": "usd",
+                "quantity": "6000",
+                "amount": "0.015",
+                "events": 2,
+            },
+        ],
+        "next_cursor": None,
+    }
+
+
+def test_usage_grouped_by_model_and_meter(api: Api, used: Shop) -> None:
+    response = api.get(f"/usage?customer=acme&{WINDOW}&granularity=month&group_by=model,meter")
+
+    assert sorted(rows(response, "period_start", "model", "meter", "quantity")) == [
+        ("2026-11-01T00:00:00Z", "=cmd()", "llm_input", "4000"),
+        ("2026-11-01T00:00:00Z", "gpt-4o", "llm_input", "3000"),
+    ]
+
+
+def test_days_begin_where_the_zone_says(api: Api, used: Shop) -> None:
+    response = api.get(f"/usage?customer=acme&{WINDOW}&timezone=Europe/Berlin")
+
+    assert rows(response, "period_start", "quantity") == [("2026-11-19T23:00:00Z", "7000")]
+
+
+def test_the_window_is_half_open(api: Api, used: Shop) -> None:
+    response = api.get("/usage?customer=acme&from=2026-11-20T00:30:00Z&to=2026-11-20T10:00:00Z&granularity=hour")
+
+    assert rows(response, "period_start", "quantity") == [("2026-11-20T00:00:00Z", "2000")]
+
+
+def test_without_a_customer_it_is_all_customers(api: Api, used: Shop) -> None:
+    assert rows(api.get(f"/usage?{WINDOW}&granularity=month"), "quantity", "events") == [("15000", 4)]
+
+
+def test_a_meter_can_be_asked_for(api: Api, used: Shop) -> None:
+    assert rows(api.get(f"/usage?{WINDOW}&granularity=month&meter=llm_input"), "quantity") == [("15000",)]
+    assert rows(api.get(f"/usage?{WINDOW}&meter=llm_output"), "quantity") == []
+
+
+def test_as_csv_numbers_stay_numbers_and_formulas_are_made_harmless(api: Api, used: Shop) -> None:
+    response = api.get(f"/usage?customer=acme&{WINDOW}&group_by=model", accept="text/csv")
+
+    assert response.status_code == 200
+    assert response["Content-Type"] == "text/csv; charset=utf-8"
+    assert list(csv.reader(io.StringIO(response.content.decode(), newline=""))) == [
+        ["period_start", "model", "asset", "quantity", "amount", "events"],
+        ["2026-11-19T00:00:00Z", "gpt-4o", "usd", "1000", "0.0025", "1"],
+        ["2026-11-20T00:00:00Z", "'=cmd()", "usd", "4000", "0.01", "1"],
+        ["2026-11-20T00:00:00Z", "gpt-4o", "usd", "2000", "0.005", "1"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("granularity=decade", "granularity"),
+        ("from=2026-11-20T00:00:00Z&to=2026-11-20T00:00:00Z", "from"),
+        ("from=yesterday", "from"),
+        ("timezone=Mars/Olympus", "timezone"),
+        ("timezone=/etc/passwd", "timezone"),
+        ("group_by=a;drop", "group_by"),
+        ("group_by=a,b,c,d,e", "group_by"),
+        ("meter=%00", "meter"),
+    ],
+)
+def test_what_makes_no_sense_is_named(api: Api, query: str, field: str) -> None:
+    problem(api.get(f"/usage?{query}"), 400, "invalid_request", field)
+
+
+def test_an_unknown_customer_is_not_found(api: Api) -> None:
+    problem(api.get("/usage?customer=nobody"), 404, "not_found")
+
+
+def test_what_cannot_be_delivered_is_not_acceptable(api: Api) -> None:
+    problem(api.get("/usage", accept="image/png"), 406, "not_acceptable")
