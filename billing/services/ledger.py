@@ -199,7 +199,7 @@ class Journal:
             customer_id=balance.customer_id,
             template=f"grant.{source.kind}",
             reference=f"grant:{source.id}",
-            occurred_at=max(source.effective_at, source.created_at),
+            occurred_at=source.effective_at,
         )
         balance.lifetime_granted = EXACT.add(balance.lifetime_granted, state.amount)
         self._post(transaction, balance, "value", state.amount, grant_id=source.id)
