@@ -90,7 +90,8 @@ class Child:
     One program with what it takes to start it, and to stop it.
 
     ``ask`` is the signal that ends it in good order; after ``patience_seconds`` its whole group is killed. Its output
-    goes to ``output`` (a file), or line by line to ``say``.
+    goes to ``output`` (a file), or line by line to ``say``; what it writes to standard error goes to ``say_errors``
+    where that is given.
     """
 
     name: str
@@ -104,10 +105,11 @@ class Child:
     input: bytes = b""
     output: Path | None = None
     say: Callable[[str], None] | None = None
+    say_errors: Callable[[str], None] | None = None
     own_group: bool = True
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
     started_at: float = field(default=0.0, init=False)
-    _pump: threading.Thread | None = field(default=None, init=False)
+    _pumps: list[threading.Thread] = field(default_factory=list, init=False)
 
     def start(self) -> None:
         """Call this from the main thread: the kernel's signal comes when the thread that started the child ends."""
@@ -117,11 +119,12 @@ class Child:
         stdout: int | IO[bytes] | None = subprocess.PIPE if self.say else None
         if self.output is not None:
             stdout = self.output.open("ab")
+        stderr = subprocess.STDOUT if stdout is not None else None
         self.process = subprocess.Popen(
             argv,
             stdin=subprocess.PIPE if self.input else (subprocess.DEVNULL if self.own_group else None),
             stdout=stdout,
-            stderr=subprocess.STDOUT if stdout is not None else None,
+            stderr=subprocess.PIPE if self.say_errors else stderr,
             env=self.env,
             process_group=0 if self.own_group else None,
         )
@@ -136,10 +139,13 @@ class Child:
                 self.process.stdin.close()
         if self.output is not None and not isinstance(stdout, int | None):
             stdout.close()
-        if self.say is not None:
-            assert self.process.stdout is not None
-            self._pump = threading.Thread(target=self._forward, args=(self.process.stdout,), daemon=True)
-            self._pump.start()
+        self._pumps = [
+            threading.Thread(target=_forward, args=(stream, say), daemon=True)
+            for stream, say in ((self.process.stdout, self.say), (self.process.stderr, self.say_errors))
+            if stream is not None and say is not None
+        ]
+        for pump in self._pumps:
+            pump.start()
 
     def is_running(self) -> bool:
         return self.process is not None and self.process.poll() is None
@@ -176,14 +182,14 @@ class Child:
         elif process.poll() is None:
             process.kill()
         code = process.wait()
-        if self._pump is not None:
-            self._pump.join(2)
+        for pump in self._pumps:
+            pump.join(2)
         if self.own_group:
             self.reaper.forget(process.pid)
         return code
 
-    def _forward(self, stream: IO[bytes]) -> None:
-        assert self.say is not None
-        with stream:
-            for line in stream:
-                self.say(line.decode(errors="replace").rstrip("\n"))
+
+def _forward(stream: IO[bytes], say: Callable[[str], None]) -> None:
+    with stream:
+        for line in stream:
+            say(line.decode(errors="replace").rstrip("\n"))

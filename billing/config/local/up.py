@@ -177,14 +177,17 @@ class Up:
         signs = ""
         if self.options.demo:
             self.console.progress("Looking after the demonstration data …")
-            signs = self._finish(self._step("seed", ["seed_demo"], environment))
+            # What it prints is for whoever signs in, once there is somewhere to; its progress is shown as it goes.
+            signs = self._finish(self._step("seed", ["seed_demo"], environment, show_errors=True))
         if gather is not None:
             self.console.progress("Gathering and compressing static files …")
             self._finish(gather)
             stamp.write_text(sources)
         return signs
 
-    def _step(self, name: str, command: list[str], environment: Mapping[str, str]) -> tuple[Child, list[str]]:
+    def _step(
+        self, name: str, command: list[str], environment: Mapping[str, str], *, show_errors: bool = False
+    ) -> tuple[Child, list[str]]:
         """Start a management command that comes to an end, and collect what it says."""
         lines: list[str] = []
         child = Child(
@@ -194,6 +197,7 @@ class Up:
             env=environment_of(command[0], environment),
             directory=ROOT,
             say=lines.append,
+            say_errors=(lambda line: self.console.say(name, line)) if show_errors else None,
         )
         self.steps.append(child)
         child.start()
