@@ -2,6 +2,7 @@ import json
 import os
 import platform
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from decimal import Decimal
@@ -78,13 +79,16 @@ class Command(BaseCommand):
                 )
                 samples = runner.rounds(chosen(only), options["rounds"], say=progress.write)
                 result["figures"] = report.as_list(report.lines(samples))
+                ceilings.analyze()
                 result["rounds"] = {name: [as_dict(sample) for sample in rounds] for name, rounds in samples.items()}
 
         progress.write("Checking the books …")
+        started = time.monotonic()
         with transaction.atomic():
             books.freeze()
             wrong = [*_wrong_answers(samples), *_wrong_books(traffic)]
             result["books"] = {"events": traffic.events, "entries": LedgerEntry.objects.count(), "wrong": wrong}
+        result["books"]["seconds"] = time.monotonic() - started
         if options["json"]:
             self.stdout.write(json.dumps(result, indent=2))
         else:
