@@ -23,6 +23,7 @@ class AssetsView(base.View):
 
     @schema.ASSET_CREATE
     def post(self, request: Request) -> Response:
+        access.operator(principal=principal(request))
         data = serializers.read(serializers.AssetCreate, request)
         return self.once(request, lambda: Answer(201, _show_asset(assets.create(actor=actor(request), **data))))
 
@@ -37,6 +38,7 @@ class MetersView(base.View):
 
     @schema.METER_CREATE
     def post(self, request: Request) -> Response:
+        access.operator(principal=principal(request))
         data = serializers.read(serializers.MeterCreate, request)
         return self.once(request, lambda: Answer(201, _show_meter(meters.create(actor=actor(request), **data))))
 
@@ -50,6 +52,7 @@ class PlansView(base.View):
 
     @schema.PLAN_CREATE
     def post(self, request: Request) -> Response:
+        access.operator(principal=principal(request))
         data = serializers.read(serializers.PlanCreate, request)
         data["prices"] = _terms(data["prices"])
         return self.once(request, lambda: Answer(201, _show_version(plans.create(actor=actor(request), **data))))
@@ -72,6 +75,7 @@ class PlanVersionsView(base.View):
 
     @schema.VERSION_CREATE
     def post(self, request: Request, code: str) -> Response:
+        access.operator(principal=principal(request))
         plan = _plan(code)
         data = serializers.read(serializers.VersionCreate, request)
         data["prices"] = _terms(data["prices"])

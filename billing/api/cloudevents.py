@@ -65,7 +65,7 @@ def _extensions(body: Mapping[str, Any], wrong: list[FieldError]) -> dict[str, A
         if name in _ATTRIBUTES:
             continue
         if not _EXTENSION.match(name):
-            wrong.append(FieldError(name[:100], "unknown_field", "is no CloudEvents attribute"))
+            wrong.append(FieldError(name[:100] or "body", "unknown_field", "is no CloudEvents attribute"))
         elif not isinstance(value, str | bool | int) or (isinstance(value, str) and len(value) > TEXT_MAX):
             wrong.append(FieldError(name, "invalid", "must be a short string, a boolean or a whole number"))
         else:

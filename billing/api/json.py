@@ -95,7 +95,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise InvalidRequest.field(key[:100], "is there twice", code="duplicate")
+                raise InvalidRequest.field(key[:100] or "body", "is there twice", code="duplicate")
             seen.add(key)
     return result
 
