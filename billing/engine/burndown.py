@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import reduce
 from uuid import UUID
 
 from billing.engine.money import EXACT, ZERO
@@ -38,20 +39,22 @@ class Source:
         return self.meters is None or meter in self.meters
 
 
-@dataclass(frozen=True, slots=True)
-class Draw:
-    """``amount`` taken from one source, or, where ``source`` is None, from the overdraft."""
-
-    source: Source | None
-    amount: Decimal
-
-
 @dataclass(slots=True)
 class Reserved:
     """``amount`` of a source that was set aside for what is being charged, and is back in its ``remaining``."""
 
     source: Source
     amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """``amount`` taken from one source, or, where ``source`` is None, from the overdraft."""
+
+    source: Source | None
+    amount: Decimal
+    reserved: Reserved | None = None
+    """What it was taken out of, if it was set aside before."""
 
 
 def burn_order(sources: Iterable[Source]) -> list[Source]:
@@ -103,7 +106,13 @@ def draw(
     return draws
 
 
-def draw_reserved(reserved: Sequence["Reserved"], amount: Decimal, *, meter: str | None) -> list[Draw]:
+def payable(sources: Iterable[Source], *, meter: str | None, moment: datetime) -> Decimal:
+    """What ``sources`` have for this meter (None: a plain amount) at ``moment``."""
+    may_pay = (source.remaining for source in sources if source.may_pay(meter=meter, moment=moment))
+    return reduce(EXACT.add, may_pay, ZERO)
+
+
+def draw_reserved(reserved: Sequence[Reserved], amount: Decimal, *, meter: str | None) -> list[Draw]:
     """Take up to ``amount`` from what was set aside, in its order, whether or not the grants still live."""
     draws: list[Draw] = []
     missing = amount
@@ -115,13 +124,15 @@ def draw_reserved(reserved: Sequence["Reserved"], amount: Decimal, *, meter: str
         taken = min(part.amount, missing)
         part.amount = EXACT.subtract(part.amount, taken)
         part.source.remaining = EXACT.subtract(part.source.remaining, taken)
-        draws.append(Draw(part.source, taken))
+        draws.append(Draw(part.source, taken, part))
         missing = EXACT.subtract(missing, taken)
     return draws
 
 
 def put_back(draws: Iterable[Draw]) -> None:
-    """Undo ``draw``: its sources hold again what they held before."""
+    """Undo ``draw`` and ``draw_reserved``: the sources hold again what they held before, and as much is set aside."""
     for part in draws:
+        if part.reserved is not None:
+            part.reserved.amount = EXACT.add(part.reserved.amount, part.amount)
         if part.source is not None:
             part.source.remaining = EXACT.add(part.source.remaining, part.amount)

@@ -3,7 +3,7 @@
 open → captured | voided | expired, once and for all.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
@@ -19,10 +19,10 @@ from billing.engine import burndown
 from billing.engine import rating as engine
 from billing.engine.money import EXACT, ZERO, amount_string, decimals
 from billing.errors import BillingError, InsufficientFunds, InvalidRequest, InvalidState, NotFound
-from billing.models import Asset, Authorization, Customer
+from billing.models import Asset, Authorization, Customer, UsageEvent
 from billing.services import bulk, holds
 from billing.services.holds import AuthorizationState
-from billing.services.ledger import Journal
+from billing.services.ledger import BalanceState, Journal, Wanted
 from billing.services.retrying import retried
 from billing.services.usage import IncomingEvent, Outcome, rating
 from billing.services.usage.recording import Recording
@@ -65,15 +65,14 @@ def open_for_usage(*, event: IncomingEvent, life: timedelta = LIFE_DEFAULT) -> O
         if isinstance(lines, BillingError):
             raise lines
         recording.ensure_balances(event, lines)
-        affordable = _affordable(recording, payer, lines)
-        amounts = [(line.price.asset, line.meter, recording.counters.charge(payer.id, line)) for line in lines]
+        wanted = [Wanted(line.price.asset, line.meter, recording.counters.charge(payer.id, line)) for line in lines]
         return _open(
             recording.journal,
             payer.id,
             payer.currency,
-            amounts,
+            wanted,
             life=life,
-            affordable=affordable,
+            affordable=_affordable(recording, payer, lines, wanted),
             type=event.type,
             data=event.data,
             api_key_id=event.api_key_id,
@@ -93,7 +92,13 @@ def open_amount(
         journal = Journal.open([customer.pk])
         ensure_balances(journal, [(customer.pk, asset.pk)])
         return _open(
-            journal, customer.pk, asset.pk, [(asset.pk, None, amount)], life=life, affordable={}, api_key_id=api_key_id
+            journal,
+            customer.pk,
+            asset.pk,
+            [Wanted(asset.pk, None, amount)],
+            life=life,
+            affordable={},
+            api_key_id=api_key_id,
         )
 
 
@@ -101,7 +106,7 @@ def _open(
     journal: Journal,
     customer_id: UUID,
     currency: str,
-    amounts: Sequence[tuple[str, str | None, Decimal]],
+    wanted: Sequence[Wanted],
     *,
     life: timedelta,
     affordable: Mapping[str, Decimal],
@@ -112,8 +117,11 @@ def _open(
     if not timedelta(seconds=1) <= life <= LIFE_MAX:
         raise InvalidRequest.field("expires_in", f"must be from 1 to {int(LIFE_MAX.total_seconds())} seconds")
     totals: dict[str, Decimal] = {}
-    for asset, _, amount in amounts:
-        totals[asset] = EXACT.add(totals.get(asset, ZERO), amount)
+    for each in wanted:
+        totals[each.asset] = EXACT.add(totals.get(each.asset, ZERO), each.amount)
+    drawn = _draw(journal, customer_id, wanted)
+    if drawn is None:
+        raise _too_little(journal, customer_id, wanted)
     main = currency if currency in totals else next(iter(totals))
     authorization_id = uuid7()
     head = journal.begin(
@@ -123,21 +131,10 @@ def _open(
         occurred_at=journal.now,
     )
     held: dict[tuple[str, UUID | None], Decimal] = {}
-    for asset, meter, amount in amounts:
-        balance = journal.balances[customer_id, asset]
-        draws = burndown.draw(
-            balance.sources, amount, meter=meter, moment=journal.now, overdraft=balance.overdraft_room
-        )
-        if draws is None:
-            raise InsufficientFunds(
-                f"This needs {amount_string(totals[asset])} {asset}; {amount_string(balance.available)} is available.",
-                asset=asset,
-                available=balance.available,
-                required=totals[asset],
-            )
-        journal.hold(head, balance, draws)
+    for each, draws in zip(wanted, drawn, strict=True):
+        journal.hold(head, journal.balances[customer_id, each.asset], draws)
         for part in draws:
-            key = (asset, part.source.id if part.source else None)
+            key = (each.asset, part.source.id if part.source else None)
             held[key] = EXACT.add(held.get(key, ZERO), part.amount)
     row = {
         "id": authorization_id,
@@ -170,6 +167,53 @@ def _open(
         bulk.insertion("billing_authorization", [row], exact_numbers=True), bulk.insertion("billing_hold", hold_rows)
     )
     return Opened(Authorization.objects.get(pk=authorization_id), totals, affordable)
+
+
+def _draw(journal: Journal, customer_id: UUID, wanted: Sequence[Wanted]) -> list[list[burndown.Draw]] | None:
+    """Take every amount, one after the other. None, and nothing taken, where one cannot be had."""
+    drawn: list[list[burndown.Draw]] = []
+    rooms: dict[str, Decimal] = {}
+    for each in wanted:
+        balance = journal.balances[customer_id, each.asset]
+        room = rooms.get(each.asset, balance.overdraft_room)
+        draws = burndown.draw(balance.sources, each.amount, meter=each.meter, moment=journal.now, overdraft=room)
+        if draws is None:
+            burndown.put_back(part for taken in drawn for part in taken)
+            return None
+        drawn.append(draws)
+        rooms[each.asset] = EXACT.subtract(room, _beyond(draws))
+    return drawn
+
+
+def _beyond(draws: Sequence[burndown.Draw]) -> Decimal:
+    """What of it the grants do not cover."""
+    return reduce(EXACT.add, (part.amount for part in draws if part.source is None), ZERO)
+
+
+def _too_little(journal: Journal, customer_id: UUID, wanted: Sequence[Wanted]) -> InsufficientFunds:
+    """The refusal of what ``_draw`` could not take: the first asset that is short, with the figures of all of it."""
+    required: dict[str, Decimal] = {}
+    beyond: dict[str, Decimal] = {}
+    for each in wanted:
+        sources = journal.balances[customer_id, each.asset].sources
+        draws = burndown.draw(sources, each.amount, meter=each.meter, moment=journal.now, overdraft=each.amount)
+        assert draws is not None
+        required[each.asset] = EXACT.add(required.get(each.asset, ZERO), each.amount)
+        beyond[each.asset] = EXACT.add(beyond.get(each.asset, ZERO), _beyond(draws))
+    short = next(a for a in required if beyond[a] > journal.balances[customer_id, a].overdraft_room)
+    balance = journal.balances[customer_id, short]
+    return _insufficient(balance, required[short], payable=EXACT.subtract(required[short], beyond[short]))
+
+
+def _insufficient(balance: BalanceState, required: Decimal, *, payable: Decimal) -> InsufficientFunds:
+    available = EXACT.subtract(payable, EXACT.add(balance.owed, balance.overdraft_held))
+    return InsufficientFunds(
+        f"This takes {amount_string(required)} {balance.asset}, and the wallet has {amount_string(available)} "
+        "available for it.",
+        asset=balance.asset,
+        available=available,
+        required=required,
+    )
 
 
 def capture_usage(*, authorization: Authorization, event: IncomingEvent, final: bool = True) -> Captured:
@@ -206,11 +250,17 @@ def _capture_usage(*, authorization_id: UUID, event: IncomingEvent, final: bool)
         if isinstance(lines, BillingError):
             raise lines
         recording.ensure_balances(event, lines)
-        at_most = None if final else {a: max(v, ZERO) for a, v in recording.required(event, lines).items()}
-        recording.reserved = holds.release(journal, state, at_most=at_most)
+        only = None if final else recording.required(event, lines)
+        recording.reserved = holds.release(journal, state, only=only)
         (outcome,) = recording.decide()
         if outcome.error is not None:
             raise outcome.error
+        if outcome.status == UsageEvent.Status.UNPAID and not final:
+            # Kept as if it had come by itself: what is set aside stays so, for the rest of the run.
+            recording = Recording.open([event])
+            (outcome,) = recording.decide()
+            recording.write()
+            return Captured(_load(authorization_id), outcome)
         state.captured = EXACT.add(state.captured, outcome.cost.get(state.asset, ZERO))
         if final:
             holds.expire_rest(journal, recording.reserved)
@@ -241,19 +291,17 @@ def _capture_amount(*, authorization: Authorization, amount: Decimal, final: boo
         if _must_end(journal, state):
             return None
         balance = journal.balances[authorization.customer_id, authorization.asset_id]
-        reserved = holds.release(journal, state, at_most=None if final else {authorization.asset_id: amount})
+        only = None if final else [Wanted(authorization.asset_id, None, amount)]
+        reserved = holds.release(journal, state, only=only)
         draws = burndown.draw_reserved(
             [part for part in reserved if journal.grants[part.source.id].balance is balance], amount, meter=None
         )
         missing = reduce(EXACT.subtract, (part.amount for part in draws), amount)
         more = burndown.draw(balance.sources, missing, meter=None, moment=journal.now, overdraft=balance.overdraft_room)
         if more is None:
-            raise InsufficientFunds(
-                f"This takes {amount_string(amount)} {authorization.asset_id}, more than was set aside and is free.",
-                asset=authorization.asset_id,
-                available=EXACT.subtract(amount, missing),
-                required=amount,
-            )
+            burndown.put_back(draws)
+            payable = burndown.payable(balance.sources, meter=None, moment=journal.now)
+            raise _insufficient(balance, amount, payable=payable)
         head = journal.begin(
             customer_id=authorization.customer_id,
             template="authorization.captured",
@@ -317,39 +365,65 @@ def _give_back(journal: Journal, state: AuthorizationState, *, status: str) -> N
     journal.write(*holds.close(state, status=status, now=journal.now))
 
 
-def _affordable(recording: Recording, payer: rating.Payer, lines: Sequence[rating.Line]) -> dict[str, Decimal]:
-    """For each field that a meter counts as it is: how many units the wallet pays for, beside the other lines."""
+def _affordable(
+    recording: Recording, payer: rating.Payer, lines: Sequence[rating.Line], wanted: Sequence[Wanted]
+) -> dict[str, Decimal]:
+    """For each field that meters count as it is: the largest whole quantity with which all lines would be set aside.
+
+    ``wanted`` is what the lines cost as announced, and has been counted.
+    """
+    journal = recording.journal
+    before = [max(ZERO, EXACT.subtract(recording.counters.before(line), line.quantity)) for line in lines]
     found: dict[str, Decimal] = {}
-    for line in lines:
-        if line.field is None:
-            continue
-        balance = recording.journal.balances[payer.id, line.price.asset]
-        others = [other for other in lines if other is not line and other.price.asset == line.price.asset]
-        counted = recording.counters.snapshot(others)
-        budget = balance.overdraft_room
-        taken: list[burndown.Draw] = []
-        for other in others:
-            cost = recording.counters.charge(payer.id, other)
-            draws = burndown.draw(
-                balance.sources, max(cost, ZERO), meter=other.meter, moment=recording.journal.now, overdraft=budget
+    for name in {line.field: None for line in lines if line.field is not None}:
+        mine = [position for position, line in enumerate(lines) if line.field == name]
+
+        def carries(quantity: Decimal, mine: Sequence[int] = mine) -> bool:
+            varied = list(wanted)
+            for position in mine:
+                price = lines[position].price
+                cost = engine.charge(
+                    price.function, before=before[position], quantity=quantity, precision=price.precision
+                )
+                varied[position] = Wanted(price.asset, lines[position].meter, cost)
+            drawn = _draw(journal, payer.id, varied)
+            burndown.put_back(part for draws in drawn or () for part in draws)
+            return drawn is not None
+
+        bounds: list[tuple[Decimal, Decimal]] = []
+        for position in mine:
+            line = lines[position]
+            balance = journal.balances[payer.id, line.price.asset]
+            free = burndown.payable(balance.sources, meter=line.meter, moment=journal.now)
+            budget = EXACT.add(balance.overdraft_room, free)
+            others = (w.amount for n, w in enumerate(wanted) if n != position and w.asset == balance.asset)
+            most, likely = (
+                engine.affordable(
+                    line.price.function, before=before[position], budget=money, precision=line.price.precision
+                )
+                for money in (budget, reduce(EXACT.subtract, others, budget))
             )
-            taken += draws or []
-            beyond = (part.amount for part in draws or [] if part.source is None)
-            budget = reduce(EXACT.subtract, beyond, budget) if draws is not None else Decimal(-1)
-        for source in balance.sources:
-            if source.may_pay(meter=line.meter, moment=recording.journal.now) and budget >= 0:
-                budget = EXACT.add(budget, source.remaining)
-        burndown.put_back(taken)
-        recording.counters.restore(counted)
-        quantity = engine.affordable(
-            line.price.function,
-            before=recording.counters.before(line),
-            budget=budget,
-            precision=line.price.precision,
-        )
-        if quantity is not None:
-            found[line.field] = min(quantity, found.get(line.field, quantity))
+            if most is not None and likely is not None:
+                bounds.append((most, likely))
+        if bounds:
+            found[name] = _largest(carries, most=min(b[0] for b in bounds), likely=min(b[1] for b in bounds))
     return found
+
+
+def _largest(carries: Callable[[Decimal], bool], *, most: Decimal, likely: Decimal) -> Decimal:
+    """The largest whole number up to ``most`` that ``carries``; zero where none does. ``likely`` is a good guess."""
+    good, bad = ZERO, EXACT.add(most, Decimal(1))
+    if likely < bad and carries(likely):
+        good = likely
+        if not carries(EXACT.add(likely, Decimal(1))):
+            bad = EXACT.add(likely, Decimal(1))
+    while bad - good > 1:
+        middle = (good + bad) // 2
+        if carries(middle):
+            good = middle
+        else:
+            bad = middle
+    return good
 
 
 def _load(authorization_id: UUID) -> Authorization:

@@ -12,7 +12,7 @@ from billing import pipeline
 from billing.engine.burndown import Reserved
 from billing.engine.money import EXACT, ZERO, amount_string
 from billing.services import bulk
-from billing.services.ledger import BalanceState, Journal
+from billing.services.ledger import BalanceState, Journal, Wanted
 
 _READING = """
 SELECT a.id, a.customer_id, a.status, a.expires_at, a.asset_id, a.amount, a.captured,
@@ -74,17 +74,14 @@ def states(rows: Sequence[tuple[Any, ...]], journal: Journal) -> dict[UUID, Auth
 
 
 def release(
-    journal: Journal, authorization: AuthorizationState, *, at_most: "dict[str, Decimal] | None" = None
+    journal: Journal, authorization: AuthorizationState, *, only: "Sequence[Wanted] | None" = None
 ) -> list[Reserved]:
-    """Give back what is set aside, or ``at_most`` so much of each asset; returns it, to be drawn from first."""
+    """Give back what is set aside, or ``only`` what of it may pay for these; returns it, to be drawn from first."""
     reserved: list[Reserved] = []
+    parts = None if only is None else _parts(journal, authorization, only)
     transaction = None
     for hold in authorization.holds:
-        amount = hold.outstanding
-        if at_most is not None:
-            wanted = at_most.get(hold.balance.asset, ZERO)
-            amount = min(amount, wanted)
-            at_most[hold.balance.asset] = EXACT.subtract(wanted, amount)
+        amount = hold.outstanding if parts is None else parts.get(hold.id, ZERO)
         if amount == 0:
             continue
         if transaction is None:
@@ -101,6 +98,23 @@ def release(
         if hold.grant_id is not None:
             reserved.append(Reserved(journal.grants[hold.grant_id].source, amount))
     return reserved
+
+
+def _parts(journal: Journal, authorization: AuthorizationState, wanted: Sequence[Wanted]) -> dict[UUID, Decimal]:
+    """How much of each hold it takes to pay what is wanted, in its order: grants that may first, then the overdraft."""
+    parts: dict[UUID, Decimal] = {}
+    holds = sorted(authorization.holds, key=lambda hold: hold.grant_id is None)
+    for each in wanted:
+        missing = max(each.amount, ZERO)
+        for hold in holds:
+            meters = None if hold.grant_id is None else journal.grants[hold.grant_id].source.meters
+            if hold.balance.asset != each.asset or (meters is not None and each.meter not in meters):
+                continue
+            part = parts.get(hold.id, ZERO)
+            taken = min(EXACT.subtract(hold.outstanding, part), missing)
+            parts[hold.id] = EXACT.add(part, taken)
+            missing = EXACT.subtract(missing, taken)
+    return parts
 
 
 def expire_rest(journal: Journal, reserved: Sequence[Reserved]) -> None:

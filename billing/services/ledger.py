@@ -63,6 +63,15 @@ class GrantState:
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """An amount that is to be paid or set aside, and the meter it is for; None for a plain amount."""
+
+    asset: str
+    meter: str | None
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class Transaction:
     """The head of a ledger transaction that is being put together."""
 

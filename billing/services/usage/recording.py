@@ -18,7 +18,7 @@ from billing.errors import BillingError, InsufficientFunds, InvalidRequest, NotF
 from billing.models import UsageEvent
 from billing.selectors import customers
 from billing.services import bulk, outbox
-from billing.services.ledger import BalanceState, Journal
+from billing.services.ledger import BalanceState, Journal, Wanted
 from billing.services.retrying import retried
 from billing.services.usage import answers, rating
 from billing.services.usage.counters import Counters, CounterSnapshot
@@ -125,13 +125,11 @@ class Recording:
         customer_id = self.payers[event.subject].id
         ensure_balances(self.journal, {(customer_id, line.price.asset) for line in lines})
 
-    def required(self, event: IncomingEvent, lines: Sequence[rating.Line]) -> dict[str, Decimal]:
-        """What the lines would cost now, by asset. Nothing is charged."""
+    def required(self, event: IncomingEvent, lines: Sequence[rating.Line]) -> list[Wanted]:
+        """What the lines would cost now, one by one. Nothing is charged."""
         counted = self.counters.snapshot(lines)
-        required: dict[str, Decimal] = {}
-        for line in lines:
-            amount = self.counters.charge(self.payers[event.subject].id, line)
-            required[line.price.asset] = EXACT.add(required.get(line.price.asset, ZERO), amount)
+        customer_id = self.payers[event.subject].id
+        required = [Wanted(line.price.asset, line.meter, self.counters.charge(customer_id, line)) for line in lines]
         self.counters.restore(counted)
         return required
 
@@ -267,11 +265,16 @@ class Recording:
         try:
             for line in lines:
                 asset, amount = line.price.asset, max(self.counters.charge(payer.id, line), ZERO)
-                sources = self.journal.balances[payer.id, asset].sources
-                draws = burndown.draw(sources, amount, meter=line.meter, moment=self.journal.now, overdraft=amount)
+                balance = self.journal.balances[payer.id, asset]
+                reserved = burndown.draw_reserved(self._reserved_in(balance), amount, meter=line.meter)
+                missing = reduce(EXACT.subtract, (part.amount for part in reserved), amount)
+                draws = burndown.draw(
+                    balance.sources, missing, meter=line.meter, moment=self.journal.now, overdraft=missing
+                )
                 assert draws is not None
-                drawn += draws
-                paid = reduce(EXACT.add, (part.amount for part in draws if part.source is not None), ZERO)
+                drawn += [*reserved, *draws]
+                beyond = (part.amount for part in draws if part.source is None)
+                paid = reduce(EXACT.subtract, beyond, amount)
                 required[asset] = EXACT.add(required.get(asset, ZERO), amount)
                 payable[asset] = EXACT.add(payable.get(asset, ZERO), paid)
         finally:
