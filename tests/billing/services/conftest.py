@@ -1,12 +1,17 @@
 """Time that tests can move."""
 
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 from django.utils import timezone
 
 from billing import locks
 from billing.pipeline import Query
+from tests.builders import Shop
+
+if TYPE_CHECKING:
+    from tests.billing.services.play import Play
 
 
 class Clock:
@@ -42,3 +47,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     monkeypatch.setattr(timezone, "now", moved.now)
     monkeypatch.setattr(locks, "ledger_time", moved.query)
     return moved
+
+
+@pytest.fixture
+def play(shop: Shop, clock: Clock) -> "Play":
+    """A money story, one line a step: see ``play.py``. Time stands still between its steps."""
+    from tests.billing.services.play import Play
+
+    return Play(shop, clock)
