@@ -3,6 +3,7 @@
 from typing import Any
 
 from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
@@ -41,11 +42,17 @@ class ApiKeyAuthentication(BaseAuthentication):
 
 
 class HasScope(BasePermission):
-    """The key has the scope that the view names for this method in ``scopes``."""
+    """The key has the scope that the view names for this method in ``scopes``. HEAD asks for what GET asks for.
+
+    A method for which no scope is named is not allowed to anybody: nothing is open because it was forgotten.
+    """
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        scope: str | None = view.scopes.get(request.method)
-        if scope is not None and not principal(request).may(scope):
+        method = request.method or ""
+        scope: str | None = view.scopes.get("GET" if method == "HEAD" else method)
+        if scope is None:
+            raise MethodNotAllowed(method)
+        if not principal(request).may(scope):
             raise PermissionDenied(f"This key does not have the scope {scope}.", scope=scope)
         return True
 

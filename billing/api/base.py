@@ -19,6 +19,7 @@ class View(APIView):
     """An endpoint. ``scopes`` names the scope that each method asks for."""
 
     scopes: ClassVar[Mapping[str, str]] = {}
+    http_method_names = ["get", "head", "post", "put", "patch", "delete"]
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
