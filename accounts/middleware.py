@@ -1,12 +1,13 @@
 """What every request gets, whatever it asks for."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from django.http import HttpRequest, HttpResponse
 
 from accounts.ids import uuid7
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _ACCEPTABLE = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
 
 
@@ -26,3 +27,19 @@ class RequestIdMiddleware:
         response = self.get_response(request)
         response["X-Request-Id"] = request.request_id  # type: ignore[attr-defined]
         return response
+
+
+def printable_cookies(cookies: Mapping[str, str]) -> dict[str, str]:
+    """Those without control characters. A quoted cookie may hold any, NUL too, with which no database can be asked."""
+    return {name: value for name, value in cookies.items() if not _CONTROL.search(name + value)}
+
+
+class PrintableCookiesMiddleware:
+    """Goes on as if cookies with control characters had not been sent: nobody here ever set one."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        request.COOKIES = printable_cookies(request.COOKIES)
+        return self.get_response(request)

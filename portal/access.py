@@ -67,6 +67,11 @@ def choose(request: HttpRequest, organization_id: str) -> None:
     request.session[_CHOSEN] = organization_id
 
 
+def asked(request: HttpRequest, name: str) -> str:
+    """A text from the query string. A NUL, which no database takes, becomes a mark that nothing is named by."""
+    return request.GET.get(name, "").replace("\x00", "\N{REPLACEMENT CHARACTER}")
+
+
 Page = Callable[Concatenate[HttpRequest, Visit, P], HttpResponseBase]
 
 

@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from decimal import Decimal
-from http.cookies import CookieError, SimpleCookie
 from importlib import import_module
 from types import FrameType
 from typing import Any, TypeVar
@@ -22,8 +21,9 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib.auth import get_user
 from django.db import close_old_connections, connection
-from django.http import Http404, HttpRequest
+from django.http import Http404, HttpRequest, parse_cookie
 
+from accounts.middleware import printable_cookies
 from billing.selectors import balances
 from billing.selectors.balances import BalanceNow
 from portal import access, payloads
@@ -174,17 +174,14 @@ def _cookie_header(scope: Scope) -> str:
 
 def _customer_id(cookies: str) -> UUID | None:
     """Whose stream it is, by the session in the cookies; None for strangers. Blocks."""
-    try:
-        morsel = SimpleCookie(cookies).get(settings.SESSION_COOKIE_NAME)
-    except CookieError:
-        return None
-    if morsel is None:
+    session = printable_cookies(parse_cookie(cookies)).get(settings.SESSION_COOKIE_NAME)
+    if session is None:
         return None
 
     def look_up() -> UUID | None:
         request = HttpRequest()
         request.method = "GET"
-        request.session = import_module(settings.SESSION_ENGINE).SessionStore(morsel.value)
+        request.session = import_module(settings.SESSION_ENGINE).SessionStore(session)
         request.user = get_user(request)
         try:
             return access.customer_for(request).pk

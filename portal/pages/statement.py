@@ -49,11 +49,11 @@ class Filters:
     def read(cls, request: HttpRequest) -> "Filters":
         kind = request.GET.get("kind", "")
         return cls(
-            asset=request.GET.get("asset", ""),
+            asset=access.asked(request, "asset"),
             kind=kind if kind in EntryKind.values else "",
             first=parse_day(request.GET.get("from")),
             last=parse_day(request.GET.get("to")),
-            search=request.GET.get("q", "").replace("\x00", "").strip()[:255],
+            search=access.asked(request, "q").strip()[:255],
         )
 
     @property

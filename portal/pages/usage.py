@@ -137,7 +137,7 @@ def _filters(request: HttpRequest, visit: access.Visit) -> Filters:
     return Filters(
         period=Period.read(request.GET, today=today, zone=visit.zone),
         group=group if group in GROUPS else "model",
-        meter=Meter.objects.filter(code=request.GET.get("meter", "").replace("\x00", "")).first(),
+        meter=Meter.objects.filter(code=access.asked(request, "meter")).first(),
         asset=asset if asset in held else visit.customer.currency_id,
         usual_asset=visit.customer.currency_id,
     )

@@ -5,6 +5,8 @@ import re
 import pytest
 from django.test import Client
 
+from accounts.middleware import printable_cookies
+
 
 @pytest.mark.parametrize("path", ["/healthz", "/api/v1/nothing", "/nothing-at-all"])
 def test_every_answer_bears_a_request_id(db: None, path: str) -> None:
@@ -25,3 +27,9 @@ def test_any_other_name_is_replaced(brought: str) -> None:
     answered = Client().get("/healthz", headers={"x-request-id": brought})["X-Request-Id"]
 
     assert re.fullmatch(r"[0-9a-f]{32}", answered)
+
+
+def test_only_printable_cookies_are_kept() -> None:
+    cookies = {"a": "1", "b": "x\x00y", "c": "x\ny", "d\x7f": "1", "e": "ü"}
+
+    assert printable_cookies(cookies) == {"a": "1", "e": "ü"}

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import timedelta
 
+import pytest
 from django.test import Client
 from django.utils import timezone
 
@@ -115,3 +116,22 @@ def test_a_zone_that_does_not_exist_counts_as_utc(shop: Shop, signed_in: SignedI
     customer = shop.customer("acme")
     type(customer).objects.filter(pk=customer.pk).update(timezone="Mars/Olympus")
     assert "UTC" in signed_in(shop.member(customer)).get("/").content.decode()
+
+
+def test_a_nul_in_the_address_matches_nothing(shop: Shop, signed_in: SignedIn) -> None:
+    acme = shop.customer("acme", usd="10")
+    client = signed_in(shop.member(acme))
+    nul = "us\x00d"
+    assert "Nothing matches" in client.get("/statement", {"asset": nul}).content.decode()
+    assert b"".join(client.get("/statement.csv", {"asset": nul})).count(b"\r\n") == 1
+    names = ["asset", "kind", "from", "to", "q", "before", "group", "meter", "period", "whole", "next"]
+    for page in [*PAGES, "/balance.json", "/sign-in"]:
+        assert client.get(page, dict.fromkeys(names, nul)).status_code in {200, 302}
+
+
+@pytest.mark.parametrize("path", ["/", "/sign-in", "/admin/", "/usage", "/balance.json"])
+@pytest.mark.parametrize("name", ["ante_session", "ante_csrf", "other"])
+def test_a_cookie_with_a_control_character_counts_as_not_sent(db: None, path: str, name: str) -> None:
+    client = Client(raise_request_exception=False, headers={"cookie": rf'{name}="abcdefghijkl\000mnop"'})
+
+    assert client.get(path).status_code in {200, 302, 401}

@@ -253,7 +253,14 @@ def test_strangers_and_those_who_signed_out_get_no_stream(live_hub: Hub, shop: S
     client.post("/sign-out")
 
     async def story() -> None:
-        for cookies in ["", cookie, "ante_session=nonsense", "ante_session=" + "x" * 5000, "=;;="]:
+        for cookies in [
+            "",
+            cookie,
+            "ante_session=nonsense",
+            "ante_session=" + "x" * 5000,
+            "=;;=",
+            r'ante_session="abcdefghijkl\000mnop"',
+        ]:
             browser = Browser(cookies)
             await asyncio.wait_for(browser.start(), 5)
             assert await browser.status() == 401
