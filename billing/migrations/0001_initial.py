@@ -12,1232 +12,524 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
     initial = True
 
     dependencies = [
-        ("accounts", "0001_initial"),
+        ('accounts', '0001_initial'),
     ]
 
     operations = [
         migrations.CreateModel(
-            name="Asset",
+            name='Asset',
             fields=[
-                (
-                    "code",
-                    models.CharField(
-                        max_length=32,
-                        primary_key=True,
-                        serialize=False,
-                        validators=[
-                            django.core.validators.RegexValidator("^[a-z][a-z0-9_]*\\Z", "Lower case a-z, 0-9 and _.")
-                        ],
-                    ),
-                ),
-                ("name", models.CharField(max_length=100)),
-                ("kind", models.CharField(choices=[("currency", "Currency"), ("unit", "Unit")], max_length=16)),
-                (
-                    "precision",
-                    models.PositiveSmallIntegerField(
-                        default=0,
-                        help_text="How many decimals the ledger keeps, 0 to 12. Charges are rounded half even to it.",
-                    ),
-                ),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ('code', models.CharField(max_length=32, primary_key=True, serialize=False, validators=[django.core.validators.RegexValidator('^[a-z][a-z0-9_]*\\Z', 'Lower case a-z, 0-9 and _.')])),
+                ('name', models.CharField(max_length=100)),
+                ('kind', models.CharField(choices=[('currency', 'Currency'), ('unit', 'Unit')], max_length=16)),
+                ('precision', models.PositiveSmallIntegerField(default=0, help_text='How many decimals the ledger keeps, 0 to 12. Charges are rounded half even to it.')),
+                ('created_at', models.DateTimeField(auto_now_add=True)),
             ],
             options={
-                "ordering": ["code"],
-                "constraints": [
-                    models.CheckConstraint(condition=models.Q(("precision__lte", 12)), name="billing_asset_precision"),
-                    models.CheckConstraint(
-                        condition=models.Q(("kind__in", ["currency", "unit"])), name="billing_asset_kind"
-                    ),
-                ],
+                'ordering': ['code'],
+                'constraints': [models.CheckConstraint(condition=models.Q(('precision__lte', 12)), name='billing_asset_precision'), models.CheckConstraint(condition=models.Q(('kind__in', ['currency', 'unit'])), name='billing_asset_kind')],
             },
         ),
         migrations.CreateModel(
-            name="Customer",
+            name='Customer',
             fields=[
-                ("id", models.UUIDField(default=accounts.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                (
-                    "external_id",
-                    models.CharField(help_text="The operator's own id for this customer.", max_length=255, unique=True),
-                ),
-                ("name", models.CharField(max_length=200)),
-                ("email", models.EmailField(blank=True, max_length=254, verbose_name="e-mail")),
-                ("country", models.CharField(blank=True, help_text="ISO 3166-1 alpha-2.", max_length=2)),
-                ("timezone", models.CharField(default="UTC", max_length=64)),
-                (
-                    "on_insufficient_funds",
-                    models.CharField(
-                        choices=[("reject", "Refuse it"), ("overdraft", "Charge the overdraft")],
-                        default="reject",
-                        max_length=16,
-                    ),
-                ),
-                ("metadata", models.JSONField(blank=True, default=dict)),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
-                (
-                    "currency",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="billing.asset"
-                    ),
-                ),
-                (
-                    "organization",
-                    models.OneToOneField(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="customer", to="accounts.organization"
-                    ),
-                ),
+                ('id', models.UUIDField(default=accounts.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('external_id', models.CharField(help_text="The operator's own id for this customer.", max_length=255, unique=True)),
+                ('name', models.CharField(max_length=200)),
+                ('email', models.EmailField(blank=True, max_length=254, verbose_name='e-mail')),
+                ('country', models.CharField(blank=True, help_text='ISO 3166-1 alpha-2.', max_length=2)),
+                ('timezone', models.CharField(default='UTC', max_length=64)),
+                ('on_insufficient_funds', models.CharField(choices=[('reject', 'Refuse it'), ('overdraft', 'Charge the overdraft')], default='reject', max_length=16)),
+                ('metadata', models.JSONField(blank=True, default=dict)),
+                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ('currency', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.asset')),
+                ('organization', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='customer', to='accounts.organization')),
             ],
             options={
-                "ordering": ["-id"],
+                'ordering': ['-id'],
             },
         ),
         migrations.CreateModel(
-            name="Charge",
+            name='Charge',
             fields=[
-                ("id", models.UUIDField(default=accounts.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ("quantity", billing.models.fields.AmountField()),
-                (
-                    "amount",
-                    billing.models.fields.AmountField(
-                        help_text="Negative where reaching a cheaper tier gives something back."
-                    ),
-                ),
-                ("dimensions", models.JSONField(default=dict)),
-                ("occurred_at", models.DateTimeField()),
-                ("posted_at", models.DateTimeField()),
-                (
-                    "asset",
-                    models.ForeignKey(
-                        db_constraint=False,
-                        db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="billing.asset",
-                    ),
-                ),
-                (
-                    "customer",
-                    models.ForeignKey(
-                        db_constraint=False,
-                        db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="billing.customer",
-                    ),
-                ),
+                ('id', models.UUIDField(default=accounts.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('quantity', billing.models.fields.AmountField()),
+                ('amount', billing.models.fields.AmountField(help_text='Negative where reaching a cheaper tier gives something back.')),
+                ('dimensions', models.JSONField(default=dict)),
+                ('occurred_at', models.DateTimeField()),
+                ('posted_at', models.DateTimeField()),
+                ('asset', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.asset')),
+                ('customer', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.customer')),
             ],
             options={
-                "ordering": ["-id"],
+                'ordering': ['-id'],
             },
         ),
         migrations.CreateModel(
-            name="Balance",
+            name='Balance',
             fields=[
-                ("id", models.UUIDField(default=accounts.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ("available", billing.models.fields.AmountField(default=0)),
-                ("held", billing.models.fields.AmountField(default=0)),
-                (
-                    "owed",
-                    billing.models.fields.AmountField(
-                        default=0, help_text="What usage took beyond the grants. The next money in pays it first."
-                    ),
-                ),
-                (
-                    "overdraft_limit",
-                    billing.models.fields.AmountField(
-                        default=0, help_text="How far usage may take the balance below zero."
-                    ),
-                ),
-                ("seq", models.BigIntegerField(default=0)),
-                ("lifetime_granted", billing.models.fields.AmountField(default=0)),
-                ("lifetime_spent", billing.models.fields.AmountField(default=0)),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
-                (
-                    "asset",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="billing.asset"
-                    ),
-                ),
-                (
-                    "customer",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="balances", to="billing.customer"
-                    ),
-                ),
+                ('id', models.UUIDField(default=accounts.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('available', billing.models.fields.AmountField(default=0)),
+                ('held', billing.models.fields.AmountField(default=0)),
+                ('owed', billing.models.fields.AmountField(default=0, help_text='What usage took beyond the grants. The next money in pays it first.')),
+                ('overdraft_limit', billing.models.fields.AmountField(default=0, help_text='How far usage may take the balance below zero.')),
+                ('seq', models.BigIntegerField(default=0)),
+                ('lifetime_granted', billing.models.fields.AmountField(default=0)),
+                ('lifetime_spent', billing.models.fields.AmountField(default=0)),
+                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ('asset', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.asset')),
+                ('customer', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='balances', to='billing.customer')),
             ],
             options={
-                "ordering": ["asset_id"],
+                'ordering': ['asset_id'],
             },
         ),
         migrations.CreateModel(
-            name="Grant",
+            name='Grant',
             fields=[
-                ("id", models.UUIDField(default=accounts.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                (
-                    "kind",
-                    models.CharField(
-                        choices=[
-                            ("purchase", "Purchase"),
-                            ("promotional", "Promotional"),
-                            ("allowance", "Allowance"),
-                            ("adjustment", "Adjustment"),
-                            ("rollover", "Rollover"),
-                        ],
-                        max_length=16,
-                    ),
-                ),
-                ("name", models.CharField(blank=True, max_length=200)),
-                ("amount", billing.models.fields.AmountField()),
-                ("remaining", billing.models.fields.AmountField()),
-                ("held", billing.models.fields.AmountField(default=0)),
-                ("drawn", billing.models.fields.AmountField(default=0)),
-                ("expired", billing.models.fields.AmountField(default=0)),
-                ("voided", billing.models.fields.AmountField(default=0)),
-                (
-                    "priority",
-                    models.PositiveSmallIntegerField(default=50, help_text="0 to 100; the lower burns first."),
-                ),
-                ("effective_at", models.DateTimeField()),
-                ("expires_at", models.DateTimeField(blank=True, null=True)),
-                (
-                    "posted",
-                    models.BooleanField(
-                        default=False, help_text="In the balance. A scheduled grant is not, until it starts."
-                    ),
-                ),
-                (
-                    "open",
-                    models.BooleanField(
-                        default=True, help_text="Still has units that can be drawn, expire or be voided."
-                    ),
-                ),
-                (
-                    "applies_to",
-                    models.JSONField(blank=True, default=dict, help_text='What it may pay for, as {"meters": [...]}.'),
-                ),
-                (
-                    "paid_amount",
-                    billing.models.fields.AmountField(
-                        default=0, help_text="What was paid for all of it: the cost basis."
-                    ),
-                ),
-                ("metadata", models.JSONField(blank=True, default=dict)),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
-                (
-                    "asset",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="billing.asset"
-                    ),
-                ),
-                (
-                    "balance",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="grants", to="billing.balance"
-                    ),
-                ),
-                (
-                    "customer",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="grants", to="billing.customer"
-                    ),
-                ),
-                (
-                    "paid_currency",
-                    models.ForeignKey(
-                        blank=True,
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="billing.asset",
-                    ),
-                ),
+                ('id', models.UUIDField(default=accounts.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('kind', models.CharField(choices=[('purchase', 'Purchase'), ('promotional', 'Promotional'), ('allowance', 'Allowance'), ('adjustment', 'Adjustment'), ('rollover', 'Rollover')], max_length=16)),
+                ('name', models.CharField(blank=True, max_length=200)),
+                ('amount', billing.models.fields.AmountField()),
+                ('remaining', billing.models.fields.AmountField()),
+                ('held', billing.models.fields.AmountField(default=0)),
+                ('drawn', billing.models.fields.AmountField(default=0)),
+                ('expired', billing.models.fields.AmountField(default=0)),
+                ('voided', billing.models.fields.AmountField(default=0)),
+                ('priority', models.PositiveSmallIntegerField(default=50, help_text='0 to 100; the lower burns first.')),
+                ('effective_at', models.DateTimeField()),
+                ('expires_at', models.DateTimeField(blank=True, null=True)),
+                ('posted', models.BooleanField(default=False, help_text='In the balance. A scheduled grant is not, until it starts.')),
+                ('open', models.BooleanField(default=True, help_text='Still has units that can be drawn, expire or be voided.')),
+                ('applies_to', models.JSONField(blank=True, default=dict, help_text='What it may pay for, as {"meters": [...]}.')),
+                ('paid_amount', billing.models.fields.AmountField(default=0, help_text='What was paid for all of it: the cost basis.')),
+                ('metadata', models.JSONField(blank=True, default=dict)),
+                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ('asset', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.asset')),
+                ('balance', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='grants', to='billing.balance')),
+                ('customer', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='grants', to='billing.customer')),
+                ('paid_currency', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.asset')),
             ],
             options={
-                "ordering": ["-id"],
+                'ordering': ['-id'],
             },
         ),
         migrations.CreateModel(
-            name="IdempotencyRecord",
+            name='IdempotencyRecord',
             fields=[
-                ("id", models.UUIDField(default=accounts.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                (
-                    "principal",
-                    models.CharField(
-                        help_text="Whose key it is; two principals may choose the same one.", max_length=80
-                    ),
-                ),
-                ("key", models.CharField(max_length=255)),
-                ("fingerprint", models.BinaryField(help_text="SHA-256 of method, path and body.", max_length=32)),
-                ("status", models.PositiveSmallIntegerField()),
-                ("body", models.JSONField(null=True)),
-                ("created_at", models.DateTimeField(auto_now_add=True, db_index=True)),
+                ('id', models.UUIDField(default=accounts.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('principal', models.CharField(help_text='Whose key it is; two principals may choose the same one.', max_length=80)),
+                ('key', models.CharField(max_length=255)),
+                ('fingerprint', models.BinaryField(help_text='SHA-256 of method, path and body.', max_length=32)),
+                ('status', models.PositiveSmallIntegerField()),
+                ('body', models.JSONField(null=True)),
+                ('created_at', models.DateTimeField(auto_now_add=True, db_index=True)),
             ],
             options={
-                "constraints": [models.UniqueConstraint(fields=("principal", "key"), name="billing_idempotency_once")],
+                'constraints': [models.UniqueConstraint(fields=('principal', 'key'), name='billing_idempotency_once')],
             },
         ),
         migrations.CreateModel(
-            name="LedgerTransaction",
+            name='LedgerTransaction',
             fields=[
-                ("id", models.UUIDField(default=accounts.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ("template", models.CharField(help_text="The posting template, such as usage.charged.", max_length=40)),
-                (
-                    "reference",
-                    models.CharField(help_text="What it was posted for. A second post is refused.", max_length=80),
-                ),
-                ("description", models.CharField(blank=True, max_length=200)),
-                ("occurred_at", models.DateTimeField(help_text="When it happened in the world.")),
-                ("posted_at", models.DateTimeField(help_text="When the books learned of it.")),
-                (
-                    "customer",
-                    models.ForeignKey(
-                        db_constraint=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="billing.customer",
-                    ),
-                ),
-                (
-                    "reverses",
-                    models.ForeignKey(
-                        blank=True,
-                        db_constraint=False,
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="reversals",
-                        to="billing.ledgertransaction",
-                    ),
-                ),
+                ('id', models.UUIDField(default=accounts.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('template', models.CharField(help_text='The posting template, such as usage.charged.', max_length=40)),
+                ('reference', models.CharField(help_text='What it was posted for. A second post is refused.', max_length=80)),
+                ('description', models.CharField(blank=True, max_length=200)),
+                ('occurred_at', models.DateTimeField(help_text='When it happened in the world.')),
+                ('posted_at', models.DateTimeField(help_text='When the books learned of it.')),
+                ('customer', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.customer')),
+                ('reverses', models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='reversals', to='billing.ledgertransaction')),
             ],
             options={
-                "ordering": ["-id"],
+                'ordering': ['-id'],
             },
         ),
         migrations.CreateModel(
-            name="LedgerEntry",
+            name='LedgerEntry',
             fields=[
-                ("id", models.UUIDField(default=accounts.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ("seq", models.BigIntegerField(null=True)),
-                (
-                    "kind",
-                    models.CharField(
-                        choices=[
-                            ("top_up", "Top-up"),
-                            ("grant", "Grant"),
-                            ("usage", "Usage"),
-                            ("hold", "Hold"),
-                            ("release", "Release"),
-                            ("expiry", "Expiry"),
-                            ("void", "Void"),
-                            ("refund", "Refund"),
-                            ("adjustment", "Adjustment"),
-                            ("fee", "Fee"),
-                            ("settlement", "Settlement of what was owed"),
-                        ],
-                        max_length=16,
-                    ),
-                ),
-                (
-                    "debit",
-                    models.CharField(
-                        choices=[
-                            ("wallet_available", "Wallet: available"),
-                            ("wallet_held", "Wallet: held"),
-                            ("receivable", "Receivable from customers"),
-                            ("cash_clearing", "Cash clearing"),
-                            ("promotional_expense", "Promotional expense"),
-                            ("allowances", "Allowances given with a plan"),
-                            ("adjustment", "Adjustments"),
-                            ("usage", "Usage"),
-                            ("breakage", "Breakage"),
-                            ("refunds", "Refunds"),
-                            ("disputed", "Disputed"),
-                            ("tax_payable", "Tax payable"),
-                            ("partner_payable", "Partner payable"),
-                            ("fx", "Foreign exchange"),
-                        ],
-                        max_length=24,
-                    ),
-                ),
-                (
-                    "credit",
-                    models.CharField(
-                        choices=[
-                            ("wallet_available", "Wallet: available"),
-                            ("wallet_held", "Wallet: held"),
-                            ("receivable", "Receivable from customers"),
-                            ("cash_clearing", "Cash clearing"),
-                            ("promotional_expense", "Promotional expense"),
-                            ("allowances", "Allowances given with a plan"),
-                            ("adjustment", "Adjustments"),
-                            ("usage", "Usage"),
-                            ("breakage", "Breakage"),
-                            ("refunds", "Refunds"),
-                            ("disputed", "Disputed"),
-                            ("tax_payable", "Tax payable"),
-                            ("partner_payable", "Partner payable"),
-                            ("fx", "Foreign exchange"),
-                        ],
-                        max_length=24,
-                    ),
-                ),
-                ("amount", billing.models.fields.AmountField()),
-                ("available_after", billing.models.fields.AmountField(null=True)),
-                ("held_after", billing.models.fields.AmountField(null=True)),
-                ("occurred_at", models.DateTimeField()),
-                ("posted_at", models.DateTimeField()),
-                (
-                    "asset",
-                    models.ForeignKey(
-                        db_constraint=False,
-                        db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="billing.asset",
-                    ),
-                ),
-                (
-                    "balance",
-                    models.ForeignKey(
-                        db_constraint=False,
-                        db_index=False,
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="entries",
-                        to="billing.balance",
-                    ),
-                ),
-                (
-                    "charge",
-                    models.ForeignKey(
-                        db_constraint=False,
-                        db_index=False,
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="entries",
-                        to="billing.charge",
-                    ),
-                ),
-                (
-                    "customer",
-                    models.ForeignKey(
-                        db_constraint=False,
-                        db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="billing.customer",
-                    ),
-                ),
-                (
-                    "grant",
-                    models.ForeignKey(
-                        db_constraint=False,
-                        db_index=False,
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="entries",
-                        to="billing.grant",
-                    ),
-                ),
-                (
-                    "transaction",
-                    models.ForeignKey(
-                        db_constraint=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="entries",
-                        to="billing.ledgertransaction",
-                    ),
-                ),
+                ('id', models.UUIDField(default=accounts.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('seq', models.BigIntegerField(null=True)),
+                ('kind', models.CharField(choices=[('top_up', 'Top-up'), ('grant', 'Grant'), ('usage', 'Usage'), ('hold', 'Hold'), ('release', 'Release'), ('expiry', 'Expiry'), ('void', 'Void'), ('refund', 'Refund'), ('adjustment', 'Adjustment'), ('fee', 'Fee'), ('settlement', 'Settlement of what was owed')], max_length=16)),
+                ('debit', models.CharField(choices=[('wallet_available', 'Wallet: available'), ('wallet_held', 'Wallet: held'), ('receivable', 'Receivable from customers'), ('cash_clearing', 'Cash clearing'), ('promotional_expense', 'Promotional expense'), ('allowances', 'Allowances given with a plan'), ('adjustment', 'Adjustments'), ('usage', 'Usage'), ('breakage', 'Breakage'), ('refunds', 'Refunds'), ('disputed', 'Disputed'), ('tax_payable', 'Tax payable'), ('partner_payable', 'Partner payable'), ('fx', 'Foreign exchange')], max_length=24)),
+                ('credit', models.CharField(choices=[('wallet_available', 'Wallet: available'), ('wallet_held', 'Wallet: held'), ('receivable', 'Receivable from customers'), ('cash_clearing', 'Cash clearing'), ('promotional_expense', 'Promotional expense'), ('allowances', 'Allowances given with a plan'), ('adjustment', 'Adjustments'), ('usage', 'Usage'), ('breakage', 'Breakage'), ('refunds', 'Refunds'), ('disputed', 'Disputed'), ('tax_payable', 'Tax payable'), ('partner_payable', 'Partner payable'), ('fx', 'Foreign exchange')], max_length=24)),
+                ('amount', billing.models.fields.AmountField()),
+                ('available_after', billing.models.fields.AmountField(null=True)),
+                ('held_after', billing.models.fields.AmountField(null=True)),
+                ('occurred_at', models.DateTimeField()),
+                ('posted_at', models.DateTimeField()),
+                ('asset', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.asset')),
+                ('balance', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='entries', to='billing.balance')),
+                ('charge', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='entries', to='billing.charge')),
+                ('customer', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.customer')),
+                ('grant', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='entries', to='billing.grant')),
+                ('transaction', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.PROTECT, related_name='entries', to='billing.ledgertransaction')),
             ],
             options={
-                "verbose_name_plural": "ledger entries",
-                "ordering": ["-id"],
+                'verbose_name_plural': 'ledger entries',
+                'ordering': ['-id'],
             },
         ),
         migrations.CreateModel(
-            name="Meter",
+            name='Meter',
             fields=[
-                ("id", models.UUIDField(default=accounts.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                (
-                    "code",
-                    models.CharField(
-                        max_length=64,
-                        unique=True,
-                        validators=[
-                            django.core.validators.RegexValidator(
-                                "^[a-z][a-z0-9_-]*\\Z", "Lower case a-z, 0-9, _ and -."
-                            )
-                        ],
-                    ),
-                ),
-                ("name", models.CharField(max_length=100)),
-                ("event_type", models.CharField(max_length=255)),
-                (
-                    "aggregation",
-                    models.CharField(
-                        choices=[("sum", "Sum of the value"), ("count", "Number of events")], max_length=16
-                    ),
-                ),
-                (
-                    "value",
-                    models.CharField(
-                        blank=True,
-                        help_text="A field of the event's data, or arithmetic on such fields.",
-                        max_length=500,
-                    ),
-                ),
-                (
-                    "filter",
-                    models.JSONField(
-                        blank=True, default=dict, help_text='Only events with these values: {"status": ["ok"]}.'
-                    ),
-                ),
-                (
-                    "dimensions",
-                    models.JSONField(
-                        blank=True, default=list, help_text="Fields of the data that usage is grouped by."
-                    ),
-                ),
-                ("unit", models.CharField(blank=True, max_length=32)),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ('id', models.UUIDField(default=accounts.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('code', models.CharField(max_length=64, unique=True, validators=[django.core.validators.RegexValidator('^[a-z][a-z0-9_-]*\\Z', 'Lower case a-z, 0-9, _ and -.')])),
+                ('name', models.CharField(max_length=100)),
+                ('event_type', models.CharField(max_length=255)),
+                ('aggregation', models.CharField(choices=[('sum', 'Sum of the value'), ('count', 'Number of events')], max_length=16)),
+                ('value', models.CharField(blank=True, help_text="A field of the event's data, or arithmetic on such fields.", max_length=500)),
+                ('filter', models.JSONField(blank=True, default=dict, help_text='Only events with these values: {"status": ["ok"]}.')),
+                ('dimensions', models.JSONField(blank=True, default=list, help_text='Fields of the data that usage is grouped by.')),
+                ('unit', models.CharField(blank=True, max_length=32)),
+                ('created_at', models.DateTimeField(auto_now_add=True)),
             ],
             options={
-                "ordering": ["code"],
-                "constraints": [
-                    models.CheckConstraint(
-                        condition=models.Q(("aggregation__in", ["sum", "count"])), name="billing_meter_aggregation"
-                    ),
-                    models.CheckConstraint(
-                        condition=models.Q(
-                            ("aggregation", "count"), models.Q(("value", ""), _negated=True), _connector="OR"
-                        ),
-                        name="billing_meter_value",
-                    ),
-                ],
+                'ordering': ['code'],
+                'constraints': [models.CheckConstraint(condition=models.Q(('aggregation__in', ['sum', 'count'])), name='billing_meter_aggregation'), models.CheckConstraint(condition=models.Q(('aggregation', 'count'), models.Q(('value', ''), _negated=True), _connector='OR'), name='billing_meter_value')],
             },
         ),
         migrations.AddField(
-            model_name="charge",
-            name="meter",
-            field=models.ForeignKey(
-                db_constraint=False,
-                db_index=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to="billing.meter",
-            ),
+            model_name='charge',
+            name='meter',
+            field=models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.meter'),
         ),
         migrations.CreateModel(
-            name="OutboxEvent",
+            name='OutboxEvent',
             fields=[
-                ("id", models.UUIDField(default=accounts.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ("type", models.CharField(max_length=64)),
-                ("payload", models.JSONField(encoder=django.core.serializers.json.DjangoJSONEncoder)),
-                (
-                    "state",
-                    models.CharField(
-                        choices=[("new", "New"), ("relayed", "Relayed"), ("parked", "Parked")],
-                        default="new",
-                        max_length=16,
-                    ),
-                ),
-                ("attempts", models.PositiveSmallIntegerField(default=0)),
-                ("due_at", models.DateTimeField(help_text="Not to be tried before.")),
-                ("last_error", models.TextField(blank=True)),
-                ("created_at", models.DateTimeField()),
-                ("relayed_at", models.DateTimeField(blank=True, null=True)),
-                (
-                    "customer",
-                    models.ForeignKey(
-                        db_constraint=False,
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="billing.customer",
-                    ),
-                ),
+                ('id', models.UUIDField(default=accounts.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('type', models.CharField(max_length=64)),
+                ('payload', models.JSONField(encoder=django.core.serializers.json.DjangoJSONEncoder)),
+                ('state', models.CharField(choices=[('new', 'New'), ('relayed', 'Relayed'), ('parked', 'Parked')], default='new', max_length=16)),
+                ('attempts', models.PositiveSmallIntegerField(default=0)),
+                ('due_at', models.DateTimeField(help_text='Not to be tried before.')),
+                ('last_error', models.TextField(blank=True)),
+                ('created_at', models.DateTimeField()),
+                ('relayed_at', models.DateTimeField(blank=True, null=True)),
+                ('customer', models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.customer')),
             ],
             options={
-                "ordering": ["-id"],
+                'ordering': ['-id'],
             },
         ),
         migrations.CreateModel(
-            name="Plan",
+            name='Plan',
             fields=[
-                ("id", models.UUIDField(default=accounts.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                (
-                    "code",
-                    models.CharField(
-                        max_length=64,
-                        unique=True,
-                        validators=[
-                            django.core.validators.RegexValidator(
-                                "^[a-z][a-z0-9_-]*\\Z", "Lower case a-z, 0-9, _ and -."
-                            )
-                        ],
-                    ),
-                ),
-                ("name", models.CharField(max_length=100)),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
-                (
-                    "currency",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="billing.asset"
-                    ),
-                ),
+                ('id', models.UUIDField(default=accounts.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('code', models.CharField(max_length=64, unique=True, validators=[django.core.validators.RegexValidator('^[a-z][a-z0-9_-]*\\Z', 'Lower case a-z, 0-9, _ and -.')])),
+                ('name', models.CharField(max_length=100)),
+                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ('currency', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.asset')),
             ],
             options={
-                "ordering": ["code"],
+                'ordering': ['code'],
             },
         ),
         migrations.CreateModel(
-            name="PlanVersion",
+            name='PlanVersion',
             fields=[
-                ("id", models.UUIDField(default=accounts.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ("number", models.PositiveIntegerField()),
-                (
-                    "interval",
-                    models.CharField(
-                        choices=[
-                            ("day", "Day"),
-                            ("week", "Week"),
-                            ("month", "Month"),
-                            ("quarter", "Quarter"),
-                            ("year", "Year"),
-                        ],
-                        default="month",
-                        max_length=16,
-                    ),
-                ),
-                ("published_at", models.DateTimeField(auto_now_add=True)),
-                (
-                    "plan",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="versions", to="billing.plan"
-                    ),
-                ),
+                ('id', models.UUIDField(default=accounts.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('number', models.PositiveIntegerField()),
+                ('interval', models.CharField(choices=[('day', 'Day'), ('week', 'Week'), ('month', 'Month'), ('quarter', 'Quarter'), ('year', 'Year')], default='month', max_length=16)),
+                ('published_at', models.DateTimeField(auto_now_add=True)),
+                ('plan', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='versions', to='billing.plan')),
             ],
             options={
-                "ordering": ["plan", "-number"],
+                'ordering': ['plan', '-number'],
             },
         ),
         migrations.AddField(
-            model_name="charge",
-            name="plan_version",
-            field=models.ForeignKey(
-                db_constraint=False,
-                db_index=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to="billing.planversion",
-            ),
+            model_name='charge',
+            name='plan_version',
+            field=models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.planversion'),
         ),
         migrations.CreateModel(
-            name="Price",
+            name='Price',
             fields=[
-                ("id", models.UUIDField(default=accounts.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ("model", models.CharField(choices=[("per_unit", "Per unit")], max_length=24)),
-                ("per", billing.models.fields.AmountField(default=1, help_text="How many units the amount is for.")),
-                ("unit_amount", billing.models.fields.AmountField(help_text="What that many units cost.")),
-                (
-                    "match",
-                    models.JSONField(
-                        blank=True, default=dict, help_text='Only usage with these values: {"model": ["gpt-4o"]}.'
-                    ),
-                ),
-                ("position", models.PositiveIntegerField(default=0)),
-                (
-                    "asset",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="billing.asset"
-                    ),
-                ),
-                (
-                    "meter",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="prices", to="billing.meter"
-                    ),
-                ),
-                (
-                    "plan_version",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="prices", to="billing.planversion"
-                    ),
-                ),
+                ('id', models.UUIDField(default=accounts.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('model', models.CharField(choices=[('per_unit', 'Per unit')], max_length=24)),
+                ('per', billing.models.fields.AmountField(default=1, help_text='How many units the amount is for.')),
+                ('unit_amount', billing.models.fields.AmountField(help_text='What that many units cost.')),
+                ('match', models.JSONField(blank=True, default=dict, help_text='Only usage with these values: {"model": ["gpt-4o"]}.')),
+                ('position', models.PositiveIntegerField(default=0)),
+                ('asset', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.asset')),
+                ('meter', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='prices', to='billing.meter')),
+                ('plan_version', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='prices', to='billing.planversion')),
             ],
             options={
-                "ordering": ["plan_version", "position"],
+                'ordering': ['plan_version', 'position'],
             },
         ),
         migrations.AddField(
-            model_name="charge",
-            name="price",
-            field=models.ForeignKey(
-                db_constraint=False,
-                db_index=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to="billing.price",
-            ),
+            model_name='charge',
+            name='price',
+            field=models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.price'),
         ),
         migrations.CreateModel(
-            name="Subscription",
+            name='Subscription',
             fields=[
-                ("id", models.UUIDField(default=accounts.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ("starts_at", models.DateTimeField(help_text="Its billing periods are counted from here.")),
-                ("ends_at", models.DateTimeField(blank=True, null=True)),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
-                (
-                    "customer",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="subscriptions", to="billing.customer"
-                    ),
-                ),
-                (
-                    "plan",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="subscriptions", to="billing.plan"
-                    ),
-                ),
-                (
-                    "plan_version",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="subscriptions",
-                        to="billing.planversion",
-                    ),
-                ),
+                ('id', models.UUIDField(default=accounts.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('starts_at', models.DateTimeField(help_text='Its billing periods are counted from here.')),
+                ('ends_at', models.DateTimeField(blank=True, null=True)),
+                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ('customer', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='subscriptions', to='billing.customer')),
+                ('plan', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='subscriptions', to='billing.plan')),
+                ('plan_version', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='subscriptions', to='billing.planversion')),
             ],
             options={
-                "ordering": ["-starts_at", "-id"],
+                'ordering': ['-starts_at', '-id'],
             },
         ),
         migrations.AddField(
-            model_name="charge",
-            name="subscription",
-            field=models.ForeignKey(
-                db_constraint=False,
-                db_index=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to="billing.subscription",
-            ),
+            model_name='charge',
+            name='subscription',
+            field=models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.subscription'),
         ),
         migrations.CreateModel(
-            name="UsageCounter",
+            name='UsageCounter',
             fields=[
-                ("id", models.UUIDField(default=accounts.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ("period_start", models.DateTimeField()),
-                ("period_end", models.DateTimeField()),
-                ("quantity", billing.models.fields.AmountField()),
-                (
-                    "customer",
-                    models.ForeignKey(
-                        db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="billing.customer",
-                    ),
-                ),
-                (
-                    "price",
-                    models.ForeignKey(
-                        db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="billing.price",
-                    ),
-                ),
-                (
-                    "subscription",
-                    models.ForeignKey(
-                        db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="billing.subscription",
-                    ),
-                ),
+                ('id', models.UUIDField(default=accounts.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('period_start', models.DateTimeField()),
+                ('period_end', models.DateTimeField()),
+                ('quantity', billing.models.fields.AmountField()),
+                ('customer', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.customer')),
+                ('price', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.price')),
+                ('subscription', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.subscription')),
             ],
         ),
         migrations.CreateModel(
-            name="UsageEvent",
+            name='UsageEvent',
             fields=[
-                ("id", models.UUIDField(default=accounts.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ("source", models.CharField(max_length=255)),
-                ("event_id", models.CharField(max_length=255)),
-                ("type", models.CharField(max_length=255)),
-                ("occurred_at", models.DateTimeField()),
-                ("received_at", models.DateTimeField()),
-                ("data", models.JSONField(decoder=billing.models.fields.ExactJSONDecoder)),
-                (
-                    "extensions",
-                    models.JSONField(
-                        decoder=billing.models.fields.ExactJSONDecoder,
-                        help_text="CloudEvents attributes beyond the ones we use.",
-                        null=True,
-                    ),
-                ),
-                (
-                    "fingerprint",
-                    models.BinaryField(help_text="Of the content, to tell a repeat from a conflict.", max_length=16),
-                ),
-                (
-                    "status",
-                    models.CharField(
-                        choices=[("charged", "Charged"), ("unpaid", "Unpaid"), ("rejected", "Rejected")], max_length=16
-                    ),
-                ),
-                (
-                    "refusal",
-                    models.JSONField(
-                        help_text="For a rejected event: the code and the figures it was told.", null=True
-                    ),
-                ),
-                ("balance_after", models.JSONField(help_text="What the answer said was left, by asset.", null=True)),
-                ("api_key_id", models.UUIDField(null=True)),
-                (
-                    "customer",
-                    models.ForeignKey(
-                        db_constraint=False,
-                        db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="billing.customer",
-                    ),
-                ),
+                ('id', models.UUIDField(default=accounts.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('source', models.CharField(max_length=255)),
+                ('event_id', models.CharField(max_length=255)),
+                ('type', models.CharField(max_length=255)),
+                ('occurred_at', models.DateTimeField()),
+                ('received_at', models.DateTimeField()),
+                ('data', models.JSONField(decoder=billing.models.fields.ExactJSONDecoder)),
+                ('extensions', models.JSONField(decoder=billing.models.fields.ExactJSONDecoder, help_text='CloudEvents attributes beyond the ones we use.', null=True)),
+                ('fingerprint', models.BinaryField(help_text='Of the content, to tell a repeat from a conflict.', max_length=16)),
+                ('status', models.CharField(choices=[('charged', 'Charged'), ('unpaid', 'Unpaid'), ('rejected', 'Rejected')], max_length=16)),
+                ('refusal', models.JSONField(help_text='For a rejected event: the code and the figures it was told.', null=True)),
+                ('balance_after', models.JSONField(help_text='What the answer said was left, by asset.', null=True)),
+                ('api_key_id', models.UUIDField(null=True)),
+                ('customer', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.customer')),
             ],
             options={
-                "ordering": ["-id"],
+                'ordering': ['-id'],
             },
         ),
         migrations.AddField(
-            model_name="charge",
-            name="event",
-            field=models.ForeignKey(
-                db_constraint=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="charges",
-                to="billing.usageevent",
-            ),
+            model_name='charge',
+            name='event',
+            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.PROTECT, related_name='charges', to='billing.usageevent'),
         ),
         migrations.CreateModel(
-            name="Wallet",
+            name='Wallet',
             fields=[
-                ("id", models.UUIDField(default=accounts.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
-                (
-                    "customer",
-                    models.OneToOneField(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="wallet", to="billing.customer"
-                    ),
-                ),
+                ('id', models.UUIDField(default=accounts.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ('customer', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='wallet', to='billing.customer')),
             ],
             options={
-                "ordering": ["-id"],
+                'ordering': ['-id'],
             },
         ),
         migrations.AddField(
-            model_name="balance",
-            name="wallet",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.PROTECT, related_name="balances", to="billing.wallet"
-            ),
+            model_name='balance',
+            name='wallet',
+            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='balances', to='billing.wallet'),
         ),
         migrations.AddConstraint(
-            model_name="customer",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("on_insufficient_funds__in", ["reject", "overdraft"])),
-                name="billing_customer_funds_policy",
-            ),
+            model_name='customer',
+            constraint=models.CheckConstraint(condition=models.Q(('on_insufficient_funds__in', ['reject', 'overdraft'])), name='billing_customer_funds_policy'),
         ),
         migrations.AddIndex(
-            model_name="grant",
-            index=models.Index(condition=models.Q(("open", True)), fields=["balance"], name="billing_grant_open"),
+            model_name='grant',
+            index=models.Index(condition=models.Q(('open', True)), fields=['balance'], name='billing_grant_open'),
         ),
         migrations.AddIndex(
-            model_name="grant",
-            index=models.Index(
-                condition=models.Q(("open", True)), fields=["expires_at"], name="billing_grant_expiring"
-            ),
+            model_name='grant',
+            index=models.Index(condition=models.Q(('open', True)), fields=['expires_at'], name='billing_grant_expiring'),
         ),
         migrations.AddIndex(
-            model_name="grant",
-            index=models.Index(
-                condition=models.Q(("open", True), ("posted", False)),
-                fields=["effective_at"],
-                name="billing_grant_scheduled",
-            ),
+            model_name='grant',
+            index=models.Index(condition=models.Q(('open', True), ('posted', False)), fields=['effective_at'], name='billing_grant_scheduled'),
         ),
         migrations.AddIndex(
-            model_name="grant",
-            index=models.Index(fields=["customer", "-id"], name="billing_grant_customer"),
+            model_name='grant',
+            index=models.Index(fields=['customer', '-id'], name='billing_grant_customer'),
         ),
         migrations.AddConstraint(
-            model_name="grant",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    (
-                        "amount",
-                        django.db.models.expressions.CombinedExpression(
-                            django.db.models.expressions.CombinedExpression(
-                                django.db.models.expressions.CombinedExpression(
-                                    django.db.models.expressions.CombinedExpression(
-                                        models.F("remaining"), "+", models.F("held")
-                                    ),
-                                    "+",
-                                    models.F("drawn"),
-                                ),
-                                "+",
-                                models.F("expired"),
-                            ),
-                            "+",
-                            models.F("voided"),
-                        ),
-                    )
-                ),
-                name="billing_grant_every_unit_once",
-            ),
+            model_name='grant',
+            constraint=models.CheckConstraint(condition=models.Q(('amount', django.db.models.expressions.CombinedExpression(django.db.models.expressions.CombinedExpression(django.db.models.expressions.CombinedExpression(django.db.models.expressions.CombinedExpression(models.F('remaining'), '+', models.F('held')), '+', models.F('drawn')), '+', models.F('expired')), '+', models.F('voided')))), name='billing_grant_every_unit_once'),
         ),
         migrations.AddConstraint(
-            model_name="grant",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("remaining__lt", Decimal("1000000000000000000")),
-                    ("remaining__gte", 0),
-                    ("held__lt", Decimal("1000000000000000000")),
-                    ("held__gte", 0),
-                    ("drawn__lt", Decimal("1000000000000000000")),
-                    ("drawn__gte", 0),
-                    ("expired__lt", Decimal("1000000000000000000")),
-                    ("expired__gte", 0),
-                    ("voided__lt", Decimal("1000000000000000000")),
-                    ("voided__gte", 0),
-                    ("paid_amount__lt", Decimal("1000000000000000000")),
-                    ("paid_amount__gte", 0),
-                ),
-                name="billing_grant_at_least_0",
-            ),
+            model_name='grant',
+            constraint=models.CheckConstraint(condition=models.Q(('remaining__lt', Decimal('1000000000000000000')), ('remaining__gte', 0), ('held__lt', Decimal('1000000000000000000')), ('held__gte', 0), ('drawn__lt', Decimal('1000000000000000000')), ('drawn__gte', 0), ('expired__lt', Decimal('1000000000000000000')), ('expired__gte', 0), ('voided__lt', Decimal('1000000000000000000')), ('voided__gte', 0), ('paid_amount__lt', Decimal('1000000000000000000')), ('paid_amount__gte', 0)), name='billing_grant_at_least_0'),
         ),
         migrations.AddConstraint(
-            model_name="grant",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("amount__gt", 0)), name="billing_grant_amount_positive"
-            ),
+            model_name='grant',
+            constraint=models.CheckConstraint(condition=models.Q(('amount__gt', 0)), name='billing_grant_amount_positive'),
         ),
         migrations.AddConstraint(
-            model_name="grant",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("priority__lte", 100)), name="billing_grant_priority"
-            ),
+            model_name='grant',
+            constraint=models.CheckConstraint(condition=models.Q(('priority__lte', 100)), name='billing_grant_priority'),
         ),
         migrations.AddConstraint(
-            model_name="grant",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("expires_at__isnull", True), ("expires_at__gt", models.F("effective_at")), _connector="OR"
-                ),
-                name="billing_grant_interval",
-            ),
+            model_name='grant',
+            constraint=models.CheckConstraint(condition=models.Q(('expires_at__isnull', True), ('expires_at__gt', models.F('effective_at')), _connector='OR'), name='billing_grant_interval'),
         ),
         migrations.AddConstraint(
-            model_name="grant",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("open", True), models.Q(("held", 0), ("remaining", 0)), _connector="OR"),
-                name="billing_grant_closed_when_empty",
-            ),
+            model_name='grant',
+            constraint=models.CheckConstraint(condition=models.Q(('open', True), models.Q(('held', 0), ('remaining', 0)), _connector='OR'), name='billing_grant_closed_when_empty'),
         ),
         migrations.AddConstraint(
-            model_name="grant",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("kind__in", ["purchase", "promotional", "allowance", "adjustment", "rollover"])),
-                name="billing_grant_kind",
-            ),
+            model_name='grant',
+            constraint=models.CheckConstraint(condition=models.Q(('kind__in', ['purchase', 'promotional', 'allowance', 'adjustment', 'rollover'])), name='billing_grant_kind'),
         ),
         migrations.AddIndex(
-            model_name="ledgertransaction",
-            index=django.contrib.postgres.indexes.BrinIndex(fields=["posted_at"], name="billing_transaction_posted"),
+            model_name='ledgertransaction',
+            index=django.contrib.postgres.indexes.BrinIndex(fields=['posted_at'], name='billing_transaction_posted'),
         ),
         migrations.AddConstraint(
-            model_name="ledgertransaction",
-            constraint=models.UniqueConstraint(
-                fields=("customer", "reference"), name="billing_transaction_reference_once"
-            ),
+            model_name='ledgertransaction',
+            constraint=models.UniqueConstraint(fields=('customer', 'reference'), name='billing_transaction_reference_once'),
         ),
         migrations.AddIndex(
-            model_name="ledgerentry",
-            index=django.contrib.postgres.indexes.BrinIndex(fields=["posted_at"], name="billing_entry_posted"),
+            model_name='ledgerentry',
+            index=django.contrib.postgres.indexes.BrinIndex(fields=['posted_at'], name='billing_entry_posted'),
         ),
         migrations.AddIndex(
-            model_name="ledgerentry",
-            index=models.Index(fields=["customer", "-id"], name="billing_entry_statement"),
+            model_name='ledgerentry',
+            index=models.Index(fields=['customer', '-id'], name='billing_entry_statement'),
         ),
         migrations.AddIndex(
-            model_name="ledgerentry",
-            index=models.Index(
-                condition=models.Q(("grant__isnull", False)), fields=["grant"], name="billing_entry_grant"
-            ),
+            model_name='ledgerentry',
+            index=models.Index(condition=models.Q(('grant__isnull', False)), fields=['grant'], name='billing_entry_grant'),
         ),
         migrations.AddConstraint(
-            model_name="ledgerentry",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("balance__isnull", False)), fields=("balance", "seq"), name="billing_entry_seq_once"
-            ),
+            model_name='ledgerentry',
+            constraint=models.UniqueConstraint(condition=models.Q(('balance__isnull', False)), fields=('balance', 'seq'), name='billing_entry_seq_once'),
         ),
         migrations.AddConstraint(
-            model_name="ledgerentry",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("amount__gt", 0)), name="billing_entry_amount_positive"
-            ),
+            model_name='ledgerentry',
+            constraint=models.CheckConstraint(condition=models.Q(('amount__gt', 0)), name='billing_entry_amount_positive'),
         ),
         migrations.AddConstraint(
-            model_name="ledgerentry",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("amount__lt", Decimal("1000000000000000000")),
-                    ("available_after__lt", Decimal("1000000000000000000")),
-                    ("held_after__lt", Decimal("1000000000000000000")),
-                ),
-                name="billing_entry_numbers",
-            ),
+            model_name='ledgerentry',
+            constraint=models.CheckConstraint(condition=models.Q(('amount__lt', Decimal('1000000000000000000')), ('available_after__lt', Decimal('1000000000000000000')), ('held_after__lt', Decimal('1000000000000000000'))), name='billing_entry_numbers'),
         ),
         migrations.AddConstraint(
-            model_name="ledgerentry",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("debit", models.F("credit")), _negated=True), name="billing_entry_two_accounts"
-            ),
+            model_name='ledgerentry',
+            constraint=models.CheckConstraint(condition=models.Q(('debit', models.F('credit')), _negated=True), name='billing_entry_two_accounts'),
         ),
         migrations.AddConstraint(
-            model_name="ledgerentry",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(
-                        ("available_after__isnull", True),
-                        ("balance__isnull", True),
-                        ("held_after__isnull", True),
-                        ("seq__isnull", True),
-                    ),
-                    models.Q(
-                        ("available_after__isnull", False),
-                        ("balance__isnull", False),
-                        ("held_after__isnull", False),
-                        ("seq__gt", 0),
-                        ("seq__isnull", False),
-                    ),
-                    _connector="OR",
-                ),
-                name="billing_entry_balance_is_whole",
-            ),
+            model_name='ledgerentry',
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('available_after__isnull', True), ('balance__isnull', True), ('held_after__isnull', True), ('seq__isnull', True)), models.Q(('available_after__isnull', False), ('balance__isnull', False), ('held_after__isnull', False), ('seq__gt', 0), ('seq__isnull', False)), _connector='OR'), name='billing_entry_balance_is_whole'),
         ),
         migrations.AddConstraint(
-            model_name="ledgerentry",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    (
-                        "debit__in",
-                        [
-                            "wallet_available",
-                            "wallet_held",
-                            "receivable",
-                            "cash_clearing",
-                            "promotional_expense",
-                            "allowances",
-                            "adjustment",
-                            "usage",
-                            "breakage",
-                            "refunds",
-                            "disputed",
-                            "tax_payable",
-                            "partner_payable",
-                            "fx",
-                        ],
-                    ),
-                    (
-                        "credit__in",
-                        [
-                            "wallet_available",
-                            "wallet_held",
-                            "receivable",
-                            "cash_clearing",
-                            "promotional_expense",
-                            "allowances",
-                            "adjustment",
-                            "usage",
-                            "breakage",
-                            "refunds",
-                            "disputed",
-                            "tax_payable",
-                            "partner_payable",
-                            "fx",
-                        ],
-                    ),
-                ),
-                name="billing_entry_accounts",
-            ),
+            model_name='ledgerentry',
+            constraint=models.CheckConstraint(condition=models.Q(('debit__in', ['wallet_available', 'wallet_held', 'receivable', 'cash_clearing', 'promotional_expense', 'allowances', 'adjustment', 'usage', 'breakage', 'refunds', 'disputed', 'tax_payable', 'partner_payable', 'fx']), ('credit__in', ['wallet_available', 'wallet_held', 'receivable', 'cash_clearing', 'promotional_expense', 'allowances', 'adjustment', 'usage', 'breakage', 'refunds', 'disputed', 'tax_payable', 'partner_payable', 'fx'])), name='billing_entry_accounts'),
         ),
         migrations.AddIndex(
-            model_name="outboxevent",
-            index=models.Index(condition=models.Q(("state", "new")), fields=["due_at"], name="billing_outbox_due"),
+            model_name='outboxevent',
+            index=models.Index(condition=models.Q(('state', 'new')), fields=['due_at'], name='billing_outbox_due'),
         ),
         migrations.AddConstraint(
-            model_name="outboxevent",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("state__in", ["new", "relayed", "parked"])), name="billing_outbox_state"
-            ),
+            model_name='outboxevent',
+            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['new', 'relayed', 'parked'])), name='billing_outbox_state'),
         ),
         migrations.AddConstraint(
-            model_name="planversion",
-            constraint=models.UniqueConstraint(fields=("plan", "number"), name="billing_planversion_number_once"),
+            model_name='planversion',
+            constraint=models.UniqueConstraint(fields=('plan', 'number'), name='billing_planversion_number_once'),
         ),
         migrations.AddConstraint(
-            model_name="planversion",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("interval__in", ["day", "week", "month", "quarter", "year"])),
-                name="billing_planversion_interval",
-            ),
+            model_name='planversion',
+            constraint=models.CheckConstraint(condition=models.Q(('interval__in', ['day', 'week', 'month', 'quarter', 'year'])), name='billing_planversion_interval'),
         ),
         migrations.AddConstraint(
-            model_name="price",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("model__in", ["per_unit"])), name="billing_price_model"
-            ),
+            model_name='price',
+            constraint=models.CheckConstraint(condition=models.Q(('model__in', ['per_unit'])), name='billing_price_model'),
         ),
         migrations.AddConstraint(
-            model_name="price",
-            constraint=models.CheckConstraint(condition=models.Q(("per__gt", 0)), name="billing_price_per_positive"),
+            model_name='price',
+            constraint=models.CheckConstraint(condition=models.Q(('per__gt', 0)), name='billing_price_per_positive'),
         ),
         migrations.AddConstraint(
-            model_name="price",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("unit_amount__lt", Decimal("1000000000000000000")),
-                    ("unit_amount__gte", 0),
-                    ("per__lt", Decimal("1000000000000000000")),
-                    ("per__gte", 0),
-                ),
-                name="billing_price_at_least_0",
-            ),
+            model_name='price',
+            constraint=models.CheckConstraint(condition=models.Q(('unit_amount__lt', Decimal('1000000000000000000')), ('unit_amount__gte', 0), ('per__lt', Decimal('1000000000000000000')), ('per__gte', 0)), name='billing_price_at_least_0'),
         ),
         migrations.AddConstraint(
-            model_name="price",
-            constraint=models.UniqueConstraint(fields=("plan_version", "position"), name="billing_price_position_once"),
+            model_name='price',
+            constraint=models.UniqueConstraint(fields=('plan_version', 'position'), name='billing_price_position_once'),
         ),
         migrations.AddConstraint(
-            model_name="subscription",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("ends_at__isnull", True)),
-                fields=("customer", "plan"),
-                name="billing_subscription_plan_once",
-            ),
+            model_name='subscription',
+            constraint=models.UniqueConstraint(condition=models.Q(('ends_at__isnull', True)), fields=('customer', 'plan'), name='billing_subscription_plan_once'),
         ),
         migrations.AddConstraint(
-            model_name="subscription",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("ends_at__isnull", True), ("ends_at__gt", models.F("starts_at")), _connector="OR"),
-                name="billing_subscription_interval",
-            ),
+            model_name='subscription',
+            constraint=models.CheckConstraint(condition=models.Q(('ends_at__isnull', True), ('ends_at__gt', models.F('starts_at')), _connector='OR'), name='billing_subscription_interval'),
         ),
         migrations.AddConstraint(
-            model_name="usagecounter",
-            constraint=models.UniqueConstraint(
-                fields=("customer", "period_start", "subscription", "price"), name="billing_usagecounter_once"
-            ),
+            model_name='usagecounter',
+            constraint=models.UniqueConstraint(fields=('customer', 'period_start', 'subscription', 'price'), name='billing_usagecounter_once'),
         ),
         migrations.AddConstraint(
-            model_name="usagecounter",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("quantity__lt", Decimal("1000000000000000000")), ("quantity__gte", 0)),
-                name="billing_usagecounter_at_least_0",
-            ),
+            model_name='usagecounter',
+            constraint=models.CheckConstraint(condition=models.Q(('quantity__lt', Decimal('1000000000000000000')), ('quantity__gte', 0)), name='billing_usagecounter_at_least_0'),
         ),
         migrations.AddIndex(
-            model_name="usageevent",
-            index=django.contrib.postgres.indexes.BrinIndex(fields=["received_at"], name="billing_event_received"),
+            model_name='usageevent',
+            index=django.contrib.postgres.indexes.BrinIndex(fields=['received_at'], name='billing_event_received'),
         ),
         migrations.AddIndex(
-            model_name="usageevent",
-            index=models.Index(fields=["customer", "-id"], name="billing_event_customer"),
+            model_name='usageevent',
+            index=models.Index(fields=['customer', '-id'], name='billing_event_customer'),
         ),
         migrations.AddIndex(
-            model_name="usageevent",
-            index=models.Index(
-                condition=models.Q(("status", "charged"), _negated=True),
-                fields=["customer", "-id"],
-                name="billing_event_refused",
-            ),
+            model_name='usageevent',
+            index=models.Index(condition=models.Q(('status', 'charged'), _negated=True), fields=['customer', '-id'], name='billing_event_refused'),
         ),
         migrations.AddConstraint(
-            model_name="usageevent",
-            constraint=models.UniqueConstraint(fields=("event_id", "source", "customer"), name="billing_event_once"),
+            model_name='usageevent',
+            constraint=models.UniqueConstraint(fields=('event_id', 'source', 'customer'), name='billing_event_once'),
         ),
         migrations.AddConstraint(
-            model_name="usageevent",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("status__in", ["charged", "unpaid", "rejected"])), name="billing_event_status"
-            ),
+            model_name='usageevent',
+            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['charged', 'unpaid', 'rejected'])), name='billing_event_status'),
         ),
         migrations.AddIndex(
-            model_name="charge",
-            index=models.Index(fields=["customer", "occurred_at"], name="billing_charge_usage"),
+            model_name='charge',
+            index=models.Index(fields=['customer', 'occurred_at'], name='billing_charge_usage'),
         ),
         migrations.AddConstraint(
-            model_name="charge",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("quantity__lt", Decimal("1000000000000000000")), ("quantity__gte", 0)),
-                name="billing_charge_at_least_0",
-            ),
+            model_name='charge',
+            constraint=models.CheckConstraint(condition=models.Q(('quantity__lt', Decimal('1000000000000000000')), ('quantity__gte', 0)), name='billing_charge_at_least_0'),
         ),
         migrations.AddConstraint(
-            model_name="charge",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("amount__lt", Decimal("1000000000000000000"))), name="billing_charge_numbers"
-            ),
+            model_name='charge',
+            constraint=models.CheckConstraint(condition=models.Q(('amount__lt', Decimal('1000000000000000000'))), name='billing_charge_numbers'),
         ),
         migrations.AddConstraint(
-            model_name="balance",
-            constraint=models.UniqueConstraint(fields=("customer", "asset"), name="billing_balance_once"),
+            model_name='balance',
+            constraint=models.UniqueConstraint(fields=('customer', 'asset'), name='billing_balance_once'),
         ),
         migrations.AddConstraint(
-            model_name="balance",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    (
-                        "available__gte",
-                        django.db.models.expressions.CombinedExpression(
-                            models.F("overdraft_limit"), "*", models.Value(-1)
-                        ),
-                    )
-                ),
-                name="billing_balance_floor",
-            ),
+            model_name='balance',
+            constraint=models.CheckConstraint(condition=models.Q(('available__gte', django.db.models.expressions.CombinedExpression(models.F('overdraft_limit'), '*', models.Value(-1)))), name='billing_balance_floor'),
         ),
         migrations.AddConstraint(
-            model_name="balance",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("available__lt", Decimal("1000000000000000000")),
-                    ("lifetime_spent__lt", Decimal("1000000000000000000")),
-                ),
-                name="billing_balance_numbers",
-            ),
+            model_name='balance',
+            constraint=models.CheckConstraint(condition=models.Q(('available__lt', Decimal('1000000000000000000')), ('lifetime_spent__lt', Decimal('1000000000000000000'))), name='billing_balance_numbers'),
         ),
         migrations.AddConstraint(
-            model_name="balance",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("held__lt", Decimal("1000000000000000000")),
-                    ("held__gte", 0),
-                    ("owed__lt", Decimal("1000000000000000000")),
-                    ("owed__gte", 0),
-                    ("overdraft_limit__lt", Decimal("1000000000000000000")),
-                    ("overdraft_limit__gte", 0),
-                    ("seq__lt", Decimal("1000000000000000000")),
-                    ("seq__gte", 0),
-                    ("lifetime_granted__lt", Decimal("1000000000000000000")),
-                    ("lifetime_granted__gte", 0),
-                ),
-                name="billing_balance_at_least_0",
-            ),
+            model_name='balance',
+            constraint=models.CheckConstraint(condition=models.Q(('held__lt', Decimal('1000000000000000000')), ('held__gte', 0), ('owed__lt', Decimal('1000000000000000000')), ('owed__gte', 0), ('overdraft_limit__lt', Decimal('1000000000000000000')), ('overdraft_limit__gte', 0), ('seq__lt', Decimal('1000000000000000000')), ('seq__gte', 0), ('lifetime_granted__lt', Decimal('1000000000000000000')), ('lifetime_granted__gte', 0)), name='billing_balance_at_least_0'),
         ),
     ]

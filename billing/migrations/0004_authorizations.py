@@ -8,191 +8,117 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
     dependencies = [
-        ("billing", "0003_currencies"),
+        ('billing', '0003_currencies'),
     ]
 
     operations = [
         migrations.CreateModel(
-            name="Authorization",
+            name='Authorization',
             fields=[
-                ("id", models.UUIDField(default=accounts.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                (
-                    "status",
-                    models.CharField(
-                        choices=[
-                            ("open", "Open"),
-                            ("captured", "Captured"),
-                            ("voided", "Voided"),
-                            ("expired", "Expired"),
-                        ],
-                        default="open",
-                        max_length=16,
-                    ),
-                ),
-                ("amount", billing.models.fields.AmountField()),
-                ("captured", billing.models.fields.AmountField(default=0)),
-                ("type", models.CharField(blank=True, help_text="Of the usage that was announced.", max_length=255)),
-                ("data", models.JSONField(decoder=billing.models.fields.ExactJSONDecoder, default=dict)),
-                ("api_key_id", models.UUIDField(null=True)),
-                ("reason", models.CharField(blank=True, help_text="Why it was voided.", max_length=200)),
-                ("created_at", models.DateTimeField()),
-                ("expires_at", models.DateTimeField()),
-                ("closed_at", models.DateTimeField(blank=True, null=True)),
+                ('id', models.UUIDField(default=accounts.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('status', models.CharField(choices=[('open', 'Open'), ('captured', 'Captured'), ('voided', 'Voided'), ('expired', 'Expired')], default='open', max_length=16)),
+                ('amount', billing.models.fields.AmountField()),
+                ('captured', billing.models.fields.AmountField(default=0)),
+                ('type', models.CharField(blank=True, help_text='Of the usage that was announced.', max_length=255)),
+                ('data', models.JSONField(decoder=billing.models.fields.ExactJSONDecoder, default=dict)),
+                ('api_key_id', models.UUIDField(null=True)),
+                ('reason', models.CharField(blank=True, help_text='Why it was voided.', max_length=200)),
+                ('created_at', models.DateTimeField()),
+                ('expires_at', models.DateTimeField()),
+                ('closed_at', models.DateTimeField(blank=True, null=True)),
             ],
             options={
-                "ordering": ["-id"],
+                'ordering': ['-id'],
             },
         ),
         migrations.CreateModel(
-            name="Hold",
+            name='Hold',
             fields=[
-                ("id", models.UUIDField(default=accounts.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ("amount", billing.models.fields.AmountField()),
-                ("outstanding", billing.models.fields.AmountField(help_text="What is still set aside.")),
+                ('id', models.UUIDField(default=accounts.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('amount', billing.models.fields.AmountField()),
+                ('outstanding', billing.models.fields.AmountField(help_text='What is still set aside.')),
             ],
         ),
         migrations.RemoveConstraint(
-            model_name="balance",
-            name="billing_balance_at_least_0",
+            model_name='balance',
+            name='billing_balance_at_least_0',
         ),
         migrations.AddField(
-            model_name="balance",
-            name="overdraft_held",
-            field=billing.models.fields.AmountField(
-                default=0, help_text="The part of held that rests on the overdraft, not on grants."
-            ),
+            model_name='balance',
+            name='overdraft_held',
+            field=billing.models.fields.AmountField(default=0, help_text='The part of held that rests on the overdraft, not on grants.'),
         ),
         migrations.AddConstraint(
-            model_name="balance",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("held__lt", Decimal("1000000000000000000")),
-                    ("held__gte", 0),
-                    ("overdraft_held__lt", Decimal("1000000000000000000")),
-                    ("overdraft_held__gte", 0),
-                    ("owed__lt", Decimal("1000000000000000000")),
-                    ("owed__gte", 0),
-                    ("overdraft_limit__lt", Decimal("1000000000000000000")),
-                    ("overdraft_limit__gte", 0),
-                    ("seq__lt", Decimal("1000000000000000000")),
-                    ("seq__gte", 0),
-                    ("lifetime_granted__lt", Decimal("1000000000000000000")),
-                    ("lifetime_granted__gte", 0),
-                ),
-                name="billing_balance_at_least_0",
-            ),
+            model_name='balance',
+            constraint=models.CheckConstraint(condition=models.Q(('held__lt', Decimal('1000000000000000000')), ('held__gte', 0), ('overdraft_held__lt', Decimal('1000000000000000000')), ('overdraft_held__gte', 0), ('owed__lt', Decimal('1000000000000000000')), ('owed__gte', 0), ('overdraft_limit__lt', Decimal('1000000000000000000')), ('overdraft_limit__gte', 0), ('seq__lt', Decimal('1000000000000000000')), ('seq__gte', 0), ('lifetime_granted__lt', Decimal('1000000000000000000')), ('lifetime_granted__gte', 0)), name='billing_balance_at_least_0'),
         ),
         migrations.AddField(
-            model_name="authorization",
-            name="asset",
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="+", to="billing.asset"),
+            model_name='authorization',
+            name='asset',
+            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.asset'),
         ),
         migrations.AddField(
-            model_name="authorization",
-            name="customer",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.PROTECT, related_name="authorizations", to="billing.customer"
-            ),
+            model_name='authorization',
+            name='customer',
+            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='authorizations', to='billing.customer'),
         ),
         migrations.AddField(
-            model_name="hold",
-            name="asset",
-            field=models.ForeignKey(
-                db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="billing.asset"
-            ),
+            model_name='hold',
+            name='asset',
+            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.asset'),
         ),
         migrations.AddField(
-            model_name="hold",
-            name="authorization",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.PROTECT, related_name="holds", to="billing.authorization"
-            ),
+            model_name='hold',
+            name='authorization',
+            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='holds', to='billing.authorization'),
         ),
         migrations.AddField(
-            model_name="hold",
-            name="balance",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.PROTECT, related_name="holds", to="billing.balance"
-            ),
+            model_name='hold',
+            name='balance',
+            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='holds', to='billing.balance'),
         ),
         migrations.AddField(
-            model_name="hold",
-            name="customer",
-            field=models.ForeignKey(
-                db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="billing.customer"
-            ),
+            model_name='hold',
+            name='customer',
+            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.customer'),
         ),
         migrations.AddField(
-            model_name="hold",
-            name="grant",
-            field=models.ForeignKey(
-                db_index=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="holds",
-                to="billing.grant",
-            ),
+            model_name='hold',
+            name='grant',
+            field=models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='holds', to='billing.grant'),
         ),
         migrations.AddIndex(
-            model_name="authorization",
-            index=models.Index(
-                condition=models.Q(("status", "open")), fields=["expires_at"], name="billing_authorization_open"
-            ),
+            model_name='authorization',
+            index=models.Index(condition=models.Q(('status', 'open')), fields=['expires_at'], name='billing_authorization_open'),
         ),
         migrations.AddIndex(
-            model_name="authorization",
-            index=models.Index(fields=["customer", "-id"], name="billing_authorization_customer"),
+            model_name='authorization',
+            index=models.Index(fields=['customer', '-id'], name='billing_authorization_customer'),
         ),
         migrations.AddConstraint(
-            model_name="authorization",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("status__in", ["open", "captured", "voided", "expired"])),
-                name="billing_authorization_status",
-            ),
+            model_name='authorization',
+            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['open', 'captured', 'voided', 'expired'])), name='billing_authorization_status'),
         ),
         migrations.AddConstraint(
-            model_name="authorization",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("status", "open"), ("closed_at__isnull", False), _connector="XOR"),
-                name="billing_authorization_closed",
-            ),
+            model_name='authorization',
+            constraint=models.CheckConstraint(condition=models.Q(('status', 'open'), ('closed_at__isnull', False), _connector='XOR'), name='billing_authorization_closed'),
         ),
         migrations.AddConstraint(
-            model_name="authorization",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("amount__lt", Decimal("1000000000000000000")),
-                    ("amount__gte", 0),
-                    ("captured__lt", Decimal("1000000000000000000")),
-                    ("captured__gte", 0),
-                ),
-                name="billing_authorization_at_least_0",
-            ),
+            model_name='authorization',
+            constraint=models.CheckConstraint(condition=models.Q(('amount__lt', Decimal('1000000000000000000')), ('amount__gte', 0), ('captured__lt', Decimal('1000000000000000000')), ('captured__gte', 0)), name='billing_authorization_at_least_0'),
         ),
         migrations.AddConstraint(
-            model_name="hold",
-            constraint=models.UniqueConstraint(
-                fields=("authorization", "balance", "grant"), name="billing_hold_once", nulls_distinct=False
-            ),
+            model_name='hold',
+            constraint=models.UniqueConstraint(fields=('authorization', 'balance', 'grant'), name='billing_hold_once', nulls_distinct=False),
         ),
         migrations.AddConstraint(
-            model_name="hold",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("outstanding__gte", 0), ("outstanding__lte", models.F("amount"))),
-                name="billing_hold_outstanding",
-            ),
+            model_name='hold',
+            constraint=models.CheckConstraint(condition=models.Q(('outstanding__gte', 0), ('outstanding__lte', models.F('amount'))), name='billing_hold_outstanding'),
         ),
         migrations.AddConstraint(
-            model_name="hold",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("amount__lt", Decimal("1000000000000000000")),
-                    ("amount__gte", 0),
-                    ("outstanding__lt", Decimal("1000000000000000000")),
-                    ("outstanding__gte", 0),
-                ),
-                name="billing_hold_at_least_0",
-            ),
+            model_name='hold',
+            constraint=models.CheckConstraint(condition=models.Q(('amount__lt', Decimal('1000000000000000000')), ('amount__gte', 0), ('outstanding__lt', Decimal('1000000000000000000')), ('outstanding__gte', 0)), name='billing_hold_at_least_0'),
         ),
     ]
