@@ -30,6 +30,8 @@ class Api:
         """Send ``body`` as JSON, or as it is where it is text or bytes already. ``idempotency_key="k"``: a header."""
         raw = b"" if body is None else body if isinstance(body, bytes | str) else json.dumps(body)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
+        if body is not None:
+            named["content-type"] = content_type  # Which the client would leave out for an empty body.
         return self._client.generic(method, f"/api/v1{path}", raw, content_type=content_type, headers=named)
 
 

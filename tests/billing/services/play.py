@@ -122,9 +122,7 @@ class Play:
         return {}
 
     def _limit(self, words: list[str], options: dict[str, str]) -> None:
-        wallets.set_overdraft_limit(
-            actor=SYSTEM, customer=self.customer, asset=self.shop.usd, limit=Decimal(words[0])
-        )
+        wallets.set_overdraft_limit(actor=SYSTEM, customer=self.customer, asset=self.shop.usd, limit=Decimal(words[0]))
 
     def _policy(self, words: list[str], options: dict[str, str]) -> None:
         Customer.objects.filter(pk=self.customer.pk).update(on_insufficient_funds=words[0])
@@ -149,9 +147,7 @@ class Play:
         name, *amount = [word for word in words if word not in SWITCHES]
         authorization = Authorization.objects.get(pk=self.opened[name].authorization.pk)
         if amount:
-            done = authorizations.capture_amount(
-                authorization=authorization, amount=Decimal(amount[0]), final=final
-            )
+            done = authorizations.capture_amount(authorization=authorization, amount=Decimal(amount[0]), final=final)
             return "", self._shown(done.authorization)
         event = self._event(options)
         done = authorizations.capture_usage(authorization=authorization, event=event, final=final)

@@ -725,9 +725,7 @@ def test_an_amount_may_be_no_finer_than_an_asset_without_decimals(play: Play) ->
     play("grant pictures 3 asset=images kind=promotional\nauthorize run 2 asset=images")
 
     with pytest.raises(InvalidRequest, match="images has at most 0 decimals"):
-        authorizations.open_amount(
-            customer=play.customer, asset=play.shop.asset("images"), amount=Decimal("1.5")
-        )
+        authorizations.open_amount(customer=play.customer, asset=play.shop.asset("images"), amount=Decimal("1.5"))
     with pytest.raises(InvalidRequest, match="images has at most 0 decimals"):
         authorizations.capture_amount(authorization=play.opened["run"].authorization, amount=Decimal("1.5"))
 

@@ -1,0 +1,282 @@
+"""Who reaches what: every route, every kind of key. A new route without a row here fails."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from accounts.services import api_keys
+from billing.api import urls
+from billing.models import Authorization, Customer, Grant, LedgerEntry, UsageEvent
+from billing.services import authorizations
+from tests.billing.api.conftest import Api, cloud_event, problem
+from tests.builders import Shop
+
+Keys = Callable[[str | None], Api]
+
+ROUTES: dict[str, dict[str, str]] = {
+    "customers": {"GET": "customers:read", "POST": "customers:write"},
+    "customers/<str:external_id>": {"GET": "customers:read", "PATCH": "customers:write"},
+    "customers/<str:external_id>/wallet": {"GET": "wallets:read", "PATCH": "wallets:write"},
+    "customers/<str:external_id>/grants": {"GET": "wallets:read", "POST": "grants:write"},
+    "customers/<str:external_id>/ledger": {"GET": "wallets:read"},
+    "assets": {"GET": "catalog:read", "POST": "catalog:write"},
+    "meters": {"GET": "catalog:read", "POST": "catalog:write"},
+    "plans": {"GET": "catalog:read", "POST": "catalog:write"},
+    "plans/<str:code>": {"GET": "catalog:read"},
+    "plans/<str:code>/versions": {"GET": "catalog:read", "POST": "catalog:write"},
+    "subscriptions": {"GET": "customers:read", "POST": "subscriptions:write"},
+    "events": {"GET": "events:read", "POST": "events:write"},
+    "events/<path:event_id>": {"GET": "events:read"},
+    "usage": {"GET": "events:read"},
+    "authorizations": {"GET": "wallets:read", "POST": "authorizations:write"},
+    "authorizations/<uuid:authorization_id>": {"GET": "wallets:read"},
+    "authorizations/<uuid:authorization_id>/capture": {"POST": "authorizations:write"},
+    "authorizations/<uuid:authorization_id>/void": {"POST": "authorizations:write"},
+}
+OPEN = {"schema/", "docs/", "^.*$"}
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+CALLS = [(route, method, scope) for route, methods in ROUTES.items() for method, scope in methods.items()]
+
+
+def path(route: str, *, customer: str = "acme") -> str:
+    filled = route.replace("<str:external_id>", customer).replace("<str:code>", "pro").replace("<path:event_id>", "one")
+    if "authorization_id" in filled:
+        opened = Authorization.objects.get(customer__external_id=customer)
+        filled = filled.replace("<uuid:authorization_id>", str(opened.pk))
+    return f"/{filled}"
+
+
+def body(route: str, *, customer: str = "acme") -> Any:
+    return {
+        "customers": {"external_id": "new", "name": "New", "currency": "USD"},
+        "customers/<str:external_id>": {"name": "Changed"},
+        "customers/<str:external_id>/wallet": {"asset": "usd", "overdraft_limit": "1"},
+        "customers/<str:external_id>/grants": {"asset": "usd", "amount": "1", "kind": "promotional"},
+        "assets": {"code": "gold", "name": "Gold", "kind": "unit", "precision": 0},
+        "meters": {"code": "calls", "name": "Calls", "event_type": "call", "aggregation": "count"},
+        "plans": {
+            "code": "other",
+            "name": "Other",
+            "currency": "USD",
+            "prices": [{"meter": "llm_input", "asset": "usd", "model": "per_unit", "unit_amount": "1"}],
+        },
+        "plans/<str:code>/versions": {
+            "prices": [{"meter": "llm_input", "asset": "usd", "model": "per_unit", "unit_amount": "1"}]
+        },
+        "subscriptions": {"customer": customer, "plan": "second"},
+        "events": cloud_event("new", subject=customer),
+        "authorizations": {"customer": customer, "asset": "usd", "amount": "1"},
+        "authorizations/<uuid:authorization_id>/capture": {"amount": "0.5"},
+        "authorizations/<uuid:authorization_id>/void": {},
+    }.get(route)
+
+
+def call(api: Api, route: str, method: str, *, customer: str = "acme") -> Any:
+    return api.send(method, path(route, customer=customer), body(route, customer=customer) if method != "GET" else None)
+
+
+@pytest.fixture
+def world(shop: Shop) -> Shop:
+    """Two customers, each with money, an event, an authorization, and a second plan to subscribe to."""
+    shop.plan()
+    shop.plan("second", [shop.price(shop.meter("seconds", "seconds"), "1")])
+    for name in ("acme", "globex"):
+        customer = shop.customer(name, usd="10")
+        shop.record(customer, id="one", input_tokens=1000)
+        authorizations.open_amount(customer=customer, asset=shop.usd, amount=Decimal(1))
+    return shop
+
+
+def test_every_route_is_in_this_file() -> None:
+    routes = {str(pattern.pattern) for pattern in urls.urlpatterns}
+
+    assert routes == set(ROUTES) | OPEN
+
+
+@pytest.mark.parametrize(("route", "method", "scope"), CALLS)
+def test_the_right_scope_opens_a_route_and_nothing_else_does(
+    world: Shop, as_key: Keys, route: str, method: str, scope: str
+) -> None:
+    others = sorted(set(api_keys.OPERATOR_SCOPES) - {"*", scope})
+    before = (LedgerEntry.objects.count(), UsageEvent.objects.count(), Grant.objects.count())
+
+    refused = problem(call(as_key(world.key(*others)), route, method), 403, "permission_denied")
+    anonymous = call(as_key(None), route, method)
+
+    assert refused["scope"] == scope
+    problem(anonymous, 401, "unauthenticated")
+    assert anonymous["WWW-Authenticate"] == "Bearer"
+    assert (LedgerEntry.objects.count(), UsageEvent.objects.count(), Grant.objects.count()) == before
+    assert call(as_key(world.key(scope)), route, method).status_code in {200, 201}
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_other_methods_are_not_allowed(world: Shop, as_key: Keys, route: str) -> None:
+    for method in set(METHODS) - set(ROUTES[route]):
+        response = call(as_key(world.key()), route, method)
+
+        problem(response, 405, "method_not_allowed")
+        assert set(ROUTES[route]) <= set(response["Allow"].replace(",", "").split())
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        "Bearer",
+        "Bearer ",
+        "Basic dXNlcjpwYXNz",
+        "Token {key}",
+        "{key}",
+        "Bearer {key}x",
+        "Bearer sk_live_unknown",
+        "Bearer " + "x" * 10_000,
+        "Bearer ключ",
+        "Bearer {key} {key}",
+    ],
+)
+def test_a_header_that_brings_no_key_is_unauthenticated(world: Shop, as_key: Keys, header: str) -> None:
+    brought = header.format(key=world.key())
+    nobody = as_key(None)
+
+    problem(nobody.get("/customers", authorization=brought), 401, "unauthenticated")
+    problem(nobody.post("/events", cloud_event("new"), authorization=brought), 401, "unauthenticated")
+
+    assert not UsageEvent.objects.filter(event_id="new").exists()
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+def test_the_schemes_case_does_not_matter(world: Shop, as_key: Keys, scheme: str) -> None:
+    assert as_key(None).get("/customers", authorization=f"{scheme} {world.key()}").status_code == 200
+
+
+def test_a_revoked_or_expired_key_is_unauthenticated(world: Shop, as_key: Keys) -> None:
+    key, secret = api_keys.issue(name="x", scopes=["*"])
+    assert as_key(secret).get("/customers").status_code == 200
+    api_keys.revoke(key)
+    expired = api_keys.issue(name="x", scopes=["*"], expires_at=timezone.now() - timedelta(seconds=1))[1]
+
+    problem(as_key(secret).get("/customers"), 401, "unauthenticated")
+    problem(as_key(secret).post("/events", cloud_event("new")), 401, "unauthenticated")
+    problem(as_key(expired).get("/customers"), 401, "unauthenticated")
+
+
+# --- A customer's own key ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own(world: Shop, as_key: Keys) -> Api:
+    """The API as acme sees it, with all that a customer's key may have."""
+    return as_key(world.key(organization=world_customer("acme").organization))
+
+
+def world_customer(name: str) -> Any:
+    return Customer.objects.get(external_id=name)
+
+
+def test_a_customers_key_reaches_its_own(own: Api) -> None:
+    assert own.get("/customers/acme/wallet").json()["balances"][0]["available"] == "8.9975"
+    assert own.get("/customers/acme/ledger").status_code == 200
+    assert own.get("/customers/acme/grants").status_code == 200
+    assert own.get("/events/one").json()["customer"] == "acme"
+    assert own.get("/usage").json()["data"][0]["events"] == 1
+    assert own.get("/plans").status_code == 200
+    assert own.post("/events", cloud_event("new")).status_code == 201
+
+
+@pytest.mark.parametrize(
+    "path_",
+    [
+        "/customers/globex/wallet",
+        "/customers/globex/ledger",
+        "/customers/globex/grants",
+        "/events?customer=globex",
+        "/events/one?customer=globex",
+        "/usage?customer=globex",
+        "/authorizations?customer=globex",
+    ],
+)
+def test_what_is_another_customers_is_not_found_as_if_it_did_not_exist(own: Api, path_: str) -> None:
+    foreign = problem(own.get(path_), 404, "not_found")
+    unknown = problem(own.get(path_.replace("globex", "nobody")), 404, "not_found")
+
+    assert foreign["detail"].replace("globex", "nobody") == unknown["detail"]
+
+
+@pytest.mark.parametrize(("method", "below"), [("GET", ""), ("POST", "/capture"), ("POST", "/void")])
+def test_another_customers_authorization_is_not_found_and_stays_open(own: Api, method: str, below: str) -> None:
+    foreign = Authorization.objects.get(customer__external_id="globex")
+
+    problem(own.send(method, f"/authorizations/{foreign.pk}{below}", {"amount": "0.5"}), 404, "not_found")
+    problem(own.post("/authorizations", body("authorizations", customer="globex")), 404, "not_found")
+
+    foreign.refresh_from_db()
+    assert (foreign.status, foreign.captured) == ("open", 0)
+    assert Authorization.objects.count() == 2
+
+
+def test_lists_hold_only_what_is_ones_own(own: Api, world: Shop) -> None:
+    world.record("globex", id="secret", input_tokens=1)
+
+    assert {event["customer"] for event in own.get("/events").json()["data"]} == {"acme"}
+    assert own.get("/usage?granularity=month").json()["data"][0]["quantity"] == "1000"
+    assert {found["customer"] for found in own.get("/authorizations").json()["data"]} == {"acme"}
+    problem(own.get("/events/secret"), 404, "not_found")
+
+
+def test_events_for_another_customer_are_not_found_and_charge_nobody(own: Api, world: Shop) -> None:
+    before = LedgerEntry.objects.count()
+
+    problem(own.post("/events", cloud_event("new", subject="globex")), 404, "not_found")
+    problem(own.post("/events", cloud_event("new", subject="globex"), idempotency_key="k"), 404, "not_found")
+    batch = own.post("/events", [cloud_event("new", subject="globex"), cloud_event("new", subject="nobody")])
+
+    assert [result["code"] for result in batch.json()["results"]] == ["not_found", "not_found"]
+    assert LedgerEntry.objects.count() == before
+    assert not UsageEvent.objects.filter(event_id="new").exists()
+
+
+def test_an_event_of_another_customer_cannot_be_probed_by_its_id(own: Api, world: Shop) -> None:
+    taken = own.post("/events", cloud_event("one", source="tests", subject="globex"))
+    free = own.post("/events", cloud_event("two", source="tests", subject="globex"))
+
+    assert problem(taken, 404, "not_found")["detail"] == problem(free, 404, "not_found")["detail"]
+
+
+@pytest.mark.parametrize(
+    ("route", "method", "scope"),
+    [row for row in CALLS if row[2] not in api_keys.CUSTOMER_SCOPES],
+)
+def test_a_customers_key_does_nothing_that_is_the_operators(own: Api, route: str, method: str, scope: str) -> None:
+    before = (LedgerEntry.objects.count(), Grant.objects.count())
+
+    problem(call(own, route, method), 403, "permission_denied")
+
+    assert (LedgerEntry.objects.count(), Grant.objects.count()) == before
+
+
+def test_a_customers_key_with_a_scope_it_should_not_have_is_still_bound_to_its_customer(
+    world: Shop, as_key: Keys
+) -> None:
+    """Second line of defence: the key was given the scope past the service."""
+    acme = world_customer("acme")
+    key, secret = api_keys.issue(name="x", scopes=["wallets:read"], organization=acme.organization)
+    key.scopes = ["*"]
+    key.save()
+    mighty = as_key(secret)
+
+    problem(mighty.post("/customers/acme/grants", body("customers/<str:external_id>/grants")), 403, "permission_denied")
+    problem(mighty.post("/customers", body("customers")), 403, "permission_denied")
+    problem(mighty.post("/subscriptions", body("subscriptions")), 403, "permission_denied")
+    problem(mighty.patch("/customers/acme/wallet", {"asset": "usd", "overdraft_limit": "1"}), 403, "permission_denied")
+    problem(mighty.patch("/customers/acme", {"name": "x"}), 403, "permission_denied")
+    problem(mighty.get("/customers/globex"), 404, "not_found")
+    assert [customer["external_id"] for customer in mighty.get("/customers").json()["data"]] == ["acme"]
+    assert [found["customer"] for found in mighty.get("/subscriptions").json()["data"]] == ["acme"]
+    problem(mighty.get("/subscriptions?customer=globex"), 404, "not_found")
+    for path_, route in (("/assets", "assets"), ("/meters", "meters"), ("/plans", "plans")):
+        problem(mighty.post(path_, body(route)), 403, "permission_denied")
