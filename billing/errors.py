@@ -52,6 +52,12 @@ class InvalidRequest(BillingError):
         return cls(f"{field}: {detail}", errors=[FieldError(field, code, detail)])
 
 
+    def under(self, path: str) -> "InvalidRequest":
+        """The same where what was wrong is a part of the request, at ``path``."""
+        errors = [FieldError(f"{path}.{each.field}", each.code, each.detail) for each in self.errors]
+        return InvalidRequest(f"{path}.{self.detail}" if errors else self.detail, errors=errors)
+
+
 class Unauthenticated(BillingError):
     status, code, title = 401, "unauthenticated", "No valid API key"
 

@@ -97,7 +97,12 @@ class CaptureView(base.View):
 
         def capture() -> Answer:
             if event is not None:
-                captured = authorizations.capture_usage(authorization=authorization, event=event, final=data["final"])
+                try:
+                    captured = authorizations.capture_usage(
+                        authorization=authorization, event=event, final=data["final"]
+                    )
+                except InvalidRequest as refusal:
+                    raise refusal.under("event") from refusal
             else:
                 captured = authorizations.capture_amount(
                     authorization=authorization, amount=data["amount"], final=data["final"]

@@ -235,11 +235,9 @@ class AuthorizationCreate(StrictSerializer):
         if {"type", "data"} & attrs.keys() and {"asset", "amount"} & attrs.keys():
             raise serializers.ValidationError("Either type and data, or asset and amount, not both.")
         if "type" not in attrs:
-            for name in ("asset", "amount"):
-                if name not in attrs:
-                    raise serializers.ValidationError(
-                        {name: serializers.ErrorDetail("Needed, unless type and data are given.", code="required")}
-                    )
+            needed = serializers.ErrorDetail("Needed, unless type and data are given.", code="required")
+            if missing := {name: needed for name in ("asset", "amount") if name not in attrs}:
+                raise serializers.ValidationError(missing)
         return attrs
 
 

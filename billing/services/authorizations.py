@@ -225,7 +225,7 @@ def capture_usage(*, authorization: Authorization, event: IncomingEvent, final: 
     answer again. Raises ``InvalidState`` where the authorization is closed or its time is over.
     """
     if event.subject != authorization.customer.external_id:
-        raise InvalidRequest.field("event.subject", "is not the authorization's customer")
+        raise InvalidRequest.field("subject", "is not the authorization's customer")
     captured = _capture_usage(authorization_id=authorization.pk, event=event, final=final)
     if captured is None:
         raise _over(authorization)
