@@ -740,7 +740,7 @@ def test_the_event_of_another_customer_is_refused(play: Play) -> None:
     with pytest.raises(InvalidRequest) as refusal:
         authorizations.capture_usage(authorization=play.opened["run"].authorization, event=event)
 
-    assert [error.field for error in refusal.value.errors] == ["event.subject"]
+    assert [error.field for error in refusal.value.errors] == ["subject"]
     play("status run -> open, 4 still_held")
     assert UsageEvent.objects.count() == 0
 
