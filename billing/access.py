@@ -4,7 +4,7 @@ from uuid import UUID
 
 from accounts.services.api_keys import Principal
 from billing.errors import NotFound, PermissionDenied
-from billing.models import Authorization, Customer, UsageEvent
+from billing.models import Authorization, Customer, Grant, UsageEvent
 
 
 def customer(*, principal: Principal, external_id: str) -> Customer:
@@ -51,6 +51,17 @@ def authorization(*, principal: Principal, authorization_id: UUID) -> Authorizat
     row = found.first()
     if row is None:
         raise NotFound("There is no such authorization.")
+    return row
+
+
+def grant(*, principal: Principal, grant_id: UUID) -> Grant:
+    """The grant with this id, if the principal reaches its customer."""
+    found = Grant.objects.select_related("customer").filter(pk=grant_id)
+    if principal.organization_id is not None:
+        found = found.filter(customer__organization_id=principal.organization_id)
+    row = found.first()
+    if row is None:
+        raise NotFound("There is no such grant.")
     return row
 
 

@@ -14,11 +14,13 @@ from unfold.contrib.filters.admin import (
     RelatedDropdownFilter,
 )
 
-from accounts.backoffice import ReadOnlyAdmin, detail_action, labelled
-from billing.admin import display, grant_form, summaries
+from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action, labelled
+from billing.admin import confirm, display, grant_form, summaries
 from billing.admin.base import SummaryAdmin, SummaryMixin
 from billing.admin.ledger import entry_row
+from billing.engine.postings import TEMPLATES
 from billing.models import Grant, LedgerEntry, Subscription, Wallet
+from billing.services import grants
 
 
 @admin.register(Wallet)
@@ -101,6 +103,7 @@ class GrantAdmin(SummaryMixin, ReadOnlyAdmin):
     search_fields = ("name", "customer__external_id", "customer__name")
     ordering = ("-id",)
     sortable_by = ("expires", "num_amount", "num_remaining")
+    actions_detail = ("void",)
     fields = (
         "id",
         "created",
@@ -115,6 +118,7 @@ class GrantAdmin(SummaryMixin, ReadOnlyAdmin):
         "num_drawn",
         "num_expired",
         "num_voided",
+        "voided",
         "priority",
         "effective_at",
         "expires",
@@ -129,6 +133,30 @@ class GrantAdmin(SummaryMixin, ReadOnlyAdmin):
             "grant": summaries.grant_row(obj, timezone.now()),
             "entries": [entry_row(entry) for entry in entries.order_by("-id")[: summaries.ENTRIES_SHOWN]],
         }
+
+    def has_void_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        return request.user.has_perm("billing.change_grant")
+
+    @detail_action(description="Take back", url_path="void", icon="undo", permissions=["void"])
+    def void(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        grant = get_object_or_404(Grant.objects.select_related("customer"), pk=object_id)
+        posting = TEMPLATES["grant.voided"].postings[grant.kind]
+        return confirm.view(
+            self,
+            request,
+            obj=grant,
+            question="You are about to take back",
+            figure=display.figure(grant.remaining, grant.asset_id),
+            lines=[
+                ("From", display.link(grant.customer)),
+                ("Spent already, stays spent", display.amount(grant.drawn, grant.asset_id)),
+                ("Held, goes out when it is given back", display.amount(grant.held, grant.asset_id)),
+                ("In the books", display.posting(posting.debit, posting.credit) if grant.posted else "no entry"),
+            ],
+            button="Take it back",
+            run=lambda reason: grants.void(actor=actor_of(request), grant=grant, reason=reason),
+            done=f"{grant} was taken back.",
+        )
 
     @admin.display(description="Created")
     def created(self, grant: Grant) -> SafeString:
@@ -180,6 +208,10 @@ class GrantAdmin(SummaryMixin, ReadOnlyAdmin):
     @admin.display(description="Voided")
     def num_voided(self, grant: Grant) -> SafeString:
         return display.amount(grant.voided, grant.asset_id)
+
+    @admin.display(description="Voided at")
+    def voided(self, grant: Grant) -> SafeString:
+        return display.moment(grant.voided_at)
 
     @admin.display(description="Paid for it")
     def num_paid(self, grant: Grant) -> SafeString:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
+from uuid import UUID
 
 from django.utils import timezone
 from rest_framework.request import Request
@@ -116,6 +117,22 @@ class GrantsView(base.View):
         customer = access.customer(principal=principal(request), external_id=external_id)
         rows = Grant.objects.filter(customer=customer)
         return Response(pagination.page(request, rows, lambda grant: show_grant(grant, customer)))
+
+
+class GrantVoidView(base.View):
+    scopes: ClassVar[Mapping[str, str]] = {"POST": "grants:write"}
+
+    @schema.GRANT_VOID
+    def post(self, request: Request, grant_id: UUID) -> Response:
+        access.operator(principal=principal(request))
+        grant = access.grant(principal=principal(request), grant_id=grant_id)
+        data = serializers.read(serializers.GrantVoid, request)
+
+        def void() -> Answer:
+            voided = grants.void(actor=actor(request), grant=grant, reason=data["reason"])
+            return Answer(200, show_grant(voided, grant.customer))
+
+        return self.once(request, void)
 
 
 class LedgerView(base.View):

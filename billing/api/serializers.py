@@ -155,6 +155,10 @@ class GrantCreate(StrictSerializer):
     metadata = MetadataField(required=False)
 
 
+class GrantVoid(StrictSerializer):
+    reason = TextField(max_length=500)
+
+
 class AssetCreate(StrictSerializer):
     code = PatternField(r"^[a-z][a-z0-9_]*\Z", max_length=32)
     name = TextField(max_length=100)

@@ -11,6 +11,7 @@ urlpatterns = [
     path("customers/<str:external_id>/wallet", customers.WalletView.as_view()),
     path("customers/<str:external_id>/grants", customers.GrantsView.as_view()),
     path("customers/<str:external_id>/ledger", customers.LedgerView.as_view()),
+    path("grants/<uuid:grant_id>/void", customers.GrantVoidView.as_view()),
     path("assets", catalog.AssetsView.as_view()),
     path("meters", catalog.MetersView.as_view()),
     path("plans", catalog.PlansView.as_view()),

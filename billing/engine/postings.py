@@ -81,5 +81,14 @@ TEMPLATES: dict[str, Template] = dict(
         ),
         # What a grant still held when its time was over.
         _template("grant.expired", rest=Posting("wallet_available", "breakage", "expiry")),
+        # What remained of a grant that the operator took back: to where its kind comes from.
+        _template(
+            "grant.voided",
+            purchase=Posting("wallet_available", "cash_clearing", "void"),
+            promotional=Posting("wallet_available", "promotional_expense", "void"),
+            allowance=Posting("wallet_available", "allowances", "void"),
+            adjustment=Posting("wallet_available", "adjustment", "void"),
+            rollover=Posting("wallet_available", "allowances", "void"),
+        ),
     ]
 )

@@ -106,6 +106,9 @@ class Grant(models.Model):
     expires_at = models.DateTimeField(null=True, blank=True)
     posted = models.BooleanField(default=False, help_text="In the balance. A scheduled grant is not, until it starts.")
     open = models.BooleanField(default=True, help_text="Still has units that can be drawn, expire or be voided.")
+    voided_at = models.DateTimeField(
+        null=True, blank=True, help_text="When it was taken back. What its holds give back later goes out as well."
+    )
     applies_to = models.JSONField(default=dict, blank=True, help_text='What it may pay for, as {"meters": [...]}.')
     paid_amount = AmountField(default=0, help_text="What was paid for all of it: the cost basis.")
     paid_currency = models.ForeignKey(Asset, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
@@ -136,6 +139,10 @@ class Grant(models.Model):
                 name="billing_grant_closed_when_empty", condition=Q(open=True) | Q(remaining=0, held=0)
             ),
             models.CheckConstraint(
+                name="billing_grant_voided",
+                condition=Q(voided_at__isnull=True, voided=0) | Q(voided_at__isnull=False, remaining=0),
+            ),
+            models.CheckConstraint(
                 name="billing_grant_kind",
                 condition=Q(kind__in=["purchase", "promotional", "allowance", "adjustment", "rollover"]),
             ),
@@ -146,7 +153,7 @@ class Grant(models.Model):
 
     def status_at(self, moment: datetime) -> "Grant.Status":
         """What the grant is at ``moment``, whether or not a worker has come by."""
-        if self.voided > 0 and self.remaining + self.held == 0:
+        if self.voided_at is not None:
             return self.Status.VOIDED
         if self.expired > 0 or (self.expires_at is not None and self.expires_at <= moment and self.remaining > 0):
             return self.Status.EXPIRED

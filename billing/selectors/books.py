@@ -89,7 +89,8 @@ INVARIANTS: dict[str, Invariant] = {
         """,
     ),
     "grant-units": Invariant(
-        "A grant's entries say what came in with it, and what was drawn, held, expired and voided.",
+        "A grant's entries say what came in with it, and what was drawn, held, expired and voided; one that was "
+        "voided before it started has none.",
         f"""
         SELECT g.id AS "grant", g.amount, g.drawn, g.held, g.expired, g.voided, e.granted AS entries_granted,
                e.drawn AS entries_drawn, e.held AS entries_held, e.expired AS entries_expired,
@@ -104,7 +105,8 @@ INVARIANTS: dict[str, Invariant] = {
                       SUM(amount) FILTER (WHERE kind = 'void') AS voided
                  FROM billing_ledgerentry WHERE grant_id IS NOT NULL GROUP BY grant_id
                ) e ON e.grant_id = g.id
-         WHERE (CASE WHEN g.posted THEN g.amount ELSE 0 END, g.drawn, g.held, g.expired, g.voided)
+         WHERE (CASE WHEN g.posted THEN g.amount ELSE 0 END, g.drawn, g.held, g.expired,
+                CASE WHEN g.posted THEN g.voided ELSE 0 END)
                IS DISTINCT FROM (COALESCE(e.granted, 0), COALESCE(e.drawn, 0), COALESCE(e.held, 0),
                                  COALESCE(e.expired, 0), COALESCE(e.voided, 0))
         """,

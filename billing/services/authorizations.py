@@ -22,8 +22,9 @@ from billing.errors import BillingError, InsufficientFunds, InvalidRequest, Inva
 from billing.models import Asset, Authorization, Customer, UsageEvent
 from billing.services import bulk, holds
 from billing.services.holds import AuthorizationState
-from billing.services.ledger import BalanceState, Journal, Wanted
+from billing.services.ledger import Journal, Wanted
 from billing.services.retrying import retried
+from billing.services.states import BalanceState
 from billing.services.usage import IncomingEvent, Outcome, rating
 from billing.services.usage.recording import Recording
 from billing.services.wallets import ensure_balances
@@ -262,8 +263,7 @@ def _capture_usage(*, authorization_id: UUID, event: IncomingEvent, final: bool)
             recording.write()
             return Captured(_load(authorization_id), outcome)
         state.captured = EXACT.add(state.captured, outcome.cost.get(state.asset, ZERO))
-        if final:
-            holds.expire_rest(journal, recording.reserved)
+        holds.retire_rest(journal, recording.reserved)
         recording.write(*holds.close(state, status="captured" if final else "open", now=journal.now))
     return Captured(_load(authorization_id), outcome)
 
@@ -310,8 +310,7 @@ def _capture_amount(*, authorization: Authorization, amount: Decimal, final: boo
         )
         journal.draw(head, balance, [*draws, *more], charge_id=None)
         state.captured = EXACT.add(state.captured, amount)
-        if final:
-            holds.expire_rest(journal, reserved)
+        holds.retire_rest(journal, reserved)
         journal.write(*holds.close(state, status="captured" if final else "open", now=journal.now))
     return Captured(_load(authorization.pk))
 
@@ -361,7 +360,7 @@ def _must_end(journal: Journal, state: AuthorizationState) -> bool:
 
 
 def _give_back(journal: Journal, state: AuthorizationState, *, status: str) -> None:
-    holds.expire_rest(journal, holds.release(journal, state))
+    holds.retire_rest(journal, holds.release(journal, state))
     journal.write(*holds.close(state, status=status, now=journal.now))
 
 

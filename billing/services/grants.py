@@ -13,11 +13,12 @@ from django.utils import timezone
 
 from accounts.services import audit
 from billing.engine.money import EXACT, LIMIT, ZERO, amount_string, decimals
-from billing.errors import InvalidRequest
+from billing.errors import InvalidRequest, InvalidState
 from billing.models import Asset, Customer, Grant
 from billing.services import outbox
-from billing.services.ledger import BalanceState, Journal
+from billing.services.ledger import Journal
 from billing.services.retrying import retried
+from billing.services.states import BalanceState
 from billing.services.wallets import ensure_balances
 
 DUE_BATCH_MAX = 200
@@ -109,6 +110,35 @@ def create(
                 "amount": amount_string(amount),
                 "kind": kind,
             },
+        )
+    grant.refresh_from_db()
+    return grant
+
+
+@retried
+def void(*, actor: audit.Actor, grant: Grant, reason: str) -> Grant:
+    """Take back what remains of the grant; what was spent stays spent.
+
+    What is held stays with the work that it was set aside for, and goes out when that gives it back. Raises
+    ``InvalidState`` where nothing is left: depleted, expired or voided already.
+    """
+    with transaction.atomic():
+        journal = Journal.open([grant.customer_id])
+        state = journal.grants.get(grant.pk)
+        lapsed = state is not None and state.source.expires_at is not None and state.source.expires_at <= journal.now
+        if state is None or state.voided_at is not None or lapsed:
+            grant.refresh_from_db()
+            status = grant.status_at(journal.now)
+            raise InvalidState(f"The grant is {status} already: there is nothing to take back.", status=status.value)
+        voided = journal.void(state)
+        journal.write()
+        audit.record(
+            actor=actor,
+            action="grant.voided",
+            object_type="grant",
+            object_id=str(grant.pk),
+            organization_id=grant.customer.organization_id,
+            after={"customer": grant.customer.external_id, "voided": amount_string(voided), "reason": reason},
         )
     grant.refresh_from_db()
     return grant

@@ -12,7 +12,8 @@ from billing import pipeline
 from billing.engine.burndown import Reserved
 from billing.engine.money import EXACT, ZERO, amount_string
 from billing.services import bulk
-from billing.services.ledger import BalanceState, Journal, Wanted
+from billing.services.ledger import Journal, Wanted
+from billing.services.states import BalanceState
 
 _READING = """
 SELECT a.id, a.customer_id, a.status, a.expires_at, a.asset_id, a.amount, a.captured,
@@ -117,10 +118,10 @@ def _parts(journal: Journal, authorization: AuthorizationState, wanted: Sequence
     return parts
 
 
-def expire_rest(journal: Journal, reserved: Sequence[Reserved]) -> None:
-    """What was given back to grants that lapsed meanwhile, and was not used, expires."""
+def retire_rest(journal: Journal, reserved: Sequence[Reserved]) -> None:
+    """What was given back to grants that lapsed or were voided meanwhile, and was not used, goes out."""
     for part in reserved:
-        journal.expire(journal.grants[part.source.id])
+        journal.retire(journal.grants[part.source.id])
 
 
 def close(authorization: AuthorizationState, *, status: str, now: datetime) -> list[bulk.Write | None]:

@@ -5,10 +5,9 @@ A ``Journal`` collects what a service decided while it holds the locks, keeps ba
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from functools import reduce
 from typing import Any
 from uuid import UUID
 
@@ -17,49 +16,10 @@ from billing import locks, pipeline
 from billing.engine import burndown
 from billing.engine.money import EXACT, ZERO, amount_string
 from billing.engine.postings import TEMPLATES, Posting
-from billing.errors import InvariantViolation
 from billing.services import bulk, outbox
+from billing.services.states import BalanceState, GrantState
 
 _CUSTOMER_SIDE = frozenset({"wallet_available", "receivable"})
-
-
-@dataclass(slots=True)
-class BalanceState:
-    """A locked balance while it is being worked on. Amounts in the asset's unit."""
-
-    id: UUID
-    customer_id: UUID
-    asset: str
-    available: Decimal
-    held: Decimal
-    overdraft_held: Decimal
-    owed: Decimal
-    overdraft_limit: Decimal
-    seq: int
-    lifetime_granted: Decimal
-    lifetime_spent: Decimal
-    sources: list[burndown.Source] = field(default_factory=list)
-    changed: bool = False
-
-    @property
-    def overdraft_room(self) -> Decimal:
-        """How much more may be taken, or held, beyond the grants."""
-        return max(ZERO, EXACT.subtract(self.overdraft_limit, EXACT.add(self.owed, self.overdraft_held)))
-
-
-@dataclass(slots=True)
-class GrantState:
-    """A locked open grant while it is being worked on. What remains of it is its source's."""
-
-    source: burndown.Source
-    balance: BalanceState
-    amount: Decimal
-    held: Decimal
-    drawn: Decimal
-    expired: Decimal
-    voided: Decimal
-    posted: bool
-    changed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +42,7 @@ class Transaction:
 
 _OPEN_GRANTS = """
 SELECT id, customer_id, asset_id, kind, priority, effective_at, expires_at, applies_to, paid_amount, created_at,
-       amount, remaining, held, drawn, expired, voided, posted
+       amount, remaining, held, drawn, expired, voided, posted, voided_at
   FROM billing_grant
  WHERE customer_id = ANY(%s) AND open
 """
@@ -155,6 +115,7 @@ class Journal:
         expired: Decimal = ZERO,
         voided: Decimal = ZERO,
         posted: bool = False,
+        voided_at: datetime | None = None,
     ) -> GrantState:
         """Take a grant in, in the order of ``_OPEN_GRANTS``."""
         meters = applies_to.get("meters")
@@ -171,7 +132,8 @@ class Journal:
         )
         balance = self.balances[customer_id, asset]
         balance.sources.append(source)
-        state = self.grants[id] = GrantState(source, balance, amount, held, drawn, expired, voided, posted)
+        state = GrantState(source, balance, amount, held, drawn, expired, voided, posted, voided_at)
+        self.grants[id] = state
         return state
 
     # --- What services post -----------------------------------------------------------------------------------------
@@ -234,7 +196,8 @@ class Journal:
                 self._post(transaction, balance, "held", part.amount, grant_id=part.source.id)
 
     def release(self, transaction: Transaction, balance: BalanceState, grant_id: UUID | None, amount: Decimal) -> None:
-        """Give back what was held. What goes back to a grant that has lapsed is for the caller to use or ``expire``."""
+        """Give back what was held. What goes back to a grant whose time is over is for the caller to use or
+        ``retire``."""
         balance.held = EXACT.subtract(balance.held, amount)
         if grant_id is None:
             balance.overdraft_held = EXACT.subtract(balance.overdraft_held, amount)
@@ -306,6 +269,42 @@ class Journal:
         )
         return True
 
+    def void(self, state: GrantState) -> Decimal:
+        """Take what remains of a grant back out to the account it came from; what is held stays. Returns how much.
+
+        One that has not started is closed without an entry: nothing of it was ever in the books. From now on whatever
+        its holds give back goes the same way.
+        """
+        source, balance = state.source, state.balance
+        rest, source.remaining = source.remaining, ZERO
+        if rest > 0 and state.posted:
+            transaction = self.begin(
+                customer_id=balance.customer_id,
+                template="grant.voided",
+                # More than once, like expiry: for parts that were held and come back later.
+                reference=f"grant:{source.id}:voided:{amount_string(state.voided)}",
+                occurred_at=self.now,
+            )
+            self._post(transaction, balance, source.kind, rest, grant_id=source.id)
+        state.voided = EXACT.add(state.voided, rest)
+        state.voided_at = state.voided_at or self.now
+        state.changed = True
+        self.messages.append(
+            outbox.Message(
+                "grant.voided",
+                balance.customer_id,
+                {"grant": source.id, "asset": balance.asset, "amount": amount_string(rest)},
+            )
+        )
+        return rest
+
+    def retire(self, state: GrantState) -> None:
+        """What came back to a grant that was voided, or has lapsed, goes out at once."""
+        if state.voided_at is None:
+            self.expire(state)
+        elif state.source.remaining > 0:
+            self.void(state)
+
     def _post(
         self,
         transaction: Transaction,
@@ -348,8 +347,8 @@ class Journal:
         Transactions, entries, messages, and the balances and grants as they are now. The last thing a service does
         with a journal.
         """
-        balances = [_balance_row(balance) for balance in self.balances.values() if balance.changed]
-        grants = [_grant_row(state) for state in self.grants.values() if state.changed]
+        balances = [balance.row() for balance in self.balances.values() if balance.changed]
+        grants = [state.row() for state in self.grants.values() if state.changed]
         bulk.run(
             *more,
             bulk.insertion("billing_ledgertransaction", self._transactions),
@@ -364,35 +363,3 @@ def _signed(posting: Posting, amount: Decimal) -> Decimal:
     """What a movement does to ``available``, which is what the wallet holds less what the customer owes."""
     sign = (posting.credit in _CUSTOMER_SIDE) - (posting.debit in _CUSTOMER_SIDE)
     return EXACT.multiply(amount, sign)
-
-
-def _balance_row(balance: BalanceState) -> dict[str, Any]:
-    return {
-        "id": balance.id,
-        "customer_id": balance.customer_id,
-        "available": balance.available,
-        "held": balance.held,
-        "overdraft_held": balance.overdraft_held,
-        "owed": balance.owed,
-        "seq": balance.seq,
-        "lifetime_granted": balance.lifetime_granted,
-        "lifetime_spent": balance.lifetime_spent,
-    }
-
-
-def _grant_row(state: GrantState) -> dict[str, Any]:
-    remaining = state.source.remaining
-    total = reduce(EXACT.add, [remaining, state.held, state.drawn, state.expired, state.voided])
-    if total != state.amount:
-        raise InvariantViolation(f"Grant {state.source.id}: {total} of its units accounted for, not {state.amount}")
-    return {
-        "id": state.source.id,
-        "customer_id": state.balance.customer_id,
-        "remaining": remaining,
-        "held": state.held,
-        "drawn": state.drawn,
-        "expired": state.expired,
-        "voided": state.voided,
-        "posted": state.posted,
-        "open": remaining + state.held > 0,
-    }

@@ -10,8 +10,9 @@ from accounts.services import audit
 from billing.engine.money import ZERO, amount_string
 from billing.errors import InvalidRequest, InvalidState
 from billing.models import Asset, Balance, Customer, Wallet
-from billing.services.ledger import BalanceState, Journal
+from billing.services.ledger import Journal
 from billing.services.retrying import retried
+from billing.services.states import BalanceState
 
 
 def create(*, customer: Customer) -> Wallet:

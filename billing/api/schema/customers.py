@@ -62,6 +62,15 @@ GRANTS = extend_schema(
     responses={200: shapes.listed(shapes.GrantShape)},
     parameters=shapes.CURSOR,
 )
+GRANT_VOID = extend_schema(
+    operation_id="void_grant",
+    summary="Take back what is left of a grant",
+    description="What is held goes out when it is given back. Nothing left to take back: 409 invalid_state.",
+    tags=["Wallets"],
+    request=serializers.GrantVoid,
+    responses={200: shapes.GrantShape},
+    parameters=[shapes.IDEMPOTENCY_KEY],
+)
 LEDGER = extend_schema(
     operation_id="get_statement",
     summary="The statement: every entry that touched the wallet",

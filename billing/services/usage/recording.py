@@ -18,8 +18,9 @@ from billing.errors import BillingError, InsufficientFunds, InvalidRequest, NotF
 from billing.models import UsageEvent
 from billing.selectors import customers
 from billing.services import bulk, outbox
-from billing.services.ledger import BalanceState, Journal, Wanted
+from billing.services.ledger import Journal, Wanted
 from billing.services.retrying import retried
+from billing.services.states import BalanceState
 from billing.services.usage import answers, rating
 from billing.services.usage.counters import Counters, CounterSnapshot
 from billing.services.usage.counters import reading as counter_reading

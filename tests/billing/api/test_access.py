@@ -23,6 +23,7 @@ ROUTES: dict[str, dict[str, str]] = {
     "customers/<str:external_id>/wallet": {"GET": "wallets:read", "PATCH": "wallets:write"},
     "customers/<str:external_id>/grants": {"GET": "wallets:read", "POST": "grants:write"},
     "customers/<str:external_id>/ledger": {"GET": "wallets:read"},
+    "grants/<uuid:grant_id>/void": {"POST": "grants:write"},
     "assets": {"GET": "catalog:read", "POST": "catalog:write"},
     "meters": {"GET": "catalog:read", "POST": "catalog:write"},
     "plans": {"GET": "catalog:read", "POST": "catalog:write"},
@@ -47,6 +48,8 @@ def path(route: str, *, customer: str = "acme") -> str:
     if "authorization_id" in filled:
         opened = Authorization.objects.get(customer__external_id=customer)
         filled = filled.replace("<uuid:authorization_id>", str(opened.pk))
+    if "grant_id" in filled:
+        filled = filled.replace("<uuid:grant_id>", str(Grant.objects.get(customer__external_id=customer).pk))
     return f"/{filled}"
 
 
@@ -56,6 +59,7 @@ def body(route: str, *, customer: str = "acme") -> Any:
         "customers/<str:external_id>": {"name": "Changed"},
         "customers/<str:external_id>/wallet": {"asset": "usd", "overdraft_limit": "1"},
         "customers/<str:external_id>/grants": {"asset": "usd", "amount": "1", "kind": "promotional"},
+        "grants/<uuid:grant_id>/void": {"reason": "By mistake"},
         "assets": {"code": "gold", "name": "Gold", "kind": "unit", "precision": 0},
         "meters": {"code": "calls", "name": "Calls", "event_type": "call", "aggregation": "count"},
         "plans": {

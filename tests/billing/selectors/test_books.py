@@ -138,8 +138,9 @@ TAMPERINGS = {
         {"grant-units"},
     ),
     "units voided instead of spent": (
-        f"UPDATE billing_grant SET drawn = drawn - 1, voided = voided + 1 WHERE id = {ONE_GRANT}",
-        {"grant-units"},
+        "UPDATE billing_grant SET drawn = drawn - 1, voided = remaining + 1, remaining = 0, voided_at = now()"
+        f" WHERE id = {ONE_GRANT}",
+        {"balance-grants", "grant-units"},
     ),
     "a grant that is larger than what came in": (
         f"UPDATE billing_grant SET amount = amount + 1, remaining = remaining + 1 WHERE id = {ONE_GRANT}",

@@ -1,0 +1,66 @@
+"""Taking something back: a page that says what will happen and asks why, and then the service, once.
+
+What is taken back cannot be taken back again, so a second click is refused by the service and needs no key.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.db.models import Model
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from unfold.widgets import UnfoldAdminTextareaWidget
+
+from billing.errors import BillingError
+
+
+class ReasonForm(forms.Form):
+    reason = forms.CharField(
+        max_length=500,
+        help_text="For the trail: why, and who agreed. The customer does not see it.",
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+    )
+
+
+def view(
+    page: Any,
+    request: HttpRequest,
+    *,
+    obj: Model,
+    question: str,
+    figure: object,
+    lines: Sequence[tuple[str, object]],
+    button: str,
+    run: Callable[[str], object],
+    done: str,
+) -> HttpResponse:
+    """The question with a reason to give; sent, ``run(reason)``, and back to the object's page.
+
+    Nothing is done by a request that is not a POST. A refusal of the service is shown where the reason is asked for.
+    """
+    back_url = reverse(f"admin:{obj._meta.app_label}_{obj._meta.model_name}_change", args=[obj.pk])
+    form = ReasonForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            run(form.cleaned_data["reason"])
+        except BillingError as refusal:
+            form.add_error(None, refusal.detail)
+        else:
+            messages.success(request, done)
+            return HttpResponseRedirect(back_url)
+    context = {
+        **page.admin_site.each_context(request),
+        "title": button,
+        "subtitle": str(obj),
+        "opts": page.model._meta,
+        "form": form,
+        "question": question,
+        "figure": figure,
+        "lines": lines,
+        "button": button,
+        "back_url": back_url,
+    }
+    return TemplateResponse(request, "admin/ante/confirm.html", context)
