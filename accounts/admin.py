@@ -2,19 +2,27 @@
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group
-from django.http import HttpRequest
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils import timezone
 from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from accounts.backoffice import AuditedAdmin, ReadOnlyAdmin, labelled
+from accounts.backoffice import AuditedAdmin, ReadOnlyAdmin, actor_of, detail_action, labelled
 from accounts.models import ApiKey, AuditEvent, Membership, Organization, User
+from accounts.services import api_keys
 
 admin.site.unregister(Group)
+
+POWERS = ("is_staff", "is_superuser", "groups", "user_permissions")
 
 
 class PersonCreationForm(UserCreationForm):  # type: ignore[misc]
@@ -39,13 +47,18 @@ class MembershipInline(TabularInline):  # type: ignore[misc]
 
 @admin.register(User)
 class PersonAdmin(AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
-    """Customers' people and staff alike: what they may do comes from memberships and from groups."""
+    """Customers' people and staff alike: what they may do comes from memberships and from groups.
+
+    Only a superuser says who is staff and what they may, and only a superuser changes somebody who is: whoever could
+    set their password could act as them.
+    """
 
     form = PersonChangeForm
     add_form = PersonCreationForm
     change_password_form = AdminPasswordChangeForm
     audited_name = "user"
     audited_fields = ("email", "name", "is_active", "is_staff", "is_superuser")
+    audited_relations = ("groups", "user_permissions")
     list_display = ("email", "name", "side", "is_active", "last_login", "created_at")
     list_filter = ("is_staff", "is_active", "is_superuser", ("created_at", RangeDateTimeFilter))
     search_fields = ("email", "name")
@@ -59,6 +72,25 @@ class PersonAdmin(AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
     )
     add_fieldsets = ((None, {"fields": ("email", "name", "usable_password", "password1", "password2")}),)
 
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        fixed = super().get_readonly_fields(request, obj)
+        return fixed if request.user.is_superuser else (*fixed, *POWERS)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_change_permission(request, obj) and _may_touch(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_delete_permission(request, obj) and _may_touch(request, obj)
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
+        with transaction.atomic():
+            person = self.get_object(request, unquote(id))
+            before = None if person is None else person.password
+            response: HttpResponse = super().user_change_password(request, id, form_url)
+            if person is not None and User.objects.values_list("password", flat=True).get(pk=person.pk) != before:
+                self._record(request, person, "password_set", None, None)
+        return response
+
     @labelled(description="Side", label={"Staff": "info", "Administrator": "warning", "Customer": "success"})
     def side(self, user: User) -> str:
         if user.is_superuser:
@@ -66,10 +98,21 @@ class PersonAdmin(AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
         return "Staff" if user.is_staff else "Customer"
 
 
+def _may_touch(request: HttpRequest, person: User | None) -> bool:
+    return request.user.is_superuser or person is None or not (person.is_staff or person.is_superuser)
+
+
 @admin.register(Group)
 class StaffGroupAdmin(AuditedAdmin, GroupAdmin):
+    """What the members of a group may do is said by a superuser."""
+
     audited_name = "group"
     audited_fields = ("name",)
+    audited_relations = ("permissions",)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        fixed = super().get_readonly_fields(request, obj)
+        return fixed if request.user.is_superuser else (*fixed, "permissions")
 
 
 @admin.register(Organization)
@@ -147,6 +190,32 @@ class ApiKeyAdmin(ReadOnlyAdmin):
         "expires_at",
         "revoked_at",
     )
+
+    actions_detail = ("revoke",)
+
+    def has_revoke_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        return request.user.has_perm("accounts.change_apikey")
+
+    @detail_action(description="Revoke", url_path="revoke", icon="key_off", permissions=["revoke"])
+    def revoke(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """A page that asks once more; confirmed, the key ends."""
+        key = get_object_or_404(ApiKey, pk=object_id)
+        back = reverse("admin:accounts_apikey_change", args=[key.pk])
+        if request.method == "POST":
+            if api_keys.revoke(key, actor=actor_of(request)):
+                messages.success(request, f"{key} is revoked. It is refused within a second.")
+            else:
+                messages.info(request, f"{key} was revoked before.")
+            return HttpResponseRedirect(back)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Revoke an API key",
+            "subtitle": key.name,
+            "opts": self.opts,
+            "key": key,
+            "back_url": back,
+        }
+        return TemplateResponse(request, "admin/ante/revoke_key.html", context)
 
     @admin.display(description="Begins with", ordering="prefix")
     def starts_with(self, key: ApiKey) -> str:

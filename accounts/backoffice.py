@@ -117,6 +117,8 @@ class AuditedAdmin(BackOfficeAdmin):
 
     audited_name: str
     audited_fields: tuple[str, ...]
+    audited_relations: tuple[str, ...] = ()
+    """What the object is put together with, such as a person's groups: a line of its own."""
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         before = self._fields(type(obj)._default_manager.get(pk=obj.pk)) if change else None
@@ -124,6 +126,13 @@ class AuditedAdmin(BackOfficeAdmin):
         after = self._fields(obj)
         if before != after or "password" in form.changed_data:
             self._record(request, obj, "changed" if change else "created", before, after)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        before = self._relations(form.instance)
+        super().save_related(request, form, formsets, change)
+        after = self._relations(form.instance)
+        if before != after:
+            self._record(request, form.instance, "permissions_changed", before, after)
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         self._record(request, obj, "deleted", self._fields(obj), None)
@@ -138,6 +147,9 @@ class AuditedAdmin(BackOfficeAdmin):
             field: value if isinstance(value := getattr(obj, field), bool | None) else str(value)
             for field in self.audited_fields
         }
+
+    def _relations(self, obj: Any) -> dict[str, list[str]]:
+        return {name: sorted(map(str, getattr(obj, name).all())) for name in self.audited_relations}
 
     def _record(
         self,

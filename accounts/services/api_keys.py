@@ -3,15 +3,18 @@
 import hashlib
 import secrets
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
+from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
 from accounts.models import ApiKey, Organization, User
+from accounts.services import audit
 
 OPERATOR_SCOPES = {
     "*": "Everything",
@@ -61,47 +64,68 @@ def issue(
     live: bool = True,
     expires_at: datetime | None = None,
     created_by: User | None = None,
+    actor: audit.Actor = audit.SYSTEM,
 ) -> tuple[ApiKey, str]:
     """A new key and its secret, which is not stored and cannot be shown again.
 
     Without an organization it is an operator's key (``sk_…``), with one a customer's (``ck_…``). Raises ``ValueError``
-    for a scope that such a key cannot have.
+    for a scope that such a key cannot have, and for a test key: there are no wallets apart for it to act on.
     """
     allowed = CUSTOMER_SCOPES if organization else OPERATOR_SCOPES
     unknown = sorted(set(scopes) - allowed.keys())
     if unknown or not scopes:
         raise ValueError(f"Unknown scopes: {', '.join(unknown) or 'none given'}. Known are: {', '.join(allowed)}.")
-    prefix = f"{'ck' if organization else 'sk'}_{'live' if live else 'test'}_"
+    if not live:
+        raise ValueError("Test keys are not issued: there is no test data apart from the live data.")
+    prefix = f"{'ck' if organization else 'sk'}_live_"
     secret = prefix + secrets.token_urlsafe(32)
-    key = ApiKey.objects.create(
-        kind=ApiKey.Kind.CUSTOMER if organization else ApiKey.Kind.OPERATOR,
-        organization=organization,
-        name=name,
-        prefix=secret[: len(prefix) + 6],
-        secret_hash=_digest(secret),
-        scopes=sorted(scopes),
-        live=live,
-        expires_at=expires_at,
-        created_by=created_by,
-    )
+    with transaction.atomic():
+        key = ApiKey.objects.create(
+            kind=ApiKey.Kind.CUSTOMER if organization else ApiKey.Kind.OPERATOR,
+            organization=organization,
+            name=name,
+            prefix=secret[: len(prefix) + 6],
+            secret_hash=_digest(secret),
+            scopes=sorted(scopes),
+            live=live,
+            expires_at=expires_at,
+            created_by=created_by,
+        )
+        after = {"scopes": key.scopes, "expires_at": None if expires_at is None else expires_at.isoformat()}
+        _record(actor, "api_key.issued", key, after=after)
     return key, secret
 
 
-def revoke(key: ApiKey) -> None:
-    """End the key: here at once, in other processes within ``REMEMBERED_SECONDS``."""
-    ApiKey.objects.filter(pk=key.pk, revoked_at__isnull=True).update(revoked_at=timezone.now())
+def revoke(key: ApiKey, *, actor: audit.Actor = audit.SYSTEM) -> bool:
+    """End the key: here at once, in other processes within ``REMEMBERED_SECONDS``. False where it had ended before."""
+    with transaction.atomic():
+        ended = ApiKey.objects.filter(pk=key.pk, revoked_at__isnull=True).update(revoked_at=timezone.now())
+        if ended:
+            _record(actor, "api_key.revoked", key)
     forget()
+    return bool(ended)
+
+
+def _record(actor: audit.Actor, action: str, key: ApiKey, *, after: Mapping[str, Any] | None = None) -> None:
+    audit.record(
+        actor=actor,
+        action=action,
+        object_type="api_key",
+        object_id=str(key.pk),
+        organization_id=key.organization_id,
+        after={"name": key.name, "prefix": key.prefix, **(after or {})},
+    )
 
 
 def authenticate(secret: str) -> Principal | None:
-    """The principal behind ``secret``, or None where it is unknown, revoked or expired."""
+    """The principal behind ``secret``, or None where it is unknown, revoked, expired or a test key."""
     seen = recently_seen(secret)
     if seen is not None:
         return seen
     now = timezone.now()
     digest = _digest(secret)
     key = (
-        ApiKey.objects.filter(secret_hash=digest, revoked_at__isnull=True)
+        ApiKey.objects.filter(secret_hash=digest, live=True, revoked_at__isnull=True)
         .filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now))
         .first()
     )

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from accounts.models import AuditEvent, User
-from accounts.services.api_keys import Principal
+
+if TYPE_CHECKING:
+    from accounts.services.api_keys import Principal
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,7 @@ class Actor:
     request_id: str = ""
 
     @classmethod
-    def of_key(cls, principal: Principal, *, ip_address: str | None, request_id: str) -> "Actor":
+    def of_key(cls, principal: "Principal", *, ip_address: str | None, request_id: str) -> "Actor":
         return cls(AuditEvent.Actor.API_KEY, principal.key_id, principal.label, ip_address, request_id)
 
     @classmethod

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from accounts.models import ApiKey
-from accounts.services import api_keys
+from accounts.models import ApiKey, AuditEvent, User
+from accounts.services import api_keys, audit
 from tests.builders import Shop
 
 
@@ -22,14 +22,11 @@ def test_the_secret_is_not_stored(db: None) -> None:
     assert len(bytes(stored["secret_hash"])) == 32
 
 
-@pytest.mark.parametrize(
-    ("customers", "live", "prefix"),
-    [(False, True, "sk_live_"), (False, False, "sk_test_"), (True, True, "ck_live_"), (True, False, "ck_test_")],
-)
-def test_the_prefix_tells_what_a_key_is(shop: Shop, customers: bool, live: bool, prefix: str) -> None:
+@pytest.mark.parametrize(("customers", "prefix"), [(False, "sk_live_"), (True, "ck_live_")])
+def test_the_prefix_tells_what_a_key_is(shop: Shop, customers: bool, prefix: str) -> None:
     organization = shop.customer(plan=None).organization if customers else None
 
-    _, secret = api_keys.issue(name="x", scopes=["events:write"], organization=organization, live=live)
+    _, secret = api_keys.issue(name="x", scopes=["events:write"], organization=organization)
 
     assert secret.startswith(prefix)
 
@@ -128,3 +125,30 @@ def test_a_key_is_remembered_for_a_moment_only(db: None, monkeypatch: pytest.Mon
 
     assert api_keys.recently_seen(secret) is None
     assert api_keys.authenticate(secret) is None
+
+
+def test_test_keys_are_neither_made_nor_accepted(db: None) -> None:
+    with pytest.raises(ValueError, match="no test data"):
+        api_keys.issue(name="x", scopes=["*"], live=False)
+    assert ApiKey.objects.count() == 0
+
+    key, secret = api_keys.issue(name="x", scopes=["*"])
+    ApiKey.objects.filter(pk=key.pk).update(live=False)  # As an earlier version made them.
+    assert api_keys.authenticate(secret) is None
+
+
+def test_who_issued_and_who_revoked_a_key_is_in_the_trail(shop: Shop) -> None:
+    organization = shop.customer(plan=None).organization
+    actor = audit.Actor.of_user(User.objects.create_user("finance@ante.test"), ip_address="192.0.2.7", request_id="r1")
+
+    key, secret = api_keys.issue(name="gateway", scopes=["events:write"], organization=organization, actor=actor)
+    assert api_keys.revoke(key, actor=actor)
+    assert not api_keys.revoke(key)
+
+    issued, revoked = AuditEvent.objects.filter(object_type="api_key", object_id=str(key.pk)).order_by("id")
+    assert (issued.action, revoked.action) == ("api_key.issued", "api_key.revoked")
+    assert {(line.actor_label, line.organization_id) for line in (issued, revoked)} == {
+        ("finance@ante.test", organization.pk)
+    }
+    assert issued.after == {"name": "gateway", "prefix": key.prefix, "scopes": ["events:write"], "expires_at": None}
+    assert secret not in str(issued.after)

@@ -13,7 +13,6 @@ class Command(BaseCommand):
         parser.add_argument("--scopes", required=True, help='With commas: "events:write,wallets:read", or "*".')
         parser.add_argument("--name", default="command line", help="What it is called in lists.")
         parser.add_argument("--customer", help="For one customer (its external id): the key reaches that one alone.")
-        parser.add_argument("--test", action="store_true", help="A test key (sk_test_…) instead of a live one.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         organization = None
@@ -24,9 +23,7 @@ class Command(BaseCommand):
             organization = customer.organization
         scopes = [scope.strip() for scope in options["scopes"].split(",") if scope.strip()]
         try:
-            _, secret = api_keys.issue(
-                name=options["name"], scopes=scopes, organization=organization, live=not options["test"]
-            )
+            _, secret = api_keys.issue(name=options["name"], scopes=scopes, organization=organization)
         except ValueError as error:
             raise CommandError(str(error)) from error
         self.stdout.write(secret)

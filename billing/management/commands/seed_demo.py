@@ -238,7 +238,7 @@ def _keep_api_key(file: Path, scopes: Iterable[str] = KEY_SCOPES) -> None:
     """The key of the live stream, readable by its owner alone. A new one where the file has none that works."""
     if file.exists() and api_keys.authenticate(file.read_text().strip()) is not None:
         return
-    _, secret = api_keys.issue(name="Demonstration traffic", scopes=list(scopes), live=False)
+    _, secret = api_keys.issue(name="Demonstration traffic", scopes=list(scopes))
     file.parent.mkdir(parents=True, exist_ok=True)
     file.unlink(missing_ok=True)
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -30,11 +30,11 @@ def test_it_prints_the_key_alone(db: None) -> None:
 def test_a_customers_key_reaches_that_customer_alone(shop: Shop) -> None:
     acme = shop.customer(plan=None)
 
-    printed = create("--scopes", "events:write", "--customer", "acme", "--test", "--name", "gateway")
+    printed = create("--scopes", "events:write", "--customer", "acme", "--name", "gateway")
 
-    assert printed.startswith("ck_test_")
+    assert printed.startswith("ck_live_")
     key = ApiKey.objects.get()
-    assert (key.kind, key.organization, key.name, key.live) == ("customer", acme.organization, "gateway", False)
+    assert (key.kind, key.organization, key.name, key.live) == ("customer", acme.organization, "gateway", True)
 
 
 @pytest.mark.parametrize(
