@@ -7,10 +7,12 @@
   + PermissionDenied (403)  TwoFactorRequired, IpNotAllowed
   + NotFound (404)          also for what belongs to somebody else
   + Conflict (409)          AlreadyExists, EventConflict, IdempotencyConflict, RequestInProgress, InvalidState
+  + RequestTimeout (408)
   + PayloadTooLarge (413)
   + UnsupportedMediaType (415)
   + UnpricedUsage (422)
   + RateLimited (429)
+  + InternalError (500)     a bug that one of several events met; the others were recorded
   + Unavailable (503)       WalletBusy: safe to retry
 * InvariantViolation: a bug. Not a BillingError, so no handler can answer it away.
 """
@@ -114,6 +116,10 @@ class InvalidState(Conflict):
     code, title = "invalid_state", "Not possible in this state"
 
 
+class RequestTimeout(BillingError):
+    status, code, title = 408, "request_timeout", "The request took too long to arrive"
+
+
 class PayloadTooLarge(BillingError):
     status, code, title = 413, "payload_too_large", "Too large"
 
@@ -128,6 +134,10 @@ class UnpricedUsage(BillingError):
 
 class RateLimited(BillingError):
     status, code, title = 429, "rate_limited", "Too many requests"
+
+
+class InternalError(BillingError):
+    status, code, title = 500, "internal_error", "Something is wrong on our side"
 
 
 class Unavailable(BillingError):

@@ -17,15 +17,22 @@ SELECT id, customer_id, asset_id, available, held, overdraft_held, owed, overdra
  ORDER BY id
    FOR UPDATE
 """
+_ALL = "SELECT customer_id, COUNT(*) FROM billing_balance WHERE customer_id = ANY(%s) GROUP BY customer_id"
 
 
-def balances(customer_ids: Collection[UUID]) -> Query:
+def balances(customer_ids: Collection[UUID], *, skip_locked: bool = False) -> Query:
     """Lock every balance of these customers and read them as they are now.
 
     Whoever moves value for a customer, or decides whether an event of theirs is new, holds these locks. Each customer
-    has at least one balance, so holding them means being alone with the customer.
+    has at least one balance, so holding them means being alone with the customer. With ``skip_locked`` nobody is waited
+    for: only customers whose rows all came, as ``how_many`` counts them, are locked.
     """
-    return Query(_BALANCES, [list(customer_ids)])
+    return Query(f"{_BALANCES} SKIP LOCKED" if skip_locked else _BALANCES, [list(customer_ids)])
+
+
+def how_many(customer_ids: Collection[UUID]) -> Query:
+    """How many balances each of these customers has."""
+    return Query(_ALL, [list(customer_ids)])
 
 
 def ledger_time() -> Query:

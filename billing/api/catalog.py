@@ -24,8 +24,12 @@ class AssetsView(base.View):
     @schema.ASSET_CREATE
     def post(self, request: Request) -> Response:
         access.operator(principal=principal(request))
-        data = serializers.read(serializers.AssetCreate, request)
-        return self.once(request, lambda: Answer(201, _show_asset(assets.create(actor=actor(request), **data))))
+
+        def create() -> Answer:
+            data = serializers.read(serializers.AssetCreate, request)
+            return Answer(201, _show_asset(assets.create(actor=actor(request), **data)))
+
+        return self.once(request, create)
 
     @schema.ASSETS
     def get(self, request: Request) -> Response:
@@ -39,8 +43,12 @@ class MetersView(base.View):
     @schema.METER_CREATE
     def post(self, request: Request) -> Response:
         access.operator(principal=principal(request))
-        data = serializers.read(serializers.MeterCreate, request)
-        return self.once(request, lambda: Answer(201, _show_meter(meters.create(actor=actor(request), **data))))
+
+        def create() -> Answer:
+            data = serializers.read(serializers.MeterCreate, request)
+            return Answer(201, _show_meter(meters.create(actor=actor(request), **data)))
+
+        return self.once(request, create)
 
     @schema.METERS
     def get(self, request: Request) -> Response:
@@ -53,9 +61,13 @@ class PlansView(base.View):
     @schema.PLAN_CREATE
     def post(self, request: Request) -> Response:
         access.operator(principal=principal(request))
-        data = serializers.read(serializers.PlanCreate, request)
-        data["prices"] = _terms(data["prices"])
-        return self.once(request, lambda: Answer(201, _show_version(plans.create(actor=actor(request), **data))))
+
+        def create() -> Answer:
+            data = serializers.read(serializers.PlanCreate, request)
+            data["prices"] = _terms(data["prices"])
+            return Answer(201, _show_version(plans.create(actor=actor(request), **data)))
+
+        return self.once(request, create)
 
     @schema.PLANS
     def get(self, request: Request) -> Response:
@@ -77,11 +89,13 @@ class PlanVersionsView(base.View):
     def post(self, request: Request, code: str) -> Response:
         access.operator(principal=principal(request))
         plan = _plan(code)
-        data = serializers.read(serializers.VersionCreate, request)
-        data["prices"] = _terms(data["prices"])
-        return self.once(
-            request, lambda: Answer(201, _show_version(plans.publish_version(actor=actor(request), plan=plan, **data)))
-        )
+
+        def publish() -> Answer:
+            data = serializers.read(serializers.VersionCreate, request)
+            data["prices"] = _terms(data["prices"])
+            return Answer(201, _show_version(plans.publish_version(actor=actor(request), plan=plan, **data)))
+
+        return self.once(request, publish)
 
     @schema.VERSIONS
     def get(self, request: Request, code: str) -> Response:
@@ -94,10 +108,10 @@ class SubscriptionsView(base.View):
     @schema.SUBSCRIBE
     def post(self, request: Request) -> Response:
         access.operator(principal=principal(request))
-        data = serializers.read(serializers.SubscriptionCreate, request)
-        customer = access.customer(principal=principal(request), external_id=data["customer"])
 
         def start() -> Answer:
+            data = serializers.read(serializers.SubscriptionCreate, request)
+            customer = access.customer(principal=principal(request), external_id=data["customer"])
             subscription = subscriptions.start(
                 actor=actor(request), customer=customer, plan=data["plan"], starts_at=data["starts_at"]
             )

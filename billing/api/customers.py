@@ -27,9 +27,9 @@ class CustomersView(base.View):
     @schema.CREATE
     def post(self, request: Request) -> Response:
         access.operator(principal=principal(request))
-        data = serializers.read(serializers.CustomerCreate, request)
 
         def create() -> Answer:
+            data = serializers.read(serializers.CustomerCreate, request)
             customer = customers.create(actor=actor(request), **data)
             return Answer(201, show(customer))
 
@@ -101,12 +101,12 @@ class GrantsView(base.View):
     def post(self, request: Request, external_id: str) -> Response:
         access.operator(principal=principal(request))
         customer = access.customer(principal=principal(request), external_id=external_id)
-        data = serializers.read(serializers.GrantCreate, request)
-        paid = data.pop("paid", None)
-        if paid is not None:
-            data |= {"paid_amount": paid["amount"], "paid_currency": paid["currency"]}
 
         def create() -> Answer:
+            data = serializers.read(serializers.GrantCreate, request)
+            paid = data.pop("paid", None)
+            if paid is not None:
+                data |= {"paid_amount": paid["amount"], "paid_currency": paid["currency"]}
             grant = grants.create(actor=actor(request), customer=customer, **data)
             return Answer(201, show_grant(grant, customer))
 

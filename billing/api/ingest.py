@@ -12,7 +12,14 @@ from accounts.services import api_keys
 from accounts.services.api_keys import Principal
 from billing.api import authentication, cloudevents, json, problems
 from billing.engine.money import ZERO, amount_string, amount_strings, fits
-from billing.errors import BillingError, InvalidRequest, PayloadTooLarge, PermissionDenied, UnsupportedMediaType
+from billing.errors import (
+    BillingError,
+    InvalidRequest,
+    NotFound,
+    PayloadTooLarge,
+    PermissionDenied,
+    UnsupportedMediaType,
+)
 from billing.services import idempotency, usage
 from billing.services.idempotency import Answer
 
@@ -141,7 +148,11 @@ def failure(request_id: str) -> Reply:
 
 def _once(call: Call, reporter: Principal) -> Answer:
     submission = read(call, reporter)
-    return _kept(reply(submission, usage.record(submission.events), call))
+    outcomes = usage.record(submission.events)
+    if not submission.is_batch and isinstance(outcomes[0].error, NotFound):
+        # No answer to keep: the customer may be there tomorrow.
+        raise outcomes[0].error
+    return _kept(reply(submission, outcomes, call))
 
 
 def _kept(given: Reply) -> Answer:

@@ -4,94 +4,155 @@ Callers that wait at the same time **share a transaction**: whoever arrives whil
 There is no timer: a caller that comes alone does not wait. So the rate is bound by HTTP and not by one commit for each
 call, and a wallet that everybody wants is locked by one connection of each process instead of by all.
 
-No thread is held while a call waits. Long bodies and calls with an ``Idempotency-Key`` go to a pool of threads as they
-are, one transaction each.
+A shared transaction waits for nobody. Events of a customer whom somebody else has locked go to a lane of that customer,
+where they wait for the lock together, and the others commit at once: one locked wallet does not hold up the rest.
+
+No thread is held while a call waits. Long bodies, batches and calls with an ``Idempotency-Key`` go to a pool of threads
+as they are, one transaction each.
 """
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from dataclasses import replace
+from functools import partial
+from typing import Any, TypeVar
 
+from django.conf import settings
 from django.db import close_old_connections
+from django.http.request import split_domain_port, validate_host
 
+from accounts import bodies
+from accounts.bodies import BodyRefused
 from accounts.middleware import request_id_for
-from billing.api import ingest, json
+from billing.api import ingest
 from billing.api.ingest import Call, Reply
-from billing.errors import BillingError, PayloadTooLarge
+from billing.errors import BillingError, InvalidRequest, PayloadTooLarge, RequestTimeout
 from billing.services import usage
 
 GROUP_MAX = 100
 SMALL_BYTES_MAX = 16 * 1024
-WRITERS = 1
-"""How many groups are written at once. More would share the interpreter, and queue for the same rows."""
-THREADS = 2
+LANES = 2
+"""How many locked customers are waited for at once; each holds a thread and a connection while it is."""
+THREADS = 3
 
 logger = logging.getLogger(__name__)
 
+_T = TypeVar("_T")
+_Waiting = tuple[usage.IncomingEvent, "asyncio.Future[usage.Outcome]"]
+
+
+class Line:
+    """Events that wait to be written together, and the task that writes them group by group."""
+
+    def __init__(self, write: Callable[[list[_Waiting]], Any], on_empty: Callable[[], Any] = lambda: None) -> None:
+        self._write = write
+        self._on_empty = on_empty
+        self._waiting: list[_Waiting] = []
+        self._task: asyncio.Task[None] | None = None
+
+    def join(self, waiting: _Waiting) -> None:
+        self._waiting.append(waiting)
+        if self._task is None:
+            self._task = asyncio.create_task(self._work())
+
+    async def _work(self) -> None:
+        while self._waiting:
+            group, self._waiting = self._waiting[:GROUP_MAX], self._waiting[GROUP_MAX:]
+            try:
+                await self._write(group)
+            except Exception as error:
+                logger.exception("A group of %d events failed", len(group))
+                for _, future in group:
+                    _settle(future, error)
+        self._task = None
+        self._on_empty()
+
 
 class Shared:
-    """Groups the calls that wait."""
+    """One line for everybody, and one for each customer who is locked elsewhere."""
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[usage.IncomingEvent, asyncio.Future[usage.Outcome]]] = []
-        self._writers = 0
-        self._pool = ThreadPoolExecutor(WRITERS, thread_name_prefix="usage")
+        self._everybody = Line(self._write_unlocked)
+        self._lanes: dict[str, Line] = {}
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="usage")
+        self._lane_pool = ThreadPoolExecutor(LANES, thread_name_prefix="usage-lane")
 
     async def record(self, event: usage.IncomingEvent) -> usage.Outcome:
         """Record one event, together with what else waits."""
         future: asyncio.Future[usage.Outcome] = asyncio.get_running_loop().create_future()
-        self._waiting.append((event, future))
-        if self._writers < WRITERS:
-            self._writers += 1
-            # Kept by the loop until it is done; it ends when nobody waits.
-            _background.add(task := asyncio.create_task(self._write()))
-            task.add_done_callback(_background.discard)
+        # Who comes after those that wait for a lock waits with them, in order.
+        self._lanes.get(event.subject, self._everybody).join((event, future))
         return await future
 
-    async def _write(self) -> None:
+    async def _write_unlocked(self, group: list[_Waiting]) -> None:
         try:
-            while self._waiting:
-                group, self._waiting = self._waiting[:GROUP_MAX], self._waiting[GROUP_MAX:]
-                await self._write_group(group)
-        finally:
-            self._writers -= 1
-
-    async def _write_group(self, group: Sequence[tuple[usage.IncomingEvent, asyncio.Future[usage.Outcome]]]) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            outcomes = await loop.run_in_executor(self._pool, _record, [event for event, _ in group])
+            outcomes = await _run(self._pool, usage.record_unlocked, [event for event, _ in group])
         except Exception as error:
-            if len(group) == 1:
-                _settle(group[0][1], error)
-                return
-            # Nobody pays for a neighbour's trouble: what went wrong together is tried one by one.
+            # Nobody pays for a neighbour's trouble: what went wrong together is tried in the lanes.
             logger.warning("A shared transaction of %d events failed: %s", len(group), error)
-            for one in group:
-                await self._write_group([one])
+            outcomes = [None] * len(group)
+        for waiting, outcome in zip(group, outcomes, strict=True):
+            if outcome is None:
+                self._lane_of(waiting[0].subject).join(waiting)
+            else:
+                _settle(waiting[1], outcome)
+
+    def _lane_of(self, subject: str) -> Line:
+        lane = self._lanes.get(subject)
+        if lane is None:
+            lane = self._lanes[subject] = Line(self._write_waiting, on_empty=partial(self._lanes.pop, subject))
+        return lane
+
+    async def _write_waiting(self, group: list[_Waiting]) -> None:
+        """The events of one customer, as long as it takes to get the lock; if that is too long, for all of them."""
+        try:
+            outcomes = await _run(self._lane_pool, usage.record, [event for event, _ in group])
+        except BillingError as error:
+            for _, future in group:
+                _settle(future, error)
             return
         for (_, future), outcome in zip(group, outcomes, strict=True):
             _settle(future, outcome)
 
 
-_background: set[asyncio.Task[None]] = set()
 _shared = Shared()
 _pool = ThreadPoolExecutor(THREADS, thread_name_prefix="events")
+_key_pool = ThreadPoolExecutor(1, thread_name_prefix="keys")
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
     """The ASGI application of this one endpoint and method."""
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
     request_id = request_id_for(headers.get("x-request-id"))
+    call = Call(headers, b"", request_id)
     try:
-        call = Call(headers, await _body(receive), request_id)
-        reply = await _answer(call)
-    except PayloadTooLarge as error:
-        reply = ingest.refusal(error, Call(headers, b"", request_id))
+        body = await bodies.read(receive)
+        if body is None:
+            return
+        reply = await _answer(replace(call, body=body))
+    except BodyRefused as refused:
+        reply = ingest.refusal(_too_long_or_late(refused), call)
+    except BillingError as error:
+        reply = ingest.refusal(error, call)
     except Exception:
         logger.exception("POST /events failed, request %s", request_id)
         reply = ingest.failure(request_id)
+    await _send(send, reply, request_id)
+
+
+async def refuse_body(scope: Any, send: Any, refused: BodyRefused) -> None:
+    """The answer to any request whose body is not taken."""
+    request_id = request_id_for(None)
+    await _send(send, ingest.refusal(_too_long_or_late(refused), Call({}, b"", request_id)), request_id)
+
+
+def _too_long_or_late(refused: BodyRefused) -> BillingError:
+    return PayloadTooLarge(refused.detail) if refused.status == 413 else RequestTimeout(refused.detail)
+
+
+async def _send(send: Any, reply: Reply, request_id: str) -> None:
     reply.headers["X-Request-Id"] = request_id
     reply.headers["Content-Length"] = str(len(reply.body))
     reply.headers["X-Content-Type-Options"] = "nosniff"
@@ -101,54 +162,35 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
 
 
 async def _answer(call: Call) -> Reply:
+    if not validate_host(split_domain_port(call.headers.get("host", ""))[0], settings.ALLOWED_HOSTS):
+        return ingest.refusal(InvalidRequest("This host is not served here."), call)
+    reporter = ingest.known_reporter(call)
+    if reporter is None:
+        reporter = await _run(_key_pool, ingest.authenticate, call)
     if len(call.body) > SMALL_BYTES_MAX or "idempotency-key" in call.headers:
-        return await _in_thread(call)
-    try:
-        reporter = ingest.known_reporter(call)
-        if reporter is None:
-            return await _in_thread(call)
-        submission = ingest.read(call, reporter)
-        if submission.is_batch:
-            return await _in_thread(call)
-        return ingest.reply(submission, [await _shared.record(submission.events[0])], call)
-    except BillingError as error:
-        return ingest.refusal(error, call)
+        return await _run(_pool, ingest.answer, call)
+    submission = ingest.read(call, reporter)
+    if submission.is_batch:
+        return await _run(_pool, ingest.answer, call)
+    return ingest.reply(submission, [await _shared.record(submission.events[0])], call)
 
 
-async def _in_thread(call: Call) -> Reply:
-    return await asyncio.get_running_loop().run_in_executor(_pool, _whole, call)
+async def _run(pool: ThreadPoolExecutor, function: Callable[[Any], _T], argument: Any) -> _T:
+    """``function(argument)`` in a thread, whose database connection is looked after as Django does for a request."""
 
+    def work() -> _T:
+        close_old_connections()
+        try:
+            return function(argument)
+        finally:
+            close_old_connections()
 
-async def _body(receive: Any) -> bytes:
-    """The request's body; refused as soon as it is longer than is taken."""
-    parts: list[bytes] = []
-    length = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return b"".join(parts)
-        part = message.get("body", b"")
-        length += len(part)
-        if length > json.BYTES_MAX:
-            raise PayloadTooLarge(f"At most {json.BYTES_MAX} bytes are taken.")
-        parts.append(part)
-        if not message.get("more_body", False):
-            return b"".join(parts)
-
-
-def _record(events: Sequence[usage.IncomingEvent]) -> list[usage.Outcome]:
-    close_old_connections()
-    return usage.record(events)
-
-
-def _whole(call: Call) -> Reply:
-    close_old_connections()
-    return ingest.answer(call)
+    return await asyncio.get_running_loop().run_in_executor(pool, work)
 
 
 def _settle(future: "asyncio.Future[usage.Outcome]", result: usage.Outcome | Exception) -> None:
     """Tell the caller, if it still waits."""
-    if future.cancelled():
+    if future.done():
         return
     if isinstance(result, Exception):
         future.set_exception(result)

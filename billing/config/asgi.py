@@ -12,6 +12,7 @@ WEB_THREADS (default 8) sizes the pool, and so the connections of one web proces
 """
 
 import os
+from importlib import import_module
 from typing import Any
 
 from a2wsgi import WSGIMiddleware
@@ -29,6 +30,8 @@ blocking = WSGIMiddleware(django, workers=THREADS)
 # By its name, as settings and urls name their parts: the wiring imports none of the apps, and no import runs upwards.
 live = import_string("portal.live.application")
 usage = import_string("billing.api.native.application")
+refuse_body = import_string("billing.api.native.refuse_body")
+bodies: Any = import_module("accounts.bodies")
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
@@ -40,16 +43,31 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     elif scope["type"] == "http" and scope["path"] == USAGE_PATH and scope["method"] == "POST":
         await usage(scope, receive, send)
     else:
-        await blocking(scope, _as_coroutine(receive), _as_coroutine(send))
+        await _blocking(scope, receive, send)
 
 
-def _as_coroutine(function: Any) -> Any:
-    """The server's own awaitables are no coroutines, and only a coroutine can be handed to the loop from a thread."""
+async def _blocking(scope: Any, receive: Any, send: Any) -> None:
+    """A request for Django, with its whole body: a thread is held for the work, never for a slow sender."""
+    try:
+        body = await bodies.read(receive)
+    except bodies.BodyRefused as refused:
+        await refuse_body(scope, send, refused)
+        return
+    if body is None:
+        return
+    headers = [line for line in scope["headers"] if line[0] not in {b"content-length", b"transfer-encoding"}]
+    headers.append((b"content-length", str(len(body)).encode()))
+    messages = iter([{"type": "http.request", "body": body, "more_body": False}])
 
-    async def call(*arguments: Any) -> Any:
-        return await function(*arguments)
+    async def whole() -> Any:
+        return next(messages, {"type": "http.disconnect"})
 
-    return call
+    async def answer(message: Any) -> None:
+        # The server's own awaitable is no coroutine, and only a coroutine can be handed to the loop from a thread.
+        await send(message)
+
+    request: Any = {**scope, "headers": headers}
+    await blocking(request, whole, answer)
 
 
 async def _live_and_die(receive: Any, send: Any) -> None:

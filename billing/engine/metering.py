@@ -51,10 +51,11 @@ class MeterRule:
             raise BadQuantity(field, f"cannot be worked out for the meter {self.code}: a division by zero") from None
         if quantity < 0:
             raise BadQuantity(field, f"gives a negative quantity for the meter {self.code}")
+        # A division may leave more decimals than the books keep.
+        quantity = round_half_even(quantity, precision=DECIMALS_MAX)
         if quantity >= LIMIT:
             raise BadQuantity(field, f"gives more than 18 digits before the point for the meter {self.code}")
-        # A division may leave more decimals than the books keep.
-        return round_half_even(quantity, precision=DECIMALS_MAX)
+        return quantity
 
     def groups(self, data: Mapping[str, Any]) -> dict[str, str]:
         """The values of its dimensions that the event has."""

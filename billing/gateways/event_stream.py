@@ -14,12 +14,14 @@ from billing.models import OutboxEvent
 STREAM = "ante:events"
 LENGTH_MAX = 100_000
 TIMEOUT_SECONDS = 5
+UNREACHABLE = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError, redis.OutOfMemoryError)
+"""What ``append`` raises where the server is away or full."""
 
 _encode = DjangoJSONEncoder(separators=(",", ":")).encode
 
 
 def append(messages: Sequence[OutboxEvent]) -> None:
-    """Add the messages to the stream, in order. Raises ``redis.RedisError`` where it cannot be reached."""
+    """Add the messages to the stream, in order. Raises one of ``UNREACHABLE``, or another ``redis.RedisError``."""
     client = redis.Redis.from_url(
         settings.REDIS_URL, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS
     )

@@ -48,7 +48,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='balance',
             name='overdraft_held',
-            field=billing.models.fields.AmountField(default=0, help_text='The part of held that rests on the overdraft, not on grants.'),
+            field=billing.models.fields.AmountField(db_default=0, default=0, help_text='The part of held that rests on the overdraft, not on grants.'),
         ),
         migrations.AddConstraint(
             model_name='balance',

@@ -38,7 +38,9 @@ class Balance(models.Model):
     asset = models.ForeignKey(Asset, on_delete=models.PROTECT, related_name="+")
     available = AmountField(default=0)
     held = AmountField(default=0)
-    overdraft_held = AmountField(default=0, help_text="The part of held that rests on the overdraft, not on grants.")
+    overdraft_held = AmountField(
+        default=0, db_default=0, help_text="The part of held that rests on the overdraft, not on grants."
+    )
     owed = AmountField(default=0, help_text="What usage took beyond the grants. The next money in pays it first.")
     overdraft_limit = AmountField(default=0, help_text="How far usage may take the balance below zero.")
     seq = models.BigIntegerField(default=0)

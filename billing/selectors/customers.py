@@ -1,16 +1,26 @@
 """Who an external id means."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from billing.models import Customer
 
 _KEPT_MAX = 100_000
 
-_known: dict[str, UUID] = {}
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What never changes about a customer."""
+
+    id: UUID
+    organization_id: UUID
 
 
-def ids(external_ids: Collection[str]) -> dict[str, UUID]:
+_known: dict[str, Identity] = {}
+
+
+def identities(external_ids: Collection[str]) -> dict[str, Identity]:
     """The customers with these external ids; unknown ones are left out.
 
     An external id never changes hands and a customer is never deleted, so each process keeps those it has seen.
@@ -29,4 +39,5 @@ def _learn(external_ids: Sequence[str]) -> None:
         return
     if len(_known) + len(external_ids) > _KEPT_MAX:
         _known.clear()
-    _known.update(Customer.objects.filter(external_id__in=external_ids).values_list("external_id", "id"))
+    rows = Customer.objects.filter(external_id__in=external_ids).values_list("external_id", "id", "organization_id")
+    _known.update({external_id: Identity(*fields) for external_id, *fields in rows})

@@ -62,7 +62,8 @@ def once(
             with transaction.atomic():
                 answer = run()
         except BillingError as error:
-            if error.status >= 500 or error.status == 429:
+            # What may be answered otherwise tomorrow is no answer to keep: a customer that is not there yet, say.
+            if error.status >= 500 or error.status in {404, 429}:
                 raise
             answer = refuse(error)
         IdempotencyRecord.objects.filter(pk=record_id).update(status=answer.status, body=answer.body)

@@ -4,6 +4,7 @@ A ``Journal`` collects what a service decided while it holds the locks, keeps ba
 ``write`` sends all of it in a few set-based statements. One entry or ten thousand cost the same number of round trips.
 """
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -55,26 +56,35 @@ class Journal:
         self.now = now
         self.balances: dict[tuple[UUID, str], BalanceState] = {}
         self.grants: dict[UUID, GrantState] = {}
+        self.busy: set[UUID] = set()
         self.settled_due = 0
         self.messages: list[outbox.Message] = []
         self._transactions: list[dict[str, Any]] = []
         self._entries: list[dict[str, Any]] = []
 
     @classmethod
-    def open(cls, customer_ids: Collection[UUID], *reads: pipeline.Query) -> "Journal":
+    def open(cls, customer_ids: Collection[UUID], *reads: pipeline.Query, skip_locked: bool = False) -> "Journal":
         """Lock the customers' balances, read their open grants, and settle the grants that are due.
 
-        ``reads`` run under the locks as well, in the same round trip.
+        ``reads`` run under the locks as well, in the same round trip. With ``skip_locked`` the customers that somebody
+        else has locked are left out, and are in ``busy``.
         """
-        locked, clock = locks.balances(customer_ids), locks.ledger_time()
+        locked, clock = locks.balances(customer_ids, skip_locked=skip_locked), locks.ledger_time()
         grants = pipeline.Query(_OPEN_GRANTS, [list(customer_ids)])
-        pipeline.run([locked, clock, grants, *reads])
+        counts = [locks.how_many(customer_ids)] if skip_locked else []
+        pipeline.run([locked, clock, *counts, grants, *reads])
         journal = cls(now=clock.rows[0][0])
-        for row in locked.rows:
-            journal.add_balance(BalanceState(*row))
-        if any((row[1], row[2]) not in journal.balances for row in grants.rows):
+        balances = [BalanceState(*row) for row in locked.rows]
+        if skip_locked:
+            here = Counter(balance.customer_id for balance in balances)
+            journal.busy = {customer_id for customer_id, count in counts[0].rows if here[customer_id] != count}
+        for balance in balances:
+            if balance.customer_id not in journal.busy:
+                journal.add_balance(balance)
+        granted = [row for row in grants.rows if row[1] not in journal.busy]
+        if any((row[1], row[2]) not in journal.balances for row in granted):
             journal.add_new_balances(customer_ids)
-        for row in grants.rows:
+        for row in granted:
             journal.add_grant(*row)
         for balance in journal.balances.values():
             if len(balance.sources) > 1:
@@ -174,7 +184,8 @@ class Journal:
         )
         balance.lifetime_granted = EXACT.add(balance.lifetime_granted, state.amount)
         self._post(transaction, balance, "value", state.amount, grant_id=source.id)
-        settled = min(balance.owed, source.remaining)
+        # What may pay only for some things must not pay a debt that other things made.
+        settled = min(balance.owed, source.remaining) if source.meters is None else ZERO
         if settled > 0:
             balance.owed = EXACT.subtract(balance.owed, settled)
             source.remaining = EXACT.subtract(source.remaining, settled)

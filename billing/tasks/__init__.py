@@ -1,8 +1,11 @@
 """What the workers run. Each task finds its work in the database, calls one service, and may safely run twice."""
 
+from collections.abc import Sequence
+
 from celery import shared_task
 
 from billing.gateways import event_stream
+from billing.models import OutboxEvent
 from billing.services import authorizations, grants, heartbeat, outbox
 
 
@@ -21,7 +24,14 @@ def expire_authorizations() -> None:
 @shared_task(name="billing.relay_outbox")
 def relay_outbox() -> None:
     """Hand the outbox to whoever listens on the event stream."""
-    outbox.relay(event_stream.append)
+    outbox.relay(_append_to_stream)
+
+
+def _append_to_stream(messages: Sequence[OutboxEvent]) -> None:
+    try:
+        event_stream.append(messages)
+    except event_stream.UNREACHABLE as error:
+        raise outbox.Unreachable(str(error)) from error
 
 
 @shared_task(name="billing.note_worker_alive")

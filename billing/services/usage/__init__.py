@@ -4,6 +4,6 @@ One path for a single event and for a batch of a thousand: a single event is a b
 """
 
 from billing.services.usage.events import IncomingEvent, Outcome
-from billing.services.usage.recording import record
+from billing.services.usage.recording import record, record_unlocked
 
-__all__ = ["IncomingEvent", "Outcome", "record"]
+__all__ = ["IncomingEvent", "Outcome", "record", "record_unlocked"]

@@ -1,5 +1,6 @@
 """The hot path, top to bottom."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
@@ -7,14 +8,14 @@ from functools import reduce
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import DataError, IntegrityError, connection, transaction
 from django.utils import timezone
 
 from accounts.ids import uuid7
 from billing import pipeline
 from billing.engine import burndown
 from billing.engine.money import EXACT, ZERO, amount_string, amount_strings
-from billing.errors import BillingError, InsufficientFunds, InvalidRequest, NotFound, UnpricedUsage
+from billing.errors import BillingError, InsufficientFunds, InternalError, InvalidRequest, NotFound, UnpricedUsage
 from billing.models import UsageEvent
 from billing.selectors import customers
 from billing.services import bulk, outbox
@@ -27,24 +28,54 @@ from billing.services.usage.counters import reading as counter_reading
 from billing.services.usage.events import ChargeLine, IncomingEvent, Outcome
 from billing.services.wallets import ensure_balances
 
+logger = logging.getLogger(__name__)
+
 AHEAD_MAX = timedelta(hours=24)
 """How far in the future an event may say it happened."""
 CLOCK_SKEW_MAX = timedelta(hours=1)
 """How far our clock may be from the database's when we guess which periods an event without a time may touch."""
 
 
-@retried
 def record(events: Sequence[IncomingEvent]) -> list[Outcome]:
     """Rate and debit ``events`` in the order given, each exactly once, and say what became of each.
 
     An event stands for itself: one that is refused does not touch its neighbours. All of them commit together. Events
     that were recorded before get their first answer again. Raises ``WalletBusy`` where the locks cannot be had in time.
     """
+    try:
+        return _record(events)
+    except (DataError, IntegrityError, ArithmeticError):
+        # A bug that one of them met. Nobody pays for a neighbour's trouble: each gets a transaction of its own.
+        if len(events) == 1 or connection.in_atomic_block:
+            raise
+        logger.exception("%d events could not be recorded together", len(events))
+        return [_record_alone(event) for event in events]
+
+
+def record_unlocked(events: Sequence[IncomingEvent]) -> list[Outcome | None]:
+    """The same without waiting for anybody: None for the events of customers that somebody else has locked."""
+    with transaction.atomic():
+        recording = Recording.open(events, skip_locked=True)
+        outcomes = recording.decide_unlocked()
+        recording.write()
+    return outcomes
+
+
+@retried
+def _record(events: Sequence[IncomingEvent]) -> list[Outcome]:
     with transaction.atomic():
         recording = Recording.open(events)
         outcomes = recording.decide()
         recording.write()
     return outcomes
+
+
+def _record_alone(event: IncomingEvent) -> Outcome:
+    try:
+        return _record([event])[0]
+    except (DataError, IntegrityError, ArithmeticError):
+        logger.exception("The event %s of %s could not be recorded", event.id, event.subject)
+        return _refusal(event, InternalError("This event could not be recorded. It is in the log."))
 
 
 class Recording:
@@ -70,17 +101,25 @@ class Recording:
         self.charge_rows: list[dict[str, Any]] = []
 
     @classmethod
-    def open(cls, events: Sequence[IncomingEvent], *reads: pipeline.Query) -> "Recording":
-        """Lock the customers and read all that the decisions rest on, and ``reads``, in one round trip."""
-        ids = customers.ids({event.subject for event in events})
-        customer_ids = set(ids.values())
+    def open(cls, events: Sequence[IncomingEvent], *reads: pipeline.Query, skip_locked: bool = False) -> "Recording":
+        """Lock the customers and read all that the decisions rest on, and ``reads``, in one round trip.
+
+        Customers beyond the reach of the key that reported are not even locked.
+        """
+        identities = customers.identities({event.subject for event in events})
+        reached = [
+            event
+            for event in events
+            if (who := identities.get(event.subject)) and event.organization_id in {None, who.organization_id}
+        ]
+        customer_ids = {identities[event.subject].id for event in reached}
         times = [event.time for event in events if event.time is not None]
         latest = max([*times, timezone.now() + CLOCK_SKEW_MAX])
         earliest = min([*times, timezone.now() - CLOCK_SKEW_MAX])
         payers = rating.reading(customer_ids)
-        known = answers.reading({(ids[e.subject], e.source, e.id) for e in events if e.subject in ids})
+        known = answers.reading({(identities[e.subject].id, e.source, e.id) for e in reached})
         counted = counter_reading(customer_ids, earliest=earliest, latest=latest)
-        journal = Journal.open(customer_ids, payers, known, counted, *reads)
+        journal = Journal.open(customer_ids, payers, known, counted, *reads, skip_locked=skip_locked)
         counters = Counters()
         counters.take(counted.rows)
         recorded = answers.load([row[0] for row in known.rows])
@@ -88,20 +127,33 @@ class Recording:
 
     def decide(self) -> list[Outcome]:
         """What becomes of each event, in order."""
-        fresh = [event for event in self.events if self._reaches(event) and self._key(event) not in self.known]
+        outcomes = [outcome for outcome in self.decide_unlocked() if outcome is not None]
+        assert len(outcomes) == len(self.events)
+        return outcomes
+
+    def decide_unlocked(self) -> list[Outcome | None]:
+        """The same, with None for the events of customers that are locked elsewhere."""
+        fresh = [event for event in self.events if self._is_fresh(event)]
         rated = {id(event): self.lines(event) for event in fresh}
         for event in fresh:
             if isinstance(found := rated[id(event)], list):
                 self.ensure_balances(event, found)
-        outcomes = []
+        outcomes: list[Outcome | None] = []
         for event in self.events:
             if not self._reaches(event):
                 outcomes.append(_refusal(event, NotFound(f"There is no customer {event.subject}.")))
             elif (recorded := self.known.get(self._key(event))) is not None:
                 outcomes.append(recorded.answer(event))
-            else:
+            elif id(event) in rated:
                 outcomes.append(self._decide(event, rated[id(event)]))
+            else:
+                outcomes.append(None)
         return outcomes
+
+    def _is_fresh(self, event: IncomingEvent) -> bool:
+        if not self._reaches(event) or self._key(event) in self.known:
+            return False
+        return self.payers[event.subject].id not in self.journal.busy
 
     def _reaches(self, event: IncomingEvent) -> bool:
         """Whether there is such a customer, as far as the key that reported the event can see."""
@@ -300,10 +352,10 @@ class Recording:
         return self._reject(event, payer, refusal)
 
     def _keep_unpaid(self, event: IncomingEvent, payer: rating.Payer, refusal: InsufficientFunds) -> Outcome:
-        self._add_event(event, payer, uuid7(), UsageEvent.Status.UNPAID, refusal=refusal)
         balances = {
             asset: state.available for (owner, asset), state in self.journal.balances.items() if owner == payer.id
         }
+        self._add_event(event, payer, uuid7(), UsageEvent.Status.UNPAID, refusal=refusal, balance_after=balances)
         return Outcome(
             event_id=event.id,
             customer=payer.external_id,

@@ -294,3 +294,17 @@ def test_a_spent_grant_is_depleted_and_stays_so_after_its_time(shop: Shop, clock
     grant.refresh_from_db()
     assert grant.status_at(clock.now()) == "depleted"
     assert LedgerEntry.objects.filter(kind="expiry").count() == 0
+
+
+def test_a_restricted_grant_does_not_pay_a_debt_that_other_usage_made(shop: Shop) -> None:
+    acme = shop.customer()
+    wallets.set_overdraft_limit(actor=SYSTEM, customer=acme, asset=shop.usd, limit=Decimal(1))
+    shop.record(acme, output_tokens=30_000)
+    assert shop.balance(acme).owed == Decimal("0.3")
+
+    grant = shop.fund(acme, "0.2", applies_to={"meters": ["llm_input"]})
+
+    assert (grant.remaining, grant.drawn) == (Decimal("0.2"), Decimal(0))
+    assert shop.balance(acme).owed == Decimal("0.3")
+    shop.fund(acme, "1")
+    assert shop.balance(acme).owed == 0

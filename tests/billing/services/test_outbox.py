@@ -94,6 +94,45 @@ def test_each_failure_waits_longer_and_the_fifth_parks(clock: Clock) -> None:
     assert outbox.relay(Listener()) == 0
 
 
+def test_nobody_is_blamed_while_the_other_side_is_away(clock: Clock) -> None:
+    publish("one", "two")
+
+    def away(rows: Sequence[OutboxEvent]) -> None:
+        raise outbox.Unreachable("the stream is down")
+
+    for _ in range(20):
+        assert outbox.relay(away) == 0
+        clock.forward(seconds=60)
+
+    assert set(OutboxEvent.objects.values_list("state", "attempts")) == {("new", 0)}
+    assert outbox.relay(Listener()) == 2
+
+
+def test_one_bad_message_does_not_take_its_neighbours_along(clock: Clock) -> None:
+    publish("good", "poison", "better")
+    delivered: list[str] = []
+
+    def deliver(rows: Sequence[OutboxEvent]) -> None:
+        if any(row.type == "poison" for row in rows):
+            raise ValueError("cannot be told")
+        delivered.extend(row.type for row in rows)
+
+    assert outbox.relay(deliver) == 2
+    assert delivered == ["good", "better"]
+    assert OutboxEvent.objects.get(state="new").type == "poison"
+
+
+def test_a_parked_message_can_be_made_due_again(clock: Clock) -> None:
+    publish("poison")
+    for _ in range(5):
+        outbox.relay(Listener(failures=1))
+        clock.forward(minutes=5)
+    assert OutboxEvent.objects.get().state == "parked"
+
+    assert outbox.retry() == 1
+    assert outbox.relay(Listener()) == 1
+
+
 def test_what_comes_after_a_failure_is_relayed(clock: Clock) -> None:
     publish("poison")
     outbox.relay(Listener(failures=1))

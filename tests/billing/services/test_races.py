@@ -79,8 +79,8 @@ def unlocked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Balances are read without a lock, and there is time for another to do the same."""
     locked = locks.balances
 
-    def balances(customer_ids: Any) -> pipeline.Query:
-        query = locked(customer_ids)
+    def balances(customer_ids: Any, **how: Any) -> pipeline.Query:
+        query = locked(customer_ids, **how)
         assert "FOR UPDATE" in query.statement
         return pipeline.Query(query.statement.replace("FOR UPDATE", ""), query.parameters)
 
@@ -366,7 +366,7 @@ def test_batches_that_name_the_customers_in_opposite_order_do_not_wait_for_each_
 ) -> None:
     acme, globex = shop.customer(usd="1000"), shop.customer("globex", usd="1000")
     # A deadlock would be hidden by trying again.
-    record = usage.record.__wrapped__  # type: ignore[attr-defined]
+    record = recording._record.__wrapped__  # type: ignore[attr-defined]
 
     def batches(first: Customer, second: Customer) -> list[usage.Outcome]:
         outcomes: list[usage.Outcome] = []
@@ -502,7 +502,10 @@ def test_what_one_relay_holds_another_skips(committed_db: None, shop: Shop) -> N
     assert sorted(delivered) == [f"t{n}" for n in range(5)]
 
 
-def test_a_relay_that_dies_before_its_commit_delivers_again(committed_db: None, shop: Shop) -> None:
+def test_a_relay_that_dies_before_it_marks_delivers_again_after_its_lease(
+    committed_db: None, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "LEASE", timedelta(0))
     with transaction.atomic():
         outbox.publish([outbox.Message("once", None, {})], now=timezone.now())
     delivered: list[UUID] = []

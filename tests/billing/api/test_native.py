@@ -1,0 +1,185 @@
+"""``POST /events`` in the event loop: waiting callers share a transaction, and nobody waits for another's lock."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+
+from billing import locks, pipeline
+from billing.api import native
+from billing.models import Customer, LedgerTransaction
+from billing.services import usage
+from tests.builders import LLM, Shop
+
+Answer = tuple[int, dict[str, str], Any]
+
+
+def in_loop(play: Callable[[], Any]) -> Any:
+    """Run a coroutine in a thread of its own: browser tests leave their own loop running in this one."""
+    found: list[Any] = []
+
+    def run() -> None:
+        found.append(asyncio.run(play()))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join(timeout=30)
+    assert found, "it hangs"
+    return found[0]
+
+
+async def post(key: str, body: Any, *, messages: list[Any] | None = None, **headers: str) -> Answer | None:
+    sent: list[dict[str, Any]] = []
+    raw = json.dumps(body).encode()
+    waiting = iter(messages or [{"type": "http.request", "body": raw, "more_body": False}])
+
+    async def receive() -> Any:
+        return next(waiting)
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    lines = {"authorization": f"Bearer {key}", "content-type": "application/json", "host": "127.0.0.1"} | headers
+    scope = {"type": "http", "headers": [(name.encode(), value.encode()) for name, value in lines.items()]}
+    await native.application(scope, receive, send)
+    if not sent:
+        return None
+    answered = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    return sent[0]["status"], answered, json.loads(sent[1]["body"])
+
+
+def event(subject: str, name: str, **data: Any) -> dict[str, Any]:
+    data = data or {"input_tokens": 1000, "output_tokens": 450}
+    return {"specversion": "1.0", "id": name, "source": "tests", "type": LLM, "subject": subject, "data": data}
+
+
+@pytest.fixture(autouse=True)
+def _fresh(committed_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Threads of the test's own, whose connections are closed when it is over."""
+    shared = native.Shared()
+    pools = {"_pool": ThreadPoolExecutor(2), "_key_pool": ThreadPoolExecutor(1)}
+    monkeypatch.setattr(native, "_shared", shared)
+    for name, pool in pools.items():
+        monkeypatch.setattr(native, name, pool)
+    yield
+    for pool in (shared._pool, shared._lane_pool, *pools.values()):
+        together = threading.Barrier(pool._max_workers)
+        for closed in [pool.submit(_close, together) for _ in range(pool._max_workers)]:
+            closed.result()
+        pool.shutdown()
+
+
+def _close(together: threading.Barrier) -> None:
+    together.wait(timeout=10)
+    connection.close()
+
+
+@contextmanager
+def locked_elsewhere(customer: Customer) -> Iterator[Callable[[], None]]:
+    """Somebody else holds the customer's lock until the block ends or it is told to let go."""
+    holding, let_go = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with transaction.atomic():
+            pipeline.run([locks.balances([customer.pk])])
+            holding.set()
+            let_go.wait(timeout=20)
+        connection.close()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert holding.wait(timeout=10)
+    try:
+        yield let_go.set
+    finally:
+        let_go.set()
+        thread.join(timeout=20)
+
+
+def test_an_event_is_charged_and_answered(committed_db: None, shop: Shop) -> None:
+    shop.customer(usd="100")
+    key = shop.key()
+
+    status, headers, body = in_loop(lambda: post(key, event("acme", "one")))
+
+    assert (status, body["cost"], body["balance"]) == (201, {"usd": "0.007"}, {"usd": "99.993"})
+    assert (headers["x-usage-cost"], headers["x-wallet-balance"], headers["x-total-tokens"]) == (
+        "0.007",
+        "99.993",
+        "1450",
+    )
+
+
+def test_those_who_wait_at_the_same_time_share_a_transaction(
+    committed_db: None, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.customer(usd="100")
+    key = shop.key()
+    groups: list[int] = []
+    record = usage.record_unlocked
+
+    def counted(events: Any) -> Any:
+        groups.append(len(events))
+        return record(events)
+
+    monkeypatch.setattr(usage, "record_unlocked", counted)
+
+    async def play() -> list[Answer | None]:
+        await post(key, event("acme", "first"))
+        return await asyncio.gather(*(post(key, event("acme", f"e{n}")) for n in range(30)))
+
+    answers = in_loop(play)
+
+    assert {answer[0] for answer in answers} == {201}
+    assert len({answer[2]["balance"]["usd"] for answer in answers}) == 30
+    assert len(groups) < 10
+    assert sum(groups) == 31
+    assert LedgerTransaction.objects.filter(template="usage.charged").count() == 31
+
+
+def test_a_locked_customer_does_not_hold_up_the_others(committed_db: None, shop: Shop) -> None:
+    acme, globex = shop.customer(usd="100"), shop.customer("globex", usd="100")
+    key = shop.key()
+
+    async def play(let_go: Callable[[], None]) -> tuple[list[bool], list[Answer | None]]:
+        stuck = [asyncio.create_task(post(key, event("acme", f"a{n}"))) for n in range(10)]
+        await asyncio.sleep(0.1)
+        free = await asyncio.wait_for(
+            asyncio.gather(*(post(key, event("globex", f"g{n}")) for n in range(10))), timeout=1.5
+        )
+        waiting = [not task.done() for task in stuck]
+        let_go()
+        return waiting, [*free, *await asyncio.gather(*stuck)]
+
+    with locked_elsewhere(acme) as let_go:
+        waiting, answers = in_loop(lambda: play(let_go))
+
+    assert waiting == [True] * 10
+    assert {answer[0] for answer in answers if answer} == {201}
+    assert shop.balance(acme).seq == shop.balance(globex).seq == 21
+
+
+def test_an_upload_that_was_broken_off_is_not_charged(committed_db: None, shop: Shop) -> None:
+    acme = shop.customer(usd="100")
+    key = shop.key()
+    whole = json.dumps(event("acme", "one")).encode()
+    messages = [{"type": "http.request", "body": whole, "more_body": True}, {"type": "http.disconnect"}]
+
+    assert in_loop(lambda: post(key, None, messages=messages)) is None
+    assert shop.balance(acme).available == 100
+
+
+def test_a_host_that_is_not_ours_is_refused(committed_db: None, shop: Shop) -> None:
+    acme = shop.customer(usd="100")
+    key = shop.key()
+
+    status, _, body = in_loop(lambda: post(key, event("acme", "one"), host="evil.example"))
+
+    assert (status, body["code"]) == (400, "invalid_request")
+    assert shop.balance(acme).available == 100
