@@ -53,7 +53,6 @@ class InvalidRequest(BillingError):
         """A refusal because of a single field."""
         return cls(f"{field}: {detail}", errors=[FieldError(field, code, detail)])
 
-
     def under(self, path: str) -> "InvalidRequest":
         """The same where what was wrong is a part of the request, at ``path``."""
         errors = [FieldError(f"{path}.{each.field}", each.code, each.detail) for each in self.errors]

@@ -1,6 +1,6 @@
 """``/authorizations``: ask before the work runs, settle after it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Any, ClassVar
 from uuid import UUID
@@ -23,6 +23,7 @@ from billing.services.usage import IncomingEvent
 
 class AuthorizationsView(base.View):
     scopes: ClassVar[Mapping[str, str]] = {"POST": "authorizations:write", "GET": "wallets:read"}
+    parameters: ClassVar[Mapping[str, Collection[str]]] = {"GET": ("customer", "status", *base.PAGE)}
 
     @schema.OPEN
     def post(self, request: Request) -> Response:

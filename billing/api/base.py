@@ -1,30 +1,46 @@
 """What the views share."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Any, ClassVar
 
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.settings import api_settings
 from rest_framework.views import APIView
 
 from billing.api import fields, problems
 from billing.api.authentication import principal as who
-from billing.errors import BillingError, InvalidRequest, NotFound
+from billing.errors import BillingError, FieldError, InvalidRequest, NotFound
 from billing.services import idempotency
 from billing.services.idempotency import Answer
 
+PAGE = ("cursor", "limit")
+WINDOW = ("from", "to")
+
 
 class View(APIView):
-    """An endpoint. ``scopes`` names the scope that each method asks for."""
+    """An endpoint. ``scopes`` names the scope that each method asks for.
+
+    ``parameters`` names what each method takes in the query string. Anything else there is refused: a filter with a
+    slip of the pen in its name would otherwise answer with everybody's rows.
+    """
 
     scopes: ClassVar[Mapping[str, str]] = {}
+    parameters: ClassVar[Mapping[str, Collection[str]]] = {}
     http_method_names = ["get", "head", "post", "put", "patch", "delete"]
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         if any("\x00" in str(part) for part in kwargs.values()):
             raise NotFound("There is no such thing here.")  # The database could not even be asked.
+        method = "GET" if request.method == "HEAD" else request.method or ""
+        known = {*self.parameters.get(method, ()), api_settings.URL_FORMAT_OVERRIDE}
+        if unknown := sorted(request.query_params.keys() - known):
+            raise InvalidRequest(
+                f"Not a parameter of this address: {', '.join(unknown)[:200]}.",
+                errors=[FieldError(name[:100] or "?", "unknown_parameter", "is not known here") for name in unknown],
+            )
 
     def once(self, request: Request, run: Callable[[], Answer]) -> Response:
         """Answer ``run``; with an ``Idempotency-Key``, run it once and repeat its answer afterwards."""

@@ -1,6 +1,6 @@
 """``/assets``, ``/meters``, ``/plans``, ``/subscriptions``."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 from rest_framework.request import Request
@@ -39,6 +39,7 @@ class AssetsView(base.View):
 
 class MetersView(base.View):
     scopes: ClassVar[Mapping[str, str]] = {"POST": "catalog:write", "GET": "catalog:read"}
+    parameters: ClassVar[Mapping[str, Collection[str]]] = {"GET": base.PAGE}
 
     @schema.METER_CREATE
     def post(self, request: Request) -> Response:
@@ -57,6 +58,7 @@ class MetersView(base.View):
 
 class PlansView(base.View):
     scopes: ClassVar[Mapping[str, str]] = {"POST": "catalog:write", "GET": "catalog:read"}
+    parameters: ClassVar[Mapping[str, Collection[str]]] = {"GET": base.PAGE}
 
     @schema.PLAN_CREATE
     def post(self, request: Request) -> Response:
@@ -84,6 +86,7 @@ class PlanView(base.View):
 
 class PlanVersionsView(base.View):
     scopes: ClassVar[Mapping[str, str]] = {"POST": "catalog:write", "GET": "catalog:read"}
+    parameters: ClassVar[Mapping[str, Collection[str]]] = {"GET": base.PAGE}
 
     @schema.VERSION_CREATE
     def post(self, request: Request, code: str) -> Response:
@@ -104,6 +107,7 @@ class PlanVersionsView(base.View):
 
 class SubscriptionsView(base.View):
     scopes: ClassVar[Mapping[str, str]] = {"POST": "subscriptions:write", "GET": "customers:read"}
+    parameters: ClassVar[Mapping[str, Collection[str]]] = {"GET": ("customer", *base.PAGE)}
 
     @schema.SUBSCRIBE
     def post(self, request: Request) -> Response:

@@ -1,6 +1,6 @@
 """``/customers``, and below each its wallet, grants and statement."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -23,6 +23,7 @@ from billing.services.idempotency import Answer
 
 class CustomersView(base.View):
     scopes: ClassVar[Mapping[str, str]] = {"POST": "customers:write", "GET": "customers:read"}
+    parameters: ClassVar[Mapping[str, Collection[str]]] = {"GET": base.PAGE}
 
     @schema.CREATE
     def post(self, request: Request) -> Response:
@@ -96,6 +97,7 @@ class WalletView(base.View):
 
 class GrantsView(base.View):
     scopes: ClassVar[Mapping[str, str]] = {"POST": "grants:write", "GET": "wallets:read"}
+    parameters: ClassVar[Mapping[str, Collection[str]]] = {"GET": base.PAGE}
 
     @schema.GRANT
     def post(self, request: Request, external_id: str) -> Response:
@@ -137,6 +139,7 @@ class GrantVoidView(base.View):
 
 class LedgerView(base.View):
     scopes: ClassVar[Mapping[str, str]] = {"GET": "wallets:read"}
+    parameters: ClassVar[Mapping[str, Collection[str]]] = {"GET": ("asset", "kind", *base.WINDOW, *base.PAGE)}
 
     @schema.LEDGER
     def get(self, request: Request, external_id: str) -> Response:

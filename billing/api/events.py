@@ -1,6 +1,6 @@
 """``/events``: usage comes in, and receipts go out."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar
 
 from django.core.exceptions import RequestDataTooBig
@@ -25,6 +25,7 @@ class EventsView(base.View):
     """Recording goes past the framework, which would cost more than the charge; listing does not."""
 
     scopes: ClassVar[Mapping[str, str]] = {"POST": ingest.SCOPE, "GET": "events:read"}
+    parameters: ClassVar[Mapping[str, Collection[str]]] = {"GET": ("customer", "status", *base.WINDOW, *base.PAGE)}
     parser_classes = [ExactJSONParser, CloudEventParser, CloudEventBatchParser]
 
     @classmethod
@@ -63,6 +64,7 @@ class EventsView(base.View):
 
 class EventView(base.View):
     scopes: ClassVar[Mapping[str, str]] = {"GET": "events:read"}
+    parameters: ClassVar[Mapping[str, Collection[str]]] = {"GET": ("customer", "source")}
 
     @schema.RECEIPT
     def get(self, request: Request, event_id: str) -> Response:

@@ -3,7 +3,7 @@
 import csv
 import io
 import zoneinfo
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, ClassVar
 
@@ -23,11 +23,16 @@ from billing.errors import InvalidRequest
 from billing.selectors import usage
 
 SPAN_DEFAULT = timedelta(days=30)
+_OWN = {"period_start", "asset", "quantity", "amount", "events"}
+"""The members that every row has: a dimension of such a name cannot be shown beside them."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class UsageView(base.View):
     scopes: ClassVar[Mapping[str, str]] = {"GET": "events:read"}
+    parameters: ClassVar[Mapping[str, Collection[str]]] = {
+        "GET": ("customer", *base.WINDOW, "granularity", "group_by", "meter", "timezone")
+    }
     renderer_classes = [ExactJSONRenderer, CSVRenderer]
 
     @schema.USAGE
@@ -45,6 +50,8 @@ class UsageView(base.View):
         if start >= end:
             raise InvalidRequest.field("from", "must be before to")
         group_by = [name for name in (base.text(request, "group_by") or "").split(",") if name]
+        if taken := sorted(_OWN & set(group_by)):
+            raise InvalidRequest.field("group_by", f"{', '.join(taken)}: every row has a member of that name already.")
         rows = usage.rows(
             customer_id=customer_id,
             start=start,

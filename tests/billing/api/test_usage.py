@@ -114,6 +114,10 @@ def test_as_csv_numbers_stay_numbers_and_formulas_are_made_harmless(api: Api, us
         ("group_by=a;drop", "group_by"),
         ("group_by=a,b,c,d,e", "group_by"),
         ("meter=%00", "meter"),
+        ("group_by=amount,period_start", "group_by"),
+        ("group_by=model,events", "group_by"),
+        ("group_by=asset", "group_by"),
+        ("group_by=quantity", "group_by"),
     ],
 )
 def test_what_makes_no_sense_is_named(api: Api, query: str, field: str) -> None:
