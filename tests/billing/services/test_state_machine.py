@@ -27,7 +27,7 @@ from tests.builders import Shop
 
 RUN = "agent.run"
 LONG = os.environ.get("ANTE_LONG") == "1"
-STEPS = 5000 if LONG else 300
+STEPS = 5000 if LONG else 200
 SEEDS = [1, 2, 3] if LONG else [1, 2]
 ZERO = Decimal(0)
 NEVER = 10**12
@@ -57,13 +57,15 @@ class Credit:
     held: Decimal = ZERO
     drawn: Decimal = ZERO
     expired: Decimal = ZERO
+    voided: Decimal = ZERO
     in_wallet: bool = False
+    taken_back: bool = False
 
     def allows(self, meter: str | None) -> bool:
         return not self.meters or meter in self.meters
 
     def state(self) -> tuple[Decimal, ...]:
-        return self.remaining, self.held, self.drawn, self.expired
+        return self.remaining, self.held, self.drawn, self.expired, self.voided
 
 
 @dataclass
@@ -98,9 +100,10 @@ class Model:
 
     def settle(self) -> None:
         for number, credit in enumerate(self.credits):
-            if not credit.in_wallet and credit.starts <= self.now:
+            if not credit.in_wallet and not credit.taken_back and credit.starts <= self.now:
                 credit.in_wallet = True
-                debt = min(self.owed, credit.remaining)
+                # What may pay only for some things pays no debt that other things made.
+                debt = ZERO if credit.meters else min(self.owed, credit.remaining)
                 self.owed -= debt
                 credit.remaining -= debt
                 credit.drawn += debt
@@ -108,7 +111,10 @@ class Model:
 
     def lapse(self, number: int) -> None:
         credit = self.credits[number]
-        if credit.in_wallet and credit.ends <= self.now:
+        if credit.taken_back:
+            credit.voided += credit.remaining
+            credit.remaining = ZERO
+        elif credit.in_wallet and credit.ends <= self.now:
             credit.expired += credit.remaining
             credit.remaining = ZERO
 
@@ -116,6 +122,14 @@ class Model:
         self.settle()
         self.credits.append(credit)
         self.settle()
+
+    def take_back(self, number: int) -> None:
+        self.settle()
+        credit = self.credits[number]
+        if credit.taken_back or credit.ends <= self.now or credit.remaining + credit.held == 0:
+            raise Refused
+        credit.taken_back = True
+        self.lapse(number)
 
     def set_limit(self, limit: Decimal) -> None:
         self.settle()
@@ -297,8 +311,18 @@ class Walk:
 
     def step(self) -> None:
         action: Callable[[], None] = self.random.choices(
-            [self.fund, self.limit, self.use, self.open, self.capture, self.void, self.sweep, self.wait],
-            weights=[14, 3, 18, 18, 26, 6, 5, 10],
+            [
+                self.fund,
+                self.limit,
+                self.take_back,
+                self.use,
+                self.open,
+                self.capture,
+                self.void,
+                self.sweep,
+                self.wait,
+            ],
+            weights=[15, 3, 2, 18, 18, 26, 6, 5, 10],
         )[0]
         action()
         self.compare(everything=len(self.story) % 100 == 0)
@@ -376,6 +400,17 @@ class Walk:
             wallets.set_overdraft_limit(actor=SYSTEM, customer=self.customer, asset=self.usd, limit=limit)
 
         self.both(f"limit {limit}", lambda model: model.set_limit(limit), real)
+
+    def take_back(self) -> None:
+        if not self.grants:
+            return
+        number = self.random.randrange(max(0, len(self.grants) - 12), len(self.grants))
+
+        def real() -> None:
+            grant = Grant.objects.select_related("customer").get(pk=self.grants[number])
+            grants.void(actor=SYSTEM, grant=grant, reason="The walk took it back.")
+
+        self.both(f"take_back {number}", lambda model: model.take_back(number), real)
 
     def use(self) -> None:
         lines = self.lines()
@@ -463,7 +498,7 @@ class Walk:
         if not everything:
             rows, promises = rows.filter(open=True), promises.filter(status="open")
             outstanding = outstanding.filter(outstanding__gt=0)
-        grants_found = {row.pk: (row.remaining, row.held, row.drawn, row.expired) for row in rows}
+        grants_found = {row.pk: (row.remaining, row.held, row.drawn, row.expired, row.voided) for row in rows}
         grants_expected = {
             pk: credit.state()
             for pk, credit in zip(self.grants, self.model.credits, strict=True)
