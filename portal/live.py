@@ -1,8 +1,9 @@
 """``/live/balance``: a stream of server-sent events that says what the wallet holds, from now on.
 
 An ASGI application beside Django's views. A stream stays open for minutes and must cost neither a thread nor a
-connection to the database; it knows its user by Django's session, asked once when it opens. It ends after a quarter of
-an hour and the browser opens the next, so that who was signed out or removed hears no more after that.
+connection to the database; it knows its user by Django's session, asked when it opens and again at every heartbeat: who
+signed out, was removed or was deactivated hears no more after that. It ends after a quarter of an hour, and the browser
+opens the next.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth import get_user
-from django.db import close_old_connections, connection
+from django.db import InterfaceError, OperationalError, close_old_connections, connection
 from django.http import Http404, HttpRequest, parse_cookie
 
 from accounts.middleware import printable_cookies
@@ -103,7 +104,11 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         return await _refuse(send, 404, b"Not found")
     if scope["method"] != "GET":
         return await _refuse(send, 405, b"GET only", (b"allow", b"GET"))
-    customer_id = await asyncio.get_running_loop().run_in_executor(_executor, _customer_id, _cookie_header(scope))
+    cookies = _cookie_header(scope)
+    try:
+        customer_id = await _whose(cookies)
+    except (OperationalError, InterfaceError):
+        return await _refuse(send, 503, b"Try again shortly", (b"retry-after", b"5"))
     if customer_id is None:
         return await _refuse(send, 401, b"Sign in first")
     _end_with_the_server()
@@ -114,7 +119,7 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     gone = asyncio.create_task(_disconnect(receive))
     gone.add_done_callback(lambda _: listener.close())
     try:
-        await _stream(listener, send)
+        await _stream(listener, cookies, send)
         if not gone.done():
             await send({"type": "http.response.body", "body": b"", "more_body": False})
     except OSError:
@@ -125,7 +130,7 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     return None
 
 
-async def _stream(listener: Listener, send: Send) -> None:
+async def _stream(listener: Listener, cookies: str, send: Send) -> None:
     headers = [
         (b"content-type", b"text/event-stream; charset=utf-8"),
         (b"cache-control", b"no-store"),
@@ -136,17 +141,34 @@ async def _stream(listener: Listener, send: Send) -> None:
     await _write(send, f"retry: {RETRY_MILLISECONDS}\n\n")
     loop = asyncio.get_running_loop()
     end = loop.time() + STREAM_SECONDS
+    check = loop.time() + HEARTBEAT_SECONDS
     told: dict[str, Decimal] = {}
     while not listener.closed and loop.time() < end:
-        news = await listener.wait(HEARTBEAT_SECONDS)
+        news = await listener.wait(max(0.0, check - loop.time()))
         if listener.closed:
             break
+        if loop.time() >= check:
+            if not await _is_still_theirs(listener, cookies):
+                break
+            check = loop.time() + HEARTBEAT_SECONDS
         if news is None:
             await _write(send, ": still here\n\n")
         else:
             data = await loop.run_in_executor(_executor, _event, news, told)
             told = {row.asset: row.available for row in news}
             await _write(send, f"event: balance\ndata: {data}\n\n")
+
+
+async def _whose(cookies: str) -> UUID | None:
+    return await asyncio.get_running_loop().run_in_executor(_executor, _customer_id, cookies)
+
+
+async def _is_still_theirs(listener: Listener, cookies: str) -> bool:
+    """Whether the cookies would open the same stream now. Where that cannot be found out, they would not."""
+    try:
+        return await _whose(cookies) == listener.customer_id
+    except (OperationalError, InterfaceError):
+        return False
 
 
 def _event(rows: list[BalanceNow], told: dict[str, Decimal]) -> str:

@@ -2,17 +2,18 @@
 
 import asyncio
 import json
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import connections
+from django.db import OperationalError, connections
 from django.test import Client
 
 from accounts.ids import uuid7
+from accounts.models import Membership, User
 from billing.selectors.balances import BalanceNow
 from portal import hub as hub_module
 from portal import live
@@ -289,5 +290,87 @@ def test_the_servers_end_ends_the_streams(live_hub: Hub, shop: Shop) -> None:
         await browser.event()
         live.close()
         await asyncio.wait_for(task, 2)
+
+    run(story())
+
+
+def _signed_out(client: Client, user: User) -> None:
+    client.post("/sign-out")
+
+
+def _removed(client: Client, user: User) -> None:
+    Membership.objects.filter(user=user).delete()
+
+
+def _deactivated(client: Client, user: User) -> None:
+    User.objects.filter(pk=user.pk).update(is_active=False)
+
+
+def _given_a_new_password(client: Client, user: User) -> None:
+    user.set_password("another long phrase")
+    user.save()
+
+
+@pytest.mark.parametrize("what", [_signed_out, _removed, _deactivated, _given_a_new_password])
+def test_who_may_no_longer_see_it_hears_no_more(
+    live_hub: Hub, shop: Shop, monkeypatch: pytest.MonkeyPatch, what: Callable[[Client, User], None]
+) -> None:
+    monkeypatch.setattr(live, "HEARTBEAT_SECONDS", 0.1)
+    acme = shop.customer("acme", usd="10")
+    client, user = Client(), shop.member(acme)
+    client.force_login(user)
+
+    def happen() -> None:
+        try:
+            what(client, user)
+        finally:
+            connections.close_all()
+
+    async def story() -> None:
+        browser = Browser(cookie_of(client))
+        task = browser.start()
+        assert await browser.status() == 200
+        await browser.event()
+        await asyncio.sleep(0.3)
+        assert not task.done()  # As long as nothing happens, it goes on.
+        await asyncio.to_thread(happen)
+        await asyncio.wait_for(task, 5)
+        assert live_hub.listening == 0
+
+    run(story())
+
+
+def test_it_is_looked_up_also_while_there_is_news_all_the_time(
+    live_hub: Hub, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "HEARTBEAT_SECONDS", 0.2)
+    client, user = Client(), shop.member(shop.customer("acme", usd="10"))
+    client.force_login(user)
+    cookies = cookie_of(client)
+    _removed(client, user)
+
+    async def story() -> None:
+        browser, listener = Browser(), hub_module.Listener(user.pk)
+        task = asyncio.create_task(live._stream(listener, cookies, browser.send))
+        for _ in range(100):
+            listener.tell([])
+            await asyncio.sleep(0.05)
+            if task.done():
+                return
+        raise AssertionError("The stream goes on.")
+
+    run(story())
+
+
+def test_without_a_database_there_is_no_stream_for_now(live_hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    def down(cookies: str) -> None:
+        raise OperationalError("no database")
+
+    monkeypatch.setattr(live, "_customer_id", down)
+
+    async def story() -> None:
+        browser = Browser("ante_session=x")
+        await asyncio.wait_for(browser.start(), 5)
+        assert await browser.status() == 503
 
     run(story())
