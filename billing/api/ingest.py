@@ -77,6 +77,8 @@ def answer(call: Call) -> Reply:
         return _reply(found.status, found.body["body"], found.body["headers"] | headers)
     except BillingError as error:
         return refusal(error, call)
+    except problems.DATABASE_TROUBLE as error:
+        return refusal(problems.unavailable(error, call.request_id), call)
 
 
 def authenticate(call: Call) -> Principal:

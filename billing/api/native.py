@@ -26,7 +26,7 @@ from django.http.request import split_domain_port, validate_host
 from accounts import bodies
 from accounts.bodies import BodyRefused
 from accounts.middleware import request_id_for
-from billing.api import ingest
+from billing.api import ingest, problems
 from billing.api.ingest import Call, Reply
 from billing.errors import BillingError, InvalidRequest, PayloadTooLarge, RequestTimeout
 from billing.services import usage
@@ -136,6 +136,8 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
         reply = ingest.refusal(_too_long_or_late(refused), call)
     except BillingError as error:
         reply = ingest.refusal(error, call)
+    except problems.DATABASE_TROUBLE as error:
+        reply = ingest.refusal(problems.unavailable(error, request_id), call)
     except Exception:
         logger.exception("POST /events failed, request %s", request_id)
         reply = ingest.failure(request_id)

@@ -1,11 +1,14 @@
 """Every refusal as RFC 9457 ``application/problem+json``, from one map."""
 
+import logging
+import sys
 from collections.abc import Mapping
 from decimal import Decimal
 from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
@@ -23,10 +26,15 @@ from billing.errors import (
     PermissionDenied,
     RateLimited,
     Unauthenticated,
+    Unavailable,
 )
+
+logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 1
+DATABASE_TROUBLE = (OperationalError, InterfaceError)
+"""What passes: the database restarts, has no connection left, or gives up on a statement. No bug of ours."""
 _FRAMEWORK_CODES = {405: "method_not_allowed", 406: "not_acceptable", 415: "unsupported_media_type"}
 
 
@@ -46,11 +54,20 @@ def body(error: BillingError, *, request_id: str) -> dict[str, Any]:
     return problem
 
 
+def unavailable(error: Exception, request_id: str) -> Unavailable:
+    """The refusal where the database is in trouble. Whether it had committed before is not always known."""
+    logger.error("The database is in trouble, request %s", request_id, exc_info=error)
+    return Unavailable(
+        "The database cannot do this at the moment. Ask again shortly, with the same Idempotency-Key or event id."
+    )
+
+
 def handle(error: Exception, context: Mapping[str, Any]) -> Response | None:
     """The REST framework's exception handler."""
     request: HttpRequest = context["request"]
     request_id = getattr(request, "request_id", "")
-    refusal = _as_billing_error(error)
+    trouble = isinstance(error, DATABASE_TROUBLE)
+    refusal = unavailable(error, request_id) if trouble else _as_billing_error(error)
     if refusal is not None:
         response = Response(
             body(refusal, request_id=request_id),
@@ -89,13 +106,17 @@ def not_found(request: HttpRequest, **_: Any) -> HttpResponse:
 
 
 def handler500(request: HttpRequest) -> HttpResponse:
-    """A bug. What happened is in the log, under the same request id; the caller is told nothing of it.
+    """A bug, or a database in trouble. What happened is in the log; the caller is told nothing of it.
 
     A program gets a problem document, a person a page.
     """
     if not request.path.startswith("/api/"):
         return defaults.server_error(request)
-    problem = internal_error(getattr(request, "request_id", ""))
+    request_id = getattr(request, "request_id", "")
+    error = sys.exception()
+    if isinstance(error, DATABASE_TROUBLE):
+        return answer(unavailable(error, request_id), request)
+    problem = internal_error(request_id)
     return HttpResponse(json.write(problem), status=500, content_type=CONTENT_TYPE)
 
 
@@ -105,7 +126,10 @@ def internal_error(request_id: str) -> dict[str, Any]:
         "type": "urn:ante:problem:internal_error",
         "title": "Something is wrong on our side",
         "status": 500,
-        "detail": "Nothing was changed. Quote the request id when you report it.",
+        "detail": (
+            "It is logged under this request id. Whether anything was changed can be seen by asking again with the same"
+            " Idempotency-Key or event id."
+        ),
         "code": "internal_error",
         "errors": [],
         "request_id": request_id,

@@ -11,6 +11,7 @@ from accounts.services import audit
 from billing.errors import AlreadyExists
 from billing.models import Asset, Customer
 from billing.services import outbox, wallets
+from billing.services.retrying import retried
 
 CHANGEABLE = ("name", "email", "country", "timezone", "on_insufficient_funds", "metadata")
 
@@ -42,6 +43,7 @@ def create(*, actor: audit.Actor, external_id: str, name: str, currency: Asset, 
     return customer
 
 
+@retried
 def update(*, actor: audit.Actor, customer: Customer, changes: Mapping[str, Any]) -> Customer:
     """Change the fields in ``CHANGEABLE``; what stays the same leaves no trace."""
     assert set(changes) <= set(CHANGEABLE)

@@ -10,6 +10,7 @@ from accounts.services import audit
 from billing.engine.money import amount_string
 from billing.errors import AlreadyExists, InvalidRequest
 from billing.models import Asset, Meter, Plan, PlanVersion, Price
+from billing.services.retrying import retried
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ def create(
         raise AlreadyExists(f"There is a plan {code} already.") from error
 
 
+@retried
 def publish_version(*, actor: audit.Actor, plan: Plan, interval: str, prices: Sequence[PriceTerms]) -> PlanVersion:
     """The plan's next version. Subscriptions stay on theirs until they are moved."""
     _check(prices)

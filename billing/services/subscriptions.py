@@ -8,8 +8,10 @@ from django.utils import timezone
 from accounts.services import audit
 from billing.errors import AlreadyExists
 from billing.models import Customer, Plan, Subscription
+from billing.services.retrying import retried
 
 
+@retried
 def start(*, actor: audit.Actor, customer: Customer, plan: Plan, starts_at: datetime | None = None) -> Subscription:
     """Put the customer on the plan's latest version, from ``starts_at`` (now) on. It may lie in the past.
 

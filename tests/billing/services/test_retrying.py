@@ -6,8 +6,11 @@ import psycopg
 import pytest
 from django.db import OperationalError, connection
 
+from accounts.services import audit
 from billing.errors import WalletBusy
+from billing.services import customers, plans, subscriptions
 from billing.services.retrying import ATTEMPTS_MAX, retried
+from tests.builders import Shop
 
 
 def trouble(cause: type[psycopg.Error]) -> OperationalError:
@@ -66,3 +69,28 @@ def test_a_part_of_a_transaction_is_not_repeated_alone(db: None) -> None:
         function()
 
     assert len(function.calls) == 1
+
+
+@pytest.mark.parametrize("what", ["update", "publish_version", "start"])
+def test_the_slow_changes_are_tried_again_as_a_whole(
+    committed_db: None, shop: Shop, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    customer, plan = shop.customer(plan=None), shop.plan().plan
+    prices = [shop.price(shop.meter("llm_input"), "1")]
+    record, failures = audit.record, [trouble(psycopg.errors.LockNotAvailable)]
+
+    def fails_once(**fields: Any) -> Any:
+        line = record(**fields)
+        if failures:
+            raise failures.pop()
+        return line
+
+    monkeypatch.setattr(audit, "record", fails_once)
+    if what == "update":
+        assert customers.update(actor=audit.SYSTEM, customer=customer, changes={"name": "New"}).name == "New"
+    elif what == "publish_version":
+        version = plans.publish_version(actor=audit.SYSTEM, plan=plan, interval="month", prices=prices)
+        assert version.number == 2
+    else:
+        assert subscriptions.start(actor=audit.SYSTEM, customer=customer, plan=plan).plan_version.number == 1
+    assert failures == []
