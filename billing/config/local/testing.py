@@ -42,6 +42,7 @@ def run(arguments: list[str]) -> int:
     )
     try:
         environment |= servers.start()
+        (home / "data" / "static").mkdir(parents=True)
         environment |= {
             "DATA_DIR": str(home / "data"),
             "SECRET_KEY": "a-key-for-tests-that-signs-nothing-of-value",
