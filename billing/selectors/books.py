@@ -188,6 +188,8 @@ def freeze() -> None:
     with connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         cursor.execute("SET LOCAL statement_timeout = 0")
+        # Without a time-out the server must notice by itself that nobody waits for the answer any more.
+        cursor.execute("SET LOCAL client_connection_check_interval = '5s'")
         cursor.execute("SET LOCAL work_mem = '256MB'")
         # Every query here reads whole tables: a plan that looks rows up one by one is never the right one.
         cursor.execute("SET LOCAL enable_nestloop = off")
