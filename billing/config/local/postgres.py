@@ -43,6 +43,7 @@ SETTINGS = {
     "checkpoint_timeout": "15min",
     "wal_compression": "lz4",
     "random_page_cost": "1.1",
+    "autovacuum_naptime": "10s",  # New tables fill fast at first; until they are analysed, plans are guesses.
     "jit": "off",  # Compiling costs more than short statements take.
     "synchronous_commit": "on",  # An answered charge is on disk.
     "timezone": "UTC",
@@ -104,6 +105,13 @@ class Postgres:
         self.child.start()
         self._wait_until_it_answers()
         self._ensure_roles()
+
+    def analyze(self) -> None:
+        """Have the planner look at the tables as they are now: after a bulk load it would only guess."""
+        import psycopg
+
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute("ANALYZE")
 
     def restart(self) -> None:
         """After it has ended by itself: the same files, socket and passwords, so nobody needs a new address."""

@@ -179,6 +179,8 @@ class Up:
             self.console.progress("Looking after the demonstration data …")
             # What it prints is for whoever signs in, once there is somewhere to; its progress is shown as it goes.
             signs = self._finish(self._step("seed", ["seed_demo"], environment, show_errors=True))
+            if self.servers.postgres is not None:
+                self.servers.postgres.analyze()
         if gather is not None:
             self.console.progress("Gathering and compressing static files …")
             self._finish(gather)
