@@ -82,7 +82,7 @@ class EventView(base.View):
                 "data": event.data,
                 "extensions": event.extensions or {},
                 "refusal": event.refusal,
-                "transaction": str(event.pk) if receipt.charges else None,
+                "transaction": str(event.pk) if receipt.entries else None,
                 "charges": [
                     {
                         "meter": charge.meter,

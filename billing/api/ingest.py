@@ -6,12 +6,13 @@ A request goes through ``read`` (who sends what), ``usage.record`` and ``reply``
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import reduce
 from typing import Any
 
 from accounts.services import api_keys
 from accounts.services.api_keys import Principal
 from billing.api import authentication, cloudevents, json, problems
-from billing.engine.money import ZERO, amount_string, amount_strings, fits
+from billing.engine.money import EXACT, ZERO, amount_string, amount_strings, fits, parse
 from billing.errors import (
     BillingError,
     InvalidRequest,
@@ -217,7 +218,7 @@ def event_body(outcome: usage.Outcome) -> dict[str, Any]:
         ],
         "cost": amount_strings(outcome.cost),
         "balance": amount_strings(outcome.balance),
-        "transaction": None if outcome.transaction_id is None else str(outcome.transaction_id),
+        "transaction": None if outcome.posted_id is None else str(outcome.posted_id),
     }
 
 
@@ -226,11 +227,18 @@ def _usage_headers(outcome: usage.Outcome) -> dict[str, str]:
     headers = {"X-Usage-Cost": amount_string(outcome.cost.get(outcome.currency, ZERO))}
     if outcome.currency in outcome.balance:
         headers["X-Wallet-Balance"] = amount_string(outcome.balance[outcome.currency])
-    tokens = [outcome.data.get(name) for name in ("input_tokens", "output_tokens")]
-    counts = [Decimal(count) for count in tokens if isinstance(count, int | Decimal) and not isinstance(count, bool)]
+    tokens = [_number(outcome.data.get(name)) for name in ("input_tokens", "output_tokens")]
+    counts = [count for count in tokens if count is not None]
     if counts and all(map(fits, counts)):
-        headers["X-Total-Tokens"] = amount_string(sum(counts, ZERO))
+        headers["X-Total-Tokens"] = amount_string(reduce(EXACT.add, counts))
     model = outcome.data.get("model")
     if isinstance(model, str) and model.isascii() and model.isprintable():
         headers["X-Model"] = model[: cloudevents.TEXT_MAX]
     return headers
+
+
+def _number(value: Any) -> Decimal | None:
+    """What a meter would read from the field: a number, or a text that is one."""
+    if isinstance(value, str):
+        return parse(value)
+    return Decimal(value) if isinstance(value, int | Decimal) and not isinstance(value, bool) else None

@@ -26,6 +26,22 @@ _EVENT = {
 }
 _BATCH = {"type": "array", "items": _EVENT, "minItems": 1, "maxItems": 1000}
 
+
+def _said(name: str, description: str) -> OpenApiParameter:
+    """A header of the answer to recorded usage."""
+    return OpenApiParameter(
+        name, OpenApiTypes.STR, OpenApiParameter.HEADER, response=[200, 201], description=description
+    )
+
+
+_ANSWER_HEADERS = [
+    _said("X-Usage-Cost", "One event: what it cost in the customer's currency, a decimal string."),
+    _said("X-Wallet-Balance", "One event: what the wallet has left of that currency."),
+    _said("X-Total-Tokens", "One event: its input_tokens and output_tokens together."),
+    _said("X-Model", "One event: the model in its data."),
+    _said("Idempotent-Replayed", "true where this is the first answer again."),
+]
+
 RECORD = extend_schema(
     operation_id="record_events",
     summary="Record usage: one CloudEvent, or a list of up to 1,000",
@@ -40,7 +56,7 @@ RECORD = extend_schema(
         201: shapes.EventAnswerShape,
         200: PolymorphicProxySerializer("EventsAnswer", [shapes.BatchAnswerShape, shapes.EventAnswerShape], None),
     },
-    parameters=[shapes.IDEMPOTENCY_KEY],
+    parameters=[shapes.IDEMPOTENCY_KEY, *_ANSWER_HEADERS],
 )
 LIST = extend_schema(
     operation_id="list_events",

@@ -65,3 +65,8 @@ class Outcome:
     data: Mapping[str, Any] = field(default_factory=dict)
     replayed: bool = False
     error: BillingError | None = None
+
+    @property
+    def posted_id(self) -> UUID | None:
+        """The transaction in the ledger; None where all of it cost nothing, and so nothing was posted."""
+        return self.transaction_id if any(line.amount for line in self.charges) else None
