@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -17,7 +18,7 @@ from django.db import connection, connections
 from django.test.utils import setup_databases, teardown_databases
 from psycopg import sql
 
-from accounts.services import api_keys
+from accounts.services import api_keys, attempts
 from billing.selectors import books, customers
 from tests.builders import Shop
 
@@ -66,6 +67,13 @@ def _books_are_right(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if "corrupts_books" not in request.keywords and not connection.needs_rollback:
         _check_books()
+
+
+@pytest.fixture(autouse=True)
+def _nobody_has_failed_to_sign_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cache outlives a test; its counters of failures do not concern the next."""
+    monkeypatch.setattr(attempts, "PREFIX", f"test:{uuid4()}")
+    attempts.local.clear()
 
 
 @pytest.fixture

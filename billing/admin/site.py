@@ -3,12 +3,20 @@ from typing import Any
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponseBase
 from django.urls import NoReverseMatch, reverse
+from unfold.forms import AuthenticationForm
 from unfold.sites import UnfoldAdminSite
+
+from accounts.sign_in import LimitedSignIn
+
+
+class StaffSignInForm(LimitedSignIn, AuthenticationForm):
+    """For who is signed in already, as somebody who may not come in here."""
 
 
 class BackOfficeSite(UnfoldAdminSite):
     """Where finance works."""
 
+    login_form = StaffSignInForm
     site_title = "Ante"
     site_header = "Ante"
     index_title = "Today"

@@ -7,16 +7,19 @@ from django.conf import settings
 from django.contrib.auth import logout
 from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.views import LoginView
+from django.core.exceptions import NON_FIELD_ERRORS
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.templatetags.static import static
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST
 
+from accounts.services import attempts
+from accounts.sign_in import TOO_MANY, LimitedSignIn
 from portal import access, demo
 
 
-class SignInForm(AuthenticationForm):
+class SignInForm(LimitedSignIn, AuthenticationForm):
     """E-mail and password. The same answer for an unknown address as for a wrong password."""
 
     error_messages = {
@@ -37,6 +40,13 @@ class SignIn(LoginView):
     form_class = SignInForm
     template_name = "portal/sign_in.html"
     redirect_authenticated_user = True
+
+    def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
+        response = super().form_invalid(form)
+        if form.has_error(NON_FIELD_ERRORS, TOO_MANY):
+            response.status_code = 429
+            response["Retry-After"] = str(attempts.WINDOW_SECONDS)
+        return response
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         shown = {"demo_sign_ins": demo.DEMO_SIGN_INS, "demo_password": demo.DEMO_PASSWORD} if settings.DEMO else {}
