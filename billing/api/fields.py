@@ -35,9 +35,10 @@ class StrictSerializer(serializers.Serializer[Any]):
         return super().to_internal_value(data)
 
 
-@extend_schema_field(
-    {"type": "string", "pattern": r"^-?[0-9]{1,18}(\.[0-9]{1,12})?$", "examples": ["74.10", "0.0000025"]}
-)
+AMOUNT_PATTERN = r"^-?[0-9]{1,18}(\.[0-9]{1,12})?$"
+
+
+@extend_schema_field({"type": "string", "pattern": AMOUNT_PATTERN, "examples": ["74.10", "0.0000025"]})
 class AmountField(serializers.Field[Decimal, Any, str, Any]):
     """A decimal string; in requests a JSON number too, read exactly as written."""
 

@@ -5,7 +5,10 @@ from typing import Any
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 
-from billing.api.schema.shapes import PROBLEMS
+from billing.api.fields import AMOUNT_PATTERN
+from billing.api.schema.shapes import PAYMENT_PROBLEMS, PROBLEMS
+
+_CHARGING = {"record_events", "open_authorization", "capture_authorization"}
 
 
 class Schema(AutoSchema):
@@ -14,7 +17,8 @@ class Schema(AutoSchema):
     def get_operation(self, *args: Any, **kwargs: Any) -> Any:
         operation = super().get_operation(*args, **kwargs)
         if operation is not None:
-            for status, description in PROBLEMS.items():
+            charging = operation["operationId"] in _CHARGING
+            for status, description in (PROBLEMS | (PAYMENT_PROBLEMS if charging else {})).items():
                 operation["responses"].setdefault(
                     status,
                     {
@@ -35,6 +39,17 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
             "scheme": "bearer",
             "description": "An API key: sk_… of the operator, ck_… of a customer.",
         }
+
+
+def complete_requests(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """What every request has in common: no fields but those that are named, and amounts as numbers as well."""
+    for name, schema in result["components"].get("schemas", {}).items():
+        if name.endswith("Request") and schema.get("type") == "object":
+            schema.setdefault("additionalProperties", False)
+            for field in schema.get("properties", {}).values():
+                if field.get("pattern") == AMOUNT_PATTERN:
+                    field["type"] = ["string", "number"]
+    return result
 
 
 def add_problem(result: dict[str, Any], **_: Any) -> dict[str, Any]:

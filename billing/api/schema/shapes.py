@@ -16,12 +16,19 @@ PROBLEMS = {
     "403": "The key may not do this.",
     "404": "Not found, or somebody else's.",
     "405": "No such method here.",
+    "406": "Cannot be given in a form that is accepted.",
     "409": "It conflicts with what is there.",
     "413": "Too large.",
     "415": "Not a content type that is understood.",
     "429": "Too many requests.",
     "503": "Busy: try again shortly.",
 }
+
+PAYMENT_PROBLEMS = {
+    "402": "The wallet has too little.",
+    "422": "No price for this usage.",
+}
+"""Of the operations that charge, or set aside."""
 
 IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
