@@ -1,0 +1,147 @@
+"""The OpenAPI document and the server agree: what the document allows is answered as it says, the rest is refused."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from django.core.signals import request_finished, request_started
+from django.core.wsgi import get_wsgi_application
+from django.db import close_old_connections
+from django.test import Client
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.validation import validate_schema
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.parameters import ParameterLocation
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from billing.services import authorizations
+from tests.builders import Shop
+
+DOCUMENT: dict[str, Any] = SchemaGenerator().get_schema(public=True)
+SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
+SCHEMA.app = get_wsgi_application()
+OPERATIONS = {operation.label: operation for operation in (found.ok() for found in SCHEMA.get_all_operations())}
+SHAPES = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+KNOWN = {
+    "asset": "usd",
+    "currency": "USD",
+    "customer": "acme",
+    "subject": "acme",
+    "external_id": "acme",
+    "plan": "second",
+    "code": "pro",
+    "meter": "llm_input",
+    "type": "llm.completion",
+    "event_id": "one",
+}
+"""Names that mean something here, so that not every request ends at the first look-up."""
+
+
+@pytest.fixture
+def _one_connection() -> Iterator[None]:
+    """Requests stay inside the test's own transaction, as those of Django's test client do."""
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in (request_started, request_finished):
+        signal.connect(close_old_connections)
+
+
+@pytest.fixture
+def headers(shop: Shop, _one_connection: None) -> dict[str, str]:
+    """An operator's key, in a shop with a bit of everything."""
+    acme = shop.customer(usd="1000")
+    shop.plan("second", [shop.price(shop.meter("seconds", "seconds"), "1")])
+    shop.record(acme, id="one", input_tokens=1000)
+    opened = authorizations.open_amount(customer=acme, asset=shop.usd, amount=shop.balance(acme).available / 100)
+    return {"Authorization": f"Bearer {shop.key()}", "X-Test-Authorization-Id": str(opened.authorization.pk)}
+
+
+def meaningful(value: Any) -> Any:
+    """The same with known names in place of random ones."""
+    if isinstance(value, list):
+        return [meaningful(member) for member in value]
+    if isinstance(value, dict):
+        return {
+            name: KNOWN[name] if name in KNOWN and isinstance(member, str) else meaningful(member)
+            for name, member in value.items()
+        }
+    return value
+
+
+def must_be_refused(case: Any) -> bool:
+    """Whether what is wrong with the case is wrong with the whole of the request."""
+    wrong = {location for location, found in case.meta.components.items() if found.mode.is_negative}
+    if wrong <= {ParameterLocation.HEADER}:
+        return False  # The key takes the place of the wrong header.
+    if wrong == {ParameterLocation.QUERY} or wrong == {ParameterLocation.QUERY, ParameterLocation.HEADER}:
+        # An empty filter is no filter, and one that nobody knows is not looked at.
+        declared = {parameter.name for parameter in case.operation.query}
+        return all(name in declared and value not in ("", None) for name, value in case.query.items())
+    # In a batch each event stands for itself: the answer is 200, with a refusal for the wrong one.
+    return not (case.path == "/api/v1/events" and isinstance(case.body, list))
+
+
+def explore(operation: Any, mode: GenerationMode, examples: int, headers: dict[str, str], checks: list[Any]) -> None:
+    negative = mode is GenerationMode.NEGATIVE
+
+    @seed(1)
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy(mode), known=st.sampled_from([True, True, True, False]))
+    def run(case: Any, known: bool) -> None:
+        if known and not negative:
+            case.body = meaningful(case.body)
+            for container in (case.path_parameters, case.query):
+                for name in container or {}:
+                    container[name] = KNOWN.get(name, container[name])
+            if "authorization_id" in (case.path_parameters or {}):
+                case.path_parameters["authorization_id"] = headers["X-Test-Authorization-Id"]
+        wanted = [*checks, negative_data_rejection] if negative and must_be_refused(case) else checks
+        case.validate_response(case.call(headers=headers), checks=wanted)
+
+    run()
+
+
+@pytest.mark.parametrize("label", OPERATIONS)
+def test_what_the_document_allows_is_answered_as_it_says(label: str, headers: dict[str, str]) -> None:
+    explore(OPERATIONS[label], GenerationMode.POSITIVE, 25, headers, SHAPES)
+
+
+@pytest.mark.parametrize("label", OPERATIONS)
+def test_what_the_document_does_not_allow_is_refused(label: str, headers: dict[str, str]) -> None:
+    explore(OPERATIONS[label], GenerationMode.NEGATIVE, 15, headers, SHAPES)
+
+
+def test_the_document_is_valid_openapi_3_1() -> None:
+    validate_schema(DOCUMENT)
+
+    assert DOCUMENT["openapi"].startswith("3.1")
+
+
+def test_the_document_is_served_to_anybody(db: None) -> None:
+    response = Client().get("/api/v1/schema/", headers={"accept": "application/json"})
+
+    assert response.status_code == 200
+    assert response.json()["paths"].keys() == DOCUMENT["paths"].keys()
