@@ -28,8 +28,10 @@ WRITES = [
 
 
 def written() -> list[int]:
-    tables = (AuditEvent, Charge, Customer, Grant, LedgerEntry, Meter, OutboxEvent, Plan, Subscription, UsageEvent)
-    return [table.objects.count() for table in tables]
+    tables = (Charge, Customer, Grant, LedgerEntry, Meter, OutboxEvent, Plan, Subscription, UsageEvent)
+    # The key that a test is given leaves a line of its own.
+    trail = AuditEvent.objects.exclude(object_type="api_key")
+    return [trail.count(), *(table.objects.count() for table in tables)]
 
 
 @pytest.fixture(autouse=True)

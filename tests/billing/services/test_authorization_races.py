@@ -28,8 +28,8 @@ def unlocked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Balances are read without a lock, and there is time for another to do the same."""
     locked, states, held = locks.balances, holds.states, authorizations.Journal.hold
 
-    def balances(customer_ids: Any) -> Query:
-        query = locked(customer_ids)
+    def balances(customer_ids: Any, **how: Any) -> Query:
+        query = locked(customer_ids, **how)
         assert "FOR UPDATE" in query.statement
         return Query(query.statement.replace("FOR UPDATE", ""), query.parameters)
 

@@ -19,7 +19,7 @@ from tests.billing.services.conftest import Clock
 from tests.builders import Shop
 
 
-def customer_at(shop: Shop, unit_amount: str, per: str, *, usd: str = "1000000") -> Customer:
+def customer_at(shop: Shop, unit_amount: str, per: str, *, usd: str = "1000000000") -> Customer:
     """A customer who pays this for a token, and nothing else."""
     code = f"plan-{unit_amount}-{per}".replace(".", "-").lower()
     shop.plan(code, [shop.price(shop.meter("tokens", "tokens"), unit_amount, per=per)])
@@ -61,7 +61,7 @@ def test_any_split_into_events_and_batches_adds_up_to_the_price_of_the_total(
             total = EXACT.add(total, tokens)
     expected = round_half_even(PerUnit(Decimal(price[0]), Decimal(price[1])).total(total), precision=12)
     assert charged(customer) == expected
-    assert shop.balance(customer).available == Decimal(1000000) - expected
+    assert shop.balance(customer).available == Decimal(1000000000) - expected
 
 
 def test_three_events_of_a_third_are_one_whole(shop: Shop) -> None:
@@ -70,7 +70,7 @@ def test_three_events_of_a_third_are_one_whole(shop: Shop) -> None:
     costs = [shop.record(customer, tokens=1).cost["usd"] for _ in range(3)]
 
     assert costs == [Decimal("0.333333333333"), Decimal("0.333333333334"), Decimal("0.333333333333")]
-    assert shop.balance(customer).available == Decimal(999999)
+    assert shop.balance(customer).available == Decimal(999999999)
 
 
 def test_events_that_are_each_below_the_smallest_amount_are_charged_when_they_reach_it(shop: Shop) -> None:
