@@ -1,6 +1,6 @@
 """``/customers``, and below each its wallet, grants and statement."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -16,7 +16,7 @@ from billing.api.schema import customers as schema
 from billing.engine.money import amount_string
 from billing.errors import InvalidRequest
 from billing.models import Asset, Customer, EntryKind, Grant
-from billing.selectors import balances, statements
+from billing.selectors import balances, history, statements
 from billing.services import customers, grants, wallets
 from billing.services.idempotency import Answer
 
@@ -62,10 +62,17 @@ class CustomerView(base.View):
 
 class WalletView(base.View):
     scopes: ClassVar[Mapping[str, str]] = {"GET": "wallets:read", "PATCH": "wallets:write"}
+    parameters: ClassVar[Mapping[str, Collection[str]]] = {"GET": ("at",)}
 
     @schema.WALLET
     def get(self, request: Request, external_id: str) -> Response:
-        return Response(self._show(access.customer(principal=principal(request), external_id=external_id)))
+        customer = access.customer(principal=principal(request), external_id=external_id)
+        at = base.moment(request, "at")
+        if at is None:
+            return Response(self._show(customer, balances.current([customer.pk])))
+        if at > timezone.now():
+            raise InvalidRequest.field("at", "is in the future")
+        return Response({**self._show(customer, history.balances([customer.pk], at=at)), "at": moment_string(at)})
 
     @schema.WALLET_PATCH
     def patch(self, request: Request, external_id: str) -> Response:
@@ -76,9 +83,9 @@ class WalletView(base.View):
         wallets.set_overdraft_limit(
             actor=actor(request), customer=customer, asset=data["asset"], limit=data["overdraft_limit"]
         )
-        return Response(self._show(customer))
+        return Response(self._show(customer, balances.current([customer.pk])))
 
-    def _show(self, customer: Customer) -> dict[str, Any]:
+    def _show(self, customer: Customer, found: Iterable[balances.BalanceNow]) -> dict[str, Any]:
         return {
             "customer": customer.external_id,
             "balances": [
@@ -90,7 +97,7 @@ class WalletView(base.View):
                     "lifetime_granted": amount_string(balance.lifetime_granted),
                     "lifetime_spent": amount_string(balance.lifetime_spent),
                 }
-                for balance in balances.current([customer.pk])
+                for balance in found
             ],
         }
 

@@ -126,6 +126,12 @@ class LedgerEntry(models.Model):
             BrinIndex(fields=["posted_at"], name="billing_entry_posted"),
             models.Index(fields=["customer", "-id"], name="billing_entry_statement"),
             models.Index(fields=["grant"], name="billing_entry_grant", condition=Q(grant__isnull=False)),
+            # The few entries by which value comes in and goes out: usage, which is nearly all, does not touch it.
+            models.Index(
+                fields=["balance", "seq"],
+                name="billing_entry_value",
+                condition=~Q(kind__in=["usage", "hold", "release", "settlement"]),
+            ),
         ]
         constraints = [
             models.UniqueConstraint(

@@ -4,7 +4,13 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 
 from billing.api import serializers
+from billing.api.fields import MomentField
 from billing.api.schema import shapes
+
+
+class WalletAtShape(shapes.WalletShape):
+    at = MomentField(required=False, help_text="The moment that was asked for.")
+
 
 CREATE = extend_schema(
     operation_id="create_customer",
@@ -36,9 +42,10 @@ PATCH = extend_schema(
 )
 WALLET = extend_schema(
     operation_id="get_wallet",
-    summary="What the wallet holds",
+    summary="What the wallet holds, or held at a past moment",
     tags=["Wallets"],
-    responses={200: shapes.WalletShape},
+    responses={200: WalletAtShape},
+    parameters=[OpenApiParameter("at", OpenApiTypes.DATETIME, description="As it was then, from the ledger.")],
 )
 WALLET_PATCH = extend_schema(
     operation_id="change_wallet",
