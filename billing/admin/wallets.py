@@ -15,7 +15,7 @@ from unfold.contrib.filters.admin import (
 )
 
 from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action, labelled
-from billing.admin import confirm, display, grant_form, summaries
+from billing.admin import authorizations, confirm, display, grant_form, summaries
 from billing.admin.base import SummaryAdmin, SummaryMixin
 from billing.admin.ledger import entry_row
 from billing.engine.postings import TEMPLATES
@@ -43,6 +43,7 @@ class WalletAdmin(SummaryAdmin):
             "customer": display.link(obj.customer),
             "balances": summaries.balance_cards(obj.customer),
             "grants": summaries.grant_stack(obj.customer),
+            "holds": authorizations.open_holds(obj.customer),
             "entries": summaries.latest_entries(obj.customer),
         }
 

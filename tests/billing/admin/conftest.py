@@ -13,6 +13,7 @@ from accounts.models import User
 from accounts.services import audit
 from billing.admin import display
 from billing.models import Customer, IdempotencyRecord
+from billing.services import authorizations
 from billing.services.idempotency import Answer, once
 from tests.builders import Shop
 
@@ -49,7 +50,7 @@ def office(finance: User) -> Client:
 
 @pytest.fixture
 def acme(shop: Shop) -> Customer:
-    """A customer with a row of everything: grants of each kind, charged and refused usage, people, keys, a counter."""
+    """A customer with a row of everything: grants of each kind, charged and refused usage, a hold, people, keys, ..."""
     acme = shop.customer(usd="10", name="Acme Robotics", email="billing@acme.test")
     shop.fund(acme, "5", kind="promotional", name="Gift", expires_at=timezone.now() + timedelta(days=3))
     shop.fund(acme, "2", kind="adjustment", effective_at=timezone.now() + timedelta(days=3), name="Later")
@@ -63,6 +64,7 @@ def acme(shop: Shop) -> Customer:
     shop.plan("thirds", [shop.price(third, "1", per="3")])
     shop.subscribe(acme, "thirds")
     shop.record(acme, id="third", type="thirds", n=1)
+    authorizations.open_amount(customer=acme, asset=shop.usd, amount=Decimal(1))
     shop.member(acme)
     shop.key()
     Group.objects.create(name="Auditors")

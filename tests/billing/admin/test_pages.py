@@ -1,5 +1,6 @@
 """Every page opens, shows what it is for, and asks the database a bounded number of questions."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from billing.models import Customer, UsageEvent
+from billing.models import Authorization, Customer, UsageEvent
+from billing.services import authorizations
 from tests.builders import Shop
 
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
@@ -33,7 +35,7 @@ def test_every_model_of_ours_has_a_page():
         *("auth.Group", "billing.Asset", "billing.Balance", "billing.Charge", "billing.Customer", "billing.Grant"),
         *("billing.IdempotencyRecord", "billing.LedgerEntry", "billing.LedgerTransaction", "billing.Meter"),
         *("billing.OutboxEvent", "billing.Plan", "billing.PlanVersion", "billing.Price", "billing.Subscription"),
-        *("billing.UsageCounter", "billing.UsageEvent", "billing.Wallet"),
+        *("billing.Authorization", "billing.UsageCounter", "billing.UsageEvent", "billing.Wallet"),
     }
     assert labels >= expected
 
@@ -107,6 +109,43 @@ def test_the_wallet_shows_balances_grants_and_entries_together(office: Client, a
     assert [str(row["kind"]) for row in stack["waiting"]] == ["Adjustment"]
     assert "Wallet: available" in page
     assert len(response.context["entries"]) > 3
+
+
+def test_the_wallet_shows_what_is_held_and_for_what(office: Client, acme: Customer):
+    url = reverse("admin:billing_wallet_change", args=[acme.wallet.pk])
+    (hold,) = office.get(url).context["holds"]
+    assert ">$1.00<" in hold["outstanding"]
+    assert "Gift" in hold["on"]
+    authorization = Authorization.objects.get()
+    assert reverse("admin:billing_authorization_change", args=[authorization.pk]) in hold["authorization"]
+    authorizations.void(authorization=authorization)
+    page = office.get(url)
+    assert page.context["holds"] == []
+    assert "Nothing is held" in page.content.decode()
+
+
+def test_an_authorization_shows_the_grants_that_it_holds(office: Client, acme: Customer, shop: Shop):
+    authorization = authorizations.open_amount(customer=acme, asset=shop.usd, amount=Decimal(12)).authorization
+    url = reverse("admin:billing_authorization_change", args=[authorization.pk])
+    gift, purchase = office.get(url).context["holds"]
+    assert "Gift" in gift["on"]
+    assert "Purchase" in purchase["on"]
+    authorizations.capture_amount(authorization=authorization, amount=Decimal(2))
+    page = office.get(url)
+    assert all(">$0.00<" in row["outstanding"] for row in page.context["holds"])
+    assert "Captured" in page.content.decode()
+
+
+@pytest.mark.parametrize("term", ["acme", "Acme Robotics", "pk"])
+def test_authorizations_are_searched_by_customer_and_id(office: Client, acme: Customer, shop: Shop, term: str):
+    other = shop.customer("other", usd="5")
+    authorizations.open_amount(customer=other, asset=shop.usd, amount=Decimal(1))
+    wanted = Authorization.objects.filter(customer=acme)
+    if term == "pk":
+        wanted = wanted[:1]
+        term = str(wanted[0].pk)
+    response = office.get(reverse("admin:billing_authorization_changelist"), {"q": term})
+    assert set(response.context["cl"].result_list) == set(wanted)
 
 
 def test_the_customer_shows_what_was_refused_and_why(office: Client, acme: Customer):
