@@ -21,6 +21,7 @@ PROBLEMS = {
     "413": "Too large.",
     "415": "Not a content type that is understood.",
     "429": "Too many requests.",
+    "500": "A mistake of ours, logged under the request id.",
     "503": "Busy: try again shortly.",
 }
 

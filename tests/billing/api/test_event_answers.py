@@ -73,3 +73,12 @@ def test_the_document_names_the_headers_of_the_answer() -> None:
             "X-Wallet-Balance",
             "Idempotent-Replayed",
         }
+
+
+def test_the_document_names_the_refusals_that_any_operation_may_answer() -> None:
+    document: Any = SchemaGenerator().get_schema(request=None, public=True)
+    operations = [operation for operations in document["paths"].values() for operation in operations.values()]
+
+    assert len(operations) > 20
+    for operation in operations:
+        assert {"400", "401", "403", "404", "405", "406", "500", "503"} <= set(operation["responses"])
