@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,5 +32,10 @@ def lines(*folders: str) -> Iterator[tuple[str, int, str]]:
 def nodes(*folders: str) -> Iterator[tuple[str, ast.AST]]:
     """(file, node) of every node of the syntax trees."""
     for path in files(*folders):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in _nodes_of(path):
             yield name(path), node
+
+
+@cache
+def _nodes_of(path: Path) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
