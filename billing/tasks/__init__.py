@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from celery import shared_task
+from celery.signals import worker_ready
 
 from billing.gateways import event_stream
 from billing.models import OutboxEvent
@@ -32,6 +33,12 @@ def _append_to_stream(messages: Sequence[OutboxEvent]) -> None:
         event_stream.append(messages)
     except event_stream.UNREACHABLE as error:
         raise outbox.Unreachable(str(error)) from error
+
+
+@worker_ready.connect
+def note_worker_ready(**_: object) -> None:
+    """The first sign of life, before the schedule's own comes."""
+    heartbeat.beat()
 
 
 @shared_task(name="billing.note_worker_alive")
