@@ -4,6 +4,7 @@ open → captured | voided | expired, once and for all.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
@@ -18,7 +19,7 @@ from accounts.ids import uuid7
 from billing.engine import burndown
 from billing.engine import rating as engine
 from billing.engine.money import EXACT, ZERO, amount_string, decimals
-from billing.errors import BillingError, InsufficientFunds, InvalidRequest, InvalidState, NotFound
+from billing.errors import BillingError, InsufficientFunds, InvalidRequest, InvalidState, NotFound, WalletBusy
 from billing.models import Asset, Authorization, Customer, UsageEvent
 from billing.services import bulk, holds
 from billing.services.holds import AuthorizationState
@@ -317,10 +318,10 @@ def _capture_amount(*, authorization: Authorization, amount: Decimal, final: boo
 
 def void(*, authorization: Authorization, reason: str = "") -> Authorization:
     """Give everything back. Raises ``InvalidState`` where the authorization is closed or its time is over."""
-    if not _end(authorization_id=authorization.pk, customer_id=authorization.customer_id, status="voided"):
+    if not _end(
+        authorization_id=authorization.pk, customer_id=authorization.customer_id, status="voided", reason=reason
+    ):
         raise _over(authorization)
-    if reason:
-        Authorization.objects.filter(pk=authorization.pk).update(reason=reason)
     return _load(authorization.pk)
 
 
@@ -329,12 +330,14 @@ def expire_due() -> int:
     due = Authorization.objects.filter(status="open", expires_at__lte=timezone.now()).order_by("expires_at")
     ended = 0
     for authorization_id, customer_id in list(due.values_list("id", "customer_id")[:SWEEP_MAX]):
-        ended += _end(authorization_id=authorization_id, customer_id=customer_id, status="expired")
+        # A wallet that is busy now is for the next run, and no reason to leave the others waiting.
+        with suppress(WalletBusy):
+            ended += _end(authorization_id=authorization_id, customer_id=customer_id, status="expired")
     return ended
 
 
 @retried
-def _end(*, authorization_id: UUID, customer_id: UUID, status: str) -> bool:
+def _end(*, authorization_id: UUID, customer_id: UUID, status: str, reason: str = "") -> bool:
     """Close with ``status``; False where it is closed already, or expires instead."""
     with transaction.atomic():
         read = holds.reading([authorization_id])
@@ -346,6 +349,8 @@ def _end(*, authorization_id: UUID, customer_id: UUID, status: str) -> bool:
         if status == "expired" and not over:
             return False
         _give_back(journal, state, status="expired" if over else status)
+        if reason and not over:
+            Authorization.objects.filter(pk=authorization_id).update(reason=reason)
         return status == "expired" or not over
 
 

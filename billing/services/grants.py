@@ -1,6 +1,7 @@
 """Grants: value put into a wallet, and what becomes of it when its time is over."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
 from functools import reduce
@@ -13,7 +14,7 @@ from django.utils import timezone
 
 from accounts.services import audit
 from billing.engine.money import EXACT, LIMIT, ZERO, amount_string, decimals
-from billing.errors import InvalidRequest, InvalidState
+from billing.errors import InvalidRequest, InvalidState, WalletBusy
 from billing.models import Asset, Customer, Grant
 from billing.services import outbox
 from billing.services.ledger import Journal
@@ -172,8 +173,9 @@ def settle_due() -> int:
         if not customer_ids:
             return settled
         for customer_id in customer_ids:
-            settled += _settle_due_of(customer_id)
-            # Whatever could not be settled now is for the next run, not for an endless loop.
+            # What could not be settled now, because the wallet is busy, is for the next run, not for an endless loop.
+            with suppress(WalletBusy):
+                settled += _settle_due_of(customer_id)
             skipped.add(customer_id)
 
 

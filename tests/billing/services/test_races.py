@@ -525,3 +525,35 @@ def test_a_relay_that_dies_before_it_marks_delivers_again_after_its_lease(
 def test_a_message_outside_a_transaction_is_refused(committed_db: None, shop: Shop) -> None:
     with pytest.raises(AssertionError):
         outbox.publish([outbox.Message("x", None, {})], now=timezone.now())
+
+
+def test_a_busy_wallet_does_not_keep_the_sweep_from_the_others(
+    committed_db: None, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acme, globex = shop.customer(usd="1"), shop.customer("globex", usd="1")
+    expires_at = timezone.now() + timedelta(milliseconds=300)
+    for customer in (acme, globex):
+        shop.fund(customer, "5", expires_at=expires_at)
+    holding, swept = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with transaction.atomic():
+            pipeline.run([locks.balances([acme.pk])])
+            holding.set()
+            assert swept.wait(timeout=20)
+
+    def sweep() -> int:
+        assert holding.wait(timeout=10)
+        time.sleep(0.4)
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SET lock_timeout = '100ms'")
+            return grants.settle_due()
+        finally:
+            swept.set()
+
+    results = together(hold, sweep)
+
+    assert results[1] == 1
+    assert (shop.balance(acme).available, shop.balance(globex).available) == (6, 1)
+    assert grants.settle_due() == 1
