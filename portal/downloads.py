@@ -9,8 +9,7 @@ from typing import Any
 from django.http import StreamingHttpResponse
 
 from billing.engine.money import amount_string
-
-_STARTS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+from billing.engine.spreadsheets import harmless
 
 Cell = str | Decimal | int | datetime | None
 
@@ -25,7 +24,7 @@ def cell(value: Cell) -> str:
         return value.isoformat(timespec="milliseconds")
     if isinstance(value, int):
         return str(value)
-    return f"'{value}" if value.startswith(_STARTS_A_FORMULA) else value
+    return harmless(value)
 
 
 class _Line:

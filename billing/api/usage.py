@@ -19,13 +19,13 @@ from billing.api.fields import moment_string
 from billing.api.json import CSVRenderer, ExactJSONRenderer
 from billing.api.schema import events as schema
 from billing.engine.money import amount_string
+from billing.engine.spreadsheets import harmless
 from billing.errors import InvalidRequest
 from billing.selectors import usage
 
 SPAN_DEFAULT = timedelta(days=30)
 _OWN = {"period_start", "asset", "quantity", "amount", "events"}
 """The members that every row has: a dimension of such a name cannot be shown beside them."""
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class UsageView(base.View):
@@ -91,12 +91,6 @@ def _csv(rows: Sequence[Mapping[str, Any]], group_by: Sequence[str]) -> HttpResp
     writer = csv.DictWriter(out, columns, lineterminator="\r\n")
     writer.writeheader()
     for row in rows:
-        texts = {name: _safe(row[name]) for name in group_by}
+        texts = {name: harmless(row[name] or "") for name in group_by}
         writer.writerow({**row, **texts})
     return HttpResponse(out.getvalue(), content_type="text/csv; charset=utf-8")
-
-
-def _safe(text: str | None) -> str:
-    if text is None:
-        return ""
-    return f"'{text}" if text.startswith(_FORMULA) else text

@@ -4,6 +4,9 @@ The codes are stored with the transactions and never change their meaning.
 """
 
 from dataclasses import dataclass
+from decimal import Decimal
+
+from billing.engine.money import EXACT
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,18 @@ class Template:
 
     code: str
     postings: dict[str, Posting]
+
+
+_AVAILABLE = frozenset({"wallet_available", "receivable"})
+
+
+def change_of_available(*, debit: str, credit: str, amount: Decimal) -> Decimal:
+    """By how much a movement changes ``available``, which is what the wallet holds less what is owed.
+
+    What comes in to the wallet, or settles what is owed, counts up; what leaves it, or is owed, counts down; what
+    moves between the two changes nothing.
+    """
+    return EXACT.multiply(amount, (credit in _AVAILABLE) - (debit in _AVAILABLE))
 
 
 def _template(code: str, **postings: Posting) -> tuple[str, Template]:

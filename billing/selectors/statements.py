@@ -10,11 +10,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from billing.engine.money import EXACT
-from billing.models.ledger import Account
-
-OWN_ACCOUNTS = (Account.WALLET_AVAILABLE.value, Account.RECEIVABLE.value)
-"""What ``available`` consists of: the grants' remainders, less what is owed."""
+from billing.engine.postings import change_of_available
 
 _LATE = timedelta(hours=48)
 """Events may lie at most 24 hours ahead of the clock, so nothing that occurred at t was booked before t less this."""
@@ -34,13 +30,8 @@ class Movement(Protocol):
 
 
 def signed_amount(entry: Movement) -> Decimal:
-    """By how much the entry changed ``available``: the difference between the balance after it and before it.
-
-    What comes in to the wallet, or settles what is owed, counts up; what leaves it, or is owed, counts down; what
-    moves between the two changes nothing.
-    """
-    direction = (entry.credit in OWN_ACCOUNTS) - (entry.debit in OWN_ACCOUNTS)
-    return EXACT.multiply(entry.amount, direction)
+    """By how much the entry changed ``available``: the difference between the balance after it and before it."""
+    return change_of_available(debit=entry.debit, credit=entry.credit, amount=entry.amount)
 
 
 SIGNED_AMOUNT_SQL = (

@@ -16,11 +16,9 @@ from accounts.ids import uuid7
 from billing import locks, pipeline
 from billing.engine import burndown
 from billing.engine.money import EXACT, ZERO, amount_string
-from billing.engine.postings import TEMPLATES, Posting
+from billing.engine.postings import TEMPLATES, Posting, change_of_available
 from billing.services import bulk, outbox
 from billing.services.states import BalanceState, GrantState
-
-_CUSTOMER_SIDE = frozenset({"wallet_available", "receivable"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,7 +326,8 @@ class Journal:
     ) -> None:
         """Add an entry and bring the balance along, so that the entry can say what it was afterwards."""
         posting: Posting = TEMPLATES[transaction.template].postings[name]
-        balance.available = EXACT.add(balance.available, _signed(posting, amount))
+        change = change_of_available(debit=posting.debit, credit=posting.credit, amount=amount)
+        balance.available = EXACT.add(balance.available, change)
         balance.seq += 1
         balance.changed = True
         self._entries.append(
@@ -368,9 +367,3 @@ class Journal:
             bulk.change("billing_grant", grants),
             outbox.publication(self.messages, now=self.now),
         )
-
-
-def _signed(posting: Posting, amount: Decimal) -> Decimal:
-    """What a movement does to ``available``, which is what the wallet holds less what the customer owes."""
-    sign = (posting.credit in _CUSTOMER_SIDE) - (posting.debit in _CUSTOMER_SIDE)
-    return EXACT.multiply(amount, sign)
