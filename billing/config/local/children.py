@@ -164,7 +164,7 @@ class Child:
             self.process.send_signal(number)
 
     def stop(self) -> int | None:
-        """Ask, wait, kill; afterwards nothing of its group is left. Its exit code, or ``None`` if it never ran."""
+        """Ask, wait, kill what is left of its group. Its exit code, or ``None`` if it never ran."""
         if self.process is None:
             return None
         self.send(self.ask)
