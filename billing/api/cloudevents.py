@@ -11,6 +11,7 @@ from billing.services.usage import IncomingEvent
 
 TEXT_MAX = 255
 _ATTRIBUTES = {"specversion", "id", "source", "type", "subject", "time", "data", "datacontenttype", "dataschema"}
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _EXTENSION = re.compile(r"[a-z0-9]{1,20}\Z")
 _JSON_TYPE = re.compile(r"application/(.+\+)?json(;.*)?\Z", re.IGNORECASE)
 
@@ -76,6 +77,6 @@ def _extensions(body: Mapping[str, Any], wrong: list[FieldError]) -> dict[str, A
 def _text_problem(value: Any) -> str | None:
     if not isinstance(value, str) or not value or len(value) > TEXT_MAX:
         return f"must be a string of 1 to {TEXT_MAX} characters"
-    if any(ord(character) < 32 or ord(character) == 127 for character in value):
+    if _CONTROL.search(value):
         return "must have no control characters"
     return None

@@ -1,6 +1,7 @@
 """JSON without floats, read strictly."""
 
 import json
+import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import IO, Any
@@ -15,6 +16,9 @@ BYTES_MAX = 5 * 1024 * 1024
 DEPTH_MAX = 20
 _EXPONENT_MAX = 40
 _INT_DIGITS_MAX = 18
+# Also one that never ends, which would otherwise be looked for again from each of its characters.
+_STRINGS = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+_NO_BRACKETS = re.compile(r"[^\[\]{}]++")
 
 
 def read(body: bytes) -> Any:
@@ -49,21 +53,11 @@ def _depth(text: str) -> int:
     if text.count("[") + text.count("{") <= DEPTH_MAX:
         return 0
     depth = deepest = 0
-    in_string = escaped = False
-    for character in text:
-        if in_string:
-            if escaped:
-                escaped = False
-            elif character == "\\":
-                escaped = True
-            elif character == '"':
-                in_string = False
-        elif character == '"':
-            in_string = True
-        elif character in "[{":
+    for bracket in _NO_BRACKETS.sub("", _STRINGS.sub("", text)):
+        if bracket in "[{":
             depth += 1
             deepest = max(deepest, depth)
-        elif character in "]}":
+        else:
             depth -= 1
     return deepest
 
