@@ -56,11 +56,19 @@ class LedgerTransaction(models.Model):
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="+", db_constraint=False)
+    customer = models.ForeignKey(
+        Customer, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
+    )
     template = models.CharField(max_length=40, help_text="The posting template, such as usage.charged.")
     reference = models.CharField(max_length=80, help_text="What it was posted for. A second post is refused.")
     reverses = models.ForeignKey(
-        "self", on_delete=models.PROTECT, null=True, blank=True, related_name="reversals", db_constraint=False
+        "self",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="reversals",
+        db_constraint=False,
+        db_index=False,
     )
     description = models.CharField(max_length=200, blank=True)
     occurred_at = models.DateTimeField(help_text="When it happened in the world.")
@@ -68,7 +76,12 @@ class LedgerTransaction(models.Model):
 
     class Meta:
         ordering = ["-id"]
-        indexes = [BrinIndex(fields=["posted_at"], name="billing_transaction_posted")]
+        indexes = [
+            BrinIndex(fields=["posted_at"], name="billing_transaction_posted"),
+            models.Index(
+                fields=["reverses"], name="billing_transaction_reversals", condition=Q(reverses__isnull=False)
+            ),
+        ]
         constraints = [
             models.UniqueConstraint(fields=["customer", "reference"], name="billing_transaction_reference_once"),
         ]

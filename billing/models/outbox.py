@@ -18,7 +18,9 @@ class OutboxEvent(models.Model):
         PARKED = "parked", "Parked"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, null=True, related_name="+", db_constraint=False)
+    customer = models.ForeignKey(
+        Customer, on_delete=models.PROTECT, null=True, related_name="+", db_constraint=False, db_index=False
+    )
     type = models.CharField(max_length=64)
     payload = models.JSONField(encoder=DjangoJSONEncoder)
     state = models.CharField(max_length=16, choices=State.choices, default=State.NEW)
