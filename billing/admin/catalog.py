@@ -43,7 +43,7 @@ class PriceColumns:
 
 class PriceInline(PriceColumns, ReadOnlyInline):
     model = Price
-    fields = readonly_fields = ("meter", "match_shown", "num_price", "asset", "num_per")
+    fields = readonly_fields = ("meter", "match_shown", "num_price", "asset", "num_per", "failure_policy")
     per_page = 100
 
     def get_queryset(self, request: HttpRequest) -> Any:
@@ -119,4 +119,14 @@ class PriceAdmin(PriceColumns, ReadOnlyAdmin):
     list_select_related = ("meter", "asset", "plan_version__plan")
     search_fields = ("meter__code", "meter__name", "plan_version__plan__code", "plan_version__plan__name")
     ordering = ("plan_version", "position")
-    fields = ("plan_version", "meter", "match_shown", "model", "num_price", "asset", "num_per", "position")
+    fields = (
+        "plan_version",
+        "meter",
+        "match_shown",
+        "model",
+        "num_price",
+        "asset",
+        "num_per",
+        "failure_policy",
+        "position",
+    )

@@ -181,6 +181,8 @@ class ChargeAdmin(BookAdmin):
 
 def arithmetic(charge: Charge) -> str:
     """How the amount follows from quantity and price, in words of arithmetic. The charge's price must be loaded."""
+    if charge.waived is not None:
+        return f"{Decimal(amount_string(charge.waived)):,f} not charged: failed run"
     price = charge.price
     per = "" if price.per == 1 else f" ÷ {Decimal(amount_string(price.per)):,f}"
     quantity = f"{Decimal(amount_string(charge.quantity)):,f}"

@@ -94,6 +94,10 @@ class CaptureView(base.View):
                 "subject": authorization.customer.external_id,
             }
             body = {name: value for name, value in known.items() if value} | data["event"]
+            if body.setdefault("outcome", data.get("outcome")) is None:
+                del body["outcome"]
+            elif body["outcome"] != data.get("outcome", body["outcome"]):
+                raise InvalidRequest.field("outcome", "is not what the event itself says")
             event = cloudevents.parse(body, principal(request), path="event")
 
         def capture() -> Answer:

@@ -163,6 +163,7 @@ def _show_meter(meter: Meter) -> dict[str, Any]:
         "filter": meter.filter,
         "dimensions": meter.dimensions,
         "unit": meter.unit,
+        "phase": meter.phase,
         "created_at": moment_string(meter.created_at),
     }
 
@@ -183,6 +184,7 @@ def _show_version(version: PlanVersion) -> dict[str, Any]:
                 "unit_amount": amount_string(price.unit_amount),
                 "per": amount_string(price.per),
                 "match": price.match,
+                "failure_policy": price.failure_policy,
             }
             for price in version.prices.select_related("meter").order_by("position")
         ],

@@ -13,6 +13,7 @@ TEXT_MAX = 255
 _ATTRIBUTES = {"specversion", "id", "source", "type", "subject", "time", "data", "datacontenttype", "dataschema"}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _EXTENSION = re.compile(r"[a-z0-9]{1,20}\Z")
+_OUTCOMES = {"succeeded", "failed"}
 _JSON_TYPE = re.compile(r"application/(.+\+)?json(;.*)?\Z", re.IGNORECASE)
 
 
@@ -69,6 +70,8 @@ def _extensions(body: Mapping[str, Any], wrong: list[FieldError]) -> dict[str, A
             wrong.append(FieldError(name[:100] or "body", "unknown_field", "is no CloudEvents attribute"))
         elif not isinstance(value, str | bool | int) or (isinstance(value, str) and len(value) > TEXT_MAX):
             wrong.append(FieldError(name, "invalid", "must be a short string, a boolean or a whole number"))
+        elif name == "outcome" and value not in _OUTCOMES:
+            wrong.append(FieldError(name, "invalid", "must be succeeded or failed"))
         else:
             found[name] = value
     return found

@@ -91,11 +91,17 @@ class EventView(base.View):
                         "amount": amount_string(charge.amount),
                         "plan": charge.plan,
                         "plan_version": charge.plan_version,
+                        **(
+                            {}
+                            if charge.waived is None
+                            else {"waived": amount_string(charge.waived), "reason": "not charged: failed run"}
+                        ),
                         "price": {
                             "model": charge.model,
                             "unit_amount": amount_string(charge.unit_amount),
                             "per": amount_string(charge.per),
                             "match": charge.match,
+                            "failure_policy": charge.failure_policy,
                         },
                         "dimensions": charge.dimensions,
                         "grants": [

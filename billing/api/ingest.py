@@ -213,6 +213,7 @@ def event_body(outcome: usage.Outcome) -> dict[str, Any]:
                 "amount": amount_string(line.amount),
                 "plan": line.plan,
                 "plan_version": line.plan_version,
+                **({} if line.waived is None else {"waived": amount_string(line.waived)}),
             }
             for line in outcome.charges
         ],

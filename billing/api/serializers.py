@@ -177,6 +177,7 @@ class MeterCreate(StrictSerializer):
         child=PatternField(_DIMENSION.pattern, max_length=64), required=False, max_length=20
     )
     unit = TextField(max_length=32, required=False, allow_blank=True)
+    phase = serializers.ChoiceField(Meter.Phase.choices, required=False, allow_blank=True)
 
 
 class PriceTerms(StrictSerializer):
@@ -186,6 +187,7 @@ class PriceTerms(StrictSerializer):
     unit_amount = AmountField(minimum=0)
     per = AmountField(required=False)
     match = MatchField(required=False)
+    failure_policy = serializers.ChoiceField(Price.FailurePolicy.choices, required=False)
 
     def validate_per(self, value: Any) -> Any:
         if value <= 0:
@@ -251,10 +253,13 @@ class Capture(StrictSerializer):
     event = DataField(required=False)
     amount = AmountField(required=False)
     final = serializers.BooleanField(default=True)
+    outcome = serializers.ChoiceField(["succeeded", "failed"], required=False)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if ("event" in attrs) == ("amount" in attrs):
             raise serializers.ValidationError("Either event or amount is needed.")
+        if "outcome" in attrs and "amount" in attrs:
+            raise serializers.ValidationError({"outcome": "Goes with an event: an amount is charged as it is."})
         return attrs
 
 

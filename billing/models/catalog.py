@@ -17,6 +17,10 @@ class Meter(models.Model):
         SUM = "sum", "Sum of the value"
         COUNT = "count", "Number of events"
 
+    class Phase(models.TextChoices):
+        INPUT = "input", "What goes into a run"
+        OUTPUT = "output", "What comes out of it"
+
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     code = models.CharField(max_length=64, unique=True, validators=[_code])
     name = models.CharField(max_length=100)
@@ -28,12 +32,16 @@ class Meter(models.Model):
     filter = models.JSONField(default=dict, blank=True, help_text='Only events with these values: {"status": ["ok"]}.')
     dimensions = models.JSONField(default=list, blank=True, help_text="Fields of the data that usage is grouped by.")
     unit = models.CharField(max_length=32, blank=True)
+    phase = models.CharField(
+        max_length=8, blank=True, choices=Phase.choices, help_text="What of a run it counts, where that matters."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         ordering = ["code"]
         constraints = [
             models.CheckConstraint(name="billing_meter_aggregation", condition=Q(aggregation__in=["sum", "count"])),
+            models.CheckConstraint(name="billing_meter_phase", condition=Q(phase__in=["", "input", "output"])),
             models.CheckConstraint(name="billing_meter_value", condition=Q(aggregation="count") | ~Q(value="")),
         ]
 
@@ -93,6 +101,13 @@ class Price(models.Model):
     class Model(models.TextChoices):
         PER_UNIT = "per_unit", "Per unit"
 
+    class FailurePolicy(models.TextChoices):
+        """What a run that failed is charged at this price."""
+
+        PORTION = "portion", "What it used"
+        PROMPT_ONLY = "prompt_only", "What it used, if that is input"
+        NONE = "none", "Nothing"
+
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     plan_version = models.ForeignKey(PlanVersion, on_delete=models.PROTECT, related_name="prices")
     meter = models.ForeignKey(Meter, on_delete=models.PROTECT, related_name="prices")
@@ -101,11 +116,20 @@ class Price(models.Model):
     per = AmountField(default=1, help_text="How many units the amount is for.")
     unit_amount = AmountField(help_text="What that many units cost.")
     match = models.JSONField(default=dict, blank=True, help_text='Only usage with these values: {"model": ["gpt-4o"]}.')
+    failure_policy = models.CharField(
+        max_length=16,
+        choices=FailurePolicy.choices,
+        default=FailurePolicy.PORTION,
+        help_text="What a run that failed is charged at this price.",
+    )
     position = models.PositiveIntegerField(default=0)
 
     class Meta:
         ordering = ["plan_version", "position"]
         constraints = [
+            models.CheckConstraint(
+                name="billing_price_failure_policy", condition=Q(failure_policy__in=["portion", "prompt_only", "none"])
+            ),
             models.CheckConstraint(name="billing_price_model", condition=Q(model__in=["per_unit"])),
             models.CheckConstraint(name="billing_price_per_positive", condition=Q(per__gt=0)),
             number_check("billing_price", "unit_amount", "per", at_least=0),

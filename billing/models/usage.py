@@ -78,6 +78,9 @@ class Charge(models.Model):
     asset = models.ForeignKey(Asset, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False)
     quantity = AmountField()
     amount = AmountField(help_text="Negative where reaching a cheaper tier gives something back.")
+    waived = AmountField(
+        null=True, help_text="What was used and is not charged, for the run failed and the price asks nothing then."
+    )
     dimensions = models.JSONField(default=dict)
     occurred_at = models.DateTimeField()
     posted_at = models.DateTimeField()
@@ -88,7 +91,10 @@ class Charge(models.Model):
             models.Index(fields=["customer", "occurred_at"], name="billing_charge_usage"),
         ]
         constraints = [
-            number_check("billing_charge", "quantity", at_least=0),
+            number_check("billing_charge", "quantity", "waived", at_least=0),
+            models.CheckConstraint(
+                name="billing_charge_waived", condition=Q(waived__isnull=True) | Q(quantity=0, amount=0)
+            ),
             number_check("billing_charge", "amount"),
         ]
 

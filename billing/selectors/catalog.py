@@ -20,6 +20,8 @@ class CompiledPrice:
     precision: int
     function: PriceFunction
     match: Mapping[str, frozenset[str]]
+    charges_failed_runs: bool
+    """Whether a run that failed is charged for what it used of this."""
 
     def fits(self, groups: Mapping[str, str]) -> bool:
         return all(groups.get(field) in wanted for field, wanted in self.match.items())
@@ -88,6 +90,12 @@ def price_function(price: Price) -> PriceFunction:
     return PerUnit(unit_amount=price.unit_amount, per=price.per)
 
 
+def _charges_failed_runs(price: Price) -> bool:
+    if price.failure_policy == Price.FailurePolicy.PROMPT_ONLY:
+        return price.meter.phase == Meter.Phase.INPUT
+    return price.failure_policy == Price.FailurePolicy.PORTION
+
+
 def _compile_price(price: Price) -> CompiledPrice:
     return CompiledPrice(
         id=price.id,
@@ -95,4 +103,5 @@ def _compile_price(price: Price) -> CompiledPrice:
         precision=price.asset.precision,
         function=price_function(price),
         match={field: frozenset(values) for field, values in price.match.items()},
+        charges_failed_runs=_charges_failed_runs(price),
     )

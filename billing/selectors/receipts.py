@@ -32,6 +32,9 @@ class ReceiptCharge:
     unit_amount: Decimal
     per: Decimal
     match: Mapping[str, Sequence[str]]
+    failure_policy: str
+    waived: Decimal | None
+    """What was used and is not charged, for the run failed."""
     dimensions: Mapping[str, str]
     draws: Sequence[ReceiptDraw]
 
@@ -74,6 +77,8 @@ def of(event: UsageEvent) -> Receipt:
                 unit_amount=charge.price.unit_amount,
                 per=charge.price.per,
                 match=charge.price.match,
+                failure_policy=charge.price.failure_policy,
+                waived=charge.waived,
                 dimensions=charge.dimensions,
                 draws=draws.get(charge.pk, []),
             )

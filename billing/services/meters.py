@@ -21,6 +21,7 @@ def create(
     filter: Mapping[str, Sequence[str]] | None = None,
     dimensions: Sequence[str] = (),
     unit: str = "",
+    phase: str = "",
 ) -> Meter:
     """Add a meter. Raises ``InvalidRequest`` for a value that cannot be read, ``AlreadyExists`` for a taken code."""
     if aggregation == Meter.Aggregation.COUNT:
@@ -44,6 +45,7 @@ def create(
                 filter=dict(filter or {}),
                 dimensions=list(dimensions),
                 unit=unit,
+                phase=phase,
             )
             audit.record(
                 actor=actor,

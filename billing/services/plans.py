@@ -23,6 +23,7 @@ class PriceTerms:
     unit_amount: Decimal
     per: Decimal = Decimal(1)
     match: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    failure_policy: str = Price.FailurePolicy.PORTION
 
 
 def create(
@@ -59,6 +60,7 @@ def _publish(actor: audit.Actor, plan: Plan, number: int, interval: str, prices:
             unit_amount=terms.unit_amount,
             per=terms.per,
             match={dimension: list(values) for dimension, values in terms.match.items()},
+            failure_policy=terms.failure_policy,
             position=position,
         )
         for position, terms in enumerate(prices)
@@ -78,6 +80,7 @@ def _publish(actor: audit.Actor, plan: Plan, number: int, interval: str, prices:
                     "unit_amount": amount_string(terms.unit_amount),
                     "per": amount_string(terms.per),
                     "match": terms.match,
+                    "failure_policy": terms.failure_policy,
                 }
                 for terms in prices
             ],
@@ -95,6 +98,11 @@ def _check(prices: Sequence[PriceTerms]) -> None:
         if unknown:
             raise InvalidRequest.field(
                 f"prices.{position}.match", f"{unknown[0]} is not a dimension of the meter {terms.meter.code}"
+            )
+        if terms.failure_policy == Price.FailurePolicy.PROMPT_ONLY and not terms.meter.phase:
+            raise InvalidRequest.field(
+                f"prices.{position}.failure_policy",
+                f"needs the meter {terms.meter.code} to say its phase: whether it counts input or output",
             )
         for other_position, other in enumerate(prices[:position]):
             if other.meter == terms.meter and _ambiguous(terms.match, other.match):

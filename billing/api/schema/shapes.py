@@ -142,6 +142,7 @@ class MeterShape(serializers.Serializer[Any]):
     filter = MatchField()
     dimensions = serializers.ListField(child=serializers.CharField())
     unit = serializers.CharField(allow_blank=True)
+    phase = serializers.CharField(allow_blank=True)
     created_at = MomentField()
 
 
@@ -152,6 +153,7 @@ class PriceShape(serializers.Serializer[Any]):
     unit_amount = AmountField()
     per = AmountField()
     match = MatchField()
+    failure_policy = serializers.ChoiceField(["portion", "prompt_only", "none"])
 
 
 class PlanShape(serializers.Serializer[Any]):
@@ -180,6 +182,9 @@ class ChargeShape(serializers.Serializer[Any]):
     amount = AmountField()
     plan = serializers.CharField()
     plan_version = serializers.IntegerField()
+    waived = AmountField(
+        required=False, help_text="What a failed run used and is not charged: the price asks nothing for it then."
+    )
 
 
 class EventAnswerShape(serializers.Serializer[Any]):
@@ -250,9 +255,11 @@ class ReceiptPriceShape(serializers.Serializer[Any]):
     unit_amount = AmountField()
     per = AmountField()
     match = MatchField()
+    failure_policy = serializers.ChoiceField(["portion", "prompt_only", "none"])
 
 
 class ReceiptChargeShape(ChargeShape):
+    reason = serializers.CharField(required=False, help_text="Why nothing is charged, where something is waived.")
     price = ReceiptPriceShape()
     dimensions = serializers.DictField(child=serializers.CharField())
     grants = ReceiptGrantShape(many=True)

@@ -82,6 +82,7 @@ def load(ids: Collection[UUID]) -> dict[Key, Recorded]:
                 charge.amount,
                 charge.plan_version.plan.code,
                 charge.plan_version.number,
+                charge.waived,
             )
         )
     return found

@@ -41,10 +41,13 @@ class Counters:
             self._stored[key] = id_
 
     def charge(self, customer_id: UUID, line: Line) -> Decimal:
-        """What the line costs where the period stands now; the period then stands further on.
+        """What the line costs where the period stands now; the period then stands further on. What is waived moves
+        nothing.
 
         Raises ``InvalidRequest`` where the period's quantity would become more than the books can hold.
         """
+        if line.waived is not None:
+            return ZERO
         price, key = line.price, line.counter
         if key not in self._quantities:
             if price.function.adds_up(line.quantity, precision=price.precision):

@@ -32,6 +32,11 @@ class IncomingEvent:
     organization_id: UUID | None = None
     """Where that key is a customer's: the organization beyond which it reaches nobody."""
 
+    @property
+    def failed(self) -> bool:
+        """Whether the run died midway, as the sender says in the extension attribute ``outcome``."""
+        return self.extensions.get("outcome") == "failed"
+
     def fingerprint(self) -> bytes:
         """16 bytes that two events share only if their content is the same, in whatever order its fields came."""
         content = [self.type, self.time, self.data, self.extensions]
@@ -48,6 +53,8 @@ class ChargeLine:
     amount: Decimal
     plan: str
     plan_version: int
+    waived: Decimal | None = None
+    """What was used and is not charged, for the run failed; the quantity is zero then."""
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from billing import pipeline
 from billing.engine.metering import BadQuantity
+from billing.engine.money import ZERO
 from billing.engine.periods import period
 from billing.errors import InvalidRequest, UnpricedUsage
 from billing.models import Customer
@@ -59,6 +60,9 @@ class Line:
 
     field: str | None
     """The field of the data that the quantity is, where it is just that."""
+
+    waived: Decimal | None = None
+    """What was used and is not charged, for the run failed; the quantity is zero then."""
 
     @property
     def counter(self) -> tuple[UUID, UUID, datetime]:
@@ -136,11 +140,13 @@ def _lines_of(
                 type=event.type,
                 meter=meter.rule.code,
             )
+        waived = event.failed and not price.charges_failed_runs
         found.append(
             Line(
                 meter_id=meter.id,
                 meter=meter.rule.code,
-                quantity=quantity,
+                quantity=ZERO if waived else quantity,
+                waived=quantity if waived else None,
                 price=price,
                 groups=groups,
                 subscription_id=subscription.id,

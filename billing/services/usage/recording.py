@@ -295,13 +295,14 @@ class Recording:
                     "asset_id": asset,
                     "quantity": line.quantity,
                     "amount": amount,
+                    "waived": line.waived,
                     "dimensions": line.groups,
                     "occurred_at": occurred_at,
                     "posted_at": self.journal.now,
                 }
             )
             outcome.charges.append(
-                ChargeLine(line.meter, line.quantity, asset, amount, line.plan.plan, line.plan.number)
+                ChargeLine(line.meter, line.quantity, asset, amount, line.plan.plan, line.plan.number, line.waived)
             )
             outcome.cost[asset] = EXACT.add(outcome.cost.get(asset, ZERO), amount)
             outcome.balance[asset] = balance.available

@@ -13,6 +13,7 @@ METER = {
     "code": "llm_output",
     "name": "Output tokens",
     "event_type": "llm.completion",
+    "phase": "output",
     "aggregation": "sum",
     "value": "output_tokens",
     "dimensions": ["model", "user"],
@@ -25,6 +26,7 @@ PRICE = {
     "unit_amount": "10",
     "per": "1000000",
     "match": {"model": ["gpt-4o", "gpt-4o-2024-08-06"]},
+    "failure_policy": "portion",
 }
 PLAN = {"code": "pro", "name": "Pro", "currency": "USD", "interval": "month", "prices": [PRICE]}
 
@@ -137,7 +139,9 @@ def test_a_price_is_for_one_unit_where_nothing_else_is_said(api: Api) -> None:
 
     response = api.post("/plans", PLAN | {"prices": [price]})
 
-    assert response.json()["prices"] == [price | {"unit_amount": "0.5", "per": "1", "match": {}}]
+    assert response.json()["prices"] == [
+        price | {"unit_amount": "0.5", "per": "1", "match": {}, "failure_policy": "portion"}
+    ]
 
 
 @pytest.mark.parametrize(

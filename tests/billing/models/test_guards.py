@@ -91,6 +91,8 @@ def test_an_entry_that_is_right_is_taken(filled: Shop) -> None:
         ("billing_charge", {"quantity": "-1"}, "billing_charge_at_least_0"),
         ("billing_charge", {"quantity": "NaN"}, "billing_charge_at_least_0"),
         ("billing_charge", {"amount": "NaN"}, "billing_charge_numbers"),
+        ("billing_charge", {"waived": "1"}, "billing_charge_waived"),
+        ("billing_charge", {"waived": "NaN", "quantity": "0", "amount": "0"}, "billing_charge_at_least_0"),
         ("billing_charge", {"amount": "-Infinity"}, "22003"),
         ("billing_usagecounter", {}, "billing_usagecounter_once"),
         (
