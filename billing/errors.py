@@ -38,6 +38,9 @@ class BillingError(Exception):
     code: ClassVar[str]
     title: ClassVar[str]
 
+    stands: bool = False
+    """Whether what was done on the way to the refusal stays done: a hold whose time was over, given back."""
+
     def __init__(self, detail: str, *, errors: Sequence[FieldError] = (), **figures: Any) -> None:
         super().__init__(detail)
         self.detail = detail
@@ -56,7 +59,9 @@ class InvalidRequest(BillingError):
     def under(self, path: str) -> "InvalidRequest":
         """The same where what was wrong is a part of the request, at ``path``."""
         errors = [FieldError(f"{path}.{each.field}", each.code, each.detail) for each in self.errors]
-        return InvalidRequest(f"{path}.{self.detail}" if errors else self.detail, errors=errors)
+        moved = InvalidRequest(f"{path}.{self.detail}" if errors else self.detail, errors=errors)
+        moved.stands = self.stands
+        return moved
 
 
 class Unauthenticated(BillingError):

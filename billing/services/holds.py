@@ -49,6 +49,10 @@ class AuthorizationState:
     captured: Decimal
     holds: list[HoldState] = field(default_factory=list)
 
+    def is_late(self, now: datetime) -> bool:
+        """Whether its time was over before anybody ended it, swept already or not."""
+        return self.status == "expired" or (self.status == "open" and self.expires_at <= now)
+
     @property
     def outstanding(self) -> Decimal:
         """What it still sets aside of its main asset."""

@@ -60,7 +60,12 @@ def once(
             return _stored(principal, key, fingerprint)
         try:
             with transaction.atomic():
-                answer = run()
+                try:
+                    answer = run()
+                except BillingError as error:
+                    if not error.stands:
+                        raise
+                    answer = refuse(error)
         except BillingError as error:
             # What may be answered otherwise tomorrow is no answer to keep: a customer that is not there yet, say.
             if error.status >= 500 or error.status in {404, 429}:

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.utils import timezone
 
 from billing.models import Authorization, Charge, LedgerEntry, UsageEvent
 from tests.billing.api.conftest import Api, problem
@@ -429,6 +430,71 @@ def test_a_second_end_is_refused(api: Api, end: str) -> None:
         assert refusal["errors"] == []
 
     assert LedgerEntry.objects.count() == entries
+
+
+def late(shop: Shop) -> str:
+    """An authorization of $4 whose time is over, and nobody has come by."""
+    id_ = opened(Api(shop.key()))
+    Authorization.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    return id_
+
+
+@pytest.mark.parametrize("key", ["k", None])
+@pytest.mark.parametrize(("path", "body"), [("capture", {"amount": "1"}), ("void", {})])
+def test_whoever_comes_too_late_is_refused_and_the_hold_goes_back_at_once(
+    api: Api, shop: Shop, acme: Any, path: str, body: Any, key: str | None
+) -> None:
+    headers = {} if key is None else {"idempotency_key": key}
+    id_ = late(shop)
+
+    first = api.post(f"/authorizations/{id_}/{path}", body, **headers)
+
+    problem(first, 409, "invalid_state")
+    assert wallet(shop, acme) == ("10", "0")
+    again = api.post(f"/authorizations/{id_}/{path}", body, **headers)
+    assert again.json()["detail"] == first.json()["detail"]
+    assert again.headers.get("Idempotent-Replayed") == ("true" if key else None)
+    assert api.get(f"/authorizations/{id_}").json()["status"] == "expired"
+
+
+@pytest.mark.parametrize("key", ["k", None])
+def test_usage_that_comes_too_late_is_charged_by_itself(api: Api, shop: Shop, acme: Any, key: str | None) -> None:
+    headers = {} if key is None else {"idempotency_key": key}
+    id_ = late(shop)
+
+    body = api.post(
+        f"/authorizations/{id_}/capture", {"event": {"type": LLM, "data": {"output_tokens": 100_000}}}, **headers
+    ).json()
+
+    assert (body["status"], body["captured"], body["event"]["status"]) == ("expired", "0", "charged")
+    assert wallet(shop, acme) == ("9", "0")
+
+
+@pytest.mark.parametrize("key", ["k", None])
+@pytest.mark.parametrize(
+    ("data", "status", "code"),
+    [({"output_tokens": 9_000_000}, 402, "insufficient_funds"), ({"output_tokens": "x"}, 400, "invalid_request")],
+)
+def test_usage_that_comes_too_late_and_is_refused_leaves_nothing_held(
+    api: Api, shop: Shop, acme: Any, data: Any, status: int, code: str, key: str | None
+) -> None:
+    headers = {} if key is None else {"idempotency_key": key}
+    id_ = late(shop)
+
+    answer = api.post(f"/authorizations/{id_}/capture", {"event": {"type": LLM, "data": data}}, **headers)
+
+    problem(answer, status, code)
+    assert wallet(shop, acme) == ("10", "0")
+    assert not UsageEvent.objects.exists()
+
+
+def test_a_refusal_in_time_changes_nothing_with_a_key_either(api: Api, shop: Shop, acme: Any) -> None:
+    id_ = opened(api)
+    body = {"event": {"type": LLM, "data": {"output_tokens": 9_000_000}}}
+
+    problem(api.post(f"/authorizations/{id_}/capture", body, idempotency_key="k"), 402, "insufficient_funds")
+
+    assert wallet(shop, acme) == ("6", "4")
 
 
 # --- Keys -------------------------------------------------------------------------------------------------------------

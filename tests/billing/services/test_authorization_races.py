@@ -17,6 +17,7 @@ from billing.pipeline import Query
 from billing.selectors import books
 from billing.services import authorizations, holds
 from billing.services.authorizations import Captured, Opened
+from billing.services.ledger import Journal
 from tests.billing.services.test_races import together, workers
 from tests.builders import Shop
 
@@ -26,7 +27,7 @@ EXPIRY_RACES = 200
 @pytest.fixture
 def unlocked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Balances are read without a lock, and there is time for another to do the same."""
-    locked, states, held = locks.balances, holds.states, authorizations.Journal.hold
+    locked, states, held = locks.balances, holds.states, Journal.hold
 
     def balances(customer_ids: Any, **how: Any) -> Query:
         query = locked(customer_ids, **how)
@@ -42,7 +43,7 @@ def unlocked(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(locks, "balances", balances)
     monkeypatch.setattr(holds, "states", slowly(states))
-    monkeypatch.setattr(authorizations.Journal, "hold", slowly(held))
+    monkeypatch.setattr(Journal, "hold", slowly(held))
 
 
 def opening(customer: Customer, shop: Shop, amount: str = "1", **options: Any) -> Callable[[], Any]:
@@ -246,7 +247,8 @@ def test_one_event_for_two_authorizations_is_charged_once(committed_db: None, sh
             *[lambda row=row, event=event: authorizations.capture_usage(authorization=row, event=event) for row in rows]
         )
 
-        assert Counter(map(seen, results)) == {"captured": 1, "open": 1}, results
+        assert Counter(map(seen, results)) == {"captured": 2}, results
+        assert sorted(row.captured for row in Authorization.objects.filter(pk__in=[row.pk for row in rows])) == [0, 1]
     assert sum_of("usage") == 10
     assert UsageEvent.objects.count() == 10
 

@@ -181,13 +181,13 @@ def test_what_is_not_captured_in_time_is_given_back_by_the_sweep(play: Play) -> 
         status    run          -> expired, 0 captured, 0 still_held
         status    later        -> open
         balance                -> 9 available, 1 held
-        capture   run work=1   -> invalid_state
+        capture   run 1        -> invalid_state
         void      run          -> invalid_state
         status    run          -> expired
     """)
 
 
-@pytest.mark.parametrize("act", ["capture run 1", "capture run work=1", "capture run 1 more", "void run"])
+@pytest.mark.parametrize("act", ["capture run 1", "capture run 1 more", "void run"])
 def test_whoever_comes_too_late_finds_it_expired_and_the_hold_given_back(play: Play, act: str) -> None:
     """The worker need not have come by."""
     play(f"""
@@ -198,6 +198,64 @@ def test_whoever_comes_too_late_finds_it_expired_and_the_hold_given_back(play: P
         status    run          -> expired, 0 captured, 0 still_held
         balance                -> 10 available, 0 held
         sweep                  -> 0 authorizations
+    """)
+    assert UsageEvent.objects.count() == 0
+
+
+@pytest.mark.parametrize("swept", ["sweep", ""])
+@pytest.mark.parametrize("more", ["more", ""])
+def test_usage_that_comes_too_late_is_charged_by_itself(play: Play, swept: str, more: str) -> None:
+    """The work was done. What was set aside has gone back, so that it needs funds of its own."""
+    play(f"""
+        grant     card 10
+        authorize run work=4 life=60
+        later     60
+        {swept}
+        capture   run work=3 id=e1 {more}  -> charged, 0 captured, 0 still_held
+        status    run                      -> expired
+        balance                            -> 7 available, 0 held
+        capture   run work=3 id=e1 {more}  -> replayed
+        use       work=3 id=e1             -> replayed
+        balance                            -> 7 available, 0 held
+    """)
+
+
+@pytest.mark.parametrize("swept", ["sweep", ""])
+def test_usage_that_comes_too_late_for_the_funds_is_refused_and_the_hold_goes_back(play: Play, swept: str) -> None:
+    play(f"""
+        grant     promo 6 kind=promotional expires=60
+        grant     card 3
+        authorize run work=6 life=60
+        later     60
+        {swept}
+        capture   run work=4   -> insufficient_funds, 3 available, 4 required
+        status    run          -> expired, 0 captured, 0 still_held
+        grant     promo        -> 0 remaining, 0 held, 6 expired
+        capture   run work=3   -> charged
+    """)
+    assert UsageEvent.objects.filter(status="rejected").count() == 0
+
+
+def test_usage_that_comes_too_late_is_kept_unpaid_where_the_work_counts_as_done(play: Play) -> None:
+    play("""
+        grant     card 3
+        policy    overdraft
+        authorize run work=3 life=60
+        use       work=1       -> unpaid
+        later     60
+        capture   run work=5   -> unpaid, 0 captured, 0 still_held
+        capture   run work=3   -> charged
+    """)
+
+
+@pytest.mark.parametrize("end", ["void run", "capture run 1"])
+def test_usage_that_comes_after_another_end_is_refused(play: Play, end: str) -> None:
+    play(f"""
+        grant     card 10
+        authorize run work=4 life=60
+        {end}
+        later     60
+        capture   run work=3   -> invalid_state
     """)
     assert UsageEvent.objects.count() == 0
 
@@ -644,9 +702,7 @@ def test_the_same_event_to_two_authorizations_is_charged_once(play: Play) -> Non
         authorize two work=4
         capture   one work=3 id=e1  -> charged, 3 captured
         capture   two work=3 id=e1  -> replayed, 0 captured
-        status    two               -> open, 4 still_held
-        balance                     -> 3 available, 4 held
-        void      two
+        status    two               -> captured, 0 still_held
         balance                     -> 7 available, 0 held
     """)
 
@@ -656,8 +712,37 @@ def test_an_event_that_was_recorded_without_the_authorization_is_not_charged_aga
         grant     card 10
         authorize run work=4
         use       work=3 id=e1      -> charged
+        capture   run work=3 id=e1 more -> replayed, 0 captured, 4 still_held
+        status    run               -> open
+        capture   run work=3 id=e1  -> replayed, 0 captured, 0 still_held
+        status    run               -> captured
+        balance                     -> 7 available, 0 held
         capture   run work=3 id=e1  -> replayed, 0 captured
-        balance                     -> 3 available, 4 held
+        capture   run work=1 id=e2  -> invalid_state
+    """)
+
+
+def test_the_last_part_again_as_the_final_one_closes_it(play: Play) -> None:
+    play("""
+        grant     card 10
+        authorize run work=4
+        capture   run work=3 id=e1 more -> charged, 3 captured, 1 still_held
+        capture   run work=3 id=e1      -> replayed, 3 captured, 0 still_held
+        status    run                   -> captured
+        balance                         -> 7 available, 0 held
+    """)
+
+
+def test_a_conflict_leaves_it_open_until_its_time_is_over(play: Play) -> None:
+    play("""
+        grant     card 10
+        authorize run work=4 life=60
+        use       work=3 id=e1
+        capture   run work=2 id=e1  -> event_conflict
+        status    run               -> open, 4 still_held
+        later     60
+        capture   run work=2 id=e1  -> event_conflict
+        status    run               -> expired, 0 still_held
     """)
 
 

@@ -1,0 +1,151 @@
+"""Charging what was really used, from what was set aside first."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import reduce
+from uuid import UUID
+
+from django.db import transaction
+
+from billing.engine import burndown
+from billing.engine.money import EXACT, ZERO, amount_string, decimals
+from billing.errors import BillingError, InvalidRequest
+from billing.models import Authorization, UsageEvent
+from billing.services import holds
+from billing.services.authorizations import ending, funds
+from billing.services.holds import AuthorizationState
+from billing.services.ledger import Journal, Wanted
+from billing.services.retrying import retried
+from billing.services.usage import IncomingEvent, Outcome
+from billing.services.usage.recording import Recording
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """What a capture came to. ``outcome`` is the usage event's, where there was one."""
+
+    authorization: Authorization
+    outcome: Outcome | None = None
+
+
+def capture_usage(*, authorization: Authorization, event: IncomingEvent, final: bool = True) -> Captured:
+    """Charge what was really used, from what was set aside first.
+
+    ``final``: what is left is given back and the authorization is closed; otherwise it stays open with the rest. More
+    than was set aside comes out of the free balance; where that does not suffice ``InsufficientFunds`` is raised and
+    nothing changes, or, as the customer's policy says, the event is kept as unpaid. The same event again gets its first
+    answer again, and where it is the final one, the authorization is closed all the same.
+
+    What comes when the authorization's time is over is recorded by itself, for the work was done: what was set aside
+    has gone back, so it needs funds of its own. Raises ``InvalidState`` where the authorization is captured or voided.
+    """
+    if event.subject != authorization.customer.external_id:
+        raise InvalidRequest.field("subject", "is not the authorization's customer")
+    captured = _capture_usage(authorization_id=authorization.pk, event=event, final=final)
+    if captured is None:
+        raise ending.over(authorization)
+    if isinstance(captured, BillingError):
+        captured.stands = True
+        raise captured
+    return captured
+
+
+@retried
+def _capture_usage(*, authorization_id: UUID, event: IncomingEvent, final: bool) -> Captured | BillingError | None:
+    """None where the authorization is closed; a refusal that is returned leaves what was given back given back."""
+    with transaction.atomic():
+        read = holds.reading([authorization_id])
+        recording = Recording.open([event], read)
+        journal = recording.journal
+        state = holds.states(read.rows, journal)[authorization_id]
+        if recording.known or state.is_late(journal.now):
+            return _record_apart(recording, state, final=final)
+        if state.status != "open":
+            return None
+        lines = recording.lines(event)
+        if isinstance(lines, BillingError):
+            raise lines
+        recording.ensure_balances(event, lines)
+        only = None if final else recording.required(event, lines)
+        recording.reserved = holds.release(journal, state, only=only)
+        (outcome,) = recording.decide()
+        if outcome.error is not None:
+            raise outcome.error
+        if outcome.status == UsageEvent.Status.UNPAID and not final:
+            # Kept as if it had come by itself: what is set aside stays so, for the rest of the run.
+            recording = Recording.open([event])
+            (outcome,) = recording.decide()
+            recording.write()
+            return Captured(ending.load(authorization_id), outcome)
+        state.captured = EXACT.add(state.captured, outcome.cost.get(state.asset, ZERO))
+        holds.retire_rest(journal, recording.reserved)
+        recording.write(*holds.close(state, status="captured" if final else "open", now=journal.now))
+    return Captured(ending.load(authorization_id), outcome)
+
+
+def _record_apart(recording: Recording, state: AuthorizationState, *, final: bool) -> Captured | BillingError:
+    """Record what was recorded before, or comes too late, as if it had come by itself. Nothing stays set aside for a
+    run that is over."""
+    journal = recording.journal
+    late = state.is_late(journal.now)
+    # Before the decision: what goes back may be what pays.
+    writes = ending.end(journal, state, status="expired") if late else []
+    (outcome,) = recording.decide()
+    if outcome.error is not None:
+        journal.write(*writes)
+        return outcome.error
+    if final and not late:
+        writes = ending.end(journal, state, status="captured")
+    recording.write(*writes)
+    return Captured(ending.load(state.id), outcome)
+
+
+def capture_amount(*, authorization: Authorization, amount: Decimal, final: bool = True) -> Captured:
+    """The same for a plain amount of the authorization's asset, without a usage event.
+
+    Nothing would keep an amount that comes too late from being charged twice: it is refused like one after the end.
+    """
+    if amount <= 0:
+        raise InvalidRequest.field("amount", "must be greater than zero; void what is not used at all")
+    if decimals(amount) > authorization.asset.precision:
+        raise InvalidRequest.field(
+            "amount", f"{authorization.asset_id} has at most {authorization.asset.precision} decimals"
+        )
+    captured = _capture_amount(authorization=authorization, amount=amount, final=final)
+    if captured is None:
+        raise ending.over(authorization)
+    return captured
+
+
+@retried
+def _capture_amount(*, authorization: Authorization, amount: Decimal, final: bool) -> Captured | None:
+    with transaction.atomic():
+        read = holds.reading([authorization.pk])
+        journal = Journal.open([authorization.customer_id], read)
+        state = holds.states(read.rows, journal)[authorization.pk]
+        if state.status != "open" or state.is_late(journal.now):
+            journal.write(*ending.end(journal, state, status="expired"))
+            return None
+        balance = journal.balances[authorization.customer_id, authorization.asset_id]
+        only = None if final else [Wanted(authorization.asset_id, None, amount)]
+        reserved = holds.release(journal, state, only=only)
+        draws = burndown.draw_reserved(
+            [part for part in reserved if journal.grants[part.source.id].balance is balance], amount, meter=None
+        )
+        missing = reduce(EXACT.subtract, (part.amount for part in draws), amount)
+        more = burndown.draw(balance.sources, missing, meter=None, moment=journal.now, overdraft=balance.overdraft_room)
+        if more is None:
+            burndown.put_back(draws)
+            payable = burndown.payable(balance.sources, meter=None, moment=journal.now)
+            raise funds.insufficient(balance, amount, payable=payable)
+        head = journal.begin(
+            customer_id=authorization.customer_id,
+            template="authorization.captured",
+            reference=f"authorization:{authorization.pk}:captured:{amount_string(state.captured)}",
+            occurred_at=journal.now,
+        )
+        journal.draw(head, balance, [*draws, *more], charge_id=None)
+        state.captured = EXACT.add(state.captured, amount)
+        holds.retire_rest(journal, reserved)
+        journal.write(*holds.close(state, status="captured" if final else "open", now=journal.now))
+    return Captured(ending.load(authorization.pk))

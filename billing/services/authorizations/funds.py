@@ -1,0 +1,123 @@
+"""What the wallet can set aside: how an amount is taken, why it cannot be, and how far it would go."""
+
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from functools import reduce
+from uuid import UUID
+
+from billing.engine import burndown
+from billing.engine import rating as engine
+from billing.engine.money import EXACT, ZERO, amount_string
+from billing.errors import InsufficientFunds
+from billing.services.ledger import Journal, Wanted
+from billing.services.states import BalanceState
+from billing.services.usage import rating
+from billing.services.usage.recording import Recording
+
+
+def draw(journal: Journal, customer_id: UUID, wanted: Sequence[Wanted]) -> list[list[burndown.Draw]] | None:
+    """Take every amount, one after the other. None, and nothing taken, where one cannot be had."""
+    drawn: list[list[burndown.Draw]] = []
+    rooms: dict[str, Decimal] = {}
+    for each in wanted:
+        balance = journal.balances[customer_id, each.asset]
+        room = rooms.get(each.asset, balance.overdraft_room)
+        draws = burndown.draw(balance.sources, each.amount, meter=each.meter, moment=journal.now, overdraft=room)
+        if draws is None:
+            burndown.put_back(part for taken in drawn for part in taken)
+            return None
+        drawn.append(draws)
+        rooms[each.asset] = EXACT.subtract(room, _beyond(draws))
+    return drawn
+
+
+def _beyond(draws: Sequence[burndown.Draw]) -> Decimal:
+    """What of it the grants do not cover."""
+    return reduce(EXACT.add, (part.amount for part in draws if part.source is None), ZERO)
+
+
+def too_little(journal: Journal, customer_id: UUID, wanted: Sequence[Wanted]) -> InsufficientFunds:
+    """The refusal of what ``draw`` could not take: the first asset that is short, with the figures of all of it."""
+    required: dict[str, Decimal] = {}
+    beyond: dict[str, Decimal] = {}
+    for each in wanted:
+        sources = journal.balances[customer_id, each.asset].sources
+        draws = burndown.draw(sources, each.amount, meter=each.meter, moment=journal.now, overdraft=each.amount)
+        assert draws is not None
+        required[each.asset] = EXACT.add(required.get(each.asset, ZERO), each.amount)
+        beyond[each.asset] = EXACT.add(beyond.get(each.asset, ZERO), _beyond(draws))
+    short = next(a for a in required if beyond[a] > journal.balances[customer_id, a].overdraft_room)
+    balance = journal.balances[customer_id, short]
+    return insufficient(balance, required[short], payable=EXACT.subtract(required[short], beyond[short]))
+
+
+def insufficient(balance: BalanceState, required: Decimal, *, payable: Decimal) -> InsufficientFunds:
+    available = EXACT.subtract(payable, EXACT.add(balance.owed, balance.overdraft_held))
+    return InsufficientFunds(
+        f"This takes {amount_string(required)} {balance.asset}, and the wallet has {amount_string(available)} "
+        "available for it.",
+        asset=balance.asset,
+        available=available,
+        required=required,
+    )
+
+
+def affordable(
+    recording: Recording, payer: rating.Payer, lines: Sequence[rating.Line], wanted: Sequence[Wanted]
+) -> dict[str, Decimal]:
+    """For each field that meters count as it is: the largest whole quantity with which all lines would be set aside.
+
+    ``wanted`` is what the lines cost as announced, and has been counted.
+    """
+    journal = recording.journal
+    before = [max(ZERO, EXACT.subtract(recording.counters.before(line), line.quantity)) for line in lines]
+    found: dict[str, Decimal] = {}
+    for name in {line.field: None for line in lines if line.field is not None}:
+        mine = [position for position, line in enumerate(lines) if line.field == name]
+
+        def carries(quantity: Decimal, mine: Sequence[int] = mine) -> bool:
+            varied = list(wanted)
+            for position in mine:
+                price = lines[position].price
+                cost = engine.charge(
+                    price.function, before=before[position], quantity=quantity, precision=price.precision
+                )
+                varied[position] = Wanted(price.asset, lines[position].meter, cost)
+            drawn = draw(journal, payer.id, varied)
+            burndown.put_back(part for draws in drawn or () for part in draws)
+            return drawn is not None
+
+        bounds: list[tuple[Decimal, Decimal]] = []
+        for position in mine:
+            line = lines[position]
+            balance = journal.balances[payer.id, line.price.asset]
+            free = burndown.payable(balance.sources, meter=line.meter, moment=journal.now)
+            budget = EXACT.add(balance.overdraft_room, free)
+            others = (w.amount for n, w in enumerate(wanted) if n != position and w.asset == balance.asset)
+            most, likely = (
+                engine.affordable(
+                    line.price.function, before=before[position], budget=money, precision=line.price.precision
+                )
+                for money in (budget, reduce(EXACT.subtract, others, budget))
+            )
+            if most is not None and likely is not None:
+                bounds.append((most, likely))
+        if bounds:
+            found[name] = _largest(carries, most=min(b[0] for b in bounds), likely=min(b[1] for b in bounds))
+    return found
+
+
+def _largest(carries: Callable[[Decimal], bool], *, most: Decimal, likely: Decimal) -> Decimal:
+    """The largest whole number up to ``most`` that ``carries``; zero where none does. ``likely`` is a good guess."""
+    good, bad = ZERO, EXACT.add(most, Decimal(1))
+    if likely < bad and carries(likely):
+        good = likely
+        if not carries(EXACT.add(likely, Decimal(1))):
+            bad = EXACT.add(likely, Decimal(1))
+    while bad - good > 1:
+        middle = (good + bad) // 2
+        if carries(middle):
+            good = middle
+        else:
+            bad = middle
+    return good
