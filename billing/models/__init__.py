@@ -3,6 +3,7 @@
 from billing.models.assets import Asset
 from billing.models.authorizations import Authorization, Hold
 from billing.models.catalog import Meter, Plan, PlanVersion, Price
+from billing.models.costs import CostVersion, Overhead, ProviderCost
 from billing.models.customers import Customer
 from billing.models.idempotency import IdempotencyRecord
 from billing.models.ledger import Account, EntryKind, LedgerEntry, LedgerTransaction
@@ -17,6 +18,7 @@ __all__ = [
     "Authorization",
     "Balance",
     "Charge",
+    "CostVersion",
     "Customer",
     "EntryKind",
     "Grant",
@@ -26,9 +28,11 @@ __all__ = [
     "LedgerTransaction",
     "Meter",
     "OutboxEvent",
+    "Overhead",
     "Plan",
     "PlanVersion",
     "Price",
+    "ProviderCost",
     "Subscription",
     "UsageCounter",
     "UsageEvent",

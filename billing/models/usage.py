@@ -7,7 +7,7 @@ from billing.engine.money import amount_string
 from billing.models.assets import Asset
 from billing.models.catalog import Meter, PlanVersion, Price
 from billing.models.customers import Customer
-from billing.models.fields import AmountField, ExactJSONDecoder, number_check
+from billing.models.fields import AMOUNT_BELOW, AmountField, ExactJSONDecoder, number_check
 from billing.models.subscriptions import Subscription
 
 
@@ -81,6 +81,9 @@ class Charge(models.Model):
     waived = AmountField(
         null=True, help_text="What was used and is not charged, for the run failed and the price asks nothing then."
     )
+    cost = AmountField(
+        null=True, help_text="Its part of what the provider charged us for the event, in US dollars; empty: not known."
+    )
     dimensions = models.JSONField(default=dict)
     occurred_at = models.DateTimeField()
     posted_at = models.DateTimeField()
@@ -96,6 +99,10 @@ class Charge(models.Model):
                 name="billing_charge_waived", condition=Q(waived__isnull=True) | Q(quantity=0, amount=0)
             ),
             number_check("billing_charge", "amount"),
+            models.CheckConstraint(
+                name="billing_charge_cost",
+                condition=Q(cost__isnull=True) | Q(cost__gte=0, cost__lt=AMOUNT_BELOW),
+            ),
         ]
 
     def __str__(self) -> str:
