@@ -50,6 +50,9 @@ def create(
     kept in lower case. Raises ``InvalidRequest``; ``AlreadyExists`` where another one set by hand holds in that time.
     """
     starts = effective_from or timezone.now()
+    _at_least_zero(unit_cost=unit_cost)
+    if per <= 0:
+        raise InvalidRequest.field("per", "must be greater than zero")
     if effective_to is not None and effective_to <= starts:
         raise InvalidRequest.field("effective_to", "must be after effective_from")
     key = {
@@ -79,7 +82,7 @@ def create(
     return cost
 
 
-def end(*, actor: audit.Actor, cost: ProviderCost, at: datetime | None = None) -> ProviderCost:
+def end(*, actor: audit.Actor, cost: ProviderCost, at: datetime | None = None, reason: str = "") -> ProviderCost:
     """The cost no longer holds from ``at`` (now) on. Raises ``InvalidState`` where it ended before, or starts later."""
     moment = at or timezone.now()
     with transaction.atomic():
@@ -88,7 +91,7 @@ def end(*, actor: audit.Actor, cost: ProviderCost, at: datetime | None = None) -
         if not ended.update(effective_to=moment):
             raise InvalidState("This cost has ended already, or has not begun.")
         cost.refresh_from_db()
-        _trail(actor, cost, "ended")
+        _trail(actor, cost, "ended", reason=reason)
     return cost
 
 
@@ -108,6 +111,7 @@ def set_overhead(
     """
     starts = effective_from or timezone.now()
     provider = provider.lower()
+    _at_least_zero(share=share, fixed_amount=fixed_amount)
     try:
         with transaction.atomic():
             _changing()
@@ -179,6 +183,12 @@ def import_list(*, actor: audit.Actor, costs: Sequence[Listed], source: str) -> 
     return result
 
 
+def _at_least_zero(**amounts: Decimal) -> None:
+    for name, amount in amounts.items():
+        if amount < 0:
+            raise InvalidRequest.field(name, "must be at least zero")
+
+
 def _same(row: ProviderCost, cost: Listed) -> bool:
     return (row.unit_cost, row.per, tuple(row.aliases)) == (cost.unit_cost, cost.per, cost.aliases)
 
@@ -205,7 +215,7 @@ def _changing() -> None:
     transaction.on_commit(selector.forget)
 
 
-def _trail(actor: audit.Actor, cost: ProviderCost, what: str) -> None:
+def _trail(actor: audit.Actor, cost: ProviderCost, what: str, **more: str) -> None:
     audit.record(
         actor=actor,
         action=f"provider_cost.{what}",
@@ -220,5 +230,6 @@ def _trail(actor: audit.Actor, cost: ProviderCost, what: str) -> None:
             "above": cost.above,
             "effective_from": cost.effective_from.isoformat(),
             "effective_to": None if cost.effective_to is None else cost.effective_to.isoformat(),
+            **more,
         },
     )
