@@ -13,6 +13,7 @@ APPEND_ONLY = [
     "billing_ledgertransaction",
     "billing_planversion",
     "billing_price",
+    "billing_seal",
     "billing_usageevent",
 ]
 

@@ -8,6 +8,7 @@ from billing.models.customers import Customer
 from billing.models.idempotency import IdempotencyRecord
 from billing.models.ledger import Account, EntryKind, LedgerEntry, LedgerTransaction
 from billing.models.outbox import OutboxEvent
+from billing.models.seals import Seal
 from billing.models.subscriptions import Subscription
 from billing.models.usage import Charge, UsageCounter, UsageEvent
 from billing.models.wallets import Balance, Grant, Wallet
@@ -33,6 +34,7 @@ __all__ = [
     "PlanVersion",
     "Price",
     "ProviderCost",
+    "Seal",
     "Subscription",
     "UsageCounter",
     "UsageEvent",

@@ -3,6 +3,7 @@ from django.db import models
 from django.db.models import Q
 
 from accounts.ids import uuid7
+from accounts.models.fields import WrittenInField
 from billing.engine.money import amount_string
 from billing.models.assets import Asset
 from billing.models.catalog import Meter, PlanVersion, Price
@@ -40,11 +41,13 @@ class UsageEvent(models.Model):
     refusal = models.JSONField(null=True, help_text="For a rejected event: the code and the figures it was told.")
     balance_after = models.JSONField(null=True, help_text="What the answer said was left, by asset.")
     api_key_id = models.UUIDField(null=True)
+    written_in = WrittenInField()
 
     class Meta:
         ordering = ["-id"]
         indexes = [
             BrinIndex(fields=["received_at"], name="billing_event_received"),
+            BrinIndex(fields=["written_in"], name="billing_event_written_in"),
             models.Index(fields=["customer", "-id"], name="billing_event_customer"),
             models.Index(fields=["customer", "-id"], name="billing_event_refused", condition=~Q(status="charged")),
         ]
