@@ -4,7 +4,7 @@ from uuid import UUID
 
 from accounts.services.api_keys import Principal
 from billing.errors import NotFound, PermissionDenied
-from billing.models import Authorization, Customer, Grant, UsageEvent
+from billing.models import Authorization, Customer, Grant, Subscription, UsageEvent
 
 
 def customer(*, principal: Principal, external_id: str) -> Customer:
@@ -62,6 +62,19 @@ def grant(*, principal: Principal, grant_id: UUID) -> Grant:
     row = found.first()
     if row is None:
         raise NotFound("There is no such grant.")
+    return row
+
+
+def subscription(*, principal: Principal, subscription_id: UUID) -> Subscription:
+    """The subscription with this id, if the principal reaches its customer."""
+    found = Subscription.objects.select_related(
+        "customer", "plan__currency", "plan_version__plan__currency", "next_version__plan"
+    ).filter(pk=subscription_id)
+    if principal.organization_id is not None:
+        found = found.filter(customer__organization_id=principal.organization_id)
+    row = found.first()
+    if row is None:
+        raise NotFound("There is no such subscription.")
     return row
 
 

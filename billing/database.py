@@ -8,12 +8,12 @@ from psycopg import sql
 
 APPEND_ONLY = [
     "accounts_auditevent",
+    "billing_allowance",
     "billing_charge",
     "billing_ledgerentry",
     "billing_ledgertransaction",
     "billing_planversion",
     "billing_price",
-    "billing_seal",
     "billing_usageevent",
 ]
 

@@ -57,7 +57,8 @@ class Shop:
             match=match,
         )
 
-    def plan(self, code: str = "pro", prices: Iterable[Any] = ()) -> PlanVersion:
+    def plan(self, code: str = "pro", prices: Iterable[Any] = (), **terms: Any) -> PlanVersion:
+        """The plan's latest version; made with these ``terms`` (``plans.Terms``) where there is none."""
         found = PlanVersion.objects.filter(plan__code=code).order_by("-number").first()
         if found is not None:
             return found
@@ -65,9 +66,8 @@ class Shop:
             self.price(self.meter("llm_input", "input_tokens"), "2.50", per="1000000"),
             self.price(self.meter("llm_output", "output_tokens"), "10", per="1000000"),
         ]
-        return plans.create(
-            actor=SYSTEM, code=code, name=code.title(), currency=self.usd, interval="month", prices=prices
-        )
+        terms = {"interval": "month"} | terms
+        return plans.create(actor=SYSTEM, code=code, name=code.title(), currency=self.usd, prices=prices, **terms)
 
     def customer(
         self, external_id: str = "acme", *, plan: str | None = "pro", usd: str = "0", **fields: Any

@@ -1,4 +1,4 @@
-"""``/assets``, ``/meters``, ``/plans``, ``/subscriptions``."""
+"""``/assets``, ``/meters``, ``/plans``."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
@@ -13,8 +13,8 @@ from billing.api.fields import moment_string
 from billing.api.schema import catalog as schema
 from billing.engine.money import amount_string
 from billing.errors import NotFound
-from billing.models import Asset, Meter, Plan, PlanVersion, Subscription
-from billing.services import assets, meters, plans, subscriptions
+from billing.models import Asset, Meter, Plan, PlanVersion
+from billing.services import assets, meters, plans
 from billing.services.idempotency import Answer
 
 
@@ -65,8 +65,7 @@ class PlansView(base.View):
         access.operator(principal=principal(request))
 
         def create() -> Answer:
-            data = serializers.read(serializers.PlanCreate, request)
-            data["prices"] = _terms(data["prices"])
+            data = terms(serializers.read(serializers.PlanCreate, request))
             return Answer(201, _show_version(plans.create(actor=actor(request), **data)))
 
         return self.once(request, create)
@@ -94,44 +93,14 @@ class PlanVersionsView(base.View):
         plan = _plan(code)
 
         def publish() -> Answer:
-            data = serializers.read(serializers.VersionCreate, request)
-            data["prices"] = _terms(data["prices"])
+            data = terms(serializers.read(serializers.VersionCreate, request))
             return Answer(201, _show_version(plans.publish_version(actor=actor(request), plan=plan, **data)))
 
         return self.once(request, publish)
 
     @schema.VERSIONS
     def get(self, request: Request, code: str) -> Response:
-        return Response(pagination.page(request, _plan(code).versions.all(), _show_version))
-
-
-class SubscriptionsView(base.View):
-    scopes: ClassVar[Mapping[str, str]] = {"POST": "subscriptions:write", "GET": "customers:read"}
-    parameters: ClassVar[Mapping[str, Collection[str]]] = {"GET": ("customer", *base.PAGE)}
-
-    @schema.SUBSCRIBE
-    def post(self, request: Request) -> Response:
-        access.operator(principal=principal(request))
-
-        def start() -> Answer:
-            data = serializers.read(serializers.SubscriptionCreate, request)
-            customer = access.customer(principal=principal(request), external_id=data["customer"])
-            subscription = subscriptions.start(
-                actor=actor(request), customer=customer, plan=data["plan"], starts_at=data["starts_at"]
-            )
-            return Answer(201, _show_subscription(subscription))
-
-        return self.once(request, start)
-
-    @schema.SUBSCRIPTIONS
-    def get(self, request: Request) -> Response:
-        rows = Subscription.objects.select_related("customer", "plan", "plan_version")
-        reachable = access.customers(principal=principal(request))
-        if reachable is not None:
-            rows = rows.filter(customer_id__in=reachable)
-        if external_id := base.text(request, "customer"):
-            rows = rows.filter(customer=access.customer(principal=principal(request), external_id=external_id))
-        return Response(pagination.page(request, rows, _show_subscription))
+        return Response(pagination.page(request, _plan(code).versions.filter(derived_from__isnull=True), _show_version))
 
 
 def _plan(code: str) -> Plan:
@@ -142,11 +111,19 @@ def _plan(code: str) -> Plan:
 
 
 def _latest(plan: Plan) -> PlanVersion:
-    return plan.versions.select_related("plan").order_by("-number")[0]
+    latest = plan.latest()
+    assert latest is not None
+    return latest
 
 
-def _terms(prices: Sequence[Mapping[str, Any]]) -> list[plans.PriceTerms]:
+def price_terms(prices: Sequence[Mapping[str, Any]]) -> list[plans.PriceTerms]:
     return [plans.PriceTerms(**price) for price in prices]
+
+
+def terms(data: dict[str, Any]) -> dict[str, Any]:
+    """What a version shall say, for the service."""
+    allowances = [plans.AllowanceTerms(**allowance) for allowance in data.get("allowances", [])]
+    return data | {"prices": price_terms(data["prices"]), "allowances": allowances}
 
 
 def _show_asset(asset: Asset) -> dict[str, Any]:
@@ -175,6 +152,17 @@ def _show_version(version: PlanVersion) -> dict[str, Any]:
         "currency": version.plan.currency_id.upper(),
         "version": version.number,
         "interval": version.interval,
+        "base_fee": amount_string(version.base_fee),
+        "trial_days": version.trial_days,
+        "minimum_commitment": amount_string(version.minimum_commitment),
+        "allowances": [
+            {
+                "asset": allowance.asset_id,
+                "amount": amount_string(allowance.amount),
+                "rollover_limit": amount_string(allowance.rollover_limit),
+            }
+            for allowance in version.allowances.all()
+        ],
         "published_at": moment_string(version.published_at),
         "prices": [
             {
@@ -188,15 +176,4 @@ def _show_version(version: PlanVersion) -> dict[str, Any]:
             }
             for price in version.prices.select_related("meter").order_by("position")
         ],
-    }
-
-
-def _show_subscription(subscription: Subscription) -> dict[str, Any]:
-    return {
-        "id": str(subscription.pk),
-        "customer": subscription.customer.external_id,
-        "plan": subscription.plan.code,
-        "plan_version": subscription.plan_version.number,
-        "starts_at": moment_string(subscription.starts_at),
-        "ends_at": None if subscription.ends_at is None else moment_string(subscription.ends_at),
     }

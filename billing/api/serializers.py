@@ -10,7 +10,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 
 from billing.api.fields import AmountField, MetadataField, MomentField, PatternField, StrictSerializer, TextField
-from billing.models import Asset, Customer, Grant, Meter, Plan, PlanVersion, Price, ProviderCost
+from billing.models import Asset, Customer, Grant, Meter, Plan, PlanVersion, Price
 
 _EXTERNAL_ID = r"^(?!\.{1,2}\Z)[^/\s\x00-\x1f\x7f]+\Z"  # A part of a path, hence not "." or "..".
 _CODE = r"^[a-z][a-z0-9_-]*\Z"
@@ -195,8 +195,18 @@ class PriceTerms(StrictSerializer):
         return value
 
 
+class AllowanceTerms(StrictSerializer):
+    asset = AssetField()
+    amount = AmountField()
+    rollover_limit = AmountField(required=False, minimum=0)
+
+
 class VersionCreate(StrictSerializer):
     interval = serializers.ChoiceField(PlanVersion.Interval.choices, default=PlanVersion.Interval.MONTH)
+    base_fee = AmountField(required=False, minimum=0)
+    allowances = serializers.ListField(child=AllowanceTerms(), required=False, max_length=50)
+    trial_days = serializers.IntegerField(required=False, min_value=0, max_value=730)
+    minimum_commitment = AmountField(required=False, minimum=0)
     prices = serializers.ListField(child=PriceTerms(), allow_empty=False, max_length=1000)
 
 
@@ -206,27 +216,16 @@ class PlanCreate(VersionCreate):
     currency = CurrencyField()
 
 
-class ProviderCostCreate(StrictSerializer):
-    provider = TextField(max_length=64)
-    model = TextField(max_length=255)
-    aliases = serializers.ListField(child=TextField(max_length=255), required=False, max_length=_VALUES_MAX)
-    unit = serializers.ChoiceField(ProviderCost.Unit.choices)
-    unit_cost = AmountField(minimum=0)
-    per = AmountField(required=False)
-    above = serializers.IntegerField(min_value=0, max_value=2_147_483_647, required=False)
-    effective_from = MomentField(required=False)
-    effective_to = MomentField(required=False, allow_null=True)
-
-    def validate_per(self, value: Any) -> Any:
-        if value <= 0:
-            raise serializers.ValidationError("Must be greater than zero.")
-        return value
-
-
 class SubscriptionCreate(StrictSerializer):
     customer = TextField(max_length=255)
     plan = PlanField()
+    version = serializers.IntegerField(required=False, min_value=1, max_value=2**31 - 1)
     starts_at = MomentField(required=False, default=timezone.now)
+    anchor = MomentField(required=False)
+    trial_days = serializers.IntegerField(required=False, min_value=0, max_value=730)
+    discount = AmountField(required=False, minimum=0)
+    price_overrides = serializers.ListField(child=PriceTerms(), required=False, max_length=1000)
+    minimum_commitment = AmountField(required=False, minimum=0)
 
 
 @extend_schema_field({"type": "object", "additionalProperties": True})

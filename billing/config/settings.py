@@ -129,10 +129,13 @@ CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
     "settle-due-grants": {"task": "billing.settle_due_grants", "schedule": 60.0},
     "expire-authorizations": {"task": "billing.expire_authorizations", "schedule": 15.0},
+    "renew-subscriptions": {"task": "billing.renew_subscriptions", "schedule": 15.0},
     "relay-outbox": {"task": "billing.relay_outbox", "schedule": 5.0},
-    "seal-ledger": {"task": "billing.seal_ledger", "schedule": 3600.0},
     "beat-alive": {"task": "billing.note_worker_alive", "schedule": 15.0},
 }
+
+PERIOD_GRACE_SECONDS = env.int("PERIOD_GRACE_SECONDS", default=3600)
+"""How long after a billing period's end its usage may still come in before it is settled."""
 
 # --- People ---------------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"

@@ -94,6 +94,23 @@ TEMPLATES: dict[str, Template] = dict(
             drawn=Posting("wallet_available", "usage", "usage"),
             overdrawn=Posting("receivable", "usage", "usage"),
         ),
+        # What a plan costs beside its usage, and what is missing to the minimum that was agreed.
+        _template(
+            "fee.charged",
+            drawn=Posting("wallet_available", "fees", "fee"),
+            overdrawn=Posting("receivable", "fees", "fee"),
+        ),
+        _template(
+            "fee.true_up",
+            drawn=Posting("wallet_available", "fees", "fee"),
+            overdrawn=Posting("receivable", "fees", "fee"),
+        ),
+        # Time that was paid for and not used comes back, as a grant.
+        _template(
+            "fee.credited",
+            value=Posting("fees", "wallet_available", "fee"),
+            settlement=Posting("wallet_available", "receivable", "settlement"),
+        ),
         # What a grant still held when its time was over.
         _template("grant.expired", rest=Posting("wallet_available", "breakage", "expiry")),
         # What remained of a grant that the operator took back: to where its kind comes from.

@@ -2,26 +2,25 @@
 
 from billing.models.assets import Asset
 from billing.models.authorizations import Authorization, Hold
-from billing.models.catalog import Meter, Plan, PlanVersion, Price
-from billing.models.costs import CostVersion, Overhead, ProviderCost
+from billing.models.catalog import Allowance, Meter, Plan, PlanDraft, PlanVersion, Price
 from billing.models.customers import Customer
 from billing.models.idempotency import IdempotencyRecord
 from billing.models.ledger import Account, EntryKind, LedgerEntry, LedgerTransaction
 from billing.models.outbox import OutboxEvent
-from billing.models.seals import Seal
-from billing.models.subscriptions import Subscription
+from billing.models.subscriptions import Fee, Subscription, SubscriptionPeriod, SubscriptionPhase
 from billing.models.usage import Charge, UsageCounter, UsageEvent
 from billing.models.wallets import Balance, Grant, Wallet
 
 __all__ = [
     "Account",
+    "Allowance",
     "Asset",
     "Authorization",
     "Balance",
     "Charge",
-    "CostVersion",
     "Customer",
     "EntryKind",
+    "Fee",
     "Grant",
     "Hold",
     "IdempotencyRecord",
@@ -29,13 +28,13 @@ __all__ = [
     "LedgerTransaction",
     "Meter",
     "OutboxEvent",
-    "Overhead",
     "Plan",
+    "PlanDraft",
     "PlanVersion",
     "Price",
-    "ProviderCost",
-    "Seal",
     "Subscription",
+    "SubscriptionPeriod",
+    "SubscriptionPhase",
     "UsageCounter",
     "UsageEvent",
     "Wallet",

@@ -64,9 +64,17 @@ class Plan(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def latest(self) -> "PlanVersion | None":
+        """The public version that new subscriptions get; None while there are only drafts."""
+        return self.versions.filter(derived_from__isnull=True).order_by("-number").first()
+
 
 class PlanVersion(models.Model):
-    """A published set of prices. Never changes: a change of price is the next version."""
+    """A published set of terms: fee, allowances, prices. Never changes: a change of price is the next version.
+
+    What was agreed otherwise with one customer is a version of its own, ``derived_from`` the public one and with its
+    number: rating knows no difference.
+    """
 
     class Interval(models.TextChoices):
         DAY = "day", "Day"
@@ -79,12 +87,30 @@ class PlanVersion(models.Model):
     plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="versions")
     number = models.PositiveIntegerField()
     interval = models.CharField(max_length=16, choices=Interval.choices, default=Interval.MONTH)
+    base_fee = AmountField(default=0, help_text="For each period, in the plan's currency, before the discount.")
+    trial_days = models.PositiveSmallIntegerField(default=0, help_text="How long a new subscription costs nothing.")
+    minimum_commitment = AmountField(
+        default=0, help_text="What a period's usage comes to at least; the rest is charged at its end."
+    )
+    discount = AmountField(default=0, help_text="The share off the fee and every charge: 0.15 is 15 %.")
+    derived_from = models.ForeignKey(
+        "self", on_delete=models.PROTECT, null=True, blank=True, related_name="derived", help_text="The public version."
+    )
+    agreed_with = models.ForeignKey(
+        "billing.Customer", on_delete=models.PROTECT, null=True, blank=True, related_name="+", db_constraint=False
+    )
     published_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         ordering = ["plan", "-number"]
         constraints = [
-            models.UniqueConstraint(fields=["plan", "number"], name="billing_planversion_number_once"),
+            models.UniqueConstraint(
+                fields=["plan", "number"],
+                condition=Q(derived_from__isnull=True),
+                name="billing_planversion_number_once",
+            ),
+            number_check("billing_planversion", "base_fee", "minimum_commitment", "discount", at_least=0),
+            models.CheckConstraint(name="billing_planversion_discount", condition=Q(discount__lte=1)),
             models.CheckConstraint(
                 name="billing_planversion_interval",
                 condition=Q(interval__in=["day", "week", "month", "quarter", "year"]),
@@ -93,6 +119,43 @@ class PlanVersion(models.Model):
 
     def __str__(self) -> str:
         return f"{self.plan} v{self.number}"
+
+
+class Allowance(models.Model):
+    """What a plan version includes: so much of an asset for each period. What is left over may be carried once."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    plan_version = models.ForeignKey(PlanVersion, on_delete=models.PROTECT, related_name="allowances")
+    asset = models.ForeignKey(Asset, on_delete=models.PROTECT, related_name="+")
+    amount = AmountField()
+    rollover_limit = AmountField(default=0, help_text="How much of what is left goes over into the next period.")
+
+    class Meta:
+        ordering = ["plan_version", "asset"]
+        constraints = [
+            models.UniqueConstraint(fields=["plan_version", "asset"], name="billing_allowance_asset_once"),
+            models.CheckConstraint(name="billing_allowance_amount_positive", condition=Q(amount__gt=0)),
+            number_check("billing_allowance", "amount", "rollover_limit", at_least=0),
+        ]
+
+    def __str__(self) -> str:
+        return f"{amount_string(self.amount)} {self.asset_id}"
+
+
+class PlanDraft(models.Model):
+    """The terms of a plan's next version while they are worked on. Publishing makes a version of them."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="drafts")
+    terms = models.JSONField(default=dict, help_text="As they are sent to publish a version.")
+    created_at = models.DateTimeField(auto_now_add=True)
+    changed_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.plan}, draft"
 
 
 class Price(models.Model):

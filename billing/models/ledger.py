@@ -3,7 +3,6 @@ from django.db import models
 from django.db.models import F, Q
 
 from accounts.ids import uuid7
-from accounts.models.fields import WrittenInField
 from billing.engine.money import amount_string
 from billing.models.assets import Asset
 from billing.models.customers import Customer
@@ -26,6 +25,7 @@ class Account(models.TextChoices):
     ALLOWANCES = "allowances", "Allowances given with a plan"
     ADJUSTMENT = "adjustment", "Adjustments"
     USAGE = "usage", "Usage"
+    FEES = "fees", "Fees of plans"
     BREAKAGE = "breakage", "Breakage"
     REFUNDS = "refunds", "Refunds"
     DISPUTED = "disputed", "Disputed"
@@ -74,13 +74,11 @@ class LedgerTransaction(models.Model):
     description = models.CharField(max_length=200, blank=True)
     occurred_at = models.DateTimeField(help_text="When it happened in the world.")
     posted_at = models.DateTimeField(help_text="When the books learned of it.")
-    written_in = WrittenInField()
 
     class Meta:
         ordering = ["-id"]
         indexes = [
             BrinIndex(fields=["posted_at"], name="billing_transaction_posted"),
-            BrinIndex(fields=["written_in"], name="billing_transaction_written_in"),
             models.Index(
                 fields=["reverses"], name="billing_transaction_reversals", condition=Q(reverses__isnull=False)
             ),

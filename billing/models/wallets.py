@@ -114,12 +114,22 @@ class Grant(models.Model):
     applies_to = models.JSONField(default=dict, blank=True, help_text='What it may pay for, as {"meters": [...]}.')
     paid_amount = AmountField(default=0, help_text="What was paid for all of it: the cost basis.")
     paid_currency = models.ForeignKey(Asset, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    period = models.ForeignKey(
+        "billing.SubscriptionPeriod",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="grants",
+        db_index=False,
+        help_text="The billing period that it was included in.",
+    )
     metadata = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         ordering = ["-id"]
         indexes = [
+            models.Index(fields=["period"], name="billing_grant_period", condition=Q(period__isnull=False)),
             models.Index(fields=["balance"], name="billing_grant_open", condition=Q(open=True)),
             models.Index(fields=["expires_at"], name="billing_grant_expiring", condition=Q(open=True)),
             models.Index(fields=["effective_at"], name="billing_grant_scheduled", condition=Q(open=True, posted=False)),

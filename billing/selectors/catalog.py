@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import lru_cache
 from uuid import UUID
 
 from billing.engine import expressions
+from billing.engine.discount import Discounted
 from billing.engine.metering import MeterRule
 from billing.engine.rating import PerUnit, PriceFunction
 from billing.models import Meter, PlanVersion, Price
@@ -56,7 +58,7 @@ def compiled_plan(version_id: UUID) -> CompiledPlan:
     version = PlanVersion.objects.select_related("plan").get(pk=version_id)
     prices: dict[Meter, list[CompiledPrice]] = {}
     for price in version.prices.select_related("meter", "asset").order_by("position"):
-        prices.setdefault(price.meter, []).append(_compile_price(price))
+        prices.setdefault(price.meter, []).append(_compile_price(price, version.discount))
     meters: dict[str, list[CompiledMeter]] = {}
     for meter, compiled in prices.items():
         specific_first = sorted(compiled, key=lambda price: -len(price.match))
@@ -96,12 +98,12 @@ def _charges_failed_runs(price: Price) -> bool:
     return price.failure_policy == Price.FailurePolicy.PORTION
 
 
-def _compile_price(price: Price) -> CompiledPrice:
+def _compile_price(price: Price, discount: Decimal) -> CompiledPrice:
     return CompiledPrice(
         id=price.id,
         asset=price.asset_id,
         precision=price.asset.precision,
-        function=price_function(price),
+        function=Discounted(price_function(price), discount) if discount else price_function(price),
         match={field: frozenset(values) for field, values in price.match.items()},
         charges_failed_runs=_charges_failed_runs(price),
     )

@@ -16,7 +16,7 @@ from accounts.services import audit
 from billing.engine.money import EXACT, LIMIT, ZERO, amount_string, decimals
 from billing.errors import InvalidRequest, InvalidState, WalletBusy
 from billing.models import Asset, Customer, Grant
-from billing.services import outbox
+from billing.services import outbox, subscriptions
 from billing.services.ledger import Journal
 from billing.services.retrying import retried
 from billing.services.states import BalanceState
@@ -112,6 +112,8 @@ def create(
                 "kind": kind,
             },
         )
+    # What plans are owed is paid as soon as there is something to pay it from.
+    subscriptions.collect(customer.pk)
     grant.refresh_from_db()
     return grant
 

@@ -154,6 +154,7 @@ class Journal:
         reference: str,
         occurred_at: datetime,
         transaction_id: UUID | None = None,
+        description: str = "",
     ) -> Transaction:
         """Start a transaction. ``reference`` names what it is for; the database refuses a second one."""
         assert template in TEMPLATES
@@ -164,17 +165,20 @@ class Journal:
                 "customer_id": customer_id,
                 "template": template,
                 "reference": reference,
-                "description": "",
+                "description": description,
                 "occurred_at": occurred_at,
                 "posted_at": self.now,
             }
         )
         return transaction
 
-    def grant_value(self, state: GrantState) -> None:
-        """Put a grant that has started into its balance; what the customer owes is paid from it first."""
+    def grant_value(self, state: GrantState, transaction: Transaction | None = None) -> None:
+        """Put a grant that has started into its balance; what the customer owes is paid from it first.
+
+        ``transaction``: where the value comes from somewhere else than its kind says.
+        """
         source, balance = state.source, state.balance
-        transaction = self.begin(
+        transaction = transaction or self.begin(
             customer_id=balance.customer_id,
             template=f"grant.{source.kind}",
             reference=f"grant:{source.id}",

@@ -1,16 +1,19 @@
 """Plans and their published, unchangeable versions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any, TypeVar
 
 from django.db import IntegrityError, transaction
 
 from accounts.services import audit
-from billing.engine.money import amount_string
+from billing.engine.money import ZERO, amount_string, decimals
 from billing.errors import AlreadyExists, InvalidRequest
-from billing.models import Asset, Meter, Plan, PlanVersion, Price
+from billing.models import Allowance, Asset, Customer, Meter, Plan, PlanVersion, Price
 from billing.services.retrying import retried
+
+_Row = TypeVar("_Row", Allowance, Price)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,31 +29,179 @@ class PriceTerms:
     failure_policy: str = Price.FailurePolicy.PORTION
 
 
-def create(
-    *, actor: audit.Actor, code: str, name: str, currency: Asset, interval: str, prices: Sequence[PriceTerms]
-) -> PlanVersion:
-    """A new plan, published as version 1. Raises ``AlreadyExists`` where the code is taken."""
-    _check(prices)
+@dataclass(frozen=True, slots=True)
+class AllowanceTerms:
+    """So much of an asset for each period; up to ``rollover_limit`` of what is left goes over into the next."""
+
+    asset: Asset
+    amount: Decimal
+    rollover_limit: Decimal = ZERO
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """All that a version says. Fee and commitment are per period, in the plan's currency."""
+
+    interval: str
+    prices: Sequence[PriceTerms]
+    base_fee: Decimal = ZERO
+    allowances: Sequence[AllowanceTerms] = ()
+    trial_days: int = 0
+    minimum_commitment: Decimal = ZERO
+
+
+def create(*, actor: audit.Actor, code: str, name: str, currency: Asset, **terms: Any) -> PlanVersion:
+    """A new plan, published as version 1 with ``terms`` (``Terms``). Raises ``AlreadyExists`` where the code is
+    taken."""
+    wanted = Terms(**terms)
+    check(wanted, currency)
+    with transaction.atomic():
+        return _publish(actor, _add(code, name, currency), 1, wanted)
+
+
+@retried
+def publish_version(*, actor: audit.Actor, plan: Plan, **terms: Any) -> PlanVersion:
+    """The plan's next version, with ``terms`` (``Terms``). Subscriptions stay on theirs until they are moved."""
+    wanted = Terms(**terms)
+    check(wanted, plan.currency)
+    with transaction.atomic():
+        plan = Plan.objects.select_for_update().get(pk=plan.pk)
+        latest = plan.versions.order_by("-number").values_list("number", flat=True).first() or 0
+        return _publish(actor, plan, latest + 1, wanted)
+
+
+def _add(code: str, name: str, currency: Asset) -> Plan:
     try:
         with transaction.atomic():
-            plan = Plan.objects.create(code=code, name=name, currency=currency)
-            return _publish(actor, plan, 1, interval, prices)
+            return Plan.objects.create(code=code, name=name, currency=currency)
     except IntegrityError as error:
         raise AlreadyExists(f"There is a plan {code} already.") from error
 
 
-@retried
-def publish_version(*, actor: audit.Actor, plan: Plan, interval: str, prices: Sequence[PriceTerms]) -> PlanVersion:
-    """The plan's next version. Subscriptions stay on theirs until they are moved."""
-    _check(prices)
-    with transaction.atomic():
-        plan = Plan.objects.select_for_update().get(pk=plan.pk)
-        latest = plan.versions.order_by("-number").values_list("number", flat=True).first() or 0
-        return _publish(actor, plan, latest + 1, interval, prices)
+def _publish(actor: audit.Actor, plan: Plan, number: int, terms: Terms) -> PlanVersion:
+    version = PlanVersion.objects.create(
+        plan=plan,
+        number=number,
+        interval=terms.interval,
+        base_fee=terms.base_fee,
+        trial_days=terms.trial_days,
+        minimum_commitment=terms.minimum_commitment,
+    )
+    Allowance.objects.bulk_create(
+        Allowance(plan_version=version, asset=each.asset, amount=each.amount, rollover_limit=each.rollover_limit)
+        for each in terms.allowances
+    )
+    _add_prices(version, terms.prices)
+    audit.record(
+        actor=actor,
+        action="plan.published",
+        object_type="plan",
+        object_id=plan.code,
+        after={
+            "version": number,
+            "interval": terms.interval,
+            "base_fee": amount_string(terms.base_fee),
+            "trial_days": terms.trial_days,
+            "minimum_commitment": amount_string(terms.minimum_commitment),
+            "allowances": [
+                {
+                    "asset": each.asset.code,
+                    "amount": amount_string(each.amount),
+                    "rollover_limit": amount_string(each.rollover_limit),
+                }
+                for each in terms.allowances
+            ],
+            "prices": [
+                {
+                    "meter": price.meter.code,
+                    "asset": price.asset.code,
+                    "unit_amount": amount_string(price.unit_amount),
+                    "per": amount_string(price.per),
+                    "match": price.match,
+                    "failure_policy": price.failure_policy,
+                }
+                for price in terms.prices
+            ],
+        },
+    )
+    return version
 
 
-def _publish(actor: audit.Actor, plan: Plan, number: int, interval: str, prices: Sequence[PriceTerms]) -> PlanVersion:
-    version = PlanVersion.objects.create(plan=plan, number=number, interval=interval)
+def agree(
+    version: PlanVersion,
+    *,
+    customer: Customer,
+    discount: Decimal = ZERO,
+    minimum_commitment: Decimal | None = None,
+    overrides: Sequence[PriceTerms] = (),
+) -> PlanVersion:
+    """The version with what was agreed with ``customer``: a private one of its number, or itself where nothing was.
+
+    An override takes the place of the plan's price for the same meter and match; any other is added.
+    """
+    _check_fineness("minimum_commitment", minimum_commitment or ZERO, version.plan.currency)
+    if discount == 0 and minimum_commitment is None and not overrides:
+        return version
+    agreed = _derived(version, agreed_with=customer, discount=discount)
+    if minimum_commitment is not None:
+        agreed.minimum_commitment = minimum_commitment
+    agreed.save(force_insert=True)
+    Allowance.objects.bulk_create(_copies(version.allowances.all(), agreed))
+    replaced = {(terms.meter.pk, _key(terms.match)) for terms in overrides}
+    kept = [price for price in version.prices.all() if (price.meter_id, _key(price.match)) not in replaced]
+    _check(overrides, beside=kept)
+    Price.objects.bulk_create(_copies(kept, agreed))
+    _add_prices(agreed, overrides, position=max((price.position for price in kept), default=-1) + 1)
+    return agreed
+
+
+def trial_of(version: PlanVersion) -> PlanVersion:
+    """The version as it is in a trial: everything is metered and nothing costs anything."""
+    public = version.derived_from or version
+    found = public.derived.filter(discount=1, agreed_with__isnull=True).first()
+    if found is not None:
+        return found
+    trial = _derived(public, agreed_with=None, discount=Decimal(1))
+    trial.base_fee = trial.minimum_commitment = ZERO
+    trial.save(force_insert=True)
+    Price.objects.bulk_create(_copies(public.prices.all(), trial))
+    return trial
+
+
+def _derived(version: PlanVersion, *, agreed_with: Customer | None, discount: Decimal) -> PlanVersion:
+    return PlanVersion(
+        plan=version.plan,
+        number=version.number,
+        interval=version.interval,
+        base_fee=version.base_fee,
+        trial_days=version.trial_days,
+        minimum_commitment=version.minimum_commitment,
+        discount=discount,
+        derived_from=version,
+        agreed_with=agreed_with,
+    )
+
+
+def _copies(rows: Iterable[_Row], version: PlanVersion) -> list[_Row]:
+    """New rows with the same terms, for ``version``."""
+    return [
+        type(row)(
+            **{
+                field.attname: getattr(row, field.attname)
+                for field in row._meta.concrete_fields
+                if not field.primary_key and field.name != "plan_version"
+            },
+            plan_version=version,
+        )
+        for row in rows
+    ]
+
+
+def _key(match: Mapping[str, Sequence[str]]) -> frozenset[tuple[str, frozenset[str]]]:
+    return frozenset((dimension, frozenset(values)) for dimension, values in match.items())
+
+
+def _add_prices(version: PlanVersion, prices: Sequence[PriceTerms], *, position: int = 0) -> None:
     Price.objects.bulk_create(
         Price(
             plan_version=version,
@@ -61,54 +212,64 @@ def _publish(actor: audit.Actor, plan: Plan, number: int, interval: str, prices:
             per=terms.per,
             match={dimension: list(values) for dimension, values in terms.match.items()},
             failure_policy=terms.failure_policy,
-            position=position,
+            position=place,
         )
-        for position, terms in enumerate(prices)
+        for place, terms in enumerate(prices, start=position)
     )
-    audit.record(
-        actor=actor,
-        action="plan.published",
-        object_type="plan",
-        object_id=plan.code,
-        after={
-            "version": number,
-            "interval": interval,
-            "prices": [
-                {
-                    "meter": terms.meter.code,
-                    "asset": terms.asset.code,
-                    "unit_amount": amount_string(terms.unit_amount),
-                    "per": amount_string(terms.per),
-                    "match": terms.match,
-                    "failure_policy": terms.failure_policy,
-                }
-                for terms in prices
-            ],
-        },
-    )
-    return version
 
 
-def _check(prices: Sequence[PriceTerms]) -> None:
-    """Refuse prices that could not be told apart when an event comes in."""
-    if not prices:
+def check(terms: Terms, currency: Asset) -> None:
+    """Refuse terms that a version cannot have."""
+    _check(terms.prices)
+    _check_fineness("base_fee", terms.base_fee, currency)
+    _check_fineness("minimum_commitment", terms.minimum_commitment, currency)
+    seen: set[str] = set()
+    for position, each in enumerate(terms.allowances):
+        path = f"allowances.{position}"
+        if each.asset.code in seen:
+            raise InvalidRequest.field(f"{path}.asset", "has an allowance already", code="ambiguous")
+        seen.add(each.asset.code)
+        if each.amount <= 0:
+            raise InvalidRequest.field(f"{path}.amount", "must be greater than zero")
+        _check_fineness(f"{path}.amount", each.amount, each.asset)
+        _check_fineness(f"{path}.rollover_limit", each.rollover_limit, each.asset)
+
+
+def _check_fineness(name: str, amount: Decimal, asset: Asset) -> None:
+    if amount < 0:
+        raise InvalidRequest.field(name, "must not be negative")
+    if decimals(amount) > asset.precision:
+        raise InvalidRequest.field(name, f"{asset.code} has at most {asset.precision} decimals")
+
+
+def _check(prices: Sequence[PriceTerms], *, beside: Sequence[Price] | None = None) -> None:
+    """Refuse prices that could not be told apart when an event comes in; ``beside`` those that overrides leave."""
+    if not prices and beside is None:
         raise InvalidRequest.field("prices", "a plan needs at least one price")
+    where = "prices" if beside is None else "price_overrides"
     for position, terms in enumerate(prices):
         unknown = sorted(set(terms.match) - set(terms.meter.dimensions))
         if unknown:
             raise InvalidRequest.field(
-                f"prices.{position}.match", f"{unknown[0]} is not a dimension of the meter {terms.meter.code}"
+                f"{where}.{position}.match", f"{unknown[0]} is not a dimension of the meter {terms.meter.code}"
             )
         if terms.failure_policy == Price.FailurePolicy.PROMPT_ONLY and not terms.meter.phase:
             raise InvalidRequest.field(
-                f"prices.{position}.failure_policy",
+                f"{where}.{position}.failure_policy",
                 f"needs the meter {terms.meter.code} to say its phase: whether it counts input or output",
             )
         for other_position, other in enumerate(prices[:position]):
             if other.meter == terms.meter and _ambiguous(terms.match, other.match):
                 raise InvalidRequest.field(
-                    f"prices.{position}.match",
-                    f"usage could match this price and prices.{other_position} equally well",
+                    f"{where}.{position}.match",
+                    f"usage could match this price and {where}.{other_position} equally well",
+                    code="ambiguous",
+                )
+        for price in beside or ():
+            if price.meter_id == terms.meter.pk and _ambiguous(terms.match, price.match):
+                raise InvalidRequest.field(
+                    f"{where}.{position}.match",
+                    f"usage could match this price and one of the plan's for {terms.meter.code} equally well",
                     code="ambiguous",
                 )
 

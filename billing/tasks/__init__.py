@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from celery import shared_task
 from celery.signals import worker_ready
 
-from billing.gateways import anchors, event_stream
+from billing.gateways import event_stream
 from billing.models import OutboxEvent
-from billing.services import authorizations, grants, heartbeat, outbox, seals
+from billing.services import authorizations, grants, heartbeat, outbox, subscriptions
 
 
 @shared_task(name="billing.settle_due_grants")
@@ -20,6 +20,14 @@ def settle_due_grants() -> None:
 def expire_authorizations() -> None:
     """Give back what authorizations hold whose time is over."""
     authorizations.expire_due()
+
+
+@shared_task(name="billing.renew_subscriptions")
+def renew_subscriptions() -> None:
+    """Open the billing periods that have come, collect what is due, and settle the periods that are over."""
+    subscriptions.renew_due()
+    subscriptions.collect_due()
+    subscriptions.settle_due()
 
 
 @shared_task(name="billing.relay_outbox")
@@ -45,14 +53,3 @@ def note_worker_ready(**_: object) -> None:
 def note_worker_alive() -> None:
     """Leave a sign of life where ``/readyz`` looks for it."""
     heartbeat.beat()
-
-
-@shared_task(name="billing.seal_ledger", time_limit=12 * 3600)
-def seal_ledger() -> None:
-    """Seal what was committed since the last time, and note the newest seal outside of the database.
-
-    The first time over books that are large already takes long: two to three minutes for a million events.
-    """
-    head = seals.seal()
-    if head is not None:
-        anchors.note(head)

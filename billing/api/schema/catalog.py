@@ -1,4 +1,4 @@
-"""Operations on assets, meters, plans and subscriptions."""
+"""Operations on assets, meters and plans."""
 
 from drf_spectacular.utils import extend_schema
 
@@ -69,19 +69,4 @@ VERSIONS = extend_schema(
     tags=["Catalog"],
     responses={200: shapes.listed(shapes.PlanShape)},
     parameters=shapes.CURSOR,
-)
-SUBSCRIBE = extend_schema(
-    operation_id="start_subscription",
-    summary="Put a customer on a plan",
-    tags=["Subscriptions"],
-    request=serializers.SubscriptionCreate,
-    responses={201: shapes.SubscriptionShape},
-    parameters=[shapes.IDEMPOTENCY_KEY],
-)
-SUBSCRIPTIONS = extend_schema(
-    operation_id="list_subscriptions",
-    summary="List subscriptions",
-    tags=["Subscriptions"],
-    responses={200: shapes.listed(shapes.SubscriptionShape)},
-    parameters=[shapes.CUSTOMER, *shapes.CURSOR],
 )

@@ -9,7 +9,6 @@ from rest_framework import serializers
 
 from billing.api.fields import AmountField, MetadataField, MomentField
 from billing.api.serializers import MatchField
-from billing.models import ProviderCost
 
 PROBLEMS = {
     "400": "The request is not valid.",
@@ -157,29 +156,36 @@ class PriceShape(serializers.Serializer[Any]):
     failure_policy = serializers.ChoiceField(["portion", "prompt_only", "none"])
 
 
+class AllowanceShape(serializers.Serializer[Any]):
+    asset = serializers.CharField()
+    amount = AmountField()
+    rollover_limit = AmountField()
+
+
 class PlanShape(serializers.Serializer[Any]):
     code = serializers.CharField()
     name = serializers.CharField()
     currency = serializers.CharField()
     version = serializers.IntegerField()
     interval = serializers.CharField()
+    base_fee = AmountField()
+    trial_days = serializers.IntegerField()
+    minimum_commitment = AmountField()
+    allowances = AllowanceShape(many=True)
     published_at = MomentField()
     prices = PriceShape(many=True)
 
 
-class ProviderCostShape(serializers.Serializer[Any]):
-    id = serializers.UUIDField()
-    provider = serializers.CharField()
-    model = serializers.CharField()
-    aliases = serializers.ListField(child=serializers.CharField())
-    unit = serializers.ChoiceField(ProviderCost.Unit.choices)
-    unit_cost = AmountField()
-    per = AmountField()
-    currency = serializers.ChoiceField(["USD"])
-    above = serializers.IntegerField()
-    source = serializers.ChoiceField(ProviderCost.Source.choices)  # type: ignore[assignment]
-    effective_from = MomentField()
-    effective_to = MomentField(allow_null=True)
+class CurrentPeriodShape(serializers.Serializer[Any]):
+    number = serializers.IntegerField()
+    start = MomentField()
+    end = MomentField()
+
+
+class NextChangeShape(serializers.Serializer[Any]):
+    plan = serializers.CharField()
+    plan_version = serializers.IntegerField()
+    at = MomentField()
 
 
 class SubscriptionShape(serializers.Serializer[Any]):
@@ -187,8 +193,53 @@ class SubscriptionShape(serializers.Serializer[Any]):
     customer = serializers.CharField()
     plan = serializers.CharField()
     plan_version = serializers.IntegerField()
+    status = serializers.ChoiceField(["scheduled", "trialing", "active", "past_due", "canceled"])
     starts_at = MomentField()
     ends_at = MomentField(allow_null=True)
+    trial_ends_at = MomentField(allow_null=True)
+    anchor = MomentField()
+    timezone = serializers.CharField()
+    base_fee = AmountField()
+    currency = serializers.CharField()
+    discount = AmountField()
+    minimum_commitment = AmountField()
+    current_period = CurrentPeriodShape(allow_null=True)
+    next_change = NextChangeShape(allow_null=True)
+
+
+class FeeShape(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    kind = serializers.ChoiceField(["base", "change", "credit", "true_up"])
+    description = serializers.CharField()
+    asset = serializers.CharField()
+    list_amount = AmountField(help_text="Before the discount.")
+    amount = AmountField(help_text="What is charged; for a credit, given back.")
+    start = MomentField()
+    end = MomentField()
+    state = serializers.ChoiceField(["due", "paid", "lapsed"])
+    transaction = serializers.UUIDField(allow_null=True)
+
+
+class PeriodAllowanceShape(serializers.Serializer[Any]):
+    grant = serializers.UUIDField()
+    asset = serializers.CharField()
+    kind = serializers.ChoiceField(["allowance", "rollover"])
+    amount = AmountField()
+    remaining = AmountField()
+
+
+class PeriodShape(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    number = serializers.IntegerField()
+    start = MomentField()
+    end = MomentField()
+    plan = serializers.CharField()
+    plan_version = serializers.IntegerField()
+    trial = serializers.BooleanField()
+    state = serializers.ChoiceField(["open", "settled"])
+    settled_at = MomentField(allow_null=True)
+    fees = FeeShape(many=True)
+    allowances = PeriodAllowanceShape(many=True)
 
 
 class ChargeShape(serializers.Serializer[Any]):

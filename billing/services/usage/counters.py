@@ -50,7 +50,8 @@ class Counters:
             return ZERO
         price, key = line.price, line.counter
         if key not in self._quantities:
-            if price.function.adds_up(line.quantity, precision=price.precision):
+            # Late usage always counts: what its own time charged so far would not find it in this period.
+            if not line.late and price.function.adds_up(line.quantity, precision=price.precision):
                 self._uncounted[key] = EXACT.add(self._uncounted.get(key, ZERO), line.quantity)
                 return engine.charge(price.function, before=ZERO, quantity=line.quantity, precision=price.precision)
             self._quantities[key] = EXACT.add(_charged_so_far(customer_id, line), self._uncounted.get(key, ZERO))
@@ -127,6 +128,7 @@ def _charged_so_far(customer_id: UUID, line: Line) -> Decimal:
         customer_id=customer_id,
         subscription_id=line.subscription_id,
         price_id=line.price.id,
+        late=False,
         occurred_at__gte=line.period_start,
         occurred_at__lt=line.period_end,
     ).aggregate(total=Sum("quantity"))["total"]

@@ -20,15 +20,28 @@ from billing.services.usage.events import IncomingEvent
 
 @dataclass(frozen=True, slots=True)
 class Subscribed:
-    """A subscription as rating needs it."""
+    """A subscription in one of its phases, as rating needs it."""
 
     id: UUID
     plan_version_id: UUID
     starts_at: datetime
     ends_at: datetime | None
+    anchor: datetime
+    timezone: ZoneInfo
+    settled_until: datetime
 
     def covers(self, moment: datetime) -> bool:
         return self.starts_at <= moment and (self.ends_at is None or moment < self.ends_at)
+
+    def is_late(self, moment: datetime) -> bool:
+        """Whether the period that holds ``moment`` is settled already."""
+        return moment < self.settled_until
+
+    def period_for(self, moment: datetime, interval: str) -> tuple[datetime, datetime]:
+        """The period that usage of ``moment`` counts for: its own or, once that is settled, the oldest one that is
+        not."""
+        counted = max(moment, self.settled_until)
+        return period(counted, anchor=self.anchor, interval=interval, zone=self.timezone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +73,8 @@ class Line:
 
     field: str | None
     """The field of the data that the quantity is, where it is just that."""
+    late: bool
+    """Its own period is settled: it counts for the one that is open."""
 
     waived: Decimal | None = None
     """What was used and is not charged, for the run failed; the quantity is zero then."""
@@ -72,11 +87,12 @@ class Line:
 
 _PAYERS = """
 SELECT c.id, c.organization_id, c.external_id, c.currency_id, c.timezone, c.on_insufficient_funds,
-       s.id, s.plan_version_id, s.starts_at, s.ends_at
+       s.id, p.plan_version_id, p.starts_at, LEAST(p.ends_at, s.ends_at), p.anchor, s.timezone, s.settled_until
   FROM billing_customer c
   LEFT JOIN billing_subscription s ON s.customer_id = c.id
+  LEFT JOIN billing_subscriptionphase p ON p.subscription_id = s.id AND p.customer_id = c.id
  WHERE c.id = ANY(%s)
- ORDER BY c.id, s.starts_at DESC, s.id DESC
+ ORDER BY c.id, s.starts_at DESC, s.id DESC, p.starts_at DESC
 """
 
 
@@ -95,7 +111,8 @@ def payers(rows: Sequence[tuple[Any, ...]]) -> dict[str, Payer]:
             payer = Payer(id_, organization_id, external_id, currency, ZoneInfo(timezone), overdraft, [])
             found[external_id] = payer
         if subscription[0] is not None:
-            payer.subscriptions.append(Subscribed(*subscription))
+            *phase, zone, settled_until = subscription
+            payer.subscriptions.append(Subscribed(*phase, ZoneInfo(zone), settled_until))  # type: ignore[call-arg]
     return found
 
 
@@ -123,7 +140,7 @@ def _lines_of(
     event: IncomingEvent, payer: Payer, subscription: Subscribed, plan: CompiledPlan, occurred_at: datetime
 ) -> list[Line]:
     found: list[Line] = []
-    start, end = period(occurred_at, anchor=subscription.starts_at, interval=plan.interval, zone=payer.timezone)
+    start, end = subscription.period_for(occurred_at, plan.interval)
     for meter in plan.meters[event.type]:
         try:
             quantity = meter.rule.quantity(event.data)
@@ -154,6 +171,7 @@ def _lines_of(
                 period_start=start,
                 period_end=end,
                 field=meter.rule.field,
+                late=subscription.is_late(occurred_at),
             )
         )
     return found

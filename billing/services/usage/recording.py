@@ -297,6 +297,7 @@ class Recording:
                     "amount": amount,
                     "waived": line.waived,
                     "dimensions": line.groups,
+                    "late": line.late,
                     "occurred_at": occurred_at,
                     "posted_at": self.journal.now,
                 }

@@ -13,8 +13,7 @@ from billing.models import Charge, Customer, LedgerEntry, LedgerTransaction, Pla
 from tests.billing.admin.test_pages import MODELS, name
 
 EDITABLE = {"accounts.User", "accounts.Organization", "accounts.Membership", "auth.Group", "billing.Customer"}
-ADDED_BY_HAND = {"billing.ProviderCost", "billing.Overhead"}  # Through a form that calls the service.
-READ_ONLY = [model for model in MODELS if model._meta.label not in EDITABLE | ADDED_BY_HAND]
+READ_ONLY = [model for model in MODELS if model._meta.label not in EDITABLE]
 APPEND_ONLY = [LedgerEntry, LedgerTransaction, UsageEvent, Charge, PlanVersion, Price, AuditEvent]
 
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from accounts.services import api_keys
 from billing.api import urls
-from billing.models import Authorization, Customer, Grant, LedgerEntry, UsageEvent
+from billing.models import Authorization, Customer, Grant, LedgerEntry, Subscription, UsageEvent
 from billing.services import authorizations
 from tests.billing.api.conftest import Api, cloud_event, problem
 from tests.builders import Shop
@@ -29,8 +29,9 @@ ROUTES: dict[str, dict[str, str]] = {
     "plans": {"GET": "catalog:read", "POST": "catalog:write"},
     "plans/<str:code>": {"GET": "catalog:read"},
     "plans/<str:code>/versions": {"GET": "catalog:read", "POST": "catalog:write"},
-    "provider-costs": {"GET": "catalog:read", "POST": "catalog:write"},
     "subscriptions": {"GET": "customers:read", "POST": "subscriptions:write"},
+    "subscriptions/<uuid:subscription_id>": {"GET": "customers:read"},
+    "subscriptions/<uuid:subscription_id>/periods": {"GET": "customers:read"},
     "events": {"GET": "events:read", "POST": "events:write"},
     "events/<path:event_id>": {"GET": "events:read"},
     "usage": {"GET": "events:read"},
@@ -49,6 +50,9 @@ def path(route: str, *, customer: str = "acme") -> str:
     if "authorization_id" in filled:
         opened = Authorization.objects.get(customer__external_id=customer)
         filled = filled.replace("<uuid:authorization_id>", str(opened.pk))
+    if "subscription_id" in filled:
+        subscription = Subscription.objects.get(customer__external_id=customer)
+        filled = filled.replace("<uuid:subscription_id>", str(subscription.pk))
     if "grant_id" in filled:
         filled = filled.replace("<uuid:grant_id>", str(Grant.objects.get(customer__external_id=customer).pk))
     return f"/{filled}"
@@ -72,7 +76,6 @@ def body(route: str, *, customer: str = "acme") -> Any:
         "plans/<str:code>/versions": {
             "prices": [{"meter": "llm_input", "asset": "usd", "model": "per_unit", "unit_amount": "1"}]
         },
-        "provider-costs": {"provider": "openai", "model": "gpt-4o", "unit": "input", "unit_cost": "2.5"},
         "subscriptions": {"customer": customer, "plan": "second"},
         "events": cloud_event("new", subject=customer),
         "authorizations": {"customer": customer, "asset": "usd", "amount": "1"},

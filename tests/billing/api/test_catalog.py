@@ -3,7 +3,9 @@
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
+from billing.api.fields import moment_string
 from billing.models import Asset, Meter, Plan, PlanVersion, Subscription
 from tests.billing.api.conftest import Api, problem
 from tests.builders import Shop
@@ -124,7 +126,8 @@ def test_a_plan_is_published_and_its_versions_are_listed(api: Api) -> None:
     assert first.status_code == second.status_code == 201
     published = dict(first.json())
     assert published.pop("published_at").endswith("Z")
-    assert published == PLAN | {"version": 1}
+    defaults = {"base_fee": "0", "trial_days": 0, "minimum_commitment": "0", "allowances": []}
+    assert published == PLAN | defaults | {"version": 1}
     assert (second.json()["version"], second.json()["interval"]) == (2, "year")
     assert second.json()["prices"][0]["unit_amount"] == "9.5"
     assert api.get("/plans/pro").json() == second.json()
@@ -212,12 +215,24 @@ def test_a_customer_is_put_on_a_plan(api: Api, shop: Shop) -> None:
     assert response.status_code == 201
     started = dict(response.json())
     assert started.pop("id") == str(Subscription.objects.get().pk)
+    current = started["current_period"]
+    assert current["start"] < moment_string(timezone.now()) < current["end"]
     assert started == {
         "customer": "acme",
         "plan": "pro",
         "plan_version": 1,
+        "status": "active",
         "starts_at": "2026-01-30T23:00:00Z",
         "ends_at": None,
+        "trial_ends_at": None,
+        "anchor": "2026-01-30T23:00:00Z",
+        "timezone": "UTC",
+        "base_fee": "0",
+        "currency": "USD",
+        "discount": "0",
+        "minimum_commitment": "0",
+        "current_period": current,
+        "next_change": None,
     }
     assert api.get("/subscriptions?customer=acme").json()["data"] == [response.json()]
     problem(api.post("/subscriptions", {"customer": "acme", "plan": "pro"}), 409, "already_exists")

@@ -23,7 +23,6 @@ PATHS = [
     "/plans/pro",
     "/plans/pro/versions",
     "/subscriptions",
-    "/provider-costs",
     "/events",
     "/events/one",
     "/authorizations",

@@ -1,22 +1,24 @@
 """Going around the services: rows in every table, and statements that should be refused."""
 
 from contextlib import suppress
+from decimal import Decimal
 from typing import Any
 
 from django.db import DatabaseError, connection, transaction
-from django.utils import timezone
 
 from accounts.models import Membership, User
 from accounts.services.audit import SYSTEM
-from billing.models import IdempotencyRecord, Seal
-from billing.services import wallets
+from billing.models import IdempotencyRecord
+from billing.services import plans, wallets
 from tests.builders import Shop
 
 
 def fill(shop: Shop) -> None:
     """Put a row into every table of the books."""
     tokens, seconds = shop.meter("tokens", "tokens"), shop.meter("seconds", "seconds")
-    shop.plan("pro", [shop.price(tokens, "1"), shop.price(seconds, "1", per="3")])
+    included = plans.AllowanceTerms(shop.asset("images"), Decimal(1))
+    prices = [shop.price(tokens, "1"), shop.price(seconds, "1", per="3")]
+    shop.plan("pro", prices, allowances=[included], base_fee=Decimal("0.01"))
     acme = shop.customer(usd="10")
     limit = shop.fund(acme, "5").amount
     wallets.set_overdraft_limit(actor=SYSTEM, customer=acme, asset=shop.usd, limit=limit)
@@ -25,22 +27,6 @@ def fill(shop: Shop) -> None:
     Membership.objects.create(organization=acme.organization, user=user, role="owner")
     shop.key(organization=acme.organization)
     shop.key()
-    Seal.objects.create(
-        number=1,
-        previous_hash=b"",
-        hash=b"",
-        form=1,
-        covers="charge",
-        rows=1,
-        first_id=user.pk,
-        last_id=user.pk,
-        digest=b"",
-        row_ids=[user.pk],
-        checks=b"",
-        cluster="1",
-        written_before=1,
-        made_at=timezone.now(),
-    )
     IdempotencyRecord.objects.create(principal="operator", key="k", fingerprint=b"f", status=200)
 
 

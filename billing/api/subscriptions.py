@@ -1,0 +1,140 @@
+"""``/subscriptions``: starting, changing and ending them, and their periods and fees."""
+
+from collections.abc import Collection, Mapping
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.utils import timezone
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from billing import access
+from billing.api import base, pagination, serializers
+from billing.api.authentication import actor, principal
+from billing.api.catalog import price_terms
+from billing.api.fields import moment_string
+from billing.api.schema import subscriptions as schema
+from billing.engine.money import amount_string
+from billing.models import Fee, Subscription, SubscriptionPeriod
+from billing.services import subscriptions
+from billing.services.idempotency import Answer
+
+
+class SubscriptionsView(base.View):
+    scopes: ClassVar[Mapping[str, str]] = {"POST": "subscriptions:write", "GET": "customers:read"}
+    parameters: ClassVar[Mapping[str, Collection[str]]] = {"GET": ("customer", *base.PAGE)}
+
+    @schema.SUBSCRIBE
+    def post(self, request: Request) -> Response:
+        access.operator(principal=principal(request))
+
+        def start() -> Answer:
+            data = serializers.read(serializers.SubscriptionCreate, request)
+            customer = access.customer(principal=principal(request), external_id=data.pop("customer"))
+            data["price_overrides"] = price_terms(data.get("price_overrides", []))
+            return Answer(201, show(subscriptions.start(actor=actor(request), customer=customer, **data)))
+
+        return self.once(request, start)
+
+    @schema.SUBSCRIPTIONS
+    def get(self, request: Request) -> Response:
+        rows = Subscription.objects.select_related("customer", "plan__currency", "plan_version", "next_version__plan")
+        reachable = access.customers(principal=principal(request))
+        if reachable is not None:
+            rows = rows.filter(customer_id__in=reachable)
+        if external_id := base.text(request, "customer"):
+            rows = rows.filter(customer=access.customer(principal=principal(request), external_id=external_id))
+        return Response(pagination.page(request, rows, show))
+
+
+class SubscriptionView(base.View):
+    scopes: ClassVar[Mapping[str, str]] = {"GET": "customers:read"}
+
+    @schema.SUBSCRIPTION
+    def get(self, request: Request, subscription_id: UUID) -> Response:
+        found = access.subscription(principal=principal(request), subscription_id=subscription_id)
+        return Response(show(found))
+
+
+class PeriodsView(base.View):
+    scopes: ClassVar[Mapping[str, str]] = {"GET": "customers:read"}
+    parameters: ClassVar[Mapping[str, Collection[str]]] = {"GET": base.PAGE}
+
+    @schema.PERIODS
+    def get(self, request: Request, subscription_id: UUID) -> Response:
+        found = access.subscription(principal=principal(request), subscription_id=subscription_id)
+        rows = found.periods.select_related("plan_version__plan").prefetch_related("fees", "grants")
+        return Response(pagination.page(request, rows, _show_period))
+
+
+def show(subscription: Subscription) -> dict[str, Any]:
+    now = timezone.now()
+    version, following = subscription.plan_version, subscription.next_version
+    current = subscription.periods.filter(start__lte=now, end__gt=now).first()
+    return {
+        "id": str(subscription.pk),
+        "customer": subscription.customer.external_id,
+        "plan": subscription.plan.code,
+        "plan_version": version.number,
+        "status": subscription.status_at(now).value,
+        "starts_at": moment_string(subscription.starts_at),
+        "ends_at": _moment(subscription.ends_at),
+        "trial_ends_at": _moment(subscription.trial_ends_at),
+        "anchor": moment_string(subscription.anchor),
+        "timezone": subscription.timezone,
+        "base_fee": amount_string(version.base_fee),
+        "currency": subscription.plan.currency_id.upper(),
+        "discount": amount_string(version.discount),
+        "minimum_commitment": amount_string(version.minimum_commitment),
+        "current_period": None
+        if current is None
+        else {"number": current.number, "start": moment_string(current.start), "end": moment_string(current.end)},
+        "next_change": None
+        if following is None
+        else {"plan": following.plan.code, "plan_version": following.number, "at": _moment(subscription.renews_at)},
+    }
+
+
+def _show_period(period: SubscriptionPeriod) -> dict[str, Any]:
+    return {
+        "id": str(period.pk),
+        "number": period.number,
+        "start": moment_string(period.start),
+        "end": moment_string(period.end),
+        "plan": period.plan_version.plan.code,
+        "plan_version": period.plan_version.number,
+        "trial": period.trial,
+        "state": period.state,
+        "settled_at": _moment(period.settled_at),
+        "fees": [show_fee(fee) for fee in sorted(period.fees.all(), key=lambda fee: fee.pk)],
+        "allowances": [
+            {
+                "grant": str(grant.pk),
+                "asset": grant.asset_id,
+                "kind": grant.kind,
+                "amount": amount_string(grant.amount),
+                "remaining": amount_string(grant.remaining),
+            }
+            for grant in sorted(period.grants.all(), key=lambda grant: grant.pk)
+        ],
+    }
+
+
+def show_fee(fee: Fee) -> dict[str, Any]:
+    """A fee, as it was charged or, for a credit, given back."""
+    return {
+        "id": str(fee.pk),
+        "kind": fee.kind,
+        "description": fee.description,
+        "asset": fee.asset_id,
+        "list_amount": amount_string(fee.list_amount),
+        "amount": amount_string(fee.amount),
+        "start": moment_string(fee.start),
+        "end": moment_string(fee.end),
+        "state": fee.state,
+        "transaction": str(fee.pk) if fee.state == Fee.State.PAID else None,
+    }
+
+
+def _moment(moment: Any) -> str | None:
+    return None if moment is None else moment_string(moment)

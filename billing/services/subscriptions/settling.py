@@ -1,0 +1,100 @@
+"""Settling a period: what is missing to the minimum commitment is charged, and late usage counts from now on for the
+next period."""
+
+from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
+from uuid import UUID
+
+from django.db.models import Q, Sum
+
+from billing.engine.money import EXACT, ZERO, amount_string, round_half_even
+from billing.engine.proration import share
+from billing.models import Charge, Fee, Subscription, SubscriptionPeriod
+from billing.services.ledger import Journal
+from billing.services.subscriptions import fees, periods
+
+
+def settle_next(subscription_id: UUID, journal: Journal) -> int:
+    """Settle the subscription's oldest open period if it is over. The grace is the caller's to keep."""
+    subscription = Subscription.objects.select_related("plan").get(pk=subscription_id)
+    period = (
+        subscription.periods.filter(state=SubscriptionPeriod.State.OPEN)
+        .select_related("plan_version__plan__currency")
+        .order_by("number")
+        .first()
+    )
+    if period is None or period.end > journal.now:
+        return 0
+    used, committed = usage(subscription, period, until=journal.now), commitment(subscription, period)
+    missing = EXACT.subtract(committed, used)
+    if missing > 0:
+        _true_up(journal, subscription, period, missing)
+    period.state, period.settled_at = SubscriptionPeriod.State.SETTLED, journal.now
+    period.save(update_fields=["state", "settled_at"])
+    subscription.settled_until = period.end
+    subscription.save(update_fields=["settled_until", "past_due_since"])
+    journal.messages.append(
+        periods.message(
+            "period.settled",
+            subscription,
+            period=period.pk,
+            number=period.number,
+            usage=amount_string(used),
+            true_up=amount_string(max(missing, ZERO)),
+        )
+    )
+    return 1
+
+
+def usage(subscription: Subscription, period: SubscriptionPeriod, *, until: datetime) -> Decimal:
+    """What the period's usage was charged in the plan's currency, after discounts, however it was paid.
+
+    Usage from before that was reported after its own period was settled counts for the one that was open then.
+    """
+    before = subscription.periods.filter(number=period.number - 1).values_list("settled_at", flat=True).first()
+    own = Q(late=False, occurred_at__gte=period.start, occurred_at__lt=period.end)
+    late = Q(late=True, posted_at__gte=before or period.start, posted_at__lt=until)
+    total: Decimal | None = (
+        Charge.objects.filter(own | late, customer_id=subscription.customer_id, subscription=subscription)
+        .filter(asset_id=period.plan_version.plan.currency_id)
+        .aggregate(total=Sum("amount"))["total"]
+    )
+    return total or ZERO
+
+
+def commitment(subscription: Subscription, period: SubscriptionPeriod) -> Decimal:
+    """What the period's usage must come to: each version's commitment for as long as it was in force."""
+    total = Fraction(0)
+    for phase in subscription.phases.filter(starts_at__lt=period.end).select_related("plan_version"):
+        start = max(phase.starts_at, period.start)
+        end = period.end if phase.ends_at is None else min(phase.ends_at, period.end)
+        committed = phase.plan_version.minimum_commitment
+        if start >= end or committed == 0:
+            continue
+        whole = periods.bounds(start, version=phase.plan_version, anchor=phase.anchor, zone=subscription.timezone)
+        total += Fraction(committed) * share(start, end, of=whole)
+    return round_half_even(total, precision=period.plan_version.plan.currency.precision)
+
+
+def _true_up(journal: Journal, subscription: Subscription, period: SubscriptionPeriod, missing: Decimal) -> None:
+    plan = period.plan_version.plan
+    fee = fees.raise_fee(
+        journal,
+        subscription,
+        period,
+        kind=Fee.Kind.TRUE_UP,
+        asset=plan.currency,
+        list_amount=missing,
+        amount=missing,
+        start=period.start,
+        end=period.end,
+        description=f"{plan.name}, minimum of {periods.span(period.start, period.end, subscription.timezone)}",
+    )
+    if subscription.past_due_since is not None or not fees.pay(journal, fee):
+        subscription.past_due_since = subscription.past_due_since or journal.now
+        journal.messages.append(
+            periods.message(
+                "subscription.past_due", subscription, fee=fee.pk, amount=amount_string(missing), asset=fee.asset_id
+            )
+        )

@@ -1,0 +1,153 @@
+"""Starting a subscription."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+from django.db import transaction
+from django.db.models import F, Q
+
+from accounts.services import audit
+from billing.engine.money import ZERO, amount_string
+from billing.errors import AlreadyExists, InvalidRequest, InvalidState
+from billing.models import Customer, Plan, PlanVersion, Subscription, SubscriptionPhase
+from billing.services import plans
+from billing.services.ledger import Journal
+from billing.services.retrying import retried
+from billing.services.subscriptions import periods
+
+PERIODS_BACK_MAX = 1000
+TRIAL_DAYS_MAX = 730
+
+
+@retried
+def start(
+    *,
+    actor: audit.Actor,
+    customer: Customer,
+    plan: Plan,
+    version: int | None = None,
+    starts_at: datetime | None = None,
+    anchor: datetime | None = None,
+    trial_days: int | None = None,
+    discount: Decimal = ZERO,
+    price_overrides: Sequence[plans.PriceTerms] = (),
+    minimum_commitment: Decimal | None = None,
+) -> Subscription:
+    """Put the customer on the plan's latest version, or that ``version``, from ``starts_at`` (now) on.
+
+    Its periods are counted from ``anchor`` (its start, or the end of its trial) in the customer's time zone of today.
+    What differs from the plan's own terms is agreed with this customer alone. Where ``starts_at`` has come, the first
+    period is opened here; in the past, all of them until now. A wallet that cannot pay the fee makes it past due.
+
+    Raises ``AlreadyExists`` where the customer is on the plan then, ``InvalidRequest`` for terms that cannot be.
+    """
+    chosen = public_version(plan, version)
+    if not 0 <= discount <= 1:
+        raise InvalidRequest.field("discount", "must be from 0 to 1, such as 0.15")
+    with transaction.atomic():
+        journal = Journal.open([customer.pk])
+        begin = starts_at or journal.now
+        refuse_second(customer, plan, begin)
+        agreed = plans.agree(
+            chosen,
+            customer=customer,
+            discount=discount,
+            minimum_commitment=minimum_commitment,
+            overrides=price_overrides,
+        )
+        # Somebody may change the customer's zone at this moment: it is read once, here.
+        zone = Customer.objects.values_list("timezone", flat=True).get(pk=customer.pk)
+        trial_ends_at = _trial_end(begin, chosen.trial_days if trial_days is None else trial_days, zone)
+        subscription = Subscription.objects.create(
+            customer=customer,
+            plan=plan,
+            plan_version=agreed,
+            starts_at=begin,
+            trial_ends_at=trial_ends_at,
+            anchor=anchor or trial_ends_at or begin,
+            timezone=zone,
+            discount=discount,
+            minimum_commitment=minimum_commitment,
+            renews_at=begin,
+            settled_until=begin,
+        )
+        add_phases(subscription, agreed)
+        open_until_now(journal, subscription)
+        journal.write()
+        audit.record(
+            actor=actor,
+            action="subscription.started",
+            object_type="subscription",
+            object_id=str(subscription.pk),
+            organization_id=customer.organization_id,
+            after={
+                "customer": customer.external_id,
+                "plan": plan.code,
+                "version": agreed.number,
+                **({"discount": amount_string(discount)} if discount else {}),
+                **({"price_overrides": len(price_overrides)} if price_overrides else {}),
+                **({"minimum_commitment": amount_string(minimum_commitment)} if minimum_commitment is not None else {}),
+            },
+        )
+    return subscription
+
+
+def public_version(plan: Plan, number: int | None) -> PlanVersion:
+    """The plan's version with this number, or the latest."""
+    if number is None:
+        latest = plan.latest()
+        if latest is None:
+            raise InvalidState(f"The plan {plan.code} has no published version yet.")
+        return latest
+    found = plan.versions.filter(number=number, derived_from__isnull=True).first()
+    if found is None:
+        raise InvalidRequest.field("version", f"{plan.code} has no version {number}", code="not_found")
+    return found
+
+
+def refuse_second(customer: Customer, plan: Plan, begin: datetime) -> None:
+    """Nobody is on one plan twice at the same time. Under the customer's lock."""
+    on_it = Subscription.objects.filter(customer=customer, plan=plan).exclude(ends_at=F("starts_at"))
+    if on_it.filter(Q(ends_at__isnull=True) | Q(ends_at__gt=begin)).exists():
+        raise AlreadyExists(f"{customer.external_id} is on the plan {plan.code} already.")
+
+
+def add_phases(subscription: Subscription, version: PlanVersion) -> None:
+    """The trial, in which usage costs nothing, and what comes after it."""
+    begin = subscription.starts_at
+    if subscription.trial_ends_at is not None:
+        SubscriptionPhase.objects.create(
+            customer_id=subscription.customer_id,
+            subscription=subscription,
+            plan_version=plans.trial_of(version),
+            anchor=begin,
+            starts_at=begin,
+            ends_at=subscription.trial_ends_at,
+        )
+    SubscriptionPhase.objects.create(
+        customer_id=subscription.customer_id,
+        subscription=subscription,
+        plan_version=version,
+        anchor=subscription.anchor,
+        starts_at=subscription.trial_ends_at or begin,
+    )
+
+
+def open_until_now(journal: Journal, subscription: Subscription) -> None:
+    """Open the periods whose time has come."""
+    for _ in range(PERIODS_BACK_MAX):
+        if subscription.renews_at is None or subscription.renews_at > journal.now:
+            return
+        periods.open_next(journal, subscription)
+    raise InvalidRequest.field("starts_at", f"lies more than {PERIODS_BACK_MAX:,} periods of the plan back")
+
+
+def _trial_end(begin: datetime, days: int, zone: str) -> datetime | None:
+    """The same time of day so many days later, in the customer's calendar."""
+    if not 0 <= days <= TRIAL_DAYS_MAX:
+        raise InvalidRequest.field("trial_days", f"must be from 0 to {TRIAL_DAYS_MAX}")
+    if days == 0:
+        return None
+    return (begin.astimezone(ZoneInfo(zone)) + timedelta(days=days)).astimezone(begin.tzinfo)
