@@ -13,10 +13,12 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.views import ChangeList
 
-from accounts.models import User
 from accounts.services import audit
+from accounts.services.audit import actor_of
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
+
+__all__ = ["AuditedAdmin", "BackOfficeAdmin", "ReadOnlyAdmin", "actor_of", "detail_action", "labelled"]
 
 ROWS_MAX = 10_000
 
@@ -102,14 +104,6 @@ def detail_action(
         variant=ActionVariant.PRIMARY,
     )
     return decorator
-
-
-def actor_of(request: HttpRequest) -> audit.Actor:
-    """The person at the keyboard, as the trail names them."""
-    assert isinstance(request.user, User)
-    return audit.Actor.of_user(
-        request.user, ip_address=request.META.get("REMOTE_ADDR"), request_id=getattr(request, "request_id", "")
-    )
 
 
 class AuditedAdmin(BackOfficeAdmin):

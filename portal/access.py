@@ -12,6 +12,7 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.cache import add_never_cache_headers, patch_vary_headers
 
+from accounts import roles
 from accounts.models import Membership, User
 from billing.models import Customer
 
@@ -28,6 +29,15 @@ class Visit:
     membership: Membership
     choices: list[Membership]
     """All memberships through which the person could act, by organization name."""
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """All that the person's role may do here, for templates."""
+        return roles.scopes_of(self.membership.role)
+
+    def may(self, scope: str) -> bool:
+        """Whether the person's role in this organization has the scope."""
+        return roles.may(self.membership.role, scope)
 
     @property
     def zone(self) -> ZoneInfo:
@@ -73,6 +83,7 @@ def asked(request: HttpRequest, name: str) -> str:
 
 
 Page = Callable[Concatenate[HttpRequest, Visit, P], HttpResponseBase]
+PersonPage = Callable[Concatenate[HttpRequest, User, P], HttpResponseBase]
 
 
 def signed_in(page: Page[P]) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
@@ -98,12 +109,56 @@ def signed_in(page: Page[P]) -> Callable[Concatenate[HttpRequest, P], HttpRespon
     return guarded
 
 
+def requires(scope: str) -> Callable[[Page[P]], Page[P]]:
+    """Below ``signed_in``: a page for those whose role has the scope. The others are told that theirs has not."""
+
+    def decorate(page: Page[P]) -> Page[P]:
+        @wraps(page)
+        def checked(request: HttpRequest, visit: Visit, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+            if visit.may(scope):
+                return page(request, visit, *args, **kwargs)
+            does = roles.SCOPES[scope][0]
+            return render_for(request, visit, "portal/not_yours.html", does=does, status=403)
+
+        return checked
+
+    return decorate
+
+
+def own(page: "PersonPage[P]") -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
+    """A page about the person alone, whoever they act for: staff too, and members of no organization."""
+
+    @wraps(page)
+    def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+        user = request.user
+        if not isinstance(user, User):
+            return _never_stored(redirect_to_login(request.get_full_path()))
+        try:
+            zone = visit_for(request).zone
+        except Http404:
+            zone = ZoneInfo("UTC")
+        with timezone.override(zone):
+            return _never_stored(page(request, user, *args, **kwargs))
+
+    return guarded
+
+
+def render_own(request: HttpRequest, template: str, *, status: int = 200, **context: Any) -> HttpResponse:
+    """``template`` for a page about the person: inside the shell of who they act for, if there is one."""
+    try:
+        visit = visit_for(request)
+    except Http404:
+        return render(request, template, {"layout": "portal/plain.html", "zone": "UTC", **context}, status=status)
+    return render_for(request, visit, template, status=status, **{"layout": "portal/shell.html", **context})
+
+
 def _never_stored(response: HttpResponseBase) -> HttpResponseBase:
     add_never_cache_headers(response)
     patch_vary_headers(response, ["HX-Request", "Cookie"])
     return response
 
 
-def render_for(request: HttpRequest, visit: Visit, template: str, **context: Any) -> HttpResponse:
+def render_for(request: HttpRequest, visit: Visit, template: str, *, status: int = 200, **context: Any) -> HttpResponse:
     """``template`` with what every page of the portal shows beside its own content."""
-    return render(request, template, {"visit": visit, "customer": visit.customer, "zone": visit.zone.key, **context})
+    shown = {"visit": visit, "customer": visit.customer, "zone": visit.zone.key, "scopes": visit.scopes, **context}
+    return render(request, template, shown, status=status)

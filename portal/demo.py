@@ -1,5 +1,5 @@
 """What the sign-in page of a demonstration offers."""
 
-from accounts.demo import DEMO_PASSWORD, DEMO_SIGN_INS
+from accounts.demo import DEMO_CODE, DEMO_PASSWORD, DEMO_SIGN_INS, accepts
 
-__all__ = ["DEMO_PASSWORD", "DEMO_SIGN_INS"]
+__all__ = ["DEMO_CODE", "DEMO_PASSWORD", "DEMO_SIGN_INS", "accepts"]

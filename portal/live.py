@@ -24,6 +24,7 @@ from django.contrib.auth import get_user
 from django.db import InterfaceError, OperationalError, close_old_connections, connection
 from django.http import Http404, HttpRequest, parse_cookie
 
+from accounts import second_factor
 from accounts.middleware import printable_cookies
 from billing.selectors import balances
 from billing.selectors.balances import BalanceNow
@@ -204,9 +205,9 @@ def _customer_id(cookies: str) -> UUID | None:
         request = HttpRequest()
         request.method = "GET"
         request.session = import_module(settings.SESSION_ENGINE).SessionStore(session)
-        request.user = get_user(request)
+        second_factor.install(request, get_user(request))
         try:
-            return access.customer_for(request).pk
+            return access.customer_for(request).pk if second_factor.admits(request) else None
         except Http404:
             return None
 

@@ -2,7 +2,8 @@
 
 from django.urls import path
 
-from portal.pages import dashboard, session, statement, usage
+from accounts import second_factor
+from portal.pages import dashboard, factors, security, session, statement, usage
 
 app_name = "portal"
 
@@ -14,8 +15,13 @@ urlpatterns = [
     path("usage.csv", usage.usage_csv, name="usage-csv"),
     path("statement", statement.statement, name="statement"),
     path("statement.csv", statement.statement_csv, name="statement-csv"),
-    path("sign-in", session.SignIn.as_view(), name="sign-in"),
+    path("sign-in", second_factor.open_to_strangers(session.SignIn.as_view()), name="sign-in"),
+    path("sign-in/code", factors.give, name="second-factor"),
     path("sign-out", session.sign_out, name="sign-out"),
     path("favicon.ico", session.favicon),
+    path("security", security.overview, name="security"),
+    path("security/authenticator", factors.authenticator, name="authenticator"),
+    path("security/recovery-codes", factors.recovery_codes, name="recovery-codes"),
+    path("security/factors/<str:persistent_id>/remove", factors.remove, name="remove-factor"),
     path("organization", session.choose_organization, name="choose-organization"),
 ]

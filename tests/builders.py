@@ -1,15 +1,17 @@
 """Customers, plans and usage for tests, made by the services themselves."""
 
 import itertools
+import time
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from django.test import Client
 from django.utils import timezone
 
-from accounts.models import Membership, Organization, User
-from accounts.services import api_keys
+from accounts.models import Authenticator, Membership, Organization, User
+from accounts.services import api_keys, factors
 from accounts.services.audit import SYSTEM
 from billing.models import Asset, Balance, Customer, Grant, Meter, PlanVersion
 from billing.services import assets, customers, grants, meters, plans, subscriptions, usage
@@ -138,3 +140,15 @@ class Shop:
         user = User.objects.create_user(email, "correct horse battery")
         Membership.objects.create(organization=customer.organization, user=user, role=role)
         return user
+
+
+def browser_of(user: User, **options: Any) -> Client:
+    """A browser in which this person has signed in and given their second factor just now; they get one if need be."""
+    device = Authenticator.objects.filter(user=user, confirmed=True).first() or factors.begin(user, confirmed=True)
+    client = Client(**options)
+    client.force_login(user)
+    session = client.session
+    session["otp_device_id"] = device.persistent_id
+    session["second_factor_at"] = session["seen_at"] = session["signed_in_at"] = int(time.time())
+    session.save()
+    return client

@@ -1,6 +1,17 @@
 from accounts.models.api_keys import ApiKey
 from accounts.models.audit import AuditEvent
+from accounts.models.factors import Authenticator, RecoveryCode, RecoverySet
 from accounts.models.organizations import Membership, Organization, Role
 from accounts.models.users import User
 
-__all__ = ["ApiKey", "AuditEvent", "Membership", "Organization", "Role", "User"]
+__all__ = [
+    "ApiKey",
+    "AuditEvent",
+    "Authenticator",
+    "Membership",
+    "Organization",
+    "RecoveryCode",
+    "RecoverySet",
+    "Role",
+    "User",
+]

@@ -4,6 +4,7 @@ from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
 from django.db import models
 from django.db.models.functions import Lower
+from django.utils.crypto import salted_hmac
 
 from accounts.ids import uuid7
 
@@ -23,7 +24,7 @@ class UserManager(BaseUserManager["User"]):
         return self.get(email=(username or "").lower())
 
 
-class User(AbstractBaseUser, PermissionsMixin):
+class User(AbstractBaseUser, PermissionsMixin):  # type: ignore[django-manager-missing]  # django-otp's.
     """One person, customer's or staff's. What they may do comes from memberships (customers) and groups (staff)."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -32,6 +33,13 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_active = models.BooleanField("active", default=True)
     is_staff = models.BooleanField("staff", default=False, help_text="May enter the back office.")
     created_at = models.DateTimeField(auto_now_add=True)
+    security_epoch = models.PositiveIntegerField(
+        default=0, editable=False, help_text="Grows when factors or roles change; sessions of an earlier one end."
+    )
+    failed_codes = models.PositiveIntegerField(
+        default=0, editable=False, help_text="Second factors that failed since the last one that did not."
+    )
+    last_failed_code_at = models.DateTimeField(null=True, editable=False)
 
     objects: ClassVar[UserManager] = UserManager()
 
@@ -51,6 +59,12 @@ class User(AbstractBaseUser, PermissionsMixin):
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.email = self.email.lower()
         super().save(*args, **kwargs)
+
+    def _get_session_auth_hash(self, secret: str | None = None) -> str:
+        """What a session is bound to: the password, and what else ends every session when it changes."""
+        bound = f"{self.password}:{self.security_epoch}"
+        salt = "accounts.User.get_session_auth_hash"
+        return salted_hmac(salt, bound, secret=secret, algorithm="sha256").hexdigest()
 
     def get_full_name(self) -> str:
         return self.name or self.email

@@ -11,9 +11,10 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-from django.conf import settings
 from django.core.cache import cache
 from django.http import HttpRequest
+
+from accounts import addresses
 
 WINDOW_SECONDS = 15 * 60
 PAIR_MAX = 10
@@ -82,11 +83,7 @@ def _keys(request: HttpRequest, email: str) -> tuple[str, str]:
 
 
 def _address(request: HttpRequest) -> str:
-    """Where the request comes from; behind the proxy that is trusted, what that proxy says."""
-    last = request.META.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip()
-    trusted = settings.SECURE_PROXY_SSL_HEADER is not None
-    found: str = (last if trusted and last else request.META.get("REMOTE_ADDR")) or "unknown"
-    return hashlib.sha256(found.encode()).hexdigest()
+    return hashlib.sha256((addresses.text_of(request) or "unknown").encode()).hexdigest()
 
 
 def _add(key: str, amount: int) -> int:

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from django.http import HttpRequest
+
+from accounts import addresses
 from accounts.models import AuditEvent, User
 
 if TYPE_CHECKING:
@@ -28,6 +31,14 @@ class Actor:
     @classmethod
     def of_user(cls, user: User, *, ip_address: str | None, request_id: str) -> "Actor":
         return cls(AuditEvent.Actor.USER, user.pk, user.email, ip_address, request_id)
+
+
+def actor_of(request: HttpRequest) -> Actor:
+    """The person at the keyboard, as the trail names them."""
+    assert isinstance(request.user, User)
+    return Actor.of_user(
+        request.user, ip_address=addresses.text_of(request), request_id=getattr(request, "request_id", "")
+    )
 
 
 SYSTEM = Actor(AuditEvent.Actor.SYSTEM, label="system")

@@ -7,6 +7,7 @@ from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
+from accounts import addresses
 from accounts.services import api_keys, audit
 from accounts.services.api_keys import Principal
 from billing.errors import PermissionDenied, Unauthenticated
@@ -68,6 +69,6 @@ def actor(request: Request) -> audit.Actor:
     """The key behind the request, for the trail."""
     return audit.Actor.of_key(
         principal(request),
-        ip_address=request.META.get("REMOTE_ADDR") or None,
+        ip_address=addresses.text_of(request),
         request_id=getattr(request, "request_id", ""),
     )

@@ -31,6 +31,8 @@ if not SECRET_KEY:
         raise ImproperlyConfigured("SECRET_KEY is not set. `manage.py up` makes one and keeps it in DATA_DIR.")
     SECRET_KEY = "nothing-is-signed-with-this-by-commands-that-need-no-secret"  # noqa: S105
 SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", default=[])
+ENCRYPTION_KEYS: list[str] = env.list("ENCRYPTION_KEYS", default=[])
+"""``id:key,…``, 32 bytes in base64 each: the first seals secrets at rest, all open them. Unset: one from SECRET_KEY."""
 
 _host = (
     BASE_URL.partition("://")[2].partition("/")[0].rpartition(":")[0] or BASE_URL.partition("://")[2].partition("/")[0]
@@ -54,6 +56,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "django_htmx",
+    "django_otp",
     "accounts",
     "billing",
     "portal",
@@ -69,6 +72,8 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_otp.middleware.OTPMiddleware",
+    "accounts.second_factor.SecondFactorMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -152,6 +157,8 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = reverse_lazy("portal:sign-in")
 LOGIN_REDIRECT_URL = reverse_lazy("portal:dashboard")
 LOGOUT_REDIRECT_URL = reverse_lazy("portal:sign-in")
+SECOND_FACTOR_URL = reverse_lazy("portal:second-factor")
+SECOND_FACTOR_ENROL_URL = reverse_lazy("portal:authenticator")
 
 # --- Browser security -----------------------------------------------------------------------------------------------
 SESSION_COOKIE_HTTPONLY = True
@@ -166,6 +173,8 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
 SECURE_HSTS_PRELOAD = HTTPS
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+TRUSTED_PROXIES: list[str] = env.list("TRUSTED_PROXIES", default=[])
+"""Addresses and CIDR blocks of the proxies in front. What anybody else says of X-Forwarded-For is not read."""
 if env.bool("BEHIND_TLS_PROXY", default=False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 

@@ -1,5 +1,6 @@
 """Signing in and out, and choosing whom to act for."""
 
+import time
 from typing import Any
 
 from django import forms
@@ -11,9 +12,9 @@ from django.core.exceptions import NON_FIELD_ERRORS
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.templatetags.static import static
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST
 
+from accounts import second_factor
 from accounts.services import attempts
 from accounts.sign_in import TOO_MANY, LimitedSignIn
 from portal import access, demo
@@ -48,16 +49,26 @@ class SignIn(LoginView):
             response["Retry-After"] = str(attempts.WINDOW_SECONDS)
         return response
 
+    def form_valid(self, form: AuthenticationForm) -> HttpResponse:
+        response = super().form_valid(form)
+        self.request.session["signed_in_at"] = int(time.time())
+        return response
+
+    def get_redirect_url(self, request: HttpRequest | None = None) -> str:
+        return second_factor.safe_next(self.request, "")
+
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        shown = {"demo_sign_ins": demo.DEMO_SIGN_INS, "demo_password": demo.DEMO_PASSWORD} if settings.DEMO else {}
-        return super().get_context_data(**kwargs, **shown)
+        shown = {"sign_ins": demo.DEMO_SIGN_INS, "password": demo.DEMO_PASSWORD, "code": demo.DEMO_CODE}
+        return super().get_context_data(**kwargs, demo=shown if settings.DEMO else None)
 
 
+@second_factor.open_to_strangers
 def favicon(request: HttpRequest) -> HttpResponse:
     """For pages that name no icon of their own."""
     return redirect(static("img/favicon.svg"))
 
 
+@second_factor.open_to_strangers
 @require_POST
 def sign_out(request: HttpRequest) -> HttpResponse:
     """End the session. By POST only, so that no link elsewhere can sign somebody out."""
@@ -70,6 +81,4 @@ def sign_out(request: HttpRequest) -> HttpResponse:
 def choose_organization(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
     """Act for another of one's organizations, and go on where one was."""
     access.choose(request, request.POST.get("organization", ""))
-    after = request.POST.get("next", "")
-    safe = url_has_allowed_host_and_scheme(after, allowed_hosts={request.get_host()}, require_https=request.is_secure())
-    return redirect(after if safe else "portal:dashboard")
+    return redirect(second_factor.safe_next(request, "portal:dashboard"))

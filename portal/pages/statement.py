@@ -90,7 +90,7 @@ def statement(request: HttpRequest, visit: access.Visit) -> HttpResponse:
     filters = Filters.read(request)
     before = _cursor(request.GET.get("before"))
     page = statements.page(**filters.arguments(visit), before=before, limit=PAGE_ROWS)
-    context = {
+    context: dict[str, Any] = {
         "filters": filters,
         "query": filters.query(),
         "page": page,

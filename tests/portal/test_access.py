@@ -8,7 +8,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Membership, Organization, User
-from tests.builders import Shop
+from tests.builders import Shop, browser_of
 
 SignedIn = Callable[[User], Client]
 PAGES = ["/", "/usage", "/statement", "/activity", "/usage.csv", "/statement.csv"]
@@ -83,7 +83,8 @@ def test_one_who_was_removed_sees_nothing_more(shop: Shop, signed_in: SignedIn) 
 
 def test_staff_without_a_customer_go_to_the_back_office(shop: Shop, signed_in: SignedIn) -> None:
     staff = User.objects.create_superuser("finance@ante.test", "correct horse battery")
-    assert signed_in(staff).get("/")["Location"] == "/admin/"
+    assert browser_of(staff).get("/")["Location"] == "/admin/"
+    assert signed_in(staff).get("/")["Location"].startswith("/sign-in/code")
 
 
 def test_one_who_belongs_nowhere_is_told_so(shop: Shop, signed_in: SignedIn) -> None:

@@ -15,9 +15,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 from django.utils import timezone
 
-from accounts.demo import DEMO_PASSWORD, DEMO_SIGN_INS
+from accounts.demo import DEMO_CODE, DEMO_PASSWORD, DEMO_SIGN_INS
 from accounts.models import Membership, User
-from accounts.services import api_keys
+from accounts.services import api_keys, factors, staff
 from accounts.services.audit import SYSTEM
 from billing.demo import catalog, traffic
 from billing.demo.customers import CUSTOMERS, Gift, Purchase, SampleCustomer
@@ -55,7 +55,9 @@ class Command(BaseCommand):
 
     def _show_sign_ins(self) -> None:
         width = max(len(person.email) for person in DEMO_SIGN_INS)
-        self.stdout.write(f"Demonstration sign-ins, all with the password {DEMO_PASSWORD}:")
+        self.stdout.write(
+            f"Demonstration sign-ins, all with the password {DEMO_PASSWORD} and then the code {DEMO_CODE}:"
+        )
         for person in DEMO_SIGN_INS:
             self.stdout.write(f"  {person.email:<{width}}   {person.title}")
 
@@ -142,10 +144,11 @@ class Seed:
         for person in DEMO_SIGN_INS:
             if User.objects.filter(email__iexact=person.email).exists():
                 continue
-            if person.organization is None:
-                User.objects.create_superuser(person.email, DEMO_PASSWORD, name=person.title)
-                continue
             user = User.objects.create_user(person.email, DEMO_PASSWORD, name=person.title)
+            factors.begin(user, confirmed=True)
+            if person.organization is None:
+                staff.join(user, person.role)
+                continue
             organization = self.customers[person.organization].organization
             Membership.objects.create(organization=organization, user=user, role=person.role)
 

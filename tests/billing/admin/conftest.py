@@ -15,7 +15,7 @@ from billing.admin import display
 from billing.models import Customer, IdempotencyRecord
 from billing.services import authorizations
 from billing.services.idempotency import Answer, once
-from tests.builders import Shop
+from tests.builders import Shop, browser_of
 
 
 @pytest.fixture(autouse=True)
@@ -43,9 +43,7 @@ def finance(db: None) -> User:
 @pytest.fixture
 def office(finance: User) -> Client:
     """A browser in which a superuser has signed in."""
-    client = Client()
-    client.force_login(finance)
-    return client
+    return browser_of(finance)
 
 
 @pytest.fixture

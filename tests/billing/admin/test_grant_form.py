@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from accounts.models import AuditEvent, User
 from billing.models import Asset, Customer, Grant, LedgerEntry
-from tests.builders import Shop
+from tests.builders import Shop, browser_of
 
 FORM = {
     "kind": "promotional",
@@ -124,8 +124,7 @@ def test_the_last_day_is_wholly_usable(office: Client, customer: Customer):
 
 
 def test_who_may_not_grant_sees_no_form(customer: Customer):
-    client = Client()
-    client.force_login(User.objects.create_user("reader@ante.test", "correct horse battery", is_staff=True))
+    client = browser_of(User.objects.create_user("reader@ante.test", "correct horse battery", is_staff=True))
     assert client.post(page(customer), {**FORM, "confirm": "1"}).status_code == 403
     assert Grant.objects.count() == 1
 

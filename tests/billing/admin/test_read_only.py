@@ -11,6 +11,7 @@ from django.urls import reverse
 from accounts.models import AuditEvent, Membership, Organization, User
 from billing.models import Charge, Customer, LedgerEntry, LedgerTransaction, PlanVersion, Price, UsageEvent
 from tests.billing.admin.test_pages import MODELS, name
+from tests.builders import browser_of
 
 EDITABLE = {"accounts.User", "accounts.Organization", "accounts.Membership", "auth.Group", "billing.Customer"}
 READ_ONLY = [model for model in MODELS if model._meta.label not in EDITABLE]
@@ -137,8 +138,7 @@ def test_a_membership_is_changed_on_the_organizations_page(office: Client, acme:
 
 
 def test_staff_without_permissions_see_no_books(acme: Customer):
-    client = Client()
-    client.force_login(User.objects.create_user("new@ante.test", "correct horse battery", is_staff=True))
+    client = browser_of(User.objects.create_user("new@ante.test", "correct horse battery", is_staff=True))
     assert client.get(reverse("admin:index")).status_code == 200
     assert "Usage charged today" not in client.get(reverse("admin:index")).content.decode()
     for model in MODELS:

@@ -8,7 +8,7 @@ from django.urls import reverse
 
 from accounts.models import AuditEvent, User
 from billing.models import Customer, Grant, LedgerEntry
-from tests.builders import Shop
+from tests.builders import Shop, browser_of
 
 WHY = {"reason": "Granted twice"}
 
@@ -64,8 +64,7 @@ def test_without_a_reason_nothing_happens(office: Client, grant: Grant) -> None:
 
 
 def test_who_may_not_does_not(grant: Grant) -> None:
-    client = Client()
-    client.force_login(User.objects.create_user("reader@ante.test", "correct horse battery", is_staff=True))
+    client = browser_of(User.objects.create_user("reader@ante.test", "correct horse battery", is_staff=True))
 
     assert client.post(page(grant), WHY).status_code == 403
     assert not LedgerEntry.objects.filter(kind="void").exists()

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from accounts.demo import DEMO_PASSWORD, DEMO_SIGN_INS
+from accounts.demo import DEMO_CODE, DEMO_PASSWORD, DEMO_SIGN_INS
 from accounts.models import User
-from accounts.services import api_keys
+from accounts.services import api_keys, factors
+from accounts.services.audit import SYSTEM
 from billing.demo import customers as samples
 from billing.demo import traffic
 from billing.models import Balance, Customer, Grant, UsageEvent
@@ -49,7 +50,9 @@ def test_the_first_run_fills_and_the_second_changes_nothing(
     for person in DEMO_SIGN_INS:
         user = User.objects.get(email=person.email)
         assert user.check_password(DEMO_PASSWORD)
-        assert user.is_superuser == (person.organization is None)
+        assert user.is_staff == (person.organization is None)
+        assert user.is_superuser == (person.role == "Administrator")
+        assert factors.check(user, DEMO_CODE, actor=SYSTEM).user == user
     assert UsageEvent.objects.filter(status="rejected").exists()
     assert not UsageEvent.objects.filter(customer__external_id="blank-slate").exists()
     nearly_empty = Balance.objects.get(customer__external_id="sample-clinic")

@@ -1,0 +1,216 @@
+"""How well a session has proved who it is, and the gate that every page is behind.
+
+* Staff need a second factor for every page. Who has none yet reaches nothing but the pages where one is set up.
+* A customer's people need theirs once they have one. Where value can be moved or access given, everybody does, and it
+  must be fresh: ``requires_fresh_second_factor``.
+
+The gate is a middleware and closed by default: a page is open only if its view says so.
+"""
+
+import enum
+import time
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
+from urllib.parse import urlencode, urlsplit
+
+from django.conf import settings
+from django.contrib.auth import logout, update_session_auth_hash
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.shortcuts import redirect, resolve_url
+from django.utils.cache import add_never_cache_headers
+from django.utils.http import url_has_allowed_host_and_scheme
+from django_otp import login as otp_login
+from django_otp.middleware import OTPMiddleware
+from django_otp.models import Device
+
+from accounts.models import User
+from accounts.services import factors
+
+FRESH_SECONDS = 15 * 60
+STAFF_SECONDS = 12 * 3600
+STAFF_IDLE_SECONDS = 30 * 60
+SEEN_RESOLUTION_SECONDS = 60
+PROVED_AT, SEEN_AT = "second_factor_at", "seen_at"
+
+P = ParamSpec("P")
+R = TypeVar("R")
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+class Standing(enum.Enum):
+    """What a session has shown of itself."""
+
+    STRANGER = enum.auto()
+    PASSWORD = enum.auto()
+    """A password, and there is no second factor to ask for: enough for a customer's pages, not for staff."""
+    OWES_CODE = enum.auto()
+    """A password, and the person has a second factor that was not asked for yet: enough for nothing."""
+    VERIFIED = enum.auto()
+
+
+def standing(request: HttpRequest) -> Standing:
+    """How far this session has come. ``request.user`` must be the one that ``install`` or the middleware put there."""
+    user = request.user
+    if not isinstance(user, User) or not user.is_active:
+        return Standing.STRANGER
+    if user.is_verified():  # type: ignore[attr-defined]  # django-otp adds it to the user.
+        return Standing.VERIFIED
+    return Standing.OWES_CODE if factors.enrolled(user) else Standing.PASSWORD
+
+
+def admits(request: HttpRequest) -> bool:
+    """Whether this session may see its person's pages: for what is served beside Django's views."""
+    found = standing(request)
+    return found is Standing.VERIFIED or (found is Standing.PASSWORD and not _is_staff(request))
+
+
+def install(request: HttpRequest, user: Any) -> None:
+    """Make ``request.user`` know whether it is verified, where no middleware runs."""
+    request.user = OTPMiddleware(lambda _: None)._verify_user_sync(request, user)
+
+
+def is_verified(request: HttpRequest) -> bool:
+    """Whether a second factor was given in this session."""
+    return standing(request) is Standing.VERIFIED
+
+
+def is_fresh(request: HttpRequest) -> bool:
+    """Whether a second factor was given in this session in the last quarter of an hour."""
+    return is_verified(request) and time.time() - request.session.get(PROVED_AT, 0) <= FRESH_SECONDS
+
+
+def proved(request: HttpRequest, device: Device) -> None:
+    """The person has just given this factor: the session is verified and fresh, under a new id."""
+    request.session.cycle_key()
+    otp_login(request, device)
+    request.session[PROVED_AT] = request.session[SEEN_AT] = int(time.time())
+
+
+def keep_this_session(request: HttpRequest) -> None:
+    """After something that ends a person's sessions: all but the one in which they did it."""
+    assert isinstance(request.user, User)
+    request.user.refresh_from_db(fields=["password", "security_epoch"])
+    update_session_auth_hash(request, request.user)
+
+
+def open_to_strangers(view: View) -> View:
+    """This view looks after itself: signing in and out, giving the second factor."""
+    view.gate = "open"  # type: ignore[attr-defined]
+    return view
+
+
+def open_for_enrolment(view: View) -> View:
+    """Who has no second factor yet may come here to set one up, staff too."""
+    view.gate = "enrolment"  # type: ignore[attr-defined]
+    return view
+
+
+def requires_fresh_second_factor(
+    view: Callable[Concatenate[HttpRequest, P], HttpResponseBase],
+) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
+    """A view that moves value, gives access or changes what limits either.
+
+    A second factor must have been given in this session in the last ``FRESH_SECONDS``; who has none is led to set one
+    up. Pages lead to the question and back; JSON and htmx get 403 ``two_factor_required``.
+    """
+
+    @wraps(view)
+    def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+        if not request.user.is_authenticated or is_fresh(request):
+            return view(request, *args, **kwargs)
+        found = standing(request)
+        return ask(request, "SECOND_FACTOR_ENROL_URL" if found is Standing.PASSWORD else "SECOND_FACTOR_URL")
+
+    guarded.needs_fresh_second_factor = True  # type: ignore[attr-defined]
+    return guarded
+
+
+def ask(request: HttpRequest, setting: str) -> HttpResponseBase:
+    """Lead to the page that asks for a second factor, or for a new one, and back to where one was."""
+    target = f"{resolve_url(getattr(settings, setting))}?{urlencode({'next': _back(request)})}"
+    response: HttpResponseBase
+    if _is_program(request):
+        body: dict[str, object] = {
+            "type": "urn:ante:problem:two_factor_required",
+            "title": "A second factor is required",
+            "status": 403,
+            "detail": "Give your second factor first.",
+            "code": "two_factor_required",
+            "errors": [],
+            "request_id": getattr(request, "request_id", ""),
+        }
+        response = JsonResponse(body, status=403, content_type="application/problem+json")
+        if "HX-Request" in request.headers:
+            response["HX-Redirect"] = target
+    else:
+        response = redirect(target)
+    add_never_cache_headers(response)
+    return response
+
+
+def safe_next(request: HttpRequest, default: str) -> str:
+    """Where ``next`` leads, if that is a path within this site; else ``default``, a URL or the name of one."""
+    after = request.POST.get("next") or request.GET.get("next") or ""
+    safe = url_has_allowed_host_and_scheme(after, allowed_hosts={request.get_host()}, require_https=request.is_secure())
+    return after if safe and after.startswith("/") else default and resolve_url(default)
+
+
+class SecondFactorMiddleware:
+    """The gate. After the middlewares that say who the user is."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponseBase | None:
+        gate = getattr(view, "gate", "")
+        # Without a session there is nobody to ask: programs bring a key, and pages send strangers to sign in.
+        if gate == "open" or settings.SESSION_COOKIE_NAME not in request.COOKIES:
+            return None
+        match standing(request):
+            case Standing.STRANGER:
+                return None
+            case Standing.OWES_CODE:
+                return ask(request, "SECOND_FACTOR_URL")
+            case Standing.PASSWORD:
+                admitted = gate == "enrolment" or not _is_staff(request)
+                return None if admitted else ask(request, "SECOND_FACTOR_ENROL_URL")
+            case Standing.VERIFIED:
+                return self._end_old_session(request) if _is_staff(request) else None
+
+    def _end_old_session(self, request: HttpRequest) -> HttpResponseBase | None:
+        """Staff sign in anew after half a day, and after half an hour in which they did nothing."""
+        now, session = int(time.time()), request.session
+        proved_at, seen_at = session.get(PROVED_AT, 0), session.get(SEEN_AT, 0)
+        first_at = session.setdefault("signed_in_at", proved_at)
+        if now - first_at > STAFF_SECONDS or now - seen_at > STAFF_IDLE_SECONDS:
+            response = ask(request, "LOGIN_URL")
+            logout(request)
+            return response
+        if now - seen_at >= SEEN_RESOLUTION_SECONDS:
+            session[SEEN_AT] = now
+        return None
+
+
+def _is_staff(request: HttpRequest) -> bool:
+    user = request.user
+    return isinstance(user, User) and (user.is_staff or user.is_superuser)
+
+
+def _is_program(request: HttpRequest) -> bool:
+    """Whether a script asks, which can make nothing of a page."""
+    wants_json = request.accepts("application/json") and not request.accepts("text/html")
+    return wants_json or "HX-Request" in request.headers or request.path.endswith(".json")
+
+
+def _back(request: HttpRequest) -> str:
+    """Where to go on afterwards: here, or the page that the form was on."""
+    if request.method in {"GET", "HEAD"} and "HX-Request" not in request.headers:
+        return request.get_full_path()
+    page = urlsplit(request.headers.get("HX-Current-URL") or request.headers.get("Referer") or "")
+    if page.netloc == request.get_host() and page.path.startswith("/"):
+        return f"{page.path}?{page.query}".rstrip("?")
+    return "/"

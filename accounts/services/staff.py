@@ -1,0 +1,69 @@
+"""The operator's own people: which groups there are, and what each may do in the back office.
+
+The groups are made, and brought back to this table, after every migration. Further groups may be made by hand.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django.contrib.auth.models import Group, Permission
+from django.db.models import Q
+
+from accounts.models import User
+
+ADMINISTRATOR, FINANCE, SUPPORT, AUDITOR = "Administrator", "Finance", "Support", "Auditor"
+
+# group: what it may do beside seeing everything, as Django names its permissions; ``app.*`` is all of an app's.
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    ADMINISTRATOR: ("billing.*", "accounts.*", "auth.*"),
+    FINANCE: ("billing.*",),
+    SUPPORT: ("billing.change_customer",),
+    AUDITOR: (),
+}
+DESCRIPTIONS: Mapping[str, str] = {
+    ADMINISTRATOR: "Everything, people and keys included",
+    FINANCE: "Puts value in and takes it back, changes limits and customers; sees everything",
+    SUPPORT: "Changes customers' plain fields; sees everything but what concerns staff and keys",
+    AUDITOR: "Sees everything, changes nothing",
+}
+UNSEEN: Mapping[str, tuple[str, ...]] = {
+    SUPPORT: ("accounts.apikey", "auth.group", "billing.idempotencyrecord"),
+}
+APPS = ("accounts", "billing", "auth")
+
+
+def join(user: User, group: str) -> None:
+    """Make this person staff, in one of the groups. Administrators are superusers: they give others their powers."""
+    user.is_staff = True
+    user.is_superuser = group == ADMINISTRATOR
+    user.save(update_fields=["is_staff", "is_superuser"])
+    if not Group.objects.filter(name=group).exists():
+        make_groups()
+    user.groups.add(Group.objects.get(name=group))
+
+
+def make_groups(**_: Any) -> None:
+    """The groups with the permissions of the table, whatever they had."""
+    known = list(Permission.objects.filter(content_type__app_label__in=APPS).select_related("content_type"))
+    for name, powers in GROUPS.items():
+        group, _made = Group.objects.get_or_create(name=name)
+        group.permissions.set(permission for permission in known if _has(name, powers, permission))
+
+
+def _has(group: str, powers: Iterable[str], permission: Permission) -> bool:
+    code = f"{permission.content_type.app_label}.{permission.codename}"
+    if code in powers or f"{permission.content_type.app_label}.*" in powers:
+        return True
+    model = f"{permission.content_type.app_label}.{permission.content_type.model}"
+    return permission.codename.startswith("view_") and model not in UNSEEN.get(group, ())
+
+
+def who_may(permission: str) -> list[User]:
+    """Staff who have this permission, by themselves, through a group, or as superusers."""
+    app, _, code = permission.partition(".")
+    asked = {"content_type__app_label": app, "codename": code}
+    held = Permission.objects.filter(**asked)
+    found = User.objects.filter(is_staff=True, is_active=True).filter(
+        Q(is_superuser=True) | Q(user_permissions__in=held) | Q(groups__permissions__in=held)
+    )
+    return list(found.distinct().order_by("email"))
