@@ -14,6 +14,7 @@ APPEND_ONLY = [
     "billing_ledgertransaction",
     "billing_planversion",
     "billing_price",
+    "billing_seal",
     "billing_usageevent",
 ]
 

@@ -7,6 +7,8 @@ authorization.
 from collections.abc import Collection
 from uuid import UUID
 
+from django.db import connection
+
 from billing.pipeline import Query
 
 _BALANCES = """
@@ -38,3 +40,10 @@ def how_many(customer_ids: Collection[UUID]) -> Query:
 def ledger_time() -> Query:
     """The database's clock, to be read after the lock, so that ``posted_at`` follows the order of the books."""
     return Query("SELECT clock_timestamp()")
+
+
+def only_one(work: str) -> bool:
+    """Whether nobody else does this work now; then nobody else will, until this transaction ends."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [f"ante {work}"])
+        return bool(cursor.fetchone()[0])

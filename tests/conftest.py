@@ -19,7 +19,7 @@ from django.test.utils import setup_databases, teardown_databases
 from psycopg import sql
 
 from accounts.services import api_keys, attempts
-from billing.selectors import books, customers
+from billing.selectors import books, costs, customers
 from tests.builders import Shop
 
 KEPT_TABLES = {"django_migrations", "django_content_type", "auth_permission", "billing_asset"}
@@ -58,6 +58,7 @@ def committed_db(django_db_setup: None, django_db_blocker: Any, request: pytest.
 @pytest.fixture(autouse=True)
 def _books_are_right(request: pytest.FixtureRequest) -> Iterator[None]:
     """After every test that used the database the books must be right."""
+    costs.forget()
     customers.forget()
     api_keys.forget()
     if "db" not in request.fixturenames and "django_db" not in request.keywords:

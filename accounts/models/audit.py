@@ -1,7 +1,9 @@
+from django.contrib.postgres.indexes import BrinIndex
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 
 from accounts.ids import uuid7
+from accounts.models.fields import WrittenInField
 
 
 class AuditEvent(models.Model):
@@ -29,12 +31,14 @@ class AuditEvent(models.Model):
     after = models.JSONField(null=True, blank=True, encoder=DjangoJSONEncoder)
     ip_address = models.GenericIPAddressField(null=True, blank=True)
     request_id = models.CharField(max_length=64, blank=True)
+    written_in = WrittenInField()
 
     class Meta:
         ordering = ["-id"]
         indexes = [
             models.Index(fields=["object_type", "object_id"], name="accounts_audit_object"),
             models.Index(fields=["organization_id", "-id"], name="accounts_audit_organization"),
+            BrinIndex(fields=["written_in"], name="accounts_audit_written_in"),
         ]
 
     def __str__(self) -> str:

@@ -10,7 +10,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 
 from billing.api.fields import AmountField, MetadataField, MomentField, PatternField, StrictSerializer, TextField
-from billing.models import Asset, Customer, Grant, Meter, Plan, PlanVersion, Price
+from billing.models import Asset, Customer, Grant, Meter, Plan, PlanVersion, Price, ProviderCost
 
 _EXTERNAL_ID = r"^(?!\.{1,2}\Z)[^/\s\x00-\x1f\x7f]+\Z"  # A part of a path, hence not "." or "..".
 _CODE = r"^[a-z][a-z0-9_-]*\Z"
@@ -214,6 +214,23 @@ class PlanCreate(VersionCreate):
     code = PatternField(_CODE, max_length=64)
     name = TextField(max_length=100)
     currency = CurrencyField()
+
+
+class ProviderCostCreate(StrictSerializer):
+    provider = TextField(max_length=64)
+    model = TextField(max_length=255)
+    aliases = serializers.ListField(child=TextField(max_length=255), required=False, max_length=_VALUES_MAX)
+    unit = serializers.ChoiceField(ProviderCost.Unit.choices)
+    unit_cost = AmountField(minimum=0)
+    per = AmountField(required=False)
+    above = serializers.IntegerField(min_value=0, max_value=2_147_483_647, required=False)
+    effective_from = MomentField(required=False)
+    effective_to = MomentField(required=False, allow_null=True)
+
+    def validate_per(self, value: Any) -> Any:
+        if value <= 0:
+            raise serializers.ValidationError("Must be greater than zero.")
+        return value
 
 
 class SubscriptionCreate(StrictSerializer):

@@ -3,7 +3,7 @@
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
-from billing.api import authorizations, catalog, customers, events, problems, subscriptions, usage
+from billing.api import authorizations, catalog, costs, customers, events, problems, subscriptions, usage
 
 urlpatterns = [
     path("customers", customers.CustomersView.as_view()),
@@ -17,6 +17,7 @@ urlpatterns = [
     path("plans", catalog.PlansView.as_view()),
     path("plans/<str:code>", catalog.PlanView.as_view()),
     path("plans/<str:code>/versions", catalog.PlanVersionsView.as_view()),
+    path("provider-costs", costs.ProviderCostsView.as_view()),
     path("subscriptions", subscriptions.SubscriptionsView.as_view()),
     path("subscriptions/<uuid:subscription_id>", subscriptions.SubscriptionView.as_view()),
     path("subscriptions/<uuid:subscription_id>/periods", subscriptions.PeriodsView.as_view()),

@@ -109,6 +109,11 @@ UNFOLD: dict[str, Any] = {
                 _item("Assets", "toll", "billing.asset"),
             ),
             _group(
+                "Costs and margins",
+                _item("Provider costs", "price_check", "billing.providercost"),
+                _item("Overheads", "dns", "billing.overhead"),
+            ),
+            _group(
                 "Operations",
                 _item("Outbox", "outbox", "billing.outboxevent"),
                 _item("Idempotency", "fingerprint", "billing.idempotencyrecord"),

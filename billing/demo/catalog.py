@@ -38,6 +38,43 @@ MODELS = (
     ModelPrice("gemini-2.5-flash", D("0.30"), D("0.03"), D("2.50")),
 )
 
+
+@dataclass(frozen=True, slots=True)
+class CostSpec:
+    """What a provider charges the sample operator: ``amount`` US dollars for every ``per`` of ``unit``."""
+
+    provider: str
+    model: str
+    unit: str
+    amount: Decimal
+    per: Decimal = ONE
+
+
+_AGREED = {"gpt": ("openai", D("0.70")), "claude": ("anthropic", D("0.78")), "gemini": ("google", D("0.62"))}
+"""The share of its list price that the sample operator has agreed with each provider."""
+
+
+def _agreed() -> list[CostSpec]:
+    found = []
+    for model in MODELS:
+        provider, share = _AGREED[model.model.partition("-")[0]]
+        for unit, amount in (("input", model.input), ("cached_input", model.cached_input), ("output", model.output)):
+            found.append(CostSpec(provider, model.model, unit, amount * share, MILLION))
+    return found
+
+
+COSTS = (
+    *_agreed(),
+    CostSpec("openai", "gpt-4o-transcribe", "audio_second", D("0.0042"), D(60)),
+    CostSpec("openai", "gpt-image-1", "image", D("0.04")),
+    CostSpec("own-gpus", "h100", "gpu_second", D("2.35"), D(3600)),
+    CostSpec("own-gpus", "a100", "gpu_second", D("1.55"), D(3600)),
+    CostSpec("own-gpus", "l4", "gpu_second", D("0.48"), D(3600)),
+)
+OVERHEAD_SHARE = D("0.02")
+OVERHEAD_FIXED = D("0.00004")
+"""Database, vector search and bandwidth of one request."""
+
 UNPRICED_MODEL = "orchid-preview"
 """A model that no plan has a price for: usage of it is refused."""
 

@@ -3,10 +3,12 @@
 from billing.models.assets import Asset
 from billing.models.authorizations import Authorization, Hold
 from billing.models.catalog import Allowance, Meter, Plan, PlanDraft, PlanVersion, Price
+from billing.models.costs import CostVersion, Overhead, ProviderCost
 from billing.models.customers import Customer
 from billing.models.idempotency import IdempotencyRecord
 from billing.models.ledger import Account, EntryKind, LedgerEntry, LedgerTransaction
 from billing.models.outbox import OutboxEvent
+from billing.models.seals import Seal
 from billing.models.subscriptions import Fee, Subscription, SubscriptionPeriod, SubscriptionPhase
 from billing.models.usage import Charge, UsageCounter, UsageEvent
 from billing.models.wallets import Balance, Grant, Wallet
@@ -18,6 +20,7 @@ __all__ = [
     "Authorization",
     "Balance",
     "Charge",
+    "CostVersion",
     "Customer",
     "EntryKind",
     "Fee",
@@ -28,10 +31,13 @@ __all__ = [
     "LedgerTransaction",
     "Meter",
     "OutboxEvent",
+    "Overhead",
     "Plan",
     "PlanDraft",
     "PlanVersion",
     "Price",
+    "ProviderCost",
+    "Seal",
     "Subscription",
     "SubscriptionPeriod",
     "SubscriptionPhase",

@@ -3,6 +3,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from accounts.ids import uuid7
+from accounts.models.fields import WrittenInField
 from billing.engine.money import amount_string
 from billing.models.assets import Asset
 from billing.models.customers import Customer
@@ -74,11 +75,13 @@ class LedgerTransaction(models.Model):
     description = models.CharField(max_length=200, blank=True)
     occurred_at = models.DateTimeField(help_text="When it happened in the world.")
     posted_at = models.DateTimeField(help_text="When the books learned of it.")
+    written_in = WrittenInField()
 
     class Meta:
         ordering = ["-id"]
         indexes = [
             BrinIndex(fields=["posted_at"], name="billing_transaction_posted"),
+            BrinIndex(fields=["written_in"], name="billing_transaction_written_in"),
             models.Index(
                 fields=["reverses"], name="billing_transaction_reversals", condition=Q(reverses__isnull=False)
             ),

@@ -3,11 +3,12 @@ from django.db import models
 from django.db.models import Q
 
 from accounts.ids import uuid7
+from accounts.models.fields import WrittenInField
 from billing.engine.money import amount_string
 from billing.models.assets import Asset
 from billing.models.catalog import Meter, PlanVersion, Price
 from billing.models.customers import Customer
-from billing.models.fields import AmountField, ExactJSONDecoder, number_check
+from billing.models.fields import AMOUNT_BELOW, AmountField, ExactJSONDecoder, number_check
 from billing.models.subscriptions import Subscription
 
 
@@ -40,11 +41,13 @@ class UsageEvent(models.Model):
     refusal = models.JSONField(null=True, help_text="For a rejected event: the code and the figures it was told.")
     balance_after = models.JSONField(null=True, help_text="What the answer said was left, by asset.")
     api_key_id = models.UUIDField(null=True)
+    written_in = WrittenInField()
 
     class Meta:
         ordering = ["-id"]
         indexes = [
             BrinIndex(fields=["received_at"], name="billing_event_received"),
+            BrinIndex(fields=["written_in"], name="billing_event_written_in"),
             models.Index(fields=["customer", "-id"], name="billing_event_customer"),
             models.Index(fields=["customer", "-id"], name="billing_event_refused", condition=~Q(status="charged")),
         ]
@@ -81,6 +84,9 @@ class Charge(models.Model):
     waived = AmountField(
         null=True, help_text="What was used and is not charged, for the run failed and the price asks nothing then."
     )
+    cost = AmountField(
+        null=True, help_text="Its part of what the provider charged us for the event, in US dollars; empty: not known."
+    )
     dimensions = models.JSONField(default=dict)
     late = models.BooleanField(
         default=False, db_default=False, help_text="Its own period was settled before: it counts for the one after."
@@ -100,6 +106,10 @@ class Charge(models.Model):
                 name="billing_charge_waived", condition=Q(waived__isnull=True) | Q(quantity=0, amount=0)
             ),
             number_check("billing_charge", "amount"),
+            models.CheckConstraint(
+                name="billing_charge_cost",
+                condition=Q(cost__isnull=True) | Q(cost__gte=0, cost__lt=AMOUNT_BELOW),
+            ),
         ]
 
     def __str__(self) -> str:

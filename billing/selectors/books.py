@@ -1,31 +1,34 @@
-"""Are the books right? One query for each invariant; each gives the rows for which it does not hold."""
+"""Are the books right? One query for each invariant; each gives the rows for which it does not hold.
 
-from collections.abc import Iterator
+``WITHIN(x)`` in a query stands for the customers that are looked at, in the table or alias ``x``.
+"""
+
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from itertools import pairwise
+from uuid import UUID
 
 from django.db import connection
 
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """The first row for which an invariant does not hold. ``invariant`` is its name in ``INVARIANTS``."""
-
-    invariant: str
-    statement: str
-    row: dict[str, Any]
-
-    def __str__(self) -> str:
-        found = ", ".join(f"{name} {value}" for name, value in self.row.items())
-        return f"{self.invariant}: {self.statement} Not so for {found}."
+from billing.selectors.differences import Difference
 
 
 @dataclass(frozen=True, slots=True)
 class Invariant:
-    """What must hold, in words, and a query for what breaks it."""
+    """What must hold, in words, and a query for what breaks it. A ``quick`` one reads no table that grows for ever."""
 
     statement: str
     sql: str
+    quick: bool = False
+
+
+Slice = tuple[UUID | None, UUID | None]
+"""The customers whose id is above the first and at most the second; None is no bound."""
+ENTRIES_A_SLICE = 1_000_000
+SLICES_MAX = 16
+"""Since the entries of a few customers lie scattered over the whole table, every slice may cost a pass over it."""
 
 
 _TO_AVAILABLE = (
@@ -43,9 +46,9 @@ INVARIANTS: dict[str, Invariant] = {
           LEFT JOIN (
                SELECT balance_id, SUM(amount * {_TO_AVAILABLE}) AS available, SUM(amount * {_TO_HELD}) AS held,
                       SUM(amount * ((debit = 'receivable')::int - (credit = 'receivable')::int)) AS receivable
-                 FROM billing_ledgerentry WHERE balance_id IS NOT NULL GROUP BY balance_id
+                 FROM billing_ledgerentry e WHERE balance_id IS NOT NULL AND WITHIN(e) GROUP BY balance_id
                ) e ON e.balance_id = b.id
-         WHERE (b.available, b.held, b.owed + b.overdraft_held)
+         WHERE WITHIN(b) AND (b.available, b.held, b.owed + b.overdraft_held)
                IS DISTINCT FROM (COALESCE(e.available, 0), COALESCE(e.held, 0), COALESCE(e.receivable, 0))
         """,
     ),
@@ -57,11 +60,12 @@ INVARIANTS: dict[str, Invariant] = {
           FROM billing_balance b
           LEFT JOIN (
                SELECT balance_id, SUM(remaining) AS remaining, SUM(held) AS held
-                 FROM billing_grant WHERE posted GROUP BY balance_id
+                 FROM billing_grant g WHERE posted AND WITHIN(g) GROUP BY balance_id
                ) g ON g.balance_id = b.id
-         WHERE b.available <> COALESCE(g.remaining, 0) - b.owed - b.overdraft_held
-            OR b.held <> COALESCE(g.held, 0) + b.overdraft_held
+         WHERE WITHIN(b) AND (b.available <> COALESCE(g.remaining, 0) - b.owed - b.overdraft_held
+            OR b.held <> COALESCE(g.held, 0) + b.overdraft_held)
         """,
+        quick=True,
     ),
     "sequence": Invariant(
         "The entries of a balance are numbered from 1 to its seq, without a gap.",
@@ -70,10 +74,24 @@ INVARIANTS: dict[str, Invariant] = {
           FROM billing_balance b
           LEFT JOIN (
                SELECT balance_id, COUNT(*) AS entries, MIN(seq) AS first, MAX(seq) AS last
-                 FROM billing_ledgerentry WHERE balance_id IS NOT NULL GROUP BY balance_id
+                 FROM billing_ledgerentry e WHERE balance_id IS NOT NULL AND WITHIN(e) GROUP BY balance_id
                ) e ON e.balance_id = b.id
-         WHERE (b.seq, b.seq, 1) IS DISTINCT FROM (COALESCE(e.entries, 0), COALESCE(e.last, 0), COALESCE(e.first, 1))
+         WHERE WITHIN(b)
+           AND (b.seq, b.seq, 1) IS DISTINCT FROM (COALESCE(e.entries, 0), COALESCE(e.last, 0), COALESCE(e.first, 1))
         """,
+    ),
+    "last-entry": Invariant(
+        "A balance is what its last entry says.",
+        """
+        SELECT b.id AS balance, b.seq, b.available, b.held, e.id AS entry, e.seq AS last,
+               e.available_after, e.held_after
+          FROM billing_balance b
+          LEFT JOIN LATERAL (SELECT id, seq, available_after, held_after FROM billing_ledgerentry e
+                              WHERE e.balance_id = b.id ORDER BY e.seq DESC LIMIT 1) e ON true
+         WHERE WITHIN(b) AND (b.seq, b.available, b.held) IS DISTINCT FROM
+               (COALESCE(e.seq, 0), COALESCE(e.available_after, 0), COALESCE(e.held_after, 0))
+        """,
+        quick=True,
     ),
     "running-balance": Invariant(
         "Each entry says what the balance was after it: the one before, and its own amount.",
@@ -82,7 +100,7 @@ INVARIANTS: dict[str, Invariant] = {
           FROM (SELECT id, balance_id, seq, available_after, held_after,
                        SUM(amount * {_TO_AVAILABLE}) OVER entries AS expected_available,
                        SUM(amount * {_TO_HELD}) OVER entries AS expected_held
-                  FROM billing_ledgerentry WHERE balance_id IS NOT NULL
+                  FROM billing_ledgerentry e WHERE balance_id IS NOT NULL AND WITHIN(e)
                 WINDOW entries AS (PARTITION BY balance_id ORDER BY seq)) e
          WHERE available_after <> expected_available OR held_after <> expected_held
          ORDER BY balance_id, seq
@@ -105,9 +123,9 @@ INVARIANTS: dict[str, Invariant] = {
                       SUM(amount * {_TO_HELD}) AS held,
                       SUM(amount) FILTER (WHERE kind = 'expiry') AS expired,
                       SUM(amount) FILTER (WHERE kind = 'void') AS voided
-                 FROM billing_ledgerentry WHERE grant_id IS NOT NULL GROUP BY grant_id
+                 FROM billing_ledgerentry e WHERE grant_id IS NOT NULL AND WITHIN(e) GROUP BY grant_id
                ) e ON e.grant_id = g.id
-         WHERE (CASE WHEN g.posted THEN g.amount ELSE 0 END, g.drawn, g.held, g.expired,
+         WHERE WITHIN(g) AND (CASE WHEN g.posted THEN g.amount ELSE 0 END, g.drawn, g.held, g.expired,
                 CASE WHEN g.posted THEN g.voided ELSE 0 END)
                IS DISTINCT FROM (COALESCE(e.granted, 0), COALESCE(e.drawn, 0), COALESCE(e.held, 0),
                                  COALESCE(e.expired, 0), COALESCE(e.voided, 0))
@@ -123,21 +141,22 @@ INVARIANTS: dict[str, Invariant] = {
                SELECT h.balance_id, SUM(h.outstanding) AS held,
                       SUM(h.outstanding) FILTER (WHERE h.grant_id IS NULL) AS overdraft_held,
                       SUM(h.outstanding) FILTER (WHERE a.status <> 'open') AS closed
-                 FROM billing_hold h JOIN billing_authorization a ON a.id = h.authorization_id
+                 FROM billing_hold h JOIN billing_authorization a ON a.id = h.authorization_id WHERE WITHIN(h)
                 GROUP BY h.balance_id
                ) h ON h.balance_id = b.id
-         WHERE (b.held, b.overdraft_held, 0::numeric)
+         WHERE WITHIN(b) AND (b.held, b.overdraft_held, 0::numeric)
                IS DISTINCT FROM (COALESCE(h.held, 0), COALESCE(h.overdraft_held, 0), COALESCE(h.closed, 0))
         """,
+        quick=True,
     ),
     "charge-entries": Invariant(
         "A charge is paid to the last digit by its entries.",
         """
         SELECT c.id AS charge, c.event_id AS event, c.amount, e.paid
           FROM billing_charge c
-          LEFT JOIN (SELECT charge_id, SUM(amount) AS paid FROM billing_ledgerentry
-                      WHERE charge_id IS NOT NULL GROUP BY charge_id) e ON e.charge_id = c.id
-         WHERE c.amount <> COALESCE(e.paid, 0)
+          LEFT JOIN (SELECT charge_id, SUM(amount) AS paid FROM billing_ledgerentry e
+                      WHERE charge_id IS NOT NULL AND WITHIN(e) GROUP BY charge_id) e ON e.charge_id = c.id
+         WHERE WITHIN(c) AND c.amount <> COALESCE(e.paid, 0)
         """,
     ),
     "references": Invariant(
@@ -145,21 +164,23 @@ INVARIANTS: dict[str, Invariant] = {
         """
         SELECT e.id AS entry, e.transaction_id AS transaction, e.balance_id AS balance, e.grant_id AS "grant"
           FROM billing_ledgerentry e
-          LEFT JOIN billing_ledgertransaction t ON t.id = e.transaction_id AND t.customer_id = e.customer_id
+          LEFT JOIN billing_ledgertransaction t
+                 ON t.id = e.transaction_id AND t.customer_id = e.customer_id AND WITHIN(t)
           LEFT JOIN billing_balance b
                  ON b.id = e.balance_id AND b.customer_id = e.customer_id AND b.asset_id = e.asset_id
           LEFT JOIN billing_grant g ON g.id = e.grant_id AND g.balance_id = e.balance_id
-          LEFT JOIN billing_charge c ON c.id = e.charge_id AND c.customer_id = e.customer_id
-         WHERE t.id IS NULL OR (e.balance_id IS NOT NULL AND b.id IS NULL) OR (e.grant_id IS NOT NULL AND g.id IS NULL)
-            OR (e.charge_id IS NOT NULL AND c.id IS NULL)
+          LEFT JOIN billing_charge c ON c.id = e.charge_id AND c.customer_id = e.customer_id AND WITHIN(c)
+         WHERE WITHIN(e)
+           AND (t.id IS NULL OR (e.balance_id IS NOT NULL AND b.id IS NULL)
+                OR (e.grant_id IS NOT NULL AND g.id IS NULL) OR (e.charge_id IS NOT NULL AND c.id IS NULL))
         """,
     ),
     "charged-events": Invariant(
         "An event has charges exactly if it was charged, and each charge has its event.",
         """
         SELECT u.id AS event, c.event_id AS charged_event, u.status
-          FROM billing_usageevent u
-          FULL JOIN (SELECT DISTINCT event_id, customer_id FROM billing_charge) c
+          FROM (SELECT id, customer_id, status FROM billing_usageevent u WHERE WITHIN(u)) u
+          FULL JOIN (SELECT DISTINCT event_id, customer_id FROM billing_charge c WHERE WITHIN(c)) c
                ON c.event_id = u.id AND c.customer_id = u.customer_id
          WHERE u.id IS NULL OR (u.status = 'charged') <> (c.event_id IS NOT NULL)
         """,
@@ -197,23 +218,65 @@ INVARIANTS: dict[str, Invariant] = {
     ),
     "floor": Invariant(
         "No balance is below what its overdraft allows.",
-        "SELECT id AS balance, available, overdraft_limit FROM billing_balance WHERE available < -overdraft_limit",
+        "SELECT id AS balance, available, overdraft_limit FROM billing_balance b"
+        " WHERE WITHIN(b) AND available < -overdraft_limit",
+        quick=True,
     ),
 }
 
 
-def differences(only: str | None = None) -> Iterator[Difference]:
-    """The first difference of each invariant that does not hold, or of the one called ``only``."""
+def differences(
+    only: str | None = None, *, slices: list[Slice] | None = None, done: Callable[[], None] = lambda: None
+) -> Iterator[Difference]:
+    """The first difference of each invariant that does not hold, or of the one called ``only``.
+
+    With ``slices`` one query for each, after which ``done`` is called.
+    """
     for name, invariant in INVARIANTS.items():
         if only is not None and name != only:
             continue
-        with connection.cursor() as cursor:
-            # One row is enough to know, and to start looking.
-            cursor.execute(f"SELECT * FROM ({invariant.sql}) found LIMIT 1", [])
-            row = cursor.fetchone()
-            if row is not None:
-                names = [column.name for column in cursor.description]
-                yield Difference(name, invariant.statement, dict(zip(names, row, strict=True)))
+        for part in slices or [(None, None)]:
+            difference = _first(name, invariant, part)
+            done()
+            if difference is not None:
+                yield difference
+                break
+
+
+def slices() -> list[Slice]:
+    """All customers in parts of about a million entries, but never more than a few parts."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT COALESCE(sum(seq), 0) FROM billing_balance")
+        size = max(ENTRIES_A_SLICE, int(cursor.fetchone()[0]) // SLICES_MAX + 1)
+        cursor.execute(
+            "SELECT customer_id FROM (SELECT customer_id, part, lead(part) OVER (ORDER BY customer_id) AS next"
+            "  FROM (SELECT customer_id, div(sum(sum(seq)) OVER (ORDER BY customer_id), %s) AS part"
+            "          FROM billing_balance GROUP BY customer_id) parts) ends WHERE part <> next ORDER BY customer_id",
+            [size],
+        )
+        return list(pairwise([None, *(row[0] for row in cursor), None]))
+
+
+def _first(name: str, invariant: Invariant, part: Slice) -> Difference | None:
+    low, high = part
+    sql = re.sub(r"WITHIN\((\w+)\)", partial(_within, part), invariant.sql)
+    with connection.cursor() as cursor:
+        # One row is enough to know, and to start looking.
+        cursor.execute(f"SELECT * FROM ({sql}) found LIMIT 1", {"low": low, "high": high})
+        row = cursor.fetchone()
+        if row is None:
+            return None
+        names = [column.name for column in cursor.description]
+        return Difference(name, invariant.statement, dict(zip(names, row, strict=True)))
+
+
+def _within(part: Slice, match: re.Match[str]) -> str:
+    low, high = part
+    bounds = [
+        *([f"{match[1]}.customer_id > %(low)s"] if low else []),
+        *([f"{match[1]}.customer_id <= %(high)s"] if high else []),
+    ]
+    return f"({' AND '.join(bounds)})" if bounds else "true"
 
 
 def freeze() -> None:

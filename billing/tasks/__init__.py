@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from celery import shared_task
 from celery.signals import worker_ready
 
-from billing.gateways import event_stream
+from billing.gateways import anchors, event_stream
 from billing.models import OutboxEvent
-from billing.services import authorizations, grants, heartbeat, outbox, subscriptions
+from billing.services import authorizations, grants, heartbeat, outbox, seals, subscriptions
 
 
 @shared_task(name="billing.settle_due_grants")
@@ -53,3 +53,14 @@ def note_worker_ready(**_: object) -> None:
 def note_worker_alive() -> None:
     """Leave a sign of life where ``/readyz`` looks for it."""
     heartbeat.beat()
+
+
+@shared_task(name="billing.seal_ledger", time_limit=12 * 3600)
+def seal_ledger() -> None:
+    """Seal what was committed since the last time, and note the newest seal outside of the database.
+
+    The first time over books that are large already takes long: two to three minutes for a million events.
+    """
+    head = seals.seal()
+    if head is not None:
+        anchors.note(head)

@@ -18,6 +18,10 @@ REFERENCE_TABLES = {
     "PlanDraft": "catalog",
     "PlanVersion": "catalog",
     "Price": "catalog",
+    "ProviderCost": "what providers charge the operator, the same for all customers",
+    "Overhead": "what a request costs the operator beside the model",
+    "CostVersion": "one row: how often the two above have changed",
+    "Seal": "of everybody's rows together",
     "IdempotencyRecord": "by whoever holds the key: the operator or a customer's organization",
 }
 WITHOUT_CUSTOMER_AT_TIMES = {"OutboxEvent": "some messages are about no customer"}

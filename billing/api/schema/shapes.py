@@ -9,6 +9,7 @@ from rest_framework import serializers
 
 from billing.api.fields import AmountField, MetadataField, MomentField
 from billing.api.serializers import MatchField
+from billing.models import ProviderCost
 
 PROBLEMS = {
     "400": "The request is not valid.",
@@ -174,6 +175,21 @@ class PlanShape(serializers.Serializer[Any]):
     allowances = AllowanceShape(many=True)
     published_at = MomentField()
     prices = PriceShape(many=True)
+
+
+class ProviderCostShape(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    provider = serializers.CharField()
+    model = serializers.CharField()
+    aliases = serializers.ListField(child=serializers.CharField())
+    unit = serializers.ChoiceField(ProviderCost.Unit.choices)
+    unit_cost = AmountField()
+    per = AmountField()
+    currency = serializers.ChoiceField(["USD"])
+    above = serializers.IntegerField()
+    source = serializers.ChoiceField(ProviderCost.Source.choices)  # type: ignore[assignment]
+    effective_from = MomentField()
+    effective_to = MomentField(allow_null=True)
 
 
 class CurrentPeriodShape(serializers.Serializer[Any]):

@@ -174,6 +174,11 @@ class Up:
             gather = self._step("static", ["collectstatic", "--no-input", "--clear", "--verbosity", "0"], environment)
         self.console.progress("Bringing tables up to date …")
         self._finish(migrate)
+        # What models cost, so that there are margins from the first event on. A list that was imported stays as it is.
+        # The demonstration sees to it itself, before its usage.
+        costs = None
+        if not self.options.demo:
+            costs = self._step("costs", ["import_model_costs", "--if-none"], environment)
         signs = ""
         if self.options.demo:
             self.console.progress("Looking after the demonstration data …")
@@ -185,6 +190,8 @@ class Up:
             self.console.progress("Gathering and compressing static files …")
             self._finish(gather)
             stamp.write_text(sources)
+        if costs is not None:
+            self._finish(costs)
         return signs
 
     def _step(

@@ -6,11 +6,13 @@ from argparse import ArgumentParser
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from io import StringIO
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from django.conf import settings
+from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 from django.utils import timezone
@@ -22,7 +24,7 @@ from accounts.services.audit import SYSTEM
 from billing.demo import catalog, traffic
 from billing.demo.customers import CUSTOMERS, Gift, Purchase, SampleCustomer
 from billing.models import Asset, Balance, Customer, Meter, Plan
-from billing.services import assets, customers, grants, meters, plans, subscriptions, usage
+from billing.services import assets, costs, customers, grants, meters, plans, subscriptions, usage
 
 BATCH = 1000
 KEY_FILE = "demo-api-key"
@@ -73,6 +75,7 @@ class Seed:
         self.customers: dict[str, Customer] = {}
 
     def run(self) -> int:
+        self._costs()
         self._catalog()
         for sample in CUSTOMERS:
             self._customer(sample)
@@ -83,6 +86,27 @@ class Seed:
             for gift in sample.gifts:
                 self._give(sample, gift)
         return recorded
+
+    def _costs(self) -> None:
+        """The list of what models cost, and what this operator has agreed instead."""
+        call_command("import_model_costs", shipped=True, stdout=StringIO())
+        since = self.now - timedelta(days=traffic.DAYS + 5)
+        for spec in catalog.COSTS:
+            costs.create(
+                actor=SYSTEM,
+                provider=spec.provider,
+                model=spec.model,
+                unit=spec.unit,
+                unit_cost=spec.amount,
+                per=spec.per,
+                effective_from=since,
+            )
+        costs.set_overhead(
+            actor=SYSTEM,
+            share=catalog.OVERHEAD_SHARE,
+            fixed_amount=catalog.OVERHEAD_FIXED,
+            effective_from=since,
+        )
 
     def _catalog(self) -> None:
         assets.create(actor=SYSTEM, code=catalog.IMAGE_CREDITS, name="Image credits", kind=Asset.Kind.UNIT, precision=0)

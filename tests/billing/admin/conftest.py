@@ -13,7 +13,7 @@ from accounts.models import User
 from accounts.services import audit
 from billing.admin import display
 from billing.models import Customer, IdempotencyRecord
-from billing.services import authorizations
+from billing.services import authorizations, costs
 from billing.services.idempotency import Answer, once
 from tests.builders import Shop, browser_of
 
@@ -63,6 +63,8 @@ def acme(shop: Shop) -> Customer:
     shop.subscribe(acme, "thirds")
     shop.record(acme, id="third", type="thirds", n=1)
     authorizations.open_amount(customer=acme, asset=shop.usd, amount=Decimal(1))
+    costs.create(actor=audit.SYSTEM, provider="openai", model="gpt-4o", unit="input", unit_cost=Decimal("0.000002"))
+    costs.set_overhead(actor=audit.SYSTEM, share=Decimal("0.05"))
     shop.member(acme)
     shop.key()
     Group.objects.create(name="Auditors")

@@ -29,6 +29,7 @@ ROUTES: dict[str, dict[str, str]] = {
     "plans": {"GET": "catalog:read", "POST": "catalog:write"},
     "plans/<str:code>": {"GET": "catalog:read"},
     "plans/<str:code>/versions": {"GET": "catalog:read", "POST": "catalog:write"},
+    "provider-costs": {"GET": "catalog:read", "POST": "catalog:write"},
     "subscriptions": {"GET": "customers:read", "POST": "subscriptions:write"},
     "subscriptions/<uuid:subscription_id>": {"GET": "customers:read"},
     "subscriptions/<uuid:subscription_id>/periods": {"GET": "customers:read"},
@@ -76,6 +77,7 @@ def body(route: str, *, customer: str = "acme") -> Any:
         "plans/<str:code>/versions": {
             "prices": [{"meter": "llm_input", "asset": "usd", "model": "per_unit", "unit_amount": "1"}]
         },
+        "provider-costs": {"provider": "openai", "model": "gpt-4o", "unit": "input", "unit_cost": "2.5"},
         "subscriptions": {"customer": customer, "plan": "second"},
         "events": cloud_event("new", subject=customer),
         "authorizations": {"customer": customer, "asset": "usd", "amount": "1"},

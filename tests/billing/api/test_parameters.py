@@ -23,6 +23,7 @@ PATHS = [
     "/plans/pro",
     "/plans/pro/versions",
     "/subscriptions",
+    "/provider-costs",
     "/events",
     "/events/one",
     "/authorizations",

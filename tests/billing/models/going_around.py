@@ -5,10 +5,11 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import DatabaseError, connection, transaction
+from django.utils import timezone
 
 from accounts.models import Membership, User
 from accounts.services.audit import SYSTEM
-from billing.models import IdempotencyRecord
+from billing.models import IdempotencyRecord, Seal
 from billing.services import plans, wallets
 from tests.builders import Shop
 
@@ -27,6 +28,22 @@ def fill(shop: Shop) -> None:
     Membership.objects.create(organization=acme.organization, user=user, role="owner")
     shop.key(organization=acme.organization)
     shop.key()
+    Seal.objects.create(
+        number=1,
+        previous_hash=b"",
+        hash=b"",
+        form=1,
+        covers="charge",
+        rows=1,
+        first_id=user.pk,
+        last_id=user.pk,
+        digest=b"",
+        row_ids=[user.pk],
+        checks=b"",
+        cluster="1",
+        written_before=1,
+        made_at=timezone.now(),
+    )
     IdempotencyRecord.objects.create(principal="operator", key="k", fingerprint=b"f", status=200)
 
 

@@ -11,7 +11,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0008_failed_runs'),
+        ('billing', '0010_seals'),
     ]
 
     operations = [

@@ -8,7 +8,7 @@ SQL = Path(__file__).parent / "sql"
 class Migration(migrations.Migration):
     """Published allowances are append-only, and subscriptions from before get their one phase."""
 
-    dependencies = [("billing", "0009_subscriptions")]
+    dependencies = [("billing", "0011_subscriptions")]
 
     operations = [
         migrations.RunSQL(
