@@ -12,7 +12,7 @@ from billing.admin import display
 from billing.admin.ledger import entry_row
 from billing.engine.money import EXACT, ZERO
 from billing.models import Balance, Charge, Customer, Grant, LedgerEntry, Subscription, UsageEvent
-from billing.selectors import balances
+from billing.selectors import balances, events
 
 ENTRIES_SHOWN = 15
 REFUSED_SHOWN = 8
@@ -144,6 +144,7 @@ def latest_entries(customer: Customer) -> list[dict[str, Any]]:
 def refused_events(customer: Customer) -> list[dict[str, Any]]:
     """The latest events of this customer that were not charged."""
     rows = UsageEvent.objects.filter(customer=customer).exclude(status=UsageEvent.Status.CHARGED)
+    rows = events.with_status(rows).filter(unpaid__collected_at__isnull=True)
     return [refused_row(event) for event in rows.order_by("-id")[:REFUSED_SHOWN]]
 
 

@@ -22,6 +22,7 @@ from billing.admin.ledger import entry_row
 from billing.admin.periods import PeriodFilter, ReceivedPeriodFilter
 from billing.engine.money import EXACT, ZERO, amount_string
 from billing.models import Charge, LedgerEntry, LedgerTransaction, Price, UsageEvent
+from billing.selectors import events
 
 _STATUS_TONES = {"Charged": "success", "Unpaid": "warning", "Rejected": "danger"}
 
@@ -42,7 +43,7 @@ class UsageEventAdmin(SummaryMixin, BookAdmin):
     search_help_text = "A customer, the sender's event id, or our own id of the event"
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        return super().get_queryset(request).prefetch_related("charges")
+        return events.with_status(super().get_queryset(request)).prefetch_related("charges")
 
     def summary(self, request: HttpRequest, obj: UsageEvent) -> dict[str, Any]:
         charges = list(
@@ -58,7 +59,8 @@ class UsageEventAdmin(SummaryMixin, BookAdmin):
         return {
             "event": obj,
             "customer": display.link(obj.customer),
-            "status": display.badge(obj.get_status_display(), _TONES[obj.status]),
+            "status": display.badge(_status_word(obj), _TONES[events.status(obj)]),
+            "collected": None if (collected := events.collected_at(obj)) is None else display.moment(collected),
             "received": display.moment(obj.received_at),
             "occurred": display.moment(obj.occurred_at),
             "key": display.link(ApiKey.objects.filter(pk=obj.api_key_id).first())
@@ -101,7 +103,7 @@ class UsageEventAdmin(SummaryMixin, BookAdmin):
 
     @labelled(description="Status", label=_STATUS_TONES)
     def status_shown(self, event: UsageEvent) -> str:
-        return event.get_status_display()
+        return _status_word(event)
 
     @admin.display(description="Cost")
     def num_cost(self, event: UsageEvent) -> SafeString:
@@ -187,6 +189,10 @@ def arithmetic(charge: Charge) -> str:
     per = "" if price.per == 1 else f" ÷ {Decimal(amount_string(price.per)):,f}"
     quantity = f"{Decimal(amount_string(charge.quantity)):,f}"
     return f"{quantity} × {amount_string(price.unit_amount)}{per} = {amount_string(charge.amount)} {charge.asset_id}"
+
+
+def _status_word(event: UsageEvent) -> str:
+    return str(UsageEvent.Status(events.status(event)).label)
 
 
 _TONES = {"charged": "good", "unpaid": "warn", "rejected": "bad"}

@@ -18,7 +18,7 @@ from billing.api.schema import events as schema
 from billing.engine.money import amount_string, amount_strings
 from billing.errors import InvalidRequest, PayloadTooLarge
 from billing.models import UsageEvent
-from billing.selectors import receipts
+from billing.selectors import events, receipts
 
 
 class EventsView(base.View):
@@ -45,7 +45,7 @@ class EventsView(base.View):
 
     @schema.LIST
     def get(self, request: Request) -> Response:
-        rows = UsageEvent.objects.select_related("customer")
+        rows = events.with_status(UsageEvent.objects.select_related("customer"))
         reachable = access.customers(principal=principal(request))
         if reachable is not None:
             rows = rows.filter(customer_id__in=reachable)
@@ -54,7 +54,7 @@ class EventsView(base.View):
         if status := base.text(request, "status"):
             if status not in UsageEvent.Status.values:
                 raise InvalidRequest.field("status", f"One of {', '.join(UsageEvent.Status.values)}.")
-            rows = rows.filter(status=status)
+            rows = events.having_status(rows, status)
         if start := base.moment(request, "from"):
             rows = rows.filter(occurred_at__gte=start)
         if end := base.moment(request, "to"):
@@ -82,6 +82,7 @@ class EventView(base.View):
                 "data": event.data,
                 "extensions": event.extensions or {},
                 "refusal": event.refusal,
+                "collected_at": None if (collected := events.collected_at(event)) is None else moment_string(collected),
                 "transaction": str(event.pk) if receipt.entries else None,
                 "charges": [
                     {
@@ -153,6 +154,6 @@ def _summary(event: UsageEvent) -> dict[str, Any]:
         "customer": event.customer.external_id,
         "source": event.source,
         "type": event.type,
-        "status": event.status,
+        "status": events.status(event),
         "time": moment_string(event.occurred_at),
     }

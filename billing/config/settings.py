@@ -135,6 +135,7 @@ CELERY_BEAT_SCHEDULE = {
     "settle-due-grants": {"task": "billing.settle_due_grants", "schedule": 60.0},
     "expire-authorizations": {"task": "billing.expire_authorizations", "schedule": 15.0},
     "renew-subscriptions": {"task": "billing.renew_subscriptions", "schedule": 15.0},
+    "collect-unpaid-usage": {"task": "billing.collect_unpaid_usage", "schedule": 5.0},
     "relay-outbox": {"task": "billing.relay_outbox", "schedule": 5.0},
     "seal-ledger": {"task": "billing.seal_ledger", "schedule": 3600.0},
     "beat-alive": {"task": "billing.note_worker_alive", "schedule": 15.0},

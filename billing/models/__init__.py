@@ -10,6 +10,7 @@ from billing.models.ledger import Account, EntryKind, LedgerEntry, LedgerTransac
 from billing.models.outbox import OutboxEvent
 from billing.models.seals import Seal
 from billing.models.subscriptions import Fee, Subscription, SubscriptionPeriod, SubscriptionPhase
+from billing.models.unpaid import UnpaidUsage
 from billing.models.usage import Charge, UsageCounter, UsageEvent
 from billing.models.wallets import Balance, Grant, Wallet
 
@@ -41,6 +42,7 @@ __all__ = [
     "Subscription",
     "SubscriptionPeriod",
     "SubscriptionPhase",
+    "UnpaidUsage",
     "UsageCounter",
     "UsageEvent",
     "Wallet",

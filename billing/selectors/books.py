@@ -176,13 +176,18 @@ INVARIANTS: dict[str, Invariant] = {
         """,
     ),
     "charged-events": Invariant(
-        "An event has charges exactly if it was charged, and each charge has its event.",
+        "An event has charges exactly if it was charged, at once or when it could be paid, and each charge has its "
+        "event.",
         """
-        SELECT u.id AS event, c.event_id AS charged_event, u.status
-          FROM (SELECT id, customer_id, status FROM billing_usageevent u WHERE WITHIN(u)) u
+        SELECT u.id AS event, c.event_id AS charged_event, u.status, u.collected_at
+          FROM (SELECT u.id, u.customer_id, u.status, p.id AS kept, p.collected_at
+                  FROM billing_usageevent u
+                  LEFT JOIN billing_unpaidusage p ON p.event_id = u.id AND p.customer_id = u.customer_id
+                 WHERE WITHIN(u)) u
           FULL JOIN (SELECT DISTINCT event_id, customer_id FROM billing_charge c WHERE WITHIN(c)) c
                ON c.event_id = u.id AND c.customer_id = u.customer_id
-         WHERE u.id IS NULL OR (u.status = 'charged') <> (c.event_id IS NOT NULL)
+         WHERE u.id IS NULL OR (u.status = 'unpaid') <> (u.kept IS NOT NULL)
+            OR (u.status = 'charged' OR u.collected_at IS NOT NULL) <> (c.event_id IS NOT NULL)
         """,
     ),
     "fees": Invariant(

@@ -8,6 +8,7 @@ from celery.signals import worker_ready
 from billing.gateways import anchors, event_stream
 from billing.models import OutboxEvent
 from billing.services import authorizations, grants, heartbeat, outbox, seals, subscriptions
+from billing.services.usage import unpaid
 
 
 @shared_task(name="billing.settle_due_grants")
@@ -28,6 +29,12 @@ def renew_subscriptions() -> None:
     subscriptions.renew_due()
     subscriptions.collect_due()
     subscriptions.settle_due()
+
+
+@shared_task(name="billing.collect_unpaid_usage")
+def collect_unpaid_usage() -> None:
+    """Charge the events that were kept unpaid, where the wallet can pay them by now."""
+    unpaid.collect_due()
 
 
 @shared_task(name="billing.relay_outbox")

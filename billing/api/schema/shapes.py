@@ -365,6 +365,9 @@ class ReceiptShape(EventShape):
     data = MetadataField()  # type: ignore[assignment]
     extensions = MetadataField()
     refusal = MetadataField(allow_null=True)
+    collected_at = MomentField(
+        allow_null=True, help_text="When an event that could not be paid at first was charged after all."
+    )
     transaction = serializers.UUIDField(allow_null=True)
     charges = ReceiptChargeShape(many=True)
     cost = AmountsField()

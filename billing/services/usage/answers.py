@@ -33,17 +33,19 @@ class Recorded:
             return Outcome(
                 event_id=event.id, customer=self.customer, status=UsageEvent.Status.REJECTED, error=conflict(event)
             )
+        # What was collected later is no part of the first answer.
+        charges = self.charges if self.row.status == UsageEvent.Status.CHARGED else []
         cost: dict[str, Decimal] = {}
-        for line in self.charges:
+        for line in charges:
             cost[line.asset] = EXACT.add(cost.get(line.asset, ZERO), line.amount)
         return Outcome(
             event_id=event.id,
             customer=self.customer,
             status=self.row.status,
-            charges=self.charges,
+            charges=charges,
             cost=cost,
             balance={asset: Decimal(amount) for asset, amount in (self.row.balance_after or {}).items()},
-            transaction_id=self.row.id if self.charges else None,
+            transaction_id=self.row.id if charges else None,
             currency=self.currency,
             data=event.data,
             replayed=True,

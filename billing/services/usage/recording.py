@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from functools import reduce
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from django.db import DataError, IntegrityError, connection, transaction
@@ -99,9 +99,10 @@ class Recording:
         self.first: dict[answers.Key, tuple[bytes, Outcome]] = {}
         self.event_rows: list[dict[str, Any]] = []
         self.charge_rows: list[dict[str, Any]] = []
+        self.unpaid_rows: list[dict[str, Any]] = []
 
     @classmethod
-    def open(cls, events: Sequence[IncomingEvent], *reads: pipeline.Query, skip_locked: bool = False) -> "Recording":
+    def open(cls, events: Sequence[IncomingEvent], *reads: pipeline.Query, skip_locked: bool = False) -> Self:
         """Lock the customers and read all that the decisions rest on, and ``reads``, in one round trip.
 
         Customers beyond the reach of the key that reported are not even locked.
@@ -259,7 +260,7 @@ class Recording:
         payer: rating.Payer,
         drawn: Sequence[tuple[rating.Line, Decimal, list[burndown.Draw]]],
     ) -> Outcome:
-        event_pk = uuid7()
+        event_pk = self._new_pk(event)
         occurred_at = event.time or self.journal.now
         outcome = Outcome(
             event_id=event.id,
@@ -353,11 +354,27 @@ class Recording:
             return self._keep_unpaid(event, payer, refusal)
         return self._reject(event, payer, refusal)
 
+    def _new_pk(self, event: IncomingEvent) -> UUID:
+        """Our own id for an event that is charged; the transaction bears it too."""
+        return uuid7()
+
     def _keep_unpaid(self, event: IncomingEvent, payer: rating.Payer, refusal: InsufficientFunds) -> Outcome:
+        """The work was done: the event waits until the wallet can pay it."""
+        event_pk = uuid7()
+        self.unpaid_rows.append(
+            {
+                "id": uuid7(),
+                "customer_id": payer.id,
+                "event_id": event_pk,
+                "asset_id": refusal.figures["asset"],
+                "required": refusal.figures["required"],
+                "open": True,
+            }
+        )
         balances = {
             asset: state.available for (owner, asset), state in self.journal.balances.items() if owner == payer.id
         }
-        self._add_event(event, payer, uuid7(), UsageEvent.Status.UNPAID, refusal=refusal, balance_after=balances)
+        self._add_event(event, payer, event_pk, UsageEvent.Status.UNPAID, refusal=refusal, balance_after=balances)
         return Outcome(
             event_id=event.id,
             customer=payer.external_id,
@@ -413,6 +430,7 @@ class Recording:
             *(
                 bulk.insertion("billing_usageevent", self.event_rows, exact_numbers=True),
                 bulk.insertion("billing_charge", self.charge_rows),
+                bulk.insertion("billing_unpaidusage", self.unpaid_rows),
                 *self.counters.writes(),
                 *more,
             )

@@ -9,6 +9,7 @@ import pytest
 from django.utils import timezone
 
 from billing.models import Charge, Customer, LedgerEntry, UsageEvent
+from billing.services.usage import unpaid
 from tests.billing.api.conftest import Api, cloud_event, problem
 from tests.builders import Shop
 
@@ -116,6 +117,31 @@ def test_work_that_counts_as_done_is_unpaid(api: Api, shop: Shop) -> None:
     assert (response.json()["status"], response.json()["charges"], response.json()["cost"]) == ("unpaid", [], {})
     assert response.json()["transaction"] is None
     assert response["X-Usage-Cost"] == "0"
+
+
+def test_what_was_unpaid_is_shown_as_charged_once_it_is(api: Api, shop: Shop) -> None:
+    acme = shop.customer(on_insufficient_funds="overdraft")
+    first = api.post("/events", cloud_event()).json()
+    assert api.get("/events/one").json()["collected_at"] is None
+    shop.fund(acme, "5")
+    unpaid.collect_due()
+
+    receipt = api.get("/events/one").json()
+
+    assert (receipt["status"], receipt["cost"], receipt["refusal"]["code"]) == (
+        "charged",
+        {"usd": "0.007"},
+        "insufficient_funds",
+    )
+    assert receipt["collected_at"] > receipt["received_at"]
+    assert receipt["transaction"]
+    listed = {
+        status: [event["id"] for event in api.get(f"/events?status={status}").json()["data"]]
+        for status in ("charged", "unpaid", "rejected")
+    }
+    assert listed == {"charged": ["one"], "unpaid": [], "rejected": []}
+    again = api.post("/events", cloud_event())
+    assert (again.status_code, again.json()) == (200, first)
 
 
 @pytest.mark.parametrize("content_type", ["application/json", ONE, f"{ONE}; charset=utf-8", "Application/JSON"])
@@ -354,10 +380,17 @@ def test_a_receipt_tells_everything_about_an_event(api: Api, acme: Customer) -> 
         "data": {"model": "gpt-4o", "input_tokens": 1000, "output_tokens": 450},
         "extensions": {},
         "refusal": None,
+        "collected_at": None,
         "transaction": recorded["transaction"],
         "cost": {"usd": "0.007"},
     }
-    assert charges[1]["price"] == {"model": "per_unit", "unit_amount": "10", "per": "1000000", "match": {}}
+    assert charges[1]["price"] == {
+        "model": "per_unit",
+        "unit_amount": "10",
+        "per": "1000000",
+        "match": {},
+        "failure_policy": "portion",
+    }
     assert charges[1]["dimensions"] == {"model": "gpt-4o"}
     assert [(draw["name"], draw["amount"]) for draw in charges[1]["grants"]] == [("Purchase of 100 usd", "0.0045")]
     assert [(e["debit"], e["credit"], e["amount"], e["balance_after"]) for e in entries] == [

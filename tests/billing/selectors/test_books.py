@@ -195,6 +195,10 @@ TAMPERINGS = {
         "UPDATE billing_usageevent SET status = 'charged' WHERE status = 'rejected'",
         {"charged-events"},
     ),
+    "an unpaid event that nobody will collect": (
+        "UPDATE billing_usageevent SET status = 'unpaid' WHERE status = 'rejected'",
+        {"charged-events"},
+    ),
     "an event that is gone": (
         "DELETE FROM billing_usageevent WHERE status = 'charged'",
         {"charged-events"},

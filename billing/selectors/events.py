@@ -1,0 +1,34 @@
+"""What became of usage events, also later on. The event's own row says what became of it at first."""
+
+from datetime import datetime
+
+from django.db.models import OuterRef, Q, QuerySet, Subquery
+
+from billing.models import UnpaidUsage, UsageEvent
+
+
+def with_status(events: QuerySet[UsageEvent]) -> QuerySet[UsageEvent]:
+    """The same events, such that ``status`` needs no query for each."""
+    collected = UnpaidUsage.objects.filter(customer_id=OuterRef("customer_id"), event_id=OuterRef("pk"))
+    return events.annotate(collected_at=Subquery(collected.values("collected_at")))
+
+
+def having_status(events: QuerySet[UsageEvent], status: str) -> QuerySet[UsageEvent]:
+    """Those of ``events`` whose ``status`` it is now."""
+    if status == UsageEvent.Status.CHARGED:
+        return events.filter(Q(status=status) | Q(unpaid__collected_at__isnull=False))
+    return events.filter(status=status, unpaid__collected_at__isnull=True)
+
+
+def collected_at(event: UsageEvent) -> datetime | None:
+    """When an event that was unpaid at first was charged; None where it was charged at once, or not at all."""
+    if not hasattr(event, "collected_at"):
+        rows = UnpaidUsage.objects.filter(customer_id=event.customer_id, event=event)
+        event.collected_at = rows.values_list("collected_at", flat=True).first()  # type: ignore[attr-defined]
+    moment: datetime | None = event.collected_at  # type: ignore[attr-defined]
+    return moment
+
+
+def status(event: UsageEvent) -> str:
+    """What the event is now: what it was at first, or charged, if that came later."""
+    return event.status if collected_at(event) is None else UsageEvent.Status.CHARGED
