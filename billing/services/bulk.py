@@ -53,11 +53,29 @@ def change(table: str, rows: Rows) -> Write | None:
 
 def run(*queries: pipeline.Query | None) -> None:
     """Run the queries that are there in one round trip. Raises ``InvariantViolation`` where a write missed a row."""
-    wanted = [query for query in queries if query is not None]
-    pipeline.run(wanted)
-    for query in wanted:
-        if isinstance(query, Write) and query.count != query.expected:
-            raise InvariantViolation(f"{query.count} rows written, not {query.expected}: {query.statement[:80]}")
+    with Writing() as writing:
+        writing.send(*queries)
+        writing.wait()
+
+
+class Writing(pipeline.Ahead):
+    """Writes that the database works on while the caller goes on deciding."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._writes: list[Write] = []
+
+    def send(self, *queries: pipeline.Query | None) -> None:
+        """Have the database begin with those that are there."""
+        self._writes += [query for query in queries if isinstance(query, Write)]
+        super().send(*queries)
+
+    def wait(self) -> None:
+        """Until all is written. Raises ``InvariantViolation`` where a write missed a row."""
+        super().wait()
+        for write in self._writes:
+            if write.count != write.expected:
+                raise InvariantViolation(f"{write.count} rows written, not {write.expected}: {write.statement[:80]}")
 
 
 def _values(rows: Rows, encode: Callable[[Any], bytes]) -> str:

@@ -5,7 +5,8 @@ A ``Journal`` collects what a service decided while it holds the locks, keeps ba
 """
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -59,6 +60,7 @@ class Journal:
         self.messages: list[outbox.Message] = []
         self._transactions: list[dict[str, Any]] = []
         self._entries: list[dict[str, Any]] = []
+        self._writing: bulk.Writing | None = None
 
     @classmethod
     def open(cls, customer_ids: Collection[UUID], *reads: pipeline.Query, skip_locked: bool = False) -> "Journal":
@@ -355,19 +357,39 @@ class Journal:
             }
         )
 
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Within it ``send`` has the database begin with what was posted so far. Ends with ``write``."""
+        with bulk.Writing() as self._writing:
+            yield
+        self._writing = None
+
+    def send(self, *more: pipeline.Query | None) -> None:
+        """Have the database begin with ``more``, and the transactions and entries that were posted so far."""
+        assert self._writing is not None
+        self._writing.send(
+            *more,
+            bulk.insertion("billing_ledgertransaction", self._transactions),
+            bulk.insertion("billing_ledgerentry", self._entries),
+        )
+        self._transactions, self._entries = [], []
+
     def write(self, *more: pipeline.Query | None) -> None:
         """Send everything that was posted, and ``more`` before it, in one round trip.
 
         Transactions, entries, messages, and the balances and grants as they are now. The last thing a service does
         with a journal.
         """
+        if self._writing is None:
+            with self.writing():
+                self.write(*more)
+            return
         balances = [balance.row() for balance in self.balances.values() if balance.changed]
         grants = [state.row() for state in self.grants.values() if state.changed]
-        bulk.run(
-            *more,
-            bulk.insertion("billing_ledgertransaction", self._transactions),
-            bulk.insertion("billing_ledgerentry", self._entries),
+        self.send(*more)
+        self._writing.send(
             bulk.change("billing_balance", balances),
             bulk.change("billing_grant", grants),
             outbox.publication(self.messages, now=self.now),
         )
+        self._writing.wait()

@@ -80,6 +80,10 @@ class Counters:
                 else:
                     store[key] = value
 
+    def rows_sent(self) -> None:
+        """The charges so far are on their way: who asks the database for a period from now on is told of them."""
+        self._uncounted.clear()
+
     def writes(self) -> list[bulk.Write | None]:
         """The writes that store the counters that moved."""
         inserts, updates = [], []

@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 AHEAD_MAX = timedelta(hours=24)
 """How far in the future an event may say it happened."""
+SENT_TOGETHER = 128
+"""After how many events of a batch the database is given their rows, to write them while the next are decided."""
 CLOCK_SKEW_MAX = timedelta(hours=1)
 """How far our clock may be from the database's when we guess which periods an event without a time may touch."""
 
@@ -56,8 +58,9 @@ def record_unlocked(events: Sequence[IncomingEvent]) -> list[Outcome | None]:
     """The same without waiting for anybody: None for the events of customers that somebody else has locked."""
     with transaction.atomic():
         recording = Recording.open(events, skip_locked=True)
-        outcomes = recording.decide_unlocked()
-        recording.write()
+        with recording.journal.writing():
+            outcomes = recording.decide_unlocked()
+            recording.write()
     return outcomes
 
 
@@ -65,8 +68,9 @@ def record_unlocked(events: Sequence[IncomingEvent]) -> list[Outcome | None]:
 def _record(events: Sequence[IncomingEvent]) -> list[Outcome]:
     with transaction.atomic():
         recording = Recording.open(events)
-        outcomes = recording.decide()
-        recording.write()
+        with recording.journal.writing():
+            outcomes = recording.decide()
+            recording.write()
     return outcomes
 
 
@@ -97,6 +101,8 @@ class Recording:
         self.reserved: Sequence[burndown.Reserved] = ()
         """What an authorization set aside for the event, and has given back: it pays first."""
         self.first: dict[answers.Key, tuple[bytes, Outcome]] = {}
+        self.recorded: dict[UUID, list[UUID]] = {}
+        """By customer, the events whose rows are on their way."""
         self.event_rows: list[dict[str, Any]] = []
         self.charge_rows: list[dict[str, Any]] = []
         self.unpaid_rows: list[dict[str, Any]] = []
@@ -149,6 +155,8 @@ class Recording:
                 outcomes.append(self._decide(event, rated[id(event)]))
             else:
                 outcomes.append(None)
+            if len(self.event_rows) == SENT_TOGETHER:
+                self.journal.send(*self._take_rows())
         return outcomes
 
     def _is_fresh(self, event: IncomingEvent) -> bool:
@@ -420,21 +428,24 @@ class Recording:
 
     def write(self, *more: bulk.Write | None) -> None:
         """Everything that was decided, and ``more``, in one round trip."""
-        by_customer: dict[UUID, list[UUID]] = {}
-        for row in self.event_rows:
-            by_customer.setdefault(row["customer_id"], []).append(row["id"])
+        rows = self._take_rows()
         self.journal.messages += [
-            outbox.Message("usage.recorded", customer_id, {"events": ids}) for customer_id, ids in by_customer.items()
+            outbox.Message("usage.recorded", customer_id, {"events": ids}) for customer_id, ids in self.recorded.items()
         ]
-        self.journal.write(
-            *(
-                bulk.insertion("billing_usageevent", self.event_rows, exact_numbers=True),
-                bulk.insertion("billing_charge", self.charge_rows),
-                bulk.insertion("billing_unpaidusage", self.unpaid_rows),
-                *self.counters.writes(),
-                *more,
-            )
-        )
+        self.journal.write(*rows, *self.counters.writes(), *more)
+
+    def _take_rows(self) -> list[bulk.Write | None]:
+        """The writes of the events that were decided since the last time, with their charges."""
+        for row in self.event_rows:
+            self.recorded.setdefault(row["customer_id"], []).append(row["id"])
+        rows = [
+            bulk.insertion("billing_usageevent", self.event_rows, exact_numbers=True),
+            bulk.insertion("billing_charge", self.charge_rows),
+            bulk.insertion("billing_unpaidusage", self.unpaid_rows),
+        ]
+        self.event_rows, self.charge_rows, self.unpaid_rows = [], [], []
+        self.counters.rows_sent()
+        return rows
 
 
 def _repeat(first: tuple[bytes, Outcome], fingerprint: bytes, event: IncomingEvent) -> Outcome:
