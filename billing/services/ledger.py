@@ -380,13 +380,17 @@ class Journal:
         Transactions, entries, messages, and the balances and grants as they are now. The last thing a service does
         with a journal.
         """
-        if self._writing is None:
+        if self._writing is not None:
+            self._finish(*more)
+        else:
             with self.writing():
-                self.write(*more)
-            return
+                self._finish(*more)
+
+    def _finish(self, *more: pipeline.Query | None) -> None:
         balances = [balance.row() for balance in self.balances.values() if balance.changed]
         grants = [state.row() for state in self.grants.values() if state.changed]
         self.send(*more)
+        assert self._writing is not None
         self._writing.send(
             bulk.change("billing_balance", balances),
             bulk.change("billing_grant", grants),
