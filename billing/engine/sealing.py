@@ -1,10 +1,10 @@
 """What a seal covers, and the bytes that are hashed: the format, once and for all.
 
 A row is its fields in the order below, each as text: identifiers and codes as they are, numbers without trailing zeros,
-times as ``2026-01-31T23:59:59.123456Z``, bytes as hexadecimal, free text and JSON (as ``jsonb`` prints it) in Unicode's
-form NFC. A field that is there becomes its length in bytes of UTF-8, a colon and the text; one that is not becomes
-``-``. The digest of a row is the SHA-256 of its fields so joined; the digest of a block that of its rows' digests, by
-id. A later form would be a new number beside this one: what was sealed stays verifiable.
+``true`` and ``false``, times as ``2026-01-31T23:59:59.123456Z``, bytes as hexadecimal, free text and JSON (as ``jsonb``
+prints it) in Unicode's form NFC. A field that is there becomes its length in bytes of UTF-8, a colon and the text; one
+that is not becomes ``-``. The digest of a row is the SHA-256 of its fields so joined; the digest of a block that of its
+rows' digests, by id. A later form would be a new number beside this one: what was sealed stays verifiable.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ class Covered:
     """A table that is sealed. ``fields`` are (column, type); ``posted`` is the column that says when it was written.
 
     ``parent``, where there is one, is the (table, column that points to it) in whose database transaction the row was
-    written: only such parents and the rows without one are numbered, so that the most numerous tables pay nothing.
+    written: the rows without one are numbered themselves.
     """
 
     table: str
@@ -72,11 +72,11 @@ COVERED: dict[str, Covered] = {
         _fields(
             uuid="id customer_id event_id subscription_id plan_version_id price_id meter_id",
             text="asset_id",
-            number="quantity amount waived",
+            number="quantity amount waived cost",
             json="dimensions",
+            flag="late",
             time="occurred_at posted_at",
         ),
-        parent=("billing_usageevent", "event_id"),
     ),
     "audit_event": Covered(
         "accounts_auditevent",

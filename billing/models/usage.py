@@ -93,10 +93,12 @@ class Charge(models.Model):
     )
     occurred_at = models.DateTimeField()
     posted_at = models.DateTimeField()
+    written_in = WrittenInField()
 
     class Meta:
         ordering = ["-id"]
         indexes = [
+            BrinIndex(fields=["written_in"], name="billing_charge_written_in"),
             models.Index(fields=["customer", "occurred_at"], name="billing_charge_usage"),
             models.Index(fields=["customer", "posted_at"], name="billing_charge_late", condition=Q(late=True)),
         ]

@@ -212,13 +212,14 @@ INVARIANTS: dict[str, Invariant] = {
           LEFT JOIN (
                SELECT subscription_id, number, "start", "end", state,
                       ROW_NUMBER() OVER w AS position, LAG("end") OVER w AS expected, LEAD("end") OVER w AS next
-                 FROM billing_subscriptionperiod WINDOW w AS (PARTITION BY subscription_id ORDER BY "start")
+                 FROM billing_subscriptionperiod sp WHERE WITHIN(sp)
+               WINDOW w AS (PARTITION BY subscription_id ORDER BY "start")
                ) p ON p.subscription_id = s.id
-         WHERE p.number <> p.position
+         WHERE WITHIN(s) AND (p.number <> p.position
             OR p."start" <> COALESCE(p.expected, s.starts_at)
             OR (p.next IS NULL AND s.renews_at <> COALESCE(p."end", s.starts_at))
             OR (p.next IS NULL AND s.renews_at IS NULL AND s.ends_at IS DISTINCT FROM COALESCE(p."end", s.ends_at))
-            OR (p.state = 'settled') <> (p."end" <= s.settled_until)
+            OR (p.state = 'settled') <> (p."end" <= s.settled_until))
         """,
     ),
     "floor": Invariant(

@@ -5,16 +5,20 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 
+import psycopg
 from django.conf import settings
+from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
 from django.db import transaction
 from django.db.models import Sum
+from psycopg import sql
 
-from billing.bench import profile, report, shop
+from billing.bench import history, profile, reads, report, shop
 from billing.bench.ceilings import Ceilings
 from billing.bench.load import Sample
 from billing.bench.measures import FIGURES, Runner, as_dict, chosen
@@ -27,6 +31,7 @@ from billing.selectors import books
 SECONDS_MAX = 120
 ROUNDS_MAX = 20
 CUSTOMERS_MAX = 20_000
+ROWS_MAX = 100_000_000
 PROFILE_REPEATS = 300
 
 
@@ -42,6 +47,12 @@ class Command(BaseCommand):
         parser.add_argument("--customers", type=int, default=1000, help="How many wallets are many (default: 1,000).")
         parser.add_argument("--only", help=f"With commas, of: {', '.join(FIGURES)}. Their ceilings come along.")
         parser.add_argument("--profile", action="store_true", help="Show where the time of one event goes, instead.")
+        parser.add_argument(
+            "--reads", action="store_true", help="Measure pages at 10,000 ledger entries and at --rows, instead."
+        )
+        parser.add_argument(
+            "--rows", type=int, default=10_000_000, help="How many entries are many, for --reads (default: 10,000,000)."
+        )
         parser.add_argument("--json", action="store_true", help="Everything as JSON on standard output.")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -56,6 +67,11 @@ class Command(BaseCommand):
             # What is recorded stays for ever, so never beside anybody's.
             raise CommandError("This needs an empty database of its own; `manage.py bench` starts one.")
 
+        if not reads.SMALL_ROWS < options["rows"] <= ROWS_MAX:
+            raise CommandError(f"--rows must be more than {reads.SMALL_ROWS:,} and at most {ROWS_MAX:,}.")
+        if options["reads"]:
+            self._reads(owner, options)
+            return
         progress = OutputWrapper(sys.stderr)
         with Progress(progress, total=options["customers"] + 1, unit="customers") as bar:
             names = shop.make(options["customers"], made=bar.advance)
@@ -94,6 +110,59 @@ class Command(BaseCommand):
         else:
             self._show(result, samples)
         if wrong:
+            sys.exit(1)
+
+    def _reads(self, owner: str, options: Mapping[str, Any]) -> None:
+        progress = OutputWrapper(sys.stderr)
+        # Pages name their static files by what is in them.
+        call_command("collectstatic", interactive=False, verbosity=0)
+        template = reads.prepare(shop.make(1, made=lambda count: None)[0])
+        few, many = reads.groups(options["rows"])
+
+        def grow() -> None:
+            with Progress(progress, total=many.events, unit="events") as bar:
+                history.make(many, template, done=bar.advance)
+
+        def copy(name: str) -> None:
+            schema = sql.Identifier(name)
+            with psycopg.connect(owner) as connection:
+                connection.execute(sql.SQL("CREATE SCHEMA {}").format(schema))
+                for (found,) in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"):
+                    table = sql.Identifier(found)
+                    for statement in (
+                        "CREATE TABLE {schema}.{table} (LIKE public.{table} INCLUDING ALL)",
+                        "INSERT INTO {schema}.{table} OVERRIDING SYSTEM VALUE SELECT * FROM public.{table}",
+                    ):
+                        connection.execute(sql.SQL(statement).format(schema=schema, table=table))
+                role = sql.Identifier(settings.DATABASE_APP_ROLE)
+                for statement in (
+                    "GRANT USAGE ON SCHEMA {schema} TO {role}",
+                    "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {role}",
+                ):
+                    connection.execute(sql.SQL(statement).format(schema=schema, role=role))
+
+        def tidy() -> None:
+            with psycopg.connect(owner, autocommit=True) as connection:
+                connection.execute("VACUUM ANALYZE")
+
+        history.make(few, template, done=lambda count: None)
+        found = reads.measure(few, many, copy=copy, grow=grow, tidy=tidy, say=progress.write)
+        progress.write("Sealing and verifying …")
+        with Progress(progress, total=options["rows"] * 6, unit="rows") as bar:
+            sealed = reads.seal_and_verify(done=bar.advance, say=progress.write)
+        if options["json"]:
+            result = {"machine": _machine(), "rows": options["rows"], "reads": list(map(asdict, found)), **sealed}
+            self.stdout.write(json.dumps(result, indent=2))
+        else:
+            self.stdout.write(reads.table(found, options["rows"]) + "\n")
+            self.stdout.write(
+                f"{sealed['rows']:,} rows sealed in {sealed['seal_seconds']:,.0f} s, hashed again in "
+                f"{sealed['verify_seals_seconds']:,.0f} s, invariants in {sealed['invariants_seconds']:,.0f} s, "
+                f"{sealed['peak_memory_mb']:,.0f} MB of memory at most."
+            )
+        for what in sealed["wrong"]:
+            self.stdout.write(self.style.ERROR(f"WRONG  {what}"))
+        if sealed["wrong"]:
             sys.exit(1)
 
     def _show(self, result: Mapping[str, Any], samples: Mapping[str, Sequence[Sample]]) -> None:

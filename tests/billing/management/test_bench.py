@@ -8,16 +8,19 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
-from billing.bench import load, measures, profile, report, shop
+from billing.bench import history, load, measures, profile, reads, report, shop
 from billing.bench.load import Request, Sample
 from billing.bench.traffic import Traffic
 from billing.management.commands import bench
+from billing.models import LedgerEntry
 from billing.services import usage
 from tests.builders import Shop
 
@@ -215,3 +218,28 @@ def _record(request: Request) -> bytes:
     incoming = usage.IncomingEvent(event["id"], event["source"], event["type"], event["subject"], None, event["data"])
     (outcome,) = usage.record([incoming])
     return b'{"status":"%s"}' % str(outcome.status).encode()
+
+
+def test_a_copied_history_is_as_right_as_a_recorded_one(committed_db: None) -> None:
+    """Its books hold, all of it can be sealed, and its wallets can be asked for."""
+    template = reads.prepare(shop.make(1, made=lambda count: None)[0])
+    group = history.Group(1, 210, timezone.now() - timedelta(days=history.DAYS))
+    made: list[int] = []
+
+    history.make(group, template, done=made.append)
+
+    assert sum(made) == 210
+    assert LedgerEntry.objects.filter(customer=group.customer(history.LARGE)).count() == 1 + 2 * 21
+    assert reads.seal_and_verify(done=lambda count: None, say=lambda text: None)["wrong"] == []
+    for number in (history.LARGE, 1):
+        reads._pages(group.customer(number))["balance (API)"]()
+
+
+def test_reads_are_compared_and_held_against_their_bars() -> None:
+    found = [reads.Read("usage", "small", 10.0, 13.0), reads.Read("usage", "large", None, 250.0)]
+
+    shown = reads.table(found, 1_000_000)
+
+    assert "1.30" in shown
+    assert "NOT REACHED (usage: 1.30)" in shown
+    assert "NOT REACHED (usage, large wallet: 250 ms)" in shown

@@ -35,6 +35,7 @@ NOT_COVERED = {
     "usage_event": {"data", "extensions", "written_in"},
     "ledger_transaction": {"written_in"},
     "audit_event": {"written_in"},
+    "charge": {"written_in"},
 }
 pytestmark = pytest.mark.corrupts_books
 

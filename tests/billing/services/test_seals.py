@@ -9,9 +9,10 @@ from django.db import connection, transaction
 from billing import locks
 from billing.engine.sealing import COVERED, GENESIS
 from billing.gateways import anchors
-from billing.models import OutboxEvent, Seal
+from billing.models import Charge, OutboxEvent, Seal
 from billing.selectors import seals as chain
 from billing.services import seals
+from billing.services.usage import unpaid
 from billing.tasks import seal_ledger
 from tests.builders import Shop
 
@@ -92,6 +93,21 @@ def test_a_row_that_commits_late_is_in_the_next_seal(committed_db: None, shop: S
     assert len(sealed("usage_event")) == len(set(sealed("usage_event"))) == 2
     # The control: with a cut-off by id or by time the slow one would have been passed by.
     assert len(seen) < 2
+    assert right()
+
+
+def test_a_charge_that_comes_long_after_its_event_is_sealed(committed_db: None, shop: Shop) -> None:
+    """What could not be paid is charged later: the event has been sealed by then."""
+    acme = shop.customer(on_insufficient_funds="overdraft")
+    assert shop.record(acme, input_tokens=1_000_000).status == "unpaid"
+    seals.seal()
+    assert sealed("charge") == []
+    shop.fund(acme, "100")
+    assert unpaid.collect_due() == 1
+
+    seals.seal()
+
+    assert len(sealed("charge")) == Charge.objects.count() > 0
     assert right()
 
 
