@@ -12,9 +12,11 @@ APPEND_ONLY = [
     "billing_charge",
     "billing_ledgerentry",
     "billing_ledgertransaction",
+    "billing_meter",
     "billing_planversion",
     "billing_price",
     "billing_seal",
+    "billing_tier",
     "billing_usageevent",
 ]
 

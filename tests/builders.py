@@ -15,6 +15,7 @@ from accounts.services import api_keys, factors
 from accounts.services.audit import SYSTEM
 from billing.models import Asset, Balance, Customer, Grant, Meter, PlanVersion
 from billing.services import assets, customers, grants, meters, plans, subscriptions, usage
+from billing.services.prices import PriceTerms
 
 LLM = "llm.completion"
 
@@ -50,7 +51,7 @@ class Shop:
         )
 
     def price(self, meter: Meter, unit_amount: str, *, per: str = "1", asset: Asset | None = None, **match: Any) -> Any:
-        return plans.PriceTerms(
+        return PriceTerms(
             meter=meter,
             asset=asset or self.usd,
             model="per_unit",

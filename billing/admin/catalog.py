@@ -10,7 +10,9 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdo
 
 from accounts.backoffice import ReadOnlyAdmin
 from billing.admin import display
+from billing.engine.prices import words
 from billing.models import Asset, Meter, Plan, PlanVersion, Price
+from billing.selectors.catalog import price_terms
 
 
 class ReadOnlyInline(TabularInline):
@@ -29,12 +31,8 @@ class PriceColumns:
     """How a price is written, in lists and in a version's page."""
 
     @admin.display(description="Price")
-    def num_price(self, price: Price) -> SafeString:
-        return display.amount(price.unit_amount, price.asset_id)
-
-    @admin.display(description="Per")
-    def num_per(self, price: Price) -> SafeString:
-        return display.quantity(price.per)
+    def price_shown(self, price: Price) -> str:
+        return words.describe(price_terms(price), price.asset_id, price.meter.unit)
 
     @admin.display(description="Where")
     def match_shown(self, price: Price) -> SafeString:
@@ -43,11 +41,16 @@ class PriceColumns:
 
 class PriceInline(PriceColumns, ReadOnlyInline):
     model = Price
-    fields = readonly_fields = ("meter", "match_shown", "num_price", "asset", "num_per", "failure_policy")
+    fields = readonly_fields = ("meter", "match_shown", "price_shown", "model", "failure_policy")
     per_page = 100
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        return super().get_queryset(request).select_related("meter", "asset", "plan_version__plan")
+        return (
+            super()
+            .get_queryset(request)
+            .select_related("meter", "asset", "plan_version__plan")
+            .prefetch_related("tiers")
+        )
 
 
 class PlanVersionInline(ReadOnlyInline):
@@ -70,7 +73,8 @@ class MeterAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Counts")
     def counts(self, meter: Meter) -> str:
-        return "events" if meter.aggregation == Meter.Aggregation.COUNT else meter.value
+        how = "" if meter.aggregation == Meter.Aggregation.SUM else f"{meter.get_aggregation_display()}: "
+        return "events" if meter.aggregation == Meter.Aggregation.COUNT else f"{how}{meter.value}"
 
     @admin.display(description="Grouped by")
     def dimensions_shown(self, meter: Meter) -> str:
@@ -110,7 +114,7 @@ class PlanVersionAdmin(ReadOnlyAdmin):
 
 @admin.register(Price)
 class PriceAdmin(PriceColumns, ReadOnlyAdmin):
-    list_display = ("meter", "match_shown", "num_price", "asset", "num_per", "model", "plan_version")
+    list_display = ("meter", "match_shown", "price_shown", "asset", "model", "plan_version")
     list_filter = (
         ("plan_version__plan", AutocompleteSelectFilter),
         ("meter", AutocompleteSelectFilter),
@@ -124,9 +128,14 @@ class PriceAdmin(PriceColumns, ReadOnlyAdmin):
         "meter",
         "match_shown",
         "model",
-        "num_price",
+        "price_shown",
         "asset",
-        "num_per",
+        "covered_by",
+        "cached_of",
+        "valid",
         "failure_policy",
         "position",
     )
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).prefetch_related("tiers")

@@ -20,9 +20,11 @@ from billing.admin import display
 from billing.admin.base import BookAdmin, SummaryMixin
 from billing.admin.ledger import entry_row
 from billing.admin.periods import PeriodFilter, ReceivedPeriodFilter
-from billing.engine.money import EXACT, ZERO, amount_string
+from billing.engine.money import EXACT, ZERO
+from billing.engine.prices import words
 from billing.models import Charge, LedgerEntry, LedgerTransaction, Price, UsageEvent
-from billing.selectors import events
+from billing.selectors import events, receipts
+from billing.selectors.catalog import price_terms
 
 _STATUS_TONES = {"Charged": "success", "Unpaid": "warning", "Rejected": "danger"}
 
@@ -48,7 +50,8 @@ class UsageEventAdmin(SummaryMixin, BookAdmin):
     def summary(self, request: HttpRequest, obj: UsageEvent) -> dict[str, Any]:
         charges = list(
             Charge.objects.filter(event=obj, customer_id=obj.customer_id)
-            .select_related("meter", "price", "plan_version__plan", "asset")
+            .select_related("meter", "price__asset", "price__meter", "plan_version__plan", "asset", "event")
+            .prefetch_related("price__tiers")
             .order_by("id")
         )
         entries = list(
@@ -182,13 +185,8 @@ class ChargeAdmin(BookAdmin):
 
 
 def arithmetic(charge: Charge) -> str:
-    """How the amount follows from quantity and price, in words of arithmetic. The charge's price must be loaded."""
-    if charge.waived is not None:
-        return f"{Decimal(amount_string(charge.waived)):,f} not charged: failed run"
-    price = charge.price
-    per = "" if price.per == 1 else f" ÷ {Decimal(amount_string(price.per)):,f}"
-    quantity = f"{Decimal(amount_string(charge.quantity)):,f}"
-    return f"{quantity} × {amount_string(price.unit_amount)}{per} = {amount_string(charge.amount)} {charge.asset_id}"
+    """How the amount follows from quantity and price, in words of arithmetic. Its event and price must be loaded."""
+    return words.arithmetic(receipts.explain(charge, charge.event), charge.amount, charge.asset_id)
 
 
 def _status_word(event: UsageEvent) -> str:
@@ -220,8 +218,7 @@ def _charge_row(charge: Charge) -> dict[str, Any]:
 
 
 def _price_text(price: Price) -> str:
-    per = Decimal(amount_string(price.per))
-    return f"{amount_string(price.unit_amount)} {price.asset_id} per {per:,f}"
+    return words.describe(price_terms(price), price.asset_id, price.meter.unit)
 
 
 def _draws(entries: list[LedgerEntry]) -> list[dict[str, Any]]:

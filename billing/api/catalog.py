@@ -1,13 +1,13 @@
 """``/assets``, ``/meters``, ``/plans``."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar
 
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing import access
-from billing.api import base, pagination, serializers
+from billing.api import base, pagination, prices, serializers
 from billing.api.authentication import actor, principal
 from billing.api.fields import moment_string
 from billing.api.schema import catalog as schema
@@ -116,14 +116,10 @@ def _latest(plan: Plan) -> PlanVersion:
     return latest
 
 
-def price_terms(prices: Sequence[Mapping[str, Any]]) -> list[plans.PriceTerms]:
-    return [plans.PriceTerms(**price) for price in prices]
-
-
 def terms(data: dict[str, Any]) -> dict[str, Any]:
     """What a version shall say, for the service."""
     allowances = [plans.AllowanceTerms(**allowance) for allowance in data.get("allowances", [])]
-    return data | {"prices": price_terms(data["prices"]), "allowances": allowances}
+    return data | {"prices": [prices.wanted(price) for price in data["prices"]], "allowances": allowances}
 
 
 def _show_asset(asset: Asset) -> dict[str, Any]:
@@ -164,16 +160,11 @@ def _show_version(version: PlanVersion) -> dict[str, Any]:
             for allowance in version.allowances.all()
         ],
         "published_at": moment_string(version.published_at),
+        "cached_tokens": version.cached_tokens,
         "prices": [
-            {
-                "meter": price.meter.code,
-                "asset": price.asset_id,
-                "model": price.model,
-                "unit_amount": amount_string(price.unit_amount),
-                "per": amount_string(price.per),
-                "match": price.match,
-                "failure_policy": price.failure_policy,
-            }
-            for price in version.prices.select_related("meter").order_by("position")
+            prices.show(price)
+            for price in version.prices.select_related("meter", "cached_of")
+            .prefetch_related("tiers")
+            .order_by("position")
         ],
     }

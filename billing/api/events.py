@@ -10,14 +10,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing import access
-from billing.api import base, ingest, json, pagination
+from billing.api import base, ingest, json, pagination, prices
 from billing.api.authentication import principal
 from billing.api.fields import moment_string
 from billing.api.json import CloudEventBatchParser, CloudEventParser, ExactJSONParser
 from billing.api.schema import events as schema
 from billing.engine.money import amount_string, amount_strings
 from billing.errors import InvalidRequest, PayloadTooLarge
-from billing.models import UsageEvent
+from billing.models import Price, UsageEvent
 from billing.selectors import events, receipts
 
 
@@ -97,13 +97,9 @@ class EventView(base.View):
                             if charge.waived is None
                             else {"waived": amount_string(charge.waived), "reason": "not charged: failed run"}
                         ),
-                        "price": {
-                            "model": charge.model,
-                            "unit_amount": amount_string(charge.unit_amount),
-                            "per": amount_string(charge.per),
-                            "match": charge.match,
-                            "failure_policy": charge.failure_policy,
-                        },
+                        "price": prices.show_terms(charge.price),
+                        "price_given": charge.price.model == Price.Model.EVENT,
+                        "lines": [prices.show_line(line) for line in charge.lines],
                         "dimensions": charge.dimensions,
                         "grants": [
                             {

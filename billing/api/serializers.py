@@ -1,22 +1,20 @@
 """What requests may hold. Answers are put together where they are given."""
 
-import re
 import zoneinfo
-from typing import Any, ClassVar
+from typing import Any
 
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 
+from billing.api.codes import DIMENSION, VALUES_MAX, AssetField, CurrencyField, MatchField, MeterField, PlanField
 from billing.api.fields import AmountField, MetadataField, MomentField, PatternField, StrictSerializer, TextField
-from billing.models import Asset, Customer, Grant, Meter, Plan, PlanVersion, Price, ProviderCost
+from billing.api.prices import PriceTerms
+from billing.models import Asset, Customer, Grant, Meter, PlanVersion, ProviderCost
 
 _EXTERNAL_ID = r"^(?!\.{1,2}\Z)[^/\s\x00-\x1f\x7f]+\Z"  # A part of a path, hence not "." or "..".
 _CODE = r"^[a-z][a-z0-9_-]*\Z"
-_DIMENSION = re.compile(r"^[A-Za-z_][A-Za-z0-9_.-]{0,63}\Z")
-_VALUES_MAX = 100
-CODE_LENGTH_MAX = 255
 
 
 def read(serializer: type[StrictSerializer], request: Request) -> dict[str, Any]:
@@ -25,82 +23,6 @@ def read(serializer: type[StrictSerializer], request: Request) -> dict[str, Any]
     reader.is_valid(raise_exception=True)
     data: dict[str, Any] = reader.validated_data
     return data
-
-
-@extend_schema_field({"type": "string", "minLength": 1, "maxLength": 255})
-class CodeField(serializers.Field[Any, Any, Any, Any]):
-    """Names a row of the catalog by its code, and gives the row."""
-
-    default_error_messages = {"invalid": "A code is needed, as a string.", "not_found": "There is no {what} {code}."}
-    what: ClassVar[str]
-
-    def to_internal_value(self, data: Any) -> Any:
-        if not isinstance(data, str) or not data or len(data) > CODE_LENGTH_MAX or "\x00" in data:
-            self.fail("invalid")
-        row = self.find(data)
-        if row is None:
-            self.fail("not_found", what=self.what, code=data)
-        return row
-
-    def to_representation(self, value: Any) -> Any:
-        return value.pk
-
-    def find(self, code: str) -> Any:
-        raise NotImplementedError
-
-
-class CurrencyField(CodeField):
-    """An ISO 4217 code, in either case, of an asset that is a currency."""
-
-    what = "currency"
-
-    def find(self, code: str) -> Asset | None:
-        return Asset.objects.filter(pk=code.lower(), kind=Asset.Kind.CURRENCY).first()
-
-
-class AssetField(CodeField):
-    what = "asset"
-
-    def find(self, code: str) -> Asset | None:
-        return Asset.objects.filter(pk=code).first()
-
-
-class MeterField(CodeField):
-    what = "meter"
-
-    def find(self, code: str) -> Meter | None:
-        return Meter.objects.filter(code=code).first()
-
-
-class PlanField(CodeField):
-    what = "plan"
-
-    def find(self, code: str) -> Plan | None:
-        return Plan.objects.filter(code=code).first()
-
-
-@extend_schema_field(
-    {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}, "minItems": 1}}
-)
-class MatchField(serializers.Field[dict[str, list[str]], Any, Any, Any]):
-    """``{"model": ["gpt-4o", …]}``: for each field of the data the values it may have."""
-
-    default_error_messages = {
-        "invalid": 'An object is needed that gives a list of texts for each field: {{"model": ["gpt-4o"]}}.',
-    }
-
-    def to_internal_value(self, data: Any) -> dict[str, list[str]]:
-        if not isinstance(data, dict):
-            self.fail("invalid")
-        for name, values in data.items():
-            if not _DIMENSION.match(name) or not isinstance(values, list) or not 0 < len(values) <= _VALUES_MAX:
-                self.fail("invalid")
-            if any(not isinstance(value, str) or not value or len(value) > 255 for value in values):
-                self.fail("invalid")
-        return data
-
-    def to_representation(self, value: Any) -> Any:
-        return value
 
 
 class CustomerChange(StrictSerializer):
@@ -136,7 +58,7 @@ class Paid(StrictSerializer):
 
 
 class AppliesTo(StrictSerializer):
-    meters = serializers.ListField(child=MeterField(), allow_empty=False, max_length=_VALUES_MAX)
+    meters = serializers.ListField(child=MeterField(), allow_empty=False, max_length=VALUES_MAX)
 
     def validate_meters(self, value: list[Meter]) -> list[str]:
         return [meter.code for meter in value]
@@ -174,25 +96,10 @@ class MeterCreate(StrictSerializer):
     value = TextField(max_length=500, required=False, allow_blank=True)
     filter = MatchField(required=False)
     dimensions = serializers.ListField(
-        child=PatternField(_DIMENSION.pattern, max_length=64), required=False, max_length=20
+        child=PatternField(DIMENSION.pattern, max_length=64), required=False, max_length=20
     )
     unit = TextField(max_length=32, required=False, allow_blank=True)
     phase = serializers.ChoiceField(Meter.Phase.choices, required=False, allow_blank=True)
-
-
-class PriceTerms(StrictSerializer):
-    meter = MeterField()
-    asset = AssetField()
-    model = serializers.ChoiceField(Price.Model.choices)
-    unit_amount = AmountField(minimum=0)
-    per = AmountField(required=False)
-    match = MatchField(required=False)
-    failure_policy = serializers.ChoiceField(Price.FailurePolicy.choices, required=False)
-
-    def validate_per(self, value: Any) -> Any:
-        if value <= 0:
-            raise serializers.ValidationError("Must be greater than zero.")
-        return value
 
 
 class AllowanceTerms(StrictSerializer):
@@ -207,6 +114,7 @@ class VersionCreate(StrictSerializer):
     allowances = serializers.ListField(child=AllowanceTerms(), required=False, max_length=50)
     trial_days = serializers.IntegerField(required=False, min_value=0, max_value=730)
     minimum_commitment = AmountField(required=False, minimum=0)
+    cached_tokens = serializers.ChoiceField(PlanVersion.CachedTokens.choices, default=PlanVersion.CachedTokens.OWN)
     prices = serializers.ListField(child=PriceTerms(), allow_empty=False, max_length=1000)
 
 
@@ -219,7 +127,7 @@ class PlanCreate(VersionCreate):
 class ProviderCostCreate(StrictSerializer):
     provider = TextField(max_length=64)
     model = TextField(max_length=255)
-    aliases = serializers.ListField(child=TextField(max_length=255), required=False, max_length=_VALUES_MAX)
+    aliases = serializers.ListField(child=TextField(max_length=255), required=False, max_length=VALUES_MAX)
     unit = serializers.ChoiceField(ProviderCost.Unit.choices)
     unit_cost = AmountField(minimum=0)
     per = AmountField(required=False)

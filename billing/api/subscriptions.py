@@ -9,9 +9,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing import access
-from billing.api import base, pagination, serializers
+from billing.api import base, pagination, prices, serializers
 from billing.api.authentication import actor, principal
-from billing.api.catalog import price_terms
 from billing.api.fields import moment_string
 from billing.api.schema import subscriptions as schema
 from billing.engine.money import amount_string
@@ -31,7 +30,7 @@ class SubscriptionsView(base.View):
         def start() -> Answer:
             data = serializers.read(serializers.SubscriptionCreate, request)
             customer = access.customer(principal=principal(request), external_id=data.pop("customer"))
-            data["price_overrides"] = price_terms(data.get("price_overrides", []))
+            data["price_overrides"] = [prices.wanted(price) for price in data.get("price_overrides", [])]
             return Answer(201, show(subscriptions.start(actor=actor(request), customer=customer, **data)))
 
         return self.once(request, start)

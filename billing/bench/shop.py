@@ -10,6 +10,7 @@ from accounts.services import api_keys
 from accounts.services.audit import SYSTEM
 from billing.models import Asset, Meter
 from billing.services import customers, grants, meters, plans, subscriptions
+from billing.services.prices import PriceTerms
 
 EVENT_TYPE = "llm.completion"
 DIMENSIONS = ["model", "user", "project", "feature", "session"]
@@ -24,7 +25,7 @@ def make(count: int, *, made: Callable[[int], None]) -> list[str]:
     """A plan with two prices and ``count`` customers on it, and ``HOT``; the external ids of the ``count``."""
     usd = Asset.objects.get(pk="usd")
     prices = [
-        plans.PriceTerms(meter=meter, asset=usd, model="per_unit", unit_amount=amount, per=Decimal(1), match={})
+        PriceTerms(meter=meter, asset=usd, model="per_unit", unit_amount=amount, per=Decimal(1), match={})
         for meter, amount in ((_meter("input"), INPUT_PRICE), (_meter("output"), OUTPUT_PRICE))
     ]
     version = plans.create(actor=SYSTEM, code="bench", name="Bench", currency=usd, interval="month", prices=prices)

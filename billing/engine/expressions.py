@@ -1,7 +1,8 @@
 """Arithmetic on the fields of an event's data, such as ``input_tokens - cached_input_tokens``.
 
 Parsed against an allow-list with Python's own parser, and never run as Python: names, whole and decimal numbers,
-``+ - * /``, parentheses, ``min`` and ``max``. Nothing else exists.
+``+ - * /``, parentheses, ``min`` and ``max``. A name may lead into an object, ``usage.cached_tokens``. Nothing else
+exists.
 """
 
 import ast
@@ -56,14 +57,23 @@ def parse(text: str) -> Expression:
     evaluate = _build(tree.body, text, fields, depth=0)
     if not fields:
         raise BadExpression("names no field")
-    return Expression(tuple(fields), evaluate, tree.body.id if isinstance(tree.body, ast.Name) else None)
+    return Expression(tuple(fields), evaluate, _path(tree.body))
+
+
+def _path(node: ast.expr) -> str | None:
+    """The field that the node names: ``a``, or ``a.b`` for b in the object a. None for anything else."""
+    if isinstance(node, ast.Name) and _FIELD.match(node.id):
+        return node.id
+    if isinstance(node, ast.Attribute) and _FIELD.match(node.attr) and not node.attr.startswith("__"):
+        outer = _path(node.value)
+        return None if outer is None else f"{outer}.{node.attr}"
+    return None
 
 
 def _build(node: ast.expr, text: str, fields: dict[str, None], *, depth: int) -> _Evaluate:
     if depth > _DEPTH_MAX:
         raise BadExpression("is nested too deeply")
-    if isinstance(node, ast.Name) and _FIELD.match(node.id):
-        name = node.id
+    if (name := _path(node)) is not None:
         fields[name] = None
         return lambda values: values[name]
     if isinstance(node, ast.Constant) and type(node.value) in (int, float):

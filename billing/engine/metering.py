@@ -35,18 +35,23 @@ class MeterRule:
         return self.value.name if self.value is not None and self.aggregation == "sum" else None
 
     def quantity(self, data: Mapping[str, Any]) -> Decimal | None:
-        """How much of this meter the event is. None where the filter leaves it out or it has no such field at all."""
+        """How much of this meter the event is: for a level or a peak, the one that it reports.
+
+        None where the filter leaves it out or it has no such field at all.
+        """
         for field, wanted in self.filter.items():
-            if dimension(data.get(field)) not in wanted:
+            if dimension(find(data, field)) not in wanted:
                 return None
         if self.aggregation == "count":
             return Decimal(1)
         assert self.value is not None
-        if not any(field in data for field in self.value.fields):
+        if not any(find(data, field) is not _MISSING for field in self.value.fields):
             return None
+        if self.aggregation == "unique":
+            return Decimal(1) if self.distinct(data) else None
         field = f"data.{self.value.fields[0]}"
         try:
-            quantity = self.value.evaluate({name: _number(data, name) for name in self.value.fields})
+            quantity = self.value.evaluate({name: number_in(data, name) or ZERO for name in self.value.fields})
         except ArithmeticError:
             raise BadQuantity(field, f"cannot be worked out for the meter {self.code}: a division by zero") from None
         if quantity < 0:
@@ -57,25 +62,61 @@ class MeterRule:
             raise BadQuantity(field, f"gives more than 18 digits before the point for the meter {self.code}")
         return quantity
 
+    def distinct(self, data: Mapping[str, Any]) -> str:
+        """What a meter of unique values tells apart; empty where the event has nothing there."""
+        assert self.value is not None
+        assert self.value.name is not None
+        value = find(data, self.value.name)
+        if value is _MISSING or value is None:
+            return ""
+        if isinstance(value, Mapping | list):
+            raise BadQuantity(f"data.{self.value.name}", "must be a text or a number")
+        return dimension(value, length=None)
+
     def groups(self, data: Mapping[str, Any]) -> dict[str, str]:
         """The values of its dimensions that the event has."""
-        return {field: dimension(data[field]) for field in self.dimensions if data.get(field) is not None}
+        found = {field: data.get(field) if "." not in field else find(data, field) for field in self.dimensions}
+        return {
+            field: dimension(value) for field, value in found.items() if value is not None and value is not _MISSING
+        }
 
 
-def dimension(value: Any) -> str:
+class _Missing:
+    """What is not there, where null would be something."""
+
+    def __str__(self) -> str:
+        return "None"
+
+
+_MISSING = _Missing()
+
+
+def find(data: Mapping[str, Any], path: str) -> Any:
+    """The value of the field; ``a.b`` is b in the object a, unless there is a field of that very name."""
+    if path in data:
+        return data[path]
+    found: Any = data
+    for name in path.split("."):
+        if not isinstance(found, Mapping) or name not in found:
+            return _MISSING
+        found = found[name]
+    return found
+
+
+def dimension(value: Any, *, length: int | None = 255) -> str:
     """A value of the data as a group's name: a number without needless zeros, true and false as in JSON."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Decimal):
         return amount_string(value)
-    return str(value)[:255]
+    return str(value)[:length]
 
 
-def _number(data: Mapping[str, Any], field: str) -> Decimal:
-    """The field as an exact number; what is missing counts as zero."""
-    value = data.get(field)
-    if value is None:
-        return ZERO
+def number_in(data: Mapping[str, Any], field: str) -> Decimal | None:
+    """The field as an exact number; None for what is missing or null."""
+    value = find(data, field)
+    if value is None or value is _MISSING:
+        return None
     if isinstance(value, bool) or not isinstance(value, int | Decimal | str):
         raise BadQuantity(f"data.{field}", "must be a number")
     if isinstance(value, str):

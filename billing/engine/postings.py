@@ -70,11 +70,14 @@ TEMPLATES: dict[str, Template] = dict(
             value=Posting("allowances", "wallet_available", "grant"),
             settlement=Posting("wallet_available", "receivable", "settlement"),
         ),
-        # Usage takes from grants, and beyond them from the overdraft.
+        # Usage takes from grants, and beyond them from the overdraft. Where it makes the whole period cheaper, as a
+        # volume price does, it gives back: off what is owed, and into a grant that collects such credits.
         _template(
             "usage.charged",
             drawn=Posting("wallet_available", "usage", "usage"),
             overdrawn=Posting("receivable", "usage", "usage"),
+            credited=Posting("usage", "wallet_available", "adjustment"),
+            credited_debt=Posting("usage", "receivable", "usage"),
         ),
         # An authorization sets value aside, on grants or beyond them on the overdraft, and gives it back: before the
         # usage that it was for is charged, or because that never came.

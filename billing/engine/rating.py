@@ -1,91 +1,125 @@
-"""Prices as functions of the period's running quantity.
+"""What an event costs: prices are functions of the period's running quantity.
 
-A price is a function F with F(0) = 0. An event that takes the running quantity from a to b costs F(b) − F(a), where F
-is rounded half even at the asset's precision: rounding the running total, never the single event, makes any split of a
-quantity into events add up to exactly F(total).
+An event that takes the running quantity from a to b costs F(b) − F(a), where F is rounded half even at the asset's
+precision: rounding the running total, never the single event, makes any split of a quantity into events add up to
+exactly F(total).
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from typing import Protocol
+from itertools import chain
 
-from billing.engine.money import EXACT, decimals, round_half_even
+from billing.engine.money import EXACT, ZERO, round_half_even
+from billing.engine.prices.function import Part, PriceFunction, add
 
 _UNLIMITED = Decimal(10) ** 15
 
 
-class PriceFunction(Protocol):
-    """One pricing model with its numbers filled in."""
-
-    def total(self, quantity: Decimal) -> Decimal | Fraction:
-        """What ``quantity`` units cost in all, unrounded."""
-        ...
-
-    def adds_up(self, quantity: Decimal, *, precision: int) -> bool:
-        """Whether an event of this quantity costs the same wherever in the period it falls, with nothing to round.
-
-        While that holds for every event of a period, no running quantity is needed.
-        """
-        ...
-
-
 @dataclass(frozen=True, slots=True)
-class PerUnit:
-    """``unit_amount`` for every ``per`` units: q / per × unit_amount."""
+class ExplainedLine:
+    """One line of why an event costs what it costs. The amounts of all lines add up to the charge, to the last digit.
 
-    unit_amount: Decimal
-    per: Decimal
+    ``kind`` is ``units`` (``quantity`` ÷ ``per`` × ``unit_amount``), ``packages``, ``flat_amount``, ``free_units``,
+    ``maximum`` (what is beyond the most of the period), ``discount``, ``covered`` (units from another asset).
+    """
 
-    def __post_init__(self) -> None:
-        assert self.unit_amount >= 0
-        assert self.per > 0
-
-    def total(self, quantity: Decimal) -> Decimal | Fraction:
-        product = EXACT.multiply(quantity, self.unit_amount)
-        power = _power_of_ten(self.per)
-        if power is None:
-            return Fraction(product) / Fraction(self.per)
-        return product.scaleb(-power, context=EXACT)
-
-    def adds_up(self, quantity: Decimal, *, precision: int) -> bool:
-        power = _power_of_ten(self.per)
-        if power is None:
-            return False
-        return decimals(quantity) + decimals(self.unit_amount) + power <= precision
+    kind: str
+    amount: Decimal
+    quantity: Decimal | None = None
+    unit_amount: Decimal | None = None
+    per: Decimal | None = None
+    tier: int | None = None
 
 
 def charge(price: PriceFunction, *, before: Decimal, quantity: Decimal, precision: int) -> Decimal:
-    """What the event that takes the running quantity from ``before`` to ``before + quantity`` costs."""
-    assert before >= 0
-    assert quantity >= 0
+    """What the event costs that takes the running quantity from ``before`` to ``before + quantity``.
+
+    Negative where the quantity is, or where the whole becomes cheaper: then it is value given back.
+    """
     after = EXACT.add(before, quantity)
+    assert before >= 0
+    assert after >= 0
     return EXACT.subtract(
         round_half_even(price.total(after), precision=precision),
         round_half_even(price.total(before), precision=precision),
     )
 
 
-def affordable(price: PriceFunction, *, before: Decimal, budget: Decimal, precision: int) -> Decimal | None:
-    """The largest whole quantity that ``budget`` pays for, on top of ``before``; None where it pays for any."""
+def explain(price: PriceFunction, *, before: Decimal, quantity: Decimal, precision: int) -> list[ExplainedLine]:
+    """The lines of that charge, tier by tier. They are rounded one after the other on their running sum."""
+    old, new = _by_key(price.parts(before)), _by_key(price.parts(EXACT.add(before, quantity)))
+    lines: list[ExplainedLine] = []
+    exact: Decimal | Fraction = price.total(before)
+    booked = round_half_even(exact, precision=precision)
+    for key in {key: None for key in chain(old, new)}:
+        was, becomes = old.get(key), new.get(key)
+        part = becomes or was
+        assert part is not None
+        amount = Fraction(becomes.amount if becomes else 0) - Fraction(was.amount if was else 0)
+        units = EXACT.subtract(_quantity(becomes), _quantity(was))
+        if not amount and not units:
+            continue
+        exact = add(exact, amount)
+        total = round_half_even(exact, precision=precision)
+        lines.append(
+            ExplainedLine(
+                part.kind,
+                EXACT.subtract(total, booked),
+                None if part.quantity is None else units,
+                part.unit_amount,
+                part.per,
+                part.tier,
+            )
+        )
+        booked = total
+    return lines
+
+
+def _by_key(parts: Sequence[Part]) -> dict[tuple[int, str], Part]:
+    return {(part.tier or 0, part.kind): part for part in parts}
+
+
+def _quantity(part: Part | None) -> Decimal:
+    return ZERO if part is None or part.quantity is None else part.quantity
+
+
+def affordable(
+    price: PriceFunction,
+    *,
+    before: Decimal,
+    budget: Decimal,
+    precision: int,
+    basis: Callable[[Decimal], Decimal] = lambda quantity: quantity,
+) -> Decimal | None:
+    """How many whole units ``budget`` pays for, on top of ``before``; None where it pays for any number.
+
+    ``basis`` says what of a quantity the price counts; it must not fall as the quantity grows.
+
+    Every whole quantity up to the answer is paid for. Of a price that falls when the next tier is reached, so that a
+    larger quantity could be paid for again, the answer stays below the first quantity that cannot.
+    """
     if budget < 0:
-        return Decimal(0)
-    if charge(price, before=before, quantity=_UNLIMITED, precision=precision) <= budget:
-        return None
-    paid, unpaid = Decimal(0), _UNLIMITED
-    while unpaid - paid > 1:
-        middle = (paid + unpaid) // 2
-        if charge(price, before=before, quantity=middle, precision=precision) <= budget:
-            paid = middle
-        else:
-            unpaid = middle
-    return paid
+        return ZERO
 
+    def pays(quantity: Decimal) -> bool:
+        return charge(price, before=before, quantity=basis(quantity), precision=precision) <= budget
 
-def _power_of_ten(number: Decimal) -> int | None:
-    """The n of 10ⁿ, or None for anything else."""
-    sign, digits, exponent = number.normalize(EXACT).as_tuple()
-    if sign or digits != (1,):
-        return None
-    assert isinstance(exponent, int)
-    return exponent
+    paid = ZERO
+    for end in [*(EXACT.subtract(end, before) // 1 for end in price.falls_after), _UNLIMITED]:
+        # Up to here the price does not fall, so that its middle tells which half the answer is in.
+        if end <= paid:
+            continue
+        if pays(end):
+            paid = end
+            continue
+        unpaid = end
+        while unpaid - paid > 1:
+            middle = (paid + unpaid) // 2
+            if pays(middle):
+                paid = middle
+            else:
+                unpaid = middle
+        return paid
+    return None

@@ -72,9 +72,9 @@ COVERED: dict[str, Covered] = {
         _fields(
             uuid="id customer_id event_id subscription_id plan_version_id price_id meter_id",
             text="asset_id",
-            number="quantity amount waived cost",
+            number="quantity quantity_before amount list_amount waived cost",
             json="dimensions",
-            flag="late",
+            flag="late price_given",
             time="occurred_at posted_at",
         ),
     ),

@@ -2,7 +2,7 @@
 
 from billing.models.assets import Asset
 from billing.models.authorizations import Authorization, Hold
-from billing.models.catalog import Allowance, Meter, Plan, PlanDraft, PlanVersion, Price
+from billing.models.catalog import Allowance, Meter, Plan, PlanDraft, PlanVersion, Price, Tier
 from billing.models.costs import CostVersion, Overhead, ProviderCost
 from billing.models.customers import Customer
 from billing.models.idempotency import IdempotencyRecord
@@ -11,7 +11,7 @@ from billing.models.outbox import OutboxEvent
 from billing.models.seals import Seal
 from billing.models.subscriptions import Fee, Subscription, SubscriptionPeriod, SubscriptionPhase
 from billing.models.unpaid import UnpaidUsage
-from billing.models.usage import Charge, UsageCounter, UsageEvent
+from billing.models.usage import Charge, CountedValue, UsageCounter, UsageEvent
 from billing.models.wallets import Balance, Grant, Wallet
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Balance",
     "Charge",
     "CostVersion",
+    "CountedValue",
     "Customer",
     "EntryKind",
     "Fee",
@@ -42,6 +43,7 @@ __all__ = [
     "Subscription",
     "SubscriptionPeriod",
     "SubscriptionPhase",
+    "Tier",
     "UnpaidUsage",
     "UsageCounter",
     "UsageEvent",

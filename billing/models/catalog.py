@@ -1,6 +1,6 @@
 from django.core.validators import RegexValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 
 from accounts.ids import uuid7
 from billing.engine.money import amount_string
@@ -10,12 +10,31 @@ from billing.models.fields import AmountField, number_check
 _code = RegexValidator(r"^[a-z][a-z0-9_-]*\Z", "Lower case a-z, 0-9, _ and -.")
 
 
+def _numbers_of_models() -> Q:
+    """Each model has the numbers that it cannot do without."""
+    wanted = Q()
+    for model, fields in {
+        "per_unit": ["unit_amount"],
+        "package": ["unit_amount"],
+        "flat": ["unit_amount"],
+        "percentage": ["rate"],
+        "cost_plus": ["markup"],
+    }.items():
+        wanted |= Q(model=model, **{f"{field}__isnull": False for field in fields})
+    wanted |= Q(model__in=["graduated", "volume", "graduated_percentage"], unit_amount__isnull=True)
+    return wanted | (Q(model="event") & ~Q(amount_field=""))
+
+
 class Meter(models.Model):
     """Which number of which events is counted. What it counts never changes once it exists."""
 
     class Aggregation(models.TextChoices):
         SUM = "sum", "Sum of the value"
         COUNT = "count", "Number of events"
+        MAX = "max", "Highest value of the period"
+        UNIQUE = "unique", "Number of different values"
+        LATEST = "latest", "Last value reported"
+        TIME_WEIGHTED = "time_weighted", "Level × hours"
 
     class Phase(models.TextChoices):
         INPUT = "input", "What goes into a run"
@@ -40,7 +59,10 @@ class Meter(models.Model):
     class Meta:
         ordering = ["code"]
         constraints = [
-            models.CheckConstraint(name="billing_meter_aggregation", condition=Q(aggregation__in=["sum", "count"])),
+            models.CheckConstraint(
+                name="billing_meter_aggregation",
+                condition=Q(aggregation__in=["sum", "count", "max", "unique", "latest", "time_weighted"]),
+            ),
             models.CheckConstraint(name="billing_meter_phase", condition=Q(phase__in=["", "input", "output"])),
             models.CheckConstraint(name="billing_meter_value", condition=Q(aggregation="count") | ~Q(value="")),
         ]
@@ -83,6 +105,12 @@ class PlanVersion(models.Model):
         QUARTER = "quarter", "Quarter"
         YEAR = "year", "Year"
 
+    class CachedTokens(models.TextChoices):
+        """What tokens cost that the provider found in its cache."""
+
+        OWN = "own", "Their own price"
+        RETAIL = "retail", "The price of the tokens that they stand for"
+
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="versions")
     number = models.PositiveIntegerField()
@@ -99,6 +127,12 @@ class PlanVersion(models.Model):
     agreed_with = models.ForeignKey(
         "billing.Customer", on_delete=models.PROTECT, null=True, blank=True, related_name="+", db_constraint=False
     )
+    cached_tokens = models.CharField(
+        max_length=8,
+        choices=CachedTokens.choices,
+        default=CachedTokens.OWN,
+        help_text="Which price cached tokens have.",
+    )
     published_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -114,6 +148,9 @@ class PlanVersion(models.Model):
             models.CheckConstraint(
                 name="billing_planversion_interval",
                 condition=Q(interval__in=["day", "week", "month", "quarter", "year"]),
+            ),
+            models.CheckConstraint(
+                name="billing_planversion_cached_tokens", condition=Q(cached_tokens__in=["own", "retail"])
             ),
         ]
 
@@ -159,10 +196,25 @@ class PlanDraft(models.Model):
 
 
 class Price(models.Model):
-    """What one meter costs in one asset. Belongs to a plan version and never changes."""
+    """What one meter costs in one asset. Belongs to a plan version and never changes.
+
+    Which of the numbers a price has is its model's to say (``billing.engine.prices.terms``); the others are null.
+    """
 
     class Model(models.TextChoices):
         PER_UNIT = "per_unit", "Per unit"
+        PACKAGE = "package", "Package"
+        GRADUATED = "graduated", "Graduated"
+        VOLUME = "volume", "Volume"
+        FLAT = "flat", "Flat"
+        PERCENTAGE = "percentage", "Percentage"
+        GRADUATED_PERCENTAGE = "graduated_percentage", "Graduated percentage"
+        COST_PLUS = "cost_plus", "Cost plus"
+        EVENT = "event", "Given by the event"
+
+    class Rounding(models.TextChoices):
+        UP = "up", "Started packages"
+        DOWN = "down", "Full packages"
 
     class FailurePolicy(models.TextChoices):
         """What a run that failed is charged at this price."""
@@ -177,7 +229,25 @@ class Price(models.Model):
     asset = models.ForeignKey(Asset, on_delete=models.PROTECT, related_name="+")
     model = models.CharField(max_length=24, choices=Model.choices)
     per = AmountField(default=1, help_text="How many units the amount is for.")
-    unit_amount = AmountField(help_text="What that many units cost.")
+    unit_amount = AmountField(null=True, help_text="What that many units cost.")
+    rounding = models.CharField(max_length=8, blank=True, choices=Rounding.choices)
+    rate = AmountField(null=True, help_text="The share of the metered amount: 0.15 is 15 %.")
+    fixed_amount = AmountField(null=True, help_text="For each event, beside the share.")
+    minimum = AmountField(null=True, help_text="The least that an event costs.")
+    maximum = AmountField(null=True, help_text="The most that an event costs.")
+    markup = AmountField(null=True, help_text="What is put on the provider's cost: 0.40 is 40 %.")
+    cost_field = models.CharField(max_length=200, blank=True, help_text="The field of the data that is that cost.")
+    amount_field = models.CharField(max_length=200, blank=True, help_text="The field of the data that is the price.")
+    free_units = AmountField(default=0, help_text="The period's first units, which cost nothing.")
+    minimum_amount = AmountField(null=True, help_text="The least that a period costs: the rest is due at its end.")
+    maximum_amount = AmountField(null=True, help_text="The most that a period costs.")
+    covered_by = models.ForeignKey(
+        Asset, on_delete=models.PROTECT, null=True, blank=True, related_name="+", db_index=False
+    )
+    cached_of = models.ForeignKey(
+        Meter, on_delete=models.PROTECT, null=True, blank=True, related_name="+", db_index=False
+    )
+    valid = models.JSONField(default=dict, blank=True, help_text='Only at these times: {"hours": [[22, 6]], …}.')
     match = models.JSONField(default=dict, blank=True, help_text='Only usage with these values: {"model": ["gpt-4o"]}.')
     failure_policy = models.CharField(
         max_length=16,
@@ -193,11 +263,52 @@ class Price(models.Model):
             models.CheckConstraint(
                 name="billing_price_failure_policy", condition=Q(failure_policy__in=["portion", "prompt_only", "none"])
             ),
-            models.CheckConstraint(name="billing_price_model", condition=Q(model__in=["per_unit"])),
+            models.CheckConstraint(name="billing_price_model", condition=_numbers_of_models()),
+            models.CheckConstraint(name="billing_price_rounding", condition=Q(rounding__in=["", "up", "down"])),
+            models.CheckConstraint(name="billing_price_covered", condition=~Q(covered_by=F("asset"))),
             models.CheckConstraint(name="billing_price_per_positive", condition=Q(per__gt=0)),
-            number_check("billing_price", "unit_amount", "per", at_least=0),
+            number_check(
+                "billing_price",
+                "unit_amount",
+                "per",
+                "rate",
+                "fixed_amount",
+                "minimum",
+                "maximum",
+                "markup",
+                "free_units",
+                "minimum_amount",
+                "maximum_amount",
+                at_least=0,
+            ),
             models.UniqueConstraint(fields=["plan_version", "position"], name="billing_price_position_once"),
         ]
 
     def __str__(self) -> str:
-        return f"{self.meter} at {amount_string(self.unit_amount)} {self.asset_id} per {amount_string(self.per)}"
+        return f"{self.meter}, {self.get_model_display().lower()}, in {self.asset_id}"
+
+
+class Tier(models.Model):
+    """A step of a price's staircase: units beyond the tier before and up to, and with, ``up_to``.
+
+    A trigger keeps the tiers of a price ascending and without gaps, with the last one open.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    price = models.ForeignKey(Price, on_delete=models.PROTECT, related_name="tiers")
+    number = models.PositiveSmallIntegerField(help_text="Counted from 1.")
+    up_to = AmountField(null=True, help_text="Its last unit; empty for the last tier.")
+    unit_amount = AmountField(help_text="What ``per`` units of the price cost in it; for percentages the share.")
+    flat_amount = AmountField(default=0, help_text="Due once, as soon as a unit falls in it.")
+
+    class Meta:
+        ordering = ["price", "number"]
+        constraints = [
+            models.UniqueConstraint(fields=["price", "number"], name="billing_tier_once"),
+            models.CheckConstraint(name="billing_tier_number", condition=Q(number__gte=1)),
+            models.CheckConstraint(name="billing_tier_up_to", condition=Q(up_to__isnull=True) | Q(up_to__gt=0)),
+            number_check("billing_tier", "up_to", "unit_amount", "flat_amount", at_least=0),
+        ]
+
+    def __str__(self) -> str:
+        return f"Tier {self.number}"

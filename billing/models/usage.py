@@ -79,7 +79,7 @@ class Charge(models.Model):
     price = models.ForeignKey(Price, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False)
     meter = models.ForeignKey(Meter, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False)
     asset = models.ForeignKey(Asset, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False)
-    quantity = AmountField()
+    quantity = AmountField(help_text="Negative where a level that was charged for goes down.")
     amount = AmountField(help_text="Negative where reaching a cheaper tier gives something back.")
     waived = AmountField(
         null=True, help_text="What was used and is not charged, for the run failed and the price asks nothing then."
@@ -87,6 +87,11 @@ class Charge(models.Model):
     cost = AmountField(
         null=True, help_text="Its part of what the provider charged us for the event, in US dollars; empty: not known."
     )
+    quantity_before = AmountField(
+        null=True, help_text="What the period stood at before, where the amount depends on it."
+    )
+    list_amount = AmountField(null=True, help_text="Before the discount, where there is one.")
+    price_given = models.BooleanField(default=False, db_default=False, help_text="The event itself said what it costs.")
     dimensions = models.JSONField(default=dict)
     late = models.BooleanField(
         default=False, db_default=False, help_text="Its own period was settled before: it counts for the one after."
@@ -103,15 +108,15 @@ class Charge(models.Model):
             models.Index(fields=["customer", "posted_at"], name="billing_charge_late", condition=Q(late=True)),
         ]
         constraints = [
-            number_check("billing_charge", "quantity", "waived", at_least=0),
+            number_check("billing_charge", "waived", "quantity_before", at_least=0),
             models.CheckConstraint(
                 name="billing_charge_waived", condition=Q(waived__isnull=True) | Q(quantity=0, amount=0)
             ),
-            number_check("billing_charge", "amount"),
             models.CheckConstraint(
                 name="billing_charge_cost",
                 condition=Q(cost__isnull=True) | Q(cost__gte=0, cost__lt=AMOUNT_BELOW),
             ),
+            number_check("billing_charge", "quantity", "amount", "list_amount"),
         ]
 
     def __str__(self) -> str:
@@ -131,14 +136,45 @@ class UsageCounter(models.Model):
     period_start = models.DateTimeField()
     period_end = models.DateTimeField()
     quantity = AmountField()
+    level = AmountField(null=True, help_text="What a level over time stands at.")
+    level_at = models.DateTimeField(null=True, help_text="Up to when that level is counted in the quantity.")
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
                 fields=["customer", "period_start", "subscription", "price"], name="billing_usagecounter_once"
             ),
-            number_check("billing_usagecounter", "quantity", at_least=0),
+            number_check("billing_usagecounter", "quantity", "level", at_least=0),
+            models.CheckConstraint(
+                name="billing_usagecounter_level",
+                condition=Q(level__isnull=True, level_at__isnull=True) | Q(level__isnull=False, level_at__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.price} from {self.period_start:%Y-%m-%d}"
+
+
+class CountedValue(models.Model):
+    """A value that a meter of unique values has seen in a billing period, so that it counts once."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    customer = models.ForeignKey(
+        Customer, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
+    )
+    subscription = models.ForeignKey(
+        Subscription, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
+    )
+    price = models.ForeignKey(Price, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False)
+    period_start = models.DateTimeField()
+    digest = models.BinaryField(max_length=16, help_text="Of the value: what it was, the event says.")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["customer", "period_start", "subscription", "price", "digest"], name="billing_countedvalue_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return bytes(self.digest).hex()

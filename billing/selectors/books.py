@@ -150,11 +150,12 @@ INVARIANTS: dict[str, Invariant] = {
         quick=True,
     ),
     "charge-entries": Invariant(
-        "A charge is paid to the last digit by its entries.",
+        "A charge is paid to the last digit by its entries, or given back by them.",
         """
         SELECT c.id AS charge, c.event_id AS event, c.amount, e.paid
           FROM billing_charge c
-          LEFT JOIN (SELECT charge_id, SUM(amount) AS paid FROM billing_ledgerentry e
+          LEFT JOIN (SELECT charge_id, SUM(CASE WHEN debit = 'usage' THEN -amount ELSE amount END) AS paid
+                       FROM billing_ledgerentry e
                       WHERE charge_id IS NOT NULL AND WITHIN(e) GROUP BY charge_id) e ON e.charge_id = c.id
          WHERE WITHIN(c) AND c.amount <> COALESCE(e.paid, 0)
         """,

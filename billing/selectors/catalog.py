@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
 from uuid import UUID
 
 from billing.engine import expressions
-from billing.engine.discount import Discounted
 from billing.engine.metering import MeterRule
-from billing.engine.rating import PerUnit, PriceFunction
+from billing.engine.money import ZERO
+from billing.engine.prices import Discounted, Measure, PerEvent, PriceFunction, Terms, TierTerms, hours, terms
 from billing.models import Meter, PlanVersion, Price
 
 
@@ -21,24 +22,53 @@ class CompiledPrice:
     asset: str
     precision: int
     function: PriceFunction
+    """What it costs by the list, before any discount."""
     match: Mapping[str, frozenset[str]]
     charges_failed_runs: bool
     """Whether a run that failed is charged for what it used of this."""
+    net: PriceFunction
+    """What is charged: the function itself, or it less the discount."""
+    measure: Measure | None = None
+    """What of an event the function runs on; None for its quantity."""
+    minimum_amount: Decimal | None = None
+    """The least that a period costs."""
+    covered_by: str | None = None
+    """The asset that its units are taken from first, one for one."""
+    covered_precision: int = 0
+    time: hours.TimeRule | None = None
+    """When it holds; None for always."""
+    given: bool = False
+    """Whether the event itself says what it costs."""
 
-    def fits(self, groups: Mapping[str, str]) -> bool:
-        return all(groups.get(field) in wanted for field, wanted in self.match.items())
+    @property
+    def may_go_uncounted(self) -> bool:
+        """Whether events that come out even need no running quantity, nor does what follows miss them."""
+        return self.net.linear and (self.measure is None or isinstance(self.measure, PerEvent))
+
+    def fits(self, groups: Mapping[str, str], moment: datetime) -> bool:
+        for field, wanted in self.match.items():
+            if groups.get(field) not in wanted:
+                return False
+        return self.time is None or self.time.holds(moment)
 
 
 @dataclass(frozen=True, slots=True)
 class CompiledMeter:
-    """A meter and its prices on one plan version, the most specific price first."""
+    """A meter and its prices on one plan version: for each asset a row of them, the most specific first."""
 
     id: UUID
     rule: MeterRule
-    prices: tuple[CompiledPrice, ...]
+    prices: tuple[tuple[CompiledPrice, ...], ...]
 
-    def price_for(self, groups: Mapping[str, str]) -> CompiledPrice | None:
-        return next((price for price in self.prices if price.fits(groups)), None)
+    def prices_for(self, groups: Mapping[str, str], moment: datetime) -> list[CompiledPrice]:
+        """At most one price for each asset."""
+        found = []
+        for row in self.prices:
+            for price in row:
+                if price.fits(groups, moment):
+                    found.append(price)
+                    break
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +86,19 @@ class CompiledPlan:
 def compiled_plan(version_id: UUID) -> CompiledPlan:
     """The plan version with this id. The version must be published, hence immutable."""
     version = PlanVersion.objects.select_related("plan").get(pk=version_id)
-    prices: dict[Meter, list[CompiledPrice]] = {}
-    for price in version.prices.select_related("meter", "asset").order_by("position"):
-        prices.setdefault(price.meter, []).append(_compile_price(price, version.discount))
+    prices: dict[Meter, list[Price]] = {}
+    rows = version.prices.select_related("meter", "asset", "covered_by", "cached_of").prefetch_related("tiers")
+    for price in rows.order_by("position"):
+        prices.setdefault(price.meter, []).append(price)
     meters: dict[str, list[CompiledMeter]] = {}
-    for meter, compiled in prices.items():
-        specific_first = sorted(compiled, key=lambda price: -len(price.match))
+    for meter, own in prices.items():
+        retail = own[0].cached_of if version.cached_tokens == PlanVersion.CachedTokens.RETAIL else None
         meters.setdefault(meter.event_type, []).append(
-            CompiledMeter(id=meter.id, rule=meter_rule(meter), prices=tuple(specific_first))
+            CompiledMeter(
+                id=meter.id,
+                rule=meter_rule(meter),
+                prices=_rows(own if retail is None else prices[retail], version.discount),
+            )
         )
     return CompiledPlan(
         version_id=version.id,
@@ -86,24 +121,73 @@ def meter_rule(meter: Meter) -> MeterRule:
     )
 
 
+def price_terms(price: Price) -> Terms:
+    """The price as the engine reads it. Its tiers should be prefetched."""
+    rates = price.model == Price.Model.GRADUATED_PERCENTAGE
+    tiers = tuple(
+        TierTerms(
+            up_to=tier.up_to,
+            unit_amount=None if rates else tier.unit_amount,
+            rate=tier.unit_amount if rates else None,
+            flat_amount=tier.flat_amount or None,
+        )
+        for tier in price.tiers.all()
+    )
+    return Terms(
+        model=price.model,
+        unit_amount=price.unit_amount,
+        per=price.per,
+        rounding=price.rounding or None,
+        tiers=tiers or None,
+        rate=price.rate,
+        fixed_amount=price.fixed_amount,
+        minimum=price.minimum,
+        maximum=price.maximum,
+        markup=price.markup,
+        cost_field=price.cost_field or None,
+        amount_field=price.amount_field or None,
+        free_units=price.free_units or None,
+        minimum_amount=price.minimum_amount,
+        maximum_amount=price.maximum_amount,
+    )
+
+
 def price_function(price: Price) -> PriceFunction:
-    """The price as a function of the running quantity."""
-    assert price.model == Price.Model.PER_UNIT
-    return PerUnit(unit_amount=price.unit_amount, per=price.per)
+    """The price as a function of the running quantity, before any discount."""
+    return terms.function(price_terms(price))
+
+
+def compile_price(price: Price, *, discount: Decimal = ZERO) -> CompiledPrice:
+    """The price, ready to be asked; ``discount`` is the share off all that it charges."""
+    wanted = price_terms(price)
+    function = terms.function(wanted)
+    return CompiledPrice(
+        id=price.id,
+        asset=price.asset_id,
+        precision=price.asset.precision,
+        function=function,
+        match={field: frozenset(values) for field, values in price.match.items()},
+        charges_failed_runs=_charges_failed_runs(price),
+        net=Discounted(function, discount) if discount else function,
+        measure=terms.measure(wanted),
+        minimum_amount=price.minimum_amount,
+        covered_by=price.covered_by_id,
+        covered_precision=0 if price.covered_by is None else price.covered_by.precision,
+        time=hours.parse(price.valid),
+        given=price.model == Price.Model.EVENT,
+    )
+
+
+def _rows(prices: list[Price], discount: Decimal) -> tuple[tuple[CompiledPrice, ...], ...]:
+    rows: dict[str, list[CompiledPrice]] = {}
+    for price in prices:
+        rows.setdefault(price.asset_id, []).append(compile_price(price, discount=discount))
+    return tuple(
+        tuple(sorted(row, key=lambda price: -(len(price.match) + (price.time is not None)))) for row in rows.values()
+    )
 
 
 def _charges_failed_runs(price: Price) -> bool:
     if price.failure_policy == Price.FailurePolicy.PROMPT_ONLY:
         return price.meter.phase == Meter.Phase.INPUT
     return price.failure_policy == Price.FailurePolicy.PORTION
-
-
-def _compile_price(price: Price, discount: Decimal) -> CompiledPrice:
-    return CompiledPrice(
-        id=price.id,
-        asset=price.asset_id,
-        precision=price.asset.precision,
-        function=Discounted(price_function(price), discount) if discount else price_function(price),
-        match={field: frozenset(values) for field, values in price.match.items()},
-        charges_failed_runs=_charges_failed_runs(price),
-    )

@@ -3,10 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import reduce
 from uuid import UUID
 
+from billing.engine import rating as engine
 from billing.engine.money import EXACT, ZERO
-from billing.models import Charge, LedgerEntry, UsageEvent
+from billing.engine.rating import ExplainedLine
+from billing.models import Charge, LedgerEntry, Price, UsageEvent
+from billing.selectors.catalog import compile_price
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +24,7 @@ class ReceiptDraw:
 
 @dataclass(frozen=True, slots=True)
 class ReceiptCharge:
-    """A charge with the price that was applied: quantity ÷ per × unit amount."""
+    """A charge with the price that was applied, and the lines of how the one follows from the other."""
 
     meter: str
     quantity: Decimal
@@ -28,11 +32,8 @@ class ReceiptCharge:
     amount: Decimal
     plan: str
     plan_version: int
-    model: str
-    unit_amount: Decimal
-    per: Decimal
-    match: Mapping[str, Sequence[str]]
-    failure_policy: str
+    price: Price
+    lines: Sequence[ExplainedLine]
     waived: Decimal | None
     """What was used and is not charged, for the run failed."""
     dimensions: Mapping[str, str]
@@ -62,7 +63,10 @@ def of(event: UsageEvent) -> Receipt:
     charges = []
     cost: dict[str, Decimal] = {}
     for charge in (
-        Charge.objects.filter(event=event).select_related("meter", "price", "plan_version__plan").order_by("id")
+        Charge.objects.filter(event=event)
+        .select_related("meter", "price__meter", "price__cached_of", "price__asset", "plan_version__plan")
+        .prefetch_related("price__tiers")
+        .order_by("id")
     ):
         cost[charge.asset_id] = EXACT.add(cost.get(charge.asset_id, ZERO), charge.amount)
         charges.append(
@@ -73,14 +77,29 @@ def of(event: UsageEvent) -> Receipt:
                 amount=charge.amount,
                 plan=charge.plan_version.plan.code,
                 plan_version=charge.plan_version.number,
-                model=charge.price.model,
-                unit_amount=charge.price.unit_amount,
-                per=charge.price.per,
-                match=charge.price.match,
-                failure_policy=charge.price.failure_policy,
+                price=charge.price,
+                lines=explain(charge, event),
                 waived=charge.waived,
                 dimensions=charge.dimensions,
                 draws=draws.get(charge.pk, []),
             )
         )
     return Receipt(charges, entries, cost)
+
+
+def explain(charge: Charge, event: UsageEvent) -> list[ExplainedLine]:
+    """The lines whose amounts add up to the charge. Its price must be loaded, with asset and tiers."""
+    if charge.waived is not None:
+        return [ExplainedLine("waived", ZERO, charge.waived)]
+    if charge.asset_id != charge.price.asset_id:
+        return [ExplainedLine("covered", charge.amount, charge.quantity, Decimal(1), Decimal(1))]
+    price = compile_price(charge.price)
+    before = charge.quantity_before or ZERO
+    moved = charge.quantity if price.measure is None else price.measure.of(charge.quantity, event.data)
+    lines = engine.explain(price.function, before=before, quantity=moved, precision=price.precision)
+    if price.given:
+        lines = [ExplainedLine("event", line.amount) for line in lines]
+    listed = reduce(EXACT.add, (line.amount for line in lines), ZERO)
+    if listed != charge.amount:
+        lines.append(ExplainedLine("discount", EXACT.subtract(charge.amount, listed)))
+    return lines

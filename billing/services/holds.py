@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from billing import pipeline
-from billing.engine.burndown import Reserved
+from billing.engine.burndown import Reserved, Source
 from billing.engine.money import EXACT, ZERO, amount_string
 from billing.services import bulk
 from billing.services.ledger import Journal, Wanted
@@ -103,6 +103,15 @@ def release(
         if hold.grant_id is not None:
             reserved.append(Reserved(journal.grants[hold.grant_id].source, amount))
     return reserved
+
+
+def of_grants(journal: Journal, authorization: AuthorizationState) -> list[tuple[Source, Decimal]]:
+    """What it sets aside of each grant."""
+    return [
+        (journal.grants[hold.grant_id].source, hold.outstanding)
+        for hold in authorization.holds
+        if hold.grant_id is not None
+    ]
 
 
 def _parts(journal: Journal, authorization: AuthorizationState, wanted: Sequence[Wanted]) -> dict[UUID, Decimal]:

@@ -239,6 +239,24 @@ class Journal:
                 self._post(transaction, balance, "drawn", part.amount, grant_id=part.source.id, charge_id=charge_id)
             balance.lifetime_spent = EXACT.add(balance.lifetime_spent, part.amount)
 
+    def lower_debt(
+        self, transaction: Transaction, balance: BalanceState, amount: Decimal, *, charge_id: UUID
+    ) -> Decimal:
+        """Take a negative charge off what is owed; returns what of it is left to be put into the wallet."""
+        lowered = min(balance.owed, amount)
+        if lowered > 0:
+            balance.owed = EXACT.subtract(balance.owed, lowered)
+            self._post(transaction, balance, "credited_debt", lowered, charge_id=charge_id)
+        balance.lifetime_spent = EXACT.subtract(balance.lifetime_spent, amount)
+        return EXACT.subtract(amount, lowered)
+
+    def put_in(self, transaction: Transaction, state: GrantState, amount: Decimal, *, charge_id: UUID) -> None:
+        """Put a negative charge into a grant that collects such credits: it grows."""
+        state.amount = EXACT.add(state.amount, amount)
+        state.source.remaining = EXACT.add(state.source.remaining, amount)
+        state.posted = state.changed = True
+        self._post(transaction, state.balance, "credited", amount, grant_id=state.source.id, charge_id=charge_id)
+
     def _settle_due_grants(self) -> int:
         """Take lapsed remainders out of the balances and put started grants in, as of ``now``. Returns how many.
 

@@ -1,32 +1,20 @@
 """Plans and their published, unchangeable versions."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 
 from accounts.services import audit
 from billing.engine.money import ZERO, amount_string, decimals
 from billing.errors import AlreadyExists, InvalidRequest
-from billing.models import Allowance, Asset, Customer, Meter, Plan, PlanVersion, Price
+from billing.models import Allowance, Asset, Customer, Plan, PlanVersion, Price
+from billing.services import prices
+from billing.services.prices import PriceTerms
 from billing.services.retrying import retried
-
-_Row = TypeVar("_Row", Allowance, Price)
-
-
-@dataclass(frozen=True, slots=True)
-class PriceTerms:
-    """What one meter shall cost in one asset: ``unit_amount`` for every ``per`` units, where ``match`` holds."""
-
-    meter: Meter
-    asset: Asset
-    model: str
-    unit_amount: Decimal
-    per: Decimal = Decimal(1)
-    match: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    failure_policy: str = Price.FailurePolicy.PORTION
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +36,8 @@ class Terms:
     allowances: Sequence[AllowanceTerms] = ()
     trial_days: int = 0
     minimum_commitment: Decimal = ZERO
+    cached_tokens: str = PlanVersion.CachedTokens.OWN
+    """Whether cached tokens have their own price, or that of the tokens they stand for."""
 
 
 def create(*, actor: audit.Actor, code: str, name: str, currency: Asset, **terms: Any) -> PlanVersion:
@@ -86,12 +76,13 @@ def _publish(actor: audit.Actor, plan: Plan, number: int, terms: Terms) -> PlanV
         base_fee=terms.base_fee,
         trial_days=terms.trial_days,
         minimum_commitment=terms.minimum_commitment,
+        cached_tokens=terms.cached_tokens,
     )
     Allowance.objects.bulk_create(
         Allowance(plan_version=version, asset=each.asset, amount=each.amount, rollover_limit=each.rollover_limit)
         for each in terms.allowances
     )
-    _add_prices(version, terms.prices)
+    prices.add(version, terms.prices)
     audit.record(
         actor=actor,
         action="plan.published",
@@ -111,17 +102,8 @@ def _publish(actor: audit.Actor, plan: Plan, number: int, terms: Terms) -> PlanV
                 }
                 for each in terms.allowances
             ],
-            "prices": [
-                {
-                    "meter": price.meter.code,
-                    "asset": price.asset.code,
-                    "unit_amount": amount_string(price.unit_amount),
-                    "per": amount_string(price.per),
-                    "match": price.match,
-                    "failure_policy": price.failure_policy,
-                }
-                for price in terms.prices
-            ],
+            "cached_tokens": terms.cached_tokens,
+            "prices": [prices.written(price) for price in terms.prices],
         },
     )
     return version
@@ -147,11 +129,11 @@ def agree(
         agreed.minimum_commitment = minimum_commitment
     agreed.save(force_insert=True)
     Allowance.objects.bulk_create(_copies(version.allowances.all(), agreed))
-    replaced = {(terms.meter.pk, _key(terms.match)) for terms in overrides}
-    kept = [price for price in version.prices.all() if (price.meter_id, _key(price.match)) not in replaced]
-    _check(overrides, beside=kept)
-    Price.objects.bulk_create(_copies(kept, agreed))
-    _add_prices(agreed, overrides, position=max((price.position for price in kept), default=-1) + 1)
+    replaced = {prices.conditions(terms) for terms in overrides}
+    kept = [price for price in _prices_of(version) if prices.conditions(price) not in replaced]
+    prices.check(overrides, where="price_overrides", beside=kept)
+    prices.copy(kept, agreed)
+    prices.add(agreed, overrides, position=max((price.position for price in kept), default=-1) + 1)
     return agreed
 
 
@@ -164,7 +146,7 @@ def trial_of(version: PlanVersion) -> PlanVersion:
     trial = _derived(public, agreed_with=None, discount=Decimal(1))
     trial.base_fee = trial.minimum_commitment = ZERO
     trial.save(force_insert=True)
-    Price.objects.bulk_create(_copies(public.prices.all(), trial))
+    prices.copy(_prices_of(public), trial)
     return trial
 
 
@@ -176,13 +158,14 @@ def _derived(version: PlanVersion, *, agreed_with: Customer | None, discount: De
         base_fee=version.base_fee,
         trial_days=version.trial_days,
         minimum_commitment=version.minimum_commitment,
+        cached_tokens=version.cached_tokens,
         discount=discount,
         derived_from=version,
         agreed_with=agreed_with,
     )
 
 
-def _copies(rows: Iterable[_Row], version: PlanVersion) -> list[_Row]:
+def _copies(rows: Iterable[Allowance], version: PlanVersion) -> list[Allowance]:
     """New rows with the same terms, for ``version``."""
     return [
         type(row)(
@@ -197,30 +180,13 @@ def _copies(rows: Iterable[_Row], version: PlanVersion) -> list[_Row]:
     ]
 
 
-def _key(match: Mapping[str, Sequence[str]]) -> frozenset[tuple[str, frozenset[str]]]:
-    return frozenset((dimension, frozenset(values)) for dimension, values in match.items())
-
-
-def _add_prices(version: PlanVersion, prices: Sequence[PriceTerms], *, position: int = 0) -> None:
-    Price.objects.bulk_create(
-        Price(
-            plan_version=version,
-            meter=terms.meter,
-            asset=terms.asset,
-            model=terms.model,
-            unit_amount=terms.unit_amount,
-            per=terms.per,
-            match={dimension: list(values) for dimension, values in terms.match.items()},
-            failure_policy=terms.failure_policy,
-            position=place,
-        )
-        for place, terms in enumerate(prices, start=position)
-    )
+def _prices_of(version: PlanVersion) -> QuerySet[Price]:
+    return version.prices.select_related("meter", "cached_of").prefetch_related("tiers")
 
 
 def check(terms: Terms, currency: Asset) -> None:
     """Refuse terms that a version cannot have."""
-    _check(terms.prices)
+    prices.check(terms.prices)
     _check_fineness("base_fee", terms.base_fee, currency)
     _check_fineness("minimum_commitment", terms.minimum_commitment, currency)
     seen: set[str] = set()
@@ -240,42 +206,3 @@ def _check_fineness(name: str, amount: Decimal, asset: Asset) -> None:
         raise InvalidRequest.field(name, "must not be negative")
     if decimals(amount) > asset.precision:
         raise InvalidRequest.field(name, f"{asset.code} has at most {asset.precision} decimals")
-
-
-def _check(prices: Sequence[PriceTerms], *, beside: Sequence[Price] | None = None) -> None:
-    """Refuse prices that could not be told apart when an event comes in; ``beside`` those that overrides leave."""
-    if not prices and beside is None:
-        raise InvalidRequest.field("prices", "a plan needs at least one price")
-    where = "prices" if beside is None else "price_overrides"
-    for position, terms in enumerate(prices):
-        unknown = sorted(set(terms.match) - set(terms.meter.dimensions))
-        if unknown:
-            raise InvalidRequest.field(
-                f"{where}.{position}.match", f"{unknown[0]} is not a dimension of the meter {terms.meter.code}"
-            )
-        if terms.failure_policy == Price.FailurePolicy.PROMPT_ONLY and not terms.meter.phase:
-            raise InvalidRequest.field(
-                f"{where}.{position}.failure_policy",
-                f"needs the meter {terms.meter.code} to say its phase: whether it counts input or output",
-            )
-        for other_position, other in enumerate(prices[:position]):
-            if other.meter == terms.meter and _ambiguous(terms.match, other.match):
-                raise InvalidRequest.field(
-                    f"{where}.{position}.match",
-                    f"usage could match this price and {where}.{other_position} equally well",
-                    code="ambiguous",
-                )
-        for price in beside or ():
-            if price.meter_id == terms.meter.pk and _ambiguous(terms.match, price.match):
-                raise InvalidRequest.field(
-                    f"{where}.{position}.match",
-                    f"usage could match this price and one of the plan's for {terms.meter.code} equally well",
-                    code="ambiguous",
-                )
-
-
-def _ambiguous(one: Mapping[str, Sequence[str]], other: Mapping[str, Sequence[str]]) -> bool:
-    """Whether some usage fits both, with neither naming more dimensions than the other."""
-    if len(one) != len(other):
-        return False
-    return all(set(values) & set(other[dimension]) for dimension, values in one.items() if dimension in other)

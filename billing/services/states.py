@@ -74,6 +74,7 @@ class GrantState:
         return {
             "id": self.source.id,
             "customer_id": self.balance.customer_id,
+            "amount": self.amount,
             "remaining": remaining,
             "held": self.held,
             "drawn": self.drawn,

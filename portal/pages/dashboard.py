@@ -7,15 +7,17 @@ from decimal import Decimal
 from itertools import groupby
 
 from django.conf import settings
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from billing.engine.money import EXACT, ZERO
+from billing.engine.prices import words
 from billing.models import Meter, Price, Subscription, UsageEvent
 from billing.selectors import balances, statements, usage
 from billing.selectors.balances import BalanceNow, OpenGrant
+from billing.selectors.catalog import price_terms
 from portal import access, amounts, charts, payloads
 from portal.periods import Period
 
@@ -208,13 +210,23 @@ def _models(visit: access.Visit, period: Period, asset: str) -> list[tuple[str, 
     return [(name, amount, float(amount / ranked[0][1])) for name, amount in ranked]
 
 
-def _subscriptions(visit: access.Visit, now: datetime) -> list[tuple[Subscription, list[Price]]]:
+def _subscriptions(visit: access.Visit, now: datetime) -> list[tuple[Subscription, list[tuple[Price, str]]]]:
     running = (
         Subscription.objects.filter(customer=visit.customer, starts_at__lte=now)
         .filter(Q(ends_at__isnull=True) | Q(ends_at__gt=now))
         .select_related("plan", "plan_version")
         .order_by("starts_at")
     )
-    return [
-        (one, list(one.plan_version.prices.select_related("meter", "asset").order_by("position"))) for one in running
-    ]
+    return [(one, [(price, _in_words(price)) for price in _prices(one)]) for one in running]
+
+
+def _prices(subscription: Subscription) -> QuerySet[Price]:
+    prices = subscription.plan_version.prices.select_related("meter", "asset").prefetch_related("tiers")
+    return prices.order_by("position")
+
+
+def _in_words(price: Price) -> str:
+    """What a price is that is more than an amount for so many units."""
+    if price.model == Price.Model.PER_UNIT and not price.free_units and price.maximum_amount is None:
+        return ""
+    return words.describe(price_terms(price), price.asset_id, price.meter.unit)

@@ -7,8 +7,8 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, inline_serializer
 from rest_framework import serializers
 
+from billing.api.codes import MatchField
 from billing.api.fields import AmountField, MetadataField, MomentField
-from billing.api.serializers import MatchField
 from billing.models import ProviderCost
 
 PROBLEMS = {
@@ -147,14 +147,41 @@ class MeterShape(serializers.Serializer[Any]):
     created_at = MomentField()
 
 
-class PriceShape(serializers.Serializer[Any]):
+class TierShape(serializers.Serializer[Any]):
+    up_to = AmountField(allow_null=True)
+    unit_amount = AmountField(required=False)
+    rate = AmountField(required=False)
+    flat_amount = AmountField(required=False)
+
+
+class ReceiptPriceShape(serializers.Serializer[Any]):
+    """Each model has the fields that the section on prices gives it; the others are not there."""
+
+    model = serializers.CharField()
+    unit_amount = AmountField(required=False)
+    per = AmountField(required=False)
+    rounding = serializers.CharField(required=False)
+    tiers = TierShape(many=True, required=False)
+    rate = AmountField(required=False)
+    fixed_amount = AmountField(required=False)
+    minimum = AmountField(required=False)
+    maximum = AmountField(required=False)
+    markup = AmountField(required=False)
+    cost_field = serializers.CharField(required=False)
+    amount_field = serializers.CharField(required=False)
+    free_units = AmountField(required=False)
+    minimum_amount = AmountField(required=False)
+    maximum_amount = AmountField(required=False)
+    covered_by = serializers.CharField(required=False)
+    cached_of = serializers.CharField(required=False)
+    match = MatchField()
+    valid = MetadataField(required=False)
+    failure_policy = serializers.ChoiceField(["portion", "prompt_only", "none"])
+
+
+class PriceShape(ReceiptPriceShape):
     meter = serializers.CharField()
     asset = serializers.CharField()
-    model = serializers.CharField()
-    unit_amount = AmountField()
-    per = AmountField()
-    match = MatchField()
-    failure_policy = serializers.ChoiceField(["portion", "prompt_only", "none"])
 
 
 class AllowanceShape(serializers.Serializer[Any]):
@@ -174,6 +201,7 @@ class PlanShape(serializers.Serializer[Any]):
     minimum_commitment = AmountField()
     allowances = AllowanceShape(many=True)
     published_at = MomentField()
+    cached_tokens = serializers.ChoiceField(["own", "retail"])
     prices = PriceShape(many=True)
 
 
@@ -333,17 +361,22 @@ class ReceiptGrantShape(serializers.Serializer[Any]):
     amount = AmountField()
 
 
-class ReceiptPriceShape(serializers.Serializer[Any]):
-    model = serializers.CharField()
-    unit_amount = AmountField()
-    per = AmountField()
-    match = MatchField()
-    failure_policy = serializers.ChoiceField(["portion", "prompt_only", "none"])
+class PriceLineShape(serializers.Serializer[Any]):
+    kind = serializers.CharField(
+        help_text="units, packages, flat_amount, free_units, maximum, discount, covered, event or waived."
+    )
+    tier = serializers.IntegerField(allow_null=True)
+    quantity = AmountField(allow_null=True)
+    unit_amount = AmountField(allow_null=True)
+    per = AmountField(allow_null=True)
+    amount = AmountField()
 
 
 class ReceiptChargeShape(ChargeShape):
     reason = serializers.CharField(required=False, help_text="Why nothing is charged, where something is waived.")
     price = ReceiptPriceShape()
+    price_given = serializers.BooleanField(help_text="The event itself said what it costs.")
+    lines = PriceLineShape(many=True, help_text="How the price comes to the amount, to the last digit.")
     dimensions = serializers.DictField(child=serializers.CharField())
     grants = ReceiptGrantShape(many=True)
 

@@ -25,6 +25,7 @@ from billing.demo import catalog, traffic
 from billing.demo.customers import CUSTOMERS, Gift, Purchase, SampleCustomer
 from billing.models import Asset, Balance, Customer, Meter, Plan
 from billing.services import assets, costs, customers, grants, meters, plans, subscriptions, usage
+from billing.services.prices import PriceTerms
 
 BATCH = 1000
 KEY_FILE = "demo-api-key"
@@ -125,7 +126,7 @@ class Seed:
             )
         for plan in catalog.PLANS:
             terms = [
-                plans.PriceTerms(
+                PriceTerms(
                     meter=made[price.meter],
                     asset=self.assets[price.asset],
                     model="per_unit",

@@ -66,7 +66,10 @@ def _capture_usage(*, authorization_id: UUID, event: IncomingEvent, final: bool)
         if isinstance(lines, BillingError):
             raise lines
         recording.ensure_balances(event, lines)
-        only = None if final else recording.required(event, lines)
+        only = None
+        if not final:
+            wanted = recording.wanted(event, lines, set_aside=holds.of_grants(journal, state))
+            only = [each for line in wanted for each in line]
         recording.reserved = holds.release(journal, state, only=only)
         (outcome,) = recording.decide()
         if outcome.error is not None:

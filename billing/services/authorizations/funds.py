@@ -1,17 +1,19 @@
 """What the wallet can set aside: how an amount is taken, why it cannot be, and how far it would go."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from functools import reduce
 from uuid import UUID
 
 from billing.engine import burndown
 from billing.engine import rating as engine
+from billing.engine.metering import BadQuantity
 from billing.engine.money import EXACT, ZERO, amount_string
-from billing.errors import InsufficientFunds
+from billing.errors import InsufficientFunds, InvalidRequest
 from billing.services.ledger import Journal, Wanted
 from billing.services.states import BalanceState
-from billing.services.usage import rating
+from billing.services.usage import IncomingEvent, rating
 from billing.services.usage.recording import Recording
 
 
@@ -63,27 +65,25 @@ def insufficient(balance: BalanceState, required: Decimal, *, payable: Decimal) 
 
 
 def affordable(
-    recording: Recording, payer: rating.Payer, lines: Sequence[rating.Line], wanted: Sequence[Wanted]
+    recording: Recording, event: IncomingEvent, lines: Sequence[rating.Line], wanted: Sequence[Sequence[Wanted]]
 ) -> dict[str, Decimal]:
-    """For each field that meters count as it is: the largest whole quantity with which all lines would be set aside.
+    """For each field that meters count as it is: the largest whole quantity with which all lines would be set aside,
+    and every smaller one too. ``wanted`` is what the lines cost as announced, line by line.
 
-    ``wanted`` is what the lines cost as announced, and has been counted.
+    A field is left out where the wallet carries any quantity of it.
     """
-    journal = recording.journal
-    before = [max(ZERO, EXACT.subtract(recording.counters.before(line), line.quantity)) for line in lines]
+    journal, payer = recording.journal, recording.payers[event.subject]
     found: dict[str, Decimal] = {}
     for name in {line.field: None for line in lines if line.field is not None}:
-        mine = [position for position, line in enumerate(lines) if line.field == name]
+        mine = {position for position, line in enumerate(lines) if line.field == name}
 
-        def carries(quantity: Decimal, mine: Sequence[int] = mine) -> bool:
-            varied = list(wanted)
-            for position in mine:
-                price = lines[position].price
-                cost = engine.charge(
-                    price.function, before=before[position], quantity=quantity, precision=price.precision
-                )
-                varied[position] = Wanted(price.asset, lines[position].meter, cost)
-            drawn = draw(journal, payer.id, varied)
+        def carries(quantity: Decimal, mine: set[int] = mine) -> bool:
+            try:
+                varied = [_with(line, quantity, event) if n in mine else line for n, line in enumerate(lines)]
+                costs = [each for line in recording.wanted(event, varied) for each in line]
+            except InvalidRequest:
+                return False
+            drawn = draw(journal, payer.id, costs)
             burndown.put_back(part for draws in drawn or () for part in draws)
             return drawn is not None
 
@@ -93,11 +93,14 @@ def affordable(
             balance = journal.balances[payer.id, line.price.asset]
             free = burndown.payable(balance.sources, meter=line.meter, moment=journal.now)
             budget = EXACT.add(balance.overdraft_room, free)
-            others = (w.amount for n, w in enumerate(wanted) if n != position and w.asset == balance.asset)
+            others = (
+                each.amount
+                for n, costs in enumerate(wanted)
+                for each in costs
+                if n != position and each.asset == balance.asset
+            )
             most, likely = (
-                engine.affordable(
-                    line.price.function, before=before[position], budget=money, precision=line.price.precision
-                )
+                _alone(recording, payer.id, line, money, event)
                 for money in (budget, reduce(EXACT.subtract, others, budget))
             )
             if most is not None and likely is not None:
@@ -105,6 +108,46 @@ def affordable(
         if bounds:
             found[name] = _largest(carries, most=min(b[0] for b in bounds), likely=min(b[1] for b in bounds))
     return found
+
+
+def _with(line: rating.Line, quantity: Decimal, event: IncomingEvent) -> rating.Line:
+    """The line if that had been its quantity."""
+    if line.waived is not None:
+        return line
+    return replace(line, quantity=quantity, basis=_basis(line, quantity, event))
+
+
+def _basis(line: rating.Line, quantity: Decimal, event: IncomingEvent) -> Decimal:
+    if line.price.measure is None:
+        return quantity
+    try:
+        return line.price.measure.of(quantity, event.data)
+    except BadQuantity as bad:
+        raise InvalidRequest.field(bad.field, bad.detail) from bad
+
+
+def _alone(
+    recording: Recording, customer_id: UUID, line: rating.Line, budget: Decimal, event: IncomingEvent
+) -> Decimal | None:
+    """How much of the line ``budget`` pays for, with what covers it; None for any quantity."""
+    price = line.price
+    if line.waived is not None:
+        return None
+    counted = recording.counters.snapshot([line])
+    before = recording.counters.charge(customer_id, replace(line, quantity=ZERO, basis=ZERO)).before or ZERO
+    recording.counters.restore(counted)
+    paid = engine.affordable(
+        price.net,
+        before=before,
+        budget=budget,
+        precision=price.precision,
+        basis=lambda quantity: _basis(line, quantity, event),
+    )
+    if paid is None or price.covered_by is None:
+        return paid
+    journal = recording.journal
+    covering = journal.balances[customer_id, price.covered_by].sources
+    return EXACT.add(paid, burndown.payable(covering, meter=line.meter, moment=journal.now) // 1)
 
 
 def _largest(carries: Callable[[Decimal], bool], *, most: Decimal, likely: Decimal) -> Decimal:

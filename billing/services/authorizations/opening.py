@@ -49,14 +49,14 @@ def open_for_usage(*, event: IncomingEvent, life: timedelta = LIFE_DEFAULT) -> O
         if isinstance(lines, BillingError):
             raise lines
         recording.ensure_balances(event, lines)
-        wanted = [Wanted(line.price.asset, line.meter, recording.counters.charge(payer.id, line)) for line in lines]
+        wanted = recording.wanted(event, lines)
         return _open(
             recording.journal,
             payer.id,
             payer.currency,
-            wanted,
+            [each for line in wanted for each in line],
             life=life,
-            affordable=funds.affordable(recording, payer, lines, wanted),
+            affordable=funds.affordable(recording, event, lines, wanted),
             type=event.type,
             data=event.data,
             api_key_id=event.api_key_id,

@@ -14,6 +14,7 @@ from billing.errors import AlreadyExists, InvalidRequest, InvalidState
 from billing.models import Customer, Plan, PlanVersion, Subscription, SubscriptionPhase
 from billing.services import plans
 from billing.services.ledger import Journal
+from billing.services.prices import PriceTerms
 from billing.services.retrying import retried
 from billing.services.subscriptions import periods
 
@@ -32,7 +33,7 @@ def start(
     anchor: datetime | None = None,
     trial_days: int | None = None,
     discount: Decimal = ZERO,
-    price_overrides: Sequence[plans.PriceTerms] = (),
+    price_overrides: Sequence[PriceTerms] = (),
     minimum_commitment: Decimal | None = None,
 ) -> Subscription:
     """Put the customer on the plan's latest version, or that ``version``, from ``starts_at`` (now) on.

@@ -1,23 +1,56 @@
 """Running quantities, for the prices whose next charge depends on them."""
 
-from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db.models import Sum
+from django.db.models import Count, Sum
 
 from accounts.ids import uuid7
 from billing import pipeline
 from billing.engine import rating as engine
-from billing.engine.money import EXACT, LIMIT, ZERO
+from billing.engine.money import DECIMALS_MAX, EXACT, LIMIT, ZERO, round_half_even
 from billing.errors import InvalidRequest
 from billing.models import Charge
 from billing.services import bulk
 from billing.services.usage.rating import Line
 
 Key = tuple[UUID, UUID, datetime]
-CounterSnapshot = Mapping[Key, tuple[Decimal | None, Decimal | None]]
+_Value = tuple[Key, bytes]
+_HOUR = timedelta(hours=1)
+
+
+class Running(NamedTuple):
+    """Where a price's period stands. ``level`` has been counted up to ``level_at``, where it is a level over time."""
+
+    quantity: Decimal
+    level: Decimal | None = None
+    level_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rated:
+    """What a line comes to."""
+
+    quantity: Decimal
+    """What it adds to the period, in the meter's unit."""
+    amount: Decimal
+    list_amount: Decimal | None = None
+    """Before the discount, where there is one."""
+    before: Decimal | None = None
+    """Where the period stood, if the amount depends on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CounterSnapshot:
+    """Where some periods stood."""
+
+    running: Mapping[Key, tuple[Running | None, Decimal | None]]
+    unseen: Collection[_Value]
 
 
 class Counters:
@@ -28,94 +61,147 @@ class Counters:
     """
 
     def __init__(self) -> None:
-        self._quantities: dict[Key, Decimal] = {}
+        self._running: dict[Key, Running] = {}
         self._stored: dict[Key, UUID] = {}
         self._uncounted: dict[Key, Decimal] = {}
         self._moved: dict[Key, tuple[UUID, datetime]] = {}
+        self._seen: set[_Value] = set()
+        self._new: dict[_Value, UUID] = {}
 
-    def take(self, rows: Sequence[tuple[UUID, UUID, UUID, datetime, Decimal]]) -> None:
+    def take(self, rows: Sequence[tuple[Any, ...]]) -> None:
         """Take in what ``reading`` found."""
-        for id_, subscription_id, price_id, period_start, quantity in rows:
+        for id_, subscription_id, price_id, period_start, *running in rows:
             key = (subscription_id, price_id, period_start)
-            self._quantities[key] = quantity
+            self._running[key] = Running(*running)
             self._stored[key] = id_
 
-    def charge(self, customer_id: UUID, line: Line) -> Decimal:
+    def take_values(self, rows: Sequence[tuple[UUID, UUID, datetime, bytes]]) -> None:
+        """Take in what ``reading_values`` found."""
+        for subscription_id, price_id, period_start, digest in rows:
+            self._seen.add(((subscription_id, price_id, period_start), bytes(digest)))
+
+    def charge(self, customer_id: UUID, line: Line) -> Rated:
         """What the line costs where the period stands now; the period then stands further on. What is waived moves
         nothing.
 
-        Raises ``InvalidRequest`` where the period's quantity would become more than the books can hold.
+        Raises ``InvalidRequest`` where the period's quantity, or what it costs, would become more than the books hold.
         """
         if line.waived is not None:
-            return ZERO
+            return Rated(ZERO, ZERO)
         price, key = line.price, line.counter
-        if key not in self._quantities:
-            # Late usage always counts: what its own time charged so far would not find it in this period.
-            if not line.late and price.function.adds_up(line.quantity, precision=price.precision):
-                self._uncounted[key] = EXACT.add(self._uncounted.get(key, ZERO), line.quantity)
-                return engine.charge(price.function, before=ZERO, quantity=line.quantity, precision=price.precision)
-            self._quantities[key] = EXACT.add(_charged_so_far(customer_id, line), self._uncounted.get(key, ZERO))
-        before = self._quantities[key]
-        after = EXACT.add(before, line.quantity)
-        if after >= LIMIT:
+        before = self._running.get(key)
+        if before is None:
+            if line.additive and price.may_go_uncounted:
+                # Late usage always counts: what its own time charged so far would not find it in this period.
+                if not line.late and price.net.adds_up(line.basis, precision=price.precision):
+                    self._uncounted[key] = EXACT.add(self._uncounted.get(key, ZERO), line.basis)
+                    return self._rated(line, line.quantity, ZERO, line.basis, counted=False)
+                so_far = EXACT.add(_charged_so_far(customer_id, line), self._uncounted.get(key, ZERO))
+                before = Running(so_far)
+            else:
+                before = Running(ZERO)
+        after = self._after(customer_id, line, before)
+        if after.quantity >= LIMIT:
             raise InvalidRequest.field("data", f"takes the period's {line.meter} beyond 18 digits before the point")
+        moved = EXACT.subtract(after.quantity, before.quantity)
+        rated = self._rated(line, line.quantity if line.additive else moved, before.quantity, moved)
         self._moved[key] = (customer_id, line.period_end)
-        self._quantities[key] = after
-        return engine.charge(price.function, before=before, quantity=line.quantity, precision=price.precision)
+        self._running[key] = after
+        return rated
 
-    def before(self, line: Line) -> Decimal:
-        """The running quantity that the line's charge starts from; zero where it makes no difference."""
-        return self._quantities.get(line.counter, ZERO)
+    def _rated(self, line: Line, quantity: Decimal, before: Decimal, moved: Decimal, *, counted: bool = True) -> Rated:
+        price = line.price
+        amount = engine.charge(price.net, before=before, quantity=moved, precision=price.precision)
+        listed = None
+        if price.net is not price.function:
+            listed = engine.charge(price.function, before=before, quantity=moved, precision=price.precision)
+        if not -LIMIT < (listed or ZERO) < LIMIT or not -LIMIT < amount < LIMIT:
+            raise InvalidRequest.field("data", f"takes what {line.meter} costs beyond 18 digits before the point")
+        return Rated(quantity, amount, listed, before if counted else None)
 
-    def snapshot(self, lines: Sequence[Line]) -> CounterSnapshot:
+    def _after(self, customer_id: UUID, line: Line, before: Running) -> Running:
+        """Where the period stands after the line: the parts in the order in which they arrive."""
+        match line.aggregation:
+            case "max":
+                return Running(max(before.quantity, line.basis))
+            case "latest":
+                return Running(line.basis)
+            case "unique":
+                return Running(EXACT.add(before.quantity, self._count_value(customer_id, line)))
+            case "time_weighted":
+                since = before.level_at or line.occurred_at
+                lasted = max(line.occurred_at - since, timedelta())
+                hours = Fraction(lasted // timedelta(microseconds=1), _HOUR // timedelta(microseconds=1))
+                more = Fraction(before.level or ZERO) * hours
+                quantity = round_half_even(Fraction(before.quantity) + more, precision=DECIMALS_MAX)
+                return Running(quantity, line.basis, max(since, line.occurred_at))
+        return Running(EXACT.add(before.quantity, line.basis))
+
+    def _count_value(self, customer_id: UUID, line: Line) -> Decimal:
+        value = (line.counter, line.digest)
+        if value in self._seen:
+            return ZERO
+        self._seen.add(value)
+        self._new[value] = customer_id
+        return Decimal(1)
+
+    def snapshot(self, lines: Iterable[Line]) -> CounterSnapshot:
         """Where these lines' periods stand, to be given to ``restore``."""
-        return {line.counter: (self._quantities.get(line.counter), self._uncounted.get(line.counter)) for line in lines}
+        keys = {line.counter for line in lines}
+        values = {(line.counter, line.digest) for line in lines if line.digest}
+        return CounterSnapshot(
+            {key: (self._running.get(key), self._uncounted.get(key)) for key in keys}, values - self._seen
+        )
 
     def restore(self, snapshot: CounterSnapshot) -> None:
         """Go back to ``snapshot``: the event was not charged."""
-        for key, (counted, uncounted) in snapshot.items():
-            for store, value in ((self._quantities, counted), (self._uncounted, uncounted)):
-                if value is None:
-                    store.pop(key, None)
-                else:
-                    store[key] = value
+        for key, (running, uncounted) in snapshot.running.items():
+            if running is None:
+                self._running.pop(key, None)
+            else:
+                self._running[key] = running
+            if uncounted is None:
+                self._uncounted.pop(key, None)
+            else:
+                self._uncounted[key] = uncounted
+        for value in snapshot.unseen:
+            self._seen.discard(value)
+            self._new.pop(value, None)
 
     def rows_sent(self) -> None:
         """The charges so far are on their way: who asks the database for a period from now on is told of them."""
         self._uncounted.clear()
 
     def writes(self) -> list[bulk.Write | None]:
-        """The writes that store the counters that moved."""
+        """The writes that store the counters that moved, and the values that are new."""
         inserts, updates = [], []
         for key, (customer_id, period_end) in self._moved.items():
-            if key not in self._quantities:
+            running = self._running.get(key)
+            if running is None:
                 continue
-            row = {
-                "id": self._stored.get(key) or uuid7(),
-                "customer_id": customer_id,
-                "quantity": self._quantities[key],
-            }
+            row = {"id": self._stored.get(key) or uuid7(), "customer_id": customer_id, **running._asdict()}
             if key in self._stored:
                 updates.append(row)
             else:
-                subscription_id, price_id, period_start = key
-                inserts.append(
-                    row
-                    | {
-                        "subscription_id": subscription_id,
-                        "price_id": price_id,
-                        "period_start": period_start,
-                        "period_end": period_end,
-                    }
-                )
+                inserts.append(row | _columns(key) | {"period_end": period_end})
+        values = [
+            {"id": uuid7(), "customer_id": customer_id, **_columns(key), "digest": f"\\x{digest.hex()}"}
+            for (key, digest), customer_id in self._new.items()
+        ]
         return [
             bulk.insertion("billing_usagecounter", inserts),
             bulk.change("billing_usagecounter", updates),
+            bulk.insertion("billing_countedvalue", values),
         ]
 
 
+def _columns(key: Key) -> dict[str, Any]:
+    subscription_id, price_id, period_start = key
+    return {"subscription_id": subscription_id, "price_id": price_id, "period_start": period_start}
+
+
 _READING = """
-SELECT id, subscription_id, price_id, period_start, quantity
+SELECT id, subscription_id, price_id, period_start, quantity, level, level_at
   FROM billing_usagecounter
  WHERE customer_id = ANY(%s) AND period_start <= %s AND period_end > %s
 """
@@ -126,14 +212,36 @@ def reading(customer_ids: Collection[UUID], *, earliest: datetime, latest: datet
     return pipeline.Query(_READING, [list(customer_ids), latest, earliest])
 
 
+_VALUES = """
+SELECT v.subscription_id, v.price_id, v.period_start, v.digest
+  FROM unnest(%s::uuid[], %s::timestamptz[], %s::uuid[], %s::uuid[], %s::bytea[])
+       AS k(customer_id, period_start, subscription_id, price_id, digest)
+  JOIN billing_countedvalue v USING (customer_id, period_start, subscription_id, price_id, digest)
+"""
+
+
+def reading_values(lines: Iterable[tuple[UUID, Line]]) -> pipeline.Query | None:
+    """Which of these customers' values have been seen in their periods, for ``Counters.take_values``."""
+    keys = {
+        (customer_id, line.period_start, line.subscription_id, line.price.id, line.digest)
+        for customer_id, line in lines
+        if line.digest
+    }
+    return pipeline.Query(_VALUES, [list(column) for column in zip(*keys, strict=True)]) if keys else None
+
+
 def _charged_so_far(customer_id: UUID, line: Line) -> Decimal:
-    """The quantity charged at this price in this period before this transaction."""
-    total: Decimal | None = Charge.objects.filter(
+    """What was charged at this price in this period before this transaction: the quantity, or, of events, how many."""
+    charged = Charge.objects.filter(
         customer_id=customer_id,
         subscription_id=line.subscription_id,
         price_id=line.price.id,
         late=False,
+        asset_id=line.price.asset,
+        waived__isnull=True,
         occurred_at__gte=line.period_start,
         occurred_at__lt=line.period_end,
-    ).aggregate(total=Sum("quantity"))["total"]
-    return total or ZERO
+    ).aggregate(quantity=Sum("quantity"), events=Count("id"))
+    if line.price.measure is not None:
+        return Decimal(charged["events"])
+    return charged["quantity"] or ZERO

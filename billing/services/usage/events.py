@@ -32,6 +32,9 @@ class IncomingEvent:
     organization_id: UUID | None = None
     """Where that key is a customer's: the organization beyond which it reaches nobody."""
 
+    may_price: bool = True
+    """Whether it may say itself what it costs, where the plan leaves that to events."""
+
     @property
     def failed(self) -> bool:
         """Whether the run died midway, as the sender says in the extension attribute ``outcome``."""

@@ -1,5 +1,6 @@
 """From events to lines: the customer's plan at the event's time, the meters it feeds, the price of each."""
 
+import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,10 +13,13 @@ from billing import pipeline
 from billing.engine.metering import BadQuantity
 from billing.engine.money import ZERO
 from billing.engine.periods import period
-from billing.errors import InvalidRequest, UnpricedUsage
+from billing.errors import InvalidRequest, PermissionDenied, UnpricedUsage
 from billing.models import Customer
 from billing.selectors.catalog import CompiledPlan, CompiledPrice, compiled_plan
 from billing.services.usage.events import IncomingEvent
+
+PRICING_SCOPE = "events:price"
+"""What a key needs whose events say themselves what they cost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +75,24 @@ class Line:
     period_start: datetime
     period_end: datetime
 
-    field: str | None
+    occurred_at: datetime
+    basis: Decimal
+    """What the price counts: the quantity, the event itself, or an amount."""
+    aggregation: str = "sum"
+    digest: bytes = b""
+    """Of the value, for a meter that counts different ones."""
+    field: str | None = None
     """The field of the data that the quantity is, where it is just that."""
-    late: bool
+    late: bool = False
     """Its own period is settled: it counts for the one that is open."""
 
     waived: Decimal | None = None
     """What was used and is not charged, for the run failed; the quantity is zero then."""
+
+    @property
+    def additive(self) -> bool:
+        """Whether it simply adds to the period's quantity."""
+        return self.aggregation in _SUMS
 
     @property
     def counter(self) -> tuple[UUID, UUID, datetime]:
@@ -85,6 +100,7 @@ class Line:
         return self.subscription_id, self.price.id, self.period_start
 
 
+_SUMS = frozenset({"sum", "count"})
 _PAYERS = """
 SELECT c.id, c.organization_id, c.external_id, c.currency_id, c.timezone, c.on_insufficient_funds,
        s.id, p.plan_version_id, p.starts_at, LEAST(p.ends_at, s.ends_at), p.anchor, s.timezone, s.settled_until
@@ -121,7 +137,7 @@ def lines(event: IncomingEvent, payer: Payer, *, occurred_at: datetime) -> list[
 
     Of several subscriptions that are running, the latest one that meters this type of event counts. Raises
     ``UnpricedUsage`` where none does, or where a metered quantity has no price for its dimensions; ``InvalidRequest``
-    where the data does not give a quantity.
+    where the data does not give a quantity; ``PermissionDenied`` where the event would name its own price and may not.
     """
     for subscription in payer.subscriptions:
         if not subscription.covers(occurred_at):
@@ -149,29 +165,48 @@ def _lines_of(
         if quantity is None:
             continue
         groups = meter.rule.groups(event.data)
-        price = meter.price_for(groups)
-        if price is None:
+        prices = meter.prices_for(groups, occurred_at)
+        if not prices:
             named = ", ".join(f"{field} {value}" for field, value in groups.items()) or "no dimensions"
             raise UnpricedUsage(
                 f"The plan {plan.plan} has no price for {meter.rule.code} with {named}.",
                 type=event.type,
                 meter=meter.rule.code,
             )
-        waived = event.failed and not price.charges_failed_runs
-        found.append(
-            Line(
-                meter_id=meter.id,
-                meter=meter.rule.code,
-                quantity=ZERO if waived else quantity,
-                waived=quantity if waived else None,
-                price=price,
-                groups=groups,
-                subscription_id=subscription.id,
-                plan=plan,
-                period_start=start,
-                period_end=end,
-                field=meter.rule.field,
-                late=subscription.is_late(occurred_at),
+        for price in prices:
+            waived = event.failed and not price.charges_failed_runs
+            found.append(
+                Line(
+                    meter_id=meter.id,
+                    meter=meter.rule.code,
+                    quantity=ZERO if waived else quantity,
+                    waived=quantity if waived else None,
+                    price=price,
+                    groups=groups,
+                    subscription_id=subscription.id,
+                    plan=plan,
+                    period_start=start,
+                    period_end=end,
+                    occurred_at=occurred_at,
+                    basis=quantity if price.measure is None else _measured(price, quantity, event),
+                    aggregation=meter.rule.aggregation,
+                    digest=_digest(meter.rule.distinct(event.data)) if meter.rule.aggregation == "unique" else b"",
+                    field=meter.rule.field,
+                    late=subscription.is_late(occurred_at),
+                )
             )
-        )
     return found
+
+
+def _measured(price: CompiledPrice, quantity: Decimal, event: IncomingEvent) -> Decimal:
+    assert price.measure is not None
+    if price.given and not event.may_price:
+        raise PermissionDenied("This key may not say what an event costs.", scope=PRICING_SCOPE)
+    try:
+        return price.measure.of(quantity, event.data)
+    except BadQuantity as bad:
+        raise InvalidRequest.field(bad.field, bad.detail, code="invalid_amount") from bad
+
+
+def _digest(value: str) -> bytes:
+    return hashlib.blake2b(value.encode("utf-8", "surrogatepass"), digest_size=16).digest()

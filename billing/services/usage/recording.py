@@ -4,7 +4,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
-from functools import reduce
 from typing import Any, Self
 from uuid import UUID
 
@@ -15,16 +14,24 @@ from accounts.ids import uuid7
 from billing import pipeline
 from billing.engine import burndown
 from billing.engine.money import EXACT, ZERO, amount_string, amount_strings
-from billing.errors import BillingError, InsufficientFunds, InternalError, InvalidRequest, NotFound, UnpricedUsage
+from billing.errors import (
+    BillingError,
+    InsufficientFunds,
+    InternalError,
+    InvalidRequest,
+    NotFound,
+    PermissionDenied,
+    UnpricedUsage,
+)
 from billing.models import UsageEvent
 from billing.selectors import customers
-from billing.services import bulk, outbox
+from billing.services import bulk, credits, outbox
 from billing.services.ledger import Journal, Wanted
 from billing.services.retrying import retried
-from billing.services.states import BalanceState
 from billing.services.usage import answers, rating
-from billing.services.usage.counters import Counters, CounterSnapshot
+from billing.services.usage.counters import Counters, reading_values
 from billing.services.usage.counters import reading as counter_reading
+from billing.services.usage.drawing import Drawing, Piece, drawn_beyond
 from billing.services.usage.events import ChargeLine, IncomingEvent, Outcome
 from billing.services.wallets import ensure_balances
 
@@ -142,6 +149,7 @@ class Recording:
         """The same, with None for the events of customers that are locked elsewhere."""
         fresh = [event for event in self.events if self._is_fresh(event)]
         rated = {id(event): self.lines(event) for event in fresh}
+        self._read_values(rated)
         for event in fresh:
             if isinstance(found := rated[id(event)], list):
                 self.ensure_balances(event, found)
@@ -158,6 +166,18 @@ class Recording:
             if len(self.event_rows) == SENT_TOGETHER:
                 self.journal.send(*self._take_rows())
         return outcomes
+
+    def _read_values(self, rated: "Mapping[int, list[rating.Line] | BillingError]") -> None:
+        """Which of the values that meters of different values are about to count were counted before."""
+        read = reading_values(
+            (self.payers[event.subject].id, line)
+            for event in self.events
+            if isinstance(lines := rated.get(id(event)), list)
+            for line in lines
+        )
+        if read is not None:
+            pipeline.run([read])
+            self.counters.take_values(read.rows)
 
     def _is_fresh(self, event: IncomingEvent) -> bool:
         if not self._reaches(event) or self._key(event) in self.known:
@@ -179,21 +199,40 @@ class Recording:
             return InvalidRequest.field("time", "is more than 24 hours ahead", code="too_far_ahead")
         try:
             return rating.lines(event, self.payers[event.subject], occurred_at=occurred_at)
-        except (UnpricedUsage, InvalidRequest) as refusal:
+        except (UnpricedUsage, InvalidRequest, PermissionDenied) as refusal:
             return refusal
 
     def ensure_balances(self, event: IncomingEvent, lines: Sequence[rating.Line]) -> None:
         """A wallet can be charged in an asset that it never held."""
         customer_id = self.payers[event.subject].id
-        ensure_balances(self.journal, {(customer_id, line.price.asset) for line in lines})
+        assets = {line.price.asset for line in lines} | {
+            line.price.covered_by for line in lines if line.price.covered_by
+        }
+        ensure_balances(self.journal, {(customer_id, asset) for asset in assets})
 
-    def required(self, event: IncomingEvent, lines: Sequence[rating.Line]) -> list[Wanted]:
-        """What the lines would cost now, one by one. Nothing is charged."""
-        counted = self.counters.snapshot(lines)
-        customer_id = self.payers[event.subject].id
-        required = [Wanted(line.price.asset, line.meter, self.counters.charge(customer_id, line)) for line in lines]
-        self.counters.restore(counted)
-        return required
+    def wanted(
+        self,
+        event: IncomingEvent,
+        lines: Sequence[rating.Line],
+        *,
+        set_aside: Sequence[tuple[burndown.Source, Decimal]] = (),
+    ) -> list[list[Wanted]]:
+        """For each line what it would cost now, after the ones before it. Nothing is charged.
+
+        ``set_aside`` is what an authorization holds for it of grants, and would give back.
+        """
+        drawing = Drawing(self.journal, self.counters, self.payers[event.subject].id, lines, set_aside=set_aside)
+        drawing.take(beyond=True)
+        wanted = [
+            [
+                Wanted(piece.asset, line.meter, max(piece.amount, ZERO))
+                for piece in drawing.pieces
+                if (piece.line.price.id, piece.line.meter_id) == (line.price.id, line.meter_id)
+            ]
+            for line in lines
+        ]
+        drawing.undo()
+        return wanted
 
     def _decide(self, event: IncomingEvent, found: "list[rating.Line] | BillingError") -> Outcome:
         payer = self.payers[event.subject]
@@ -201,7 +240,7 @@ class Recording:
         fingerprint = event.fingerprint()
         if key in self.first:
             return _repeat(self.first[key], fingerprint, event)
-        if isinstance(found, InvalidRequest):
+        if isinstance(found, InvalidRequest | PermissionDenied):
             return _refusal(event, found)
         if isinstance(found, BillingError):
             outcome = self._reject(event, payer, found)
@@ -215,58 +254,19 @@ class Recording:
 
     def _charge(self, event: IncomingEvent, payer: rating.Payer, lines: Sequence[rating.Line]) -> Outcome:
         """Debit all lines of an event, or none of them."""
-        drawn: list[tuple[rating.Line, Decimal, list[burndown.Draw]]] = []
-        counted = self.counters.snapshot(lines)
-        for line in lines:
-            try:
-                amount = self.counters.charge(payer.id, line)
-            except InvalidRequest:
-                self._undo(drawn, counted)
-                raise
-            balance = self.journal.balances[payer.id, line.price.asset]
-            reserved = burndown.draw_reserved(self._reserved_in(balance), max(amount, ZERO), meter=line.meter)
-            missing = reduce(EXACT.subtract, (part.amount for part in reserved), max(amount, ZERO))
-            draws = burndown.draw(
-                balance.sources,
-                missing,
-                meter=line.meter,
-                moment=self.journal.now,
-                overdraft=self._overdraft_room(balance, drawn),
-            )
-            if draws is None:
-                self._undo([*drawn, (line, amount, reserved)], counted)
-                return self._refuse_for_funds(event, payer, lines)
-            drawn.append((line, amount, [*reserved, *draws]))
-        return self._book(event, payer, drawn)
+        drawing = self._drawing(payer, lines)
+        if drawing.take():
+            return self._book(event, payer, drawing.pieces)
+        return self._refuse_for_funds(event, payer, drawing)
 
-    def _undo(
-        self, drawn: Sequence[tuple[rating.Line, Decimal, list[burndown.Draw]]], counted: CounterSnapshot
-    ) -> None:
-        """As if the event had not come."""
-        for _, _, taken in drawn:
-            burndown.put_back(taken)
-        self.counters.restore(counted)
-
-    def _reserved_in(self, balance: BalanceState) -> list[burndown.Reserved]:
-        return [part for part in self.reserved if self.journal.grants[part.source.id].balance is balance]
-
-    def _overdraft_room(
-        self, balance: BalanceState, drawn: Sequence[tuple[rating.Line, Decimal, list[burndown.Draw]]]
-    ) -> Decimal:
-        """What the overdraft has left beside what earlier lines of the same event already take from it."""
-        room = balance.overdraft_room
-        for line, _, draws in drawn:
-            if line.price.asset == balance.asset:
-                for part in draws:
-                    if part.source is None:
-                        room = EXACT.subtract(room, part.amount)
-        return room
+    def _drawing(self, payer: rating.Payer, lines: Sequence[rating.Line]) -> Drawing:
+        return Drawing(self.journal, self.counters, payer.id, lines, self.reserved)
 
     def _book(
         self,
         event: IncomingEvent,
         payer: rating.Payer,
-        drawn: Sequence[tuple[rating.Line, Decimal, list[burndown.Draw]]],
+        pieces: Sequence[Piece],
     ) -> Outcome:
         event_pk = self._new_pk(event)
         occurred_at = event.time or self.journal.now
@@ -278,11 +278,11 @@ class Recording:
             data=event.data,
         )
         head = None
-        for line, amount, draws in drawn:
+        for piece in pieces:
             charge_id = uuid7()
-            asset = line.price.asset
+            line, asset, rated = piece.line, piece.asset, piece.rated
             balance = self.journal.balances[payer.id, asset]
-            if draws:
+            if piece.draws or rated.amount < 0:
                 if head is None:
                     head = self.journal.begin(
                         customer_id=payer.id,
@@ -291,7 +291,16 @@ class Recording:
                         occurred_at=occurred_at,
                         transaction_id=event_pk,
                     )
-                self.journal.draw(head, balance, draws, charge_id=charge_id)
+                self.journal.draw(head, balance, piece.draws, charge_id=charge_id)
+                if rated.amount < 0:
+                    credits.give(
+                        self.journal,
+                        head,
+                        balance,
+                        EXACT.minus(rated.amount),
+                        charge_id=charge_id,
+                        period=line.period_start,
+                    )
             self.charge_rows.append(
                 {
                     "id": charge_id,
@@ -302,8 +311,11 @@ class Recording:
                     "price_id": line.price.id,
                     "meter_id": line.meter_id,
                     "asset_id": asset,
-                    "quantity": line.quantity,
-                    "amount": amount,
+                    "quantity": rated.quantity,
+                    "quantity_before": rated.before,
+                    "amount": rated.amount,
+                    "list_amount": rated.list_amount,
+                    "price_given": line.price.given,
                     "waived": line.waived,
                     "dimensions": line.groups,
                     "late": line.late,
@@ -312,38 +324,27 @@ class Recording:
                 }
             )
             outcome.charges.append(
-                ChargeLine(line.meter, line.quantity, asset, amount, line.plan.plan, line.plan.number, line.waived)
+                ChargeLine(
+                    line.meter, rated.quantity, asset, rated.amount, line.plan.plan, line.plan.number, line.waived
+                )
             )
-            outcome.cost[asset] = EXACT.add(outcome.cost.get(asset, ZERO), amount)
+            outcome.cost[asset] = EXACT.add(outcome.cost.get(asset, ZERO), rated.amount)
             outcome.balance[asset] = balance.available
         outcome.transaction_id = event_pk
         self._add_event(event, payer, event_pk, outcome.status, balance_after=outcome.balance)
         return outcome
 
-    def _refuse_for_funds(self, event: IncomingEvent, payer: rating.Payer, lines: Sequence[rating.Line]) -> Outcome:
+    def _refuse_for_funds(self, event: IncomingEvent, payer: rating.Payer, drawing: Drawing) -> Outcome:
         """Nothing is charged: refused, or, where the customer's work counts as done, kept as unpaid."""
         required: dict[str, Decimal] = {}
         payable: dict[str, Decimal] = {}
-        drawn: list[burndown.Draw] = []
-        counted = self.counters.snapshot(lines)
-        try:
-            for line in lines:
-                asset, amount = line.price.asset, max(self.counters.charge(payer.id, line), ZERO)
-                balance = self.journal.balances[payer.id, asset]
-                reserved = burndown.draw_reserved(self._reserved_in(balance), amount, meter=line.meter)
-                missing = reduce(EXACT.subtract, (part.amount for part in reserved), amount)
-                draws = burndown.draw(
-                    balance.sources, missing, meter=line.meter, moment=self.journal.now, overdraft=missing
-                )
-                assert draws is not None
-                drawn += [*reserved, *draws]
-                beyond = (part.amount for part in draws if part.source is None)
-                paid = reduce(EXACT.subtract, beyond, amount)
-                required[asset] = EXACT.add(required.get(asset, ZERO), amount)
-                payable[asset] = EXACT.add(payable.get(asset, ZERO), paid)
-        finally:
-            burndown.put_back(drawn)
-            self.counters.restore(counted)
+        drawing.take(beyond=True)
+        for piece in drawing.pieces:
+            asset, amount = piece.asset, max(piece.amount, ZERO)
+            paid = EXACT.subtract(amount, drawn_beyond([piece], asset))
+            required[asset] = EXACT.add(required.get(asset, ZERO), amount)
+            payable[asset] = EXACT.add(payable.get(asset, ZERO), paid)
+        drawing.undo()
         balances = {asset: self.journal.balances[payer.id, asset] for asset in required}
         short = next(
             asset

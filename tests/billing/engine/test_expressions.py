@@ -50,7 +50,6 @@ def test_the_fields_are_named_once_in_order_of_appearance() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "a.b",
         "a.__class__",
         "().__class__.__bases__",
         "a[0]",

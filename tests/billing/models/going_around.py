@@ -9,8 +9,10 @@ from django.utils import timezone
 
 from accounts.models import Membership, User
 from accounts.services.audit import SYSTEM
+from billing.engine.prices import TierTerms
 from billing.models import IdempotencyRecord, Seal
 from billing.services import plans, wallets
+from billing.services.prices import PriceTerms
 from tests.builders import Shop
 
 
@@ -18,7 +20,10 @@ def fill(shop: Shop) -> None:
     """Put a row into every table of the books."""
     tokens, seconds = shop.meter("tokens", "tokens"), shop.meter("seconds", "seconds")
     included = plans.AllowanceTerms(shop.asset("images"), Decimal(1))
-    prices = [shop.price(tokens, "1"), shop.price(seconds, "1", per="3")]
+    steps = PriceTerms(
+        meter=shop.meter("steps", "steps"), asset=shop.usd, model="volume", tiers=(TierTerms(unit_amount=Decimal(1)),)
+    )
+    prices = [shop.price(tokens, "1"), shop.price(seconds, "1", per="3"), steps]
     shop.plan("pro", prices, allowances=[included], base_fee=Decimal("0.01"))
     acme = shop.customer(usd="10")
     limit = shop.fund(acme, "5").amount

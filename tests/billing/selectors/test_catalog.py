@@ -4,6 +4,8 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+from django.utils import timezone
+
 from billing.selectors.catalog import compiled_plan
 from tests.builders import LLM, Shop
 
@@ -39,10 +41,9 @@ def test_the_most_specific_price_is_asked_first(shop: Shop) -> None:
     (meter,) = compiled_plan(version.pk).meters[LLM]
 
     def costs(**groups: str) -> Any:
-        price = meter.price_for(groups)
-        return None if price is None else price.function.total(Decimal(1))
+        return [price.function.total(Decimal(1)) for price in meter.prices_for(groups, timezone.now())]
 
-    assert [costs(), costs(model="b"), costs(model="a"), costs(model="a", user="u")] == [1, 1, 2, 3]
+    assert [costs(), costs(model="b"), costs(model="a"), costs(model="a", user="u")] == [[1], [1], [2], [3]]
 
 
 def test_a_plan_is_read_from_the_database_once(shop: Shop, django_assert_num_queries: Callable[[int], Any]) -> None:

@@ -36,7 +36,7 @@ def test_a_receipt_shows_price_and_grants_of_every_charge(shop: Shop) -> None:
         "pro",
         1,
     )
-    assert (output.model, output.unit_amount, output.per, output.match) == (
+    assert (output.price.model, output.price.unit_amount, output.price.per, output.price.match) == (
         "per_unit",
         Decimal(10),
         Decimal(1000000),

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from billing.engine.money import EXACT, round_half_even
-from billing.engine.rating import PerUnit
+from billing.engine.prices import PerUnit
 from billing.errors import InsufficientFunds, InvalidRequest
 from billing.models import Charge, Customer, UsageCounter
 from billing.services import usage

@@ -1,0 +1,112 @@
+"""Prices in requests and answers: every model's fields, as the contract names them."""
+
+from decimal import Decimal
+from typing import Any
+
+from rest_framework import serializers
+
+from billing.api.codes import AssetField, MatchField, MeterField
+from billing.api.fields import AmountField, MetadataField, StrictSerializer, TextField
+from billing.engine.money import amount_string
+from billing.engine.prices import TierTerms, terms
+from billing.engine.rating import ExplainedLine
+from billing.models import Price
+from billing.services.prices import PriceTerms as Wanted
+
+
+class TierTermsRead(StrictSerializer):
+    up_to = AmountField(minimum=0, allow_null=True)
+    unit_amount = AmountField(minimum=0, required=False)
+    rate = AmountField(minimum=0, required=False)
+    flat_amount = AmountField(minimum=0, required=False)
+
+
+class PriceTerms(StrictSerializer):
+    """What belongs to which model is checked where prices are: ``billing.engine.prices.terms``."""
+
+    meter = MeterField()
+    asset = AssetField()
+    model = serializers.ChoiceField(Price.Model.choices)
+    unit_amount = AmountField(minimum=0, required=False)
+    per = AmountField(required=False)
+    rounding = serializers.ChoiceField(Price.Rounding.choices, required=False)
+    tiers = serializers.ListField(child=TierTermsRead(), required=False, allow_empty=False, max_length=terms.TIERS_MAX)
+    rate = AmountField(minimum=0, required=False)
+    fixed_amount = AmountField(minimum=0, required=False)
+    minimum = AmountField(minimum=0, required=False)
+    maximum = AmountField(minimum=0, required=False)
+    markup = AmountField(minimum=0, required=False)
+    cost_field = TextField(max_length=200, required=False)
+    amount_field = TextField(max_length=200, required=False)
+    free_units = AmountField(minimum=0, required=False)
+    minimum_amount = AmountField(minimum=0, required=False)
+    maximum_amount = AmountField(minimum=0, required=False)
+    covered_by = AssetField(required=False, allow_null=True)
+    cached_of = MeterField(required=False, allow_null=True)
+    match = MatchField(required=False)
+    valid = MetadataField(required=False)
+    failure_policy = serializers.ChoiceField(Price.FailurePolicy.choices, required=False)
+
+    def validate_per(self, value: Any) -> Any:
+        if value <= 0:
+            raise serializers.ValidationError("Must be greater than zero.")
+        return value
+
+
+def wanted(data: dict[str, Any]) -> Wanted:
+    """What a checked request says of a price."""
+    values = dict(data)
+    if "tiers" in values:
+        values["tiers"] = tuple(TierTerms(**tier) for tier in values["tiers"])
+    return Wanted(**values)
+
+
+def show(price: Price) -> dict[str, Any]:
+    """A stored price, with the fields that its model has. Its meters and tiers should be loaded."""
+    return {"meter": price.meter.code, "asset": price.asset_id, **show_terms(price)}
+
+
+def show_terms(price: Price) -> dict[str, Any]:
+    """The same without what it is for."""
+    fields = terms.FIELDS[price.model]
+    own = [*fields.needed, *fields.allowed, *terms.OF_PERIOD]
+    shown: dict[str, Any] = {"model": price.model}
+    for name in own:
+        value = getattr(price, name)
+        if name == "tiers":
+            shown[name] = [_show_tier(tier, fields.tier) for tier in value.all()]
+        elif value not in (None, "") and not (name == "free_units" and value == 0):
+            shown[name] = amount_string(value) if isinstance(value, Decimal) else value
+    if price.covered_by_id is not None:
+        shown["covered_by"] = price.covered_by_id
+    if price.cached_of is not None:
+        shown["cached_of"] = price.cached_of.code
+    shown["match"] = price.match
+    if price.valid:
+        shown["valid"] = price.valid
+    shown["failure_policy"] = price.failure_policy
+    return shown
+
+
+def _show_tier(tier: Any, amount: str) -> dict[str, Any]:
+    shown = {
+        "up_to": None if tier.up_to is None else amount_string(tier.up_to),
+        amount: amount_string(tier.unit_amount),
+    }
+    return shown | ({"flat_amount": amount_string(tier.flat_amount)} if tier.flat_amount else {})
+
+
+def show_line(line: ExplainedLine) -> dict[str, Any]:
+    """A line of why something costs what it costs."""
+    return {
+        "kind": line.kind,
+        "tier": line.tier,
+        "quantity": _string(line.quantity),
+        "unit_amount": _string(line.unit_amount),
+        "per": _string(line.per),
+        "amount": amount_string(line.amount),
+    }
+
+
+def _string(amount: Decimal | None) -> str | None:
+    return None if amount is None else amount_string(amount)

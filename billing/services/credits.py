@@ -1,0 +1,113 @@
+"""Negative charges: what usage gives back where it makes the whole period cheaper.
+
+It first lowers what is owed. What is left goes into a grant that collects all such credits of a customer, an asset and
+a period, so that a level that goes up and down all day does not leave a grant behind for every report.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID, uuid5
+
+from billing.engine import burndown
+from billing.engine.money import ZERO, amount_string
+from billing.models import Grant
+from billing.services import outbox
+from billing.services.ledger import Journal, Transaction
+from billing.services.states import BalanceState, GrantState
+
+_COLUMNS = (
+    "id",
+    "customer_id",
+    "asset_id",
+    "kind",
+    "priority",
+    "effective_at",
+    "expires_at",
+    "applies_to",
+    "paid_amount",
+    "created_at",
+    "amount",
+    "remaining",
+    "held",
+    "drawn",
+    "expired",
+    "voided",
+    "posted",
+    "voided_at",
+)
+
+
+def give(
+    journal: Journal,
+    transaction: Transaction,
+    balance: BalanceState,
+    amount: Decimal,
+    *,
+    charge_id: UUID,
+    period: datetime,
+) -> None:
+    """Give ``amount`` back for the charge of the period that started at ``period``."""
+    rest = journal.lower_debt(transaction, balance, amount, charge_id=charge_id)
+    if rest > 0:
+        journal.put_in(transaction, _collecting(journal, balance, period, rest), rest, charge_id=charge_id)
+
+
+def _collecting(journal: Journal, balance: BalanceState, period: datetime, first: Decimal) -> GrantState:
+    """The grant that collects the period's credits; a new one, still empty, where there is none or it was voided."""
+    number = 0
+    while True:
+        grant_id = uuid5(balance.id, f"credits:{period.isoformat()}:{number}")
+        state = journal.grants.get(grant_id) or _load(journal, grant_id)
+        if state is None:
+            return _new(journal, balance, grant_id, period, first)
+        if state.voided_at is None:
+            return state
+        number += 1
+
+
+def _load(journal: Journal, grant_id: UUID) -> GrantState | None:
+    """A grant that has nothing left, which a journal does not read by itself."""
+    row = Grant.objects.filter(pk=grant_id).values_list(*_COLUMNS).first()
+    return None if row is None else journal.add_grant(*row)
+
+
+def _new(journal: Journal, balance: BalanceState, grant_id: UUID, period: datetime, first: Decimal) -> GrantState:
+    # The row is stored with the amount that is about to be put in, and written again with the journal.
+    grant = Grant.objects.create(
+        id=grant_id,
+        customer_id=balance.customer_id,
+        balance_id=balance.id,
+        asset_id=balance.asset,
+        kind=Grant.Kind.ADJUSTMENT,
+        name="Usage credits",
+        amount=first,
+        remaining=first,
+        effective_at=journal.now,
+        posted=True,
+        metadata={"usage_credits_from": period.isoformat()},
+    )
+    journal.messages.append(
+        outbox.Message(
+            "grant.created",
+            balance.customer_id,
+            {"grant": grant_id, "asset": balance.asset, "amount": amount_string(first), "kind": grant.kind},
+        )
+    )
+    state = journal.add_grant(
+        grant.pk,
+        balance.customer_id,
+        balance.asset,
+        grant.kind,
+        grant.priority,
+        grant.effective_at,
+        None,
+        {},
+        ZERO,
+        grant.created_at,
+        amount=first,
+        remaining=ZERO,
+        posted=True,
+    )
+    state.amount = ZERO
+    balance.sources = burndown.burn_order(balance.sources)
+    return state
