@@ -4,7 +4,7 @@ from uuid import UUID
 
 from accounts.services.api_keys import Principal
 from billing.errors import NotFound, PermissionDenied
-from billing.models import Authorization, Customer, Grant, Subscription, UsageEvent
+from billing.models import Authorization, Customer, Grant, PaymentMethod, Subscription, TopUp, UsageEvent
 
 
 def customer(*, principal: Principal, external_id: str) -> Customer:
@@ -76,6 +76,25 @@ def subscription(*, principal: Principal, subscription_id: UUID) -> Subscription
     if row is None:
         raise NotFound("There is no such subscription.")
     return row
+
+
+def top_up(*, principal: Principal, top_up_id: UUID) -> TopUp:
+    """The top-up with this id, if the principal reaches its customer."""
+    found = TopUp.objects.select_related("customer", "attempt", "pack").filter(pk=top_up_id)
+    if principal.organization_id is not None:
+        found = found.filter(customer__organization_id=principal.organization_id)
+    row = found.first()
+    if row is None:
+        raise NotFound("There is no such top-up.")
+    return row
+
+
+def payment_method(*, customer: Customer, method_id: str) -> PaymentMethod:
+    """The customer's payment method with this id of the provider's."""
+    found = PaymentMethod.objects.select_related("customer").filter(customer=customer, provider_id=method_id).first()
+    if found is None:
+        raise NotFound("There is no such payment method.")
+    return found
 
 
 def operator(*, principal: Principal) -> None:

@@ -2,8 +2,10 @@ from importlib import import_module
 
 from django.apps import AppConfig
 from django.contrib.admin import apps as admin
+from django.core import checks
 from django.db.models.signals import post_migrate
 
+from billing.checks import payments, payments_at_all
 from billing.database import grant_application_role
 
 
@@ -15,6 +17,8 @@ class BillingConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        checks.register(payments)
+        checks.register(payments_at_all, deploy=True)
         post_migrate.connect(grant_application_role, sender=self, dispatch_uid="grant_application_role")
 
 

@@ -13,7 +13,7 @@
   + UnpricedUsage (422)
   + RateLimited (429)
   + InternalError (500)     a bug that one of several events met; the others were recorded
-  + Unavailable (503)       WalletBusy: safe to retry
+  + Unavailable (503)       PaymentsUnavailable, WalletBusy: safe to retry
 * InvariantViolation: a bug. Not a BillingError, so no handler can answer it away.
 """
 
@@ -146,6 +146,10 @@ class InternalError(BillingError):
 
 class Unavailable(BillingError):
     status, code, title = 503, "unavailable", "Try again shortly"
+
+
+class PaymentsUnavailable(Unavailable):
+    code, title = "payments_unavailable", "No payment can be made at the moment"
 
 
 class WalletBusy(Unavailable):

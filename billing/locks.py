@@ -32,6 +32,11 @@ def balances(customer_ids: Collection[UUID], *, skip_locked: bool = False) -> Qu
     return Query(f"{_BALANCES} SKIP LOCKED" if skip_locked else _BALANCES, [list(customer_ids)])
 
 
+def payment_attempt(attempt_id: UUID) -> Query:
+    """Lock a payment attempt, before any balance. Whoever changes it, its top-up or a refund of it holds this lock."""
+    return Query("SELECT id FROM billing_paymentattempt WHERE id = %s FOR UPDATE", [attempt_id])
+
+
 def how_many(customer_ids: Collection[UUID]) -> Query:
     """How many balances each of these customers has."""
     return Query(_ALL, [list(customer_ids)])

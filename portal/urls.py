@@ -3,7 +3,7 @@
 from django.urls import path
 
 from accounts import second_factor
-from portal.pages import dashboard, factors, security, session, statement, usage
+from portal.pages import dashboard, factors, funding, security, session, statement, usage
 
 app_name = "portal"
 
@@ -17,6 +17,13 @@ urlpatterns = [
     path("statement.csv", statement.statement_csv, name="statement-csv"),
     path("sign-in", second_factor.open_to_strangers(session.SignIn.as_view()), name="sign-in"),
     path("sign-in/code", factors.give, name="second-factor"),
+    path("top-up", funding.top_up, name="top-up"),
+    path("top-up/quote", funding.quote, name="top-up-quote"),
+    path("top-up/back", funding.back, name="top-ups-back"),
+    path("top-ups/<uuid:top_up_id>", funding.paid, name="paid"),
+    path("top-ups/<uuid:top_up_id>/receipt", funding.receipt, name="receipt"),
+    path("payment-methods", funding.add_method, name="add-method"),
+    path("payment-methods/<uuid:method_id>/remove", funding.remove_method, name="remove-method"),
     path("sign-out", session.sign_out, name="sign-out"),
     path("favicon.ico", session.favicon),
     path("security", security.overview, name="security"),

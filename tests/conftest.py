@@ -21,6 +21,7 @@ from psycopg import sql
 from accounts.services import api_keys, attempts
 from billing.selectors import books, costs, customers
 from tests.builders import Shop
+from tests.payments import Bank, Payer, standing_in
 
 KEPT_TABLES = {"django_migrations", "django_content_type", "auth_permission", "billing_asset"}
 
@@ -83,6 +84,19 @@ def shop(request: pytest.FixtureRequest) -> Shop:
     if "committed_db" not in request.fixturenames:
         request.getfixturevalue("db")
     return Shop()
+
+
+@pytest.fixture
+def bank(settings: Any) -> Iterator[Bank]:
+    """A payment provider: see ``tests/payments.py``."""
+    with standing_in(settings) as found:
+        yield found
+
+
+@pytest.fixture
+def payer(shop: Shop, bank: Bank) -> Payer:
+    """Acme, which wants to pay."""
+    return Payer(shop, bank)
 
 
 def _check_books() -> None:

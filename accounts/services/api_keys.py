@@ -28,6 +28,8 @@ OPERATOR_SCOPES = {
     "subscriptions:write": "Put customers on plans",
     "events:read": "See usage events and usage",
     "events:write": "Record usage",
+    "top_ups:write": "Ask for payments, and charge kept payment methods",
+    "refunds:write": "Pay top-ups back",
     "authorizations:write": "Set value aside for work, and settle it",
 }
 CUSTOMER_SCOPES = {

@@ -57,6 +57,30 @@ class View(APIView):
             )
         return respond(answer)
 
+    def phased(
+        self,
+        request: Request,
+        *,
+        before: Callable[[], object],
+        prepare: Callable[[], str],
+        finish: Callable[[str], Answer],
+    ) -> Response:
+        """The same for what asks somebody outside: see ``idempotency.phased``."""
+        key = request.headers.get("Idempotency-Key")
+        if key is None:
+            before()
+            return respond(finish(prepare()))
+        answer = idempotency.phased(
+            principal=str(who(request).organization_id or "operator"),
+            key=key,
+            fingerprint=idempotency.fingerprint(request.method or "", request.path, request.data),
+            before=before,
+            prepare=prepare,
+            finish=finish,
+            refuse=lambda error: self._refusal(request, error),
+        )
+        return respond(answer)
+
     def _refusal(self, request: Request, error: BillingError) -> Answer:
         return Answer(error.status, problems.body(error, request_id=getattr(request, "request_id", "")))
 

@@ -3,7 +3,7 @@
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
-from billing.api import authorizations, catalog, costs, customers, events, problems, subscriptions, usage
+from billing.api import authorizations, catalog, costs, customers, events, funding, problems, subscriptions, usage
 
 urlpatterns = [
     path("customers", customers.CustomersView.as_view()),
@@ -27,6 +27,13 @@ urlpatterns = [
     path("authorizations/<uuid:authorization_id>", authorizations.AuthorizationView.as_view()),
     path("authorizations/<uuid:authorization_id>/capture", authorizations.CaptureView.as_view()),
     path("authorizations/<uuid:authorization_id>/void", authorizations.VoidView.as_view()),
+    path("customers/<str:external_id>/top-ups", funding.TopUpsView.as_view()),
+    path("customers/<str:external_id>/payment-methods", funding.PaymentMethodsView.as_view()),
+    path("customers/<str:external_id>/payment-methods/<str:method_id>", funding.PaymentMethodView.as_view()),
+    path("top-ups/<uuid:top_up_id>", funding.TopUpView.as_view()),
+    path("top-ups/<uuid:top_up_id>/refund", funding.RefundView.as_view()),
+    path("packs", funding.PacksView.as_view()),
+    path("webhooks/stripe", funding.stripe_webhook),
     path("usage", usage.UsageView.as_view()),
     path("schema/", SpectacularAPIView.as_view(), name="api-schema"),
     path("docs/", SpectacularSwaggerView.as_view(url_name="api-schema"), name="api-docs"),

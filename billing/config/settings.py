@@ -1,6 +1,7 @@
 """Settings, all from the environment. Unset means a safe default for one's own machine; see ``docs/operations.md``."""
 
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,8 @@ CELERY_BEAT_SCHEDULE = {
     "collect-unpaid-usage": {"task": "billing.collect_unpaid_usage", "schedule": 5.0},
     "relay-outbox": {"task": "billing.relay_outbox", "schedule": 5.0},
     "seal-ledger": {"task": "billing.seal_ledger", "schedule": 3600.0},
+    "process-payment-events": {"task": "billing.process_payment_events", "schedule": 15.0},
+    "settle-payments": {"task": "billing.settle_payments", "schedule": 20.0},
     "beat-alive": {"task": "billing.note_worker_alive", "schedule": 15.0},
 }
 
@@ -180,6 +183,12 @@ TRUSTED_PROXIES: list[str] = env.list("TRUSTED_PROXIES", default=[])
 if env.bool("BEHIND_TLS_PROXY", default=False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
+STRIPE_API_BASE: str = env.str("STRIPE_API_BASE", default="").rstrip("/")
+STRIPE_PAGES: list[str] = env.list(
+    "STRIPE_PAGES", default=["https://checkout.stripe.com", "https://hooks.stripe.com", "https://billing.stripe.com"]
+)
+"""Where people are sent to pay. A page under a domain of one's own is named here."""
+
 CONTENT_SECURITY_POLICY = {
     # The theme of the back office and the API's page of documentation bring inline styles and scripts of their own.
     "EXCLUDE_URL_PREFIXES": ("/admin/", "/api/v1/docs/"),
@@ -192,9 +201,28 @@ CONTENT_SECURITY_POLICY = {
         "object-src": [NONE],
         "base-uri": [NONE],
         "frame-ancestors": [NONE],
-        "form-action": [SELF],
+        # A form that pays is answered with the way to the provider's page.
+        "form-action": [SELF, *([STRIPE_API_BASE] if STRIPE_API_BASE else STRIPE_PAGES)],
     },
 }
+
+# --- Payments -------------------------------------------------------------------------------------------------------
+# Without a key nobody can pay. `manage.py up` starts a stand-in for the provider then, and sets these to it.
+STRIPE_SECRET_KEY: str = env.str("STRIPE_SECRET_KEY", default="")
+STRIPE_WEBHOOK_SECRETS: list[str] = env.list("STRIPE_WEBHOOK_SECRET", default=[])
+STRIPE_TIMEOUT_SECONDS = env.float("STRIPE_TIMEOUT_SECONDS", default=10.0)
+
+TOP_UP_MIN = Decimal(env.str("TOP_UP_MIN", default="5"))
+TOP_UP_MAX = Decimal(env.str("TOP_UP_MAX", default="10000"))
+TOP_UP_PRESETS = [Decimal(preset) for preset in env.list("TOP_UP_PRESETS", default=["10", "25", "50", "100", "250"])]
+TOP_UP_FEE_RATE = Decimal(env.str("TOP_UP_FEE_RATE", default="0"))
+TOP_UP_FEE_FIXED = Decimal(env.str("TOP_UP_FEE_FIXED", default="0"))
+TOP_UP_TAX_RATES: dict[str, str] = env.dict("TOP_UP_TAX_RATES", default={})
+"""By the customer's country: ``DE=0.19,FR=0.20``."""
+TOP_UP_BONUSES: dict[str, str] = env.dict("TOP_UP_BONUSES", default={})
+"""From which amount on how much is given in addition: ``100=0.05,500=0.10``."""
+TOP_UP_FX_RATES: dict[str, str] = env.dict("TOP_UP_FX_RATES", default={})
+"""What one unit of the first currency is in the second: ``EUR_USD=1.0850``."""
 
 # --- Language, time, files ------------------------------------------------------------------------------------------
 LANGUAGE_CODE = "en-us"
@@ -255,5 +283,6 @@ LOGGING = {
         # A line for each task that did its work would bury the others: there are several every few seconds.
         "celery.app.trace": {"level": "WARNING"},
         "celery.worker.strategy": {"level": "WARNING"},
+        "stripe": {"level": "WARNING"},
     },
 }

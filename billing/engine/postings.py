@@ -116,6 +116,40 @@ TEMPLATES: dict[str, Template] = dict(
         ),
         # What a grant still held when its time was over.
         _template("grant.expired", rest=Posting("wallet_available", "breakage", "expiry")),
+        # What else a payment was for, and how it was exchanged: a grant counts what came in in its own asset, the payer
+        # paid in a currency. The operator's side alone; the grant has its own transaction.
+        _template(
+            "top_up.settled",
+            fee=Posting("cash_clearing", "payment_fees", "fee"),
+            tax=Posting("cash_clearing", "tax_payable", "fee"),
+            exchanged=Posting("cash_clearing", "fx", "top_up"),
+            credited=Posting("fx", "cash_clearing", "top_up"),
+        ),
+        # Money goes back to whoever paid: out of the grants it came with, and back into them if it does not arrive.
+        _template(
+            "top_up.refunded",
+            purchase=Posting("wallet_available", "refunds", "refund"),
+            promotional=Posting("wallet_available", "promotional_expense", "refund"),
+            tax=Posting("tax_payable", "refunds", "refund"),
+        ),
+        _template(
+            "top_up.refund_failed",
+            purchase=Posting("refunds", "wallet_available", "refund"),
+            promotional=Posting("promotional_expense", "wallet_available", "refund"),
+            tax=Posting("refunds", "tax_payable", "refund"),
+        ),
+        _template(
+            "top_up.refund_paid",
+            exchanged=Posting("refunds", "fx", "refund"),
+            credited=Posting("fx", "refunds", "refund"),
+            paid=Posting("refunds", "cash_clearing", "refund"),
+        ),
+        _template(
+            "top_up.refund_returned",
+            exchanged=Posting("fx", "refunds", "refund"),
+            credited=Posting("refunds", "fx", "refund"),
+            returned=Posting("cash_clearing", "refunds", "refund"),
+        ),
         # What remained of a grant that the operator took back: to where its kind comes from.
         _template(
             "grant.voided",

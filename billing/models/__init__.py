@@ -5,6 +5,15 @@ from billing.models.authorizations import Authorization, Hold
 from billing.models.catalog import Allowance, Meter, Plan, PlanDraft, PlanVersion, Price, Tier
 from billing.models.costs import CostVersion, Overhead, ProviderCost
 from billing.models.customers import Customer
+from billing.models.funding import (
+    Pack,
+    PaymentAttempt,
+    PaymentMethod,
+    PaymentProfile,
+    Refund,
+    StripeEvent,
+    TopUp,
+)
 from billing.models.idempotency import IdempotencyRecord
 from billing.models.ledger import Account, EntryKind, LedgerEntry, LedgerTransaction
 from billing.models.outbox import OutboxEvent
@@ -34,16 +43,23 @@ __all__ = [
     "Meter",
     "OutboxEvent",
     "Overhead",
+    "Pack",
+    "PaymentAttempt",
+    "PaymentMethod",
+    "PaymentProfile",
     "Plan",
     "PlanDraft",
     "PlanVersion",
     "Price",
     "ProviderCost",
+    "Refund",
     "Seal",
+    "StripeEvent",
     "Subscription",
     "SubscriptionPeriod",
     "SubscriptionPhase",
     "Tier",
+    "TopUp",
     "UnpaidUsage",
     "UsageCounter",
     "UsageEvent",

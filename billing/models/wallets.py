@@ -102,7 +102,7 @@ class Grant(models.Model):
     held = AmountField(default=0)
     drawn = AmountField(default=0)
     expired = AmountField(default=0)
-    voided = AmountField(default=0)
+    voided = AmountField(default=0, help_text="Taken back by the operator, or refunded.")
     priority = models.PositiveSmallIntegerField(default=50, help_text="0 to 100; the lower burns first.")
     effective_at = models.DateTimeField()
     expires_at = models.DateTimeField(null=True, blank=True)
@@ -152,7 +152,7 @@ class Grant(models.Model):
             ),
             models.CheckConstraint(
                 name="billing_grant_voided",
-                condition=Q(voided_at__isnull=True, voided=0) | Q(voided_at__isnull=False, remaining=0),
+                condition=Q(voided_at__isnull=True) | Q(remaining=0),
             ),
             models.CheckConstraint(
                 name="billing_grant_kind",

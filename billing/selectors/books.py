@@ -122,7 +122,7 @@ INVARIANTS: dict[str, Invariant] = {
                                              OR (kind = 'fee' AND credit = 'fees')) AS drawn,
                       SUM(amount * {_TO_HELD}) AS held,
                       SUM(amount) FILTER (WHERE kind = 'expiry') AS expired,
-                      SUM(amount) FILTER (WHERE kind = 'void') AS voided
+                      SUM(amount * -{_TO_AVAILABLE}) FILTER (WHERE kind IN ('void', 'refund')) AS voided
                  FROM billing_ledgerentry e WHERE grant_id IS NOT NULL AND WITHIN(e) GROUP BY grant_id
                ) e ON e.grant_id = g.id
          WHERE WITHIN(g) AND (CASE WHEN g.posted THEN g.amount ELSE 0 END, g.drawn, g.held, g.expired,
@@ -148,6 +148,49 @@ INVARIANTS: dict[str, Invariant] = {
                IS DISTINCT FROM (COALESCE(h.held, 0), COALESCE(h.overdraft_held, 0), COALESCE(h.closed, 0))
         """,
         quick=True,
+    ),
+    "top-ups": Invariant(
+        "A top-up that was paid has its grants, of what was bought and for what was paid; no other has any.",
+        """
+        SELECT t.id AS top_up, t.status, t.amount, t.credit, t.bonus, g.amount AS granted, g.paid_amount AS paid,
+               b.amount AS bonus_granted
+          FROM billing_topup t
+          LEFT JOIN billing_grant g ON g.id = t.grant_id AND g.customer_id = t.customer_id
+          LEFT JOIN billing_grant b ON b.id = t.bonus_grant_id AND b.customer_id = t.customer_id
+         WHERE WITHIN(t) AND CASE WHEN t.status = 'succeeded'
+                    THEN (g.amount, g.asset_id, g.paid_amount, g.paid_currency_id, COALESCE(b.amount, 0))
+                         IS DISTINCT FROM (t.credit, t.asset_id, t.amount, t.currency_id, t.bonus)
+                    ELSE g.id IS NOT NULL OR b.id IS NOT NULL END
+        """,
+    ),
+    "refunds": Invariant(
+        "What went back of a top-up is the sum of its refunds, and its grants gave up what the refunds say.",
+        """
+        SELECT t.id AS top_up, t.refunded, t.tax_refunded, r.amount AS refunds, r.credit, e.taken
+          FROM billing_topup t
+          LEFT JOIN (SELECT top_up_id, SUM(amount) AS amount, SUM(tax) AS tax, SUM(credit + bonus) AS credit
+                       FROM billing_refund f WHERE status <> 'failed' AND WITHIN(f) GROUP BY top_up_id
+                    ) r ON r.top_up_id = t.id
+          LEFT JOIN (SELECT u.id, SUM(e.amount * ((e.debit = 'wallet_available')::int
+                                                  - (e.credit = 'wallet_available')::int)) AS taken
+                       FROM billing_topup u
+                       JOIN billing_ledgerentry e ON e.grant_id IN (u.grant_id, u.bonus_grant_id) AND e.kind = 'refund'
+                      WHERE WITHIN(u) AND WITHIN(e)
+                      GROUP BY u.id) e ON e.id = t.id
+         WHERE WITHIN(t) AND (t.refunded, t.tax_refunded, COALESCE(r.credit, 0))
+               IS DISTINCT FROM (COALESCE(r.amount, 0), COALESCE(r.tax, 0), COALESCE(e.taken, 0))
+        """,
+    ),
+    "paid-attempts": Invariant(
+        "An attempt was paid exactly if its top-up was, for all that was asked.",
+        """
+        SELECT a.id AS attempt, a.status, t.status AS top_up_status, a.amount, t.amount + t.fee + t.tax AS asked
+          FROM billing_paymentattempt a
+          JOIN billing_topup t ON t.attempt_id = a.id
+         WHERE WITHIN(a) AND WITHIN(t)
+           AND ((a.status = 'succeeded') <> (t.status = 'succeeded') OR a.amount <> t.amount + t.fee + t.tax
+                OR a.currency_id <> t.currency_id OR a.customer_id <> t.customer_id)
+        """,
     ),
     "charge-entries": Invariant(
         "A charge is paid to the last digit by its entries, or given back by them.",

@@ -12,6 +12,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from accounts.ids import uuid7
 from accounts.services import audit
 from billing.engine.money import EXACT, LIMIT, ZERO, amount_string, decimals
 from billing.errors import InvalidRequest, InvalidState, WalletBusy
@@ -41,10 +42,12 @@ def create(
     paid_currency: Asset | None = None,
     name: str = "",
     metadata: Mapping[str, Any] | None = None,
+    id: UUID | None = None,
 ) -> Grant:
     """Put ``amount`` of ``asset`` into the customer's wallet, at once or, with ``effective_at`` ahead, when that comes.
 
-    What the customer owes in the asset is paid from it first. Raises ``InvalidRequest`` for an amount that is not
+    What the customer owes in the asset is paid from it first. With an ``id`` that was chosen before, a second grant for
+    the same reason is refused by the database. Raises ``InvalidRequest`` for an amount that is not
     positive or finer than the asset, for an expiry that is not after the start, or that is over already.
     """
     if amount <= 0:
@@ -60,6 +63,7 @@ def create(
         if EXACT.add(_granted(journal, journal.balances[customer.pk, asset.pk]), amount) >= LIMIT:
             raise InvalidRequest.field("amount", "is more than the wallet can take beside what it has had already")
         grant = Grant.objects.create(
+            id=id or uuid7(),
             customer=customer,
             balance_id=journal.balances[customer.pk, asset.pk].id,
             asset=asset,

@@ -21,6 +21,8 @@ from billing.services.retrying import retried
 
 KEY_LENGTH_MAX = 255
 _LOCK_TIMEOUT = "55P03"
+_UNFINISHED = 102
+"""In place of an answer's status, until there is one."""
 _canonical = msgspec.json.Encoder(decimal_format="number", order="deterministic").encode
 
 
@@ -73,6 +75,40 @@ def once(
             answer = refuse(error)
         IdempotencyRecord.objects.filter(pk=record_id).update(status=answer.status, body=answer.body)
     return answer
+
+
+def phased(
+    *,
+    principal: str,
+    key: str,
+    fingerprint: bytes,
+    before: Callable[[], object],
+    prepare: Callable[[], str],
+    finish: Callable[[str], Answer],
+    refuse: Callable[[BillingError], Answer],
+) -> Answer:
+    """The same for a request that asks somebody outside, which no transaction can span.
+
+    ``prepare`` writes down what is to be done and names it, in the transaction that takes the key; ``finish`` does what
+    has that name, and is asked again wherever an earlier request did not come to its end, so it must go on, not begin
+    anew. ``before`` runs for a key that nobody has used, outside of any transaction.
+    """
+    record = IdempotencyRecord.objects.filter(principal=principal, key=key).first()
+    if record is None:
+        before()
+    answer = once(
+        principal=principal,
+        key=key,
+        fingerprint=fingerprint,
+        run=lambda: Answer(_UNFINISHED, {"prepared": prepare()}),
+        refuse=refuse,
+    )
+    if answer.status != _UNFINISHED:
+        return answer
+    finished = finish(answer.body["prepared"])
+    changed = IdempotencyRecord.objects.filter(principal=principal, key=key, status=_UNFINISHED)
+    changed.update(status=finished.status, body=finished.body)
+    return Answer(finished.status, finished.body, replayed=answer.replayed)
 
 
 def _claim(principal: str, key: str, fingerprint: bytes) -> Any:

@@ -40,12 +40,13 @@ class Transaction:
     occurred_at: datetime
 
 
-_OPEN_GRANTS = """
+_GRANTS = """
 SELECT id, customer_id, asset_id, kind, priority, effective_at, expires_at, applies_to, paid_amount, created_at,
        amount, remaining, held, drawn, expired, voided, posted, voided_at
   FROM billing_grant
- WHERE customer_id = ANY(%s) AND open
 """
+_OPEN_GRANTS = f"{_GRANTS} WHERE customer_id = ANY(%s) AND open"
+_GRANT = f"{_GRANTS} WHERE id = %s"
 
 
 class Journal:
@@ -95,6 +96,15 @@ class Journal:
     def add_balance(self, balance: BalanceState) -> BalanceState:
         self.balances[balance.customer_id, balance.asset] = balance
         return balance
+
+    def load_grant(self, grant_id: UUID) -> GrantState | None:
+        """A grant of the locked customers, whether or not anything is left of it; None where it does not exist."""
+        if grant_id not in self.grants:
+            found = pipeline.Query(_GRANT, [grant_id])
+            pipeline.run([found])
+            for row in found.rows:
+                self.add_grant(*row)
+        return self.grants.get(grant_id)
 
     def add_new_balances(self, customer_ids: Collection[UUID]) -> None:
         """Take in the balances that were made while this transaction waited for its locks: the statement that waited
@@ -330,6 +340,50 @@ class Journal:
             )
         )
         return rest
+
+    def refund(self, transaction: Transaction, state: GrantState, amount: Decimal, *, name: str = "") -> None:
+        """Take a part of what remains of a grant back out, because it is paid back; what is held or spent stays."""
+        source = state.source
+        source.remaining = EXACT.subtract(source.remaining, amount)
+        state.voided = EXACT.add(state.voided, amount)
+        if source.remaining + state.held + state.drawn == 0:
+            state.voided_at = self.now
+        state.changed = True
+        self._post(transaction, state.balance, name or source.kind, amount, grant_id=source.id)
+
+    def put_back(self, transaction: Transaction, state: GrantState, amount: Decimal, *, name: str = "") -> None:
+        """Undo a ``refund`` whose money did not arrive. Where the grant's time is over meanwhile, it expires."""
+        source = state.source
+        source.remaining = EXACT.add(source.remaining, amount)
+        state.voided = EXACT.subtract(state.voided, amount)
+        state.voided_at = None
+        state.changed = True
+        self._post(transaction, state.balance, name or source.kind, amount, grant_id=source.id)
+        self.expire(state)
+
+    def post_beside(self, transaction: Transaction, customer_id: UUID, asset: str, name: str, amount: Decimal) -> None:
+        """Add an entry between the operator's own accounts: no balance of the customer's is touched."""
+        posting: Posting = TEMPLATES[transaction.template].postings[name]
+        self._entries.append(
+            {
+                "id": uuid7(),
+                "transaction_id": transaction.id,
+                "customer_id": customer_id,
+                "balance_id": None,
+                "asset_id": asset,
+                "seq": None,
+                "kind": posting.kind,
+                "debit": posting.debit,
+                "credit": posting.credit,
+                "amount": amount,
+                "grant_id": None,
+                "charge_id": None,
+                "available_after": None,
+                "held_after": None,
+                "occurred_at": transaction.occurred_at,
+                "posted_at": self.now,
+            }
+        )
 
     def retire(self, state: GrantState) -> None:
         """What came back to a grant that was voided, or has lapsed, goes out at once."""

@@ -8,6 +8,7 @@ from celery.signals import worker_ready
 from billing.gateways import anchors, event_stream
 from billing.models import OutboxEvent
 from billing.services import authorizations, grants, heartbeat, outbox, seals, subscriptions
+from billing.services.funding import attempts, inbox, refunds
 from billing.services.usage import unpaid
 
 
@@ -35,6 +36,19 @@ def renew_subscriptions() -> None:
 def collect_unpaid_usage() -> None:
     """Charge the events that were kept unpaid, where the wallet can pay them by now."""
     unpaid.collect_due()
+
+
+@shared_task(name=inbox.TASK)
+def process_payment_events() -> None:
+    """Work through what the payment provider reported."""
+    inbox.work()
+
+
+@shared_task(name="billing.settle_payments")
+def settle_payments() -> None:
+    """Ask the payment provider about payments and refunds that it was to report and did not."""
+    attempts.settle_due()
+    refunds.settle_due()
 
 
 @shared_task(name="billing.relay_outbox")

@@ -9,7 +9,8 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from billing.models import EntryKind
+from billing.engine.money import amount_string
+from billing.models import EntryKind, PaymentAttempt, PaymentMethod
 
 register = template.Library()
 
@@ -102,6 +103,38 @@ def when(moment: datetime) -> SafeString:
         paper,
         shown,
     )
+
+
+_METHOD_WORDS = {
+    "card": "Card",
+    "link": "Link",
+    "us_bank_account": "US bank account",
+    "sepa_debit": "SEPA debit",
+    "crypto": "Stablecoin",
+}
+
+
+@register.filter
+def method_name(method: PaymentMethod) -> str:
+    """A kept method as its owner knows it: ``Visa ···· 4242``."""
+    return _method_words(method.type, method.brand, method.last4)
+
+
+@register.filter
+def used_method(attempt: PaymentAttempt) -> str:
+    """The same of the method that a payment was made with; empty where none was chosen yet."""
+    return _method_words(attempt.method_type, attempt.method_brand, attempt.method_last4)
+
+
+def _method_words(type: str, brand: str, last4: str) -> str:
+    name = brand.title() if brand and type == "card" else _METHOD_WORDS.get(type, type.replace("_", " ").title())
+    return f"{name} ···· {last4}" if last4 else name
+
+
+@register.filter
+def plain(number: Decimal) -> str:
+    """A number to its last digit, without needless zeros."""
+    return amount_string(number)
 
 
 @register.filter

@@ -13,6 +13,8 @@ NOT_IN_A_LAYER = {
     "config": "the wiring: contracts of its own",
     "apps": "Django's entry point: starts with the wiring",
     "demo": "demonstration data, made through the front doors",
+    "checks": "what the settings lack, for Django's check command",
+    "standin": "a server of its own, that the product knows nothing of: contracts of its own",
     "bench": "measures the whole of it",
     "database": "the rights of the database role, used by migrations and the wiring",
     "pipeline": "plain database access, below everything that asks or writes",

@@ -12,10 +12,13 @@ LOCKERS = {
     "accounts/services/factors.py": "a person, so that a code is accepted once",
     "billing/locks.py": "the one place that locks money rows",
     "billing/services/customers.py": "a customer's own row while its fields are compared; no money is read",
+    "billing/services/funding/inbox.py": "messages of the provider, as the outbox does",
     "billing/services/outbox.py": "messages, which others skip while one relay holds them",
     "billing/services/plans.py": "a plan, so that its versions are numbered one after the other",
 }
-MONEY = {"Balance", "Grant", "LedgerEntry", "LedgerTransaction", "Charge", "UsageEvent", "UsageCounter"}
+MONEY = {"Balance", "Grant", "LedgerEntry", "LedgerTransaction", "Charge", "UsageEvent", "UsageCounter"} | {
+    *("PaymentAttempt", "TopUp", "Refund"),
+}
 WRITES = {"create", "bulk_create", "bulk_update", "update", "delete", "get_or_create", "update_or_create"}
 
 

@@ -11,7 +11,7 @@ from accounts.models import Membership, Organization, User
 from tests.builders import Shop, browser_of
 
 SignedIn = Callable[[User], Client]
-PAGES = ["/", "/usage", "/statement", "/activity", "/usage.csv", "/statement.csv"]
+PAGES = ["/", "/usage", "/statement", "/top-up", "/top-up/quote", "/activity", "/usage.csv", "/statement.csv"]
 
 
 def test_strangers_are_asked_to_sign_in_and_brought_back(shop: Shop, client: Client) -> None:

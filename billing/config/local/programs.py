@@ -28,8 +28,10 @@ class Program:
     patience_seconds: float = 10.0
 
 
-def long_running(options: "Options", data_dir: Path) -> list[Program]:
+def long_running(options: "Options", data_dir: Path, *, standin_port: int | None = None) -> list[Program]:
     programs = [web(options), worker(), beat(data_dir)]
+    if standin_port is not None:
+        programs.append(payments(options, data_dir, standin_port))
     if options.demo:
         programs.insert(0, Program("demo", [sys.executable, str(ROOT / "manage.py"), "demo_traffic"], 3.0))
     return programs
@@ -44,6 +46,13 @@ def web(options: "Options") -> Program:
         *("--workers-kill-timeout", str(WEB_GRACE_SECONDS)),
     ]
     return Program("web", argv, WEB_GRACE_SECONDS + 3.0)
+
+
+def payments(options: "Options", data_dir: Path, port: int) -> Program:
+    """The stand-in for the payment provider. On this machine alone, whatever the web server listens on."""
+    webhook = f"{options.address}/api/v1/webhooks/stripe"
+    argv = [sys.executable, "-m", "billing.standin", "--port", str(port), "--data-dir", str(data_dir)]
+    return Program("payments", [*argv, "--webhook", webhook], 3.0)
 
 
 def worker() -> Program:

@@ -123,6 +123,7 @@ class Up:
     servers_watched: list[Watched] = field(default_factory=list)
     watched: list[Watched] = field(default_factory=list)
     steps: list[Child] = field(default_factory=list)
+    standin_port: int | None = None
     asked_to_stop: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> int:
@@ -161,6 +162,11 @@ class Up:
             environment["SECRET_KEY"] = self.data.secret("secret_key")
         if self.options.demo:
             environment["ANTE_DEMO"] = "1"
+        if not environment.get("STRIPE_SECRET_KEY"):
+            self.standin_port = _free_port(self.options.port + 1)
+            environment["STRIPE_SECRET_KEY"] = f"sk_test_{self.data.secret('payments_key')}"
+            environment["STRIPE_WEBHOOK_SECRET"] = f"whsec_{self.data.secret('payments_webhooks')}"
+            environment["STRIPE_API_BASE"] = f"http://127.0.0.1:{self.standin_port}"
         return environment
 
     def _prepare(self, environment: Mapping[str, str]) -> str:
@@ -228,7 +234,7 @@ class Up:
         everyday = {name: value for name, value in environment.items() if name != "DATABASE_OWNER_URL"}
         # Celery disapproves of root at every start; whoever starts this as root has decided it.
         everyday.setdefault("PYTHONWARNINGS", "ignore:You're running the worker with superuser privileges")
-        for program in long_running(self.options, self.data.path):
+        for program in long_running(self.options, self.data.path, standin_port=self.standin_port):
             child = Child(
                 name=program.name,
                 argv=program.argv,
@@ -262,6 +268,9 @@ class Up:
             f"  API           {base}/api/v1/docs/",
             f"  Data          {self.data.path}",
         ]
+        if self.standin_port is not None:
+            stand_in = f"  Payments      http://127.0.0.1:{self.standin_port}/ (a stand-in: no money moves)"
+            lines.insert(-1, stand_in)
         if signs:
             lines += ["", signs]
         return "\n".join([*lines, "", "Ctrl-C stops everything; the data stays."])
@@ -336,8 +345,24 @@ class Up:
         self.console.progress("Stopped.")
 
 
-ANNOUNCED = ("DATABASE_URL", "DATABASE_OWNER_URL", "DATABASE_APP_ROLE", "REDIS_URL", "SECRET_KEY", "BASE_URL")
+ANNOUNCED = (
+    *("DATABASE_URL", "DATABASE_OWNER_URL", "DATABASE_APP_ROLE", "REDIS_URL", "SECRET_KEY", "BASE_URL"),
+    *("STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "STRIPE_API_BASE"),
+)
 """What other commands on the same data directory are told."""
+
+
+def _free_port(wanted: int) -> int:
+    """``wanted``, or any other where that is taken: addresses that were given out stay good if they can."""
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except (OSError, OverflowError):
+                continue
+            return int(probe.getsockname()[1])
+    raise Problem("There is no free port for the stand-in of the payment provider.")
 
 
 def _sensible_workers() -> int:

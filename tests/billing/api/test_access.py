@@ -10,10 +10,11 @@ from django.utils import timezone
 
 from accounts.services import api_keys
 from billing.api import urls
-from billing.models import Authorization, Customer, Grant, LedgerEntry, Subscription, UsageEvent
+from billing.models import Authorization, Customer, Grant, LedgerEntry, PaymentMethod, Subscription, TopUp, UsageEvent
 from billing.services import authorizations
 from tests.billing.api.conftest import Api, cloud_event, problem
 from tests.builders import Shop
+from tests.payments import Bank, Payer
 
 Keys = Callable[[str | None], Api]
 
@@ -33,6 +34,12 @@ ROUTES: dict[str, dict[str, str]] = {
     "subscriptions": {"GET": "customers:read", "POST": "subscriptions:write"},
     "subscriptions/<uuid:subscription_id>": {"GET": "customers:read"},
     "subscriptions/<uuid:subscription_id>/periods": {"GET": "customers:read"},
+    "customers/<str:external_id>/top-ups": {"GET": "wallets:read", "POST": "top_ups:write"},
+    "customers/<str:external_id>/payment-methods": {"GET": "wallets:read", "POST": "top_ups:write"},
+    "customers/<str:external_id>/payment-methods/<str:method_id>": {"DELETE": "top_ups:write"},
+    "top-ups/<uuid:top_up_id>": {"GET": "wallets:read"},
+    "top-ups/<uuid:top_up_id>/refund": {"POST": "refunds:write"},
+    "packs": {"GET": "catalog:read", "POST": "catalog:write"},
     "events": {"GET": "events:read", "POST": "events:write"},
     "events/<path:event_id>": {"GET": "events:read"},
     "usage": {"GET": "events:read"},
@@ -41,7 +48,7 @@ ROUTES: dict[str, dict[str, str]] = {
     "authorizations/<uuid:authorization_id>/capture": {"POST": "authorizations:write"},
     "authorizations/<uuid:authorization_id>/void": {"POST": "authorizations:write"},
 }
-OPEN = {"schema/", "docs/", r"^[\s\S]*$"}
+OPEN = {"webhooks/stripe", "schema/", "docs/", r"^[\s\S]*$"}
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 CALLS = [(route, method, scope) for route, methods in ROUTES.items() for method, scope in methods.items()]
 
@@ -56,6 +63,11 @@ def path(route: str, *, customer: str = "acme") -> str:
         filled = filled.replace("<uuid:subscription_id>", str(subscription.pk))
     if "grant_id" in filled:
         filled = filled.replace("<uuid:grant_id>", str(Grant.objects.get(customer__external_id=customer).pk))
+    if "top_up_id" in filled:
+        filled = filled.replace("<uuid:top_up_id>", str(TopUp.objects.get(customer__external_id=customer).pk))
+    if "method_id" in filled:
+        kept = PaymentMethod.objects.get(customer__external_id=customer)
+        filled = filled.replace("<str:method_id>", kept.provider_id)
     return f"/{filled}"
 
 
@@ -77,6 +89,17 @@ def body(route: str, *, customer: str = "acme") -> Any:
         "plans/<str:code>/versions": {
             "prices": [{"meter": "llm_input", "asset": "usd", "model": "per_unit", "unit_amount": "1"}]
         },
+        "customers/<str:external_id>/top-ups": {"amount": "10"},
+        "customers/<str:external_id>/payment-methods": {},
+        "top-ups/<uuid:top_up_id>/refund": {"amount": "1"},
+        "packs": {
+            "code": "ten",
+            "name": "Ten",
+            "asset": "usd",
+            "amount": "10",
+            "price": "9",
+            "currency": "USD",
+        },
         "provider-costs": {"provider": "openai", "model": "gpt-4o", "unit": "input", "unit_cost": "2.5"},
         "subscriptions": {"customer": customer, "plan": "second"},
         "events": cloud_event("new", subject=customer),
@@ -91,7 +114,7 @@ def call(api: Api, route: str, method: str, *, customer: str = "acme") -> Any:
 
 
 @pytest.fixture
-def world(shop: Shop) -> Shop:
+def world(shop: Shop, bank: Bank, request: pytest.FixtureRequest) -> Shop:
     """Two customers, each with money, an event, an authorization, and a second plan to subscribe to."""
     shop.plan()
     shop.plan("second", [shop.price(shop.meter("seconds", "seconds"), "1")])
@@ -99,6 +122,10 @@ def world(shop: Shop) -> Shop:
         customer = shop.customer(name, usd="10")
         shop.record(customer, id="one", input_tokens=1000)
         authorizations.open_amount(customer=customer, asset=shop.usd, amount=Decimal(1))
+        if "top_up_id" in request.node.name:
+            Payer(shop, bank, customer).paid()
+        if "method_id" in request.node.name:
+            Payer(shop, bank, customer).keep()
     return shop
 
 
@@ -122,7 +149,7 @@ def test_the_right_scope_opens_a_route_and_nothing_else_does(
     problem(anonymous, 401, "unauthenticated")
     assert anonymous["WWW-Authenticate"] == "Bearer"
     assert (LedgerEntry.objects.count(), UsageEvent.objects.count(), Grant.objects.count()) == before
-    assert call(as_key(world.key(scope)), route, method).status_code in {200, 201}
+    assert call(as_key(world.key(scope)), route, method).status_code in {200, 201, 204}
 
 
 @pytest.mark.parametrize("route", ROUTES)
@@ -209,6 +236,8 @@ def test_a_customers_key_reaches_its_own(own: Api) -> None:
         "/events/one?customer=globex",
         "/usage?customer=globex",
         "/authorizations?customer=globex",
+        "/customers/globex/top-ups",
+        "/customers/globex/payment-methods",
     ],
 )
 def test_what_is_another_customers_is_not_found_as_if_it_did_not_exist(own: Api, path_: str) -> None:

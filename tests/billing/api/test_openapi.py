@@ -26,6 +26,7 @@ from schemathesis.specs.openapi.checks import (
 
 from billing.services import authorizations
 from tests.builders import Shop
+from tests.payments import Payer
 
 DOCUMENT: dict[str, Any] = SchemaGenerator().get_schema(public=True)
 SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
@@ -64,13 +65,19 @@ def _one_connection() -> Iterator[None]:
 
 
 @pytest.fixture
-def headers(shop: Shop, _one_connection: None) -> dict[str, str]:
+def headers(shop: Shop, payer: Payer, _one_connection: None) -> dict[str, str]:
     """An operator's key, in a shop with a bit of everything."""
-    acme = shop.customer(usd="1000")
+    acme = payer.customer
+    shop.fund(acme, "1000")
+    paid = payer.paid()
     shop.plan("second", [shop.price(shop.meter("seconds", "seconds"), "1")])
     shop.record(acme, id="one", input_tokens=1000)
     opened = authorizations.open_amount(customer=acme, asset=shop.usd, amount=shop.balance(acme).available / 100)
-    return {"Authorization": f"Bearer {shop.key()}", "X-Test-Authorization-Id": str(opened.authorization.pk)}
+    return {
+        "Authorization": f"Bearer {shop.key()}",
+        "X-Test-Authorization-Id": str(opened.authorization.pk),
+        "X-Test-Top-Up-Id": str(paid.pk),
+    }
 
 
 def meaningful(value: Any) -> Any:
@@ -118,6 +125,8 @@ def explore(operation: Any, mode: GenerationMode, examples: int, headers: dict[s
                     container[name] = KNOWN.get(name, container[name])
             if "authorization_id" in (case.path_parameters or {}):
                 case.path_parameters["authorization_id"] = headers["X-Test-Authorization-Id"]
+            if "top_up_id" in (case.path_parameters or {}):
+                case.path_parameters["top_up_id"] = headers["X-Test-Top-Up-Id"]
         wanted = [*checks, negative_data_rejection] if negative and must_be_refused(case) else checks
         case.validate_response(case.call(headers=headers), checks=wanted)
 

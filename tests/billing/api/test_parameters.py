@@ -10,6 +10,7 @@ from drf_spectacular.generators import SchemaGenerator
 from billing.api import base, urls
 from tests.billing.api.conftest import Api, problem
 from tests.builders import Shop
+from tests.payments import Bank
 
 PATHS = [
     "/customers",
@@ -28,11 +29,14 @@ PATHS = [
     "/events/one",
     "/authorizations",
     "/usage",
+    "/customers/acme/top-ups",
+    "/customers/acme/payment-methods",
+    "/packs",
 ]
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_parameter_that_is_not_known_is_named(api: Api, shop: Shop, path: str) -> None:
+def test_a_parameter_that_is_not_known_is_named(api: Api, shop: Shop, bank: Bank, path: str) -> None:
     acme = shop.customer(usd="1")
     shop.record(acme, id="one", input_tokens=1)
 

@@ -237,7 +237,6 @@ def test_a_balance_may_go_down_to_the_overdraft_limit(filled: Shop) -> None:
         ("expires_at = effective_at", "billing_grant_interval"),
         ("open = false", "billing_grant_closed_when_empty"),
         ("voided_at = now()", "billing_grant_voided"),
-        ("voided = 1, remaining = remaining - 1", "billing_grant_voided"),
         ("kind = 'wish'", "billing_grant_kind"),
     ],
 )

@@ -14,13 +14,18 @@ from accounts.services.audit import SYSTEM
 from billing.models import Balance, Customer
 from billing.selectors import books
 from billing.services import authorizations, grants, subscriptions, usage, wallets
+from billing.services.funding import refunds
 from tests.builders import Shop
+from tests.payments import Bank, Payer
 
-GUARDED = ("billing_ledgerentry", "billing_ledgertransaction", "billing_usageevent", "billing_charge")
+GUARDED = (
+    *("billing_ledgerentry", "billing_ledgertransaction", "billing_usageevent", "billing_charge"),
+    *("billing_topup", "billing_paymentattempt", "billing_refund"),
+)
 
 
 @pytest.fixture
-def story(owners_shop: Shop) -> Shop:
+def story(owners_shop: Shop, bank: Bank) -> Shop:
     """A bit of everything: grants of several kinds, an overdraft and its settlement, uneven prices, refusals."""
     shop = owners_shop
     shop.plan(
@@ -48,6 +53,9 @@ def story(owners_shop: Shop) -> Shop:
         customer = shop.customer(f"flat-{days}", plan=None, usd="1")
         starts_at = timezone.now() - timedelta(days=days)
         subscriptions.start(actor=SYSTEM, customer=customer, plan=flat.plan, starts_at=starts_at)
+    payer = Payer(shop, bank, shop.customer("payer", plan=None))
+    refunds.start(refunds.create(actor=SYSTEM, top_up=payer.paid(), amount=Decimal(5)).pk)
+    payer.open()
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         for table in GUARDED:
@@ -225,6 +233,18 @@ TAMPERINGS = {
         f" ON k.id = c.customer_id WHERE k.external_id = 'globex' LIMIT 1) WHERE id = {ONE_ENTRY}",
         {"references", "charge-entries"},
     ),
+    "a top-up called paid that nobody paid": (
+        "UPDATE billing_topup SET status = 'succeeded', settled_at = now() WHERE status = 'requires_action'",
+        {"top-ups", "paid-attempts"},
+    ),
+    "a top-up of another amount": (
+        "UPDATE billing_topup SET amount = amount + 1, credit = credit + 1 WHERE status = 'succeeded'",
+        {"top-ups", "paid-attempts"},
+    ),
+    "a refund that is forgotten": (
+        "UPDATE billing_refund SET status = 'failed', finished_at = now()",
+        {"refunds"},
+    ),
 }
 
 
@@ -296,4 +316,4 @@ def test_one_invariant_can_be_asked_alone(story: Shop) -> None:
 
     assert {d.invariant for d in books.differences(only="sequence")} == {"sequence"}
     assert list(books.differences(only="charge-entries")) == []
-    assert Customer.objects.count() == 4
+    assert Customer.objects.count() == 5

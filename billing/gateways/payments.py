@@ -1,0 +1,198 @@
+"""What the product asks of a payment provider, in its own words. No provider is named here and none is imported.
+
+Amounts are in the currency's own units, such as ``Decimal("12.50")``; the provider's are the gateway's to convert.
+``reference`` is always an id of ours: the provider keeps it with its object, and finds the object by it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Protocol
+
+from django.conf import settings
+
+_WITHOUT_CENTS = {"bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "ugx", "vnd", "vuv", "xaf"} | {
+    *("xof", "xpf"),
+}
+
+
+def places(currency: str) -> int:
+    """How many decimals a payment in the currency can have."""
+    return 0 if currency.lower() in _WITHOUT_CENTS else 2
+
+
+class Outcome(StrEnum):
+    """What has become of a payment."""
+
+    REQUIRES_ACTION = "requires_action"
+    PROCESSING = "processing"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A means of payment as it may be shown: what kind, and the few digits by which its owner knows it.
+
+    ``id`` is empty for one that was used once and not kept.
+    """
+
+    id: str
+    type: str
+    brand: str = ""
+    last4: str = ""
+    exp_month: int | None = None
+    exp_year: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What a payment page lists: a name and an amount."""
+
+    name: str
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A payment that is asked for. ``key`` makes asking twice the same as asking once."""
+
+    reference: str
+    key: str
+    customer_id: str
+    currency: str
+    lines: Sequence[Line]
+    return_url: str
+    cancel_url: str
+    expires_at: datetime | None = None
+    keep_method: bool = False
+
+    @property
+    def total(self) -> Decimal:
+        return sum((line.amount for line in self.lines), Decimal(0))
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """A payment as the provider sees it at this moment. ``url`` is where the payer has something to do."""
+
+    outcome: Outcome
+    reference: str
+    customer_id: str
+    amount: Decimal
+    currency: str
+    session_id: str = ""
+    payment_id: str = ""
+    charge_id: str = ""
+    url: str = ""
+    method: Method | None = None
+    failure_code: str = ""
+    failure: str = ""
+    fee: Decimal | None = None
+    fee_currency: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """Money on its way back to the payer."""
+
+    id: str
+    outcome: Outcome
+    reference: str
+    payment_id: str
+    amount: Decimal
+    currency: str
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened at the provider. Only what to look at is taken from it; what is true is asked for."""
+
+    id: str
+    type: str
+    object_type: str
+    object_id: str
+    created_at: datetime
+    live: bool
+    related: Mapping[str, str] = field(default_factory=dict)
+
+
+class Unreachable(Exception):
+    """No answer, or one that says nothing: whether it was done is not known."""
+
+
+class Refused(Exception):
+    """The provider did not do it and will not. ``code`` is its word for why."""
+
+    def __init__(self, message: str, *, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Forged(Exception):
+    """A message that says it is from the provider, and is not."""
+
+
+class Provider(Protocol):
+    """A payment provider. Every method may raise ``Unreachable`` or ``Refused``."""
+
+    mode: str
+    """``live``, ``test`` or ``stand-in``: ids of one mean nothing to the others."""
+
+    def create_customer(self, *, reference: str, external_id: str, name: str, email: str) -> str: ...
+
+    def open_checkout(self, order: Order) -> Payment:
+        """A page of the provider's on which the order can be paid."""
+
+    def charge(self, order: Order, *, method_id: str, off_session: bool) -> Payment:
+        """Charge a kept method. With ``off_session`` nobody is there to answer the bank's questions."""
+
+    def session(self, session_id: str) -> Payment: ...
+
+    def payment(self, payment_id: str) -> Payment: ...
+
+    def payment_of_charge(self, charge_id: str) -> Payment | None: ...
+
+    def find(self, *, reference: str, customer_id: str, since: datetime) -> Payment | None:
+        """The payment that bears our reference, if the provider has one."""
+
+    def expire(self, session_id: str) -> Payment:
+        """Close a payment page. What is paid by then stays paid: look at the outcome."""
+
+    def cancel(self, payment_id: str) -> Payment:
+        """Give up a payment that its payer has not confirmed. What is paid by then stays paid."""
+
+    def open_setup(self, *, customer_id: str, currency: str, return_url: str, cancel_url: str) -> str:
+        """The address of a page on which a method can be added."""
+
+    def methods(self, customer_id: str) -> list[Method]: ...
+
+    def remove_method(self, method_id: str) -> None: ...
+
+    def customer_of_method(self, method_id: str) -> str: ...
+
+    def refund(self, *, reference: str, key: str, payment_id: str, amount: Decimal, currency: str) -> Refund: ...
+
+    def refund_by_id(self, refund_id: str) -> Refund: ...
+
+    def find_refund(self, *, reference: str, payment_id: str) -> Refund | None: ...
+
+    def read_event(self, body: bytes, signature: str) -> Event:
+        """Check the signature of a message and read it. Raises ``Forged``."""
+
+    def page_of(self, object_id: str) -> str:
+        """Where staff see the object at the provider."""
+
+
+def provider() -> Provider:
+    """The provider that the settings name. Raises ``Refused`` where there is none."""
+    if not settings.STRIPE_SECRET_KEY:
+        raise Refused("No payment provider is set up here: STRIPE_SECRET_KEY is empty.", code="not_configured")
+    from billing.gateways import stripe  # The library takes a third of a second to import.
+
+    return stripe.gateway()

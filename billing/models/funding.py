@@ -1,0 +1,375 @@
+"""Money in: top-ups, the attempts to be paid, what payers keep with the provider, and what the provider reports."""
+
+from decimal import Decimal
+
+from django.db import models
+from django.db.models import F, Q
+
+from accounts.ids import uuid7
+from billing.engine.money import EXACT, amount_string
+from billing.models.assets import Asset
+from billing.models.customers import Customer
+from billing.models.fields import AmountField, number_check
+
+
+class PaymentProfile(models.Model):
+    """Who a customer is at the payment provider. ``mode`` tells live, test and stand-in accounts apart."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="payment_profiles")
+    mode = models.CharField(max_length=16)
+    provider_id = models.CharField(max_length=255)
+    methods_read_at = models.DateTimeField(null=True, help_text="When the kept methods were last read.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["customer", "mode"], name="billing_payment_profile_once"),
+            models.UniqueConstraint(fields=["provider_id", "mode"], name="billing_payment_profile_provider"),
+        ]
+
+    def __str__(self) -> str:
+        return self.provider_id
+
+
+class PaymentMethod(models.Model):
+    """A means of payment that the provider keeps: here only what its owner knows it by. Never a card number."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="payment_methods")
+    mode = models.CharField(max_length=16)
+    provider_id = models.CharField(max_length=255)
+    type = models.CharField(max_length=32)
+    brand = models.CharField(max_length=64, blank=True)
+    last4 = models.CharField(max_length=4, blank=True)
+    exp_month = models.PositiveSmallIntegerField(null=True, blank=True)
+    exp_year = models.PositiveSmallIntegerField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    removed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["customer", "provider_id"], name="billing_payment_method_once"),
+            models.CheckConstraint(name="billing_payment_method_last4", condition=Q(last4__regex=r"^[0-9]{0,4}$")),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.brand or self.type} ···· {self.last4}".strip()
+
+
+class Pack(models.Model):
+    """An amount of an asset at a price: 1,000 image credits for $40."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    code = models.CharField(max_length=64, unique=True)
+    name = models.CharField(max_length=100)
+    asset = models.ForeignKey(Asset, on_delete=models.PROTECT, related_name="+")
+    amount = AmountField()
+    price = AmountField()
+    currency = models.ForeignKey(Asset, on_delete=models.PROTECT, related_name="+")
+    active = models.BooleanField(default=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["currency_id", "price"]
+        constraints = [
+            models.CheckConstraint(name="billing_pack_positive", condition=Q(amount__gt=0, price__gt=0)),
+            number_check("billing_pack", "amount", "price"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class PaymentAttempt(models.Model):
+    """The intent to be paid, committed before the provider is asked, so that no charge is without its row.
+
+    created → sent → requires_action | processing | unknown → succeeded | failed | canceled | expired. ``unknown`` is
+    left only by looking at the provider. Money that was taken after all outweighs every other end: ``succeeded`` may
+    follow them, and nothing follows it.
+    """
+
+    class Purpose(models.TextChoices):
+        TOP_UP = "top_up", "Top-up"
+        AUTO_TOP_UP = "auto_top_up", "Automatic top-up"
+        SCHEDULED = "scheduled", "Scheduled top-up"
+
+    class Way(models.TextChoices):
+        CHECKOUT = "checkout", "On the provider's page"
+        METHOD = "method", "With a kept method"
+        OFF_SESSION = "off_session", "With a kept method, nobody present"
+
+    class Status(models.TextChoices):
+        CREATED = "created", "Created"
+        SENT = "sent", "Sent"
+        UNKNOWN = "unknown", "Unknown"
+        REQUIRES_ACTION = "requires_action", "Waits for the payer"
+        PROCESSING = "processing", "Processing"
+        SUCCEEDED = "succeeded", "Succeeded"
+        FAILED = "failed", "Failed"
+        CANCELED = "canceled", "Canceled"
+        EXPIRED = "expired", "Expired"
+
+    OPEN = (Status.CREATED, Status.SENT, Status.UNKNOWN, Status.REQUIRES_ACTION, Status.PROCESSING)
+    BLOCKING = (Status.CREATED, Status.SENT, Status.UNKNOWN, Status.REQUIRES_ACTION)
+    """Nothing more may be tried while one of these is there. A bank debit that takes days does not stand in a person's
+    way; in that of the automatic it does."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="payment_attempts")
+    purpose = models.CharField(max_length=16, choices=Purpose.choices)
+    way = models.CharField(max_length=16, choices=Way.choices)
+    status = models.CharField(max_length=16, choices=Status.choices, default=Status.CREATED)
+    mode = models.CharField(max_length=16)
+    amount = AmountField(help_text="All that the payer is asked for.")
+    currency = models.ForeignKey(Asset, on_delete=models.PROTECT, related_name="+")
+    method = models.ForeignKey(PaymentMethod, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    keep_method = models.BooleanField(default=False)
+    return_url = models.CharField(max_length=2000, blank=True)
+    cancel_url = models.CharField(max_length=2000, blank=True)
+    provider_customer_id = models.CharField(max_length=255, blank=True)
+    session_id = models.CharField(max_length=255, blank=True)
+    payment_id = models.CharField(max_length=255, blank=True)
+    charge_id = models.CharField(max_length=255, blank=True)
+    checkout_url = models.CharField(max_length=2000, blank=True)
+    method_type = models.CharField(max_length=32, blank=True)
+    method_brand = models.CharField(max_length=64, blank=True)
+    method_last4 = models.CharField(max_length=4, blank=True)
+    failure_code = models.CharField(max_length=100, blank=True)
+    failure = models.CharField(max_length=300, blank=True)
+    fee = AmountField(null=True, blank=True, help_text="What the provider keeps of it.")
+    fee_currency = models.CharField(max_length=3, blank=True)
+    revision = models.PositiveIntegerField(default=0, help_text="Counts changes: what was read before one is stale.")
+    looked_up = models.PositiveIntegerField(default=0)
+    check_at = models.DateTimeField(null=True, blank=True, help_text="When to look at the provider, unless it reports.")
+    created_at = models.DateTimeField(auto_now_add=True)
+    sent_at = models.DateTimeField(null=True, blank=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["customer", "-id"], name="billing_attempt_customer"),
+            models.Index(fields=["check_at"], name="billing_attempt_due", condition=Q(check_at__isnull=False)),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["customer", "purpose"],
+                name="billing_attempt_one_at_a_time",
+                condition=Q(status__in=["created", "sent", "unknown", "requires_action"])
+                | Q(status="processing", purpose__in=["auto_top_up", "scheduled"]),
+            ),
+            models.UniqueConstraint(
+                fields=["payment_id"], name="billing_attempt_payment_once", condition=~Q(payment_id="")
+            ),
+            models.UniqueConstraint(
+                fields=["session_id"], name="billing_attempt_session_once", condition=~Q(session_id="")
+            ),
+            models.CheckConstraint(name="billing_attempt_amount_positive", condition=Q(amount__gt=0)),
+            number_check("billing_attempt", "amount", "fee"),
+            models.CheckConstraint(
+                name="billing_attempt_finished",
+                condition=Q(status__in=["created", "sent", "unknown", "requires_action", "processing"])
+                ^ Q(finished_at__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="billing_attempt_status",
+                condition=Q(
+                    status__in=[
+                        "created",
+                        "sent",
+                        "unknown",
+                        "requires_action",
+                        "processing",
+                        "succeeded",
+                        "failed",
+                        "canceled",
+                        "expired",
+                    ]
+                ),
+            ),
+            models.CheckConstraint(
+                name="billing_attempt_purpose", condition=Q(purpose__in=["top_up", "auto_top_up", "scheduled"])
+            ),
+            models.CheckConstraint(
+                name="billing_attempt_way", condition=Q(way__in=["checkout", "method", "off_session"])
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_status_display()}: {amount_string(self.amount)} {self.currency_id}"
+
+
+class TopUp(models.Model):
+    """Money that a customer puts in: what is paid, what of it are fee and tax, and what the wallet gets for it.
+
+    ``amount`` + ``fee`` + ``tax`` is what the payer is asked for, in ``currency``; ``credit`` of ``asset`` is what
+    comes in for ``amount``, at ``rate`` where that is another currency; ``bonus`` of the same asset comes on top. The
+    ids of its grants are chosen when it is made: the database refuses to make the same grant twice.
+    """
+
+    class Status(models.TextChoices):
+        REQUIRES_ACTION = "requires_action", "Waits for the payer"
+        PROCESSING = "processing", "Processing"
+        SUCCEEDED = "succeeded", "Succeeded"
+        FAILED = "failed", "Failed"
+        CANCELED = "canceled", "Canceled"
+        EXPIRED = "expired", "Expired"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="top_ups")
+    attempt = models.OneToOneField(PaymentAttempt, on_delete=models.PROTECT, related_name="top_up")
+    status = models.CharField(max_length=16, choices=Status.choices)
+    amount = AmountField()
+    currency = models.ForeignKey(Asset, on_delete=models.PROTECT, related_name="+")
+    fee = AmountField(default=0)
+    tax = AmountField(default=0)
+    asset = models.ForeignKey(Asset, on_delete=models.PROTECT, related_name="+")
+    credit = AmountField()
+    bonus = AmountField(default=0)
+    rate = AmountField(null=True, blank=True, help_text="What one unit of currency was in asset, where they differ.")
+    pack = models.ForeignKey(Pack, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    refunded = AmountField(default=0, help_text="Of amount: what went back, or is on its way.")
+    tax_refunded = AmountField(default=0)
+    grant_id = models.UUIDField(default=uuid7, unique=True)
+    bonus_grant_id = models.UUIDField(default=uuid7, unique=True)
+    expected_at = models.DateTimeField(null=True, blank=True, help_text="When a payment that takes days should be in.")
+    settled_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["customer", "-id"], name="billing_top_up_customer")]
+        constraints = [
+            models.CheckConstraint(name="billing_top_up_positive", condition=Q(amount__gt=0, credit__gt=0)),
+            number_check("billing_top_up", "amount", "credit", "rate"),
+            number_check("billing_top_up", "fee", "tax", "bonus", "refunded", "tax_refunded", at_least=0),
+            models.CheckConstraint(name="billing_top_up_rate", condition=Q(rate__isnull=True) | Q(rate__gt=0)),
+            models.CheckConstraint(
+                name="billing_top_up_refunded",
+                condition=Q(refunded__lte=F("amount"), tax_refunded__lte=F("tax")),
+            ),
+            models.CheckConstraint(
+                name="billing_top_up_settled", condition=~Q(status="succeeded") ^ Q(settled_at__isnull=False)
+            ),
+            models.CheckConstraint(
+                name="billing_top_up_refunds_need_money",
+                condition=Q(status="succeeded") | Q(refunded=0, tax_refunded=0),
+            ),
+            models.CheckConstraint(
+                name="billing_top_up_status",
+                condition=Q(status__in=["requires_action", "processing", "succeeded", "failed", "canceled", "expired"]),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_status_display()} top-up of {amount_string(self.amount)} {self.currency_id.upper()}"
+
+
+class Refund(models.Model):
+    """Money that goes back to the payer of a top-up, and what the wallet gave up for it.
+
+    Like an attempt: committed, with the value taken out of the wallet, before the provider is asked; the value comes
+    back if the provider does not pay.
+    """
+
+    class Status(models.TextChoices):
+        CREATED = "created", "Created"
+        SENT = "sent", "Sent"
+        UNKNOWN = "unknown", "Unknown"
+        PROCESSING = "processing", "Processing"
+        SUCCEEDED = "succeeded", "Succeeded"
+        FAILED = "failed", "Failed"
+
+    OPEN = (Status.CREATED, Status.SENT, Status.UNKNOWN, Status.PROCESSING)
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="refunds")
+    top_up = models.ForeignKey(TopUp, on_delete=models.PROTECT, related_name="refunds")
+    status = models.CharField(max_length=16, choices=Status.choices, default=Status.CREATED)
+    amount = AmountField(help_text="Of the top-up's amount.")
+    tax = AmountField(default=0, help_text="Of its tax, in proportion.")
+    currency = models.ForeignKey(Asset, on_delete=models.PROTECT, related_name="+")
+    credit = AmountField(help_text="What the paid grant gave up.")
+    recovered = AmountField(default=0, help_text="Of that: in place of a bonus that is spent.")
+    bonus = AmountField(default=0, help_text="What the bonus grant gave up.")
+    reason = models.CharField(max_length=500, blank=True)
+    provider_id = models.CharField(max_length=255, blank=True)
+    failure = models.CharField(max_length=300, blank=True)
+    check_at = models.DateTimeField(null=True, blank=True)
+    looked_up = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField(auto_now_add=True)
+    sent_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["check_at"], name="billing_refund_due", condition=Q(check_at__isnull=False)),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["provider_id"], name="billing_refund_provider_once", condition=~Q(provider_id="")
+            ),
+            models.CheckConstraint(name="billing_refund_amount_positive", condition=Q(amount__gt=0)),
+            number_check("billing_refund", "amount"),
+            number_check("billing_refund", "tax", "credit", "recovered", "bonus", at_least=0),
+            models.CheckConstraint(
+                name="billing_refund_status",
+                condition=Q(status__in=["created", "sent", "unknown", "processing", "succeeded", "failed"]),
+            ),
+            models.CheckConstraint(
+                name="billing_refund_finished",
+                condition=Q(status__in=["created", "sent", "unknown", "processing"]) ^ Q(finished_at__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_status_display()} refund of {amount_string(self.amount)} {self.currency_id.upper()}"
+
+    @property
+    def total(self) -> Decimal:
+        """What the payer gets back."""
+        return EXACT.add(self.amount, self.tax)
+
+
+class StripeEvent(models.Model):
+    """A message of the provider's: stored before it is answered, worked through afterwards, as often as it takes.
+
+    What it is about is noted, not what it says: the truth is asked for when it is worked through. So nothing about a
+    person is kept here either.
+    """
+
+    class State(models.TextChoices):
+        NEW = "new", "New"
+        DONE = "done", "Done"
+        PARKED = "parked", "Parked"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, null=True, related_name="+", db_constraint=False)
+    event_id = models.CharField(max_length=255, unique=True)
+    type = models.CharField(max_length=100)
+    object_type = models.CharField(max_length=64)
+    object_id = models.CharField(max_length=255)
+    related = models.JSONField(default=dict)
+    live = models.BooleanField()
+    happened_at = models.DateTimeField()
+    received_at = models.DateTimeField()
+    state = models.CharField(max_length=16, choices=State.choices, default=State.NEW)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    due_at = models.DateTimeField()
+    note = models.CharField(max_length=500, blank=True, help_text="Why it is parked, or what went wrong last.")
+    done_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = "provider event"
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["due_at"], name="billing_stripe_event_due", condition=Q(state="new"))]
+        constraints = [
+            models.CheckConstraint(name="billing_stripe_event_state", condition=Q(state__in=["new", "done", "parked"])),
+        ]
+
+    def __str__(self) -> str:
+        return self.type

@@ -1,0 +1,116 @@
+"""A top-up follows its payment: what was paid comes into the wallet, once, in the transaction that notes it."""
+
+from datetime import datetime, timedelta
+
+from accounts.services.audit import SYSTEM
+from billing.engine.money import EXACT, amount_string
+from billing.models import Grant, PaymentAttempt, TopUp
+from billing.services import grants, outbox
+from billing.services.ledger import Journal
+
+_OF_ATTEMPT = {
+    PaymentAttempt.Status.REQUIRES_ACTION: TopUp.Status.REQUIRES_ACTION,
+    PaymentAttempt.Status.PROCESSING: TopUp.Status.PROCESSING,
+    PaymentAttempt.Status.UNKNOWN: TopUp.Status.PROCESSING,
+    PaymentAttempt.Status.SUCCEEDED: TopUp.Status.SUCCEEDED,
+    PaymentAttempt.Status.FAILED: TopUp.Status.FAILED,
+    PaymentAttempt.Status.CANCELED: TopUp.Status.CANCELED,
+    PaymentAttempt.Status.EXPIRED: TopUp.Status.EXPIRED,
+}
+BUSINESS_DAYS = {"us_bank_account": 4, "sepa_debit": 6, "crypto": 0}
+"""How long methods take that are not instant, counted in the days on which banks work."""
+
+
+def title(top_up: TopUp) -> str:
+    """What is bought, in a few words."""
+    if top_up.pack is not None:
+        return top_up.pack.name
+    return f"Wallet top-up, {amount_string(top_up.credit)} {top_up.asset_id.upper()}"
+
+
+def follow(top_up: TopUp, attempt: PaymentAttempt, *, now: datetime) -> None:
+    """Bring the top-up to where its attempt is. The attempt is locked, and this is a part of its transaction."""
+    status = _OF_ATTEMPT.get(PaymentAttempt.Status(attempt.status))
+    if status is None or status == top_up.status:
+        return
+    top_up.status = status
+    if status == TopUp.Status.PROCESSING:
+        top_up.expected_at = expected(attempt.method_type, now)
+    if status == TopUp.Status.SUCCEEDED:
+        top_up.settled_at = now
+    top_up.save(update_fields=["status", "expected_at", "settled_at"])
+    if status == TopUp.Status.SUCCEEDED:
+        _credit(top_up, attempt)
+        _tell("top_up.succeeded", top_up, now)
+    elif status == TopUp.Status.FAILED:
+        _tell("top_up.failed", top_up, now, code=attempt.failure_code)
+
+
+def expected(method_type: str, now: datetime) -> datetime | None:
+    """When money on its way should be in; None where that is a matter of moments."""
+    days = BUSINESS_DAYS.get(method_type, 0)
+    moment = now
+    while days:
+        moment += timedelta(days=1)
+        days -= moment.weekday() < 5
+    return moment if moment > now else None
+
+
+def _credit(top_up: TopUp, attempt: PaymentAttempt) -> None:
+    metadata = {"top_up": str(top_up.pk), "payment": attempt.payment_id}
+    grants.create(
+        id=top_up.grant_id,
+        actor=SYSTEM,
+        customer=top_up.customer,
+        asset=top_up.asset,
+        amount=top_up.credit,
+        kind=Grant.Kind.PURCHASE,
+        paid_amount=top_up.amount,
+        paid_currency=top_up.currency,
+        name=top_up.pack.name if top_up.pack is not None else "Top-up",
+        metadata=metadata,
+    )
+    if top_up.bonus:
+        grants.create(
+            id=top_up.bonus_grant_id,
+            actor=SYSTEM,
+            customer=top_up.customer,
+            asset=top_up.asset,
+            amount=top_up.bonus,
+            kind=Grant.Kind.PROMOTIONAL,
+            name="Top-up bonus",
+            metadata=metadata,
+        )
+    _book_beside(top_up)
+
+
+def _book_beside(top_up: TopUp) -> None:
+    """What of the payment is not the grant's: the fee, the tax, and the exchange of what was paid into what came in."""
+    exchanged = top_up.asset_id != top_up.currency_id
+    if not (top_up.fee or top_up.tax or exchanged):
+        return
+    customer_id, paid = top_up.customer_id, top_up.currency_id
+    journal = Journal.open([customer_id])
+    head = journal.begin(
+        customer_id=customer_id, template="top_up.settled", reference=f"top_up:{top_up.pk}", occurred_at=journal.now
+    )
+    if top_up.fee:
+        journal.post_beside(head, customer_id, paid, "fee", top_up.fee)
+    if top_up.tax:
+        journal.post_beside(head, customer_id, paid, "tax", top_up.tax)
+    if exchanged:
+        journal.post_beside(head, customer_id, paid, "exchanged", top_up.amount)
+        journal.post_beside(head, customer_id, top_up.asset_id, "credited", top_up.credit)
+    journal.write()
+
+
+def _tell(type: str, top_up: TopUp, now: datetime, **more: str) -> None:
+    payload = {
+        "top_up": top_up.pk,
+        "amount": amount_string(top_up.amount),
+        "currency": top_up.currency_id.upper(),
+        "asset": top_up.asset_id,
+        "credit": amount_string(EXACT.add(top_up.credit, top_up.bonus)),
+        **more,
+    }
+    outbox.publish([outbox.Message(type, top_up.customer_id, payload)], now=now)

@@ -1,0 +1,195 @@
+"""What the provider reports: taken in at once, worked through afterwards, in any order and as often as it comes.
+
+A message only says where to look. What is true is read from the provider, so that an old message, a second one and one
+in the wrong order all lead to the same end.
+"""
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from billing.errors import BillingError
+from billing.gateways import wakeups
+from billing.gateways.payments import Refused, Unreachable
+from billing.models import PaymentAttempt, PaymentProfile, StripeEvent
+from billing.models import Refund as RefundRow
+from billing.services.funding import attempts, methods, profiles, refunds
+
+logger = logging.getLogger(__name__)
+
+TASK = "billing.process_payment_events"
+BATCH_MAX = 100
+LEASE = timedelta(seconds=60)
+ATTEMPTS_MAX = 16
+DELAY_MAX = timedelta(hours=1)
+
+
+class NotOurs(Exception):
+    """About something that this installation knows nothing of."""
+
+
+def receive(body: bytes, signature: str) -> bool:
+    """Check and store a message; False for one that is there already. Raises ``Forged``."""
+    gateway = profiles.payments()
+    event = gateway.read_event(body, signature)
+    now = timezone.now()
+    profile = PaymentProfile.objects.filter(provider_id=event.related.get("customer", ""), mode=gateway.mode).first()
+    made = StripeEvent.objects.bulk_create(
+        [
+            StripeEvent(
+                customer_id=profile.customer_id if profile is not None else None,
+                event_id=event.id[:255],
+                type=event.type[:100],
+                object_type=event.object_type[:64],
+                object_id=event.object_id[:255],
+                related=dict(event.related),
+                live=event.live,
+                happened_at=event.created_at,
+                received_at=now,
+                due_at=now,
+            )
+        ],
+        ignore_conflicts=True,
+    )
+    transaction.on_commit(lambda: wakeups.wake(TASK))
+    return bool(made)
+
+
+def work() -> int:
+    """Work through the messages that are due, oldest first. Returns how many are done with."""
+    done = 0
+    while rows := _lease():
+        for row in rows:
+            done += _work_one(row)
+    return done
+
+
+def retry(event: StripeEvent) -> None:
+    """Let a message be worked through again, whatever became of it."""
+    StripeEvent.objects.filter(pk=event.pk).update(
+        state=StripeEvent.State.NEW, attempts=0, due_at=timezone.now(), note="", done_at=None
+    )
+    transaction.on_commit(lambda: wakeups.wake(TASK))
+
+
+def _lease() -> list[StripeEvent]:
+    now = timezone.now()
+    with transaction.atomic():
+        rows = list(
+            StripeEvent.objects.select_for_update(skip_locked=True)
+            .filter(state=StripeEvent.State.NEW, due_at__lte=now)
+            .order_by("due_at", "id")[:BATCH_MAX]
+        )
+        StripeEvent.objects.filter(pk__in=[row.pk for row in rows]).update(due_at=now + LEASE)
+    return rows
+
+
+def _work_one(row: StripeEvent) -> bool:
+    try:
+        _handle(row)
+    except NotOurs as reason:
+        _park(row, str(reason))
+    except (Refused, attempts.Mismatch) as error:
+        logger.error("Provider event %s (%s): %s", row.event_id, row.type, error)
+        _park(row, f"{type(error).__name__}: {error}")
+    except (Unreachable, BillingError) as error:
+        _later(row, f"{type(error).__name__}: {error}")
+        return False
+    except Exception as error:
+        logger.exception("Provider event %s (%s) could not be worked through", row.event_id, row.type)
+        _later(row, f"{type(error).__name__}: {error}")
+        return False
+    else:
+        StripeEvent.objects.filter(pk=row.pk).update(
+            state=StripeEvent.State.DONE, done_at=timezone.now(), attempts=row.attempts + 1, note=""
+        )
+    return True
+
+
+def _park(row: StripeEvent, note: str) -> None:
+    StripeEvent.objects.filter(pk=row.pk).update(
+        state=StripeEvent.State.PARKED, done_at=timezone.now(), attempts=row.attempts + 1, note=note[:500]
+    )
+
+
+def _later(row: StripeEvent, note: str) -> None:
+    if row.attempts + 1 >= ATTEMPTS_MAX:
+        _park(row, note)
+        return
+    delay = min(DELAY_MAX, timedelta(seconds=2**row.attempts))
+    StripeEvent.objects.filter(pk=row.pk).update(
+        attempts=row.attempts + 1, due_at=timezone.now() + delay, note=note[:500]
+    )
+
+
+def _handle(row: StripeEvent) -> None:
+    gateway = profiles.payments()
+    if row.live != (gateway.mode == "live"):
+        raise NotOurs(f"A {'live' if row.live else 'test'} event, and the key is for {gateway.mode}.")
+    handler = _HANDLERS.get(row.object_type)
+    if handler is None:
+        raise NotOurs("Nothing here depends on it.")
+    handler(row)
+
+
+def _checkout(row: StripeEvent) -> None:
+    payment = profiles.payments().session(row.object_id)
+    if payment.reference:
+        _look_up(payment.reference)
+    else:
+        _methods(row)
+
+
+def _payment(row: StripeEvent) -> None:
+    known = PaymentAttempt.objects.filter(payment_id=row.object_id).values_list("pk", flat=True).first()
+    _look_up(str(known) if known is not None else profiles.payments().payment(row.object_id).reference)
+
+
+def _charge(row: StripeEvent) -> None:
+    payment = profiles.payments().payment_of_charge(row.object_id)
+    _look_up(payment.reference if payment is not None else "")
+
+
+def _look_up(reference: str) -> None:
+    attempt = PaymentAttempt.objects.filter(pk__in=_uuids(reference)).first()
+    if attempt is None:
+        raise NotOurs("A payment that was not asked for here.")
+    attempts.look_up(attempt.pk)
+
+
+def _refund(row: StripeEvent) -> None:
+    found = profiles.payments().refund_by_id(row.object_id)
+    refund = RefundRow.objects.filter(pk__in=_uuids(found.reference)).first()
+    if refund is None:
+        raise NotOurs("A refund that was made at the provider: the wallet still holds what was paid back.")
+    refunds.look_up(refund.pk)
+
+
+def _methods(row: StripeEvent) -> None:
+    profile = PaymentProfile.objects.filter(
+        provider_id=row.related.get("customer", ""), mode=profiles.payments().mode
+    ).first()
+    if profile is None:
+        raise NotOurs("A customer of the provider's who is none here.")
+    methods.sync(profile.pk)
+
+
+def _uuids(text: str) -> list[str]:
+    try:
+        return [str(UUID(text))]
+    except ValueError:
+        return []
+
+
+_HANDLERS: dict[str, Callable[[StripeEvent], None]] = {
+    "checkout.session": _checkout,
+    "payment_intent": _payment,
+    "charge": _charge,
+    "refund": _refund,
+    "setup_intent": _methods,
+    "payment_method": _methods,
+}

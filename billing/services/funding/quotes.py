@@ -1,0 +1,119 @@
+"""What a top-up costs and brings, before anybody pays: pure arithmetic on settings and packs."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from django.conf import settings
+
+from billing.engine.money import EXACT, ZERO, amount_string, decimals, round_half_even
+from billing.errors import InvalidRequest
+from billing.gateways.payments import places
+from billing.models import Asset, Customer, Pack
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """``amount`` + ``fee`` + ``tax`` of ``currency`` is paid; ``credit`` and ``bonus`` of ``asset`` come in for it."""
+
+    amount: Decimal
+    currency: Asset
+    fee: Decimal
+    tax: Decimal
+    asset: Asset
+    credit: Decimal
+    bonus: Decimal
+    rate: Decimal | None = None
+    pack: Pack | None = None
+
+    @property
+    def total(self) -> Decimal:
+        return EXACT.add(EXACT.add(self.amount, self.fee), self.tax)
+
+
+def quote(*, customer: Customer, amount: Decimal, currency: Asset) -> Quote:
+    """For money of the wallet's own currency, or of one that the operator names a rate for.
+
+    Raises ``InvalidRequest`` for an amount that is finer than the currency's coins, below the least or above the most.
+    """
+    if amount <= 0:
+        raise InvalidRequest.field("amount", "must be greater than zero")
+    if decimals(amount) > places(currency.pk):
+        raise InvalidRequest.field("amount", f"{currency.pk.upper()} has at most {places(currency.pk)} decimals here")
+    rate = _rate(currency, customer.currency)
+    credit = amount if rate is None else round_half_even(EXACT.multiply(amount, rate), precision=2)
+    least, most = settings.TOP_UP_MIN, settings.TOP_UP_MAX
+    if not least <= credit <= most:
+        own = customer.currency_id.upper()
+        span = f"from {amount_string(least)} to {amount_string(most)} {own}"
+        raise InvalidRequest.field("amount", f"must come to {span}")
+    fee = _fee(amount, currency)
+    return Quote(
+        amount=amount,
+        currency=currency,
+        fee=fee,
+        tax=_tax(EXACT.add(amount, fee), currency, customer.country),
+        asset=customer.currency,
+        credit=credit,
+        bonus=_bonus(credit),
+        rate=rate,
+    )
+
+
+def quote_pack(*, customer: Customer, pack: Pack) -> Quote:
+    """For a pack, at its price."""
+    if not pack.active:
+        raise InvalidRequest.field("pack", "is not sold any more")
+    fee = _fee(pack.price, pack.currency)
+    return Quote(
+        amount=pack.price,
+        currency=pack.currency,
+        fee=fee,
+        tax=_tax(EXACT.add(pack.price, fee), pack.currency, customer.country),
+        asset=pack.asset,
+        credit=pack.amount,
+        bonus=ZERO,
+        pack=pack,
+    )
+
+
+def currencies(customer: Customer) -> list[str]:
+    """The codes of the currencies that the customer can pay in, their own first."""
+    own = customer.currency_id
+    others = {pair.lower().partition("_")[0] for pair in settings.TOP_UP_FX_RATES if pair.lower().endswith(f"_{own}")}
+    return [own, *Asset.objects.filter(pk__in=others - {own}).order_by("pk").values_list("pk", flat=True)]
+
+
+def currency(code: str) -> Asset:
+    """The currency with this code, which ``currencies`` gave."""
+    return Asset.objects.get(pk=code)
+
+
+def bonuses() -> list[tuple[Decimal, Decimal]]:
+    """(from this amount on, this share of it in addition), the smallest first."""
+    return sorted((Decimal(least), Decimal(share)) for least, share in settings.TOP_UP_BONUSES.items())
+
+
+def _rate(paid: Asset, own: Asset) -> Decimal | None:
+    if paid.pk == own.pk:
+        return None
+    rate = settings.TOP_UP_FX_RATES.get(f"{paid.pk}_{own.pk}".upper())
+    if rate is None:
+        raise InvalidRequest.field(
+            "currency", f"this wallet can be funded in {own.pk.upper()}, not in {paid.pk.upper()}"
+        )
+    return Decimal(rate)
+
+
+def _fee(amount: Decimal, currency: Asset) -> Decimal:
+    fee = EXACT.add(EXACT.multiply(amount, settings.TOP_UP_FEE_RATE), settings.TOP_UP_FEE_FIXED)
+    return round_half_even(fee, precision=places(currency.pk))
+
+
+def _tax(amount: Decimal, currency: Asset, country: str) -> Decimal:
+    rate = Decimal(settings.TOP_UP_TAX_RATES.get(country, "0"))
+    return round_half_even(EXACT.multiply(amount, rate), precision=places(currency.pk))
+
+
+def _bonus(credit: Decimal) -> Decimal:
+    share = next((share for least, share in reversed(bonuses()) if credit >= least), ZERO)
+    return round_half_even(EXACT.multiply(credit, share), precision=2)

@@ -1,0 +1,399 @@
+"""Paying back: the value leaves the wallet first, then the provider pays; what it does not pay comes back.
+
+Never more than is unspent, unless staff say otherwise; what was given on top goes back in the same proportion.
+"""
+
+import logging
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from functools import reduce
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.services import audit
+from billing import locks, pipeline
+from billing.engine.money import EXACT, ZERO, amount_string, decimals
+from billing.errors import BillingError, InvalidRequest, InvalidState, PaymentsUnavailable
+from billing.gateways import payments
+from billing.gateways.payments import Outcome, Refused, Unreachable
+from billing.models import Refund, TopUp
+from billing.services import outbox
+from billing.services.funding import profiles
+from billing.services.ledger import Journal
+from billing.services.retrying import retried
+from billing.services.states import GrantState
+
+logger = logging.getLogger(__name__)
+
+Status = Refund.Status
+
+SILENCE = timedelta(seconds=60)
+NEVER_ARRIVED = timedelta(minutes=10)
+SWEEP_MAX = 100
+_NEXT_LOOK = (60, 300, 3600, 6 * 3600)
+_OF_OUTCOME = {Outcome.SUCCEEDED: Status.SUCCEEDED, Outcome.PROCESSING: Status.PROCESSING}
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What goes back for an amount of the top-up: its tax in proportion, and what the grants give up."""
+
+    amount: Decimal
+    tax: Decimal
+    credit: Decimal
+    recovered: Decimal
+    bonus: Decimal
+
+
+@retried
+def create(*, actor: audit.Actor, top_up: TopUp, amount: Decimal | None = None, reason: str = "") -> Refund:
+    """Take what the refund is for out of the wallet and note that it is to be paid: ``start`` does that.
+
+    ``amount`` is of what was paid without fee and tax; all that can go back where it is None. Raises ``InvalidState``
+    where the top-up was not paid, or too much of it is spent or held.
+    """
+    with transaction.atomic():
+        pipeline.run([locks.payment_attempt(top_up.attempt_id)])
+        top_up = TopUp.objects.select_related("customer", "asset", "attempt").get(pk=top_up.pk)
+        if top_up.status != TopUp.Status.SUCCEEDED:
+            raise InvalidState("Only a top-up that was paid can be paid back.", status=top_up.status)
+        journal = Journal.open([top_up.customer_id])
+        paid, bonus = journal.load_grant(top_up.grant_id), journal.load_grant(top_up.bonus_grant_id)
+        assert paid is not None
+        most = _most(top_up, paid, bonus)
+        share = _share(top_up, _wanted(top_up, amount, most), bonus)
+        refund = Refund.objects.create(
+            customer=top_up.customer,
+            top_up=top_up,
+            amount=share.amount,
+            tax=share.tax,
+            currency_id=top_up.currency_id,
+            credit=share.credit,
+            recovered=share.recovered,
+            bonus=share.bonus,
+            reason=reason,
+            check_at=timezone.now() + SILENCE,
+        )
+        _book(journal, refund, top_up, "top_up.refunded", paid, bonus)
+        top_up.refunded = EXACT.add(top_up.refunded, share.amount)
+        top_up.tax_refunded = EXACT.add(top_up.tax_refunded, share.tax)
+        top_up.save(update_fields=["refunded", "tax_refunded"])
+        audit.record(
+            actor=actor,
+            action="top_up.refunded",
+            object_type="top_up",
+            object_id=str(top_up.pk),
+            organization_id=top_up.customer.organization_id,
+            after={
+                "refund": str(refund.pk),
+                "amount": amount_string(EXACT.add(share.amount, share.tax)),
+                "currency": top_up.currency_id.upper(),
+                "reason": reason,
+            },
+        )
+    return refund
+
+
+def refundable(top_up: TopUp) -> Decimal:
+    """How much of the top-up's amount could go back now."""
+    if top_up.status != TopUp.Status.SUCCEEDED:
+        return ZERO
+    with transaction.atomic():
+        journal = Journal.open([top_up.customer_id])
+        paid = journal.load_grant(top_up.grant_id)
+        most = _most(top_up, paid, journal.load_grant(top_up.bonus_grant_id)) if paid is not None else ZERO
+        journal.write()
+        return most
+
+
+def start(refund_id: UUID) -> Refund:
+    """Ask the provider to pay, once, and return the refund as it is then. Not to be called in a transaction."""
+    refund = Refund.objects.select_related("top_up__attempt").get(pk=refund_id)
+    if refund.status != Status.CREATED:
+        if refund.check_at is not None and refund.check_at <= timezone.now():
+            settle(refund_id)
+    elif _move(refund_id, Status.SENT, only_from=(Status.CREATED,)):
+        attempt = refund.top_up.attempt
+        try:
+            found = profiles.payments().refund(
+                reference=str(refund.pk),
+                key=f"refund-{refund.pk}",
+                payment_id=attempt.payment_id,
+                amount=EXACT.add(refund.amount, refund.tax),
+                currency=refund.currency_id,
+            )
+        except Refused as refusal:
+            _fail(refund_id, str(refusal))
+        except Unreachable as trouble:
+            logger.warning("The outcome of refund %s is not known: %s", refund_id, trouble)
+            _move(refund_id, Status.UNKNOWN, only_from=(Status.SENT,))
+        else:
+            _apply(refund_id, found)
+    return Refund.objects.select_related("top_up").get(pk=refund_id)
+
+
+def look_up(refund_id: UUID) -> None:
+    """Ask the provider what has become of the refund, and note it. Raises ``Unreachable`` and ``Refused``."""
+    refund = Refund.objects.select_related("top_up__attempt").get(pk=refund_id)
+    gateway = profiles.payments()
+    if refund.top_up.attempt.mode != gateway.mode:
+        return
+    if refund.provider_id:
+        _apply(refund_id, gateway.refund_by_id(refund.provider_id))
+        return
+    found = gateway.find_refund(reference=str(refund.pk), payment_id=refund.top_up.attempt.payment_id)
+    if found is not None:
+        _apply(refund_id, found)
+        return
+    age = timezone.now() - (refund.sent_at or refund.created_at)
+    if refund.status in {Status.SENT, Status.UNKNOWN} and age >= NEVER_ARRIVED:
+        _fail(refund_id, "The payment provider never received it.")
+    elif refund.status == Status.SENT:
+        _move(refund_id, Status.UNKNOWN, only_from=(Status.SENT,))
+    else:
+        _look_later(refund_id)
+
+
+def settle(refund_id: UUID) -> None:
+    """Go on with a refund that has lain. Trouble is for the next time."""
+    try:
+        if Refund.objects.filter(pk=refund_id, status=Status.CREATED).exists():
+            # The value has left the wallet and nothing was sent yet: send it.
+            Refund.objects.filter(pk=refund_id).update(check_at=timezone.now() + SILENCE)
+            start(refund_id)
+        else:
+            look_up(refund_id)
+    except (Unreachable, Refused, PaymentsUnavailable) as trouble:
+        logger.warning("Refund %s could not be looked up: %s", refund_id, trouble)
+        _look_later(refund_id)
+
+
+def settle_due() -> int:
+    """Go on with every refund whose time has come. Returns how many."""
+    if not settings.STRIPE_SECRET_KEY:
+        return 0
+    mode = profiles.payments().mode
+    due = Refund.objects.filter(check_at__lte=timezone.now(), top_up__attempt__mode=mode).order_by("check_at")
+    ids = list(due.values_list("pk", flat=True)[:SWEEP_MAX])
+    for refund_id in ids:
+        with suppress(BillingError):
+            settle(refund_id)
+    return len(ids)
+
+
+# --- How much ---------------------------------------------------------------------------------------------------------
+
+
+def _wanted(top_up: TopUp, amount: Decimal | None, most: Decimal) -> Decimal:
+    left = EXACT.subtract(top_up.amount, top_up.refunded)
+    wanted = most if amount is None else amount
+    if wanted <= 0 and amount is None:
+        raise InvalidState("There is nothing to pay back: all of it is spent, held or paid back.", refundable=most)
+    if wanted <= 0:
+        raise InvalidRequest.field("amount", "must be greater than zero")
+    if decimals(wanted) > payments.places(top_up.currency_id):
+        raise InvalidRequest.field("amount", f"{top_up.currency_id.upper()} has fewer decimals")
+    if wanted > left:
+        raise InvalidState(f"Only {amount_string(left)} of it has not been paid back yet.", refundable=most)
+    if wanted > most:
+        raise InvalidState(f"Only {amount_string(most)} of it is unspent and free to be paid back.", refundable=most)
+    return wanted
+
+
+def _share(top_up: TopUp, amount: Decimal, bonus: GrantState | None) -> Share:
+    """What ``amount`` more takes along: on the running total, so that parts add up to the whole."""
+    part = Fraction(EXACT.add(top_up.refunded, amount)) / Fraction(top_up.amount)
+    taken = list(top_up.refunds.exclude(status=Status.FAILED))
+    given = EXACT.add(top_up.credit, top_up.bonus)
+    all_of_it = EXACT.subtract(_of(given, part, top_up.asset.precision), _sum(r.credit + r.bonus for r in taken))
+    own = EXACT.subtract(_of(top_up.credit, part, top_up.asset.precision), _sum(r.credit - r.recovered for r in taken))
+    own = min(own, all_of_it)
+    extra = EXACT.subtract(all_of_it, own)
+    # What of the bonus is spent already comes out of what was paid.
+    back = min(extra, bonus.source.remaining if bonus is not None else ZERO)
+    recovered = EXACT.subtract(extra, back)
+    tax = EXACT.subtract(_of(top_up.tax, part, payments.places(top_up.currency_id)), top_up.tax_refunded)
+    return Share(amount=amount, tax=tax, credit=EXACT.add(own, recovered), recovered=recovered, bonus=back)
+
+
+def _most(top_up: TopUp, paid: GrantState, bonus: GrantState | None) -> Decimal:
+    """The largest amount, in whole coins, for which the grants still hold what it takes along."""
+    units = EXACT.add(top_up.credit, top_up.bonus)
+    taken = _sum(r.credit + r.bonus for r in top_up.refunds.exclude(status=Status.FAILED))
+    free = EXACT.add(paid.source.remaining, bonus.source.remaining if bonus is not None else ZERO)
+    reach = min(Fraction(1), Fraction(EXACT.add(taken, free)) / Fraction(units))
+    places = payments.places(top_up.currency_id)
+    most = Decimal(int(Fraction(top_up.amount) * reach * 10**places)).scaleb(-places)
+    return max(ZERO, EXACT.subtract(most, top_up.refunded))
+
+
+def _of(whole: Decimal, part: Fraction, precision: int) -> Decimal:
+    """``part`` of ``whole``, rounded up: never less is given up than is paid back."""
+    exact = Fraction(whole) * part * 10**precision
+    units = -(-exact.numerator // exact.denominator)
+    return min(whole, Decimal(units).scaleb(-precision))
+
+
+def _sum(amounts: Iterable[Decimal]) -> Decimal:
+    return reduce(EXACT.add, amounts, ZERO)
+
+
+# --- The row and the books --------------------------------------------------------------------------------------------
+
+
+def _book(
+    journal: Journal, refund: Refund, top_up: TopUp, template: str, paid: GrantState, bonus: GrantState | None
+) -> None:
+    head = journal.begin(
+        customer_id=refund.customer_id,
+        template=template,
+        reference=f"refund:{refund.pk}" if template == "top_up.refunded" else f"refund:{refund.pk}:failed",
+        occurred_at=journal.now,
+    )
+    move = journal.refund if template == "top_up.refunded" else journal.put_back
+    own = EXACT.subtract(refund.credit, refund.recovered)
+    if own:
+        move(head, paid, own)
+    if refund.recovered:
+        move(head, paid, refund.recovered, name="promotional")
+    if refund.bonus:
+        assert bonus is not None
+        move(head, bonus, refund.bonus)
+    if refund.tax:
+        journal.post_beside(head, refund.customer_id, refund.currency_id, "tax", refund.tax)
+    journal.messages.append(
+        outbox.Message(
+            template,
+            refund.customer_id,
+            {
+                "top_up": top_up.pk,
+                "refund": refund.pk,
+                "amount": amount_string(EXACT.add(refund.amount, refund.tax)),
+                "currency": refund.currency_id.upper(),
+            },
+        )
+    )
+    journal.write()
+
+
+def _book_paid(refund: Refund, top_up: TopUp) -> None:
+    """The money has left: what the wallet gave up was exchanged back into what was paid, and that is gone."""
+    journal = Journal.open([refund.customer_id])
+    head = journal.begin(
+        customer_id=refund.customer_id,
+        template="top_up.refund_paid",
+        reference=f"refund:{refund.pk}:paid",
+        occurred_at=journal.now,
+    )
+    if top_up.asset_id != top_up.currency_id:
+        own = EXACT.subtract(refund.credit, refund.recovered)
+        if own:
+            journal.post_beside(head, refund.customer_id, top_up.asset_id, "exchanged", own)
+        journal.post_beside(head, refund.customer_id, refund.currency_id, "credited", refund.amount)
+    out = EXACT.add(refund.amount, refund.tax)
+    journal.post_beside(head, refund.customer_id, refund.currency_id, "paid", out)
+    journal.write()
+
+
+def _locked(refund_id: UUID) -> Refund:
+    attempt_id = Refund.objects.values_list("top_up__attempt_id", flat=True).get(pk=refund_id)
+    pipeline.run([locks.payment_attempt(attempt_id)])
+    return Refund.objects.select_related("top_up__asset").get(pk=refund_id)
+
+
+@retried
+def _move(refund_id: UUID, status: str, *, only_from: tuple[str, ...]) -> bool:
+    with transaction.atomic():
+        refund = _locked(refund_id)
+        if refund.status not in only_from:
+            return False
+        refund.status = status
+        refund.check_at = _next_look(refund)
+        if status == Status.SENT:
+            refund.sent_at = timezone.now()
+        refund.save()
+    return True
+
+
+@retried
+def _apply(refund_id: UUID, found: payments.Refund) -> None:
+    """Note what the provider says. What it says of an end holds; a failure may follow a success, never the reverse."""
+    if found.outcome is Outcome.FAILED:
+        _fail(refund_id, found.failure, provider_id=found.id)
+        return
+    with transaction.atomic():
+        refund = _locked(refund_id)
+        status = _OF_OUTCOME[found.outcome]
+        if refund.status in {Status.SUCCEEDED, Status.FAILED}:
+            return
+        refund.provider_id = found.id
+        refund.looked_up = refund.looked_up + 1 if refund.status == status else 0
+        refund.status = status
+        refund.check_at = _next_look(refund)
+        if status == Status.SUCCEEDED:
+            refund.check_at, refund.finished_at = None, timezone.now()
+            _book_paid(refund, refund.top_up)
+        refund.save()
+
+
+@retried
+def _fail(refund_id: UUID, failure: str, *, provider_id: str = "") -> None:
+    """The money was not paid, or came back: so does the value."""
+    with transaction.atomic():
+        refund = _locked(refund_id)
+        if refund.status == Status.FAILED:
+            return
+        came_back = refund.status == Status.SUCCEEDED
+        refund.status = Status.FAILED
+        refund.provider_id = provider_id or refund.provider_id
+        refund.failure = failure[:300]
+        refund.check_at, refund.finished_at = None, timezone.now()
+        refund.save()
+        top_up = refund.top_up
+        journal = Journal.open([refund.customer_id])
+        paid, bonus = journal.load_grant(top_up.grant_id), journal.load_grant(top_up.bonus_grant_id)
+        assert paid is not None
+        if came_back:
+            _book_returned(journal, refund, top_up)
+        _book(journal, refund, top_up, "top_up.refund_failed", paid, bonus)
+        top_up.refunded = EXACT.subtract(top_up.refunded, refund.amount)
+        top_up.tax_refunded = EXACT.subtract(top_up.tax_refunded, refund.tax)
+        top_up.save(update_fields=["refunded", "tax_refunded"])
+
+
+def _book_returned(journal: Journal, refund: Refund, top_up: TopUp) -> None:
+    """The reverse of ``_book_paid``."""
+    head = journal.begin(
+        customer_id=refund.customer_id,
+        template="top_up.refund_returned",
+        reference=f"refund:{refund.pk}:returned",
+        occurred_at=journal.now,
+    )
+    if top_up.asset_id != top_up.currency_id:
+        own = EXACT.subtract(refund.credit, refund.recovered)
+        if own:
+            journal.post_beside(head, refund.customer_id, top_up.asset_id, "exchanged", own)
+        journal.post_beside(head, refund.customer_id, refund.currency_id, "credited", refund.amount)
+    out = EXACT.add(refund.amount, refund.tax)
+    journal.post_beside(head, refund.customer_id, refund.currency_id, "returned", out)
+
+
+def _next_look(refund: Refund) -> datetime:
+    return timezone.now() + timedelta(seconds=_NEXT_LOOK[min(refund.looked_up, len(_NEXT_LOOK) - 1)])
+
+
+@retried
+def _look_later(refund_id: UUID) -> None:
+    with transaction.atomic():
+        refund = _locked(refund_id)
+        if refund.status in Refund.OPEN:
+            refund.looked_up += 1
+            refund.check_at = _next_look(refund)
+            refund.save(update_fields=["looked_up", "check_at"])
