@@ -36,6 +36,8 @@ def seal(*, done: Callable[[int], None] = lambda count: None) -> Seal | None:
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL statement_timeout = 0")
             cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+            # Cursors here are read to their end: a plan that is quick to give its first rows is not wanted.
+            cursor.execute("SET LOCAL cursor_tuple_fraction = 1")
             cursor.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
             written_before: int = cursor.fetchone()[0]
         head = first = seals.newest()
@@ -92,15 +94,14 @@ def _append(
 
 def _unsealed(covers: str, covered: Covered, *, since: int, until: int | None) -> Iterator[list[UUID]]:
     """The ids of the rows to seal, by id, in lists of at most ``ROWS_MAX``: from a cursor of the server's."""
-    source, written_in = f"{covered.table} t", "t.written_in"
-    if covered.parent is not None:
-        table, column = covered.parent
-        source, written_in = f"{covered.table} t LEFT JOIN {table} p ON p.id = t.{column}", "p.written_in"
-    # A row whose parent is missing is sealed as it is; that it misses one is for the invariants to say.
-    which, parameters = "TRUE", []
+    source, which, parameters = f"{covered.table} t", "TRUE", []
     if until is not None:
-        which = f"({written_in} >= %s AND {written_in} < %s OR {written_in} IS NULL)"
-        parameters = [since, until]
+        numbered = "t"
+        if covered.parent is not None:
+            # A row whose parent is missing is for the invariants to name.
+            table, column = covered.parent
+            source, numbered = f"{source} JOIN {table} p ON p.id = t.{column}", "p"
+        which, parameters = f"{numbered}.written_in >= %s AND {numbered}.written_in < %s", [since, until]
     connection.ensure_connection()
     with connection.connection.cursor(name=f"seal-{uuid7().hex}") as rows:
         rows.itersize = ROWS_MAX

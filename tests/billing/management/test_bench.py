@@ -230,7 +230,7 @@ def test_a_copied_history_is_as_right_as_a_recorded_one(committed_db: None) -> N
 
     assert sum(made) == 210
     assert LedgerEntry.objects.filter(customer=group.customer(history.LARGE)).count() == 1 + 2 * 21
-    assert reads.seal_and_verify(done=lambda count: None, say=lambda text: None)["wrong"] == []
+    assert reads.seal_and_verify(template.customer, done=lambda count: None, say=lambda text: None)["wrong"] == []
     for number in (history.LARGE, 1):
         reads._pages(group.customer(number))["balance (API)"]()
 
