@@ -153,6 +153,30 @@ class SubscriptionCreate(StrictSerializer):
     minimum_commitment = AmountField(required=False, minimum=0)
 
 
+class SubscriptionChange(StrictSerializer):
+    plan = PlanField()
+    version = serializers.IntegerField(required=False, min_value=1, max_value=2**31 - 1)
+    when = serializers.ChoiceField(["now", "period_end"], default="now")
+    at = MomentField(required=False)
+    discount = AmountField(required=False, minimum=0)
+    price_overrides = serializers.ListField(child=PriceTerms(), required=False, max_length=1000)
+    minimum_commitment = AmountField(required=False, minimum=0)
+
+    def validate_discount(self, value: Any) -> Any:
+        if value > 1:
+            raise serializers.ValidationError("Must be from 0 to 1, such as 0.15.")
+        return value
+
+
+class SubscriptionCancel(StrictSerializer):
+    when = serializers.ChoiceField(["now", "period_end"], default="period_end")
+    refund = serializers.BooleanField(default=False)
+
+
+class Nothing(StrictSerializer):
+    """An empty object."""
+
+
 @extend_schema_field({"type": "object", "additionalProperties": True})
 class DataField(serializers.Field[dict[str, Any], Any, Any, Any]):
     """An event's data: free-form, its numbers exact."""

@@ -55,6 +55,60 @@ class SubscriptionView(base.View):
         return Response(show(found))
 
 
+class ChangeView(base.View):
+    scopes: ClassVar[Mapping[str, str]] = {"POST": "subscriptions:write"}
+
+    @schema.CHANGE
+    def post(self, request: Request, subscription_id: UUID) -> Response:
+        access.operator(principal=principal(request))
+        found = access.subscription(principal=principal(request), subscription_id=subscription_id)
+
+        def change() -> Answer:
+            return Answer(200, show(subscriptions.change(actor=actor(request), subscription=found, **_wanted(request))))
+
+        return self.once(request, change)
+
+
+class PreviewChangeView(base.View):
+    scopes: ClassVar[Mapping[str, str]] = {"POST": "subscriptions:write"}
+
+    @schema.PREVIEW_CHANGE
+    def post(self, request: Request, subscription_id: UUID) -> Response:
+        access.operator(principal=principal(request))
+        found = access.subscription(principal=principal(request), subscription_id=subscription_id)
+        return Response(_show_change(subscriptions.preview(subscription=found, **_wanted(request))))
+
+
+class CancelView(base.View):
+    scopes: ClassVar[Mapping[str, str]] = {"POST": "subscriptions:write"}
+
+    @schema.CANCEL
+    def post(self, request: Request, subscription_id: UUID) -> Response:
+        access.operator(principal=principal(request))
+        found = access.subscription(principal=principal(request), subscription_id=subscription_id)
+
+        def cancel() -> Answer:
+            data = serializers.read(serializers.SubscriptionCancel, request)
+            return Answer(200, show(subscriptions.cancel(actor=actor(request), subscription=found, **data)))
+
+        return self.once(request, cancel)
+
+
+class ReactivateView(base.View):
+    scopes: ClassVar[Mapping[str, str]] = {"POST": "subscriptions:write"}
+
+    @schema.REACTIVATE
+    def post(self, request: Request, subscription_id: UUID) -> Response:
+        access.operator(principal=principal(request))
+        found = access.subscription(principal=principal(request), subscription_id=subscription_id)
+
+        def reactivate() -> Answer:
+            serializers.read(serializers.Nothing, request)
+            return Answer(200, show(subscriptions.reactivate(actor=actor(request), subscription=found)))
+
+        return self.once(request, reactivate)
+
+
 class PeriodsView(base.View):
     scopes: ClassVar[Mapping[str, str]] = {"GET": "customers:read"}
     parameters: ClassVar[Mapping[str, Collection[str]]] = {"GET": base.PAGE}
@@ -64,6 +118,13 @@ class PeriodsView(base.View):
         found = access.subscription(principal=principal(request), subscription_id=subscription_id)
         rows = found.periods.select_related("plan_version__plan").prefetch_related("fees", "grants")
         return Response(pagination.page(request, rows, _show_period))
+
+
+def _wanted(request: Request) -> dict[str, Any]:
+    data = serializers.read(serializers.SubscriptionChange, request)
+    when, at = data.pop("when"), data.pop("at", None)
+    data["price_overrides"] = price_terms(data.get("price_overrides", []))
+    return {"wanted": subscriptions.Wanted(**data), "when": when, "at": at}
 
 
 def show(subscription: Subscription) -> dict[str, Any]:
@@ -132,6 +193,34 @@ def show_fee(fee: Fee) -> dict[str, Any]:
         "end": moment_string(fee.end),
         "state": fee.state,
         "transaction": str(fee.pk) if fee.state == Fee.State.PAID else None,
+    }
+
+
+def _show_change(change: subscriptions.Change) -> dict[str, Any]:
+    period = change.period
+    return {
+        "at": moment_string(change.at),
+        "plan": change.version.plan.code,
+        "plan_version": change.version.number,
+        "currency": change.version.plan.currency_id.upper(),
+        "period": None if period is None else {"start": moment_string(period[0]), "end": moment_string(period[1])},
+        "lines": [
+            {
+                "kind": line.kind,
+                "description": line.description,
+                "asset": line.asset.pk,
+                "list_amount": amount_string(line.list_amount),
+                "amount": amount_string(line.amount),
+                "start": moment_string(line.start),
+                "end": moment_string(line.end),
+            }
+            for line in change.lines
+        ],
+        "allowances": [
+            {"asset": line.asset.pk, "before": amount_string(line.before), "after": amount_string(line.after)}
+            for line in change.allowances
+        ],
+        "total": amount_string(change.total),
     }
 
 

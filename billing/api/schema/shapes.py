@@ -264,6 +264,38 @@ class FeeShape(serializers.Serializer[Any]):
     transaction = serializers.UUIDField(allow_null=True)
 
 
+class SpanShape(serializers.Serializer[Any]):
+    start = MomentField()
+    end = MomentField()
+
+
+class FeeLineShape(serializers.Serializer[Any]):
+    kind = serializers.ChoiceField(["credit", "change"])
+    description = serializers.CharField()
+    asset = serializers.CharField()
+    list_amount = AmountField(help_text="Before the discount.")
+    amount = AmountField(help_text="Given back for a credit, charged for a change.")
+    start = MomentField()
+    end = MomentField()
+
+
+class AllowanceLineShape(serializers.Serializer[Any]):
+    asset = serializers.CharField()
+    before = AmountField(help_text="What is left of it now.")
+    after = AmountField(help_text="What there is after the change.")
+
+
+class ChangeShape(serializers.Serializer[Any]):
+    at = MomentField(help_text="Send it along with the change to get just these figures.")
+    plan = serializers.CharField()
+    plan_version = serializers.IntegerField()
+    currency = serializers.CharField()
+    period = SpanShape(allow_null=True)
+    lines = FeeLineShape(many=True)
+    allowances = AllowanceLineShape(many=True)
+    total = AmountField(help_text="What is charged in all; below zero, what the wallet gets.")
+
+
 class PeriodAllowanceShape(serializers.Serializer[Any]):
     grant = serializers.UUIDField()
     asset = serializers.CharField()

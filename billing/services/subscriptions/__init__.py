@@ -1,6 +1,25 @@
 """Subscriptions: which plan a customer is on, from when, on which terms, and what becomes due as time goes by."""
 
+from billing.services.subscriptions.changing import Change, Wanted, change, preview
+from billing.services.subscriptions.ending import cancel, reactivate
+from billing.services.subscriptions.moving import Moved, MovePlan, move, preview_move
 from billing.services.subscriptions.renewal import collect, collect_due, renew_due, settle_due
 from billing.services.subscriptions.starting import start
 
-__all__ = ["collect", "collect_due", "renew_due", "settle_due", "start"]
+__all__ = [
+    "Change",
+    "MovePlan",
+    "Moved",
+    "Wanted",
+    "cancel",
+    "change",
+    "collect",
+    "collect_due",
+    "move",
+    "preview",
+    "preview_move",
+    "reactivate",
+    "renew_due",
+    "settle_due",
+    "start",
+]

@@ -1,7 +1,7 @@
 """Starting a subscription."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -19,6 +19,7 @@ from billing.services.retrying import retried
 from billing.services.subscriptions import periods
 
 PERIODS_BACK_MAX = 1000
+_SHORTEST = {"day": 1, "week": 7, "month": 28, "quarter": 90, "year": 365}
 TRIAL_DAYS_MAX = 730
 
 
@@ -50,6 +51,8 @@ def start(
     with transaction.atomic():
         journal = Journal.open([customer.pk])
         begin = starts_at or journal.now
+        if (journal.now - begin).days / _SHORTEST[chosen.interval] > PERIODS_BACK_MAX:
+            raise InvalidRequest.field("starts_at", f"lies more than {PERIODS_BACK_MAX:,} periods of the plan back")
         refuse_second(customer, plan, begin)
         agreed = plans.agree(
             chosen,
@@ -138,11 +141,8 @@ def add_phases(subscription: Subscription, version: PlanVersion) -> None:
 
 def open_until_now(journal: Journal, subscription: Subscription) -> None:
     """Open the periods whose time has come."""
-    for _ in range(PERIODS_BACK_MAX):
-        if subscription.renews_at is None or subscription.renews_at > journal.now:
-            return
+    while subscription.renews_at is not None and subscription.renews_at <= journal.now:
         periods.open_next(journal, subscription)
-    raise InvalidRequest.field("starts_at", f"lies more than {PERIODS_BACK_MAX:,} periods of the plan back")
 
 
 def _trial_end(begin: datetime, days: int, zone: str) -> datetime | None:
@@ -151,4 +151,7 @@ def _trial_end(begin: datetime, days: int, zone: str) -> datetime | None:
         raise InvalidRequest.field("trial_days", f"must be from 0 to {TRIAL_DAYS_MAX}")
     if days == 0:
         return None
-    return (begin.astimezone(ZoneInfo(zone)) + timedelta(days=days)).astimezone(begin.tzinfo)
+    try:
+        return (begin.astimezone(ZoneInfo(zone)) + timedelta(days=days)).astimezone(UTC)
+    except OverflowError:
+        raise InvalidRequest.field("starts_at", "lies too far ahead") from None

@@ -9,9 +9,10 @@ import pytest
 from django.utils import timezone
 
 from accounts.services import api_keys
+from accounts.services.audit import SYSTEM
 from billing.api import urls
 from billing.models import Authorization, Customer, Grant, LedgerEntry, PaymentMethod, Subscription, TopUp, UsageEvent
-from billing.services import authorizations
+from billing.services import authorizations, subscriptions
 from tests.billing.api.conftest import Api, cloud_event, problem
 from tests.builders import Shop
 from tests.payments import Bank, Payer
@@ -40,6 +41,10 @@ ROUTES: dict[str, dict[str, str]] = {
     "top-ups/<uuid:top_up_id>": {"GET": "wallets:read"},
     "top-ups/<uuid:top_up_id>/refund": {"POST": "refunds:write"},
     "packs": {"GET": "catalog:read", "POST": "catalog:write"},
+    "subscriptions/<uuid:subscription_id>/change": {"POST": "subscriptions:write"},
+    "subscriptions/<uuid:subscription_id>/preview-change": {"POST": "subscriptions:write"},
+    "subscriptions/<uuid:subscription_id>/cancel": {"POST": "subscriptions:write"},
+    "subscriptions/<uuid:subscription_id>/reactivate": {"POST": "subscriptions:write"},
     "events": {"GET": "events:read", "POST": "events:write"},
     "events/<path:event_id>": {"GET": "events:read"},
     "usage": {"GET": "events:read"},
@@ -60,6 +65,8 @@ def path(route: str, *, customer: str = "acme") -> str:
         filled = filled.replace("<uuid:authorization_id>", str(opened.pk))
     if "subscription_id" in filled:
         subscription = Subscription.objects.get(customer__external_id=customer)
+        if "reactivate" in filled and subscription.ends_at is None:
+            subscriptions.cancel(actor=SYSTEM, subscription=subscription)
         filled = filled.replace("<uuid:subscription_id>", str(subscription.pk))
     if "grant_id" in filled:
         filled = filled.replace("<uuid:grant_id>", str(Grant.objects.get(customer__external_id=customer).pk))
@@ -102,6 +109,10 @@ def body(route: str, *, customer: str = "acme") -> Any:
         },
         "provider-costs": {"provider": "openai", "model": "gpt-4o", "unit": "input", "unit_cost": "2.5"},
         "subscriptions": {"customer": customer, "plan": "second"},
+        "subscriptions/<uuid:subscription_id>/change": {"plan": "second"},
+        "subscriptions/<uuid:subscription_id>/preview-change": {"plan": "second"},
+        "subscriptions/<uuid:subscription_id>/cancel": {},
+        "subscriptions/<uuid:subscription_id>/reactivate": {},
         "events": cloud_event("new", subject=customer),
         "authorizations": {"customer": customer, "asset": "usd", "amount": "1"},
         "authorizations/<uuid:authorization_id>/capture": {"amount": "0.5"},

@@ -1,0 +1,435 @@
+"""Changing to another plan or version: what it comes to, to be looked at first, and then exactly that.
+
+Now: the unused part of the period's fee comes back and the rest of the period is charged anew, to the second; of the
+old allowances what belongs to the time that is left goes, and the new ones come for that time. The period stays where
+both plans have the same interval; otherwise it ends here and a new one starts. What the customer bought is not touched.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from uuid import UUID
+
+from django.db import transaction
+
+from accounts.services import audit
+from billing.engine.money import EXACT, ZERO, amount_string
+from billing.engine.proration import WHOLE, part, share
+from billing.errors import AlreadyExists, InsufficientFunds, InvalidRequest, InvalidState
+from billing.models import Asset, Fee, Grant, Plan, PlanVersion, Subscription, SubscriptionPeriod, SubscriptionPhase
+from billing.services import plans
+from billing.services.ledger import Journal
+from billing.services.retrying import retried
+from billing.services.subscriptions import fees, periods
+from billing.services.subscriptions.starting import public_version
+
+NOW, PERIOD_END = "now", "period_end"
+BACK_MAX = timedelta(hours=1)
+"""How long ago a change may be dated, so that what a preview showed can still be had."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeeLine:
+    """A line of the statement: a ``credit`` for unused time, or the ``change`` fee for the rest of the period."""
+
+    kind: str
+    description: str
+    asset: Asset
+    list_amount: Decimal
+    amount: Decimal
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AllowanceLine:
+    """An asset's allowance: what the wallet still has of it, and what it has after the change."""
+
+    asset: Asset
+    before: Decimal
+    after: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a change comes to. ``total`` is charged; below zero, the wallet gets it."""
+
+    at: datetime
+    version: PlanVersion
+    period: tuple[datetime, datetime] | None
+    """The period that is open after it; None where there is none yet."""
+    lines: Sequence[FeeLine] = ()
+    allowances: Sequence[AllowanceLine] = ()
+
+    @property
+    def total(self) -> Decimal:
+        total = ZERO
+        for line in self.lines:
+            change = EXACT.subtract if line.kind == Fee.Kind.CREDIT else EXACT.add
+            total = change(total, line.amount)
+        return total
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Where to: the plan's latest version or that ``version``, on what terms.
+
+    A discount and a commitment that were agreed go along where none are given (None); price overrides were for the
+    prices of the old plan and do not.
+    """
+
+    plan: Plan
+    version: int | None = None
+    discount: Decimal | None = None
+    minimum_commitment: Decimal | None = None
+    price_overrides: Sequence[plans.PriceTerms] = ()
+
+
+@retried
+def preview(*, subscription: Subscription, wanted: Wanted, when: str = NOW, at: datetime | None = None) -> Change:
+    """What ``change`` with the same ``at`` would post, and nothing else. Nothing is written."""
+    with transaction.atomic():
+        prepared = _Prepared.of(subscription, wanted, when, at)
+        found = prepared.figures()
+        transaction.set_rollback(True)
+    return found
+
+
+@retried
+def change(
+    *,
+    actor: audit.Actor,
+    subscription: Subscription,
+    wanted: Wanted,
+    when: str = NOW,
+    at: datetime | None = None,
+) -> Subscription:
+    """Put the subscription on another plan or version, ``now`` or at the ``period_end``.
+
+    ``at`` (with ``now``) is a moment up to an hour ago, as a preview gave it. All or nothing: raises
+    ``InsufficientFunds`` where the wallet cannot pay the difference.
+    """
+    with transaction.atomic():
+        prepared = _Prepared.of(subscription, wanted, when, at)
+        figures = prepared.figures()
+        current = prepared.subscription
+        before = current.plan_version
+        if when == PERIOD_END and prepared.period is not None:
+            # To stay where it is takes back a change that was to come.
+            stays = figures.version.pk == current.plan_version_id
+            current.next_version = None if stays else figures.version
+            current.discount, current.minimum_commitment = prepared.discount, prepared.commitment
+            current.save()
+        else:
+            prepared.post(figures)
+        prepared.journal.write()
+        audit.record(
+            actor=actor,
+            action="subscription.changed",
+            object_type="subscription",
+            object_id=str(current.pk),
+            organization_id=current.customer.organization_id,
+            before={"plan": before.plan.code, "version": before.number},
+            after={
+                "customer": current.customer.external_id,
+                "plan": figures.version.plan.code,
+                "version": figures.version.number,
+                "when": when,
+                "total": amount_string(figures.total),
+            },
+        )
+    return current
+
+
+@dataclass(slots=True)
+class _Prepared:
+    """A change under the customer's locks, checked."""
+
+    journal: Journal
+    subscription: Subscription
+    version: PlanVersion
+    discount: Decimal
+    commitment: Decimal | None
+    when: str
+    at: datetime
+    period: SubscriptionPeriod | None
+
+    @classmethod
+    def of(cls, subscription: Subscription, wanted: Wanted, when: str, at: datetime | None) -> "_Prepared":
+        journal = Journal.open([subscription.customer_id])
+        current = load(subscription.pk)
+        period = running(journal, current)
+        moment = _moment(journal, current, period, when, at)
+        public = public_version(wanted.plan, wanted.version)
+        if public.plan_id != current.plan_id and _is_on(current, public.plan):
+            raise AlreadyExists(f"{current.customer.external_id} is on the plan {public.plan.code} already.")
+        if public.plan.currency_id != current.plan.currency_id:
+            raise InvalidRequest.field("plan", f"charges in {public.plan.currency_id}, not {current.plan.currency_id}")
+        discount = current.discount if wanted.discount is None else wanted.discount
+        commitment = current.minimum_commitment if wanted.minimum_commitment is None else wanted.minimum_commitment
+        version = plans.agree(
+            public,
+            customer=current.customer,
+            discount=discount,
+            minimum_commitment=commitment,
+            overrides=wanted.price_overrides,
+        )
+        return cls(journal, current, version, discount, commitment, when, moment, period)
+
+    def figures(self) -> Change:
+        """The lines, to the last digit."""
+        if self.when == PERIOD_END or self.period is None or self.period.trial:
+            return Change(self.at, self.version, self._span())
+        start, end = self.at, self.period.end
+        lines = [*self._credit()]
+        old, new = self.subscription.plan_version, self.version
+        if new.interval == old.interval:
+            whole = periods.bounds(start, version=new, anchor=self.subscription.anchor, zone=self.subscription.timezone)
+            of = share(start, end, of=whole)
+        else:
+            start, end = periods.bounds(start, version=new, anchor=start, zone=self.subscription.timezone)
+            of = WHOLE
+        list_amount, amount = periods.base_fee(new, of)
+        if amount > 0:
+            name = f"{new.plan.name}, {periods.span(start, end, self.subscription.timezone)}"
+            lines.append(FeeLine(Fee.Kind.CHANGE, name, new.plan.currency, list_amount, amount, start, end))
+        return Change(self.at, new, (start, end), lines, self._allowances(of))
+
+    def post(self, figures: Change) -> None:
+        """Do what the figures say."""
+        subscription, journal, at = self.subscription, self.journal, self.at
+        previous = subscription.plan.code
+        period = self.period
+        if period is None:
+            _replace_future(subscription, self.version)
+        elif period.trial:
+            _change_trial(subscription, self.version, at)
+            period.plan_version = self.version
+            period.save(update_fields=["plan_version"])
+        else:
+            self._take_allowances()
+            if figures.period == (at, period.end):
+                periods.enter(subscription, self.version, at=at, anchor=subscription.anchor)
+                period.plan_version = self.version
+                period.save(update_fields=["plan_version"])
+            else:
+                periods.enter(subscription, self.version, at=at, anchor=at)
+                period = self._restart(period, figures)
+            self._charge(period, figures.lines)
+            for line in figures.allowances:
+                name = subscription.plan.name
+                periods.grant(journal, subscription, period, line.asset, line.after, name=name, effective_at=at)
+        subscription.next_version = None
+        subscription.discount, subscription.minimum_commitment = self.discount, self.commitment
+        subscription.save()
+        journal.messages.append(
+            periods.message("subscription.changed", subscription, version=self.version.number, previous=previous)
+        )
+
+    def _span(self) -> tuple[datetime, datetime] | None:
+        return None if self.period is None else (self.period.start, self.period.end)
+
+    def _credit(self) -> list[FeeLine]:
+        line = credit(self.subscription, self.period, self.at)
+        return [] if line is None else [line]
+
+    def _allowances(self, of: Fraction) -> list[AllowanceLine]:
+        """What was included for the time that is left goes; what was not used before then stays, beside the new."""
+        assert self.period is not None
+        remaining = _remaining(self.journal, self.period)
+        old, subscription = self.subscription.plan_version, self.subscription
+        whole = periods.bounds(self.at, version=old, anchor=subscription.anchor, zone=subscription.timezone)
+        left = share(self.at, self.period.end, of=whole)
+        included = _granted(self.period)
+        new = {each.asset_id: each for each in self.version.allowances.select_related("asset")}
+        assets = {asset.pk: asset for asset in (*remaining, *(each.asset for each in new.values()))}
+        found = []
+        for code, asset in sorted(assets.items()):
+            before = remaining.get(asset, ZERO)
+            gone = part(included.get(code, ZERO), left, precision=asset.precision)
+            fresh = part(new[code].amount, of, precision=asset.precision) if code in new else ZERO
+            after = EXACT.add(max(ZERO, EXACT.subtract(before, gone)), fresh)
+            if before or after:
+                found.append(AllowanceLine(asset, before, after))
+        return found
+
+    def _take_allowances(self) -> None:
+        for grant_id in Grant.objects.filter(period=self.period, open=True).values_list("pk", flat=True):
+            state = self.journal.grants.get(grant_id)
+            if state is not None and state.voided_at is None:
+                self.journal.void(state)
+
+    def _restart(self, period: SubscriptionPeriod, figures: Change) -> SubscriptionPeriod:
+        """End the period here and open one of the new interval."""
+        assert figures.period is not None
+        period.end = self.at
+        period.save(update_fields=["end"])
+        start, end = figures.period
+        self.subscription.renews_at = end
+        return SubscriptionPeriod.objects.create(
+            customer_id=self.subscription.customer_id,
+            subscription=self.subscription,
+            plan_version=self.version,
+            number=period.number + 1,
+            start=start,
+            end=end,
+            granted=True,
+            opened_at=self.journal.now,
+        )
+
+    def _charge(self, period: SubscriptionPeriod, lines: Sequence[FeeLine]) -> None:
+        for line in lines:
+            if line.kind == Fee.Kind.CREDIT:
+                post_credit(self.journal, self.subscription, self.period, line)
+                continue
+            fee = raise_line(self.journal, self.subscription, period, line)
+            if not fees.pay(self.journal, fee):
+                available = fees.payable(self.journal, self.subscription.customer_id, line.asset.pk)
+                raise InsufficientFunds(
+                    f"The rest of the period costs {amount_string(line.amount)} {line.asset.pk}, and the wallet of "
+                    f"{self.subscription.customer.external_id} has {amount_string(available)} for it.",
+                    asset=line.asset.pk,
+                    available=available,
+                    required=line.amount,
+                )
+
+
+def load(subscription_id: UUID) -> Subscription:
+    """The subscription as it is now, with all that changing it needs."""
+    return Subscription.objects.select_related(
+        "customer", "plan__currency", "plan_version__plan__currency", "next_version__plan"
+    ).get(pk=subscription_id)
+
+
+def running(journal: Journal, subscription: Subscription) -> SubscriptionPeriod | None:
+    """The open period that holds now. What is due before is opened first, so that nothing is changed on yesterday's
+    terms; None where the subscription has not started."""
+    while subscription.renews_at is not None and subscription.renews_at <= journal.now:
+        periods.open_next(journal, subscription)
+    if subscription.status_at(journal.now) == Subscription.Status.CANCELED:
+        raise InvalidState("The subscription has ended.", status="canceled")
+    return subscription.periods.order_by("-number").first()
+
+
+def credit(subscription: Subscription, period: SubscriptionPeriod | None, at: datetime) -> FeeLine | None:
+    """The part of the period's last fee that is for the time after ``at``; None where nothing was paid for it."""
+    paid = _last_fee(period)
+    if paid is None or at >= paid.end:
+        return None
+    left = share(max(at, paid.start), paid.end, of=(paid.start, paid.end))
+    amount = part(paid.amount, left, precision=paid.asset.precision)
+    if amount == 0:
+        return None
+    name = f"Unused: {subscription.plan.name}, {periods.span(at, paid.end, subscription.timezone)}"
+    return FeeLine(Fee.Kind.CREDIT, name, paid.asset, amount, amount, at, paid.end)
+
+
+def post_credit(journal: Journal, subscription: Subscription, period: SubscriptionPeriod | None, line: FeeLine) -> None:
+    """Give the unused part back."""
+    paid = _last_fee(period)
+    assert paid is not None
+    assert period is not None
+    fee = raise_line(journal, subscription, period, line)
+    fees.give_back(journal, fee, paid=paid, share=Fraction(line.amount) / Fraction(paid.amount))
+
+
+def raise_line(journal: Journal, subscription: Subscription, period: SubscriptionPeriod, line: FeeLine) -> Fee:
+    return fees.raise_fee(
+        journal,
+        subscription,
+        period,
+        kind=line.kind,
+        asset=line.asset,
+        list_amount=line.list_amount,
+        amount=line.amount,
+        start=line.start,
+        end=line.end,
+        description=line.description,
+    )
+
+
+def _last_fee(period: SubscriptionPeriod | None) -> Fee | None:
+    """What was paid for the time from the last change, or from the period's start, to its end."""
+    kinds = [Fee.Kind.BASE, Fee.Kind.CHANGE]
+    found = Fee.objects.filter(period=period, kind__in=kinds, state=Fee.State.PAID).select_related("asset")
+    last = found.order_by("-id").first() if period is not None else None
+    # A change to a plan without a fee leaves nothing to give back: the credit took it.
+    if last is None or Fee.objects.filter(period=period, kind=Fee.Kind.CREDIT, id__gt=last.pk).exists():
+        return None
+    return last
+
+
+def _moment(
+    journal: Journal, subscription: Subscription, period: SubscriptionPeriod | None, when: str, at: datetime | None
+) -> datetime:
+    if subscription.ends_at is not None:
+        raise InvalidState("The subscription is canceled to its end; reactivate it first.", status="canceled")
+    if when == PERIOD_END:
+        if at is not None:
+            raise InvalidRequest.field("at", "is for a change now")
+        return period.end if period is not None else subscription.starts_at
+    if subscription.past_due_since is not None:
+        raise InvalidState(
+            "The subscription is past due: what is owed is to be paid first, or change at the period's end.",
+            status="past_due",
+        )
+    if period is None:
+        return subscription.starts_at
+    if at is not None and not journal.now - BACK_MAX <= at <= journal.now:
+        raise InvalidRequest.field("at", "must be within the last hour")
+    phase = SubscriptionPhase.objects.filter(subscription=subscription, starts_at__lte=journal.now).latest("starts_at")
+    earliest = max(period.start, phase.starts_at)
+    if at is not None and at <= earliest:
+        raise InvalidRequest.field("at", "lies before the period, or before the last change")
+    # Two changes in one moment would leave the first no time at all.
+    return max(at or journal.now, earliest + timedelta.resolution)
+
+
+def _is_on(subscription: Subscription, plan: Plan) -> bool:
+    others = Subscription.objects.filter(customer_id=subscription.customer_id, plan=plan, ends_at__isnull=True)
+    return others.exclude(pk=subscription.pk).exists()
+
+
+def _remaining(journal: Journal, period: SubscriptionPeriod) -> dict[Asset, Decimal]:
+    found: dict[Asset, Decimal] = {}
+    for grant in Grant.objects.filter(period=period, open=True).select_related("asset"):
+        state = journal.grants.get(grant.pk)
+        rest = grant.remaining if state is None else state.source.remaining
+        found[grant.asset] = EXACT.add(found.get(grant.asset, ZERO), rest)
+    return found
+
+
+def _granted(period: SubscriptionPeriod) -> dict[str, Decimal]:
+    """What was included for the whole of the period. What was carried over is the customer's, whatever the plan."""
+    included: dict[str, Decimal] = {}
+    for each in period.plan_version.allowances.all():
+        included[each.asset_id] = each.amount
+    return included
+
+
+def _replace_future(subscription: Subscription, version: PlanVersion) -> None:
+    """One that has not started: it starts on the other plan."""
+    SubscriptionPhase.objects.filter(subscription=subscription, ends_at__isnull=True).update(plan_version=version)
+    SubscriptionPhase.objects.filter(subscription=subscription, ends_at__isnull=False).update(
+        plan_version=plans.trial_of(version)
+    )
+    subscription.plan, subscription.plan_version = version.plan, version
+
+
+def _change_trial(subscription: Subscription, version: PlanVersion, at: datetime) -> None:
+    """The trial goes on to its end, on the other plan."""
+    trial = SubscriptionPhase.objects.get(subscription=subscription, ends_at=subscription.trial_ends_at)
+    ends_at, trial.ends_at = trial.ends_at, at
+    trial.save(update_fields=["ends_at"])
+    SubscriptionPhase.objects.create(
+        customer_id=subscription.customer_id,
+        subscription=subscription,
+        plan_version=plans.trial_of(version),
+        anchor=trial.anchor,
+        starts_at=at,
+        ends_at=ends_at,
+    )
+    SubscriptionPhase.objects.filter(subscription=subscription, ends_at__isnull=True).update(plan_version=version)
+    subscription.plan, subscription.plan_version = version.plan, version

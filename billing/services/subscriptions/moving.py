@@ -1,0 +1,133 @@
+"""Moving everybody on a plan to one of its versions: first what it would come to, then one after the other."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from uuid import UUID
+
+from accounts.services import audit
+from billing.engine.money import EXACT, ZERO, amount_string
+from billing.engine.proration import discounted
+from billing.errors import BillingError
+from billing.models import Plan, PlanVersion, Price, Subscription
+from billing.services.subscriptions import changing
+from billing.services.subscriptions.starting import public_version
+
+MONTHS = {"day": Decimal(365) / 12, "week": Decimal(365) / 84, "month": Decimal(1)}
+_YEAR = {"quarter": 3, "year": 12}
+
+
+@dataclass(frozen=True, slots=True)
+class PriceDifference:
+    """A price as it is on the version that customers are on, and on the one they move to; None where there is none."""
+
+    version: int
+    what: str
+    before: str | None
+    after: str | None
+
+
+@dataclass(slots=True)
+class MovePlan:
+    """What a move comes to."""
+
+    target: PlanVersion
+    counts: dict[int, int] = field(default_factory=dict)
+    """How many subscriptions are on each version that is left."""
+    agreed: int = 0
+    """How many of them have terms of their own; price overrides among them do not go along."""
+    prices: list[PriceDifference] = field(default_factory=list)
+    monthly_before: Decimal = ZERO
+    monthly_after: Decimal = ZERO
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """One subscription, and why it could not be moved, if it could not."""
+
+    subscription_id: UUID
+    customer: str
+    refusal: str | None = None
+
+
+def preview_move(*, plan: Plan, version: int | None = None) -> MovePlan:
+    """How many would move, which prices differ, and what it does to the monthly recurring fees. Nothing is written."""
+    target = public_version(plan, version)
+    found = MovePlan(target)
+    sources: dict[int, PlanVersion] = {}
+    for subscription in _concerned(plan, target):
+        current = subscription.plan_version
+        found.counts[current.number] = found.counts.get(current.number, 0) + 1
+        found.agreed += current.derived_from_id is not None
+        sources[current.number] = current.derived_from or current
+        found.monthly_before = EXACT.add(found.monthly_before, monthly(current, current.discount))
+        found.monthly_after = EXACT.add(found.monthly_after, monthly(target, subscription.discount))
+    for number, source in sorted(sources.items()):
+        found.prices += _differences(number, source, target)
+    return found
+
+
+def move(
+    *, actor: audit.Actor, plan: Plan, version: int | None = None, when: str = changing.PERIOD_END
+) -> Iterator[Moved]:
+    """Move every running subscription of the plan to the version, each in a transaction of its own.
+
+    One that cannot be moved is named with the reason and does not stop the others. Run again, it moves only the rest.
+    """
+    target = public_version(plan, version)
+    for subscription in list(_concerned(plan, target)):
+        wanted = changing.Wanted(plan, target.number)
+        try:
+            changing.change(actor=actor, subscription=subscription, wanted=wanted, when=when)
+        except BillingError as refusal:
+            yield Moved(subscription.pk, subscription.customer.external_id, refusal.detail)
+        else:
+            yield Moved(subscription.pk, subscription.customer.external_id)
+
+
+def monthly(version: PlanVersion, discount: Decimal) -> Decimal:
+    """The version's fee as it recurs in a month, less ``discount``; at six decimals where it does not divide."""
+    fee = discounted(version.base_fee, discount, precision=version.plan.currency.precision)
+    if version.interval in _YEAR:
+        return (fee / _YEAR[version.interval]).quantize(Decimal("0.000001"))
+    return (fee * MONTHS[version.interval]).quantize(Decimal("0.000001")) if version.interval != "month" else fee
+
+
+def _concerned(plan: Plan, target: PlanVersion) -> Iterator[Subscription]:
+    rows = (
+        Subscription.objects.filter(plan=plan, ends_at__isnull=True)
+        .exclude(plan_version__number=target.number)
+        .exclude(next_version__plan=plan, next_version__number=target.number)
+        .select_related("customer", "plan_version__plan__currency", "plan_version__derived_from")
+        .order_by("pk")
+    )
+    return rows.iterator(chunk_size=500)
+
+
+def _differences(number: int, source: PlanVersion, target: PlanVersion) -> Iterator[PriceDifference]:
+    terms = [("Base fee", amount_string(source.base_fee), amount_string(target.base_fee))]
+    for asset in sorted({*_allowances(source), *_allowances(target)}):
+        terms.append((f"Included {asset}", _allowances(source).get(asset, "0"), _allowances(target).get(asset, "0")))
+    yield from (PriceDifference(number, *each) for each in terms if each[1] != each[2])
+    before, after = _prices(source), _prices(target)
+    for what in sorted({*before, *after}):
+        if before.get(what) != after.get(what):
+            yield PriceDifference(number, what, before.get(what), after.get(what))
+
+
+def _allowances(version: PlanVersion) -> dict[str, str]:
+    return {each.asset_id: amount_string(each.amount) for each in version.allowances.all()}
+
+
+def _prices(version: PlanVersion) -> dict[str, str]:
+    """Each price in words, by what it is for."""
+    return {_what(price): str(price) for price in version.prices.select_related("meter")}
+
+
+def _what(price: Price) -> str:
+    where = ", ".join(f"{name} {' or '.join(values)}" for name, values in sorted(price.match.items()))
+    return f"{price.meter.name} in {price.asset_id}" + (f", {where}" if where else "")

@@ -1,0 +1,110 @@
+"""Exactly one renewal a period: over 26 months, in zones where the clocks change, and under workers that race."""
+
+import time
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.db import IntegrityError
+
+from accounts.services.audit import SYSTEM
+from billing import locks, pipeline
+from billing.models import Fee, LedgerTransaction, SubscriptionPeriod
+from billing.services import subscriptions
+from billing.services.subscriptions import periods
+from tests.billing.services.conftest import Clock
+from tests.billing.services.test_races import together
+from tests.billing.services.test_subscriptions import make_plan, moment, start
+from tests.builders import Shop
+
+ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "Pacific/Apia"]
+LENGTHS = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_over_26_months_there_is_one_renewal_a_period_and_no_gap(shop: Shop, clock: Clock, zone: str) -> None:
+    version = make_plan(shop, fee="1")
+    started = {}
+    for day in (29, 30, 31):
+        begin = datetime(2026, 12, day, 1, 30, tzinfo=ZoneInfo(zone))
+        clock.stop(begin)
+        customer = shop.customer(f"from-{day}", plan=None, usd="100", timezone=zone)
+        started[day] = start(customer, version)
+    # A worker that comes now and then, at times for the first time in months; and another right behind it.
+    for text in ("2027-01-30T12:00", "2027-02-28T23:59", "2027-03-01", "2027-03-31", "2027-11-15", "2029-02-01T12:00"):
+        clock.stop(moment(text))
+        subscriptions.renew_due()
+        assert subscriptions.renew_due() == 0
+
+    for day, subscription in started.items():
+        rows = list(SubscriptionPeriod.objects.filter(subscription=subscription).order_by("number"))
+        local = [row.start.astimezone(ZoneInfo(zone)) for row in rows]
+        months = [(2026, 12), *((2027, m) for m in range(1, 13)), *((2028, m) for m in range(1, 13)), (2029, 1)]
+        expected = [(y, m, min(day, LENGTHS[m - 1] + (m == 2 and y == 2028))) for y, m in months]
+        assert [(at.year, at.month, at.day) for at in local] == expected[: len(rows)]
+        assert len(rows) == 26
+        assert all((at.hour, at.minute) in {(1, 30), (2, 0)} for at in local)
+        assert [row.start for row in rows[1:]] == [row.end for row in rows[:-1]]
+        assert [row.number for row in rows] == list(range(1, len(rows) + 1))
+        fees = Fee.objects.filter(subscription=subscription, kind="base", state="paid")
+        assert sorted(fees.values_list("start", flat=True)) == [row.start for row in rows]
+        assert LedgerTransaction.objects.filter(template="fee.charged", customer=subscription.customer).count() == len(
+            rows
+        )
+
+
+def _four_in_need(shop: Shop, clock: Clock) -> None:
+    clock.stop(moment("2026-01-31"))
+    version = make_plan(shop, allowances=[("base_tokens", "10", "5")])
+    for number in range(4):
+        start(shop.customer(f"c{number}", plan=None, usd="1000"), version)
+    clock.stop(moment("2026-04-30T12:00:00"))
+
+
+def test_workers_that_race_renew_each_period_once(committed_db: None, shop: Shop, clock: Clock) -> None:
+    _four_in_need(shop, clock)
+
+    opened = together(*[subscriptions.renew_due] * 4)
+
+    # Whoever finds a customer locked leaves it to the other, so that one more sweep may be needed, and no more.
+    opened.append(subscriptions.renew_due())
+    assert sum(opened) == 4 * 3
+    assert Fee.objects.filter(state="paid").count() == SubscriptionPeriod.objects.count() == 16
+    assert {shop.balance(fee.customer).available for fee in Fee.objects.all()} == {Decimal(1000 - 4 * 49)}
+
+
+@pytest.mark.corrupts_books
+def test_that_race_is_real_without_the_lock(
+    committed_db: None, shop: Shop, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _four_in_need(shop, clock)
+    locked, opening = locks.balances, periods.open_next
+
+    def unlocked(customer_ids: Any, **how: Any) -> pipeline.Query:
+        query = locked(customer_ids, **how)
+        return pipeline.Query(query.statement.partition("FOR UPDATE")[0], query.parameters)
+
+    def slowly(*arguments: Any) -> Any:
+        time.sleep(0.1)
+        return opening(*arguments)
+
+    monkeypatch.setattr(locks, "balances", unlocked)
+    monkeypatch.setattr(periods, "open_next", slowly)
+
+    results = together(*[subscriptions.renew_due] * 4)
+
+    # The database refuses the second copy of a period, whoever forgot the lock.
+    refused = [result for result in results if isinstance(result, IntegrityError)]
+    assert refused
+    assert all("billing_period_" in str(error) for error in refused)
+
+
+def test_a_subscription_is_started_once_and_paid_once(committed_db: None, shop: Shop) -> None:
+    acme, version = shop.customer(plan=None, usd="200"), make_plan(shop)
+
+    together(*[lambda: subscriptions.start(actor=SYSTEM, customer=acme, plan=version.plan)] * 4)
+
+    assert Fee.objects.count() == 1
+    assert shop.balance(acme).available == 151
