@@ -3,16 +3,18 @@
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
 from django.utils.safestring import SafeString
 from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, RelatedDropdownFilter
 
-from accounts.backoffice import ReadOnlyAdmin
-from billing.admin import display
+from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action
+from billing.admin import confirm, display
 from billing.engine.prices import words
 from billing.models import Asset, Meter, Plan, PlanVersion, Price
 from billing.selectors.catalog import price_terms
+from billing.services import subscriptions
 
 
 class ReadOnlyInline(TabularInline):
@@ -55,7 +57,10 @@ class PriceInline(PriceColumns, ReadOnlyInline):
 
 class PlanVersionInline(ReadOnlyInline):
     model = PlanVersion
-    fields = readonly_fields = ("number", "interval", "published_at")
+    fields = readonly_fields = ("number", "interval", "base_fee", "published_at")
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).filter(derived_from__isnull=True)
 
 
 @admin.register(Asset)
@@ -87,6 +92,41 @@ class PlanAdmin(ReadOnlyAdmin):
     list_select_related = ("currency",)
     search_fields = ("code", "name")
     inlines = (PlanVersionInline,)
+    actions_detail = ("move_everybody",)
+
+    def has_move_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        return request.user.has_perm("billing.change_subscription")
+
+    @detail_action(
+        description="Move everybody to the latest version", url_path="move", icon="upgrade", permissions=["move"]
+    )
+    def move_everybody(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        plan = get_object_or_404(Plan.objects.select_related("currency"), pk=object_id)
+        found = subscriptions.preview_move(plan=plan)
+        currency = plan.currency_id
+        lines: list[tuple[str, object]] = [
+            ("Subscriptions on other versions", found.total),
+            ("With agreed terms of their own", found.agreed),
+            ("Recurring fees a month, before", display.amount(found.monthly_before, currency)),
+            ("Recurring fees a month, after", display.amount(found.monthly_after, currency)),
+            *((f"Version {each.version}: {each.what}", f"{each.before} → {each.after}") for each in found.prices[:50]),
+        ]
+
+        def run(reason: str) -> None:
+            for _ in subscriptions.move(actor=actor_of(request), plan=plan, reason=reason):
+                pass
+
+        return confirm.view(
+            self,
+            request,
+            obj=plan,
+            question="From their next periods on, all go to:",
+            figure=str(found.target),
+            lines=lines,
+            button="Move everybody",
+            run=run,
+            done=f"{found.total} subscriptions go to {found.target} at the end of their periods.",
+        )
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).prefetch_related("versions")
@@ -98,7 +138,17 @@ class PlanAdmin(ReadOnlyAdmin):
 
 @admin.register(PlanVersion)
 class PlanVersionAdmin(ReadOnlyAdmin):
-    list_display = ("__str__", "plan", "number", "interval", "prices_count", "published_at")
+    list_display = (
+        "__str__",
+        "plan",
+        "number",
+        "interval",
+        "base_fee",
+        "discount",
+        "agreed_with",
+        "prices_count",
+        "published_at",
+    )
     list_filter = (("plan", AutocompleteSelectFilter), ("interval", ChoicesDropdownFilter))
     list_select_related = ("plan",)
     search_fields = ("plan__code", "plan__name")

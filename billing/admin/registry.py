@@ -1,5 +1,15 @@
 """Importing this registers every page of this app."""
 
-from billing.admin import authorizations, catalog, costs, customers, ledger, operations, usage, wallets
+from billing.admin import authorizations, catalog, costs, customers, ledger, operations, subscriptions, usage, wallets
 
-__all__ = ["authorizations", "catalog", "costs", "customers", "ledger", "operations", "usage", "wallets"]
+__all__ = [
+    "authorizations",
+    "catalog",
+    "costs",
+    "customers",
+    "ledger",
+    "operations",
+    "subscriptions",
+    "usage",
+    "wallets",
+]

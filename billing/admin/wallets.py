@@ -1,4 +1,4 @@
-"""Wallets, grants and subscriptions. Value is put in with a form that calls the service; nothing here writes a row."""
+"""Wallets and grants. Value is put in with a form that calls the service; nothing here writes a row."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ from billing.admin import authorizations, confirm, display, grant_form, summarie
 from billing.admin.base import SummaryAdmin, SummaryMixin
 from billing.admin.ledger import entry_row
 from billing.engine.postings import TEMPLATES
-from billing.models import Grant, LedgerEntry, Subscription, Wallet
+from billing.models import Grant, LedgerEntry, Wallet
 from billing.services import grants
 
 
@@ -225,17 +225,3 @@ class GrantAdmin(SummaryMixin, ReadOnlyAdmin):
     @admin.display(description="Metadata")
     def metadata_shown(self, grant: Grant) -> SafeString:
         return display.pretty_json(grant.metadata)
-
-
-@admin.register(Subscription)
-class SubscriptionAdmin(ReadOnlyAdmin):
-    list_display = ("customer", "plan_version", "starts_at", "ends_at", "created_at")
-    list_select_related = ("customer", "plan_version__plan")
-    list_filter = (
-        ("plan", AutocompleteSelectFilter),
-        ("customer", AutocompleteSelectFilter),
-        ("starts_at", RangeDateTimeFilter),
-    )
-    search_fields = ("customer__external_id", "customer__name", "plan__code")
-    date_hierarchy = "starts_at"
-    fields = ("customer", "plan_version", "starts_at", "ends_at", "created_at")

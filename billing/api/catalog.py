@@ -9,12 +9,12 @@ from rest_framework.response import Response
 from billing import access
 from billing.api import base, pagination, prices, serializers
 from billing.api.authentication import actor, principal
-from billing.api.fields import moment_string
+from billing.api.fields import moment_string, stored
 from billing.api.schema import catalog as schema
 from billing.engine.money import amount_string
 from billing.errors import NotFound
 from billing.models import Asset, Meter, Plan, PlanVersion
-from billing.services import assets, meters, plans
+from billing.services import assets, drafts, meters, plans
 from billing.services.idempotency import Answer
 
 
@@ -66,13 +66,18 @@ class PlansView(base.View):
 
         def create() -> Answer:
             data = terms(serializers.read(serializers.PlanCreate, request))
-            return Answer(201, _show_version(plans.create(actor=actor(request), **data)))
+            if not data.pop("publish"):
+                named = {name: data[name] for name in ("code", "name", "currency")}
+                sent = {name: value for name, value in dict(request.data).items() if name not in {"publish", *named}}
+                draft = drafts.create_plan(actor=actor(request), terms=stored(sent), **named)
+                return Answer(201, _show_plan(draft.plan))
+            return Answer(201, show_version(plans.create(actor=actor(request), **data)))
 
         return self.once(request, create)
 
     @schema.PLANS
     def get(self, request: Request) -> Response:
-        return Response(pagination.page(request, Plan.objects.all(), lambda plan: _show_version(_latest(plan))))
+        return Response(pagination.page(request, Plan.objects.all(), _show_plan))
 
 
 class PlanView(base.View):
@@ -80,7 +85,7 @@ class PlanView(base.View):
 
     @schema.PLAN
     def get(self, request: Request, code: str) -> Response:
-        return Response(_show_version(_latest(_plan(code))))
+        return Response(_show_plan(plan_called(code)))
 
 
 class PlanVersionsView(base.View):
@@ -90,30 +95,27 @@ class PlanVersionsView(base.View):
     @schema.VERSION_CREATE
     def post(self, request: Request, code: str) -> Response:
         access.operator(principal=principal(request))
-        plan = _plan(code)
+        plan = plan_called(code)
 
         def publish() -> Answer:
             data = terms(serializers.read(serializers.VersionCreate, request))
-            return Answer(201, _show_version(plans.publish_version(actor=actor(request), plan=plan, **data)))
+            return Answer(201, show_version(plans.publish_version(actor=actor(request), plan=plan, **data)))
 
         return self.once(request, publish)
 
     @schema.VERSIONS
     def get(self, request: Request, code: str) -> Response:
-        return Response(pagination.page(request, _plan(code).versions.filter(derived_from__isnull=True), _show_version))
+        return Response(
+            pagination.page(request, plan_called(code).versions.filter(derived_from__isnull=True), show_version)
+        )
 
 
-def _plan(code: str) -> Plan:
+def plan_called(code: str) -> Plan:
+    """The plan with this code."""
     plan = Plan.objects.filter(code=code).first()
     if plan is None:
         raise NotFound(f"There is no plan {code}.")
     return plan
-
-
-def _latest(plan: Plan) -> PlanVersion:
-    latest = plan.latest()
-    assert latest is not None
-    return latest
 
 
 def terms(data: dict[str, Any]) -> dict[str, Any]:
@@ -141,7 +143,25 @@ def _show_meter(meter: Meter) -> dict[str, Any]:
     }
 
 
-def _show_version(version: PlanVersion) -> dict[str, Any]:
+def _show_plan(plan: Plan) -> dict[str, Any]:
+    latest = plan.latest()
+    if latest is not None:
+        return show_version(latest)
+    unpublished = (
+        "version",
+        "interval",
+        "base_fee",
+        "trial_days",
+        "minimum_commitment",
+        "published_at",
+        "cached_tokens",
+    )
+    named = {"code": plan.code, "name": plan.name, "currency": plan.currency_id.upper()}
+    return named | dict.fromkeys(unpublished) | {"allowances": [], "prices": []}
+
+
+def show_version(version: PlanVersion) -> dict[str, Any]:
+    """A published version with all its terms."""
     return {
         "code": version.plan.code,
         "name": version.plan.name,

@@ -149,19 +149,19 @@ class MetadataField(serializers.Field[dict[str, Any], Any, Any, Any]):
             self.fail("invalid")
         if len(data) > METADATA_KEYS_MAX or len(write(data)) > METADATA_BYTES_MAX:
             self.fail("size")
-        stored: dict[str, Any] = _stored(data)
-        return stored
+        kept: dict[str, Any] = stored(data)
+        return kept
 
     def to_representation(self, value: Any) -> Any:
         return value
 
 
-def _stored(value: Any) -> Any:
+def stored(value: Any) -> Any:
     """Decimals as strings: a JSON column would read them back as floats."""
     if isinstance(value, Decimal):
         return amount_string(value)
     if isinstance(value, dict):
-        return {key: _stored(member) for key, member in value.items()}
+        return {key: stored(member) for key, member in value.items()}
     if isinstance(value, list):
-        return [_stored(member) for member in value]
+        return [stored(member) for member in value]
     return value

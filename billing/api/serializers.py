@@ -118,7 +118,15 @@ class VersionCreate(StrictSerializer):
     prices = serializers.ListField(child=PriceTerms(), allow_empty=False, max_length=1000)
 
 
+class DraftTerms(VersionCreate):
+    """The same, and none of it needed yet."""
+
+    interval = serializers.ChoiceField(PlanVersion.Interval.choices, required=False)
+    prices = serializers.ListField(child=PriceTerms(), required=False, max_length=1000)
+
+
 class PlanCreate(VersionCreate):
+    publish = serializers.BooleanField(default=True)
     code = PatternField(_CODE, max_length=64)
     name = TextField(max_length=100)
     currency = CurrencyField()

@@ -123,7 +123,7 @@ class PeriodsView(base.View):
 def _wanted(request: Request) -> dict[str, Any]:
     data = serializers.read(serializers.SubscriptionChange, request)
     when, at = data.pop("when"), data.pop("at", None)
-    data["price_overrides"] = price_terms(data.get("price_overrides", []))
+    data["price_overrides"] = [prices.wanted(price) for price in data.get("price_overrides", [])]
     return {"wanted": subscriptions.Wanted(**data), "when": when, "at": at}
 
 

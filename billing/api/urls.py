@@ -4,6 +4,7 @@ from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from billing.api import authorizations, catalog, costs, customers, events, funding, problems, subscriptions, usage
+from billing.api import authorizations, catalog, costs, customers, drafts, events, problems, subscriptions, usage
 
 urlpatterns = [
     path("customers", customers.CustomersView.as_view()),
@@ -17,6 +18,9 @@ urlpatterns = [
     path("plans", catalog.PlansView.as_view()),
     path("plans/<str:code>", catalog.PlanView.as_view()),
     path("plans/<str:code>/versions", catalog.PlanVersionsView.as_view()),
+    path("plans/<str:code>/drafts", drafts.DraftsView.as_view()),
+    path("plans/<str:code>/drafts/<uuid:draft_id>", drafts.DraftView.as_view()),
+    path("plans/<str:code>/drafts/<uuid:draft_id>/publish", drafts.DraftPublishView.as_view()),
     path("provider-costs", costs.ProviderCostsView.as_view()),
     path("subscriptions", subscriptions.SubscriptionsView.as_view()),
     path("subscriptions/<uuid:subscription_id>", subscriptions.SubscriptionView.as_view()),

@@ -4,12 +4,12 @@ Prices are US dollars per million tokens, as the providers published them for 20
 up to 200,000 tokens): input, cached input, output. A cached token is charged as cached and not as input.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
 D = Decimal
-ONE, MILLION = D(1), D(1_000_000)
+ZERO, ONE, MILLION = D(0), D(1), D(1_000_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +138,9 @@ class PlanSpec:
     code: str
     name: str
     prices: Sequence[PriceSpec]
+    base_fee: Decimal = ZERO
+    allowances: Mapping[str, Decimal] = field(default_factory=dict)
+    """What a month includes, by asset."""
 
 
 def _tokens(share: Decimal = ONE) -> list[PriceSpec]:
@@ -164,7 +167,7 @@ _STEPS = PriceSpec("agent_steps", "usd", D("0.004"))
 
 PLANS = (
     PlanSpec("pay-as-you-go", "Pay as you go", [*_tokens(), _AUDIO, *_GPU, _STEPS]),
-    PlanSpec("scale", "Scale, 20 % below list", [*_tokens(D("0.8")), _AUDIO, *_GPU, _STEPS]),
+    PlanSpec("scale", "Scale, 20 % below list", [*_tokens(D("0.8")), _AUDIO, *_GPU, _STEPS], base_fee=D(19)),
     PlanSpec(
         "studio",
         "Studio",
@@ -172,5 +175,7 @@ PLANS = (
             PriceSpec("images", IMAGE_CREDITS, D(1), match={"quality": ["standard"]}),
             PriceSpec("images", IMAGE_CREDITS, D(4), match={"quality": ["high"]}),
         ],
+        base_fee=D(9),
+        allowances={IMAGE_CREDITS: D(500)},
     ),
 )

@@ -46,7 +46,7 @@ def create(*, actor: audit.Actor, code: str, name: str, currency: Asset, **terms
     wanted = Terms(**terms)
     check(wanted, currency)
     with transaction.atomic():
-        return _publish(actor, _add(code, name, currency), 1, wanted)
+        return _publish(actor, add(code=code, name=name, currency=currency), 1, wanted)
 
 
 @retried
@@ -60,7 +60,8 @@ def publish_version(*, actor: audit.Actor, plan: Plan, **terms: Any) -> PlanVers
         return _publish(actor, plan, latest + 1, wanted)
 
 
-def _add(code: str, name: str, currency: Asset) -> Plan:
+def add(*, code: str, name: str, currency: Asset) -> Plan:
+    """A plan without a version. Raises ``AlreadyExists`` where the code is taken."""
     try:
         with transaction.atomic():
             return Plan.objects.create(code=code, name=name, currency=currency)

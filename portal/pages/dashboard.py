@@ -7,14 +7,14 @@ from decimal import Decimal
 from itertools import groupby
 
 from django.conf import settings
-from django.db.models import Q, QuerySet
+from django.db.models import Q, QuerySet, Sum
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from billing.engine.money import EXACT, ZERO
 from billing.engine.prices import words
-from billing.models import Meter, Price, Subscription, UsageEvent
+from billing.models import Grant, Meter, Price, Subscription, UsageEvent
 from billing.selectors import balances, statements, usage
 from billing.selectors.balances import BalanceNow, OpenGrant
 from billing.selectors.catalog import price_terms
@@ -210,14 +210,47 @@ def _models(visit: access.Visit, period: Period, asset: str) -> list[tuple[str, 
     return [(name, amount, float(amount / ranked[0][1])) for name, amount in ranked]
 
 
-def _subscriptions(visit: access.Visit, now: datetime) -> list[tuple[Subscription, list[tuple[Price, str]]]]:
+@dataclass(frozen=True, slots=True)
+class PlanCard:
+    """A subscription that runs: its prices, and of each allowance of the period what was included and what is left."""
+
+    subscription: Subscription
+    prices: list[tuple[Price, str]]
+    """Each with its words, where it is more than an amount for so many units."""
+    included: list[tuple[str, Decimal, Decimal]]
+    ends: datetime | None
+    """When its period is over."""
+    past_due: bool
+    trial: bool
+
+
+def _subscriptions(visit: access.Visit, now: datetime) -> list[PlanCard]:
     running = (
         Subscription.objects.filter(customer=visit.customer, starts_at__lte=now)
         .filter(Q(ends_at__isnull=True) | Q(ends_at__gt=now))
         .select_related("plan", "plan_version")
         .order_by("starts_at")
     )
-    return [(one, [(price, _in_words(price)) for price in _prices(one)]) for one in running]
+    return [
+        PlanCard(
+            subscription=one,
+            prices=[(price, _in_words(price)) for price in _prices(one)],
+            included=_included(one, now),
+            ends=one.ends_at or one.renews_at,
+            past_due=one.past_due_since is not None,
+            trial=one.status_at(now) == Subscription.Status.TRIALING,
+        )
+        for one in running
+    ]
+
+
+def _included(subscription: Subscription, now: datetime) -> list[tuple[str, Decimal, Decimal]]:
+    """Asset, what the period included with what was carried over, and what is left of it."""
+    rows = Grant.objects.filter(
+        period__subscription=subscription, effective_at__lte=now, expires_at__gt=now, voided_at__isnull=True
+    )
+    sums = rows.values("asset_id").annotate(given=Sum("amount"), left=Sum("remaining")).order_by("asset_id")
+    return [(row["asset_id"], row["given"], row["left"]) for row in sums]
 
 
 def _prices(subscription: Subscription) -> QuerySet[Price]:

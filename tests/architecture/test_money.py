@@ -14,6 +14,7 @@ LOCKERS = {
     "billing/services/customers.py": "a customer's own row while its fields are compared; no money is read",
     "billing/services/funding/inbox.py": "messages of the provider, as the outbox does",
     "billing/services/outbox.py": "messages, which others skip while one relay holds them",
+    "billing/services/drafts.py": "a draft's plan, so that it is published once",
     "billing/services/plans.py": "a plan, so that its versions are numbered one after the other",
 }
 MONEY = {"Balance", "Grant", "LedgerEntry", "LedgerTransaction", "Charge", "UsageEvent", "UsageCounter"} | {

@@ -194,14 +194,14 @@ class PlanShape(serializers.Serializer[Any]):
     code = serializers.CharField()
     name = serializers.CharField()
     currency = serializers.CharField()
-    version = serializers.IntegerField()
-    interval = serializers.CharField()
-    base_fee = AmountField()
-    trial_days = serializers.IntegerField()
-    minimum_commitment = AmountField()
+    version = serializers.IntegerField(allow_null=True, help_text="null while there are only drafts.")
+    interval = serializers.CharField(allow_null=True)
+    base_fee = AmountField(allow_null=True)
+    trial_days = serializers.IntegerField(allow_null=True)
+    minimum_commitment = AmountField(allow_null=True)
     allowances = AllowanceShape(many=True)
-    published_at = MomentField()
-    cached_tokens = serializers.ChoiceField(["own", "retail"])
+    published_at = MomentField(allow_null=True)
+    cached_tokens = serializers.ChoiceField(["own", "retail"], allow_null=True)
     prices = PriceShape(many=True)
 
 
@@ -218,6 +218,14 @@ class ProviderCostShape(serializers.Serializer[Any]):
     source = serializers.ChoiceField(ProviderCost.Source.choices)  # type: ignore[assignment]
     effective_from = MomentField()
     effective_to = MomentField(allow_null=True)
+
+
+class DraftShape(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    plan = serializers.CharField()
+    terms = MetadataField(help_text="As they were sent.")
+    created_at = MomentField()
+    changed_at = MomentField()
 
 
 class CurrentPeriodShape(serializers.Serializer[Any]):

@@ -143,6 +143,10 @@ class Seed:
                 currency=self.assets["usd"],
                 interval="month",
                 prices=terms,
+                base_fee=plan.base_fee,
+                allowances=[
+                    plans.AllowanceTerms(self.assets[asset], amount) for asset, amount in plan.allowances.items()
+                ],
             )
 
     def _customer(self, sample: SampleCustomer) -> None:

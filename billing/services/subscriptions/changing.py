@@ -105,6 +105,7 @@ def change(
     wanted: Wanted,
     when: str = NOW,
     at: datetime | None = None,
+    reason: str = "",
 ) -> Subscription:
     """Put the subscription on another plan or version, ``now`` or at the ``period_end``.
 
@@ -138,6 +139,7 @@ def change(
                 "version": figures.version.number,
                 "when": when,
                 "total": amount_string(figures.total),
+                **({"reason": reason} if reason else {}),
             },
         )
     return current

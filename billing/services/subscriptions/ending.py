@@ -15,7 +15,12 @@ from billing.services.subscriptions import changing, fees, periods
 
 @retried
 def cancel(
-    *, actor: audit.Actor, subscription: Subscription, when: str = changing.PERIOD_END, refund: bool = False
+    *,
+    actor: audit.Actor,
+    subscription: Subscription,
+    when: str = changing.PERIOD_END,
+    refund: bool = False,
+    reason: str = "",
 ) -> Subscription:
     """End the subscription ``now`` or at the ``period_end``.
 
@@ -60,12 +65,14 @@ def cancel(
             periods.message("subscription.canceled", current, ends_at=current.ends_at, refunded=amount_string(refunded))
         )
         journal.write()
-        _record(actor, current, "subscription.canceled", when=when, refunded=amount_string(refunded))
+        _record(
+            actor, current, "subscription.canceled", when=when, refunded=amount_string(refunded), reason=reason or None
+        )
     return current
 
 
 @retried
-def reactivate(*, actor: audit.Actor, subscription: Subscription) -> Subscription:
+def reactivate(*, actor: audit.Actor, subscription: Subscription, reason: str = "") -> Subscription:
     """Take back a cancellation whose time has not come."""
     with transaction.atomic():
         journal = Journal.open([subscription.customer_id])
@@ -80,7 +87,7 @@ def reactivate(*, actor: audit.Actor, subscription: Subscription) -> Subscriptio
         current.save(update_fields=["ends_at"])
         journal.messages.append(periods.message("subscription.reactivated", current))
         journal.write()
-        _record(actor, current, "subscription.reactivated")
+        _record(actor, current, "subscription.reactivated", reason=reason or None)
     return current
 
 
@@ -91,5 +98,9 @@ def _record(actor: audit.Actor, subscription: Subscription, action: str, **more:
         object_type="subscription",
         object_id=str(subscription.pk),
         organization_id=subscription.customer.organization_id,
-        after={"customer": subscription.customer.external_id, "plan": subscription.plan.code, **more},
+        after={
+            "customer": subscription.customer.external_id,
+            "plan": subscription.plan.code,
+            **{name: value for name, value in more.items() if value is not None},
+        },
     )

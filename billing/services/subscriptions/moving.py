@@ -72,7 +72,12 @@ def preview_move(*, plan: Plan, version: int | None = None) -> MovePlan:
 
 
 def move(
-    *, actor: audit.Actor, plan: Plan, version: int | None = None, when: str = changing.PERIOD_END
+    *,
+    actor: audit.Actor,
+    plan: Plan,
+    version: int | None = None,
+    when: str = changing.PERIOD_END,
+    reason: str = "",
 ) -> Iterator[Moved]:
     """Move every running subscription of the plan to the version, each in a transaction of its own.
 
@@ -82,7 +87,7 @@ def move(
     for subscription in list(_concerned(plan, target)):
         wanted = changing.Wanted(plan, target.number)
         try:
-            changing.change(actor=actor, subscription=subscription, wanted=wanted, when=when)
+            changing.change(actor=actor, subscription=subscription, wanted=wanted, when=when, reason=reason)
         except BillingError as refusal:
             yield Moved(subscription.pk, subscription.customer.external_id, refusal.detail)
         else:

@@ -11,8 +11,8 @@ from django.utils import timezone
 from accounts.services import api_keys
 from accounts.services.audit import SYSTEM
 from billing.api import urls
-from billing.models import Authorization, Customer, Grant, LedgerEntry, PaymentMethod, Subscription, TopUp, UsageEvent
-from billing.services import authorizations, subscriptions
+from billing.models import Authorization, Customer, Grant, LedgerEntry, PaymentMethod, PlanDraft, Subscription, TopUp, UsageEvent
+from billing.services import authorizations, drafts, subscriptions
 from tests.billing.api.conftest import Api, cloud_event, problem
 from tests.builders import Shop
 from tests.payments import Bank, Payer
@@ -31,6 +31,13 @@ ROUTES: dict[str, dict[str, str]] = {
     "plans": {"GET": "catalog:read", "POST": "catalog:write"},
     "plans/<str:code>": {"GET": "catalog:read"},
     "plans/<str:code>/versions": {"GET": "catalog:read", "POST": "catalog:write"},
+    "plans/<str:code>/drafts": {"GET": "catalog:read", "POST": "catalog:write"},
+    "plans/<str:code>/drafts/<uuid:draft_id>": {
+        "GET": "catalog:read",
+        "PATCH": "catalog:write",
+        "DELETE": "catalog:write",
+    },
+    "plans/<str:code>/drafts/<uuid:draft_id>/publish": {"POST": "catalog:write"},
     "provider-costs": {"GET": "catalog:read", "POST": "catalog:write"},
     "subscriptions": {"GET": "customers:read", "POST": "subscriptions:write"},
     "subscriptions/<uuid:subscription_id>": {"GET": "customers:read"},
@@ -63,6 +70,8 @@ def path(route: str, *, customer: str = "acme") -> str:
     if "authorization_id" in filled:
         opened = Authorization.objects.get(customer__external_id=customer)
         filled = filled.replace("<uuid:authorization_id>", str(opened.pk))
+    if "draft_id" in filled:
+        filled = filled.replace("<uuid:draft_id>", str(PlanDraft.objects.get().pk))
     if "subscription_id" in filled:
         subscription = Subscription.objects.get(customer__external_id=customer)
         if "reactivate" in filled and subscription.ends_at is None:
@@ -108,6 +117,9 @@ def body(route: str, *, customer: str = "acme") -> Any:
             "currency": "USD",
         },
         "provider-costs": {"provider": "openai", "model": "gpt-4o", "unit": "input", "unit_cost": "2.5"},
+        "plans/<str:code>/drafts": {"base_fee": "5"},
+        "plans/<str:code>/drafts/<uuid:draft_id>": {"base_fee": "6"},
+        "plans/<str:code>/drafts/<uuid:draft_id>/publish": {},
         "subscriptions": {"customer": customer, "plan": "second"},
         "subscriptions/<uuid:subscription_id>/change": {"plan": "second"},
         "subscriptions/<uuid:subscription_id>/preview-change": {"plan": "second"},
@@ -127,7 +139,8 @@ def call(api: Api, route: str, method: str, *, customer: str = "acme") -> Any:
 @pytest.fixture
 def world(shop: Shop, bank: Bank, request: pytest.FixtureRequest) -> Shop:
     """Two customers, each with money, an event, an authorization, and a second plan to subscribe to."""
-    shop.plan()
+    prices = [{"meter": "llm_input", "asset": "usd", "model": "per_unit", "unit_amount": "1"}]
+    drafts.create(actor=SYSTEM, plan=shop.plan().plan, terms={"prices": prices})
     shop.plan("second", [shop.price(shop.meter("seconds", "seconds"), "1")])
     for name in ("acme", "globex"):
         customer = shop.customer(name, usd="10")

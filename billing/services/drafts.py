@@ -1,0 +1,73 @@
+"""Drafts of plan versions: terms that are worked on until they are published. Nobody is ever billed by one."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import transaction
+
+from accounts.services import audit
+from billing.errors import NotFound
+from billing.models import Asset, Plan, PlanDraft, PlanVersion
+from billing.services import plans
+from billing.services.retrying import retried
+
+
+def create_plan(*, actor: audit.Actor, code: str, name: str, currency: Asset, terms: Mapping[str, Any]) -> PlanDraft:
+    """A new plan with nothing but a draft. Raises ``AlreadyExists`` where the code is taken."""
+    with transaction.atomic():
+        return create(actor=actor, plan=plans.add(code=code, name=name, currency=currency), terms=terms)
+
+
+def create(*, actor: audit.Actor, plan: Plan, terms: Mapping[str, Any]) -> PlanDraft:
+    """A draft of the plan's next version. ``terms`` are kept as they were sent; publishing checks them."""
+    with transaction.atomic():
+        draft = PlanDraft.objects.create(plan=plan, terms=dict(terms))
+        _record(actor, draft, "created", after=draft.terms)
+    return draft
+
+
+@retried
+def change(*, actor: audit.Actor, draft: PlanDraft, terms: Mapping[str, Any]) -> PlanDraft:
+    """Replace these members of the draft's terms."""
+    with transaction.atomic():
+        current = _locked(draft)
+        before, current.terms = current.terms, current.terms | dict(terms)
+        current.save(update_fields=["terms", "changed_at"])
+        changed = {name for name, value in current.terms.items() if before.get(name) != value}
+        _record(actor, current, "changed", after={name: current.terms[name] for name in sorted(changed)})
+    return current
+
+
+@retried
+def discard(*, actor: audit.Actor, draft: PlanDraft) -> None:
+    """Throw the draft away."""
+    with transaction.atomic():
+        current = _locked(draft)
+        _record(actor, current, "discarded")
+        current.delete()
+
+
+@retried
+def publish(*, actor: audit.Actor, draft: PlanDraft, **terms: Any) -> PlanVersion:
+    """Make the plan's next version of the draft, whose ``terms`` were read; the draft is gone then."""
+    with transaction.atomic():
+        current = _locked(draft)
+        version = plans.publish_version(actor=actor, plan=current.plan, **terms)
+        current.delete()
+    return version
+
+
+def _locked(draft: PlanDraft) -> PlanDraft:
+    """The draft as it is now. Its plan is locked: whoever publishes, changes and discards does so one by one."""
+    plan = Plan.objects.select_for_update().get(pk=draft.plan_id)
+    current = PlanDraft.objects.filter(pk=draft.pk).first()
+    if current is None:
+        raise NotFound("There is no such draft any more.")
+    current.plan = plan
+    return current
+
+
+def _record(actor: audit.Actor, draft: PlanDraft, what: str, after: Mapping[str, Any] | None = None) -> None:
+    audit.record(
+        actor=actor, action=f"plan_draft.{what}", object_type="plan", object_id=draft.plan.code, after=after or {}
+    )

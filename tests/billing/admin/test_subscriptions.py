@@ -1,0 +1,79 @@
+"""Subscriptions in the back office: periods and fees in sight, ended and moved after a page that says what happens."""
+
+from decimal import Decimal
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from accounts.models import AuditEvent, User
+from accounts.services.audit import SYSTEM
+from billing.models import Subscription
+from billing.services import plans
+from tests.billing.services.test_subscriptions import make_plan, start
+from tests.builders import Shop
+
+WHY = {"reason": "Asked for by mail"}
+
+
+@pytest.fixture
+def subscription(shop: Shop) -> Subscription:
+    version = make_plan(shop, fee="49", allowances=[("base_tokens", "10", "0")])
+    return start(shop.customer(plan=None, usd="100"), version)
+
+
+def url(row: Subscription, action: str = "change") -> str:
+    page = reverse("admin:billing_subscription_change", args=[row.pk])
+    return page if action == "change" else page.replace("/change/", f"/{action}/")
+
+
+def test_a_subscriptions_page_shows_its_periods_and_fees(office: Client, subscription: Subscription) -> None:
+    content = office.get(url(subscription)).content.decode()
+
+    assert f"Base, {subscription.starts_at:%-d %b %Y}" in content
+    for action in ("cancel-later", "cancel-now", "reactivate", "to-latest"):
+        assert url(subscription, action) in content
+    for status, expected in [("running", True), ("past_due", False), ("ending", False), ("canceled", False)]:
+        listed = office.get(reverse("admin:billing_subscription_changelist"), {"status": status}).content.decode()
+        assert (url(subscription) in listed) is expected
+
+
+def test_canceling_with_refund_asks_first_and_leaves_a_trail(
+    office: Client, subscription: Subscription, shop: Shop, finance: User
+) -> None:
+    asked = office.get(url(subscription, "cancel-now")).content.decode()
+    assert "The unused part goes back" in asked
+    assert shop.balance(subscription.customer).available == 51
+
+    office.post(url(subscription, "cancel-now"), WHY)
+
+    assert shop.balance(subscription.customer).available > Decimal("99.9")
+    trail = AuditEvent.objects.get(action="subscription.canceled")
+    assert (trail.actor_id, trail.after["reason"]) == (finance.pk, WHY["reason"])
+
+
+def test_a_cancellation_at_the_end_is_taken_back(office: Client, subscription: Subscription) -> None:
+    office.post(url(subscription, "cancel-later"), WHY)
+    subscription.refresh_from_db()
+    assert subscription.ends_at == subscription.renews_at
+
+    office.post(url(subscription, "reactivate"), WHY)
+    subscription.refresh_from_db()
+    assert subscription.ends_at is None
+    assert "no cancellation to take back" in office.post(url(subscription, "reactivate"), WHY).content.decode()
+
+
+def test_everybody_is_moved_after_a_look_at_the_figures(office: Client, subscription: Subscription, shop: Shop) -> None:
+    plan = subscription.plan
+    prices = [shop.price(shop.meter("tokens"), "1")]
+    plans.publish_version(actor=SYSTEM, plan=plan, interval="month", prices=prices, base_fee=Decimal(59))
+    page = reverse("admin:billing_plan_change", args=[plan.pk]).replace("/change/", "/move/")
+
+    asked = office.get(page).content.decode()
+    assert "Version 1: Base fee" in asked
+    assert "49 → 59" in asked
+    office.post(page, WHY)
+
+    subscription.refresh_from_db()
+    assert subscription.next_version is not None
+    assert subscription.next_version.number == 2
