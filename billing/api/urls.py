@@ -3,8 +3,18 @@
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
-from billing.api import authorizations, catalog, costs, customers, events, funding, problems, subscriptions, usage
-from billing.api import authorizations, catalog, costs, customers, drafts, events, problems, subscriptions, usage
+from billing.api import (
+    authorizations,
+    catalog,
+    costs,
+    customers,
+    drafts,
+    events,
+    funding,
+    problems,
+    subscriptions,
+    usage,
+)
 
 urlpatterns = [
     path("customers", customers.CustomersView.as_view()),

@@ -21,6 +21,7 @@ from billing.errors import AlreadyExists, InsufficientFunds, InvalidRequest, Inv
 from billing.models import Asset, Fee, Grant, Plan, PlanVersion, Subscription, SubscriptionPeriod, SubscriptionPhase
 from billing.services import plans
 from billing.services.ledger import Journal
+from billing.services.prices import PriceTerms
 from billing.services.retrying import retried
 from billing.services.subscriptions import fees, periods
 from billing.services.subscriptions.starting import public_version
@@ -84,7 +85,7 @@ class Wanted:
     version: int | None = None
     discount: Decimal | None = None
     minimum_commitment: Decimal | None = None
-    price_overrides: Sequence[plans.PriceTerms] = ()
+    price_overrides: Sequence[PriceTerms] = ()
 
 
 @retried

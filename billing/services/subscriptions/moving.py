@@ -7,9 +7,11 @@ from uuid import UUID
 
 from accounts.services import audit
 from billing.engine.money import EXACT, ZERO, amount_string
+from billing.engine.prices import words
 from billing.engine.proration import discounted
 from billing.errors import BillingError
 from billing.models import Plan, PlanVersion, Price, Subscription
+from billing.selectors.catalog import price_terms
 from billing.services.subscriptions import changing
 from billing.services.subscriptions.starting import public_version
 
@@ -130,7 +132,8 @@ def _allowances(version: PlanVersion) -> dict[str, str]:
 
 def _prices(version: PlanVersion) -> dict[str, str]:
     """Each price in words, by what it is for."""
-    return {_what(price): str(price) for price in version.prices.select_related("meter")}
+    rows = version.prices.select_related("meter", "asset").prefetch_related("tiers")
+    return {_what(price): words.describe(price_terms(price), price.asset_id, price.meter.unit) for price in rows}
 
 
 def _what(price: Price) -> str:

@@ -11,7 +11,17 @@ from django.utils import timezone
 from accounts.services import api_keys
 from accounts.services.audit import SYSTEM
 from billing.api import urls
-from billing.models import Authorization, Customer, Grant, LedgerEntry, PaymentMethod, PlanDraft, Subscription, TopUp, UsageEvent
+from billing.models import (
+    Authorization,
+    Customer,
+    Grant,
+    LedgerEntry,
+    PaymentMethod,
+    PlanDraft,
+    Subscription,
+    TopUp,
+    UsageEvent,
+)
 from billing.services import authorizations, drafts, subscriptions
 from tests.billing.api.conftest import Api, cloud_event, problem
 from tests.builders import Shop

@@ -1,5 +1,6 @@
 """Everybody on a plan goes to another version: shown first, then done, and safe to do again."""
 
+import re
 from decimal import Decimal
 from io import StringIO
 
@@ -40,7 +41,7 @@ def test_a_dry_run_says_what_it_comes_to_and_does_nothing(base: Shop) -> None:
     assert "3 from version 1" in said
     assert "Base fee: 49 → 59" in said
     assert "Included base_tokens: 10 → 0" in said
-    assert "Tokens in usd: Tokens at 1 usd per 1 → Tokens at 0.8 usd per 1" in said
+    assert re.search(r"Tokens in usd: 1 .* → 0\.8 ", said)
     assert "Monthly recurring fees: 142.1 → 171.1 USD" in said
     assert not Subscription.objects.exclude(next_version=None).exists()
 
