@@ -2,6 +2,7 @@
 
 import time
 import uuid
+from datetime import datetime
 from random import getrandbits
 
 _VERSION_7 = 0x7 << 76
@@ -20,3 +21,8 @@ def uuid7() -> uuid.UUID:
     # To be unique, not to be secret: no system call for each.
     random = getrandbits(62)
     return uuid.UUID(int=(milliseconds << 80) | _VERSION_7 | (fraction << 64) | _VARIANT | random)
+
+
+def first_id(moment: datetime) -> uuid.UUID:
+    """The smallest version 7 id that can have been made at ``moment``: ids grow with time, and every table has them."""
+    return uuid.UUID(int=max(0, int(moment.timestamp() * 1000)) << 80)

@@ -25,6 +25,7 @@ OPERATOR_SCOPES = {
     "grants:write": "Put value into wallets",
     "catalog:read": "See assets, meters and plans",
     "catalog:write": "Add assets, meters and plans",
+    "margins:read": "See what usage costs and what is left of it",
     "subscriptions:write": "Put customers on plans",
     "events:read": "See usage events and usage",
     "events:write": "Record usage",

@@ -14,8 +14,9 @@ from django.db.models import Count, Min, Sum
 from django.http import HttpRequest
 from django.utils import timezone
 
+from accounts.ids import first_id
 from billing.admin import display, summaries
-from billing.admin.lookup import BOOKED_BEFORE_MAX, first_id
+from billing.admin.lookup import BOOKED_BEFORE_MAX
 from billing.engine.money import EXACT, ZERO, amount_string
 from billing.models import Account, Balance, Customer, Grant, LedgerEntry, OutboxEvent, UsageEvent
 

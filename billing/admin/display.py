@@ -94,6 +94,13 @@ def figure(value: Decimal, asset: str, *, cut: bool = False) -> SafeString:
     )
 
 
+def percent(share: Decimal) -> SafeString:
+    """A share as a percentage with one decimal."""
+    shown = (share * 100).quantize(Decimal("0.1"), context=_ROUND)
+    sign = MINUS if shown < 0 else ""
+    return format_html('<span class="ante-number">{}{} %</span>', sign, amount_string(shown.copy_abs()))
+
+
 def quantity(value: Decimal) -> SafeString:
     """A metered quantity: grouped digits, no needless zeros."""
     return format_html('<span class="ante-number">{}</span>', f"{Decimal(amount_string(value)):,f}")

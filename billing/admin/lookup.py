@@ -4,7 +4,7 @@ The theme's own search would ask ten million rows whether any of their columns c
 what it can be: an id, a customer, a usage event.
 """
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -71,11 +71,6 @@ def narrow(rows: QuerySet[Any], term: str, *, by_id: tuple[str, ...], by_event: 
         if found:
             return rows.filter(**{f"{by_event}__in": found})
     return rows.filter(customer_id__in=customers(term))
-
-
-def first_id(moment: datetime) -> UUID:
-    """The smallest version 7 id that can have been made at ``moment``: ids grow with time, and every table has them."""
-    return UUID(int=max(0, int(moment.timestamp() * 1000)) << 80)
 
 
 BOOKED_BEFORE_MAX = timedelta(hours=48)

@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from billing.admin.lookup import first_id
+from accounts.ids import first_id
 
 PARAMETER = "when"
 MONTHS_MAX = 24

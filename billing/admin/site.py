@@ -3,7 +3,7 @@ from typing import Any
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import render
-from django.urls import reverse
+from django.urls import path, reverse
 from unfold.sites import UnfoldAdminSite
 
 from accounts import second_factor
@@ -19,6 +19,14 @@ class BackOfficeSite(UnfoldAdminSite):
     def has_permission(self, request: HttpRequest) -> bool:
         """Staff, and only with their second factor given: the gate before every view says the same."""
         return bool(super().has_permission(request)) and second_factor.is_verified(request)
+
+    def get_urls(self) -> list[Any]:
+        """The pages that are no model's, before those that are."""
+        from billing.admin import margins
+
+        own = [path("margins/", self.admin_view(margins.view), name="billing_margins")]
+        urls: list[Any] = super().get_urls()
+        return [*own, *urls]
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:
         """Everyone signs in on one page, the portal's. Who is signed in and may not come in here is told so."""

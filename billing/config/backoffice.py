@@ -110,6 +110,12 @@ UNFOLD: dict[str, Any] = {
             ),
             _group(
                 "Costs and margins",
+                {
+                    "title": "Margins",
+                    "icon": "percent",
+                    "link": reverse_lazy("admin:billing_margins"),
+                    "permission": _may("billing.view_providercost"),
+                },
                 _item("Provider costs", "price_check", "billing.providercost"),
                 _item("Overheads", "dns", "billing.overhead"),
             ),

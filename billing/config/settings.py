@@ -20,6 +20,9 @@ DEBUG = env.bool("DEBUG", default=False)
 DEMO = env.bool("ANTE_DEMO", default=False)
 """Demonstration data and the sign-ins shown on the first page. Never set it where real money is."""
 
+MARGIN_FLOOR = Decimal(env.str("MARGIN_FLOOR", default="0.2"))
+"""The least that is to be left of what usage is charged, as a share of it: what is below is flagged."""
+
 BASE_URL: str = env.str("BASE_URL", default="http://127.0.0.1:8000")
 DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / "var")))
 HTTPS = BASE_URL.startswith("https://")

@@ -34,6 +34,11 @@ class MeterRule:
         """The field of the data that is the quantity as it is; None where it has to be worked out."""
         return self.value.name if self.value is not None and self.aggregation == "sum" else None
 
+    @property
+    def leading_field(self) -> str | None:
+        """The first field that the quantity is made from: what the meter counts, less what others count."""
+        return self.value.fields[0] if self.value is not None else None
+
     def quantity(self, data: Mapping[str, Any]) -> Decimal | None:
         """How much of this meter the event is: for a level or a peak, the one that it reports.
 

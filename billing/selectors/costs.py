@@ -1,12 +1,13 @@
 """The cost catalogue, compiled once in each process and kept until somebody changes a cost."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
-from billing.engine.costs import Catalogue, Cost, Overhead, Rate
+from billing.engine.costs import Catalogue, Cost, Overhead, Rate, split
 from billing.models import CostVersion, ProviderCost
 from billing.models import Overhead as OverheadRow
 from billing.pipeline import Query
@@ -43,6 +44,12 @@ def current() -> Catalogue:
 def cost(data: Mapping[str, Any], moment: datetime) -> Cost | None:
     """What an event with this data, at ``moment``, cost the operator; None where it is not known."""
     return catalogue().cost(data, moment)
+
+
+def shares(data: Mapping[str, Any], moment: datetime, fields: Sequence[str | None]) -> Sequence[Decimal | None]:
+    """The event's cost divided among its lines, of which ``fields`` says what each counts; None where not known."""
+    found = catalogue().cost(data, moment)
+    return [None] * len(fields) if found is None or not fields else split(found, fields)
 
 
 def check() -> Query | None:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.db import connection
 
+from accounts.ids import first_id
 from billing.engine.postings import change_of_available
 
 _LATE = timedelta(hours=48)
@@ -122,7 +123,7 @@ def page(
     if start is not None:
         # Ids grow with time: the second condition lets the index stop where nothing can follow.
         only("e.occurred_at >= %(start)s", start=start)
-        only("e.id >= %(start_id)s", start_id=_first_id(start - _LATE))
+        only("e.id >= %(start_id)s", start_id=first_id(start - _LATE))
     if end is not None:
         only("e.occurred_at < %(end)s", end=end)
     with connection.cursor() as cursor:
@@ -150,8 +151,3 @@ def _transactions(cursor: Any, customer_id: UUID, search: str) -> list[UUID]:
     with suppress(ValueError):
         found.append(UUID(search))
     return found
-
-
-def _first_id(moment: datetime) -> UUID:
-    """The smallest version 7 id that can have been made at ``moment``."""
-    return UUID(int=max(0, int(moment.timestamp() * 1000)) << 80)

@@ -25,3 +25,18 @@ PROVIDER_COSTS = extend_schema(
         *shapes.CURSOR,
     ],
 )
+
+MARGINS = extend_schema(
+    operation_id="get_margins",
+    summary="What usage was charged, what it cost you, and what is left; CSV with Accept: text/csv",
+    tags=["Costs"],
+    responses={(200, "application/json"): shapes.MarginsShape, (200, "text/csv"): OpenApiTypes.STR},
+    parameters=[
+        *shapes.FROM_TO,
+        OpenApiParameter("group_by", OpenApiTypes.STR, description="customer, meter, day or dimensions, with commas."),
+        shapes.CUSTOMER,
+        OpenApiParameter("meter", OpenApiTypes.STR, description="Only this meter, by its code."),
+        OpenApiParameter("model", OpenApiTypes.STR, description="Only usage of this model."),
+        OpenApiParameter("timezone", OpenApiTypes.STR, description="Whose days; UTC where left out."),
+    ],
+)

@@ -457,6 +457,26 @@ class UsageRowShape(serializers.Serializer[Any]):
     events = serializers.IntegerField()
 
 
+class MarginRowShape(serializers.Serializer[Any]):
+    """Each row bears the names of its groups as well, with their values as texts or null."""
+
+    asset = serializers.CharField()
+    charged = AmountField()
+    charged_with_cost = AmountField()
+    cost = AmountField()
+    margin = AmountField(allow_null=True)
+    margin_share = serializers.CharField(allow_null=True)
+    below_floor = serializers.BooleanField()
+    events = serializers.IntegerField()
+    events_without_cost = serializers.IntegerField()
+
+
+class MarginsShape(serializers.Serializer[Any]):
+    data = MarginRowShape(many=True)  # type: ignore[assignment]
+    floor = AmountField()
+    next_cursor = serializers.CharField(allow_null=True)
+
+
 class UsageShape(serializers.Serializer[Any]):
     data = UsageRowShape(many=True)  # type: ignore[assignment]
     next_cursor = serializers.CharField(allow_null=True)

@@ -86,6 +86,9 @@ class Line:
     late: bool = False
     """Its own period is settled: it counts for the one that is open."""
 
+    leading_field: str | None = None
+    """The first field that the quantity is made from: what was paid to a provider for it belongs to this line."""
+
     waived: Decimal | None = None
     """What was used and is not charged, for the run failed; the quantity is zero then."""
 
@@ -192,6 +195,7 @@ def _lines_of(
                     aggregation=meter.rule.aggregation,
                     digest=_digest(meter.rule.distinct(event.data)) if meter.rule.aggregation == "unique" else b"",
                     field=meter.rule.field,
+                    leading_field=meter.rule.leading_field,
                     late=subscription.is_late(occurred_at),
                 )
             )

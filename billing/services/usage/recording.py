@@ -24,7 +24,7 @@ from billing.errors import (
     UnpricedUsage,
 )
 from billing.models import UsageEvent
-from billing.selectors import customers
+from billing.selectors import costs, customers
 from billing.services import bulk, credits, outbox
 from billing.services.ledger import Journal, Wanted
 from billing.services.retrying import retried
@@ -133,7 +133,10 @@ class Recording:
         payers = rating.reading(customer_ids)
         known = answers.reading({(identities[e.subject].id, e.source, e.id) for e in reached})
         counted = counter_reading(customer_ids, earliest=earliest, latest=latest)
-        journal = Journal.open(customer_ids, payers, known, counted, *reads, skip_locked=skip_locked)
+        changed = costs.check()
+        more = [changed, *reads] if changed is not None else reads
+        journal = Journal.open(customer_ids, payers, known, counted, *more, skip_locked=skip_locked)
+        costs.note(changed)
         counters = Counters()
         counters.take(counted.rows)
         recorded = answers.load([row[0] for row in known.rows])
@@ -278,7 +281,8 @@ class Recording:
             data=event.data,
         )
         head = None
-        for piece in pieces:
+        parts = costs.shares(event.data, occurred_at, [piece.line.leading_field for piece in pieces])
+        for piece, cost in zip(pieces, parts, strict=True):
             charge_id = uuid7()
             line, asset, rated = piece.line, piece.asset, piece.rated
             balance = self.journal.balances[payer.id, asset]
@@ -314,6 +318,7 @@ class Recording:
                     "quantity": rated.quantity,
                     "quantity_before": rated.before,
                     "amount": rated.amount,
+                    "cost": cost,
                     "list_amount": rated.list_amount,
                     "price_given": line.price.given,
                     "waived": line.waived,

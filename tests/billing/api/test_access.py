@@ -49,6 +49,7 @@ ROUTES: dict[str, dict[str, str]] = {
     },
     "plans/<str:code>/drafts/<uuid:draft_id>/publish": {"POST": "catalog:write"},
     "provider-costs": {"GET": "catalog:read", "POST": "catalog:write"},
+    "margins": {"GET": "margins:read"},
     "subscriptions": {"GET": "customers:read", "POST": "subscriptions:write"},
     "subscriptions/<uuid:subscription_id>": {"GET": "customers:read"},
     "subscriptions/<uuid:subscription_id>/periods": {"GET": "customers:read"},

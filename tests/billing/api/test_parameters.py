@@ -24,6 +24,7 @@ PATHS = [
     "/plans/pro",
     "/plans/pro/versions",
     "/subscriptions",
+    "/margins",
     "/provider-costs",
     "/events",
     "/events/one",

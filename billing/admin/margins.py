@@ -1,0 +1,217 @@
+"""Margins: what usage was charged, what it cost us, and what is left, by customer, model, feature, meter and day."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+from io import StringIO
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.utils.safestring import SafeString
+
+from billing.admin import display, periods
+from billing.engine.costs import CURRENCY
+from billing.engine.money import EXACT, amount_string
+from billing.engine.spreadsheets import harmless
+from billing.errors import InvalidRequest
+from billing.models import Customer, Meter
+from billing.selectors import margins
+from billing.selectors.margins import MarginRow
+
+GROUPS = {
+    "customer": "Customer",
+    "model": "Model",
+    "feature": "Feature",
+    "meter": "Meter",
+    "day": "Day",
+    "customer,model": "Customer and model",
+    "customer,feature": "Customer and feature",
+}
+PERIODS = {"7d": "Last 7 days", "30d": "Last 30 days", "today": "Today", "yesterday": "Yesterday"}
+SHOWN_MAX = 500
+PERMISSION = "billing.view_providercost"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the page was asked for, read from its address; what makes no sense there is as if it were not there."""
+
+    span: periods.Span
+    period: str
+    group_by: str
+    customer: Customer | None
+    meter: str
+    model: str
+
+    @classmethod
+    def of(cls, request: HttpRequest) -> "Asked":
+        period = request.GET.get("period", "30d")
+        span = periods.span(period)
+        if span is None:
+            period, span = "30d", periods.span("30d")
+        assert span is not None
+        group_by = request.GET.get("group_by", "customer")
+        text = {name: request.GET.get(name, "").replace("\x00", "")[:255] for name in ("customer", "meter", "model")}
+        return cls(
+            span,
+            period,
+            group_by if group_by in GROUPS else "customer",
+            Customer.objects.filter(external_id=text["customer"]).first() if text["customer"] else None,
+            text["meter"],
+            text["model"],
+        )
+
+    def rows(self, group_by: str) -> list[MarginRow]:
+        return margins.rows(
+            start=self.span.start,
+            end=self.span.end,
+            group_by=group_by.split(","),
+            customer_id=None if self.customer is None else self.customer.pk,
+            meter=self.meter or None,
+            model=self.model or None,
+            timezone=ZoneInfo(timezone.get_current_timezone_name()),
+        )
+
+
+def view(request: HttpRequest) -> HttpResponse:
+    """The page, or, with ``format=csv``, its table to take along."""
+    if not request.user.has_perm(PERMISSION):
+        raise PermissionDenied
+    asked = Asked.of(request)
+    refused = ""
+    try:
+        found = asked.rows(asked.group_by)
+    except InvalidRequest as refusal:
+        found, refused = [], refusal.detail
+    names = asked.group_by.split(",")
+    if request.GET.get("format") == "csv":
+        return _download(found, names, asked)
+    found.sort(key=_weight)
+    floor = _floor()
+    whole = margins.total(found)
+    query = request.GET.copy()
+    query["format"] = "csv"
+    context = {
+        **admin.site.each_context(request),
+        "title": "Margins",
+        "asked": asked,
+        "refused": refused,
+        "groups": [{"code": code, "title": title, "chosen": code == asked.group_by} for code, title in GROUPS.items()],
+        "periods": _periods(asked.period),
+        "meters": Meter.objects.values_list("code", flat=True),
+        "heads": [GROUPS[name] for name in names],
+        "rows": [_shown(row, floor) for row in found[:SHOWN_MAX]],
+        "more": max(0, len(found) - SHOWN_MAX),
+        "flagged": sum(row.below(floor) for row in found),
+        "total": _shown(whole, floor),
+        "floor": _percent(floor),
+        "chart": _chart(asked) if whole.events else None,
+        "csv_query": query.urlencode(),
+    }
+    return TemplateResponse(request, "admin/ante/margins.html", context)
+
+
+def _floor() -> Decimal:
+    floor: Decimal = settings.MARGIN_FLOOR
+    return floor
+
+
+def _weight(row: MarginRow) -> tuple[bool, Decimal]:
+    """Dollars first, and of them what was charged most."""
+    return (row.asset != CURRENCY, row.charged.copy_negate())
+
+
+def _periods(chosen: str) -> list[dict[str, Any]]:
+    month = timezone.localtime().replace(day=1)
+    before = (month - timedelta(days=1)).replace(day=1)
+    titles = PERIODS | {f"{start:%Y-%m}": f"{start:%B %Y}" for start in (month, before)}
+    if chosen not in titles:
+        titles[chosen] = chosen
+    return [{"code": code, "title": title, "chosen": code == chosen} for code, title in titles.items()]
+
+
+def _shown(row: MarginRow, floor: Decimal) -> dict[str, Any]:
+    return {
+        "group": ["–" if name is None else name for name in row.group],
+        "asset": row.asset,
+        "charged": display.figure(row.charged, row.asset),
+        "cost": display.figure(row.cost, CURRENCY),
+        "margin": display.NOTHING if row.margin is None else display.figure(row.margin, CURRENCY),
+        "share": display.NOTHING if row.share is None else _percent(row.share),
+        "below": row.below(floor),
+        "events": display.count(row.events),
+        "unknown": row.events_without_cost,
+        "uncosted": display.figure(EXACT.subtract(row.charged, row.charged_with_cost), row.asset),
+    }
+
+
+def _percent(share: Decimal) -> SafeString:
+    return display.percent(share)
+
+
+def _chart(asked: Asked) -> dict[str, Any]:
+    """What the chart's script draws: for each day the cost and, on top of it, what is left."""
+    by_day = {row.group[0]: row for row in asked.rows("day") if row.asset == CURRENCY}
+    days: list[date] = []
+    day = timezone.localtime(asked.span.start).date()
+    while day < timezone.localtime(asked.span.end).date():
+        days.append(day)
+        day += timedelta(days=1)
+    found = [by_day.get(day.isoformat()) for day in days]
+
+    def series(name: str, tone: int, amounts: Sequence[Decimal]) -> dict[str, Any]:
+        return {
+            "name": name,
+            "tone": tone,
+            "values": [float(amount) for amount in amounts],
+            "texts": [_text(amount) for amount in amounts],
+        }
+
+    zero = Decimal(0)
+    return {
+        "labels": [f"{day:%-d %b}" for day in days],
+        "symbol": "$",
+        "unit": "",
+        "series": [
+            series("Cost", 2, [row.cost if row else zero for row in found]),
+            series("Margin", 1, [(row.margin or zero) if row else zero for row in found]),
+        ],
+        "totals": [_text(row.charged_with_cost if row else zero) for row in found],
+    }
+
+
+def _text(amount: Decimal) -> str:
+    return f"{display.MINUS if amount < 0 else ''}${abs(amount):,.2f}"
+
+
+def _download(found: Sequence[MarginRow], names: Sequence[str], asked: Asked) -> HttpResponse:
+    out = StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow(
+        [*names, "asset", "charged", "charged_with_cost", "cost", "margin", "margin_share", "events", "without_cost"]
+    )
+    for row in found:
+        writer.writerow(
+            [
+                *(harmless(name or "") for name in row.group),
+                row.asset,
+                *map(amount_string, (row.charged, row.charged_with_cost, row.cost)),
+                "" if row.margin is None else amount_string(row.margin),
+                "" if row.share is None else amount_string(row.share),
+                row.events,
+                row.events_without_cost,
+            ]
+        )
+    return HttpResponse(
+        out.getvalue(),
+        content_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="margins-{asked.period}.csv"'},
+    )

@@ -1,0 +1,150 @@
+"""What usage was charged, what it cost the operator, and what is left of it.
+
+Charged is the value of the usage at its prices. Where a promotional grant paid, no cash came in for it.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Context, Decimal
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from django.db import connection
+
+from accounts.ids import first_id
+from billing.engine.costs import CURRENCY
+from billing.engine.money import EXACT, ZERO
+from billing.errors import InvalidRequest
+
+CUSTOMER, METER, DAY = "customer", "meter", "day"
+GROUPS_MAX = 4
+ROWS_MAX = 10_000
+_BOOKED_BEFORE_MAX = timedelta(hours=48)
+"""Events may lie at most 24 hours ahead: nothing that occurred at t was booked before t less this."""
+_DIMENSION = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}\Z")
+_SHARE = Context(prec=12)
+
+
+@dataclass(frozen=True, slots=True)
+class MarginRow:
+    """What one group came to in one asset. ``group`` has a value for each name asked for, None where there was none.
+
+    ``charged`` is all of it; ``charged_with_cost`` that part of it whose cost is known, which is ``cost``, in US
+    dollars. ``events`` and ``events_without_cost`` count each event once.
+    """
+
+    group: tuple[str | None, ...]
+    asset: str
+    charged: Decimal
+    charged_with_cost: Decimal
+    cost: Decimal
+    events: int
+    events_without_cost: int
+
+    @property
+    def margin(self) -> Decimal | None:
+        """What is left of what was charged, where the cost is known; None where it was not charged in dollars."""
+        return EXACT.subtract(self.charged_with_cost, self.cost) if self.asset == CURRENCY else None
+
+    @property
+    def share(self) -> Decimal | None:
+        """The margin as a share of what was charged, to 12 digits; None where nothing was charged."""
+        margin = self.margin
+        return None if margin is None or self.charged_with_cost <= 0 else _SHARE.divide(margin, self.charged_with_cost)
+
+    def below(self, floor: Decimal) -> bool:
+        """Whether less than ``floor`` is left. What cost something and brought nothing is below any."""
+        margin, share = self.margin, self.share
+        if margin is None:
+            return False
+        return margin < 0 if share is None else share < floor
+
+
+def rows(
+    *,
+    start: datetime,
+    end: datetime,
+    group_by: Sequence[str] = (),
+    customer_id: UUID | None = None,
+    meter: str | None = None,
+    model: str | None = None,
+    timezone: ZoneInfo | None = None,
+) -> list[MarginRow]:
+    """Usage that occurred in [``start``, ``end``), by group and asset, in the order of the groups. One statement.
+
+    ``group_by`` names ``customer``, ``meter``, ``day`` (in ``timezone``, default UTC) or any dimension. Raises
+    ``InvalidRequest``, also where there would be more than 10,000 rows.
+    """
+    if (
+        len(group_by) > GROUPS_MAX
+        or len(set(group_by)) < len(group_by)
+        or any(not _DIMENSION.match(n) for n in group_by)
+    ):
+        raise InvalidRequest.field("group_by", f"At most {GROUPS_MAX} names of dimensions, or customer, meter, day.")
+    values: dict[str, Any] = {
+        "start": start,
+        "end": end,
+        "first": first_id(start - _BOOKED_BEFORE_MAX),
+        "zone": timezone.key if timezone else "UTC",
+        "limit": ROWS_MAX + 1,
+    }
+    conditions = ["c.id >= %(first)s", "c.occurred_at >= %(start)s", "c.occurred_at < %(end)s"]
+    for condition, name, value in (
+        ("c.customer_id = %(customer)s", "customer", customer_id),
+        ("m.code = %(meter)s", "meter", meter),
+        ("c.dimensions ->> 'model' = %(model)s", "model", model),
+    ):
+        if value is not None:
+            conditions.append(condition)
+            values[name] = value
+    groups = []
+    for position, name in enumerate(group_by):
+        known = {
+            CUSTOMER: "u.external_id",
+            METER: "m.code",
+            DAY: "((c.occurred_at AT TIME ZONE %(zone)s::text)::date)::text",
+        }
+        groups.append(known.get(name, f"c.dimensions ->> %(group{position})s::text"))
+        values[f"group{position}"] = name
+    columns = [*groups, "c.asset_id"]
+    by = ", ".join(str(position + 1) for position in range(len(columns)))
+    statement = f"""
+        SELECT {", ".join(columns)}, SUM(c.amount),
+               COALESCE(SUM(c.amount) FILTER (WHERE c.cost IS NOT NULL), 0), COALESCE(SUM(c.cost), 0),
+               COUNT(DISTINCT c.event_id), COUNT(DISTINCT c.event_id) FILTER (WHERE c.cost IS NULL)
+          FROM billing_charge c
+          JOIN billing_meter m ON m.id = c.meter_id
+          JOIN billing_customer u ON u.id = c.customer_id
+         WHERE {" AND ".join(conditions)}
+         GROUP BY {by} ORDER BY {by} LIMIT %(limit)s
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        found = [MarginRow(tuple(row[:-6]), *row[-6:]) for row in cursor.fetchall()]
+    if len(found) > ROWS_MAX:
+        raise InvalidRequest.field("group_by", f"gives more than {ROWS_MAX:,} rows; ask for fewer groups or less time")
+    return found
+
+
+def total(found: Sequence[MarginRow]) -> MarginRow:
+    """What the dollar rows come to together. Events are counted once in each of the rows."""
+    dollars = [row for row in found if row.asset == CURRENCY]
+
+    def added(name: str) -> Decimal:
+        whole = ZERO
+        for row in dollars:
+            whole = EXACT.add(whole, getattr(row, name))
+        return whole
+
+    return MarginRow(
+        (),
+        CURRENCY,
+        added("charged"),
+        added("charged_with_cost"),
+        added("cost"),
+        sum(row.events for row in dollars),
+        sum(row.events_without_cost for row in dollars),
+    )

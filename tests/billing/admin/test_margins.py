@@ -1,0 +1,78 @@
+"""The margins page: its figures, filters, flags and download."""
+
+from decimal import Decimal
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.test import Client
+from django.urls import reverse
+
+from accounts.models import User
+from accounts.services.audit import SYSTEM
+from billing.engine.costs import BEGINNING
+from billing.models import Customer
+from billing.services import costs
+from tests.builders import Shop
+
+URL = "/admin/margins/"
+
+
+@pytest.fixture
+def sold(shop: Shop) -> Customer:
+    for unit, amount in (("input", "1"), ("output", "9.5")):
+        costs.create(
+            actor=SYSTEM,
+            provider="openai",
+            model="gpt-4o",
+            unit=unit,
+            unit_cost=Decimal(amount),
+            per=Decimal(1_000_000),
+            effective_from=BEGINNING,
+        )
+    acme = shop.customer(usd="100")
+    shop.record(acme, model="gpt-4o", input_tokens=1_000_000, output_tokens=1_000_000, feature="=cmd()")
+    shop.record(acme, model="mystery", input_tokens=1_000_000)
+    return acme
+
+
+def test_the_page_shows_what_is_left_and_flags_what_is_below_the_floor(office: Client, sold: Customer):
+    page = office.get(URL, {"group_by": "meter"})
+    rows = {row["group"][0]: row for row in page.context["rows"]}
+    assert (rows["llm_output"]["below"], rows["llm_input"]["below"]) == (True, False)
+    assert "$0.50" in rows["llm_output"]["margin"]
+    assert page.context["flagged"] == 1
+    text = page.content.decode()
+    assert "below the floor" in text
+    assert "Charged value" in text
+    assert "no cash came in" in text
+    chart = page.context["chart"]
+    assert [series["name"] for series in chart["series"]] == ["Cost", "Margin"]
+    assert sum(chart["series"][0]["values"]) == 10.5
+
+
+@pytest.mark.parametrize("group_by", ["customer", "model", "feature", "day", "customer,model", "nonsense"])
+@pytest.mark.parametrize("period", ["today", "7d", "30d", "2026-01", "nonsense"])
+def test_every_view_opens(office: Client, sold: Customer, group_by: str, period: str):
+    assert office.get(URL, {"group_by": group_by, "period": period, "customer": "\x00"}).status_code == 200
+
+
+def test_filters_narrow_it_down(office: Client, sold: Customer):
+    assert len(office.get(URL, {"group_by": "model"}).context["rows"]) == 2
+    assert len(office.get(URL, {"group_by": "model", "model": "gpt-4o"}).context["rows"]) == 1
+    assert office.get(URL, {"meter": "other"}).context["rows"] == []
+
+
+def test_the_download_runs_no_formula(office: Client, sold: Customer):
+    response = office.get(URL, {"group_by": "feature", "format": "csv"})
+    assert response["Content-Disposition"] == 'attachment; filename="margins-30d.csv"'
+    assert any(line.startswith("'=cmd(),usd,12.5,12.5,10.5,2,0.16") for line in response.content.decode().splitlines())
+
+
+def test_who_may_not_see_costs_does_not_see_margins(sold: Customer):
+    clerk = User.objects.create_user("clerk@ante.test", "correct horse battery", is_staff=True)
+    client = Client()
+    client.force_login(clerk)
+    assert client.get(URL).status_code == 403
+    assert "Margins" not in client.get(reverse("admin:index")).content.decode()
+    clerk.user_permissions.add(Permission.objects.get(codename="view_providercost"))
+    assert client.get(URL).status_code == 200
