@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from billing.engine.costs import CURRENCY
 from billing.engine.money import amount_string
 from billing.engine.prices import BadPrice, Terms, hours
 from billing.engine.prices import terms as engine
@@ -63,6 +64,8 @@ def check_one(terms: PriceTerms) -> None:
     """Raise ``BadPrice`` for a price that makes no sense by itself."""
     engine.check(terms)
     hours.parse(terms.valid)
+    if terms.model == "cost_plus" and not terms.cost_field and terms.asset.code != CURRENCY:
+        raise BadPrice("asset", f"must be {CURRENCY}, in which the cost catalogue is kept, or cost_field is needed")
     unknown = sorted(set(terms.match) - set(terms.meter.dimensions))
     if unknown:
         raise BadPrice("match", f"{unknown[0]} is not a dimension of the meter {terms.meter.code}")

@@ -8,7 +8,7 @@ from billing.engine.prices import hours, terms
 from billing.engine.prices.function import Part, PriceFunction
 from billing.engine.prices.limits import Capped, Discounted, FreeUnits
 from billing.engine.prices.linear import PerUnit
-from billing.engine.prices.measures import FromData, Measure, PerEvent, Share
+from billing.engine.prices.measures import FromCatalogue, FromData, Measure, PerEvent, Share
 from billing.engine.prices.package import Package
 from billing.engine.prices.terms import BadPrice, Terms, TierTerms
 from billing.engine.prices.tiers import Graduated, Tier, Volume
@@ -18,6 +18,7 @@ __all__ = [
     "Capped",
     "Discounted",
     "FreeUnits",
+    "FromCatalogue",
     "FromData",
     "Graduated",
     "Measure",

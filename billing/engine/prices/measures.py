@@ -57,3 +57,11 @@ class FromData:
         if amount < 0:
             raise BadQuantity(f"data.{self.field}", "must not be negative")
         return EXACT.plus(amount)
+
+
+@dataclass(frozen=True, slots=True)
+class FromCatalogue:
+    """The line's part of what the provider charges for the event, by the cost catalogue: known once all lines are."""
+
+    def of(self, quantity: Decimal, data: Mapping[str, Any]) -> Decimal:
+        return ZERO

@@ -8,7 +8,7 @@ from billing.engine.money import EXACT, ZERO
 from billing.engine.prices.function import PriceFunction
 from billing.engine.prices.limits import Capped, FreeUnits
 from billing.engine.prices.linear import PerUnit
-from billing.engine.prices.measures import FromData, Measure, PerEvent, Share
+from billing.engine.prices.measures import FromCatalogue, FromData, Measure, PerEvent, Share
 from billing.engine.prices.package import Package
 from billing.engine.prices.tiers import Graduated, Tier, Volume
 
@@ -73,7 +73,7 @@ FIELDS: Mapping[str, Fields] = {
     "flat": Fields(("unit_amount",)),
     "percentage": Fields(("rate",), ("fixed_amount", "minimum", "maximum")),
     "graduated_percentage": Fields(("tiers",), tier="rate"),
-    "cost_plus": Fields(("markup", "cost_field")),
+    "cost_plus": Fields(("markup",), ("cost_field",)),
     "event": Fields(("amount_field",)),
 }
 OF_PERIOD = ("free_units", "minimum_amount", "maximum_amount")
@@ -176,7 +176,9 @@ def measure(terms: Terms) -> Measure | None:
     if terms.model == "percentage" and _by_event(terms):
         return Share(_number(terms.rate), terms.fixed_amount or ZERO, terms.minimum or ZERO, terms.maximum)
     field = terms.amount_field or terms.cost_field
-    return FromData(field) if field else None
+    if field:
+        return FromData(field)
+    return FromCatalogue() if terms.model == "cost_plus" else None
 
 
 def _family(terms: Terms) -> PriceFunction:

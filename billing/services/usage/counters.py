@@ -96,7 +96,7 @@ class Counters:
                 if not line.late and price.net.adds_up(line.basis, precision=price.precision):
                     self._uncounted[key] = EXACT.add(self._uncounted.get(key, ZERO), line.basis)
                     return self._rated(line, line.quantity, ZERO, line.basis, counted=False)
-                so_far = EXACT.add(_charged_so_far(customer_id, line), self._uncounted.get(key, ZERO))
+                so_far = EXACT.add(self.charged_before(customer_id, line), self._uncounted.get(key, ZERO))
                 before = Running(so_far)
             else:
                 before = Running(ZERO)
@@ -108,6 +108,10 @@ class Counters:
         self._moved[key] = (customer_id, line.period_end)
         self._running[key] = after
         return rated
+
+    def charged_before(self, customer_id: UUID, line: Line) -> Decimal:
+        """What was charged at the line's price in its period before this transaction."""
+        return _charged_so_far(customer_id, line)
 
     def _rated(self, line: Line, quantity: Decimal, before: Decimal, moved: Decimal, *, counted: bool = True) -> Rated:
         price = line.price

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -13,8 +13,10 @@ from billing import pipeline
 from billing.engine.metering import BadQuantity
 from billing.engine.money import ZERO
 from billing.engine.periods import period
+from billing.engine.prices import FromCatalogue
 from billing.errors import InvalidRequest, PermissionDenied, UnpricedUsage
 from billing.models import Customer
+from billing.selectors import costs
 from billing.selectors.catalog import CompiledPlan, CompiledPrice, compiled_plan
 from billing.services.usage.events import IncomingEvent
 
@@ -199,6 +201,26 @@ def _lines_of(
                     late=subscription.is_late(occurred_at),
                 )
             )
+    if any(isinstance(line.price.measure, FromCatalogue) for line in found):
+        return _at_cost(found, event, occurred_at)
+    return found
+
+
+def _at_cost(lines: Sequence[Line], event: IncomingEvent, occurred_at: datetime) -> list[Line]:
+    """The same, with the part of the event's cost in those that are charged by it."""
+    parts = costs.shares(event.data, occurred_at, [line.leading_field for line in lines])
+    found = []
+    for line, part in zip(lines, parts, strict=True):
+        if isinstance(line.price.measure, FromCatalogue):
+            if part is None:
+                raise UnpricedUsage(
+                    f"{line.meter} is charged by the provider's cost, and the cost catalogue has none for this usage.",
+                    type=event.type,
+                    meter=line.meter,
+                )
+            found.append(replace(line, basis=part))
+        else:
+            found.append(line)
     return found
 
 
