@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Context, Decimal, DivisionByZero, InvalidOperation, Overflow
-from typing import Any
+from typing import Any, NamedTuple
 
 from billing.engine.money import DECIMALS_MAX, EXACT, LIMIT, ZERO, fits, parse, round_half_even
 
@@ -19,6 +19,9 @@ BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 CURRENCY = "usd"
 _CONTEXT = Context(prec=60, traps=[InvalidOperation, DivisionByZero, Overflow])
 _NAMES_MAX = 10_000
+_INTEGER_LIMIT = int(LIMIT)
+_ADD, _MULTIPLY, _DIVIDE = _CONTEXT.add, _CONTEXT.multiply, _CONTEXT.divide
+_ONE = Decimal(1)
 
 MODEL_FIELDS = ("model", "gen_ai.response.model", "gen_ai.request.model", "gpu")
 PROVIDER_FIELDS = ("provider", "gen_ai.provider.name", "gen_ai.system")
@@ -78,8 +81,7 @@ class Overhead:
     ends: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class CostLine:
+class CostLine(NamedTuple):
     """A part of an event's cost. ``field`` is where the data gave the quantity; None for requests and overheads."""
 
     unit: str
@@ -90,8 +92,7 @@ class CostLine:
     amount: Decimal
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(NamedTuple):
     """What an event cost the operator, in US dollars, rounded half even at 12 decimals."""
 
     provider: str
@@ -173,8 +174,8 @@ class Catalogue:
         if not lines:
             return None
         if overhead is not None:
-            lines += _overhead_lines(overhead, _sum(lines))
-        total = _sum(lines)
+            lines += _overhead_lines(overhead, _total(line.amount for line in lines))
+        total = _total(line.amount for line in lines)
         if total >= LIMIT:
             return None
         return Cost(model.provider, model.name, round_half_even(total, precision=DECIMALS_MAX), lines)
@@ -226,18 +227,19 @@ def split(cost: Cost, fields: Sequence[str | None]) -> list[Decimal]:
     assert fields
     own = [ZERO] * len(fields)
     for line in cost.lines:
-        counting = [position for position, name in enumerate(fields) if name is not None and name == line.field]
-        for position in counting:
-            own[position] = _CONTEXT.add(own[position], _CONTEXT.divide(line.amount, Decimal(len(counting))))
-    weights = own if any(own) else [Decimal(1)] * len(fields)
-    whole = ZERO
-    for weight in weights:
-        whole = _CONTEXT.add(whole, weight)
+        if line.field in fields and line.field is not None:
+            counting = fields.count(line.field)
+            part = line.amount if counting == 1 else _DIVIDE(line.amount, Decimal(counting))
+            for position, name in enumerate(fields):
+                if name == line.field:
+                    own[position] = _ADD(own[position], part)
+    whole = _total(own)
+    if not whole:
+        own, whole = [_ONE] * len(fields), Decimal(len(fields))
     shares, reached, given = [], ZERO, ZERO
-    for weight in weights[:-1]:
-        reached = _CONTEXT.add(reached, weight)
-        upto = _CONTEXT.divide(_CONTEXT.multiply(cost.amount, reached), whole)
-        upto = round_half_even(upto, precision=DECIMALS_MAX)
+    for weight in own[:-1]:
+        reached = _ADD(reached, weight)
+        upto = round_half_even(_DIVIDE(_MULTIPLY(cost.amount, reached), whole), precision=DECIMALS_MAX)
         shares.append(EXACT.subtract(upto, given))
         given = upto
     return [*shares, EXACT.subtract(cost.amount, given)]
@@ -266,7 +268,7 @@ def _lines(stretch: _Stretch, data: Mapping[str, Any], *, cache_apart: bool) -> 
         if part in counted and whole in counted:
             quantity = counted[part][1]
             if cache_apart and whole == "input":
-                prompt = _CONTEXT.add(prompt, quantity)
+                prompt = _ADD(prompt, quantity)
             else:
                 rest = max(ZERO, _CONTEXT.subtract(counted[whole][1], quantity))
                 counted[whole] = (counted[whole][0], rest)
@@ -274,7 +276,7 @@ def _lines(stretch: _Stretch, data: Mapping[str, Any], *, cache_apart: bool) -> 
     for unit, (name, quantity) in counted.items():
         rate = next((rate for rate in stretch.rates[unit] if not rate.above or prompt > rate.above), None)
         if rate is not None:
-            amount = _CONTEXT.divide(_CONTEXT.multiply(quantity, rate.unit_cost), rate.per)
+            amount = _DIVIDE(_MULTIPLY(quantity, rate.unit_cost), rate.per)
             found.append(CostLine(unit, name, quantity, rate.unit_cost, rate.per, amount))
     return found
 
@@ -298,17 +300,17 @@ def _overhead_lines(overhead: Overhead, model_cost: Decimal) -> list[CostLine]:
     one = Decimal(1)
     lines = []
     if overhead.share:
-        amount = _CONTEXT.multiply(model_cost, overhead.share)
+        amount = _MULTIPLY(model_cost, overhead.share)
         lines.append(CostLine("share", None, model_cost, overhead.share, one, amount))
     if overhead.fixed:
         lines.append(CostLine("fixed", None, one, overhead.fixed, one, overhead.fixed))
     return lines
 
 
-def _sum(lines: Iterable[CostLine]) -> Decimal:
+def _total(amounts: Iterable[Decimal]) -> Decimal:
     total = ZERO
-    for line in lines:
-        total = _CONTEXT.add(total, line.amount)
+    for amount in amounts:
+        total = _ADD(total, amount)
     return total
 
 
@@ -333,6 +335,8 @@ def _text(data: Mapping[str, Any], fields: Sequence[str]) -> str:
 
 def _quantity(value: Any) -> Decimal | None:
     """A quantity as metering reads it; None for what is none."""
+    if type(value) is int and 0 <= value < _INTEGER_LIMIT:  # What nearly all of them are.
+        return Decimal(value)
     if isinstance(value, str):
         value = parse(value)
     if value is None or isinstance(value, bool) or not isinstance(value, int | Decimal):

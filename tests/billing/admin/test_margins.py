@@ -12,7 +12,7 @@ from accounts.services.audit import SYSTEM
 from billing.engine.costs import BEGINNING
 from billing.models import Customer
 from billing.services import costs
-from tests.builders import Shop
+from tests.builders import Shop, browser_of
 
 URL = "/admin/margins/"
 
@@ -70,8 +70,7 @@ def test_the_download_runs_no_formula(office: Client, sold: Customer):
 
 def test_who_may_not_see_costs_does_not_see_margins(sold: Customer):
     clerk = User.objects.create_user("clerk@ante.test", "correct horse battery", is_staff=True)
-    client = Client()
-    client.force_login(clerk)
+    client = browser_of(clerk)
     assert client.get(URL).status_code == 403
     assert "Margins" not in client.get(reverse("admin:index")).content.decode()
     clerk.user_permissions.add(Permission.objects.get(codename="view_providercost"))

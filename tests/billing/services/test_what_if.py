@@ -20,6 +20,7 @@ from billing.errors import InvalidRequest
 from billing.models import Charge, Customer, LedgerEntry, PlanVersion, UsageEvent
 from billing.services import costs, plans, usage, what_if
 from billing.services.prices import PriceTerms
+from billing.services.usage import unpaid
 from tests.builders import Shop
 
 NOW = timezone.now()
@@ -191,10 +192,9 @@ def test_what_was_paid_later_is_replayed_when_it_was_charged(shop: Shop):
     shop.record(acme, input_tokens=3000)
     assert shop.record(acme, input_tokens=9000).status == "unpaid"
     shop.record(acme, input_tokens=100)
-    from billing.services.usage import unpaid
 
     shop.fund(acme, "1000")
-    unpaid.settle_due()
+    unpaid.collect_due()
     result = replay(acme, version_of(acme))
     assert result.events == 3
     assert result.then == result.now == charged(acme)
