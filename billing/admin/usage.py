@@ -16,7 +16,7 @@ from unfold.contrib.filters.admin import (
 
 from accounts.backoffice import labelled
 from accounts.models import ApiKey
-from billing.admin import display
+from billing.admin import cost_card, display
 from billing.admin.base import BookAdmin, SummaryMixin
 from billing.admin.ledger import entry_row
 from billing.admin.periods import PeriodFilter, ReceivedPeriodFilter
@@ -83,6 +83,9 @@ class UsageEventAdmin(SummaryMixin, BookAdmin):
             "entries": [entry_row(entry) for entry in entries],
             "draws": _draws(entries),
             "transaction": display.link_to(LedgerTransaction, obj.pk, obj.pk) if entries else None,
+            "cost": cost_card.of(obj, charges)
+            if charges and request.user.has_perm("billing.view_providercost")
+            else None,
         }
 
     @admin.display(description="Received")
@@ -108,7 +111,7 @@ class UsageEventAdmin(SummaryMixin, BookAdmin):
     def status_shown(self, event: UsageEvent) -> str:
         return _status_word(event)
 
-    @admin.display(description="Cost")
+    @admin.display(description="Charged")
     def num_cost(self, event: UsageEvent) -> SafeString:
         totals = _totals(list(event.charges.all()))
         if not totals:

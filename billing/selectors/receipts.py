@@ -8,6 +8,7 @@ from uuid import UUID
 
 from billing.engine import rating as engine
 from billing.engine.money import EXACT, ZERO
+from billing.engine.prices import FromCatalogue
 from billing.engine.rating import ExplainedLine
 from billing.models import Charge, LedgerEntry, Price, UsageEvent
 from billing.selectors.catalog import compile_price
@@ -95,7 +96,10 @@ def explain(charge: Charge, event: UsageEvent) -> list[ExplainedLine]:
         return [ExplainedLine("covered", charge.amount, charge.quantity, Decimal(1), Decimal(1))]
     price = compile_price(charge.price)
     before = charge.quantity_before or ZERO
-    moved = charge.quantity if price.measure is None else price.measure.of(charge.quantity, event.data)
+    if isinstance(price.measure, FromCatalogue):
+        moved = charge.cost or ZERO
+    else:
+        moved = charge.quantity if price.measure is None else price.measure.of(charge.quantity, event.data)
     lines = engine.explain(price.function, before=before, quantity=moved, precision=price.precision)
     if price.given:
         lines = [ExplainedLine("event", line.amount) for line in lines]

@@ -9,8 +9,9 @@ from uuid import UUID
 from billing.engine import burndown
 from billing.engine import rating as engine
 from billing.engine.metering import BadQuantity
-from billing.engine.money import EXACT, ZERO, amount_string
+from billing.engine.money import EXACT, LIMIT, ZERO, amount_string
 from billing.errors import InsufficientFunds, InvalidRequest
+from billing.selectors import costs as catalogue
 from billing.services.ledger import Journal, Wanted
 from billing.services.states import BalanceState
 from billing.services.usage import IncomingEvent, rating
@@ -120,6 +121,10 @@ def _with(line: rating.Line, quantity: Decimal, event: IncomingEvent) -> rating.
 def _basis(line: rating.Line, quantity: Decimal, event: IncomingEvent) -> Decimal:
     if line.price.measure is None:
         return quantity
+    if line.follows_cost:
+        # The whole event's cost, so that what is promised is never too much; None is more than the books can hold.
+        cost = catalogue.cost({**event.data, line.field or "": quantity}, line.occurred_at)
+        return LIMIT if cost is None else cost.amount
     try:
         return line.price.measure.of(quantity, event.data)
     except BadQuantity as bad:

@@ -95,6 +95,11 @@ class Line:
     """What was used and is not charged, for the run failed; the quantity is zero then."""
 
     @property
+    def follows_cost(self) -> bool:
+        """Whether it is charged by its part of what the provider takes, which is its basis then."""
+        return isinstance(self.price.measure, FromCatalogue)
+
+    @property
     def additive(self) -> bool:
         """Whether it simply adds to the period's quantity."""
         return self.aggregation in _SUMS
@@ -201,7 +206,7 @@ def _lines_of(
                     late=subscription.is_late(occurred_at),
                 )
             )
-    if any(isinstance(line.price.measure, FromCatalogue) for line in found):
+    if any(line.follows_cost for line in found):
         return _at_cost(found, event, occurred_at)
     return found
 
@@ -211,7 +216,7 @@ def _at_cost(lines: Sequence[Line], event: IncomingEvent, occurred_at: datetime)
     parts = costs.shares(event.data, occurred_at, [line.leading_field for line in lines])
     found = []
     for line, part in zip(lines, parts, strict=True):
-        if isinstance(line.price.measure, FromCatalogue):
+        if line.follows_cost:
             if part is None:
                 raise UnpricedUsage(
                     f"{line.meter} is charged by the provider's cost, and the cost catalogue has none for this usage.",

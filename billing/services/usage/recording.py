@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Self
 from uuid import UUID
@@ -281,8 +281,7 @@ class Recording:
             data=event.data,
         )
         head = None
-        parts = costs.shares(event.data, occurred_at, [piece.line.leading_field for piece in pieces])
-        for piece, cost in zip(pieces, parts, strict=True):
+        for piece, cost in zip(pieces, _costs_of(event, occurred_at, pieces), strict=True):
             charge_id = uuid7()
             line, asset, rated = piece.line, piece.asset, piece.rated
             balance = self.journal.balances[payer.id, asset]
@@ -452,6 +451,15 @@ class Recording:
         self.event_rows, self.charge_rows, self.unpaid_rows = [], [], []
         self.counters.rows_sent()
         return rows
+
+
+def _costs_of(event: IncomingEvent, occurred_at: datetime, pieces: Sequence[Piece]) -> list[Decimal | None]:
+    """What the provider takes for each piece of the event, where it is known."""
+    parts = costs.shares(event.data, occurred_at, [piece.line.leading_field for piece in pieces])
+    return [
+        piece.line.basis if piece.line.follows_cost and piece.line.waived is None else part
+        for piece, part in zip(pieces, parts, strict=True)
+    ]
 
 
 def _repeat(first: tuple[bytes, Outcome], fingerprint: bytes, event: IncomingEvent) -> Outcome:

@@ -10,7 +10,7 @@ from django.urls import reverse
 from accounts.models import User
 from accounts.services.audit import SYSTEM
 from billing.engine.costs import BEGINNING
-from billing.models import Customer
+from billing.models import Customer, ProviderCost, UsageEvent
 from billing.services import costs
 from tests.builders import Shop, browser_of
 
@@ -75,3 +75,29 @@ def test_who_may_not_see_costs_does_not_see_margins(sold: Customer):
     assert "Margins" not in client.get(reverse("admin:index")).content.decode()
     clerk.user_permissions.add(Permission.objects.get(codename="view_providercost"))
     assert client.get(URL).status_code == 200
+
+
+def test_the_receipt_says_what_the_event_cost_us(office: Client, sold: Customer, shop: Shop):
+    event = UsageEvent.objects.filter(data__model="gpt-4o").get()
+    url = reverse("admin:billing_usageevent_change", args=[event.pk])
+    card = office.get(url).context["cost"]
+    assert "$10.50" in card["total"]
+    assert "$2.00" in card["margin"]
+    assert (card["changed"], card["model"]) == (False, "openai gpt-4o")
+    assert [line["how"] for line in card["lines"]] == ["1,000,000 × 1 ÷ 1,000,000", "1,000,000 × 9.5 ÷ 1,000,000"]
+    for cost in ProviderCost.objects.all():
+        costs.end(actor=SYSTEM, cost=cost)
+    costs.create(
+        actor=SYSTEM, provider="openai", model="gpt-4o-x", unit="input", unit_cost=Decimal(1), effective_from=BEGINNING
+    )
+    ProviderCost.objects.filter(model="gpt-4o").delete()
+    assert office.get(url).context["cost"]["changed"] is True
+    mystery = UsageEvent.objects.filter(data__model="mystery").get()
+    page = office.get(reverse("admin:billing_usageevent_change", args=[mystery.pk]))
+    assert page.context["cost"] == {"known": False}
+    clerk = User.objects.create_user("clerk@ante.test", "correct horse battery", is_staff=True)
+    clerk.user_permissions.add(Permission.objects.get(codename="view_usageevent"))
+    seen = browser_of(clerk).get(url)
+    assert seen.status_code == 200
+    assert seen.context["cost"] is None
+    assert "cost us" not in seen.content.decode()

@@ -10,7 +10,8 @@ from billing.engine.costs import BEGINNING
 from billing.errors import InvalidRequest
 from billing.models import Charge, Customer, ProviderCost
 from billing.selectors import costs as selector
-from billing.services import costs, usage
+from billing.selectors import receipts
+from billing.services import authorizations, costs, usage
 from billing.services.prices import PriceTerms
 from tests.builders import Shop
 
@@ -125,3 +126,27 @@ def test_recording_asks_for_the_version_with_what_it_reads_anyway(
     costs.CostVersion.objects.update(number=1000)
     usage.record([shop.event(acme, model="gpt-4o", input_tokens=MILLION)])
     assert stored()[-1] == 5
+
+
+def test_what_is_affordable_under_such_a_price_can_be_paid(catalogue: None, shop: Shop):
+    shop.plan("agent", [cost_plus(shop, shop.meter("llm_output", "output_tokens"))])
+    acme = shop.customer(plan="agent", usd="1")
+    expected = shop.event(acme, model="gpt-4o", input_tokens=1000, output_tokens=100)
+    opened = authorizations.open_for_usage(event=expected)
+    # (2 + 0.0112 × n) × 1.4 thousandths of a dollar.
+    assert opened.affordable is not None
+    most = opened.affordable["output_tokens"]
+    assert most == (Decimal(1) / Decimal("1.4") - Decimal("0.002")) // Decimal("0.000008")
+    authorizations.void(authorization=opened.authorization)
+    assert shop.record(acme, model="gpt-4o", input_tokens=1000, output_tokens=int(most) + 1).status == "rejected"
+    assert shop.record(acme, model="gpt-4o", input_tokens=1000, output_tokens=int(most)).status == "charged"
+
+
+def test_the_receipt_of_such_a_price_adds_up(catalogue: None, shop: Shop):
+    shop.plan("agent", [cost_plus(shop, shop.meter("runs"))])
+    acme = shop.customer(plan="agent", usd="100")
+    shop.record(acme, id="one", model="gpt-4o", input_tokens=1000)
+    charge = Charge.objects.get()
+    lines = receipts.explain(charge, charge.event)
+    assert sum(line.amount for line in lines) == charge.amount == Decimal("0.0028")
+    assert [line.kind for line in lines] != ["discount"]
