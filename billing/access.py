@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from accounts.services.api_keys import Principal
-from billing.errors import NotFound, PermissionDenied
+from billing.errors import InvalidRequest, NotFound, PermissionDenied
 from billing.models import Authorization, Customer, Grant, PaymentMethod, Subscription, TopUp, UsageEvent
 
 
@@ -26,9 +26,17 @@ def customers(*, principal: Principal) -> "list[UUID] | None":
 
 
 def usage_event(
-    *, principal: Principal, event_id: str, external_id: str | None = None, source: str | None = None
+    *,
+    principal: Principal,
+    event_id: str,
+    external_id: str | None = None,
+    source: str | None = None,
+    only: bool = False,
 ) -> UsageEvent:
-    """The newest event with this id that the principal reaches: ids are unique only per customer and source."""
+    """The newest event with this id that the principal reaches: ids are unique only per customer and source.
+
+    With ``only`` there must be no other, so that what is done to it is not done to the wrong one: ``InvalidRequest``.
+    """
     found = UsageEvent.objects.filter(event_id=event_id)
     if external_id is not None:
         found = found.filter(customer=customer(principal=principal, external_id=external_id))
@@ -37,10 +45,12 @@ def usage_event(
     reachable = customers(principal=principal)
     if reachable is not None:
         found = found.filter(customer_id__in=reachable)
-    row = found.select_related("customer").order_by("-id").first()
-    if row is None:
+    rows = list(found.select_related("customer").order_by("-id")[:2])
+    if not rows:
         raise NotFound(f"There is no event {event_id}.")
-    return row
+    if only and len(rows) > 1:
+        raise InvalidRequest.field("customer", "several events have this id: name the customer and the source")
+    return rows[0]
 
 
 def authorization(*, principal: Principal, authorization_id: UUID) -> Authorization:

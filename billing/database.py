@@ -10,6 +10,7 @@ APPEND_ONLY = [
     "accounts_auditevent",
     "billing_allowance",
     "billing_charge",
+    "billing_correction",
     "billing_ledgerentry",
     "billing_ledgertransaction",
     "billing_meter",

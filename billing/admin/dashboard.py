@@ -19,6 +19,8 @@ from billing.admin import display, summaries
 from billing.admin.lookup import BOOKED_BEFORE_MAX
 from billing.engine.money import EXACT, ZERO, amount_string
 from billing.models import Account, Balance, Customer, Grant, LedgerEntry, OutboxEvent, UsageEvent
+from billing.selectors import events
+from billing.selectors.usage import EVENTS_SQL
 
 DAYS = 30
 SERIES_MAX = 6
@@ -29,13 +31,13 @@ EXPIRING_SHOWN = 6
 _MONEY_IN = {Account.CASH_CLEARING: "Bought", Account.PROMOTIONAL_EXPENSE: "Given"}
 
 # What usage came to, by day, asset and model (or meter, where there is no model).
-_DAILY = """
+_DAILY = f"""
 SELECT (c.occurred_at AT TIME ZONE %(zone)s)::date, c.asset_id, COALESCE(c.dimensions ->> 'model', m.name),
-       SUM(c.amount), COUNT(DISTINCT c.event_id)
+       SUM(c.amount), {EVENTS_SQL}
   FROM billing_charge c JOIN billing_meter m ON m.id = c.meter_id
  WHERE c.id >= %(first)s AND c.occurred_at >= %(start)s AND c.occurred_at < %(end)s
  GROUP BY 1, 2, 3
-"""
+"""  # noqa: S608 - a constant
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +200,7 @@ def _age(seconds: int) -> str:
 
 def _refused() -> list[dict[str, Any]]:
     rows = (
-        UsageEvent.objects.filter(id__gte=first_id(timezone.now() - REFUSED_WITHIN))
+        events.not_reversed(UsageEvent.objects.filter(id__gte=first_id(timezone.now() - REFUSED_WITHIN)))
         .exclude(status=UsageEvent.Status.CHARGED)
         .select_related("customer")
         .order_by("-id")[:REFUSED_SHOWN]

@@ -26,6 +26,8 @@ KIND_TONES = {
     EntryKind.VOID: "warning",
     EntryKind.REFUND: "danger",
     EntryKind.ADJUSTMENT: "primary",
+    EntryKind.REVERSAL: "success",
+    EntryKind.REINSTATEMENT: "success",
 }
 _LABELS = {str(kind.label): tone for kind, tone in KIND_TONES.items()}
 

@@ -143,7 +143,8 @@ def latest_entries(customer: Customer) -> list[dict[str, Any]]:
 
 def refused_events(customer: Customer) -> list[dict[str, Any]]:
     """The latest events of this customer that were not charged."""
-    rows = UsageEvent.objects.filter(customer=customer).exclude(status=UsageEvent.Status.CHARGED)
+    rows = events.not_reversed(UsageEvent.objects.filter(customer=customer))
+    rows = rows.exclude(status=UsageEvent.Status.CHARGED)
     rows = events.with_status(rows).filter(unpaid__collected_at__isnull=True)
     return [refused_row(event) for event in rows.order_by("-id")[:REFUSED_SHOWN]]
 

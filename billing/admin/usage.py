@@ -23,10 +23,10 @@ from billing.admin.periods import PeriodFilter, ReceivedPeriodFilter
 from billing.engine.money import EXACT, ZERO
 from billing.engine.prices import words
 from billing.models import Charge, LedgerEntry, LedgerTransaction, Price, UsageEvent
-from billing.selectors import events, receipts
+from billing.selectors import corrections, events, receipts
 from billing.selectors.catalog import price_terms
 
-_STATUS_TONES = {"Charged": "success", "Unpaid": "warning", "Rejected": "danger"}
+_STATUS_TONES = {"Charged": "success", "Unpaid": "warning", "Rejected": "danger", "Reversed": "info"}
 
 
 @admin.register(UsageEvent)
@@ -49,20 +49,23 @@ class UsageEventAdmin(SummaryMixin, BookAdmin):
 
     def summary(self, request: HttpRequest, obj: UsageEvent) -> dict[str, Any]:
         charges = list(
-            Charge.objects.filter(event=obj, customer_id=obj.customer_id)
+            Charge.objects.filter(event=obj, customer_id=obj.customer_id, correction=None)
             .select_related("meter", "price__asset", "price__meter", "plan_version__plan", "asset", "event")
             .prefetch_related("price__tiers")
             .order_by("id")
         )
-        entries = list(
-            LedgerEntry.objects.filter(transaction_id=obj.pk, customer_id=obj.customer_id)
-            .select_related("grant")
-            .order_by("id")
+        corrected = corrections.of(obj)
+        booked = LedgerEntry.objects.filter(
+            transaction_id__in=[obj.pk, *(each.correction.pk for each in corrected)], customer_id=obj.customer_id
         )
+        entries = list(booked.select_related("grant").order_by("id"))
+        first = [entry for entry in entries if entry.transaction_id == obj.pk]
+        status = events.status(obj)
         return {
             "event": obj,
             "customer": display.link(obj.customer),
-            "status": display.badge(_status_word(obj), _TONES[events.status(obj)]),
+            "status": display.badge(events.STATUSES[status], _TONES[status]),
+            "corrections": [_correction_row(each) for each in corrected],
             "collected": None if (collected := events.collected_at(obj)) is None else display.moment(collected),
             "received": display.moment(obj.received_at),
             "occurred": display.moment(obj.occurred_at),
@@ -81,8 +84,8 @@ class UsageEventAdmin(SummaryMixin, BookAdmin):
                 for asset, left in (obj.balance_after or {}).items()
             ],
             "entries": [entry_row(entry) for entry in entries],
-            "draws": _draws(entries),
-            "transaction": display.link_to(LedgerTransaction, obj.pk, obj.pk) if entries else None,
+            "draws": _draws(first),
+            "transaction": display.link_to(LedgerTransaction, obj.pk, obj.pk) if first else None,
             "cost": cost_card.of(obj, charges)
             if charges and request.user.has_perm("billing.view_providercost")
             else None,
@@ -109,7 +112,7 @@ class UsageEventAdmin(SummaryMixin, BookAdmin):
 
     @labelled(description="Status", label=_STATUS_TONES)
     def status_shown(self, event: UsageEvent) -> str:
-        return _status_word(event)
+        return str(events.STATUSES[events.status(event)])
 
     @admin.display(description="Charged")
     def num_cost(self, event: UsageEvent) -> SafeString:
@@ -192,11 +195,7 @@ def arithmetic(charge: Charge) -> str:
     return words.arithmetic(receipts.explain(charge, charge.event), charge.amount, charge.asset_id)
 
 
-def _status_word(event: UsageEvent) -> str:
-    return str(UsageEvent.Status(events.status(event)).label)
-
-
-_TONES = {"charged": "good", "unpaid": "warn", "rejected": "bad"}
+_TONES = {"charged": "good", "unpaid": "warn", "rejected": "bad", "reversed": "info"}
 
 
 def _totals(charges: list[Charge]) -> dict[str, Decimal]:
@@ -217,6 +216,18 @@ def _charge_row(charge: Charge) -> dict[str, Any]:
         "amount": display.amount(charge.amount, charge.asset_id),
         "asset": charge.asset_id,
         "plan": charge.plan_version,
+    }
+
+
+def _correction_row(shown: corrections.Shown) -> dict[str, Any]:
+    row = shown.correction
+    return {
+        "what": row.get_kind_display(),
+        "when": display.moment(row.created_at),
+        "actor": row.actor,
+        "reason": row.reason,
+        "amounts": [display.amount(amount, asset) for asset, amount in shown.amounts.items()],
+        "transaction": display.link_to(LedgerTransaction, row.pk, display.short_id(row.pk)) if shown.posted else "",
     }
 
 

@@ -51,7 +51,7 @@ class View(APIView):
             answer = idempotency.once(
                 principal=str(who(request).organization_id or "operator"),
                 key=key,
-                fingerprint=idempotency.fingerprint(request.method or "", request.path, request.data),
+                fingerprint=idempotency.fingerprint(request.method or "", request.get_full_path(), request.data),
                 run=run,
                 refuse=lambda error: self._refusal(request, error),
             )

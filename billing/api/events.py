@@ -18,7 +18,7 @@ from billing.api.schema import events as schema
 from billing.engine.money import amount_string, amount_strings
 from billing.errors import InvalidRequest, PayloadTooLarge
 from billing.models import Price, UsageEvent
-from billing.selectors import events, receipts
+from billing.selectors import corrections, events, receipts
 
 
 class EventsView(base.View):
@@ -52,8 +52,8 @@ class EventsView(base.View):
         if external_id := base.text(request, "customer"):
             rows = rows.filter(customer=access.customer(principal=principal(request), external_id=external_id))
         if status := base.text(request, "status"):
-            if status not in UsageEvent.Status.values:
-                raise InvalidRequest.field("status", f"One of {', '.join(UsageEvent.Status.values)}.")
+            if status not in events.STATUSES:
+                raise InvalidRequest.field("status", f"One of {', '.join(events.STATUSES)}.")
             rows = events.having_status(rows, status)
         if start := base.moment(request, "from"):
             rows = rows.filter(occurred_at__gte=start)
@@ -75,6 +75,7 @@ class EventView(base.View):
             source=base.text(request, "source"),
         )
         receipt = receipts.of(event)
+        reasons = principal(request).organization_id is None
         return Response(
             {
                 **_summary(event),
@@ -83,7 +84,7 @@ class EventView(base.View):
                 "extensions": event.extensions or {},
                 "refusal": event.refusal,
                 "collected_at": None if (collected := events.collected_at(event)) is None else moment_string(collected),
-                "transaction": str(event.pk) if receipt.entries else None,
+                "transaction": str(event.pk) if any(charge.draws for charge in receipt.charges) else None,
                 "charges": [
                     {
                         "meter": charge.meter,
@@ -113,6 +114,8 @@ class EventView(base.View):
                     for charge in receipt.charges
                 ],
                 "cost": amount_strings(receipt.cost),
+                "net_cost": amount_strings(receipt.net_cost),
+                "corrections": [_correction(each, with_reason=reasons) for each in receipt.corrections],
                 "entries": [
                     {
                         "id": str(entry.id),
@@ -152,4 +155,16 @@ def _summary(event: UsageEvent) -> dict[str, Any]:
         "type": event.type,
         "status": events.status(event),
         "time": moment_string(event.occurred_at),
+    }
+
+
+def _correction(shown: corrections.Shown, *, with_reason: bool) -> dict[str, Any]:
+    row = shown.correction
+    return {
+        "id": str(row.pk),
+        "kind": row.kind,
+        **({"reason": row.reason} if with_reason else {}),
+        "amounts": amount_strings(shown.amounts),
+        "transaction": str(row.pk) if shown.posted else None,
+        "created_at": moment_string(row.created_at),
     }

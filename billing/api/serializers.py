@@ -81,6 +81,23 @@ class GrantVoid(StrictSerializer):
     reason = TextField(max_length=500)
 
 
+class Reversal(StrictSerializer):
+    reason = TextField(max_length=500)
+
+
+class Refund(StrictSerializer):
+    asset = AssetField()
+    amount = AmountField()
+    reason = TextField(max_length=500)
+
+
+class Adjustment(StrictSerializer):
+    asset = AssetField()
+    amount = AmountField(help_text="Positive puts in, negative takes out.")
+    reason = TextField(max_length=500)
+    allow_debt = serializers.BooleanField(default=False)
+
+
 class AssetCreate(StrictSerializer):
     code = PatternField(r"^[a-z][a-z0-9_]*\Z", max_length=32)
     name = TextField(max_length=100)

@@ -120,6 +120,9 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL: str = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
 
+# --- Money ----------------------------------------------------------------------------------------------------------
+REINSTATED_CREDIT_DAYS: int = env.int("REINSTATED_CREDIT_DAYS", default=30)
+
 # --- Tasks ----------------------------------------------------------------------------------------------------------
 # The broker carries wake-ups, never the only copy of a fact: every task finds its work in the database, and a sweep
 # each minute finds what a lost wake-up left. Hence no result backend and no far-away ETAs.

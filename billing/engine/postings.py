@@ -42,6 +42,18 @@ def _template(code: str, **postings: Posting) -> tuple[str, Template]:
     return code, Template(code, postings)
 
 
+GIVEN_BACK = {
+    # To the grant that had paid, and on to what is owed; to a replacement where that grant's time is over.
+    "returned": Posting("usage", "wallet_available", "reversal"),
+    "reinstated": Posting("usage", "wallet_available", "reinstatement"),
+    "settlement": Posting("wallet_available", "receivable", "settlement"),
+    # What had been taken beyond the grants: from what is owed. A grant that has paid it since gets its units back.
+    "forgiven": Posting("usage", "receivable", "reversal"),
+    "unsettled": Posting("receivable", "wallet_available", "settlement"),
+    "unsettled_anew": Posting("receivable", "wallet_available", "reinstatement"),
+}
+"""The movements of ``Journal.give_back``."""
+
 TEMPLATES: dict[str, Template] = dict(
     [
         # Value comes in. What the customer owes is paid first; the grant counts that part as drawn.
@@ -79,6 +91,9 @@ TEMPLATES: dict[str, Template] = dict(
             credited=Posting("usage", "wallet_available", "adjustment"),
             credited_debt=Posting("usage", "receivable", "usage"),
         ),
+        # A charge taken back, and a part of one. They point at the transaction that charged it.
+        _template("usage.reversed", **GIVEN_BACK),
+        _template("usage.refunded", **GIVEN_BACK),
         # An authorization sets value aside, on grants or beyond them on the overdraft, and gives it back: before the
         # usage that it was for is charged, or because that never came.
         _template(
@@ -113,6 +128,12 @@ TEMPLATES: dict[str, Template] = dict(
             "fee.credited",
             value=Posting("fees", "wallet_available", "fee"),
             settlement=Posting("wallet_available", "receivable", "settlement"),
+        ),
+        # What the operator takes out by hand. What is put in by hand is a grant.
+        _template(
+            "adjustment.debited",
+            drawn=Posting("wallet_available", "adjustment", "adjustment"),
+            overdrawn=Posting("receivable", "adjustment", "adjustment"),
         ),
         # What a grant still held when its time was over.
         _template("grant.expired", rest=Posting("wallet_available", "breakage", "expiry")),

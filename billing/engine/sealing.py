@@ -70,13 +70,19 @@ COVERED: dict[str, Covered] = {
         "billing_charge",
         "posted_at",
         _fields(
-            uuid="id customer_id event_id subscription_id plan_version_id price_id meter_id",
+            uuid="id customer_id event_id subscription_id plan_version_id price_id meter_id"
+            " correction_id reverses_id refunds_id",
             text="asset_id",
             number="quantity quantity_before amount list_amount waived cost",
             json="dimensions",
             flag="late price_given",
             time="occurred_at posted_at",
         ),
+    ),
+    "correction": Covered(
+        "billing_correction",
+        "created_at",
+        _fields(uuid="id customer_id event_id", text="kind asset_id reason actor", number="amount", time="created_at"),
     ),
     "audit_event": Covered(
         "accounts_auditevent",

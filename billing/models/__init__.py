@@ -3,6 +3,7 @@
 from billing.models.assets import Asset
 from billing.models.authorizations import Authorization, Hold
 from billing.models.catalog import Allowance, Meter, Plan, PlanDraft, PlanVersion, Price, Tier
+from billing.models.corrections import Correction
 from billing.models.costs import CostVersion, Overhead, ProviderCost
 from billing.models.customers import Customer
 from billing.models.funding import (
@@ -30,6 +31,7 @@ __all__ = [
     "Authorization",
     "Balance",
     "Charge",
+    "Correction",
     "CostVersion",
     "CountedValue",
     "Customer",

@@ -50,6 +50,8 @@ class EntryKind(models.TextChoices):
     ADJUSTMENT = "adjustment", "Adjustment"
     FEE = "fee", "Fee"
     SETTLEMENT = "settlement", "Settlement of what was owed"
+    REVERSAL = "reversal", "Reversal"
+    REINSTATEMENT = "reinstatement", "Reversal into a new grant"
 
 
 class LedgerTransaction(models.Model):
@@ -148,7 +150,12 @@ class LedgerEntry(models.Model):
             models.Index(
                 fields=["balance", "seq"],
                 name="billing_entry_value",
-                condition=~Q(kind__in=["usage", "hold", "release", "settlement"]),
+                condition=~Q(kind__in=["usage", "hold", "release", "settlement", "reversal", "reinstatement"]),
+            ),
+            models.Index(
+                fields=["balance", "seq"],
+                name="billing_entry_settled",
+                condition=Q(kind__in=["settlement", "reinstatement"]),
             ),
         ]
         constraints = [

@@ -15,6 +15,7 @@ class Seal(models.Model):
         LEDGER_ENTRY = "ledger_entry", "Ledger entries"
         USAGE_EVENT = "usage_event", "Usage events"
         CHARGE = "charge", "Charges"
+        CORRECTION = "correction", "Corrections"
         AUDIT_EVENT = "audit_event", "Audit trail"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -44,7 +45,14 @@ class Seal(models.Model):
             models.CheckConstraint(
                 name="billing_seal_covers",
                 condition=models.Q(
-                    covers__in=["ledger_transaction", "ledger_entry", "usage_event", "charge", "audit_event"]
+                    covers__in=[
+                        "ledger_transaction",
+                        "ledger_entry",
+                        "usage_event",
+                        "charge",
+                        "correction",
+                        "audit_event",
+                    ]
                 ),
             ),
         ]

@@ -99,6 +99,33 @@ class Charge(models.Model):
     occurred_at = models.DateTimeField()
     posted_at = models.DateTimeField()
     written_in = WrittenInField()
+    correction = models.ForeignKey(
+        "billing.Correction",
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="charges",
+        db_constraint=False,
+        db_index=False,
+        help_text="The decision to take something back that this charge carries out.",
+    )
+    reverses = models.ForeignKey(
+        "self",
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="reversals",
+        db_constraint=False,
+        db_index=False,
+        help_text="The charge that this one takes back, quantity and all that was left of the amount.",
+    )
+    refunds = models.ForeignKey(
+        "self",
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="refunded_by",
+        db_constraint=False,
+        db_index=False,
+        help_text="The charge of whose amount this one gives back a part.",
+    )
 
     class Meta:
         ordering = ["-id"]
@@ -117,6 +144,23 @@ class Charge(models.Model):
                 condition=Q(cost__isnull=True) | Q(cost__gte=0, cost__lt=AMOUNT_BELOW),
             ),
             number_check("billing_charge", "quantity", "amount", "list_amount"),
+            models.CheckConstraint(
+                name="billing_charge_direction",
+                condition=Q(correction__isnull=True, reverses__isnull=True, refunds__isnull=True)
+                | Q(correction__isnull=False, reverses__isnull=False, refunds__isnull=True)
+                | Q(
+                    correction__isnull=False,
+                    reverses__isnull=True,
+                    refunds__isnull=False,
+                    quantity=0,
+                    amount__lt=0,
+                ),
+            ),
+            models.UniqueConstraint(
+                fields=["customer", "reverses"],
+                name="billing_charge_reversed_once",
+                condition=Q(reverses__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:

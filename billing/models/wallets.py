@@ -123,6 +123,15 @@ class Grant(models.Model):
         db_index=False,
         help_text="The billing period that it was included in.",
     )
+    replaces = models.ForeignKey(
+        "self",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="replacements",
+        db_index=False,
+        help_text="The lapsed grant whose units came back into this one.",
+    )
     metadata = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -130,6 +139,7 @@ class Grant(models.Model):
         ordering = ["-id"]
         indexes = [
             models.Index(fields=["period"], name="billing_grant_period", condition=Q(period__isnull=False)),
+            models.Index(fields=["replaces"], name="billing_grant_replaces", condition=Q(replaces__isnull=False)),
             models.Index(fields=["balance"], name="billing_grant_open", condition=Q(open=True)),
             models.Index(fields=["expires_at"], name="billing_grant_expiring", condition=Q(open=True)),
             models.Index(fields=["effective_at"], name="billing_grant_scheduled", condition=Q(open=True, posted=False)),

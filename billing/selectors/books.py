@@ -12,6 +12,7 @@ from uuid import UUID
 
 from django.db import connection
 
+from billing.selectors import correction_books
 from billing.selectors.differences import Difference
 
 
@@ -116,10 +117,11 @@ INVARIANTS: dict[str, Invariant] = {
           FROM billing_grant g
           LEFT JOIN (
                SELECT grant_id,
-                      SUM(amount) FILTER (WHERE kind IN ('top_up', 'grant', 'adjustment')
-                                             OR (kind = 'fee' AND debit = 'fees')) AS granted,
-                      SUM(amount) FILTER (WHERE kind IN ('usage', 'settlement')
-                                             OR (kind = 'fee' AND credit = 'fees')) AS drawn,
+                      SUM(amount) FILTER (WHERE kind IN ('top_up', 'grant', 'adjustment', 'reinstatement', 'fee')
+                                            AND credit = 'wallet_available') AS granted,
+                      SUM(amount * ((debit = 'wallet_available')::int - (credit = 'wallet_available')::int))
+                      FILTER (WHERE kind IN ('usage', 'settlement', 'reversal')
+                                 OR (kind IN ('adjustment', 'fee') AND debit = 'wallet_available')) AS drawn,
                       SUM(amount * {_TO_HELD}) AS held,
                       SUM(amount) FILTER (WHERE kind = 'expiry') AS expired,
                       SUM(amount * -{_TO_AVAILABLE}) FILTER (WHERE kind IN ('void', 'refund')) AS voided
@@ -266,6 +268,7 @@ INVARIANTS: dict[str, Invariant] = {
             OR (p.state = 'settled') <> (p."end" <= s.settled_until))
         """,
     ),
+    **{name: Invariant(*invariant) for name, invariant in correction_books.INVARIANTS.items()},
     "floor": Invariant(
         "No balance is below what its overdraft allows.",
         "SELECT id AS balance, available, overdraft_limit FROM billing_balance b"

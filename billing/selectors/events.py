@@ -2,22 +2,38 @@
 
 from datetime import datetime
 
-from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 
-from billing.models import UnpaidUsage, UsageEvent
+from billing.models import Correction, UnpaidUsage, UsageEvent
+
+REVERSED = "reversed"
+STATUSES = {**dict(UsageEvent.Status.choices), REVERSED: "Reversed"}
+"""What an event can be, in words."""
+_IS_REVERSED = Exists(
+    Correction.objects.filter(
+        kind=Correction.Kind.REVERSAL, customer_id=OuterRef("customer_id"), event_id=OuterRef("pk")
+    )
+)
 
 
 def with_status(events: QuerySet[UsageEvent]) -> QuerySet[UsageEvent]:
     """The same events, such that ``status`` needs no query for each."""
     collected = UnpaidUsage.objects.filter(customer_id=OuterRef("customer_id"), event_id=OuterRef("pk"))
-    return events.annotate(collected_at=Subquery(collected.values("collected_at")))
+    return events.annotate(collected_at=Subquery(collected.values("collected_at")), is_reversed=_IS_REVERSED)
+
+
+def not_reversed(events: QuerySet[UsageEvent]) -> QuerySet[UsageEvent]:
+    """Those of ``events`` that stand."""
+    return events.filter(~_IS_REVERSED)
 
 
 def having_status(events: QuerySet[UsageEvent], status: str) -> QuerySet[UsageEvent]:
     """Those of ``events`` whose ``status`` it is now."""
+    if status == REVERSED:
+        return events.filter(_IS_REVERSED)
     if status == UsageEvent.Status.CHARGED:
-        return events.filter(Q(status=status) | Q(unpaid__collected_at__isnull=False))
-    return events.filter(status=status, unpaid__collected_at__isnull=True)
+        return not_reversed(events).filter(Q(status=status) | Q(unpaid__collected_at__isnull=False))
+    return not_reversed(events).filter(status=status, unpaid__collected_at__isnull=True)
 
 
 def collected_at(event: UsageEvent) -> datetime | None:
@@ -30,5 +46,10 @@ def collected_at(event: UsageEvent) -> datetime | None:
 
 
 def status(event: UsageEvent) -> str:
-    """What the event is now: what it was at first, or charged, if that came later."""
+    """What the event is now: reversed, or what it was at first, or charged, if that came later."""
+    if not hasattr(event, "is_reversed"):
+        rows = UsageEvent.objects.filter(_IS_REVERSED, pk=event.pk, customer_id=event.customer_id)
+        event.is_reversed = rows.exists()  # type: ignore[attr-defined]
+    if event.is_reversed:  # type: ignore[attr-defined]
+        return REVERSED
     return event.status if collected_at(event) is None else UsageEvent.Status.CHARGED

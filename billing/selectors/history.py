@@ -10,9 +10,10 @@ from billing.selectors.balances import BalanceNow
 
 # The last entry by then is found by halving: a balance's entries are numbered without gaps in the order in which they
 # were posted, so some twenty steps along the index of (balance, seq) are enough for millions of them. What came in and
-# went out other than by usage has an index of its own; what was spent is what that leaves. As in balances.current, a
-# grant counts from its start and no longer than it lives, however late a worker booked either. Overdraft limits are not
-# in the ledger: the trail has what each was before it was changed.
+# went out other than by usage and its reversal has an index of its own; what was spent is what that leaves. As in
+# balances.current, a grant counts from its start and no longer than it lives, however late a worker booked either; one
+# whose value came otherwise than by its own transaction was booked when it was made. Overdraft limits are not in the
+# ledger: the trail has what each was before it was changed.
 _AT = """
 SELECT b.customer_id, b.asset_id,
        COALESCE(e.available_after, 0) + COALESCE(g.started, 0) - COALESCE(g.lapsed, 0),
@@ -34,12 +35,14 @@ SELECT b.customer_id, b.asset_id,
        ) s
   LEFT JOIN billing_ledgerentry e ON e.balance_id = b.id AND e.seq = s.seq
   LEFT JOIN LATERAL (
-       SELECT SUM(r.amount * ((r.credit = 'wallet_available')::int - (r.debit = 'wallet_available')::int)) AS net,
-              SUM(r.amount) FILTER (WHERE r.kind IN ('top_up', 'grant', 'adjustment')
-                                      AND r.credit = 'wallet_available') AS granted
+       SELECT SUM(r.amount * ((r.credit IN ('wallet_available', 'receivable'))::int
+                              - (r.debit IN ('wallet_available', 'receivable'))::int))
+              FILTER (WHERE r.credit <> 'fees' AND r.debit <> 'usage') AS net,
+              SUM(r.amount) FILTER (WHERE r.kind IN ('top_up', 'grant', 'adjustment', 'fee')
+                                      AND r.credit = 'wallet_available' AND r.debit <> 'usage') AS granted
          FROM billing_ledgerentry r
         WHERE r.balance_id = b.id AND r.seq <= s.seq
-          AND NOT (r.kind IN ('usage', 'hold', 'release', 'settlement'))
+          AND NOT (r.kind IN ('usage', 'hold', 'release', 'settlement', 'reversal', 'reinstatement'))
        ) v ON TRUE
   LEFT JOIN LATERAL (
        SELECT SUM(w.amount) FILTER (WHERE w.expires_at IS NULL OR w.expires_at > %(at)s) AS started,
@@ -57,10 +60,10 @@ SELECT b.customer_id, b.asset_id,
                 WHERE g.customer_id = b.customer_id AND g.balance_id = b.id
                   AND g.created_at <= %(at)s AND g.effective_at <= %(at)s
                   AND CASE WHEN g.expires_at <= %(at)s
-                           THEN came.posted_at <= %(at)s
+                           THEN (came.posted_at <= %(at)s OR (came.posted_at IS NULL AND g.posted))
                                 AND (went.posted_at > %(at)s
                                      OR (went.posted_at IS NULL AND g.open AND g.remaining > 0))
-                           ELSE (came.posted_at IS NULL OR came.posted_at > %(at)s)
+                           ELSE (came.posted_at > %(at)s OR (came.posted_at IS NULL AND NOT g.posted))
                                 AND (g.voided_at IS NULL OR g.voided_at > %(at)s) END
               ) w
        ) g ON TRUE

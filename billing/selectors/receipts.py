@@ -11,7 +11,9 @@ from billing.engine.money import EXACT, ZERO
 from billing.engine.prices import FromCatalogue
 from billing.engine.rating import ExplainedLine
 from billing.models import Charge, LedgerEntry, Price, UsageEvent
+from billing.selectors import corrections
 from billing.selectors.catalog import compile_price
+from billing.selectors.corrections import Shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,28 +45,35 @@ class ReceiptCharge:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """All of it. ``cost`` is by asset code."""
+    """All of it. ``cost`` is what was charged at first and ``net_cost`` what of it stands, by asset code.
+
+    ``entries`` are those of the charge, and then those of the corrections.
+    """
 
     charges: Sequence[ReceiptCharge]
     entries: Sequence[LedgerEntry]
     cost: Mapping[str, Decimal]
+    net_cost: Mapping[str, Decimal]
+    corrections: Sequence[Shown]
 
 
 def of(event: UsageEvent) -> Receipt:
     """The receipt of a recorded event; empty for one that was refused."""
-    entries = list(
-        LedgerEntry.objects.filter(transaction_id=event.pk, customer_id=event.customer_id)
-        .select_related("grant")
-        .order_by("asset_id", "seq")
+    corrected = corrections.of(event)
+    booked = LedgerEntry.objects.filter(
+        transaction_id__in=[event.pk, *(each.correction.pk for each in corrected)], customer_id=event.customer_id
     )
+    entries = list(booked.select_related("grant").order_by("transaction_id", "asset_id", "seq"))
     draws: dict[UUID | None, list[ReceiptDraw]] = {}
     for entry in entries:
+        if entry.transaction_id != event.pk:
+            continue
         name = "Overdraft" if entry.grant is None else str(entry.grant)
         draws.setdefault(entry.charge_id, []).append(ReceiptDraw(entry.grant_id, name, entry.amount))
     charges = []
     cost: dict[str, Decimal] = {}
     for charge in (
-        Charge.objects.filter(event=event)
+        Charge.objects.filter(event=event, correction=None)
         .select_related("meter", "price__meter", "price__cached_of", "price__asset", "plan_version__plan")
         .prefetch_related("price__tiers")
         .order_by("id")
@@ -85,7 +94,11 @@ def of(event: UsageEvent) -> Receipt:
                 draws=draws.get(charge.pk, []),
             )
         )
-    return Receipt(charges, entries, cost)
+    net_cost = dict(cost)
+    for each in corrected:
+        for asset, amount in each.amounts.items():
+            net_cost[asset] = EXACT.subtract(net_cost[asset], amount)
+    return Receipt(charges, entries, cost, net_cost, corrected)
 
 
 def explain(charge: Charge, event: UsageEvent) -> list[ExplainedLine]:

@@ -44,7 +44,7 @@ SIGNED_AMOUNT_SQL = (
 
 @dataclass(frozen=True, slots=True)
 class StatementRow:
-    """One entry. ``event`` is the sender's id of the usage event that it paid for, where it paid for one."""
+    """One entry. ``event`` is the sender's id of the usage event that it paid for, or gave back for."""
 
     id: UUID
     transaction_id: UUID
@@ -81,14 +81,21 @@ SELECT e.id, e.transaction_id, e.kind, {signed}, e.available_after, e.asset_id,
          WHERE e.customer_id = ANY(%(customers)s) AND e.balance_id IS NOT NULL {conditions}
          ORDER BY e.customer_id, e.id DESC LIMIT %(limit)s) e
   LEFT JOIN billing_ledgertransaction t ON t.id = e.transaction_id AND t.customer_id = e.customer_id
-  LEFT JOIN billing_usageevent u ON u.id = e.transaction_id AND u.customer_id = e.customer_id
   LEFT JOIN billing_charge c ON c.id = e.charge_id AND c.customer_id = e.customer_id
+  LEFT JOIN billing_usageevent u
+         ON u.id = COALESCE(c.event_id, e.transaction_id) AND u.customer_id = e.customer_id
   LEFT JOIN billing_meter m ON m.id = c.meter_id
   LEFT JOIN billing_grant g ON g.id = e.grant_id AND g.customer_id = e.customer_id
  ORDER BY e.id DESC
 """
 
-_FIND_EVENT = "SELECT id FROM billing_usageevent WHERE event_id = %(search)s AND customer_id = %(customer)s"
+# A usage event's transaction bears the event's id; those that correct it point at that.
+_FIND_EVENT = """
+  WITH events AS (SELECT id FROM billing_usageevent WHERE event_id = %(search)s AND customer_id = %(customer)s)
+SELECT id FROM events
+ UNION ALL
+SELECT t.id FROM billing_ledgertransaction t JOIN events e ON e.id = t.reverses_id AND t.customer_id = %(customer)s
+"""
 
 
 def page(

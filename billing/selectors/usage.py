@@ -18,13 +18,16 @@ METER = "meter"
 _DIMENSION = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}\Z")
 _GROUPS_MAX = 4
 
+EVENTS_SQL = "COUNT(DISTINCT c.event_id) - COUNT(DISTINCT c.event_id) FILTER (WHERE c.reverses_id IS NOT NULL)"
+"""How many events the charges called ``c`` are of. A reversal occurred when its charge did, and stands beside it."""
+
 
 @dataclass(frozen=True, slots=True)
 class UsageRow:
     """One period of one group. ``group`` has a value for each name in ``group_by``, None where usage bore none.
 
     ``quantity`` is in the meter's unit and means something only where the rows are grouped by, or limited to, one
-    meter; ``events`` counts each event once.
+    meter; ``events`` counts each event once, and none that was reversed. What was reversed or refunded is off.
     """
 
     period_start: datetime
@@ -105,7 +108,7 @@ def _rows(
     columns = [period, *groups, "c.asset_id"]
     # Grouped by position: the same parameter bound twice would make two expressions of one.
     statement = f"""
-        SELECT {", ".join(columns)}, SUM(c.quantity), SUM(c.amount), COUNT(DISTINCT c.event_id)
+        SELECT {", ".join(columns)}, SUM(c.quantity), SUM(c.amount), {EVENTS_SQL}
           FROM billing_charge c JOIN billing_meter m ON m.id = c.meter_id
          WHERE {" AND ".join(conditions)}
          GROUP BY {", ".join(str(n + 1) for n in range(len(columns)))}

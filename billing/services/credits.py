@@ -12,29 +12,9 @@ from billing.engine import burndown
 from billing.engine.money import ZERO, amount_string
 from billing.models import Grant
 from billing.services import outbox
+from billing.services.giving_back import GRANT_COLUMNS
 from billing.services.ledger import Journal, Transaction
 from billing.services.states import BalanceState, GrantState
-
-_COLUMNS = (
-    "id",
-    "customer_id",
-    "asset_id",
-    "kind",
-    "priority",
-    "effective_at",
-    "expires_at",
-    "applies_to",
-    "paid_amount",
-    "created_at",
-    "amount",
-    "remaining",
-    "held",
-    "drawn",
-    "expired",
-    "voided",
-    "posted",
-    "voided_at",
-)
 
 
 def give(
@@ -67,7 +47,7 @@ def _collecting(journal: Journal, balance: BalanceState, period: datetime, first
 
 def _load(journal: Journal, grant_id: UUID) -> GrantState | None:
     """A grant that has nothing left, which a journal does not read by itself."""
-    row = Grant.objects.filter(pk=grant_id).values_list(*_COLUMNS).first()
+    row = Grant.objects.filter(pk=grant_id).values_list(*GRANT_COLUMNS).first()
     return None if row is None else journal.add_grant(*row)
 
 

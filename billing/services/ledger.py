@@ -18,7 +18,8 @@ from billing import locks, pipeline
 from billing.engine import burndown
 from billing.engine.money import EXACT, ZERO, amount_string
 from billing.engine.postings import TEMPLATES, Posting, change_of_available
-from billing.services import bulk, outbox
+from billing.services import bulk, giving_back, outbox
+from billing.services.giving_back import Part
 from billing.services.states import BalanceState, GrantState
 
 
@@ -59,8 +60,10 @@ class Journal:
         self.busy: set[UUID] = set()
         self.settled_due = 0
         self.messages: list[outbox.Message] = []
+        self.replaces: dict[UUID, UUID] = {}
+        """The replacements that took something in, and the lapsed grants that they stand in for."""
+        self.entries: list[dict[str, Any]] = []
         self._transactions: list[dict[str, Any]] = []
-        self._entries: list[dict[str, Any]] = []
         self._writing: bulk.Writing | None = None
 
     @classmethod
@@ -167,8 +170,12 @@ class Journal:
         occurred_at: datetime,
         transaction_id: UUID | None = None,
         description: str = "",
+        reverses: UUID | None = None,
     ) -> Transaction:
-        """Start a transaction. ``reference`` names what it is for; the database refuses a second one."""
+        """Start a transaction. ``reference`` names what it is for; the database refuses a second one.
+
+        ``reverses`` is the transaction of which it takes back something or all.
+        """
         assert template in TEMPLATES
         transaction = Transaction(transaction_id or uuid7(), template, occurred_at)
         self._transactions.append(
@@ -177,6 +184,7 @@ class Journal:
                 "customer_id": customer_id,
                 "template": template,
                 "reference": reference,
+                "reverses_id": reverses,
                 "description": description,
                 "occurred_at": occurred_at,
                 "posted_at": self.now,
@@ -197,15 +205,20 @@ class Journal:
             occurred_at=source.effective_at,
         )
         balance.lifetime_granted = EXACT.add(balance.lifetime_granted, state.amount)
-        self._post(transaction, balance, "value", state.amount, grant_id=source.id)
+        self.post(transaction, balance, "value", state.amount, grant_id=source.id)
+        self.settle(transaction, state, source.remaining)
+        state.posted = state.changed = True
+
+    def settle(self, transaction: Transaction, state: GrantState, amount: Decimal) -> None:
+        """Pay what the customer owes from ``amount`` that has come into the grant."""
+        source, balance = state.source, state.balance
         # What may pay only for some things must not pay a debt that other things made.
-        settled = min(balance.owed, source.remaining) if source.meters is None else ZERO
+        settled = min(balance.owed, amount) if source.meters is None else ZERO
         if settled > 0:
             balance.owed = EXACT.subtract(balance.owed, settled)
             source.remaining = EXACT.subtract(source.remaining, settled)
             state.drawn = EXACT.add(state.drawn, settled)
-            self._post(transaction, balance, "settlement", settled, grant_id=source.id)
-        state.posted = state.changed = True
+            self.post(transaction, balance, "settlement", settled, grant_id=source.id)
 
     def hold(self, transaction: Transaction, balance: BalanceState, draws: Sequence[burndown.Draw]) -> None:
         """Set aside what was drawn, on the very grants it was drawn from. The sources' remainders are already down."""
@@ -213,12 +226,12 @@ class Journal:
             balance.held = EXACT.add(balance.held, part.amount)
             if part.source is None:
                 balance.overdraft_held = EXACT.add(balance.overdraft_held, part.amount)
-                self._post(transaction, balance, "overdraft_held", part.amount)
+                self.post(transaction, balance, "overdraft_held", part.amount)
             else:
                 state = self.grants[part.source.id]
                 state.held = EXACT.add(state.held, part.amount)
                 state.changed = True
-                self._post(transaction, balance, "held", part.amount, grant_id=part.source.id)
+                self.post(transaction, balance, "held", part.amount, grant_id=part.source.id)
 
     def release(self, transaction: Transaction, balance: BalanceState, grant_id: UUID | None, amount: Decimal) -> None:
         """Give back what was held. What goes back to a grant whose time is over is for the caller to use or
@@ -226,28 +239,53 @@ class Journal:
         balance.held = EXACT.subtract(balance.held, amount)
         if grant_id is None:
             balance.overdraft_held = EXACT.subtract(balance.overdraft_held, amount)
-            self._post(transaction, balance, "overdraft_held", amount)
+            self.post(transaction, balance, "overdraft_held", amount)
         else:
             state = self.grants[grant_id]
             state.held = EXACT.subtract(state.held, amount)
             state.source.remaining = EXACT.add(state.source.remaining, amount)
             state.changed = True
-            self._post(transaction, balance, "held", amount, grant_id=grant_id)
+            self.post(transaction, balance, "held", amount, grant_id=grant_id)
 
     def draw(
-        self, transaction: Transaction, balance: BalanceState, draws: Sequence[burndown.Draw], *, charge_id: UUID | None
+        self,
+        transaction: Transaction,
+        balance: BalanceState,
+        draws: Sequence[burndown.Draw],
+        *,
+        charge_id: UUID | None,
+        spent: bool = True,
     ) -> None:
-        """Post what a charge takes from grants and from the overdraft. The sources' remainders are already down."""
+        """Post what a charge takes from grants and from the overdraft. The sources' remainders are already down.
+
+        With ``spent`` false it is no usage, and does not count as spent.
+        """
         for part in draws:
             if part.source is None:
                 balance.owed = EXACT.add(balance.owed, part.amount)
-                self._post(transaction, balance, "overdrawn", part.amount, charge_id=charge_id)
+                self.post(transaction, balance, "overdrawn", part.amount, charge_id=charge_id)
             else:
                 state = self.grants[part.source.id]
                 state.drawn = EXACT.add(state.drawn, part.amount)
                 state.changed = True
-                self._post(transaction, balance, "drawn", part.amount, grant_id=part.source.id, charge_id=charge_id)
-            balance.lifetime_spent = EXACT.add(balance.lifetime_spent, part.amount)
+                self.post(transaction, balance, "drawn", part.amount, grant_id=part.source.id, charge_id=charge_id)
+            if spent:
+                balance.lifetime_spent = EXACT.add(balance.lifetime_spent, part.amount)
+
+    def give_back(
+        self, transaction: Transaction, balance: BalanceState, parts: Sequence[Part], *, charge_id: UUID
+    ) -> None:
+        """Give back what usage took from this balance: ``parts`` say which grants had paid, and how much each.
+
+        The units go into those very grants; what the customer owes is paid from them first, by the rule of a new
+        grant. A grant that has lapsed or was voided gets one replacement, in which they stay usable. What had been
+        taken beyond the grants (a part without a grant) lowers what is owed; so far as grants have paid that debt
+        since, those get their units back. ``lifetime_spent`` goes down by all of it, ``lifetime_granted`` stays.
+
+        The entries go under ``charge_id``, the charge whose negative amount is the sum of ``parts``. The transaction's
+        template must have the postings ``GIVEN_BACK`` of ``engine.postings``.
+        """
+        giving_back.give_back(self, transaction, balance, parts, charge_id=charge_id)
 
     def lower_debt(
         self, transaction: Transaction, balance: BalanceState, amount: Decimal, *, charge_id: UUID
@@ -256,7 +294,7 @@ class Journal:
         lowered = min(balance.owed, amount)
         if lowered > 0:
             balance.owed = EXACT.subtract(balance.owed, lowered)
-            self._post(transaction, balance, "credited_debt", lowered, charge_id=charge_id)
+            self.post(transaction, balance, "credited_debt", lowered, charge_id=charge_id)
         balance.lifetime_spent = EXACT.subtract(balance.lifetime_spent, amount)
         return EXACT.subtract(amount, lowered)
 
@@ -265,7 +303,7 @@ class Journal:
         state.amount = EXACT.add(state.amount, amount)
         state.source.remaining = EXACT.add(state.source.remaining, amount)
         state.posted = state.changed = True
-        self._post(transaction, state.balance, "credited", amount, grant_id=state.source.id, charge_id=charge_id)
+        self.post(transaction, state.balance, "credited", amount, grant_id=state.source.id, charge_id=charge_id)
 
     def _settle_due_grants(self) -> int:
         """Take lapsed remainders out of the balances and put started grants in, as of ``now``. Returns how many.
@@ -302,7 +340,7 @@ class Journal:
         rest, source.remaining = source.remaining, ZERO
         state.expired = EXACT.add(state.expired, rest)
         state.changed = True
-        self._post(transaction, balance, "rest", rest, grant_id=source.id)
+        self.post(transaction, balance, "rest", rest, grant_id=source.id)
         self.messages.append(
             outbox.Message(
                 "grant.expired",
@@ -328,7 +366,7 @@ class Journal:
                 reference=f"grant:{source.id}:voided:{amount_string(state.voided)}",
                 occurred_at=self.now,
             )
-            self._post(transaction, balance, source.kind, rest, grant_id=source.id)
+            self.post(transaction, balance, source.kind, rest, grant_id=source.id)
         state.voided = EXACT.add(state.voided, rest)
         state.voided_at = state.voided_at or self.now
         state.changed = True
@@ -349,7 +387,7 @@ class Journal:
         if source.remaining + state.held + state.drawn == 0:
             state.voided_at = self.now
         state.changed = True
-        self._post(transaction, state.balance, name or source.kind, amount, grant_id=source.id)
+        self.post(transaction, state.balance, name or source.kind, amount, grant_id=source.id)
 
     def put_back(self, transaction: Transaction, state: GrantState, amount: Decimal, *, name: str = "") -> None:
         """Undo a ``refund`` whose money did not arrive. Where the grant's time is over meanwhile, it expires."""
@@ -358,13 +396,13 @@ class Journal:
         state.voided = EXACT.subtract(state.voided, amount)
         state.voided_at = None
         state.changed = True
-        self._post(transaction, state.balance, name or source.kind, amount, grant_id=source.id)
+        self.post(transaction, state.balance, name or source.kind, amount, grant_id=source.id)
         self.expire(state)
 
     def post_beside(self, transaction: Transaction, customer_id: UUID, asset: str, name: str, amount: Decimal) -> None:
         """Add an entry between the operator's own accounts: no balance of the customer's is touched."""
         posting: Posting = TEMPLATES[transaction.template].postings[name]
-        self._entries.append(
+        self.entries.append(
             {
                 "id": uuid7(),
                 "transaction_id": transaction.id,
@@ -392,7 +430,7 @@ class Journal:
         elif state.source.remaining > 0:
             self.void(state)
 
-    def _post(
+    def post(
         self,
         transaction: Transaction,
         balance: BalanceState,
@@ -408,7 +446,7 @@ class Journal:
         balance.available = EXACT.add(balance.available, change)
         balance.seq += 1
         balance.changed = True
-        self._entries.append(
+        self.entries.append(
             {
                 "id": uuid7(),
                 "transaction_id": transaction.id,
@@ -442,9 +480,9 @@ class Journal:
         self._writing.send(
             *more,
             bulk.insertion("billing_ledgertransaction", self._transactions),
-            bulk.insertion("billing_ledgerentry", self._entries),
+            bulk.insertion("billing_ledgerentry", self.entries),
         )
-        self._transactions, self._entries = [], []
+        self._transactions, self.entries = [], []
 
     def write(self, *more: pipeline.Query | None) -> None:
         """Send everything that was posted, and ``more`` before it, in one round trip.

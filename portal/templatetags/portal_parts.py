@@ -70,6 +70,8 @@ _KIND_ICONS = {
     "release": "lock",
     "expiry": "hourglass",
     "void": "x",
+    "reversal": "wallet",
+    "reinstatement": "wallet",
 }
 _KIND_WORDS = dict(EntryKind.choices)
 

@@ -8,7 +8,13 @@ from drf_spectacular.openapi import AutoSchema
 from billing.api.fields import AMOUNT_PATTERN
 from billing.api.schema.shapes import PAYMENT_PROBLEMS, PROBLEMS
 
-_CHARGING = {"record_events", "open_authorization", "capture_authorization", "change_subscription"}
+_CHARGING = {
+    "record_events",
+    "open_authorization",
+    "capture_authorization",
+    "change_subscription",
+    "adjust_wallet",
+}
 
 
 class Schema(AutoSchema):

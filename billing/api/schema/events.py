@@ -65,7 +65,7 @@ LIST = extend_schema(
     responses={200: shapes.listed(shapes.EventShape)},
     parameters=[
         shapes.CUSTOMER,
-        OpenApiParameter("status", OpenApiTypes.STR, enum=["charged", "unpaid", "rejected"]),
+        OpenApiParameter("status", OpenApiTypes.STR, enum=["charged", "unpaid", "rejected", "reversed"]),
         *shapes.FROM_TO,
         *shapes.CURSOR,
     ],

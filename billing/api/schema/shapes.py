@@ -386,12 +386,21 @@ class BatchAnswerShape(serializers.Serializer[Any]):
     results = EventResultShape(many=True)
 
 
+class CorrectionShape(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    kind = serializers.ChoiceField(["reversal", "refund"])
+    reason = serializers.CharField(required=False, help_text="For the operator's keys alone.")
+    amounts = AmountsField(help_text="What came back, by asset.")
+    transaction = serializers.UUIDField(allow_null=True)
+    created_at = MomentField()
+
+
 class EventShape(serializers.Serializer[Any]):
     id = serializers.CharField()
     customer = serializers.CharField()
     source = serializers.CharField()  # type: ignore[assignment]  # A member called like an attribute of the framework.
     type = serializers.CharField()
-    status = serializers.ChoiceField(["charged", "unpaid", "rejected"])
+    status = serializers.ChoiceField(["charged", "unpaid", "rejected", "reversed"])
     time = MomentField()
 
 
@@ -443,7 +452,9 @@ class ReceiptShape(EventShape):
     )
     transaction = serializers.UUIDField(allow_null=True)
     charges = ReceiptChargeShape(many=True)
-    cost = AmountsField()
+    cost = AmountsField(help_text="What it was charged at first.")
+    net_cost = AmountsField(help_text="What of it stands after its corrections.")
+    corrections = CorrectionShape(many=True)
     entries = ReceiptEntryShape(many=True)
 
 

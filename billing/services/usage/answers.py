@@ -75,7 +75,8 @@ def load(ids: Collection[UUID]) -> dict[Key, Recorded]:
     for row in UsageEvent.objects.filter(id__in=ids).select_related("customer"):
         recorded = Recorded(row, row.customer.external_id, row.customer.currency_id)
         found[row.customer_id, row.source, row.event_id] = by_id[row.id] = recorded
-    for charge in Charge.objects.filter(event_id__in=ids).select_related("meter", "plan_version__plan").order_by("id"):
+    charges = Charge.objects.filter(event_id__in=ids, correction=None)
+    for charge in charges.select_related("meter", "plan_version__plan").order_by("id"):
         by_id[charge.event_id].charges.append(
             ChargeLine(
                 charge.meter.code,

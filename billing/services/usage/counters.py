@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db.models import Count, Sum
+from django.db.models import Count, Q, Sum
 
 from accounts.ids import uuid7
 from billing import pipeline
@@ -245,7 +245,10 @@ def _charged_so_far(customer_id: UUID, line: Line) -> Decimal:
         waived__isnull=True,
         occurred_at__gte=line.period_start,
         occurred_at__lt=line.period_end,
-    ).aggregate(quantity=Sum("quantity"), events=Count("id"))
+    ).aggregate(
+        quantity=Sum("quantity"),
+        events=Count("id", filter=Q(correction=None)) - Count("id", filter=Q(reverses__isnull=False)),
+    )
     if line.price.measure is not None:
         return Decimal(charged["events"])
     return charged["quantity"] or ZERO

@@ -35,6 +35,7 @@ ROUTES: dict[str, dict[str, str]] = {
     "customers/<str:external_id>/wallet": {"GET": "wallets:read", "PATCH": "wallets:write"},
     "customers/<str:external_id>/grants": {"GET": "wallets:read", "POST": "grants:write"},
     "customers/<str:external_id>/ledger": {"GET": "wallets:read"},
+    "customers/<str:external_id>/adjustments": {"POST": "wallets:adjust"},
     "grants/<uuid:grant_id>/void": {"POST": "grants:write"},
     "assets": {"GET": "catalog:read", "POST": "catalog:write"},
     "meters": {"GET": "catalog:read", "POST": "catalog:write"},
@@ -65,6 +66,8 @@ ROUTES: dict[str, dict[str, str]] = {
     "subscriptions/<uuid:subscription_id>/reactivate": {"POST": "subscriptions:write"},
     "events": {"GET": "events:read", "POST": "events:write"},
     "events/<path:event_id>": {"GET": "events:read"},
+    "events/<path:event_id>/reverse": {"POST": "events:reverse"},
+    "events/<path:event_id>/refund": {"POST": "events:reverse"},
     "usage": {"GET": "events:read"},
     "authorizations": {"GET": "wallets:read", "POST": "authorizations:write"},
     "authorizations/<uuid:authorization_id>": {"GET": "wallets:read"},
@@ -95,6 +98,8 @@ def path(route: str, *, customer: str = "acme") -> str:
     if "method_id" in filled:
         kept = PaymentMethod.objects.get(customer__external_id=customer)
         filled = filled.replace("<str:method_id>", kept.provider_id)
+    if filled.startswith("events/one/"):
+        filled = f"{filled}?customer={customer}"  # Both have an event of that id.
     return f"/{filled}"
 
 
@@ -104,7 +109,10 @@ def body(route: str, *, customer: str = "acme") -> Any:
         "customers/<str:external_id>": {"name": "Changed"},
         "customers/<str:external_id>/wallet": {"asset": "usd", "overdraft_limit": "1"},
         "customers/<str:external_id>/grants": {"asset": "usd", "amount": "1", "kind": "promotional"},
+        "customers/<str:external_id>/adjustments": {"asset": "usd", "amount": "-1", "reason": "Counted again"},
         "grants/<uuid:grant_id>/void": {"reason": "By mistake"},
+        "events/<path:event_id>/reverse": {"reason": "By mistake"},
+        "events/<path:event_id>/refund": {"asset": "usd", "amount": "0.001", "reason": "By mistake"},
         "assets": {"code": "gold", "name": "Gold", "kind": "unit", "precision": 0},
         "meters": {"code": "calls", "name": "Calls", "event_type": "call", "aggregation": "count"},
         "plans": {

@@ -383,6 +383,8 @@ def test_a_receipt_tells_everything_about_an_event(api: Api, acme: Customer) -> 
         "collected_at": None,
         "transaction": recorded["transaction"],
         "cost": {"usd": "0.007"},
+        "net_cost": {"usd": "0.007"},
+        "corrections": [],
     }
     assert charges[1]["price"] == {
         "model": "per_unit",

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from django.db import connections, transaction
 
+from billing.selectors import customers
 from tests.billing.models.going_around import fill
 from tests.builders import Shop
 
@@ -15,6 +16,7 @@ def filled_once(django_db_setup: None, django_db_blocker: Any) -> Iterator[Shop]
     with django_db_blocker.unblock():
         try:
             with transaction.atomic():
+                customers.forget()
                 shop = Shop()
                 fill(shop)
                 yield shop

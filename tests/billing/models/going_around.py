@@ -10,8 +10,8 @@ from django.utils import timezone
 from accounts.models import Membership, User
 from accounts.services.audit import SYSTEM
 from billing.engine.prices import TierTerms
-from billing.models import IdempotencyRecord, Seal
-from billing.services import plans, wallets
+from billing.models import IdempotencyRecord, Seal, UsageEvent
+from billing.services import corrections, plans, wallets
 from billing.services.prices import PriceTerms
 from tests.builders import Shop
 
@@ -29,6 +29,8 @@ def fill(shop: Shop) -> None:
     limit = shop.fund(acme, "5").amount
     wallets.set_overdraft_limit(actor=SYSTEM, customer=acme, asset=shop.usd, limit=limit)
     shop.record(acme, id="one", tokens=1, seconds=1)
+    shop.record(acme, id="gone", tokens=0)
+    corrections.reverse(actor=SYSTEM, event=UsageEvent.objects.get(event_id="gone"), reason="By mistake")
     user = User.objects.create_user("owner@acme.test")
     Membership.objects.create(organization=acme.organization, user=user, role="owner")
     shop.key(organization=acme.organization)

@@ -11,9 +11,9 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.services.audit import SYSTEM
-from billing.models import Balance, Customer
+from billing.models import Balance, Customer, UsageEvent
 from billing.selectors import books
-from billing.services import authorizations, grants, subscriptions, usage, wallets
+from billing.services import authorizations, corrections, grants, subscriptions, usage, wallets
 from billing.services.funding import refunds
 from tests.builders import Shop
 from tests.payments import Bank, Payer
@@ -21,6 +21,7 @@ from tests.payments import Bank, Payer
 GUARDED = (
     *("billing_ledgerentry", "billing_ledgertransaction", "billing_usageevent", "billing_charge"),
     *("billing_topup", "billing_paymentattempt", "billing_refund"),
+    "billing_correction",
 )
 
 
@@ -56,6 +57,13 @@ def story(owners_shop: Shop, bank: Bank) -> Shop:
     payer = Payer(shop, bank, shop.customer("payer", plan=None))
     refunds.start(refunds.create(actor=SYSTEM, top_up=payer.paid(), amount=Decimal(5)).pk)
     payer.open()
+    one, other = shop.record(acme, id="reversed", thirds=2), shop.record(acme, id="refunded", tokens=2)
+    assert (one.status, other.status) == ("charged", "charged")
+    corrections.reverse(actor=SYSTEM, event=UsageEvent.objects.get(event_id="reversed"), reason="x")
+    corrections.refund(
+        actor=SYSTEM, event=UsageEvent.objects.get(event_id="refunded"), asset=shop.usd, amount=Decimal(1), reason="x"
+    )
+    corrections.adjust(actor=SYSTEM, customer=acme, asset=shop.usd, amount=Decimal(-1), reason="x")
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         for table in GUARDED:
@@ -79,6 +87,9 @@ def found() -> set[str]:
 ONE_ENTRY = "(SELECT id FROM billing_ledgerentry WHERE kind = 'usage' ORDER BY balance_id, seq LIMIT 1)"
 ONE_BALANCE = "(SELECT id FROM billing_balance ORDER BY id LIMIT 1)"
 ONE_GRANT = "(SELECT id FROM billing_grant WHERE drawn > 1 AND remaining > 1 ORDER BY id LIMIT 1)"
+
+ONE_REVERSAL = "(SELECT id FROM billing_ledgerentry WHERE kind = 'reversal' ORDER BY seq LIMIT 1)"
+OTHER_EVENT = "(SELECT id FROM billing_usageevent WHERE status = 'charged' ORDER BY id LIMIT 1)"
 
 TAMPERINGS = {
     "a fee that nobody paid": (
@@ -227,6 +238,67 @@ TAMPERINGS = {
     "an entry of a grant that is not the balance's": (
         f"UPDATE billing_ledgerentry SET grant_id = gen_random_uuid() WHERE id = {ONE_ENTRY}",
         {"references", "grant-units"},
+    ),
+    "more given back than was taken": (
+        f"UPDATE billing_ledgerentry SET amount = amount * 9 WHERE id = {ONE_REVERSAL}",
+        {"balance-entries", "running-balance", "grant-units", "charge-entries", "given-back"},
+    ),
+    "given back to a grant that did not pay": (
+        "UPDATE billing_ledgerentry SET grant_id = (SELECT id FROM billing_grant WHERE NOT posted)"
+        f" WHERE id = {ONE_REVERSAL}",
+        {"grant-units", "given-back"},
+    ),
+    "a reversing charge that gives back more": (
+        "UPDATE billing_charge SET amount = amount - 1 WHERE reverses_id IS NOT NULL",
+        {"charge-entries", "corrected-charges"},
+    ),
+    "a reversing charge that leaves some of the quantity": (
+        "UPDATE billing_charge SET quantity = quantity + 1 WHERE reverses_id IS NOT NULL",
+        {"correcting-charges", "corrected-charges"},
+    ),
+    "a reversing charge that is gone": (
+        "DELETE FROM billing_charge WHERE reverses_id IS NOT NULL",
+        {"references", "corrected-charges"},
+    ),
+    "a reversing charge that became a refund": (
+        "UPDATE billing_charge SET refunds_id = reverses_id, reverses_id = NULL, quantity = 0"
+        " WHERE reverses_id IS NOT NULL",
+        {"corrections", "corrected-charges"},
+    ),
+    "a charge that points at another event's": (
+        "UPDATE billing_charge c SET refunds_id = (SELECT id FROM billing_charge o WHERE o.event_id <> c.event_id"
+        " AND o.amount > 1 ORDER BY id LIMIT 1) WHERE refunds_id IS NOT NULL",
+        {"correcting-charges"},
+    ),
+    "a reversal without its decision": (
+        "DELETE FROM billing_correction WHERE kind = 'reversal'",
+        {"correcting-charges", "corrected-charges", "reversing-transactions"},
+    ),
+    "a decision to reverse that nothing followed": (
+        "INSERT INTO billing_correction (id, customer_id, event_id, kind, reason, actor, created_at)"
+        f" SELECT gen_random_uuid(), customer_id, id, 'reversal', '', '', now() FROM billing_usageevent"
+        f" WHERE id = {OTHER_EVENT}",
+        {"corrected-charges"},
+    ),
+    "a decision about an event that is not there": (
+        "UPDATE billing_correction SET event_id = gen_random_uuid() WHERE kind = 'reversal'",
+        {"corrections", "correcting-charges", "reversing-transactions"},
+    ),
+    "a refund of another amount": (
+        "UPDATE billing_correction SET amount = amount * 2 WHERE kind = 'refund'",
+        {"corrections"},
+    ),
+    "a reversal that points at another transaction": (
+        f"UPDATE billing_ledgertransaction SET reverses_id = {OTHER_EVENT} WHERE template = 'usage.reversed'",
+        {"reversing-transactions"},
+    ),
+    "a transaction that claims to reverse": (
+        f"UPDATE billing_ledgertransaction SET reverses_id = {OTHER_EVENT} WHERE template = 'adjustment.debited'",
+        {"reversing-transactions"},
+    ),
+    "an adjustment that took from a grant unseen": (
+        "UPDATE billing_ledgerentry SET grant_id = NULL WHERE kind = 'adjustment'",
+        {"grant-units"},
     ),
     "an entry for another customer's charge": (
         "UPDATE billing_ledgerentry SET charge_id = (SELECT c.id FROM billing_charge c JOIN billing_customer k"

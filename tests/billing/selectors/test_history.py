@@ -1,6 +1,7 @@
 """The balance of a past moment is what was said at that moment, and what a replay of the entries gives."""
 
 import random
+from contextlib import suppress
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -9,9 +10,12 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts.services.audit import SYSTEM
-from billing.models import Customer, Grant, LedgerEntry
+from billing.errors import InsufficientFunds, InvalidState
+from billing.models import Customer, Grant, LedgerEntry, UsageEvent
 from billing.selectors import balances, history
-from billing.services import authorizations, grants, wallets
+from billing.selectors.corrections import standing
+from billing.selectors.events import having_status
+from billing.services import authorizations, corrections, grants, wallets
 from tests.billing.services.conftest import Clock
 from tests.builders import Shop
 
@@ -46,20 +50,26 @@ def replay(customer: Customer, moment: datetime) -> dict[str, Decimal]:
         own = ("wallet_available", "receivable")
         found["available"] += entry.amount * ((entry.credit in own) - (entry.debit in own))
         found["held"] += entry.amount * ((entry.credit == "wallet_held") - (entry.debit == "wallet_held"))
-        found["spent"] += entry.amount if entry.kind == "usage" else 0
-        found["granted"] += entry.amount if entry.kind in {"top_up", "grant", "adjustment"} else 0
+        found["spent"] += entry.amount * ((entry.credit == "usage") - (entry.debit == "usage"))
+        came = entry.kind in {"top_up", "grant", "adjustment"} and entry.credit == "wallet_available"
+        found["granted"] += entry.amount if came else 0
         inward = (entry.credit == "wallet_available") - (entry.debit == "wallet_available")
         left[entry.grant_id] = left.get(entry.grant_id, Decimal(0)) + entry.amount * inward
     for grant in Grant.objects.filter(customer=customer, created_at__lte=moment, effective_at__lte=moment):
         lapsed = grant.expires_at is not None and grant.expires_at <= moment
         if grant.pk in left and lapsed:
             found["available"] -= left[grant.pk]
-        elif grant.pk not in left and not lapsed and (grant.voided_at is None or grant.voided_at > moment):
+        elif (
+            grant.replaces_id is None
+            and grant.pk not in left
+            and not lapsed
+            and (grant.voided_at is None or grant.voided_at > moment)
+        ):
             found["available"] += grant.amount
     return found
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(4))
 def test_twenty_instants_of_a_busy_wallet(shop: Shop, clock: Clock, seed: int) -> None:
     chance = random.Random(seed)
     clock.stop()
@@ -106,10 +116,26 @@ def test_twenty_instants_of_a_busy_wallet(shop: Shop, clock: Clock, seed: int) -
         if usable:
             grants.void(actor=SYSTEM, grant=chance.choice(usable), reason="x")
 
+    def put_right() -> None:
+        usable = list(having_status(UsageEvent.objects.filter(customer=acme), "charged"))
+        if usable and chance.random() < 0.7:
+            event = chance.choice(usable)
+            left = standing(event).left.get("usd", Decimal(0))
+            if left and chance.random() < 0.4:
+                corrections.refund(actor=SYSTEM, event=event, asset=shop.usd, amount=left / 4, reason="x")
+            else:
+                corrections.reverse(actor=SYSTEM, event=event, reason="x")
+        else:
+            with suppress(InsufficientFunds):
+                corrections.adjust(
+                    actor=SYSTEM, customer=acme, asset=shop.usd, amount=Decimal("-0.7"), reason="x", allow_debt=True
+                )
+
     def limit() -> None:
-        wallets.set_overdraft_limit(
-            actor=SYSTEM, customer=acme, asset=shop.usd, limit=Decimal(chance.choice([5, 6, 7]))
-        )
+        with suppress(InvalidState):
+            wallets.set_overdraft_limit(
+                actor=SYSTEM, customer=acme, asset=shop.usd, limit=Decimal(chance.choice([5, 6, 7]))
+            )
 
     def worker() -> None:
         grants.settle_due()
@@ -120,7 +146,7 @@ def test_twenty_instants_of_a_busy_wallet(shop: Shop, clock: Clock, seed: int) -
         clock.forward(minutes=chance.randint(1, 15), microseconds=1)
         seen.append((clock.now(), live(acme, clock.now())))
         clock.forward(microseconds=1)
-        chance.choice([grant, grant, use, use, use, hold, end, take_back, limit, worker])()
+        chance.choice([grant, grant, use, use, use, hold, end, take_back, put_right, put_right, limit, worker])()
         clock.forward(microseconds=1)
 
     assert LedgerEntry.objects.filter(customer=acme).count() > 40
@@ -182,6 +208,30 @@ def test_what_a_lapsed_grant_still_held_is_not_taken_off_twice(shop: Shop, clock
 
     assert at(acme, moment)[0][1:3] == (0, 5)
     assert at(acme, clock.now())[0][1:3] == (0, 0)
+
+
+def test_right_before_between_and_after_a_reversal(shop: Shop, clock: Clock) -> None:
+    acme = shop.customer()
+    clock.stop()
+    shop.fund(acme, "5", expires_at=clock.now() + timedelta(hours=4))
+    shop.record(acme, id="one", input_tokens=800_000)
+    shop.record(acme, id="two", input_tokens=400_000)
+    moments = [clock.now()]
+    for id, hours in (("one", 1), ("two", 5)):
+        clock.forward(hours=hours)
+        corrections.reverse(actor=SYSTEM, event=UsageEvent.objects.get(event_id=id), reason="x")
+        moments += [clock.now() - timedelta(microseconds=1), clock.now()]
+    moments.append(clock.now() + timedelta(days=30))
+
+    # available, granted, spent; the second came back when the grant had lapsed, into one that lasts thirty days.
+    assert [tuple(at(acme, moment)[0][n] for n in (1, 4, 5)) for moment in moments] == [
+        (2, 5, 3),
+        (2, 5, 3),
+        (4, 5, 1),
+        (0, 5, 1),
+        (1, 5, 0),
+        (0, 5, 0),
+    ]
 
 
 def test_many_assets_and_customers_are_one_statement(shop: Shop, clock: Clock) -> None:

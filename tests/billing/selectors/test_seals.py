@@ -16,7 +16,7 @@ from django.db import transaction
 from accounts.models import AuditEvent
 from billing.engine.sealing import COVERED, Header, joined
 from billing.gateways import anchors
-from billing.models import Charge, LedgerEntry, LedgerTransaction, Seal, UsageEvent
+from billing.models import Charge, Correction, LedgerEntry, LedgerTransaction, Seal, UsageEvent
 from billing.selectors import books
 from billing.selectors import seals as chain
 from billing.selectors.differences import Difference
@@ -29,9 +29,11 @@ MODELS = {
     "ledger_entry": LedgerEntry,
     "usage_event": UsageEvent,
     "charge": Charge,
+    "correction": Correction,
     "audit_event": AuditEvent,
 }
 NOT_COVERED = {
+    "correction": {"written_in"},
     "usage_event": {"data", "extensions", "written_in"},
     "ledger_transaction": {"written_in"},
     "audit_event": {"written_in"},

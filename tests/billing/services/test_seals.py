@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 from django.db import connection, transaction
 
+from accounts.services.audit import SYSTEM
 from billing import locks
 from billing.engine.sealing import COVERED, GENESIS
 from billing.gateways import anchors
-from billing.models import Charge, OutboxEvent, Seal
+from billing.models import Charge, OutboxEvent, Seal, UsageEvent
 from billing.selectors import seals as chain
-from billing.services import seals
+from billing.services import corrections, seals
 from billing.services.usage import unpaid
 from billing.tasks import seal_ledger
 from tests.builders import Shop
@@ -27,13 +28,18 @@ def sealed(covers: str) -> list[object]:
     return [row for seal in Seal.objects.filter(covers=covers).order_by("number") for row in seal.row_ids]
 
 
+def reverse(event_id: str) -> None:
+    corrections.reverse(actor=SYSTEM, event=UsageEvent.objects.get(event_id=event_id), reason="x")
+
+
 def right() -> bool:
     with transaction.atomic():
         return list(chain.differences()) == []
 
 
 def test_everything_that_is_covered_is_sealed_once(committed_db: None, shop: Shop) -> None:
-    shop.record(shop.customer(usd="1"), input_tokens=1000)
+    shop.record(shop.customer(usd="1"), id="one", input_tokens=1000)
+    reverse("one")
 
     head = seals.seal()
 
@@ -42,6 +48,18 @@ def test_everything_that_is_covered_is_sealed_once(committed_db: None, shop: Sho
         assert len(sealed(covers)) == len(set(sealed(covers))) == count(covered.table) > 0
     assert right()
     assert seals.seal() == head
+
+
+def test_what_takes_back_a_sealed_charge_is_sealed_when_it_is_written(committed_db: None, shop: Shop) -> None:
+    shop.record(shop.customer(usd="1"), id="one", input_tokens=1000)
+    seals.seal()
+    reverse("one")
+
+    seals.seal()
+
+    assert len(sealed("charge")) == 2
+    assert len(sealed("correction")) == 1
+    assert right()
 
 
 def test_the_chain_is_gapless_and_each_seal_names_the_one_before(

@@ -1,0 +1,94 @@
+"""What operators corrected, and what of a usage event's cost is left to take back."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import reduce
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+
+from billing.engine.money import EXACT, ZERO
+from billing.models import Charge, Correction, EntryKind, LedgerEntry, LedgerTransaction, UsageEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """``amount`` that a grant paid of a charge and has not got back; without a grant it went beyond the grants."""
+
+    charge: Charge
+    grant_id: UUID | None
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """An event's charges, as they were made at first, and what of them still stands."""
+
+    charges: Sequence[Charge]
+    payments: Sequence[Payment]
+    """In the order in which they were taken."""
+
+    @property
+    def left(self) -> dict[str, Decimal]:
+        """What can still be taken back, by asset."""
+        totals: dict[str, Decimal] = {charge.asset_id: ZERO for charge in self.charges}
+        for payment in self.payments:
+            totals[payment.charge.asset_id] = EXACT.add(totals[payment.charge.asset_id], payment.amount)
+        return totals
+
+
+def standing(event: UsageEvent) -> Standing:
+    """What of the event's charges still stands. To act on it, ask under the customer's lock."""
+    rows = list(
+        Charge.objects.filter(event=event, customer_id=event.customer_id)
+        .select_related("meter", "price__meter", "price__cached_of", "price__asset")
+        .prefetch_related("price__tiers")
+        .order_by("id")
+    )
+    corrects = {row.pk: row.reverses_id or row.refunds_id for row in rows}
+    charges = {row.pk: row for row in rows if corrects[row.pk] is None}
+    corrected_by = LedgerTransaction.objects.filter(reverses_id=event.pk, customer_id=event.customer_id)
+    entries = LedgerEntry.objects.filter(
+        transaction_id__in=[event.pk, *corrected_by.values_list("pk", flat=True)],
+        customer_id=event.customer_id,
+        charge__isnull=False,
+    ).select_related("grant")
+    left: dict[tuple[UUID, UUID | None], Decimal] = {}
+    for entry in entries.order_by("asset_id", "seq"):
+        assert entry.charge_id is not None
+        grant_id = entry.grant_id
+        if entry.kind == EntryKind.REINSTATEMENT:
+            assert entry.grant is not None
+            grant_id = entry.grant.replaces_id
+        key = (corrects[entry.charge_id] or entry.charge_id, grant_id)
+        sign = Decimal(1 if entry.credit == "usage" else -1)
+        left[key] = EXACT.add(left.get(key, ZERO), EXACT.multiply(entry.amount, sign))
+    return Standing(
+        list(charges.values()),
+        [Payment(charges[charge_id], grant_id, amount) for (charge_id, grant_id), amount in left.items() if amount],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A correction with what it gave back, by asset."""
+
+    correction: Correction
+    amounts: Mapping[str, Decimal]
+    posted: bool
+    """Whether anything was booked: what cost nothing gives nothing back."""
+
+
+def of(event: UsageEvent) -> list[Shown]:
+    """The event's corrections, the first first."""
+    found = list(Correction.objects.filter(event=event, customer_id=event.customer_id).order_by("id"))
+    amounts: dict[UUID, dict[str, Decimal]] = {}
+    entries: QuerySet[LedgerEntry, Any] = LedgerEntry.objects.filter(
+        transaction_id__in=[row.pk for row in found], customer_id=event.customer_id, debit="usage"
+    )
+    for entry in entries:
+        by_asset = amounts.setdefault(entry.transaction_id, {})
+        by_asset[entry.asset_id] = reduce(EXACT.add, [by_asset.get(entry.asset_id, ZERO), entry.amount])
+    return [Shown(row, amounts.get(row.pk, {}), row.pk in amounts) for row in found]
