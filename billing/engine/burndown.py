@@ -47,7 +47,7 @@ class Reserved:
     amount: Decimal
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Draw:
     """``amount`` taken from one source, or, where ``source`` is None, from the overdraft."""
 

@@ -1,6 +1,6 @@
 """From an event's data to a meter's quantity."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -27,7 +27,7 @@ class MeterRule:
     aggregation: str
     value: expressions.Expression | None
     filter: Mapping[str, frozenset[str]]
-    dimensions: Sequence[str]
+    dimensions: tuple[str, ...]
 
     @property
     def field(self) -> str | None:

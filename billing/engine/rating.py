@@ -41,10 +41,10 @@ def charge(price: PriceFunction, *, before: Decimal, quantity: Decimal, precisio
     after = EXACT.add(before, quantity)
     assert before >= 0
     assert after >= 0
-    return EXACT.subtract(
-        round_half_even(price.total(after), precision=precision),
-        round_half_even(price.total(before), precision=precision),
-    )
+    total = round_half_even(price.total(after), precision=precision)
+    if not before:
+        return total  # F(0) is 0.
+    return EXACT.subtract(total, round_half_even(price.total(before), precision=precision))
 
 
 def explain(price: PriceFunction, *, before: Decimal, quantity: Decimal, precision: int) -> list[ExplainedLine]:

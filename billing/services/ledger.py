@@ -32,7 +32,7 @@ class Wanted:
     amount: Decimal
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Transaction:
     """The head of a ledger transaction that is being put together."""
 

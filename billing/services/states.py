@@ -33,6 +33,8 @@ class BalanceState:
     @property
     def overdraft_room(self) -> Decimal:
         """How much more may be taken, or held, beyond the grants."""
+        if not self.overdraft_limit:
+            return ZERO
         return max(ZERO, EXACT.subtract(self.overdraft_limit, EXACT.add(self.owed, self.overdraft_held)))
 
     def row(self) -> dict[str, Any]:

@@ -32,7 +32,7 @@ class Running(NamedTuple):
     level_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Rated:
     """What a line comes to."""
 
@@ -45,7 +45,7 @@ class Rated:
     """Where the period stood, if the amount depends on it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CounterSnapshot:
     """Where some periods stood."""
 

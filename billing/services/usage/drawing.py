@@ -17,7 +17,7 @@ from billing.services.usage.rating import Line
 _DOWN = Context(prec=60, rounding=ROUND_DOWN)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Piece:
     """A line, or the part of it that another asset covers: what it comes to, and what that was drawn from."""
 
@@ -132,7 +132,8 @@ class Drawing:
 
     def _room(self, balance: BalanceState) -> Decimal:
         """What the overdraft has left beside what earlier pieces of the same event already take from it."""
-        return max(ZERO, EXACT.subtract(balance.overdraft_room, drawn_beyond(self.pieces, balance.asset)))
+        room = balance.overdraft_room
+        return room and max(ZERO, EXACT.subtract(room, drawn_beyond(self.pieces, balance.asset)))
 
 
 def drawn_beyond(pieces: Iterable[Piece], asset: str) -> Decimal:

@@ -15,7 +15,7 @@ from billing.errors import BillingError
 _canonical = msgspec.json.Encoder(decimal_format="number", order="deterministic").encode
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class IncomingEvent:
     """A CloudEvent, checked for form. ``subject`` is the customer's external id; numbers in ``data`` are exact."""
 
@@ -34,6 +34,7 @@ class IncomingEvent:
 
     may_price: bool = True
     """Whether it may say itself what it costs, where the plan leaves that to events."""
+    _fingerprint: bytes | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def failed(self) -> bool:
@@ -42,11 +43,13 @@ class IncomingEvent:
 
     def fingerprint(self) -> bytes:
         """16 bytes that two events share only if their content is the same, in whatever order its fields came."""
-        content = [self.type, self.time, self.data, self.extensions]
-        return hashlib.blake2b(_canonical(content), digest_size=16).digest()
+        if self._fingerprint is None:
+            content = [self.type, self.time, self.data, self.extensions]
+            self._fingerprint = hashlib.blake2b(_canonical(content), digest_size=16).digest()
+        return self._fingerprint
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ChargeLine:
     """One rated line of an event."""
 

@@ -63,7 +63,7 @@ class Payer:
     subscriptions: list[Subscribed]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Line:
     """A metered quantity and the price that holds for it. What it costs depends on what came before in the period."""
 
@@ -166,6 +166,7 @@ def _lines_of(
     event: IncomingEvent, payer: Payer, subscription: Subscribed, plan: CompiledPlan, occurred_at: datetime
 ) -> list[Line]:
     found: list[Line] = []
+    by_dimensions: dict[tuple[str, ...], Mapping[str, str]] = {}
     start, end = subscription.period_for(occurred_at, plan.interval)
     for meter in plan.meters[event.type]:
         try:
@@ -174,7 +175,9 @@ def _lines_of(
             raise InvalidRequest.field(bad.field, bad.detail, code="invalid_quantity") from bad
         if quantity is None:
             continue
-        groups = meter.rule.groups(event.data)
+        groups = by_dimensions.get(meter.rule.dimensions)
+        if groups is None:
+            groups = by_dimensions[meter.rule.dimensions] = meter.rule.groups(event.data)
         prices = meter.prices_for(groups, occurred_at)
         if not prices:
             named = ", ".join(f"{field} {value}" for field, value in groups.items()) or "no dimensions"

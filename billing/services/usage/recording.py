@@ -1,7 +1,7 @@
 """The hot path, top to bottom."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Self
@@ -153,9 +153,15 @@ class Recording:
         fresh = [event for event in self.events if self._is_fresh(event)]
         rated = {id(event): self.lines(event) for event in fresh}
         self._read_values(rated)
-        for event in fresh:
-            if isinstance(found := rated[id(event)], list):
-                self.ensure_balances(event, found)
+        ensure_balances(
+            self.journal,
+            {
+                pair
+                for event in fresh
+                if isinstance(lines := rated[id(event)], list)
+                for pair in self._charged_in(event, lines)
+            },
+        )
         outcomes: list[Outcome | None] = []
         for event in self.events:
             if not self._reaches(event):
@@ -207,11 +213,14 @@ class Recording:
 
     def ensure_balances(self, event: IncomingEvent, lines: Sequence[rating.Line]) -> None:
         """A wallet can be charged in an asset that it never held."""
+        ensure_balances(self.journal, set(self._charged_in(event, lines)))
+
+    def _charged_in(self, event: IncomingEvent, lines: Sequence[rating.Line]) -> Iterator[tuple[UUID, str]]:
         customer_id = self.payers[event.subject].id
-        assets = {line.price.asset for line in lines} | {
-            line.price.covered_by for line in lines if line.price.covered_by
-        }
-        ensure_balances(self.journal, {(customer_id, asset) for asset in assets})
+        for line in lines:
+            yield customer_id, line.price.asset
+            if line.price.covered_by:
+                yield customer_id, line.price.covered_by
 
     def wanted(
         self,
@@ -241,8 +250,8 @@ class Recording:
         payer = self.payers[event.subject]
         key = self._key(event)
         fingerprint = event.fingerprint()
-        if key in self.first:
-            return _repeat(self.first[key], fingerprint, event)
+        if (first := self.first.get(key)) is not None:
+            return _repeat(first, fingerprint, event)
         if isinstance(found, InvalidRequest | PermissionDenied):
             return _refusal(event, found)
         if isinstance(found, BillingError):
