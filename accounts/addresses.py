@@ -64,6 +64,31 @@ def text_of(request: HttpRequest) -> str | None:
     return None if address is None else str(address)
 
 
+def read_networks(text: str, *, limit: int = 100) -> list[str]:
+    """CIDR blocks and addresses, one a line or with commas, in one spelling. Raises ``ValueError`` for a bad one.
+
+    Bits beside the mask (``192.0.2.1/24``) are refused: it is not clear then what was meant.
+    """
+    found: list[str] = []
+    for word in text.replace(",", "\n").split("\n"):
+        if not word.strip():
+            continue
+        try:
+            block = str(ip_network(word.strip()))
+        except ValueError:
+            raise ValueError(f"{word.strip()[:64]} is no address and no CIDR block.") from None
+        if block not in found:
+            found.append(block)
+    if len(found) > limit:
+        raise ValueError(f"At most {limit} blocks.")
+    return found
+
+
+def allows(blocks: Sequence[str], address: Address | None) -> bool:
+    """Whether a list of blocks lets this address in. An empty list lets everybody in; unknown addresses fit none."""
+    return not blocks or (address is not None and among(address, networks(tuple(blocks))))
+
+
 def among(address: Address, allowed: Sequence[Network]) -> bool:
     """Whether one of the networks contains the address."""
     return any(address.version == network.version and address in network for network in allowed)

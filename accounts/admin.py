@@ -1,24 +1,27 @@
 """People and access in the back office."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
-from django.urls import reverse
+from django.urls import path, reverse
 from django.utils import timezone
 from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from accounts import key_pages
 from accounts.backoffice import AuditedAdmin, ReadOnlyAdmin, actor_of, detail_action, labelled
 from accounts.models import ApiKey, AuditEvent, Membership, Organization, User
-from accounts.services import api_keys
+from accounts.services import api_keys, factors, staff
 
 admin.site.unregister(Group)
 
@@ -37,6 +40,31 @@ class PersonChangeForm(UserChangeForm):  # type: ignore[misc]
         fields = "__all__"
 
 
+class Asking:
+    """A page of the back office that asks once more before something is done."""
+
+    admin_site: Any
+    opts: Any
+
+    def _asked(
+        self, request: HttpRequest, obj: Any, title: str, question: str, do: Callable[[], object]
+    ) -> HttpResponse:
+        back = reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[obj.pk])
+        if request.method == "POST":
+            do()
+            messages.success(request, f"{title}: done.")
+            return HttpResponseRedirect(back)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": title,
+            "subtitle": str(obj),
+            "opts": self.opts,
+            "question": question,
+            "back_url": back,
+        }
+        return TemplateResponse(request, "admin/ante/asked.html", context)
+
+
 class MembershipInline(TabularInline):  # type: ignore[misc]
     model = Membership
     extra = 0
@@ -46,7 +74,7 @@ class MembershipInline(TabularInline):  # type: ignore[misc]
 
 
 @admin.register(User)
-class PersonAdmin(AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
+class PersonAdmin(Asking, AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
     """Customers' people and staff alike: what they may do comes from memberships and from groups.
 
     Only a superuser says who is staff and what they may, and only a superuser changes somebody who is: whoever could
@@ -81,6 +109,45 @@ class PersonAdmin(AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return super().has_delete_permission(request, obj) and _may_touch(request, obj)
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if change and {*POWERS, "is_active", "email"} & set(form.changed_data):
+            factors.end_sessions(obj)
+
+    actions_detail = ("reset_second_factor",)
+
+    def has_reset_second_factor_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        return bool(request.user.is_superuser)
+
+    @detail_action(
+        description="Reset second factor",
+        url_path="reset-factor",
+        icon="phonelink_erase",
+        permissions=["reset_second_factor"],
+    )
+    def reset_second_factor(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """A page that asks once more; confirmed, the person sets up a new factor at the next sign-in."""
+        person = get_object_or_404(User, pk=object_id)
+        return self._asked(
+            request,
+            person,
+            "Reset the second factor",
+            "All second factors and recovery codes of this person end, and all their sessions. They sign in with the"
+            " password and set up a new factor. Be sure that it is they who ask.",
+            lambda: factors.reset(person, actor=actor_of(request)),
+        )
+
+    def get_urls(self) -> list[Any]:
+        powers = self.admin_site.admin_view(self.powers)
+        return [path("powers/", powers, name="accounts_user_powers"), *super().get_urls()]
+
+    def powers(self, request: HttpRequest) -> HttpResponse:
+        """Who of the staff may do what."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        shown = {**self.admin_site.each_context(request), "title": "Who may do what", "opts": self.opts}
+        return TemplateResponse(request, "admin/ante/powers.html", shown | staff.overview())
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
         with transaction.atomic():
@@ -139,6 +206,7 @@ class OrganizationAdmin(AuditedAdmin):
             *((membership, "deleted") for membership in formset.deleted_objects),
         ]
         for membership, what in changes:
+            factors.end_sessions(membership.user)
             after = None if what == "deleted" else {"user": membership.user.email, "role": membership.role}
             self._record(request, form.instance, f"membership_{what}", None, after)
 
@@ -157,6 +225,14 @@ class MembershipAdmin(AuditedAdmin):
     search_fields = ("user__email", "organization__name")
     autocomplete_fields = ("user", "organization")
     readonly_fields = ("created_at",)
+
+    def save_model(self, request: HttpRequest, obj: Membership, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        factors.end_sessions(obj.user)
+
+    def delete_model(self, request: HttpRequest, obj: Membership) -> None:
+        super().delete_model(request, obj)
+        factors.end_sessions(obj.user)
 
 
 @admin.register(ApiKey)
@@ -183,6 +259,8 @@ class ApiKeyAdmin(ReadOnlyAdmin):
         "organization",
         "state",
         "scopes_shown",
+        "allowed_networks",
+        "renews",
         "live",
         "created_by",
         "created_at",
@@ -191,7 +269,17 @@ class ApiKeyAdmin(ReadOnlyAdmin):
         "revoked_at",
     )
 
-    actions_detail = ("revoke",)
+    actions_detail = ("renew", "allow_from", "revoke")
+
+    @detail_action(description="Renew", url_path="renew", icon="autorenew", permissions=["revoke"])
+    def renew(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """A new secret, and some hours in which both work."""
+        return key_pages.renew(self, request, object_id)
+
+    @detail_action(description="Allowed addresses", url_path="allow-from", icon="lan", permissions=["revoke"])
+    def allow_from(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """From where the key may be used."""
+        return key_pages.allow_from(self, request, object_id)
 
     def has_revoke_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return request.user.has_perm("accounts.change_apikey")

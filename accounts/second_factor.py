@@ -24,14 +24,17 @@ from django_otp import login as otp_login
 from django_otp.middleware import OTPMiddleware
 from django_otp.models import Device
 
+from accounts import addresses, sessions
 from accounts.models import User
-from accounts.services import factors
+from accounts.services import devices, factors
 
 FRESH_SECONDS = 15 * 60
 STAFF_SECONDS = 12 * 3600
 STAFF_IDLE_SECONDS = 30 * 60
 SEEN_RESOLUTION_SECONDS = 60
-PROVED_AT, SEEN_AT = "second_factor_at", "seen_at"
+PROVED_AT, SEEN_AT, SIGNED_IN_AT = "second_factor_at", "seen_at", "signed_in_at"
+TRUSTED_DEVICE = "trusted_device"
+NOT_FROM_HERE = "Staff may not work from the address that the request came from: STAFF_NETWORKS names those that may."
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -46,6 +49,8 @@ class Standing(enum.Enum):
     """A password, and there is no second factor to ask for: enough for a customer's pages, not for staff."""
     OWES_CODE = enum.auto()
     """A password, and the person has a second factor that was not asked for yet: enough for nothing."""
+    TRUSTED = enum.auto()
+    """A password, in a browser that the person trusts: enough to look, not to move value. Never for staff."""
     VERIFIED = enum.auto()
 
 
@@ -56,13 +61,18 @@ def standing(request: HttpRequest) -> Standing:
         return Standing.STRANGER
     if user.is_verified():  # type: ignore[attr-defined]  # django-otp adds it to the user.
         return Standing.VERIFIED
-    return Standing.OWES_CODE if factors.enrolled(user) else Standing.PASSWORD
+    if not factors.enrolled(user):
+        return Standing.PASSWORD
+    device_id = request.session.get(TRUSTED_DEVICE)
+    if device_id and not _is_staff(request) and devices.still_trusted(user, device_id):
+        return Standing.TRUSTED
+    return Standing.OWES_CODE
 
 
 def admits(request: HttpRequest) -> bool:
     """Whether this session may see its person's pages: for what is served beside Django's views."""
     found = standing(request)
-    return found is Standing.VERIFIED or (found is Standing.PASSWORD and not _is_staff(request))
+    return found in {Standing.VERIFIED, Standing.TRUSTED} or (found is Standing.PASSWORD and not _is_staff(request))
 
 
 def install(request: HttpRequest, user: Any) -> None:
@@ -85,6 +95,17 @@ def proved(request: HttpRequest, device: Device) -> None:
     request.session.cycle_key()
     otp_login(request, device)
     request.session[PROVED_AT] = request.session[SEEN_AT] = int(time.time())
+
+
+def signed_in(request: HttpRequest, response: HttpResponseBase, *, first_time: bool) -> None:
+    """After the password: note when and where, write to the person if the browser is new, and honour their trust."""
+    assert isinstance(request.user, User)
+    request.session[SIGNED_IN_AT] = int(time.time())
+    sessions.describe(request)
+    devices.notice(request, response, request.user, first_time=first_time)
+    device = None if _is_staff(request) else devices.trusted(request, request.user)
+    if device is not None:
+        request.session[TRUSTED_DEVICE] = str(device.pk)
 
 
 def keep_this_session(request: HttpRequest) -> None:
@@ -131,22 +152,34 @@ def ask(request: HttpRequest, setting: str) -> HttpResponseBase:
     target = f"{resolve_url(getattr(settings, setting))}?{urlencode({'next': _back(request)})}"
     response: HttpResponseBase
     if _is_program(request):
-        body: dict[str, object] = {
-            "type": "urn:ante:problem:two_factor_required",
-            "title": "A second factor is required",
-            "status": 403,
-            "detail": "Give your second factor first.",
-            "code": "two_factor_required",
-            "errors": [],
-            "request_id": getattr(request, "request_id", ""),
-        }
-        response = JsonResponse(body, status=403, content_type="application/problem+json")
+        title, detail = "A second factor is required", "Give your second factor first."
+        response = _problem(request, "two_factor_required", title, detail)
         if "HX-Request" in request.headers:
             response["HX-Redirect"] = target
     else:
         response = redirect(target)
     add_never_cache_headers(response)
     return response
+
+
+def _problem(request: HttpRequest, code: str, title: str, detail: str) -> HttpResponseBase:
+    body: dict[str, object] = {
+        "type": f"urn:ante:problem:{code}",
+        "title": title,
+        "status": 403,
+        "detail": detail,
+        "code": code,
+        "errors": [],
+        "request_id": getattr(request, "request_id", ""),
+    }
+    return JsonResponse(body, status=403, content_type="application/problem+json")
+
+
+def _refuse(request: HttpRequest, code: str, title: str, detail: str) -> HttpResponseBase:
+    """A refusal that no second factor helps against."""
+    if _is_program(request):
+        return _problem(request, code, title, detail)
+    return HttpResponse(f"403 {title}. {detail}\n", status=403, content_type="text/plain; charset=utf-8")
 
 
 def safe_next(request: HttpRequest, default: str) -> str:
@@ -171,7 +204,7 @@ class SecondFactorMiddleware:
         if gate == "open" or settings.SESSION_COOKIE_NAME not in request.COOKIES:
             return None
         match standing(request):
-            case Standing.STRANGER:
+            case Standing.STRANGER | Standing.TRUSTED:
                 return None
             case Standing.OWES_CODE:
                 return ask(request, "SECOND_FACTOR_URL")
@@ -179,13 +212,15 @@ class SecondFactorMiddleware:
                 admitted = gate == "enrolment" or not _is_staff(request)
                 return None if admitted else ask(request, "SECOND_FACTOR_ENROL_URL")
             case Standing.VERIFIED:
+                if _is_staff(request) and not addresses.allows(settings.STAFF_NETWORKS, addresses.of(request)):
+                    return _refuse(request, "ip_not_allowed", "Not allowed from this address", NOT_FROM_HERE)
                 return self._end_old_session(request) if _is_staff(request) else None
 
     def _end_old_session(self, request: HttpRequest) -> HttpResponseBase | None:
         """Staff sign in anew after half a day, and after half an hour in which they did nothing."""
         now, session = int(time.time()), request.session
         proved_at, seen_at = session.get(PROVED_AT, 0), session.get(SEEN_AT, 0)
-        first_at = session.setdefault("signed_in_at", proved_at)
+        first_at = session.setdefault(SIGNED_IN_AT, proved_at)
         if now - first_at > STAFF_SECONDS or now - seen_at > STAFF_IDLE_SECONDS:
             response = ask(request, "LOGIN_URL")
             logout(request)

@@ -12,12 +12,16 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.cache import add_never_cache_headers, patch_vary_headers
 
-from accounts import roles
+from accounts import addresses, roles
 from accounts.models import Membership, User
 from billing.models import Customer
 
 _CHOSEN = "organization"
 P = ParamSpec("P")
+
+
+class AddressRefused(Http404):
+    """None of the person's organizations may be reached from where they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +53,25 @@ class Visit:
 
 
 def visit_for(request: HttpRequest) -> Visit:
-    """Who asks and for whom: the organization chosen last in this session, else the first by name."""
+    """Who asks and for whom: the organization chosen last in this session, else the first by name.
+
+    Organizations that may not be reached from the request's address are as if they were not there. Raises ``Http404``,
+    and ``AddressRefused`` where no other is left.
+    """
     user = request.user
     if not isinstance(user, User) or not user.is_active:
         raise Http404
-    choices = list(
+    theirs = list(
         Membership.objects.filter(user=user, organization__customer__isnull=False)
         .select_related("organization__customer")
         .order_by("organization__name", "id")
     )
-    if not choices:
+    if not theirs:
         raise Http404
+    address = addresses.of(request)
+    choices = [m for m in theirs if addresses.allows(m.organization.allowed_networks, address)]
+    if not choices:
+        raise AddressRefused
     chosen = request.session.get(_CHOSEN)
     membership = next((m for m in choices if str(m.organization_id) == chosen), choices[0])
     return Visit(user, membership.organization.customer, membership, choices)
@@ -99,6 +111,10 @@ def signed_in(page: Page[P]) -> Callable[Concatenate[HttpRequest, P], HttpRespon
             return _never_stored(redirect_to_login(request.get_full_path()))
         try:
             visit = visit_for(request)
+        except AddressRefused:
+            return _never_stored(
+                render(request, "portal/address_refused.html", {"address": addresses.of(request)}, status=403)
+            )
         except Http404:
             if request.user.is_staff:
                 return redirect("admin:index")

@@ -16,7 +16,7 @@ from contextlib import suppress
 from decimal import Decimal
 from importlib import import_module
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from django.conf import settings
@@ -37,6 +37,15 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 T = TypeVar("T")
+
+
+class Visitor(NamedTuple):
+    """What a request says of who sent it: cookies, the socket's address, the ``X-Forwarded-For`` line."""
+
+    cookies: str
+    peer: str = ""
+    forwarded: str = ""
+
 
 PATH = "/live/balance"
 HEARTBEAT_SECONDS = 15.0
@@ -105,9 +114,9 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         return await _refuse(send, 404, b"Not found")
     if scope["method"] != "GET":
         return await _refuse(send, 405, b"GET only", (b"allow", b"GET"))
-    cookies = _cookie_header(scope)
+    visitor = _visitor(scope)
     try:
-        customer_id = await _whose(cookies)
+        customer_id = await _whose(visitor)
     except (OperationalError, InterfaceError):
         return await _refuse(send, 503, b"Try again shortly", (b"retry-after", b"5"))
     if customer_id is None:
@@ -120,7 +129,7 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     gone = asyncio.create_task(_disconnect(receive))
     gone.add_done_callback(lambda _: listener.close())
     try:
-        await _stream(listener, cookies, send)
+        await _stream(listener, visitor, send)
         if not gone.done():
             await send({"type": "http.response.body", "body": b"", "more_body": False})
     except OSError:
@@ -131,7 +140,7 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     return None
 
 
-async def _stream(listener: Listener, cookies: str, send: Send) -> None:
+async def _stream(listener: Listener, visitor: Visitor, send: Send) -> None:
     headers = [
         (b"content-type", b"text/event-stream; charset=utf-8"),
         (b"cache-control", b"no-store"),
@@ -149,7 +158,7 @@ async def _stream(listener: Listener, cookies: str, send: Send) -> None:
         if listener.closed:
             break
         if loop.time() >= check:
-            if not await _is_still_theirs(listener, cookies):
+            if not await _is_still_theirs(listener, visitor):
                 break
             check = loop.time() + HEARTBEAT_SECONDS
         if news is None:
@@ -160,14 +169,14 @@ async def _stream(listener: Listener, cookies: str, send: Send) -> None:
             await _write(send, f"event: balance\ndata: {data}\n\n")
 
 
-async def _whose(cookies: str) -> UUID | None:
-    return await asyncio.get_running_loop().run_in_executor(_executor, _customer_id, cookies)
+async def _whose(visitor: Visitor) -> UUID | None:
+    return await asyncio.get_running_loop().run_in_executor(_executor, _customer_id, visitor)
 
 
-async def _is_still_theirs(listener: Listener, cookies: str) -> bool:
-    """Whether the cookies would open the same stream now. Where that cannot be found out, they would not."""
+async def _is_still_theirs(listener: Listener, visitor: Visitor) -> bool:
+    """Whether the same browser would open the same stream now. Where that cannot be found out, they would not."""
     try:
-        return await _whose(cookies) == listener.customer_id
+        return await _whose(visitor) == listener.customer_id
     except (OperationalError, InterfaceError):
         return False
 
@@ -191,19 +200,23 @@ async def _refuse(send: Send, status: int, reason: bytes, *headers: tuple[bytes,
     await send({"type": "http.response.body", "body": reason + b"\n"})
 
 
-def _cookie_header(scope: Scope) -> str:
-    return "; ".join(value.decode("latin-1") for name, value in scope["headers"] if name == b"cookie")
+def _visitor(scope: Scope) -> Visitor:
+    def line(wanted: bytes, between: str) -> str:
+        return between.join(value.decode("latin-1") for name, value in scope["headers"] if name == wanted)
+
+    return Visitor(line(b"cookie", "; "), (scope.get("client") or ("",))[0], line(b"x-forwarded-for", ","))
 
 
-def _customer_id(cookies: str) -> UUID | None:
+def _customer_id(visitor: Visitor) -> UUID | None:
     """Whose stream it is, by the session in the cookies; None for strangers. Blocks."""
-    session = printable_cookies(parse_cookie(cookies)).get(settings.SESSION_COOKIE_NAME)
+    session = printable_cookies(parse_cookie(visitor.cookies)).get(settings.SESSION_COOKIE_NAME)
     if session is None:
         return None
 
     def look_up() -> UUID | None:
         request = HttpRequest()
         request.method = "GET"
+        request.META.update(REMOTE_ADDR=visitor.peer, HTTP_X_FORWARDED_FOR=visitor.forwarded)
         request.session = import_module(settings.SESSION_ENGINE).SessionStore(session)
         second_factor.install(request, get_user(request))
         try:

@@ -1,3 +1,4 @@
+from accounts.models.access import Invitation, OutgoingMail, Session, TrustedDevice
 from accounts.models.api_keys import ApiKey
 from accounts.models.audit import AuditEvent
 from accounts.models.factors import Authenticator, RecoveryCode, RecoverySet
@@ -8,10 +9,14 @@ __all__ = [
     "ApiKey",
     "AuditEvent",
     "Authenticator",
+    "Invitation",
     "Membership",
     "Organization",
+    "OutgoingMail",
     "RecoveryCode",
     "RecoverySet",
     "Role",
+    "Session",
+    "TrustedDevice",
     "User",
 ]

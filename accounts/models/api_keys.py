@@ -26,6 +26,12 @@ class ApiKey(models.Model):
     prefix = models.CharField(max_length=24, help_text="The first characters of the key, to tell keys apart.")
     secret_hash = models.BinaryField(max_length=32, unique=True, editable=False)
     scopes = ArrayField(models.CharField(max_length=40), default=list)
+    allowed_networks = ArrayField(
+        models.CharField(max_length=64), default=list, blank=True, help_text="CIDR blocks; empty means from everywhere."
+    )
+    renews = models.OneToOneField(
+        "self", on_delete=models.SET_NULL, null=True, blank=True, related_name="renewed_by", editable=False
+    )
     live = models.BooleanField(default=True)
     created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)

@@ -1,3 +1,4 @@
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from accounts.ids import uuid7
@@ -20,6 +21,9 @@ class Organization(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     name = models.CharField(max_length=200)
     created_at = models.DateTimeField(auto_now_add=True)
+    allowed_networks = ArrayField(
+        models.CharField(max_length=64), default=list, blank=True, help_text="CIDR blocks; empty means from everywhere."
+    )
     members = models.ManyToManyField(User, through="Membership", related_name="organizations")
 
     class Meta:

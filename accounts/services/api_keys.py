@@ -13,6 +13,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from accounts import addresses
 from accounts.models import ApiKey, Organization, User
 from accounts.services import audit
 
@@ -56,9 +57,18 @@ class Principal:
     scopes: frozenset[str]
     organization_id: UUID | None
     """The organization a customer's key is bound to; None for the operator's, which reach every customer."""
+    networks: tuple[tuple[str, ...], ...] = ()
+    """Lists of CIDR blocks, the key's and its organization's: the caller must be in one block of each list."""
 
     def may(self, scope: str) -> bool:
         return "*" in self.scopes or scope in self.scopes
+
+    def admits(self, peer: str, forwarded: str) -> bool:
+        """Whether a call may come from there: the socket's address and the ``X-Forwarded-For`` line."""
+        if not self.networks:
+            return True
+        address = addresses.caller(peer, forwarded)
+        return all(addresses.allows(blocks, address) for blocks in self.networks)
 
 
 def issue(
@@ -68,6 +78,8 @@ def issue(
     organization: Organization | None = None,
     live: bool = True,
     expires_at: datetime | None = None,
+    allowed_networks: Collection[str] = (),
+    renews: ApiKey | None = None,
     created_by: User | None = None,
     actor: audit.Actor = audit.SYSTEM,
 ) -> tuple[ApiKey, str]:
@@ -94,6 +106,8 @@ def issue(
             scopes=sorted(scopes),
             live=live,
             expires_at=expires_at,
+            allowed_networks=list(allowed_networks),
+            renews=renews,
             created_by=created_by,
         )
         after = {"scopes": key.scopes, "expires_at": None if expires_at is None else expires_at.isoformat()}
@@ -109,6 +123,46 @@ def revoke(key: ApiKey, *, actor: audit.Actor = audit.SYSTEM) -> bool:
             _record(actor, "api_key.revoked", key)
     forget()
     return bool(ended)
+
+
+def rotate(
+    key: ApiKey, *, overlap: timedelta, created_by: User | None = None, actor: audit.Actor = audit.SYSTEM
+) -> tuple[ApiKey, str]:
+    """A new key with the same name, powers and networks, and its secret. The old one works for ``overlap`` longer.
+
+    Raises ``ValueError`` for a key that has ended, or was renewed before.
+    """
+    now = timezone.now()
+    with transaction.atomic():
+        old = ApiKey.objects.select_for_update(no_key=True, of=("self",)).select_related("organization").get(pk=key.pk)
+        if old.revoked_at is not None or (old.expires_at is not None and old.expires_at <= now):
+            raise ValueError("This key has ended: make a new one.")
+        if ApiKey.objects.filter(renews=old).exists():
+            raise ValueError("This key was renewed before.")
+        lifetime = None if old.expires_at is None else old.expires_at - old.created_at
+        made, secret = issue(
+            name=old.name,
+            scopes=old.scopes,
+            organization=old.organization,
+            expires_at=None if lifetime is None else now + lifetime,
+            allowed_networks=old.allowed_networks,
+            renews=old,
+            created_by=created_by,
+            actor=actor,
+        )
+        end = now + overlap if old.expires_at is None else min(old.expires_at, now + overlap)
+        ApiKey.objects.filter(pk=old.pk).update(expires_at=end)
+        _record(actor, "api_key.rotated", old, after={"renewed_by": str(made.pk), "expires_at": end.isoformat()})
+    forget()
+    return made, secret
+
+
+def allow_from(key: ApiKey, networks: Collection[str], *, actor: audit.Actor = audit.SYSTEM) -> None:
+    """Let the key be used from these CIDR blocks only; from everywhere if there are none."""
+    with transaction.atomic():
+        ApiKey.objects.filter(pk=key.pk).update(allowed_networks=list(networks))
+        _record(actor, "api_key.networks_changed", key, after={"allowed_networks": list(networks)})
+    forget()
 
 
 def _record(actor: audit.Actor, action: str, key: ApiKey, *, after: Mapping[str, Any] | None = None) -> None:
@@ -130,7 +184,8 @@ def authenticate(secret: str) -> Principal | None:
     now = timezone.now()
     digest = _digest(secret)
     key = (
-        ApiKey.objects.filter(secret_hash=digest, live=True, revoked_at__isnull=True)
+        ApiKey.objects.select_related("organization")
+        .filter(secret_hash=digest, live=True, revoked_at__isnull=True)
         .filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now))
         .first()
     )
@@ -138,11 +193,13 @@ def authenticate(secret: str) -> Principal | None:
         return None
     if key.last_used_at is None or now - key.last_used_at > LAST_USED_RESOLUTION:
         ApiKey.objects.filter(pk=key.pk).update(last_used_at=now)
+    of_organization = [] if key.organization is None else key.organization.allowed_networks
     principal = Principal(
         key_id=key.id,
         label=f"{key.name} ({key.prefix}…)",
         scopes=frozenset(key.scopes),
         organization_id=key.organization_id,
+        networks=tuple(tuple(blocks) for blocks in (key.allowed_networks, of_organization) if blocks),
     )
     if len(_seen) >= REMEMBERED_MAX:
         _seen.clear()

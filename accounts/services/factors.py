@@ -22,7 +22,7 @@ from django_otp.oath import TOTP
 
 from accounts import demo
 from accounts.models import Authenticator, RecoveryCode, RecoverySet, User
-from accounts.services import audit
+from accounts.services import audit, mail
 
 FREE_FAILURES = 5
 FIRST_DELAY_SECONDS = 30
@@ -99,8 +99,9 @@ def confirm(user: User, code: str, *, actor: audit.Actor) -> Authenticator:
 
 def note_added(device: Device, *, actor: audit.Actor) -> None:
     """To be called once for each new factor, in the transaction that confirms it."""
-    _end_sessions(device.user)
+    end_sessions(device.user)
     _record(actor, "second_factor.added", device.user, {"name": device.name, "kind": kind_of(device)})
+    mail.tell(device.user, "A second factor was added", f"Your account has a new {kind_of(device)}: {device.name}.")
 
 
 def remove(device: Device, *, actor: audit.Actor) -> None:
@@ -109,10 +110,11 @@ def remove(device: Device, *, actor: audit.Actor) -> None:
     with transaction.atomic():
         User.objects.select_for_update(no_key=True).get(pk=user.pk)
         _record(actor, "second_factor.removed", user, {"name": device.name, "kind": kind_of(device)})
+        mail.tell(user, "A second factor was removed", f"This {kind_of(device)} counts no more: {device.name}.")
         device.delete()
         if not enrolled(user):
             RecoverySet.objects.filter(user=user).delete()
-        _end_sessions(user)
+        end_sessions(user)
 
 
 def reset(user: User, *, actor: audit.Actor) -> None:
@@ -123,7 +125,8 @@ def reset(user: User, *, actor: audit.Actor) -> None:
             device.delete()
         User.objects.filter(pk=user.pk).update(failed_codes=0, last_failed_code_at=None)
         _record(actor, "second_factor.reset", user, None)
-        _end_sessions(user)
+        mail.tell(user, "Your second factor was reset", "You set up a new one when you next sign in.")
+        end_sessions(user)
 
 
 def kind_of(device: Device) -> str:
@@ -131,6 +134,11 @@ def kind_of(device: Device) -> str:
     if isinstance(device, Authenticator):
         return "authenticator app"
     return "recovery codes" if isinstance(device, RecoverySet) else "passkey"
+
+
+def handle(device: Device) -> str:
+    """A factor's name in an address."""
+    return f"{type(device).__name__.lower()}-{device.pk}"
 
 
 def new_recovery_codes(user: User, *, actor: audit.Actor) -> list[str]:
@@ -160,7 +168,9 @@ def check(user: User, code: str, *, actor: audit.Actor) -> Device:
     """
     device = _attempt(user, code, _match)
     if isinstance(device, RecoverySet):
-        _record(actor, "recovery_codes.used", user, {"left": recovery_codes_left(user)})
+        left = recovery_codes_left(user)
+        _record(actor, "recovery_codes.used", user, {"left": left})
+        mail.tell(user, "A recovery code was used", f"Your account was opened with a recovery code. {left} are left.")
     return device
 
 
@@ -250,8 +260,8 @@ def _free_name(user: User) -> str:
     return next(name for name in names if name not in taken)
 
 
-def _end_sessions(user: User) -> None:
-    """Of everybody but who keeps theirs by ``update_session_auth_hash``."""
+def end_sessions(user: User) -> None:
+    """All of the person's, and what their devices are trusted for; see ``second_factor.keep_this_session``."""
     User.objects.filter(pk=user.pk).update(security_epoch=F("security_epoch") + 1)
     user.refresh_from_db(fields=["security_epoch"])
 

@@ -58,12 +58,25 @@ def _has(group: str, powers: Iterable[str], permission: Permission) -> bool:
     return permission.codename.startswith("view_") and model not in UNSEEN.get(group, ())
 
 
-def who_may(permission: str) -> list[User]:
-    """Staff who have this permission, by themselves, through a group, or as superusers."""
-    app, _, code = permission.partition(".")
-    asked = {"content_type__app_label": app, "codename": code}
-    held = Permission.objects.filter(**asked)
-    found = User.objects.filter(is_staff=True, is_active=True).filter(
-        Q(is_superuser=True) | Q(user_permissions__in=held) | Q(groups__permissions__in=held)
+def overview() -> dict[str, Any]:
+    """Groups with their people, what each may change of what, and staff who have powers of their own."""
+    groups = list(Group.objects.order_by("name").prefetch_related("permissions__content_type", "user_set"))
+    held: dict[str, dict[str, list[str]]] = {}
+    for group in groups:
+        for permission in group.permissions.all():
+            action, _, _ = permission.codename.partition("_")
+            if action != "view":
+                model = permission.content_type.model_class()
+                title = permission.codename if model is None else str(model._meta.verbose_name).capitalize()
+                held.setdefault(title, {}).setdefault(group.name, []).append(action)
+    named = [
+        {"name": group.name, "does": DESCRIPTIONS.get(group.name, ""), "people": group.user_set.filter(is_active=True)}
+        for group in groups
+    ]
+    table = [
+        (title, [", ".join(sorted(by.get(group.name, []))) for group in groups]) for title, by in sorted(held.items())
+    ]
+    others = User.objects.filter(is_staff=True, is_active=True).filter(
+        Q(user_permissions__isnull=False) | Q(is_superuser=True, groups=None)
     )
-    return list(found.distinct().order_by("email"))
+    return {"groups": named, "table": table, "others": others.distinct()}

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from accounts import addresses
 from accounts.services import api_keys, audit
 from accounts.services.api_keys import Principal
-from billing.errors import PermissionDenied, Unauthenticated
+from billing.errors import IpNotAllowed, PermissionDenied, Unauthenticated
 
 LENGTH_MAX = 200
 
@@ -24,19 +24,31 @@ def secret_of(header: str) -> str:
     return secret
 
 
-def authenticate(header: str) -> Principal:
-    """Whose key is in the ``Authorization`` header. Raises ``Unauthenticated``."""
+def authenticate(header: str, *, peer: str, forwarded: str) -> Principal:
+    """Whose key is in the ``Authorization`` header. Raises ``Unauthenticated`` and ``IpNotAllowed``.
+
+    ``peer`` is the socket's address, ``forwarded`` the ``X-Forwarded-For`` line.
+    """
     found = api_keys.authenticate(secret_of(header))
     if found is None:
         raise Unauthenticated("This API key is unknown, revoked or expired.")
-    return found
+    return admitted(found, peer=peer, forwarded=forwarded)
+
+
+def admitted(principal: Principal, *, peer: str, forwarded: str) -> Principal:
+    """The same principal, if it may call from there. Raises ``IpNotAllowed``."""
+    if not principal.admits(peer, forwarded):
+        raise IpNotAllowed("This key may not be used from the address that the request came from.")
+    return principal
 
 
 class ApiKeyAuthentication(BaseAuthentication):
     """``Authorization: Bearer <key>``. The request's ``auth`` is the ``Principal``."""
 
     def authenticate(self, request: Request) -> tuple[Any, Principal]:
-        return None, authenticate(request.META.get("HTTP_AUTHORIZATION", ""))
+        meta = request.META
+        header, peer = meta.get("HTTP_AUTHORIZATION", ""), meta.get("REMOTE_ADDR", "")
+        return None, authenticate(header, peer=peer, forwarded=meta.get("HTTP_X_FORWARDED_FOR", ""))
 
     def authenticate_header(self, request: Request) -> str:
         return "Bearer"

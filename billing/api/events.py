@@ -139,7 +139,7 @@ def record(request: HttpRequest) -> HttpResponse:
     headers = {name.lower(): value for name, value in request.headers.items()}
     request_id = getattr(request, "request_id", "")
     try:
-        call = ingest.Call(headers, request.body, request_id)
+        call = ingest.Call(headers, request.body, request_id, request.META.get("REMOTE_ADDR", ""))
         reply = ingest.answer(call)
     except RequestDataTooBig:
         error = PayloadTooLarge(f"At most {json.BYTES_MAX} bytes are taken.")

@@ -33,11 +33,17 @@ _UNREAD = {"application/json", _ONE, _MANY}
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request. Header names are in lower case."""
+    """A request. Header names are in lower case; ``peer`` is the socket's address."""
 
     headers: Mapping[str, str]
     body: bytes
     request_id: str
+    peer: str = ""
+
+    @property
+    def origin(self) -> dict[str, str]:
+        """Where it comes from, as ``authentication`` asks for it."""
+        return {"peer": self.peer, "forwarded": self.headers.get("x-forwarded-for", "")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +90,14 @@ def answer(call: Call) -> Reply:
 
 def authenticate(call: Call) -> Principal:
     """Who calls. Raises ``Unauthenticated``, or ``PermissionDenied`` where the key may not record usage."""
-    reporter = authentication.authenticate(call.headers.get("authorization", ""))
+    reporter = authentication.authenticate(call.headers.get("authorization", ""), **call.origin)
     return _permitted(reporter)
 
 
 def known_reporter(call: Call) -> Principal | None:
     """Who calls, if that was looked up a moment ago; then there is no need to ask the database."""
     reporter = api_keys.recently_seen(authentication.secret_of(call.headers.get("authorization", "")))
-    return None if reporter is None else _permitted(reporter)
+    return None if reporter is None else _permitted(authentication.admitted(reporter, **call.origin))
 
 
 def _permitted(reporter: Principal) -> Principal:

@@ -124,9 +124,9 @@ _key_pool = ThreadPoolExecutor(1, thread_name_prefix="keys")
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
     """The ASGI application of this one endpoint and method."""
-    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    headers = _headers(scope)
     request_id = request_id_for(headers.get("x-request-id"))
-    call = Call(headers, b"", request_id)
+    call = Call(headers, b"", request_id, (scope.get("client") or ("",))[0])
     try:
         body = await bodies.read(receive)
         if body is None:
@@ -142,6 +142,15 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
         logger.exception("POST /events failed, request %s", request_id)
         reply = ingest.failure(request_id)
     await _send(send, reply, request_id)
+
+
+def _headers(scope: Any) -> dict[str, str]:
+    """By name. One that comes twice counts as the last says, but the lines of who forwarded it belong together."""
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    forwarded = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
+    if forwarded:
+        headers["x-forwarded-for"] = ",".join(forwarded)
+    return headers
 
 
 async def refuse_body(scope: Any, send: Any, refused: BodyRefused) -> None:

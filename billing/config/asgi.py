@@ -62,7 +62,9 @@ async def _blocking(scope: Any, receive: Any, send: Any) -> None:
         return
     if body is None:
         return
-    headers = [line for line in scope["headers"] if line[0] not in {b"content-length", b"transfer-encoding"}]
+    # Under WSGI's rules a dash and an underscore are the same: X_Forwarded_For would pass for the proxy's header.
+    dropped = {b"content-length", b"transfer-encoding"}
+    headers = [line for line in scope["headers"] if line[0] not in dropped and b"_" not in line[0]]
     headers.append((b"content-length", str(len(body)).encode()))
     messages = iter([{"type": "http.request", "body": body, "more_body": False}])
 

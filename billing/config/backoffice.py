@@ -133,6 +133,12 @@ UNFOLD: dict[str, Any] = {
                 _item("Memberships", "badge", "accounts.membership"),
                 _item("API keys", "key", "accounts.apikey"),
                 _item("Staff groups", "groups", "auth.group"),
+                {
+                    "title": "Who may do what",
+                    "icon": "verified_user",
+                    "link": reverse_lazy("admin:accounts_user_powers"),
+                    "permission": _may("accounts.view_user"),
+                },
             ),
         ],
     },

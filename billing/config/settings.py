@@ -61,6 +61,7 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "django_htmx",
     "django_otp",
+    "django_otp_webauthn",
     "accounts",
     "billing",
     "portal",
@@ -147,6 +148,7 @@ CELERY_BEAT_SCHEDULE = {
     "seal-ledger": {"task": "billing.seal_ledger", "schedule": 3600.0},
     "process-payment-events": {"task": "billing.process_payment_events", "schedule": 15.0},
     "settle-payments": {"task": "billing.settle_payments", "schedule": 20.0},
+    "send-mail": {"task": "accounts.send_mail", "schedule": 10.0},
     "beat-alive": {"task": "billing.note_worker_alive", "schedule": 15.0},
 }
 
@@ -155,6 +157,7 @@ PERIOD_GRACE_SECONDS = env.int("PERIOD_GRACE_SECONDS", default=3600)
 
 # --- People ---------------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"
+SESSION_ENGINE = "accounts.sessions"
 AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
@@ -171,6 +174,24 @@ LOGOUT_REDIRECT_URL = reverse_lazy("portal:sign-in")
 SECOND_FACTOR_URL = reverse_lazy("portal:second-factor")
 SECOND_FACTOR_ENROL_URL = reverse_lazy("portal:authenticator")
 
+# Letters to people. Unset, they are written to files in DATA_DIR, for one's own machine.
+EMAIL_URL: str = env.str("EMAIL_URL", default="")
+if EMAIL_URL:
+    globals().update(env.email_url("EMAIL_URL"))
+else:
+    EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
+    EMAIL_FILE_PATH = str(DATA_DIR / "mail")
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL: str = env.str("DEFAULT_FROM_EMAIL", default=f"Ante <ante@{_host}>")
+# Passkeys belong to the host that people reach: where BASE_URL gets another, they are to be made anew. Browsers make
+# none for a bare address; on one's own machine they work at localhost.
+_LOOPBACK = {"127.0.0.1", "[::1]"}
+OTP_WEBAUTHN_RP_ID = "localhost" if _host in _LOOPBACK else _host
+OTP_WEBAUTHN_RP_NAME = "Ante"
+OTP_WEBAUTHN_ALLOWED_ORIGINS = [BASE_URL.rstrip("/").replace(f"//{_host}", f"//{OTP_WEBAUTHN_RP_ID}")]
+OTP_WEBAUTHN_ALLOW_PASSWORDLESS_LOGIN = False
+PASSWORD_RESET_TIMEOUT = 15 * 60
+
 # --- Browser security -----------------------------------------------------------------------------------------------
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
@@ -186,6 +207,8 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 TRUSTED_PROXIES: list[str] = env.list("TRUSTED_PROXIES", default=[])
 """Addresses and CIDR blocks of the proxies in front. What anybody else says of X-Forwarded-For is not read."""
+STAFF_NETWORKS: list[str] = env.list("STAFF_NETWORKS", default=[])
+"""Addresses and CIDR blocks from which staff may work. None: from everywhere."""
 if env.bool("BEHIND_TLS_PROXY", default=False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
@@ -280,7 +303,9 @@ SPECTACULAR_SETTINGS = {
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(levelname)s %(name)s: %(message)s"}},
+    "formatters": {
+        "line": {"()": "accounts.logs.ScrubbingFormatter", "format": "%(levelname)s %(name)s: %(message)s"},
+    },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
     "loggers": {

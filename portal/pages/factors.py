@@ -13,7 +13,7 @@ from django_otp.models import Device
 
 from accounts import second_factor
 from accounts.models import User
-from accounts.services import audit, factors
+from accounts.services import audit, devices, factors
 from accounts.services.audit import actor_of
 from portal import access, demo
 
@@ -47,12 +47,18 @@ def give(request: HttpRequest, user: User) -> HttpResponseBase:
         device = _accepted(form, user, actor=actor_of(request))
         if device is not None:
             second_factor.proved(request, device)
-            return redirect(after)
+            response = redirect(after)
+            if request.POST.get("trust") and not user.is_staff:
+                devices.trust(request, response, user, actor=actor_of(request))
+            return response
     context = {
         "form": form,
         "next": after,
         "demo_code": demo.DEMO_CODE if settings.DEMO and demo.accepts(user.email, demo.DEMO_CODE) else "",
         "again": second_factor.is_verified(request),
+        "may_trust": not user.is_staff,
+        "trusted_days": devices.TRUSTED_DAYS,
+        "passkey_host": settings.OTP_WEBAUTHN_RP_ID if _has_passkey(user) else "",
         "layout": "portal/plain.html",
     }
     return _answer(request, "portal/second_factor.html", form, context)
@@ -81,6 +87,7 @@ def authenticator(request: HttpRequest, user: User) -> HttpResponseBase:
     context = {
         "form": form,
         "first": first,
+        "passkey_host": settings.OTP_WEBAUTHN_RP_ID,
         "must": first and user.is_staff,
         "next": after,
         "secret": device.secret,
@@ -105,7 +112,7 @@ def recovery_codes(request: HttpRequest, user: User) -> HttpResponseBase:
 @access.own
 def remove(request: HttpRequest, user: User, persistent_id: str) -> HttpResponseBase:
     """Take one of one's factors away."""
-    device = next((one for one in factors.of(user) if _handle(one) == persistent_id), None)
+    device = next((one for one in factors.of(user) if factors.handle(one) == persistent_id), None)
     if device is None:
         raise Http404
     factors.remove(device, actor=actor_of(request))
@@ -114,9 +121,8 @@ def remove(request: HttpRequest, user: User, persistent_id: str) -> HttpResponse
     return redirect("portal:security")
 
 
-def _handle(device: Device) -> str:
-    """A factor's name in an address."""
-    return f"{type(device).__name__.lower()}-{device.pk}"
+def _has_passkey(user: User) -> bool:
+    return any(factors.kind_of(device) == "passkey" for device in factors.of(user))
 
 
 def _accepted(form: CodeForm, user: User, *, actor: audit.Actor, pending: bool = False) -> Device | None:

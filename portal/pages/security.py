@@ -1,14 +1,21 @@
-"""What protects the person's own account."""
+"""What protects the person's own account, and from where the organization may be reached."""
 
 from dataclasses import dataclass
+from uuid import UUID
 
-from django.http import HttpRequest, HttpResponseBase
-from django.views.decorators.http import require_GET
+from django import forms
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.forms import PasswordChangeForm
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django_otp.models import Device
 
-from accounts import second_factor
+from accounts import addresses, second_factor, sessions
 from accounts.models import User
-from accounts.services import factors
+from accounts.services import audit, devices, factors, mail, organizations
+from accounts.services.audit import actor_of
 from portal import access
 
 
@@ -25,16 +32,103 @@ class Factor:
 @require_GET
 @access.own
 def overview(request: HttpRequest, user: User) -> HttpResponseBase:
-    """Second factors and recovery codes."""
-    held = [
-        Factor(f"{type(device).__name__.lower()}-{device.pk}", device.name, factors.kind_of(device), device)
-        for device in factors.of(user)
-    ]
+    """Second factors, recovery codes, trusted devices, sessions."""
+    held = [Factor(factors.handle(device), device.name, factors.kind_of(device), device) for device in factors.of(user)]
     return access.render_own(
         request,
         "portal/security.html",
         factors=held,
         codes_left=factors.recovery_codes_left(user),
         codes_all=factors.RECOVERY_CODES,
-        fresh=second_factor.is_fresh(request),
+        devices=devices.of(user),
+        sessions=sessions.open_sessions(user.pk),
+        this_session=request.session.session_key,
+        passkey_host=settings.OTP_WEBAUTHN_RP_ID,
+    )
+
+
+@require_POST
+@access.own
+def end_session(request: HttpRequest, user: User) -> HttpResponseBase:
+    """End one of one's sessions, or all but this one."""
+    key = request.POST.get("session", "")
+    mine = {session.session_key for session in sessions.open_sessions(user.pk)}
+    if key and key not in mine:
+        raise Http404
+    ended = sessions.end(user.pk, only=key) if key else sessions.end(user.pk, keep=request.session.session_key)
+    messages.success(request, f"{ended} session{'' if ended == 1 else 's'} ended.")
+    return redirect("portal:security")
+
+
+@require_POST
+@access.own
+def revoke_device(request: HttpRequest, user: User, device_id: UUID) -> HttpResponseBase:
+    """Trust a device no more."""
+    device = next((one for one in devices.of(user) if one.pk == device_id), None)
+    if device is None:
+        raise Http404
+    devices.revoke(device, actor=actor_of(request))
+    messages.success(request, f"{device.name} is trusted no more.")
+    return redirect("portal:security")
+
+
+@require_http_methods(["GET", "POST"])
+@access.own
+def password(request: HttpRequest, user: User) -> HttpResponseBase:
+    """Change one's own password; other sessions end. With the old one, and the second factor if there is one."""
+    if factors.enrolled(user) and not second_factor.is_fresh(request):
+        return second_factor.ask(request, "SECOND_FACTOR_URL")
+    form = PasswordChangeForm(user, request.POST or None, label_suffix="")
+    if request.method == "POST" and form.is_valid():
+        form.save()
+        factors.end_sessions(user)
+        audit.record(actor=actor_of(request), action="user.password_set", object_type="user", object_id=str(user.pk))
+        mail.tell(user, "Your password was changed", "Your password was changed, and your other sessions were ended.")
+        second_factor.keep_this_session(request)
+        messages.success(request, "Your password is changed. Your other sessions were ended.")
+        return redirect("portal:security")
+    return access.render_own(request, "portal/password.html", form=form, status=400 if form.errors else 200)
+
+
+class NetworksForm(forms.Form):
+    """From where the organization's people and keys may come."""
+
+    networks = forms.CharField(
+        label="Only from",
+        required=False,
+        max_length=8000,
+        widget=forms.Textarea({"rows": 5, "placeholder": "from everywhere", "spellcheck": "false", "class": "mono"}),
+    )
+    sure = forms.BooleanField(label="Yes, even though it shuts me out", required=False)
+
+    def clean_networks(self) -> list[str]:
+        try:
+            return addresses.read_networks(self.cleaned_data["networks"])
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from None
+
+
+@require_http_methods(["GET", "POST"])
+@second_factor.requires_fresh_second_factor
+@access.signed_in
+@access.requires("security:write")
+def networks(request: HttpRequest, visit: access.Visit) -> HttpResponse | HttpResponseBase:
+    """The organization's allow-list. One that excludes who writes it is refused unless they say so twice."""
+    organization = visit.membership.organization
+    here = addresses.of(request)
+    form = NetworksForm(
+        request.POST or None, initial={"networks": "\n".join(organization.allowed_networks)}, label_suffix=""
+    )
+    shut_out = False
+    if request.method == "POST" and form.is_valid():
+        blocks = form.cleaned_data["networks"]
+        shut_out = not addresses.allows(blocks, here)
+        if not shut_out or form.cleaned_data["sure"]:
+            organizations.allow_from(organization, blocks, actor=actor_of(request))
+            messages.success(request, "Saved. It holds for pages now, and for API keys within a second.")
+            return redirect("portal:networks" if not shut_out else "portal:dashboard")
+        form.add_error("networks", f"Your own address {here} is in none of these blocks.")
+    status = 400 if form.errors else 200
+    return access.render_for(
+        request, visit, "portal/networks.html", form=form, here=here, shut_out=shut_out, status=status
     )

@@ -1,6 +1,5 @@
 """Signing in and out, and choosing whom to act for."""
 
-import time
 from typing import Any
 
 from django import forms
@@ -50,8 +49,9 @@ class SignIn(LoginView):
         return response
 
     def form_valid(self, form: AuthenticationForm) -> HttpResponse:
+        first_time = form.get_user().last_login is None
         response = super().form_valid(form)
-        self.request.session["signed_in_at"] = int(time.time())
+        second_factor.signed_in(self.request, response, first_time=first_time)
         return response
 
     def get_redirect_url(self, request: HttpRequest | None = None) -> str:

@@ -9,7 +9,11 @@ LOCKING = re.compile(
     r"(?i:select_for_update|pg_(try_)?advisory|\block table\b|\bfor (no key )?update\b)|\bFOR (KEY )?SHARE\b"
 )
 LOCKERS = {
+    "accounts/services/api_keys.py": "a key, so that it is renewed once",
     "accounts/services/factors.py": "a person, so that a code is accepted once",
+    "accounts/services/mail.py": "a letter, so that it is sent once",
+    "accounts/services/organizations.py": "an organization while its allow-list changes",
+    "accounts/services/team.py": "an organization, so that its last owner stays",
     "billing/locks.py": "the one place that locks money rows",
     "billing/services/customers.py": "a customer's own row while its fields are compared; no money is read",
     "billing/services/funding/inbox.py": "messages of the provider, as the outbox does",

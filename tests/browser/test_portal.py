@@ -12,7 +12,7 @@ from billing.models import Customer
 from tests.browser.conftest import SignIn
 from tests.builders import Shop
 
-PAGES = ["/", "/usage", "/statement", "/top-up"]
+PAGES = ["/", "/usage", "/statement", "/top-up", "/security", "/keys", "/team", "/trail"]
 FIGURE = '[data-figure="usd.available"]'
 
 

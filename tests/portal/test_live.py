@@ -351,7 +351,7 @@ def test_it_is_looked_up_also_while_there_is_news_all_the_time(
 
     async def story() -> None:
         browser, listener = Browser(), hub_module.Listener(user.pk)
-        task = asyncio.create_task(live._stream(listener, cookies, browser.send))
+        task = asyncio.create_task(live._stream(listener, live.Visitor(cookies), browser.send))
         for _ in range(100):
             listener.tell([])
             await asyncio.sleep(0.05)
@@ -363,7 +363,7 @@ def test_it_is_looked_up_also_while_there_is_news_all_the_time(
 
 
 def test_without_a_database_there_is_no_stream_for_now(live_hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    def down(cookies: str) -> None:
+    def down(visitor: live.Visitor) -> None:
         raise OperationalError("no database")
 
     monkeypatch.setattr(live, "_customer_id", down)

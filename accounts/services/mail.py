@@ -1,0 +1,62 @@
+"""Letters to people. Written in the transaction of what they tell of, sent afterwards by a worker."""
+
+import logging
+from datetime import timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.core.mail import send_mail
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.models import OutgoingMail, User
+
+BATCH = 50
+ATTEMPTS_MAX = 12
+FIRST_DELAY_SECONDS = 30
+DELAY_MAX_SECONDS = 3600
+
+logger = logging.getLogger(__name__)
+
+
+def queue(recipient: str, subject: str, text: str) -> None:
+    """Send this soon, if the transaction commits."""
+    OutgoingMail.objects.create(recipient=recipient, subject=subject, text=f"{text}\n\n{settings.BASE_URL}\n")
+
+
+def tell(user: User, subject: str, text: str) -> None:
+    """A notice to a person about their own account."""
+    queue(user.email, subject, f"{text}\n\nIf this was not you, change your password and end your sessions at once.")
+
+
+def send_due() -> int:
+    """Send what is due, oldest first; what cannot be sent is tried again, later and later. Says how many went."""
+    sent = 0
+    for pk in list(OutgoingMail.objects.filter(due_at__lte=timezone.now()).values_list("pk", flat=True)[:BATCH]):
+        sent += _send(pk)
+    return sent
+
+
+def _send(pk: UUID) -> bool:
+    """One message, claimed for a while before the network is touched, so that no two workers send it."""
+    with transaction.atomic():
+        message = (
+            OutgoingMail.objects.select_for_update(skip_locked=True).filter(pk=pk, due_at__lte=timezone.now()).first()
+        )
+        if message is None:
+            return False
+        message.attempts += 1
+        delay = min(FIRST_DELAY_SECONDS * 2 ** (message.attempts - 1), DELAY_MAX_SECONDS)
+        message.due_at = timezone.now() + timedelta(seconds=delay)
+        message.save(update_fields=["attempts", "due_at"])
+    try:
+        send_mail(message.subject, message.text, settings.DEFAULT_FROM_EMAIL, [message.recipient])
+    except Exception as error:
+        logger.warning("The message %s could not be sent: %s", message.pk, type(error).__name__)
+        if message.attempts >= ATTEMPTS_MAX:
+            message.delete()
+        else:
+            OutgoingMail.objects.filter(pk=message.pk).update(last_error=type(error).__name__[:200])
+        return False
+    message.delete()
+    return True

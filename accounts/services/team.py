@@ -1,0 +1,172 @@
+"""Who acts for an organization: inviting, accepting, changing roles, leaving.
+
+Every change runs under the lock of the organization's row, so that of two owners who remove each other one stays.
+"""
+
+import hashlib
+import secrets
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db import transaction
+from django.utils import timezone
+
+from accounts import roles
+from accounts.models import Invitation, Membership, Organization, Role, User
+from accounts.services import audit, factors, mail
+
+INVITATION_DAYS = 7
+
+
+class Refused(Exception):
+    """What the rules of the team do not allow, in words for the person who asked."""
+
+
+def invite(
+    *, organization: Organization, email: str, role: str, by: Membership, actor: audit.Actor
+) -> tuple[Invitation, str]:
+    """An offer of ``role`` to the owner of ``email``, and its link's token, which is not stored. Raises ``Refused``.
+
+    An open invitation of the same address is replaced.
+    """
+    email = email.strip().lower()
+    try:
+        validate_email(email)
+    except ValidationError:
+        raise Refused("This is no e-mail address.") from None
+    _check_may_give(by, role)
+    with transaction.atomic():
+        _lock(organization)
+        if Membership.objects.filter(organization=organization, user__email=email).exists():
+            raise Refused(f"{email} is in the team already.")
+        now = timezone.now()
+        open_ones = Invitation.objects.filter(organization=organization, email=email, accepted_at=None, revoked_at=None)
+        open_ones.update(revoked_at=now)
+        token = secrets.token_urlsafe(32)
+        invitation = Invitation.objects.create(
+            organization=organization,
+            email=email,
+            role=role,
+            token_hash=_digest(token),
+            invited_by=by.user,
+            expires_at=now + timedelta(days=INVITATION_DAYS),
+        )
+        _record(actor, "invitation.sent", invitation.organization, invitation, {"email": email, "role": role})
+        mail.queue(
+            email,
+            f"{by.user.get_full_name()} invites you to {organization.name}",
+            f"{by.user.get_full_name()} invites you to {organization.name} as {Role(role).label}.\n\n"
+            f"Accept within {INVITATION_DAYS} days: {settings.BASE_URL}/invitations/{token}\n\n"
+            "The link works once, and only for this address.",
+        )
+    return invitation, token
+
+
+def find(token: str) -> Invitation | None:
+    """The invitation behind a link, if it can still be accepted."""
+    found = Invitation.objects.select_related("organization", "invited_by").filter(
+        token_hash=_digest(token), accepted_at=None, revoked_at=None, expires_at__gt=timezone.now()
+    )
+    return found.first()
+
+
+def accept(invitation: Invitation, user: User, *, actor: audit.Actor) -> Membership:
+    """Join. Raises ``Refused`` where it was used, withdrawn or has lapsed, or was sent to somebody else."""
+    if user.email != invitation.email:
+        raise Refused(f"This invitation is for {invitation.email}. You are signed in as {user.email}.")
+    with transaction.atomic():
+        _lock(invitation.organization)
+        now = timezone.now()
+        open_one = Invitation.objects.filter(
+            pk=invitation.pk, accepted_at=None, revoked_at=None, expires_at__gt=now
+        ).update(accepted_at=now)
+        if not open_one:
+            raise Refused("This invitation was used, withdrawn or has lapsed. Ask for a new one.")
+        membership, _ = Membership.objects.get_or_create(
+            organization=invitation.organization, user=user, defaults={"role": invitation.role}
+        )
+        _record(actor, "membership.created", invitation.organization, membership, _named(membership))
+    return membership
+
+
+def withdraw(invitation: Invitation, *, actor: audit.Actor) -> bool:
+    """The link works no more. False where it did not before."""
+    with transaction.atomic():
+        done = Invitation.objects.filter(pk=invitation.pk, accepted_at=None, revoked_at=None).update(
+            revoked_at=timezone.now()
+        )
+        if done:
+            _record(actor, "invitation.withdrawn", invitation.organization, invitation, {"email": invitation.email})
+    return bool(done)
+
+
+def change_role(membership: Membership, role: str, *, by: Membership, actor: audit.Actor) -> None:
+    """Give another role; the person's sessions end. Raises ``Refused``."""
+    with transaction.atomic():
+        _lock(membership.organization)
+        membership.refresh_from_db()
+        if membership.role == role:
+            return
+        _check_may_give(by, role)
+        _check_may_touch(by, membership)
+        before = _named(membership)
+        membership.role = role
+        membership.save(update_fields=["role"])
+        factors.end_sessions(membership.user)
+        _record(actor, "membership.changed", membership.organization, membership, _named(membership), before)
+
+
+def remove(membership: Membership, *, by: Membership, actor: audit.Actor) -> None:
+    """The person acts for the organization no more; their sessions end. Oneself, too. Raises ``Refused``."""
+    with transaction.atomic():
+        _lock(membership.organization)
+        membership.refresh_from_db()
+        _check_may_touch(by, membership)
+        _record(actor, "membership.deleted", membership.organization, membership, None, _named(membership))
+        factors.end_sessions(membership.user)
+        membership.delete()
+
+
+def _check_may_give(by: Membership, role: str) -> None:
+    if role not in Role.values:
+        raise Refused("There is no such role.")
+    if role == Role.OWNER and not roles.may(by.role, "owners:write"):
+        raise Refused("Only an owner makes somebody an owner.")
+
+
+def _check_may_touch(by: Membership, membership: Membership) -> None:
+    if membership.role != Role.OWNER:
+        return
+    if not roles.may(by.role, "owners:write"):
+        raise Refused("Only an owner changes or removes an owner.")
+    if Membership.objects.filter(organization=membership.organization, role=Role.OWNER).count() == 1:
+        raise Refused("The last owner stays. Make somebody else an owner first.")
+
+
+def _lock(organization: Organization) -> None:
+    Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
+
+
+def _named(membership: Membership) -> dict[str, Any]:
+    return {"user": membership.user.email, "role": membership.role}
+
+
+def _record(
+    actor: audit.Actor, action: str, organization: Organization, row: Any, after: Any, before: Any = None
+) -> None:
+    audit.record(
+        actor=actor,
+        action=action,
+        object_type=action.partition(".")[0],
+        object_id=str(row.pk),
+        organization_id=organization.pk,
+        before=before,
+        after=after,
+    )
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()

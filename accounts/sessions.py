@@ -1,0 +1,64 @@
+"""Django's sessions in the database, in rows that say whose they are."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth import SESSION_KEY
+from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
+from django.http import HttpRequest
+from django.utils import timezone
+
+from accounts import addresses
+from accounts.models import Session
+
+FIRST_SEEN, ADDRESS, AGENT = "first_seen", "address", "agent"
+
+
+class SessionStore(DatabaseStore):
+    """The store that SESSION_ENGINE names."""
+
+    @classmethod
+    def get_model_class(cls) -> type[Session]:
+        return Session
+
+    def create_model_instance(self, data: dict[str, Any]) -> Any:
+        row: Any = super().create_model_instance(data)
+        user_id = data.get(SESSION_KEY)
+        row.user_id = None if user_id is None else UUID(user_id)
+        row.created_at = datetime.fromisoformat(data[FIRST_SEEN]) if FIRST_SEEN in data else timezone.now()
+        row.ip_address, row.agent = data.get(ADDRESS), data.get(AGENT, "")
+        return row
+
+
+def describe(request: HttpRequest) -> None:
+    """Note in the session where it was opened."""
+    request.session[FIRST_SEEN] = timezone.now().isoformat()
+    request.session[ADDRESS] = addresses.text_of(request)
+    request.session[AGENT] = agent_of(request)
+
+
+def agent_of(request: HttpRequest) -> str:
+    """The browser and the system in a few words, from what the browser says of itself."""
+    said = request.headers.get("User-Agent", "")
+    browsers = [("Edg/", "Edge"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari")]
+    systems = [("Android", "Android"), ("iPhone", "iOS"), ("iPad", "iOS"), ("Windows", "Windows")]
+    systems += [("Mac OS", "macOS"), ("Linux", "Linux")]
+    browser = next((name for mark, name in browsers if mark in said), "A browser")
+    system = next((name for mark, name in systems if mark in said), "")
+    return f"{browser} on {system}" if system else browser
+
+
+def open_sessions(user_id: UUID) -> list[Session]:
+    """The person's sessions that have not expired, the newest first."""
+    return list(Session.objects.filter(user_id=user_id, expire_date__gt=timezone.now()).order_by("-seen_at"))
+
+
+def end(user_id: UUID, *, keep: str | None = None, only: str | None = None) -> int:
+    """End the person's sessions, but not the one called ``keep``; or ``only`` one. Says how many."""
+    rows = Session.objects.filter(user_id=user_id)
+    if keep is not None:
+        rows = rows.exclude(session_key=keep)
+    if only is not None:
+        rows = rows.filter(session_key=only)
+    return rows.delete()[0]

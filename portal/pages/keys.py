@@ -1,0 +1,129 @@
+"""The organization's API keys: made, renewed and revoked by whoever may, each shown once."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect
+from django.utils import timezone
+from django.views.decorators.http import require_GET, require_POST
+
+from accounts import addresses, second_factor
+from accounts.models import ApiKey
+from accounts.services import api_keys
+from accounts.services.audit import actor_of
+from portal import access
+
+OVERLAP = timedelta(hours=24)
+KEYS_MAX = 100
+
+
+class KeyForm(forms.Form):
+    """A new key. It can be given no scope that its maker's role does not have."""
+
+    name = forms.CharField(max_length=100, label="Name", help_text="What uses it.")
+    scopes = forms.MultipleChoiceField(widget=forms.CheckboxSelectMultiple, label="May")
+    days = forms.ChoiceField(
+        label="Ends",
+        choices=[("90", "after 90 days"), ("365", "after a year"), ("30", "after 30 days"), ("", "never")],
+        required=False,
+    )
+    networks = forms.CharField(
+        label="Only from",
+        required=False,
+        max_length=4000,
+        widget=forms.Textarea({"rows": 2, "placeholder": "from everywhere", "spellcheck": "false"}),
+        help_text="Addresses and CIDR blocks, one a line.",
+    )
+
+    def __init__(self, *args: Any, visit: access.Visit, **kwargs: Any) -> None:
+        super().__init__(*args, **{**kwargs, "label_suffix": ""})
+        scopes = self.fields["scopes"]
+        assert isinstance(scopes, forms.MultipleChoiceField)
+        scopes.choices = [(scope, does) for scope, does in api_keys.CUSTOMER_SCOPES.items() if scope in visit.scopes]
+
+    def clean_networks(self) -> list[str]:
+        try:
+            return addresses.read_networks(self.cleaned_data["networks"])
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from None
+
+
+@require_GET
+@access.signed_in
+@access.requires("keys:read")
+def keys(request: HttpRequest, visit: access.Visit) -> HttpResponse:
+    """All keys of the organization, and a form for another."""
+    return _page(request, visit, KeyForm(visit=visit, initial={"days": "90"}))
+
+
+@require_POST
+@second_factor.requires_fresh_second_factor
+@access.signed_in
+@access.requires("keys:write")
+def create(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
+    """Make a key, and show it this once."""
+    form = KeyForm(request.POST, visit=visit)
+    if not form.is_valid():
+        return _page(request, visit, form, status=400)
+    if ApiKey.objects.filter(organization=visit.membership.organization, revoked_at=None).count() >= KEYS_MAX:
+        form.add_error(None, f"At most {KEYS_MAX} keys: revoke one first.")
+        return _page(request, visit, form, status=400)
+    days = form.cleaned_data["days"]
+    key, secret = api_keys.issue(
+        name=form.cleaned_data["name"],
+        scopes=form.cleaned_data["scopes"],
+        organization=visit.membership.organization,
+        expires_at=timezone.now() + timedelta(days=int(days)) if days else None,
+        allowed_networks=form.cleaned_data["networks"],
+        created_by=visit.user,
+        actor=actor_of(request),
+    )
+    return access.render_for(request, visit, "portal/key_shown.html", key=key, secret=secret)
+
+
+@require_POST
+@second_factor.requires_fresh_second_factor
+@access.signed_in
+@access.requires("keys:write")
+def rotate(request: HttpRequest, visit: access.Visit, key_id: UUID) -> HttpResponseBase:
+    """A new secret; the old one works for a day longer."""
+    key = _key(visit, key_id)
+    if not set(key.scopes) <= visit.scopes:
+        messages.error(request, "This key may do more than your role: somebody else must renew it.")
+        return redirect("portal:keys")
+    try:
+        made, secret = api_keys.rotate(key, overlap=OVERLAP, created_by=visit.user, actor=actor_of(request))
+    except ValueError as error:
+        messages.error(request, str(error))
+        return redirect("portal:keys")
+    return access.render_for(request, visit, "portal/key_shown.html", key=made, secret=secret, renews=key)
+
+
+@require_POST
+@second_factor.requires_fresh_second_factor
+@access.signed_in
+@access.requires("keys:write")
+def revoke(request: HttpRequest, visit: access.Visit, key_id: UUID) -> HttpResponseBase:
+    """The key ends, within a second everywhere."""
+    key = _key(visit, key_id)
+    if api_keys.revoke(key, actor=actor_of(request)):
+        messages.success(request, f"{key.name} is revoked.")
+    return redirect("portal:keys")
+
+
+def _key(visit: access.Visit, key_id: UUID) -> ApiKey:
+    found = ApiKey.objects.filter(organization=visit.membership.organization, pk=key_id).first()
+    if found is None:
+        raise Http404
+    return found
+
+
+def _page(request: HttpRequest, visit: access.Visit, form: KeyForm, *, status: int = 200) -> HttpResponse:
+    rows = ApiKey.objects.filter(organization=visit.membership.organization).select_related("created_by")
+    return access.render_for(
+        request, visit, "portal/keys.html", status=status, keys=rows, form=form, now=timezone.now()
+    )

@@ -1,0 +1,206 @@
+"""Who acts for the organization, and joining it."""
+
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import messages
+from django.contrib.auth import login, password_validation
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.cache import add_never_cache_headers
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from accounts import addresses, roles, second_factor
+from accounts.models import Invitation, Membership, Role, User
+from accounts.services import audit, team
+from accounts.services.audit import actor_of
+from portal import access
+
+
+class InviteForm(forms.Form):
+    """An address and a role."""
+
+    email = forms.EmailField(label="E-mail", max_length=254)
+    role = forms.ChoiceField(label="Role", choices=Role.choices, initial=Role.VIEWER)
+
+
+class JoinForm(forms.Form):
+    """For who is invited and has no account yet."""
+
+    name = forms.CharField(label="Your name", max_length=200)
+    password = forms.CharField(
+        label="Password", strip=False, widget=forms.PasswordInput({"autocomplete": "new-password"})
+    )
+
+    def __init__(self, *args: Any, email: str, **kwargs: Any) -> None:
+        super().__init__(*args, **{**kwargs, "label_suffix": ""})
+        self.email = email
+
+    def clean_password(self) -> str:
+        password: str = self.cleaned_data["password"]
+        password_validation.validate_password(password, User(email=self.email, name=self.data.get("name", "")))
+        return password
+
+
+@require_GET
+@access.signed_in
+@access.requires("team:read")
+def members(request: HttpRequest, visit: access.Visit) -> HttpResponse:
+    """Members, open invitations, and what each role may do."""
+    return _page(request, visit, InviteForm(label_suffix=""))
+
+
+@require_POST
+@second_factor.requires_fresh_second_factor
+@access.signed_in
+@access.requires("team:write")
+def invite(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
+    """Send an invitation."""
+    form = InviteForm(request.POST, label_suffix="")
+    if form.is_valid():
+        try:
+            invitation, _ = team.invite(
+                organization=visit.membership.organization,
+                email=form.cleaned_data["email"],
+                role=form.cleaned_data["role"],
+                by=visit.membership,
+                actor=actor_of(request),
+            )
+        except team.Refused as refusal:
+            form.add_error(None, str(refusal))
+        else:
+            messages.success(request, f"An invitation is on its way to {invitation.email}.")
+            return redirect("portal:team")
+    return _page(request, visit, form, status=400)
+
+
+@require_POST
+@second_factor.requires_fresh_second_factor
+@access.signed_in
+@access.requires("team:write")
+def withdraw(request: HttpRequest, visit: access.Visit, invitation_id: UUID) -> HttpResponseBase:
+    """Take an invitation back."""
+    found = Invitation.objects.filter(organization=visit.membership.organization, pk=invitation_id).first()
+    if found is None:
+        raise Http404
+    team.withdraw(found, actor=actor_of(request))
+    messages.success(request, f"The invitation of {found.email} is withdrawn.")
+    return redirect("portal:team")
+
+
+@require_POST
+@second_factor.requires_fresh_second_factor
+@access.signed_in
+@access.requires("team:write")
+def change_role(request: HttpRequest, visit: access.Visit, membership_id: UUID) -> HttpResponseBase:
+    """Give a member another role."""
+    member = _member(visit, membership_id)
+    return _done(
+        request,
+        lambda: team.change_role(member, request.POST.get("role", ""), by=visit.membership, actor=actor_of(request)),
+        f"{member.user.get_full_name()} has another role. Their sessions were ended.",
+    )
+
+
+@require_POST
+@second_factor.requires_fresh_second_factor
+@access.signed_in
+@access.requires("team:write")
+def remove(request: HttpRequest, visit: access.Visit, membership_id: UUID) -> HttpResponseBase:
+    """Remove a member."""
+    member = _member(visit, membership_id)
+    return _done(
+        request,
+        lambda: team.remove(member, by=visit.membership, actor=actor_of(request)),
+        f"{member.user.get_full_name()} is no longer in the team.",
+    )
+
+
+@second_factor.open_to_strangers
+@require_http_methods(["GET", "POST"])
+def invitation(request: HttpRequest, token: str) -> HttpResponseBase:
+    """What an invitation's link leads to. Seeing it changes nothing: accepting is a POST."""
+    response = _invitation(request, token)
+    add_never_cache_headers(response)
+    response["Referrer-Policy"] = "no-referrer"
+    return response
+
+
+def _invitation(request: HttpRequest, token: str) -> HttpResponseBase:
+    found = team.find(token)
+    if found is None:
+        return render(request, "portal/invitation.html", {"invitation": None}, status=404)
+    user = request.user if isinstance(request.user, User) else None
+    known = user is not None or User.objects.filter(email=found.email).exists()
+    form = None if known else JoinForm(request.POST or None, email=found.email)
+    context: dict[str, Any] = {"invitation": found, "form": form, "role": Role(found.role).label, "known": known}
+    if request.method == "POST":
+        try:
+            if user is not None:
+                if second_factor.standing(request) is second_factor.Standing.OWES_CODE:
+                    return second_factor.ask(request, "SECOND_FACTOR_URL")
+                team.accept(found, user, actor=actor_of(request))
+                return _to(request, found)
+            if form is not None and form.is_valid():
+                _join(request, found, form)
+                return _to(request, found)
+        except team.Refused as refusal:
+            context["refusal"] = str(refusal)
+    return render(request, "portal/invitation.html", context, status=400 if request.method == "POST" else 200)
+
+
+def _join(request: HttpRequest, found: Invitation, form: JoinForm) -> None:
+    """Make the account of who owns the address: the link came to it, so it is theirs."""
+    with transaction.atomic():
+        user = User.objects.create_user(found.email, form.cleaned_data["password"], name=form.cleaned_data["name"])
+        address = addresses.text_of(request)
+        actor = audit.Actor.of_user(user, ip_address=address, request_id=getattr(request, "request_id", ""))
+        team.accept(found, user, actor=actor)
+    login(request, user, backend="django.contrib.auth.backends.ModelBackend")
+
+
+def _to(request: HttpRequest, found: Invitation) -> HttpResponseBase:
+    request.session["organization"] = str(found.organization_id)
+    return redirect("portal:dashboard")
+
+
+def _member(visit: access.Visit, membership_id: UUID) -> Membership:
+    found = Membership.objects.select_related("user", "organization").filter(
+        organization=visit.membership.organization, pk=membership_id
+    )
+    member = found.first()
+    if member is None:
+        raise Http404
+    return member
+
+
+def _done(request: HttpRequest, change: Any, said: str) -> HttpResponseBase:
+    try:
+        change()
+    except team.Refused as refusal:
+        messages.error(request, str(refusal))
+    else:
+        second_factor.keep_this_session(request)  # Where somebody changed themselves.
+        messages.success(request, said)
+    return redirect("portal:team")
+
+
+def _page(request: HttpRequest, visit: access.Visit, form: InviteForm, *, status: int = 200) -> HttpResponse:
+    organization = visit.membership.organization
+    people = Membership.objects.filter(organization=organization).select_related("user").order_by("created_at")
+    invitations = Invitation.objects.filter(organization=organization, accepted_at=None, revoked_at=None)
+    table = [(does, [role.value in holders for role in Role]) for does, holders in roles.SCOPES.values()]
+    return access.render_for(
+        request,
+        visit,
+        "portal/team.html",
+        status=status,
+        people=people,
+        invitations=invitations.filter(expires_at__gt=timezone.now()),
+        form=form,
+        roles=Role.choices,
+        table=table,
+    )

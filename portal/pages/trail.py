@@ -1,0 +1,123 @@
+"""Who changed what in the organization."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.views.decorators.http import require_GET
+
+from accounts.models import AuditEvent
+from portal import access, downloads
+from portal.periods import midnight, parse_day
+
+PAGE_ROWS = 50
+EXPORT_MAX = 100_000
+HEADER = ("id", "time", "action", "actor", "actor_kind", "object_type", "object_id", "before", "after", "ip_address")
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What the address asks for; what makes no sense counts as not asked."""
+
+    action: str
+    who: str
+    first: Any
+    last: Any
+
+    @classmethod
+    def read(cls, request: HttpRequest) -> "Filters":
+        return cls(
+            action=access.asked(request, "action").strip()[:64],
+            who=access.asked(request, "who").strip()[:200],
+            first=parse_day(request.GET.get("from")),
+            last=parse_day(request.GET.get("to")),
+        )
+
+    def query(self) -> str:
+        """The shortest address that asks for the same."""
+        asked = {
+            "action": self.action,
+            "who": self.who,
+            "from": self.first.isoformat() if self.first else "",
+            "to": self.last.isoformat() if self.last else "",
+        }
+        return urlencode({name: value for name, value in asked.items() if value})
+
+    def rows(self, visit: access.Visit) -> QuerySet[AuditEvent]:
+        """The organization's lines that fit, newest first."""
+        found = AuditEvent.objects.filter(organization_id=visit.membership.organization_id)
+        if self.action:
+            found = found.filter(action=self.action)
+        if self.who:
+            found = found.filter(actor_label=self.who)
+        if self.first:
+            found = found.filter(created_at__gte=midnight(self.first, visit.zone))
+        if self.last:
+            found = found.filter(created_at__lt=midnight(self.last + timedelta(days=1), visit.zone))
+        return found
+
+
+@require_GET
+@access.signed_in
+@access.requires("audit:read")
+def trail(request: HttpRequest, visit: access.Visit) -> HttpResponse:
+    """One page of the trail."""
+    filters = Filters.read(request)
+    found = filters.rows(visit)
+    before = _cursor(request.GET.get("before"))
+    rows = list((found.filter(pk__lt=before) if before else found)[: PAGE_ROWS + 1])
+    mine = AuditEvent.objects.filter(organization_id=visit.membership.organization_id).order_by()
+    return access.render_for(
+        request,
+        visit,
+        "portal/trail.html",
+        filters=filters,
+        query=filters.query(),
+        rows=rows[:PAGE_ROWS],
+        further=rows[PAGE_ROWS - 1].pk if len(rows) > PAGE_ROWS else None,
+        actions=sorted(mine.values_list("action", flat=True).distinct()[:200]),
+        people=sorted(mine.values_list("actor_label", flat=True).distinct()[:200]),
+    )
+
+
+@require_GET
+@access.signed_in
+@access.requires("audit:read")
+def trail_csv(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
+    """The same as a file, times in the customer's zone."""
+    rows = Filters.read(request).rows(visit)[:EXPORT_MAX]
+
+    def cells() -> Iterator[list[downloads.Cell]]:
+        for row in rows.iterator(chunk_size=1000):
+            yield [
+                str(row.pk),
+                row.created_at.astimezone(visit.zone),
+                row.action,
+                row.actor_label,
+                row.actor_kind,
+                row.object_type,
+                row.object_id,
+                _text(row.before),
+                _text(row.after),
+                row.ip_address,
+            ]
+
+    return downloads.response(f"audit-{visit.customer.external_id[:40]}.csv", HEADER, cells())
+
+
+def _text(value: Any) -> str | None:
+    if value is None:
+        return None
+    return "; ".join(f"{name}: {said}" for name, said in value.items()) if isinstance(value, dict) else str(value)
+
+
+def _cursor(value: str | None) -> UUID | None:
+    try:
+        return UUID(value or "")
+    except ValueError:
+        return None

@@ -1,0 +1,120 @@
+"""Who calls, behind proxies or not: tricks with headers, against three ways to stand in the net."""
+
+from typing import Any
+
+import pytest
+
+from accounts import addresses
+from billing.models import Customer
+from tests.builders import Shop
+
+OFFICE, STRANGER = "198.51.100.7", "203.0.113.66"
+TOPOLOGIES: dict[str, tuple[list[str], list[str]]] = {
+    "no proxy": ([], []),
+    "one proxy": (["10.0.0.1"], ["10.0.0.1"]),
+    "two proxies": (["10.0.0.0/8", "2001:db8:9::/48"], ["10.0.0.1", "2001:db8:9::1"]),
+}
+# What somebody at STRANGER may write who wants to pass for OFFICE.
+TRICKS: list[dict[str, str]] = [
+    {},
+    {"x-forwarded-for": OFFICE},
+    {"x-forwarded-for": f"{OFFICE}, {OFFICE}"},
+    {"x-forwarded-for": f"{OFFICE},"},
+    {"x-forwarded-for": f",{OFFICE}"},
+    {"x-forwarded-for": f" {OFFICE} "},
+    {"x-forwarded-for": f"\t{OFFICE}"},
+    {"x-forwarded-for": f"{OFFICE}:443"},
+    {"x-forwarded-for": f"[::ffff:{OFFICE}]:443"},
+    {"x-forwarded-for": f"::ffff:{OFFICE}"},
+    {"x-forwarded-for": "0xC6336407"},
+    {"x-forwarded-for": "198.51.100.007"},
+    {"x-forwarded-for": "3325256711"},
+    {"x-forwarded-for": f"unknown, {OFFICE}"},
+    {"x-forwarded-for": f'for="{OFFICE}"'},
+    {"x-forwarded-for": f"10.0.0.1, {OFFICE}, 10.0.0.1"},
+    {"x-forwarded-for": "10.0.0.1"},
+    {"x-forwarded-for": "127.0.0.1"},
+    {"x-forwarded-for": ", ".join([OFFICE] * 100)},
+    {"x-forwarded-for": "x" * 5000},
+    {"x-forwarded-for": f"{OFFICE}%eth0"},
+    {"x-real-ip": OFFICE},
+    {"forwarded": f"for={OFFICE}"},
+    {"x-client-ip": OFFICE, "true-client-ip": OFFICE, "cf-connecting-ip": OFFICE},
+    {"x-forwarded": OFFICE, "x-cluster-client-ip": OFFICE, "client-ip": OFFICE, "remote-addr": OFFICE},
+]
+
+
+def arriving(caller: str, headers: dict[str, str], proxies: list[str]) -> tuple[str, dict[str, str]]:
+    """The socket's address and the headers as we see them, after each proxy added whom it was called by."""
+    line = headers.get("x-forwarded-for", "")
+    path = [caller, *proxies]
+    for hop in path[:-1]:
+        line = f"{line}, {hop}" if line else hop
+    seen = dict(headers)
+    if line:
+        seen["x-forwarded-for"] = line
+    return path[-1], seen
+
+
+@pytest.mark.parametrize("topology", TOPOLOGIES)
+@pytest.mark.parametrize("trick", TRICKS, ids=range(len(TRICKS)))
+def test_no_header_passes_a_stranger_off_and_none_locks_out_who_may(
+    shop: Shop, client: Any, settings: Any, topology: str, trick: dict[str, str]
+) -> None:
+    settings.TRUSTED_PROXIES, proxies = TOPOLOGIES[topology]
+    acme = shop.customer("acme", plan=None)
+    organization = acme.organization
+    organization.allowed_networks = ["198.51.100.0/24"]
+    organization.save()
+    authorization = {"authorization": f"Bearer {shop.key(organization=organization)}"}
+
+    def status(caller: str, headers: dict[str, str]) -> Any:
+        peer, seen = arriving(caller, headers, proxies)
+        return client.get("/api/v1/customers/acme/wallet", REMOTE_ADDR=peer, headers={**seen, **authorization})
+
+    refused = status(STRANGER, trick)
+    assert (refused.status_code, refused.json()["code"]) == (403, "ip_not_allowed")
+    assert status(OFFICE, trick).status_code == 200
+
+
+@pytest.mark.parametrize("peer", ["", "nonsense", "unix:", "@"])
+def test_an_address_that_cannot_be_read_is_refused(peer: str) -> None:
+    assert addresses.caller(peer, "") is None
+    assert not addresses.allows(["0.0.0.0/0", "::/0"], addresses.caller(peer, ""))
+    assert addresses.allows([], addresses.caller(peer, ""))
+
+
+def test_ipv6_and_ipv4_in_its_clothes() -> None:
+    blocks = ["2001:db8::/32", "192.0.2.0/24"]
+    for inside in ["2001:db8::1", "2001:0DB8:ffff::", "192.0.2.9", "::ffff:192.0.2.9"]:
+        assert addresses.allows(blocks, addresses.parse(inside))
+    for outside in ["2001:db9::1", "192.0.3.1", "::ffff:192.0.3.1", "::192.0.2.9", "fe80::1%eth0"]:
+        assert not addresses.allows(blocks, addresses.parse(outside))
+
+
+@pytest.mark.parametrize("bad", ["x", "192.0.2.1/24", "192.0.2.0/33", "::/129", "1.2.3", "192.0.2.0 /24", "\x00"])
+def test_a_block_that_makes_no_sense_is_named(bad: str) -> None:
+    with pytest.raises(ValueError, match="no address and no CIDR block"):
+        addresses.read_networks(f"192.0.2.1\n{bad}")
+
+
+def test_blocks_are_kept_in_one_spelling() -> None:
+    assert addresses.read_networks("192.0.2.1, 2001:DB8::/32\n\n192.0.2.1/32") == ["192.0.2.1/32", "2001:db8::/32"]
+
+
+def test_a_keys_list_and_its_organizations_must_both_let_it_in(shop: Shop, client: Any) -> None:
+    from accounts.models import ApiKey
+    from accounts.services import api_keys
+
+    acme: Customer = shop.customer("acme", plan=None)
+    acme.organization.allowed_networks = ["192.0.2.0/24"]
+    acme.organization.save()
+    headers = {"authorization": f"Bearer {shop.key(organization=acme.organization)}"}
+    key = ApiKey.objects.get()
+
+    def status(peer: str) -> int:
+        return int(client.get("/api/v1/customers/acme/wallet", REMOTE_ADDR=peer, headers=headers).status_code)
+
+    assert status("192.0.2.5") == 200
+    api_keys.allow_from(key, ["192.0.2.9", "203.0.113.1"])
+    assert [status("192.0.2.5"), status("192.0.2.9"), status("203.0.113.1")] == [403, 200, 403]

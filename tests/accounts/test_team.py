@@ -1,0 +1,153 @@
+"""Roles, invitations, and the owner who stays."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.db import connections
+from django.utils import timezone
+
+from accounts import roles
+from accounts.models import AuditEvent, Invitation, Membership, Organization, OutgoingMail, Role, User
+from accounts.services import api_keys, team
+from accounts.services.audit import SYSTEM
+
+
+@pytest.fixture(autouse=True)
+def _quick_passwords(settings: Any) -> None:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture
+def acme(request: pytest.FixtureRequest) -> Organization:
+    request.getfixturevalue("committed_db" if "committed_db" in request.fixturenames else "db")
+    return Organization.objects.create(name="Acme")
+
+
+def member(acme: Organization, role: str, email: str = "") -> Membership:
+    user = User.objects.create_user(email or f"{role}{Membership.objects.count()}@acme.test")
+    return Membership.objects.create(organization=acme, user=user, role=role)
+
+
+def test_the_table_of_roles() -> None:
+    assert set(api_keys.CUSTOMER_SCOPES) <= set(roles.SCOPES)
+    assert roles.scopes_of(Role.OWNER) == set(roles.SCOPES)
+    assert roles.scopes_of(Role.ADMIN) == set(roles.SCOPES) - {"owners:write"}
+    assert {scope for scope in roles.scopes_of(Role.VIEWER) if not scope.endswith(":read")} == set()
+    assert not roles.may(Role.DEVELOPER, "wallet:fund")
+    assert not roles.may(Role.BILLING, "keys:write")
+    assert roles.may(Role.BILLING, "wallet:fund")
+    with pytest.raises(KeyError):
+        roles.may(Role.OWNER, "no:such")
+
+
+def test_an_invitation_is_good_once_and_for_its_address(acme: Organization) -> None:
+    owner = member(acme, "owner")
+    invitation, token = team.invite(organization=acme, email=" New@Acme.test", role="developer", by=owner, actor=SYSTEM)
+    assert team.find("x" * 43) is None
+    found = team.find(token)
+    assert found is not None
+    assert f"/invitations/{token}" in OutgoingMail.objects.get().text
+    with pytest.raises(team.Refused, match=r"is for new@acme\.test"):
+        team.accept(found, User.objects.create_user("other@acme.test"), actor=SYSTEM)
+
+    joined = team.accept(found, User.objects.create_user("new@acme.test"), actor=SYSTEM)
+
+    assert joined.role == "developer"
+    assert team.find(token) is None
+    with pytest.raises(team.Refused, match="used, withdrawn or has lapsed"):
+        team.accept(invitation, joined.user, actor=SYSTEM)
+
+
+def test_one_that_was_withdrawn_replaced_or_has_lapsed_opens_nothing(acme: Organization) -> None:
+    owner = member(acme, "owner")
+
+    def invite(email: str) -> tuple[Invitation, str]:
+        return team.invite(organization=acme, email=email, role="viewer", by=owner, actor=SYSTEM)
+
+    withdrawn, first = invite("a@acme.test")
+    assert team.withdraw(withdrawn, actor=SYSTEM)
+    assert not team.withdraw(withdrawn, actor=SYSTEM)
+    _, replaced = invite("b@acme.test")
+    invite("b@acme.test")
+    lapsed, third = invite("c@acme.test")
+    Invitation.objects.filter(pk=lapsed.pk).update(expires_at=timezone.now())
+
+    assert [team.find(token) for token in (first, replaced, third)] == [None] * 3
+
+
+def test_tokens_and_letters_are_nowhere_in_clear(acme: Organization) -> None:
+    from django.db import connection
+
+    _, token = team.invite(
+        organization=acme, email="a@acme.test", role="viewer", by=member(acme, "owner"), actor=SYSTEM
+    )
+    with connection.cursor() as cursor:
+        for table in ("invitation", "outgoingmail", "auditevent"):
+            cursor.execute(f"SELECT string_agg(t::text, ' ') FROM accounts_{table} t")
+            assert token not in cursor.fetchone()[0]
+
+
+def test_the_last_owner_stays(acme: Organization) -> None:
+    owner = member(acme, "owner")
+    for change in (
+        lambda: team.remove(owner, by=owner, actor=SYSTEM),
+        lambda: team.change_role(owner, "viewer", by=owner, actor=SYSTEM),
+    ):
+        with pytest.raises(team.Refused, match="last owner"):
+            change()
+    second = member(acme, "owner")
+    team.remove(owner, by=second, actor=SYSTEM)
+    assert list(acme.memberships.values_list("pk", flat=True)) == [second.pk]
+
+
+def test_only_owners_make_and_unmake_owners(acme: Organization) -> None:
+    owner, admin, viewer = member(acme, "owner"), member(acme, "admin"), member(acme, "viewer")
+    member(acme, "owner")
+    for change in (
+        lambda: team.change_role(viewer, "owner", by=admin, actor=SYSTEM),
+        lambda: team.change_role(owner, "viewer", by=admin, actor=SYSTEM),
+        lambda: team.remove(owner, by=admin, actor=SYSTEM),
+        lambda: team.invite(organization=acme, email="x@acme.test", role="owner", by=admin, actor=SYSTEM),
+    ):
+        with pytest.raises(team.Refused, match="Only an owner"):
+            change()
+    with pytest.raises(team.Refused, match="no such role"):
+        team.change_role(viewer, "emperor", by=owner, actor=SYSTEM)
+
+
+def test_another_role_ends_the_sessions_and_is_in_the_trail(acme: Organization) -> None:
+    owner, viewer = member(acme, "owner"), member(acme, "viewer", "v@acme.test")
+    before = viewer.user.get_session_auth_hash()
+
+    team.change_role(viewer, "billing", by=owner, actor=SYSTEM)
+
+    assert User.objects.get(pk=viewer.user_id).get_session_auth_hash() != before
+    line = AuditEvent.objects.get(action="membership.changed")
+    assert (line.before, line.after) == (
+        {"user": "v@acme.test", "role": "viewer"},
+        {"user": "v@acme.test", "role": "billing"},
+    )
+    assert line.organization_id == acme.pk
+
+
+def test_of_two_owners_who_remove_each_other_one_stays(committed_db: None, acme: Organization) -> None:
+    one, two = member(acme, "owner"), member(acme, "owner")
+    together = threading.Barrier(2)
+
+    def remove(pair: tuple[Membership, Membership]) -> str:
+        together.wait(30)
+        try:
+            team.remove(pair[0], by=pair[1], actor=SYSTEM)
+        except (team.Refused, Membership.DoesNotExist) as refusal:
+            return str(refusal)
+        finally:
+            connections.close_all()
+        return "removed"
+
+    with ThreadPoolExecutor(2) as pool:
+        outcomes = list(pool.map(remove, [(one, two), (two, one)]))
+
+    assert outcomes.count("removed") == 1
+    assert Membership.objects.filter(organization=acme, role="owner").count() == 1
