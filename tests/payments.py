@@ -148,7 +148,7 @@ def post(body: bytes, signature: str | None) -> Any:
 
 
 def work() -> None:
-    """The worker has time for every message, whatever it waits for."""
+    """The worker has its time, and nothing is to be waited for."""
     StripeEvent.objects.filter(state="new").update(due_at="2020-01-01T00:00:00Z")
     inbox.work()
 

@@ -90,6 +90,15 @@ UNFOLD: dict[str, Any] = {
                 _item("Subscriptions", "autorenew", "billing.subscription"),
             ),
             _group(
+                "Money in",
+                _item("Top-ups", "add_card", "billing.topup"),
+                _item("Payments", "credit_card", "billing.paymentattempt"),
+                _item("Refunds", "undo", "billing.refund"),
+                _item("Payment methods", "wallet", "billing.paymentmethod"),
+                _item("Packs", "inventory_2", "billing.pack"),
+                _item("Provider events", "mark_email_read", "billing.stripeevent"),
+            ),
+            _group(
                 "Money and books",
                 _item("Ledger entries", "menu_book", "billing.ledgerentry"),
                 _item("Transactions", "receipt_long", "billing.ledgertransaction"),

@@ -183,6 +183,8 @@ class Desk:
                     return self._bank_page(method, self.rules.find(found[1], "payment_intent"), asked)
             except Wrong as wrong:
                 return wrong.status, pages.closed(str(wrong.error.get("message")))
+            if path == "/favicon.ico":
+                return 204, ""
             if path == "/":
                 store = self.rules.store
                 return 200, pages.desk(store.all("payment_intent"), store.all("refund"), store.all("dispute"))

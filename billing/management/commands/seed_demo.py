@@ -25,6 +25,7 @@ from billing.demo import catalog, traffic
 from billing.demo.customers import CUSTOMERS, Gift, Purchase, SampleCustomer
 from billing.models import Asset, Balance, Customer, Meter, Plan
 from billing.services import assets, costs, customers, grants, meters, plans, subscriptions, usage
+from billing.services.funding import packs
 from billing.services.prices import PriceTerms
 
 BATCH = 1000
@@ -112,6 +113,16 @@ class Seed:
     def _catalog(self) -> None:
         assets.create(actor=SYSTEM, code=catalog.IMAGE_CREDITS, name="Image credits", kind=Asset.Kind.UNIT, precision=0)
         self.assets = {asset.code: asset for asset in Asset.objects.all()}
+        for pieces, price in ((1000, 45), (2000, 80)):
+            packs.create(
+                actor=SYSTEM,
+                code=f"images-{pieces}",
+                name=f"Image pack {pieces:,}",
+                asset=self.assets[catalog.IMAGE_CREDITS],
+                amount=Decimal(pieces),
+                price=Decimal(price),
+                currency=self.assets["usd"],
+            )
         made: dict[str, Meter] = {}
         for spec in catalog.METERS:
             made[spec.code] = meters.create(

@@ -38,25 +38,22 @@ def receive(body: bytes, signature: str) -> bool:
     event = gateway.read_event(body, signature)
     now = timezone.now()
     profile = PaymentProfile.objects.filter(provider_id=event.related.get("customer", ""), mode=gateway.mode).first()
-    made = StripeEvent.objects.bulk_create(
-        [
-            StripeEvent(
-                customer_id=profile.customer_id if profile is not None else None,
-                event_id=event.id[:255],
-                type=event.type[:100],
-                object_type=event.object_type[:64],
-                object_id=event.object_id[:255],
-                related=dict(event.related),
-                live=event.live,
-                happened_at=event.created_at,
-                received_at=now,
-                due_at=now,
-            )
-        ],
-        ignore_conflicts=True,
+    _, new = StripeEvent.objects.get_or_create(
+        event_id=event.id[:255],
+        defaults={
+            "customer_id": profile.customer_id if profile is not None else None,
+            "type": event.type[:100],
+            "object_type": event.object_type[:64],
+            "object_id": event.object_id[:255],
+            "related": dict(event.related),
+            "live": event.live,
+            "happened_at": event.created_at,
+            "received_at": now,
+            "due_at": now,
+        },
     )
     transaction.on_commit(lambda: wakeups.wake(TASK))
-    return bool(made)
+    return new
 
 
 def work() -> int:

@@ -14,8 +14,10 @@ from accounts.services import audit
 from billing.admin import display
 from billing.models import Customer, IdempotencyRecord
 from billing.services import authorizations, costs
+from billing.services.funding import packs, refunds
 from billing.services.idempotency import Answer, once
 from tests.builders import Shop, browser_of
+from tests.payments import Bank, Payer
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +49,7 @@ def office(finance: User) -> Client:
 
 
 @pytest.fixture
-def acme(shop: Shop) -> Customer:
+def acme(shop: Shop, bank: Bank) -> Customer:
     """A customer with a row of everything: grants of each kind, charged and refused usage, a hold, people, keys, ..."""
     acme = shop.customer(usd="10", name="Acme Robotics", email="billing@acme.test")
     shop.fund(acme, "5", kind="promotional", name="Gift", expires_at=timezone.now() + timedelta(days=3))
@@ -65,6 +67,14 @@ def acme(shop: Shop) -> Customer:
     authorizations.open_amount(customer=acme, asset=shop.usd, amount=Decimal(1))
     costs.create(actor=audit.SYSTEM, provider="openai", model="gpt-4o", unit="input", unit_cost=Decimal("0.000002"))
     costs.set_overhead(actor=audit.SYSTEM, share=Decimal("0.05"))
+    payer = Payer(shop, bank, acme)
+    payer.keep()
+    refunds.create(actor=audit.SYSTEM, top_up=payer.paid(), amount=Decimal(1))
+    dollar = Decimal(1)
+    packs.create(
+        actor=audit.SYSTEM, code="ten", name="Ten", asset=shop.usd, amount=dollar, price=dollar, currency=shop.usd
+    )
+    bank.deliver()
     shop.member(acme)
     shop.key()
     Group.objects.create(name="Auditors")

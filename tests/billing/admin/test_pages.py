@@ -36,6 +36,8 @@ def test_every_model_of_ours_has_a_page():
         *("billing.IdempotencyRecord", "billing.LedgerEntry", "billing.LedgerTransaction", "billing.Meter"),
         *("billing.OutboxEvent", "billing.Plan", "billing.PlanVersion", "billing.Price", "billing.Subscription"),
         *("billing.Authorization", "billing.UsageCounter", "billing.UsageEvent", "billing.Wallet"),
+        *("billing.TopUp", "billing.PaymentAttempt", "billing.Refund", "billing.PaymentMethod", "billing.Pack"),
+        "billing.StripeEvent",
     }
     assert labels >= expected
 

@@ -1,0 +1,48 @@
+"""What staff do about payments: look again, pay back, let a message be worked through again."""
+
+from django.test import Client
+from django.urls import reverse
+
+from accounts.models import AuditEvent
+from billing.models import Pack, Refund, StripeEvent, TopUp
+from tests.payments import Bank, Payer, again, work
+
+
+def test_a_payment_whose_report_was_lost_is_looked_up(office: Client, payer: Payer, bank: Bank) -> None:
+    top_up = payer.open()
+    bank.pay(top_up.attempt.checkout_url)
+    url = reverse("admin:billing_topup_look_up", args=[top_up.pk])
+    assert "Ask the provider" in office.get(url).content.decode()
+    assert payer.available == 0  # Nothing is done by looking at the question.
+    office.post(url)
+    assert (again(top_up).status, payer.available) == ("succeeded", 25)
+
+
+def test_a_top_up_is_paid_back_with_a_reason(office: Client, payer: Payer, bank: Bank) -> None:
+    top_up = payer.paid()
+    url = reverse("admin:billing_topup_refund", args=[top_up.pk])
+    assert "$25.00" in office.get(url).content.decode()
+    assert office.post(url, {"reason": ""}).status_code == 200
+    assert Refund.objects.count() == 0
+    office.post(url, {"reason": "Bought by mistake"})
+    assert (Refund.objects.get().status, payer.available) == ("succeeded", 0)
+    assert bank.charges()[0]["amount_refunded"] == 2500
+    trail = AuditEvent.objects.get(action="top_up.refunded")
+    assert (trail.actor_label, trail.after["reason"]) == ("finance@ante.test", "Bought by mistake")
+    refused = office.post(url, {"reason": "Again"}).content.decode()
+    assert "nothing to pay back" in refused
+
+
+def test_a_parked_message_is_worked_through_again(office: Client, payer: Payer, bank: Bank) -> None:
+    top_up = payer.open()
+    bank.pay(top_up.attempt.checkout_url)
+    bank.send(bank.news()[0])
+    StripeEvent.objects.update(state="parked")
+    office.post(reverse("admin:billing_stripeevent_retry", args=[StripeEvent.objects.get().pk]))
+    work()
+    assert TopUp.objects.get().status == "succeeded"
+
+
+def test_a_pack_is_sold_no_more(office: Client, acme: object) -> None:
+    office.post(reverse("admin:billing_pack_withdraw", args=[Pack.objects.get().pk]))
+    assert not Pack.objects.get().active

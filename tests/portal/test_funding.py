@@ -1,0 +1,112 @@
+"""The pages on which people pay."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from accounts.models import User
+from billing.models import TopUp
+from tests.builders import browser_of
+from tests.payments import ASKS, Bank, Payer, again
+
+SignedIn = Callable[[User], Client]
+
+
+@pytest.fixture
+def owner(payer: Payer) -> Client:
+    return browser_of(payer.shop.member(payer.customer))
+
+
+def test_what_it_costs_is_shown_before_paying(owner: Client, settings: Any) -> None:
+    settings.TOP_UP_FEE_RATE, settings.TOP_UP_FEE_FIXED = Decimal("0.02"), Decimal("0.30")
+    settings.TOP_UP_TAX_RATES = {"US": "0.1"}
+    settings.TOP_UP_BONUSES = {"50": "0.05"}
+    page = owner.get("/top-up/quote", {"amount": "100"}).content.decode()
+    for figure in ("$100.00", "$2.30", "$10.23", "$112.53", "$5.00"):
+        assert figure in page
+    assert "must come to from 5 to 10000 USD" in owner.get("/top-up/quote", {"amount": "1"}).content.decode()
+
+
+def test_paying_leads_to_the_provider_and_back(owner: Client, payer: Payer, bank: Bank) -> None:
+    response = owner.post("/top-up", {"preset": "25", "amount": ""})
+    top_up = TopUp.objects.get()
+    assert response["Location"] == top_up.attempt.checkout_url
+    assert bank.pay(response["Location"]).endswith("/top-up/back")
+    assert owner.get("/top-up/back")["Location"] == f"/top-ups/{top_up.pk}"
+    assert "Waiting for the payment" in owner.get(f"/top-ups/{top_up.pk}").content.decode()
+    bank.deliver()
+    page = owner.get(f"/top-ups/{top_up.pk}", headers={"hx-request": "true"}).content.decode()
+    assert 'data-status="succeeded"' in page
+    assert "hx-trigger" not in page
+    receipt = owner.get(f"/top-ups/{top_up.pk}/receipt").content.decode()
+    assert "Visa ···· 4242" in receipt
+    assert str(top_up.pk) in receipt
+
+
+def test_a_kept_method_is_charged_with_one_click(owner: Client, payer: Payer) -> None:
+    response = owner.post("/top-up", {"amount": "30", "method": str(payer.keep().pk)})
+    assert "Paid" in owner.get(response["Location"]).content.decode()
+    assert payer.available == 30
+
+
+def test_a_kept_method_whose_bank_asks_leads_to_the_bank(owner: Client, payer: Payer) -> None:
+    assert "/c/bank/" in owner.post("/top-up", {"amount": "30", "method": str(payer.keep(ASKS).pk)})["Location"]
+
+
+def test_why_a_payment_failed_is_said_in_words(owner: Client, payer: Payer, bank: Bank) -> None:
+    top_up = payer.open()
+    bank.pay(top_up.attempt.checkout_url, number="4000000000009995")
+    bank.deliver()
+    assert "There is too little money behind this card" in owner.get(f"/top-ups/{top_up.pk}").content.decode()
+    assert "too little money" in owner.get("/top-up").content.decode()
+
+
+@pytest.mark.parametrize("fields", [{"amount": "x"}, {"amount": "1"}, {"amount": "1e99"}, {"pack": "none"}, {}])
+def test_what_makes_no_sense_is_said_in_the_form(owner: Client, fields: dict[str, str]) -> None:
+    response = owner.post("/top-up", fields)
+    assert response.status_code == 400
+    assert 'role="alert"' in response.content.decode()
+    assert not TopUp.objects.exists()
+
+
+def test_who_may_not_pay_is_told_so(payer: Payer) -> None:
+    viewer = browser_of(payer.shop.member(payer.customer, "viewer@acme.test", "viewer"))
+    assert "Your role does not include paying" in viewer.get("/top-up").content.decode()
+    assert viewer.post("/top-up", {"amount": "30"}).status_code == 403
+    assert viewer.post("/payment-methods").status_code == 403
+    assert viewer.post(f"/payment-methods/{payer.keep().pk}/remove").status_code == 403
+    assert not TopUp.objects.exists()
+
+
+def test_without_a_fresh_second_factor_nobody_pays(payer: Payer, signed_in: SignedIn) -> None:
+    owner = signed_in(payer.shop.member(payer.customer))
+    asked = owner.post("/top-up", {"amount": "30"})
+    assert asked["Location"] == "/top-up?amount=30&confirm=1"
+    assert "/security/authenticator?next=%2Ftop-up%3Famount%3D30" in owner.get(asked["Location"])["Location"]
+    assert owner.post("/payment-methods").status_code == 302
+    assert not TopUp.objects.exists()
+
+
+def test_anothers_payment_is_not_there(owner: Client, payer: Payer, bank: Bank) -> None:
+    other = Payer(payer.shop, bank, payer.shop.customer("globex"))
+    paid, method = other.paid(), other.keep()
+    for path in (f"/top-ups/{paid.pk}", f"/top-ups/{paid.pk}/receipt"):
+        assert owner.get(path).status_code == 404
+    assert owner.post(f"/payment-methods/{method.pk}/remove").status_code == 404
+    assert owner.post("/top-up", {"amount": "30", "method": str(method.pk)}).status_code == 400
+    assert again(paid).status == "succeeded"
+
+
+def test_a_method_is_removed(owner: Client, payer: Payer) -> None:
+    method = payer.keep()
+    assert owner.post(f"/payment-methods/{method.pk}/remove")["Location"] == "/top-up"
+    assert "was removed" in owner.get("/top-up").content.decode()
+
+
+def test_without_a_provider_the_page_says_so(owner: Client, settings: Any) -> None:
+    settings.STRIPE_SECRET_KEY = ""
+    assert "No payments yet" in owner.get("/top-up").content.decode()
+    assert owner.post("/top-up", {"amount": "30"}).status_code == 503
