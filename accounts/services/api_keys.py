@@ -31,6 +31,7 @@ OPERATOR_SCOPES = {
     "subscriptions:write": "Put customers on plans",
     "events:read": "See usage events and usage",
     "events:write": "Record usage",
+    "events:price": "Say in an event what it costs, where the plan leaves it to that",
     "events:reverse": "Take charges back, and refund a part of them",
     "top_ups:write": "Ask for payments, and charge kept payment methods",
     "refunds:write": "Pay top-ups back",

@@ -18,7 +18,7 @@ from billing.errors import InvalidRequest
 from billing.models import Authorization
 from billing.services import authorizations
 from billing.services.idempotency import Answer
-from billing.services.usage import IncomingEvent
+from billing.services.usage import PRICING_SCOPE, IncomingEvent
 
 
 class AuthorizationsView(base.View):
@@ -48,6 +48,7 @@ class AuthorizationsView(base.View):
                 data=data.get("data", {}),
                 api_key_id=reporter.key_id,
                 organization_id=reporter.organization_id,
+                may_price=reporter.may(PRICING_SCOPE),
             )
             return Answer(201, _show_opened(authorizations.open_for_usage(event=event, life=life)))
 

@@ -11,6 +11,7 @@ from billing.api import base, pagination, prices, serializers
 from billing.api.authentication import actor, principal
 from billing.api.fields import moment_string, stored
 from billing.api.schema import catalog as schema
+from billing.engine import presets
 from billing.engine.money import amount_string
 from billing.errors import NotFound
 from billing.models import Asset, Meter, Plan, PlanVersion
@@ -46,6 +47,10 @@ class MetersView(base.View):
         access.operator(principal=principal(request))
 
         def create() -> Answer:
+            if isinstance(request.data, dict) and "preset" in request.data:
+                data = serializers.read(serializers.PresetCreate, request)
+                made = meters.create_preset(actor=actor(request), **data)
+                return Answer(201, pagination.envelope([_show_meter(meter) for meter in made], None))
             data = serializers.read(serializers.MeterCreate, request)
             return Answer(201, _show_meter(meters.create(actor=actor(request), **data)))
 
@@ -54,6 +59,14 @@ class MetersView(base.View):
     @schema.METERS
     def get(self, request: Request) -> Response:
         return Response(pagination.page(request, Meter.objects.all(), _show_meter))
+
+
+class MeterPresetsView(base.View):
+    scopes: ClassVar[Mapping[str, str]] = {"GET": "catalog:read"}
+
+    @schema.PRESETS
+    def get(self, request: Request) -> Response:
+        return Response(pagination.envelope([_show_preset(code) for code in sorted(presets.PRESETS)], None))
 
 
 class PlansView(base.View):
@@ -140,6 +153,30 @@ def _show_meter(meter: Meter) -> dict[str, Any]:
         "unit": meter.unit,
         "phase": meter.phase,
         "created_at": moment_string(meter.created_at),
+    }
+
+
+def _show_preset(code: str) -> dict[str, Any]:
+    preset = presets.PRESETS[code]
+    return {
+        "preset": code,
+        "description": preset.description,
+        "event_type": preset.event_type,
+        "dimensions": preset.dimensions,
+        "meters": [
+            {
+                "code": meter.code,
+                "name": meter.name,
+                "aggregation": meter.aggregation,
+                "value": meter.value,
+                "filter": meter.filter,
+                "unit": meter.unit,
+                "phase": meter.phase,
+            }
+            for meter in preset.meters
+        ],
+        "example": preset.example,
+        "counts": preset.counts,
     }
 
 

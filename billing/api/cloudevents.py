@@ -7,7 +7,7 @@ from typing import Any
 from accounts.services.api_keys import Principal
 from billing.api.fields import parse_moment
 from billing.errors import FieldError, InvalidRequest
-from billing.services.usage import IncomingEvent
+from billing.services.usage import PRICING_SCOPE, IncomingEvent
 
 TEXT_MAX = 255
 _ATTRIBUTES = {"specversion", "id", "source", "type", "subject", "time", "data", "datacontenttype", "dataschema"}
@@ -57,6 +57,7 @@ def parse(body: Any, reporter: Principal, *, path: str = "") -> IncomingEvent:
         extensions=extensions,
         api_key_id=reporter.key_id,
         organization_id=reporter.organization_id,
+        may_price=reporter.may(PRICING_SCOPE),
     )
 
 

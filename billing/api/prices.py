@@ -21,11 +21,9 @@ class TierTermsRead(StrictSerializer):
     flat_amount = AmountField(minimum=0, required=False)
 
 
-class PriceTerms(StrictSerializer):
+class PriceFields(StrictSerializer):
     """What belongs to which model is checked where prices are: ``billing.engine.prices.terms``."""
 
-    meter = MeterField()
-    asset = AssetField()
     model = serializers.ChoiceField(Price.Model.choices)
     unit_amount = AmountField(minimum=0, required=False)
     per = AmountField(required=False)
@@ -51,6 +49,11 @@ class PriceTerms(StrictSerializer):
         if value <= 0:
             raise serializers.ValidationError("Must be greater than zero.")
         return value
+
+
+class PriceTerms(PriceFields):
+    meter = MeterField()
+    asset = AssetField()
 
 
 def wanted(data: dict[str, Any]) -> Wanted:

@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from billing.api.codes import DIMENSION, VALUES_MAX, AssetField, CurrencyField, MatchField, MeterField, PlanField
 from billing.api.fields import AmountField, MetadataField, MomentField, PatternField, StrictSerializer, TextField
 from billing.api.prices import PriceTerms
+from billing.engine.presets import PRESETS
 from billing.models import Asset, Customer, Grant, Meter, PlanVersion, ProviderCost
 
 _EXTERNAL_ID = r"^(?!\.{1,2}\Z)[^/\s\x00-\x1f\x7f]+\Z"  # A part of a path, hence not "." or "..".
@@ -123,6 +124,17 @@ class AllowanceTerms(StrictSerializer):
     asset = AssetField()
     amount = AmountField()
     rollover_limit = AmountField(required=False, minimum=0)
+
+
+class PresetCreate(StrictSerializer):
+    """All meters of a preset at once."""
+
+    preset = serializers.ChoiceField(sorted(PRESETS))
+    event_type = TextField(max_length=255, required=False)
+    prefix = PatternField(r"^[a-z][a-z0-9_-]*\Z", max_length=32, required=False)
+    dimensions = serializers.ListField(
+        child=PatternField(DIMENSION.pattern, max_length=64), required=False, max_length=10
+    )
 
 
 class VersionCreate(StrictSerializer):

@@ -4,13 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from functools import lru_cache
+from functools import lru_cache, reduce
 from uuid import UUID
 
 from billing.engine import expressions
+from billing.engine import rating as engine
 from billing.engine.metering import MeterRule
-from billing.engine.money import ZERO
+from billing.engine.money import EXACT, ZERO
 from billing.engine.prices import Discounted, Measure, PerEvent, PriceFunction, Terms, TierTerms, hours, terms
+from billing.engine.rating import ExplainedLine
 from billing.models import Meter, PlanVersion, Price
 
 
@@ -50,6 +52,16 @@ class CompiledPrice:
             if groups.get(field) not in wanted:
                 return False
         return self.time is None or self.time.holds(moment)
+
+    def explain(self, *, before: Decimal, moved: Decimal, amount: Decimal) -> list[ExplainedLine]:
+        """The lines of a charge that moved the period on from ``before``; they add up to ``amount``."""
+        lines = engine.explain(self.function, before=before, quantity=moved, precision=self.precision)
+        if self.given:
+            lines = [ExplainedLine("event", line.amount) for line in lines]
+        listed = reduce(EXACT.add, (line.amount for line in lines), ZERO)
+        if listed != amount:
+            lines.append(ExplainedLine("discount", EXACT.subtract(amount, listed)))
+        return lines
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import reduce
 from uuid import UUID
 
-from billing.engine import rating as engine
 from billing.engine.money import EXACT, ZERO
 from billing.engine.prices import FromCatalogue
 from billing.engine.rating import ExplainedLine
@@ -113,10 +111,4 @@ def explain(charge: Charge, event: UsageEvent) -> list[ExplainedLine]:
         moved = charge.cost or ZERO
     else:
         moved = charge.quantity if price.measure is None else price.measure.of(charge.quantity, event.data)
-    lines = engine.explain(price.function, before=before, quantity=moved, precision=price.precision)
-    if price.given:
-        lines = [ExplainedLine("event", line.amount) for line in lines]
-    listed = reduce(EXACT.add, (line.amount for line in lines), ZERO)
-    if listed != charge.amount:
-        lines.append(ExplainedLine("discount", EXACT.subtract(charge.amount, listed)))
-    return lines
+    return price.explain(before=before, moved=moved, amount=charge.amount)

@@ -1,8 +1,8 @@
 """Operations on assets, meters and plans."""
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema
 
-from billing.api import serializers
+from billing.api import estimate_requests, serializers
 from billing.api.schema import shapes
 
 ASSET_CREATE = extend_schema(
@@ -21,10 +21,16 @@ ASSETS = extend_schema(
 )
 METER_CREATE = extend_schema(
     operation_id="create_meter",
-    summary="Add a meter",
+    summary="Add a meter, or all meters of a preset",
     tags=["Catalog"],
-    request=serializers.MeterCreate,
-    responses={201: shapes.MeterShape},
+    request=PolymorphicProxySerializer(
+        "NewMeter", [serializers.MeterCreate, serializers.PresetCreate], resource_type_field_name=None
+    ),
+    responses={
+        201: PolymorphicProxySerializer(
+            "AddedMeter", [shapes.MeterShape, shapes.listed(shapes.MeterShape)], resource_type_field_name=None
+        )
+    },
     parameters=[shapes.IDEMPOTENCY_KEY],
 )
 METERS = extend_schema(
@@ -33,6 +39,12 @@ METERS = extend_schema(
     tags=["Catalog"],
     responses={200: shapes.listed(shapes.MeterShape)},
     parameters=shapes.CURSOR,
+)
+PRESETS = extend_schema(
+    operation_id="list_meter_presets",
+    summary="Ready-made meters for what providers report",
+    tags=["Catalog"],
+    responses={200: shapes.listed(shapes.PresetShape)},
 )
 PLAN_CREATE = extend_schema(
     operation_id="create_plan",
@@ -69,4 +81,15 @@ VERSIONS = extend_schema(
     tags=["Catalog"],
     responses={200: shapes.listed(shapes.PlanShape)},
     parameters=shapes.CURSOR,
+)
+ESTIMATE = extend_schema(
+    operation_id="estimate",
+    summary="What would this cost? Nothing is written",
+    tags=["Catalog"],
+    request=estimate_requests.EstimateRequest,
+    responses={
+        200: PolymorphicProxySerializer(
+            "Estimate", [shapes.UsageEstimateShape, shapes.PriceEstimateShape], resource_type_field_name=None
+        )
+    },
 )

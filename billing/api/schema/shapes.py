@@ -147,6 +147,26 @@ class MeterShape(serializers.Serializer[Any]):
     created_at = MomentField()
 
 
+class PresetMeterShape(serializers.Serializer[Any]):
+    code = serializers.CharField()
+    name = serializers.CharField()
+    aggregation = serializers.CharField()
+    value = serializers.CharField(allow_blank=True)
+    filter = MatchField()
+    unit = serializers.CharField()
+    phase = serializers.CharField(allow_blank=True)
+
+
+class PresetShape(serializers.Serializer[Any]):
+    preset = serializers.CharField()
+    description = serializers.CharField()
+    event_type = serializers.CharField()
+    dimensions = serializers.ListField(child=serializers.CharField())
+    meters = PresetMeterShape(many=True)
+    example = MetadataField(help_text="An event's data.")
+    counts = serializers.DictField(child=serializers.CharField(), help_text="What the meters make of the example.")
+
+
 class TierShape(serializers.Serializer[Any]):
     up_to = AmountField(allow_null=True)
     unit_amount = AmountField(required=False)
@@ -238,6 +258,44 @@ class NextChangeShape(serializers.Serializer[Any]):
     plan = serializers.CharField()
     plan_version = serializers.IntegerField()
     at = MomentField()
+
+
+class PriceLineShape(serializers.Serializer[Any]):
+    kind = serializers.CharField(
+        help_text="units, packages, flat_amount, free_units, maximum, discount, covered, event or waived."
+    )
+    tier = serializers.IntegerField(allow_null=True)
+    quantity = AmountField(allow_null=True)
+    unit_amount = AmountField(allow_null=True)
+    per = AmountField(allow_null=True)
+    amount = AmountField()
+
+
+class EstimatedChargeShape(serializers.Serializer[Any]):
+    meter = serializers.CharField()
+    quantity = AmountField()
+    asset = serializers.CharField()
+    amount = AmountField()
+    plan = serializers.CharField()
+    plan_version = serializers.IntegerField()
+    lines = PriceLineShape(many=True)
+
+
+class PriceEstimateShape(serializers.Serializer[Any]):
+    """For a bare price."""
+
+    amount = AmountField()
+    asset = serializers.CharField()
+    lines = PriceLineShape(many=True)
+
+
+class UsageEstimateShape(serializers.Serializer[Any]):
+    """For a customer or a plan."""
+
+    amount = AmountField(help_text="Of all charges in the currency of the customer or plan.")
+    asset = serializers.CharField(help_text="That currency.")
+    cost = AmountsField()
+    charges = EstimatedChargeShape(many=True)
 
 
 class SubscriptionShape(serializers.Serializer[Any]):
@@ -407,17 +465,6 @@ class EventShape(serializers.Serializer[Any]):
 class ReceiptGrantShape(serializers.Serializer[Any]):
     grant = serializers.UUIDField(allow_null=True)
     name = serializers.CharField()
-    amount = AmountField()
-
-
-class PriceLineShape(serializers.Serializer[Any]):
-    kind = serializers.CharField(
-        help_text="units, packages, flat_amount, free_units, maximum, discount, covered, event or waived."
-    )
-    tier = serializers.IntegerField(allow_null=True)
-    quantity = AmountField(allow_null=True)
-    unit_amount = AmountField(allow_null=True)
-    per = AmountField(allow_null=True)
     amount = AmountField()
 
 

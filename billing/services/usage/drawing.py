@@ -9,6 +9,7 @@ from uuid import UUID
 
 from billing.engine import burndown
 from billing.engine.money import EXACT, ZERO
+from billing.engine.rating import ExplainedLine
 from billing.services.ledger import Journal
 from billing.services.states import BalanceState
 from billing.services.usage.counters import Counters, CounterSnapshot, Rated
@@ -29,6 +30,16 @@ class Piece:
     @property
     def amount(self) -> Decimal:
         return self.rated.amount
+
+    def explain(self) -> list[ExplainedLine]:
+        """The lines whose amounts add up to the piece's."""
+        line, rated = self.line, self.rated
+        if line.waived is not None:
+            return [ExplainedLine("waived", ZERO, line.waived)]
+        if self.asset != line.price.asset:
+            return [ExplainedLine("covered", rated.amount, rated.quantity, Decimal(1), Decimal(1))]
+        moved = line.basis if line.additive else rated.quantity
+        return line.price.explain(before=rated.before or ZERO, moved=moved, amount=rated.amount)
 
 
 class Drawing:

@@ -1,7 +1,7 @@
 """The hot path, top to bottom."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Self
@@ -177,13 +177,16 @@ class Recording:
         return outcomes
 
     def _read_values(self, rated: "Mapping[int, list[rating.Line] | BillingError]") -> None:
-        """Which of the values that meters of different values are about to count were counted before."""
-        read = reading_values(
+        self.read_values(
             (self.payers[event.subject].id, line)
             for event in self.events
             if isinstance(lines := rated.get(id(event)), list)
             for line in lines
         )
+
+    def read_values(self, lines: Iterable[tuple[UUID, rating.Line]]) -> None:
+        """Which of the values that meters of different values are about to count were counted before."""
+        read = reading_values(lines)
         if read is not None:
             pipeline.run([read])
             self.counters.take_values(read.rows)

@@ -39,6 +39,8 @@ ROUTES: dict[str, dict[str, str]] = {
     "grants/<uuid:grant_id>/void": {"POST": "grants:write"},
     "assets": {"GET": "catalog:read", "POST": "catalog:write"},
     "meters": {"GET": "catalog:read", "POST": "catalog:write"},
+    "meter-presets": {"GET": "catalog:read"},
+    "estimates": {"POST": "catalog:read"},
     "plans": {"GET": "catalog:read", "POST": "catalog:write"},
     "plans/<str:code>": {"GET": "catalog:read"},
     "plans/<str:code>/versions": {"GET": "catalog:read", "POST": "catalog:write"},
@@ -115,6 +117,7 @@ def body(route: str, *, customer: str = "acme") -> Any:
         "events/<path:event_id>/refund": {"asset": "usd", "amount": "0.001", "reason": "By mistake"},
         "assets": {"code": "gold", "name": "Gold", "kind": "unit", "precision": 0},
         "meters": {"code": "calls", "name": "Calls", "event_type": "call", "aggregation": "count"},
+        "estimates": {"customer": customer, "type": "llm.completion", "data": {"input_tokens": 1}},
         "plans": {
             "code": "other",
             "name": "Other",
