@@ -258,7 +258,6 @@ ONE: dict[str, Any] = {"model": "per_unit", "unit_amount": "1"}
             "tiers.1.up_to",
         ),
         ({"model": "volume", "tiers": [{"up_to": "0", "unit_amount": "1"}, {"unit_amount": "1"}]}, "tiers.0.up_to"),
-        ({"model": "cost_plus", "markup": "0.4"}, "cost_field"),
         ({"model": "event"}, "amount_field"),
         ({"model": "event", "amount_field": "cost", "free_units": "1"}, "free_units"),
     ],
