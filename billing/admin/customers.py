@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
 
 from accounts.backoffice import actor_of, detail_action
-from billing.admin import display, grant_form, summaries
+from billing.admin import adjust_form, display, grant_form, summaries
 from billing.admin.base import SummaryMixin
 from billing.models import Customer, Wallet
 from billing.services import customers
@@ -32,7 +32,7 @@ class CustomerAdmin(SummaryMixin):
     search_fields = ("external_id", "name", "email")
     date_hierarchy = "created_at"
     actions = None
-    actions_detail = ("grant_credit",)
+    actions_detail = ("grant_credit", "adjust")
     readonly_fields = ("external_id", "currency", "organization_link", "created_at")
     fieldsets = (
         (
@@ -89,6 +89,14 @@ class CustomerAdmin(SummaryMixin):
     def grant_credit(self, request: HttpRequest, object_id: str) -> HttpResponse:
         customer = get_object_or_404(Customer.objects.select_related("currency"), pk=object_id)
         return grant_form.view(self, request, customer=customer, back=customer)
+
+    def has_adjust_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        return request.user.has_perms(["billing.add_grant", "billing.change_grant"])
+
+    @detail_action(description="Adjust…", url_path="adjust", icon="tune", permissions=["adjust"])
+    def adjust(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        customer = get_object_or_404(Customer.objects.select_related("currency"), pk=object_id)
+        return adjust_form.view(self, request, customer=customer, back=customer)
 
     @admin.display(description="Available")
     def num_available(self, customer: Customer) -> SafeString:

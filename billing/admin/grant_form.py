@@ -4,7 +4,6 @@ Each form bears a key of its own, and the service for idempotency runs the same 
 again, grants nothing more.
 """
 
-import hashlib
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -26,12 +25,13 @@ from unfold.widgets import (
 from accounts.backoffice import actor_of
 from accounts.ids import uuid7
 from billing.admin import display
+from billing.admin.once import run_once
 from billing.engine.money import EXACT, ZERO, amount_string, fits
 from billing.engine.postings import TEMPLATES
 from billing.errors import BillingError
 from billing.models import Asset, Customer, Grant
 from billing.selectors import balances
-from billing.services import grants, idempotency
+from billing.services import grants
 
 _KINDS = (Grant.Kind.PROMOTIONAL, Grant.Kind.ADJUSTMENT, Grant.Kind.PURCHASE)
 
@@ -166,9 +166,8 @@ def _grant(request: HttpRequest, customer: Customer, form: GrantForm) -> Billing
     is_purchase = data["kind"] == Grant.Kind.PURCHASE
     paid_currency = (asset if asset.kind == Asset.Kind.CURRENCY else customer.currency) if is_purchase else None
     paid_amount = data["paid_amount"] or data["amount"] if is_purchase else ZERO
-    refused: list[BillingError] = []
 
-    def run() -> idempotency.Answer:
+    def run() -> dict[str, Any]:
         grant = grants.create(
             actor=actor_of(request),
             customer=customer,
@@ -181,32 +180,17 @@ def _grant(request: HttpRequest, customer: Customer, form: GrantForm) -> Billing
             name=data["name"],
             metadata={"reason": data["reason"], "granted_by": request.user.get_username()},
         )
-        return idempotency.Answer(201, {"grant": str(grant.pk)})
+        return {"grant": str(grant.pk)}
 
-    def refuse(error: BillingError) -> idempotency.Answer:
-        refused.append(error)
-        return idempotency.Answer(error.status, {"code": error.code, "detail": error.detail})
-
-    content = "|".join(f"{name}={data[name]}" for name in sorted(data) if name != "key")
     try:
-        answer = idempotency.once(
-            principal=f"user:{request.user.pk}",
-            key=str(data["key"]),
-            fingerprint=hashlib.sha256(f"{customer.pk}|{content}".encode()).digest(),
-            run=run,
-            refuse=refuse,
-        )
+        first = run_once(request, about=customer.pk, data=data, run=run)
     except BillingError as error:
         return error
-    if refused:
-        return refused[0]
-    if answer.status != 201:
-        return BillingError(answer.body["detail"])
-    if answer.replayed:
-        messages.info(request, "This had been granted already. Nothing was granted a second time.")
-    else:
+    if first:
         shown = f"{display.written(data['amount'], asset.code).exact}"
         messages.success(request, f"Granted {shown} to {customer.name}. It is in the wallet and in the ledger.")
+    else:
+        messages.info(request, "This had been granted already. Nothing was granted a second time.")
     return None
 
 

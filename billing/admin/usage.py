@@ -4,7 +4,8 @@ from decimal import Decimal
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import (
@@ -14,9 +15,9 @@ from unfold.contrib.filters.admin import (
     RelatedDropdownFilter,
 )
 
-from accounts.backoffice import labelled
+from accounts.backoffice import detail_action, labelled
 from accounts.models import ApiKey
-from billing.admin import cost_card, display
+from billing.admin import cost_card, display, reversal
 from billing.admin.base import BookAdmin, SummaryMixin
 from billing.admin.ledger import entry_row
 from billing.admin.periods import PeriodFilter, ReceivedPeriodFilter
@@ -41,6 +42,7 @@ class UsageEventAdmin(SummaryMixin, BookAdmin):
         ("status", ChoicesDropdownFilter),
         ("occurred_at", RangeDateTimeFilter),
     )
+    actions_detail = ("reverse",)
     search_event = "id"
     search_help_text = "A customer, the sender's event id, or our own id of the event"
 
@@ -90,6 +92,14 @@ class UsageEventAdmin(SummaryMixin, BookAdmin):
             if charges and request.user.has_perm("billing.view_providercost")
             else None,
         }
+
+    def has_reverse_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        return request.user.has_perm("billing.add_correction")
+
+    @detail_action(description="Reverse this charge…", url_path="reverse", icon="undo", permissions=["reverse"])
+    def reverse(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        event = get_object_or_404(UsageEvent.objects.select_related("customer"), pk=object_id)
+        return reversal.view(self, request, event)
 
     @admin.display(description="Received")
     def received(self, event: UsageEvent) -> SafeString:

@@ -15,7 +15,7 @@ from unfold.contrib.filters.admin import (
 )
 
 from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action, labelled
-from billing.admin import authorizations, confirm, display, grant_form, summaries
+from billing.admin import adjust_form, authorizations, confirm, display, grant_form, summaries
 from billing.admin.base import SummaryAdmin, SummaryMixin
 from billing.admin.ledger import entry_row
 from billing.engine.postings import TEMPLATES
@@ -32,7 +32,7 @@ class WalletAdmin(SummaryAdmin):
     list_filter = (("customer", AutocompleteSelectFilter), ("created_at", RangeDateTimeFilter))
     search_fields = ("customer__external_id", "customer__name")
     ordering = ("-id",)
-    actions_detail = ("grant_credit",)
+    actions_detail = ("grant_credit", "adjust")
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).prefetch_related("balances")
@@ -59,6 +59,14 @@ class WalletAdmin(SummaryAdmin):
     def grant_credit(self, request: HttpRequest, object_id: str) -> HttpResponse:
         wallet = get_object_or_404(Wallet.objects.select_related("customer__currency"), pk=object_id)
         return grant_form.view(self, request, customer=wallet.customer, back=wallet)
+
+    def has_adjust_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        return request.user.has_perms(["billing.add_grant", "billing.change_grant"])
+
+    @detail_action(description="Adjust…", url_path="adjust", icon="tune", permissions=["adjust"])
+    def adjust(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        wallet = get_object_or_404(Wallet.objects.select_related("customer__currency"), pk=object_id)
+        return adjust_form.view(self, request, customer=wallet.customer, back=wallet)
 
     @admin.display(description="External id", ordering="customer__external_id")
     def external_id(self, wallet: Wallet) -> str:

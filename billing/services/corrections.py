@@ -194,7 +194,10 @@ def _book(
 
 
 def _opposite(charge: Charge, journal: Journal, correction_id: UUID, reversal: bool) -> dict[str, Any]:
-    """The row that takes the charge back. It occurred when the charge did, so that the usage of that time is right."""
+    """The row that takes the charge back. It occurred when the charge did, so that the usage of that time is right.
+
+    What the provider took, it does not give back: the cost stays with the charge.
+    """
     return {
         "id": uuid7(),
         "customer_id": charge.customer_id,
@@ -209,6 +212,7 @@ def _opposite(charge: Charge, journal: Journal, correction_id: UUID, reversal: b
         "list_amount": EXACT.minus(charge.list_amount) if reversal and charge.list_amount is not None else None,
         "waived": charge.waived if reversal else None,
         "price_given": charge.price_given,
+        "cost": None if charge.cost is None else ZERO,
         "dimensions": charge.dimensions,
         "late": charge.late,
         "occurred_at": charge.occurred_at,

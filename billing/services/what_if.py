@@ -105,6 +105,7 @@ def customers(scenario: Scenario, *, only: UUID | None = None) -> list[tuple[UUI
             f"""
             SELECT customer_id, COUNT(DISTINCT event_id) FROM billing_charge
              WHERE id >= %(first)s AND occurred_at >= %(start)s AND occurred_at < %(end)s {one}
+               AND {_STANDS}
              GROUP BY customer_id ORDER BY customer_id
             """,  # noqa: S608 - put together from constants.
             values,
@@ -279,38 +280,45 @@ def _actual(scenario: Scenario, customer_id: UUID, external_id: str) -> Result:
     values: dict[str, Any] = {"customer": customer_id, "start": scenario.start, "end": scenario.end}
     with connection.cursor() as cursor:
         cursor.execute(
-            """
+            f"""
             SELECT asset_id, SUM(amount), COALESCE(SUM(cost), 0) FROM billing_charge
-             WHERE customer_id = %(customer)s AND occurred_at >= %(start)s AND occurred_at < %(end)s GROUP BY asset_id
-            """,
+             WHERE customer_id = %(customer)s AND occurred_at >= %(start)s AND occurred_at < %(end)s AND {_STANDS}
+             GROUP BY asset_id
+            """,  # noqa: S608 - put together from constants.
             values,
         )
         for asset, amount, cost in cursor.fetchall():
             result.now[asset] = amount
             result.cost_now = EXACT.add(result.cost_now, cost)
         cursor.execute(
-            """
+            f"""
             SELECT COUNT(DISTINCT event_id) FROM billing_charge
-             WHERE customer_id = %(customer)s AND occurred_at >= %(start)s AND occurred_at < %(end)s
-            """,
+             WHERE customer_id = %(customer)s AND occurred_at >= %(start)s AND occurred_at < %(end)s AND {_STANDS}
+            """,  # noqa: S608 - put together from constants.
             values,
         )
         result.events = cursor.fetchone()[0]
     return result
 
 
+_STANDS = (
+    "correction_id IS NULL AND NOT EXISTS (SELECT FROM billing_correction k"
+    " WHERE k.event_id = billing_charge.event_id AND k.kind = 'reversal')"
+)
+"""Charges of events that were not reversed, as they were made: what was refunded of them was a decision, no price."""
+
 # Usage counts for the period that was open when it was charged, so that what came in late counts as well: everything
 # from the first period's start to the last charge of the window.
-_ORDER = """
+_ORDER = f"""
 SELECT event_id, posted_at
   FROM (SELECT DISTINCT ON (event_id) id, event_id, posted_at FROM billing_charge
-         WHERE customer_id = %(customer)s AND id >= %(first)s
+         WHERE customer_id = %(customer)s AND id >= %(first)s AND {_STANDS}
            AND id <= (SELECT id FROM billing_charge
                        WHERE customer_id = %(customer)s AND occurred_at >= %(start)s AND occurred_at < %(end)s
                        ORDER BY id DESC LIMIT 1)
          ORDER BY event_id, id) AS charged
  ORDER BY id
-"""
+"""  # noqa: S608 - put together from constants.
 _EVENTS = """
 SELECT id, type, occurred_at, data::text, extensions::text FROM billing_usageevent
  WHERE id = ANY(%s) AND customer_id = %s
