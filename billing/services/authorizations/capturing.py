@@ -95,7 +95,8 @@ def _record_apart(recording: Recording, state: AuthorizationState, *, final: boo
     writes = ending.end(journal, state, status="expired") if late else []
     (outcome,) = recording.decide()
     if outcome.error is not None:
-        journal.write(*writes)
+        if writes:
+            journal.write(*writes)
         return outcome.error
     if final and not late:
         writes = ending.end(journal, state, status="captured")
@@ -126,7 +127,9 @@ def _capture_amount(*, authorization: Authorization, amount: Decimal, final: boo
         read = holds.reading([authorization.pk])
         journal = Journal.open([authorization.customer_id], read)
         state = holds.states(read.rows, journal)[authorization.pk]
-        if state.status != "open" or state.is_late(journal.now):
+        if state.status != "open":
+            return None
+        if state.is_late(journal.now):
             journal.write(*ending.end(journal, state, status="expired"))
             return None
         balance = journal.balances[authorization.customer_id, authorization.asset_id]

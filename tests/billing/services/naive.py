@@ -144,11 +144,16 @@ class Model:
     def capture(self, which: int, lines: Lines, *, final: bool) -> str:
         self.settle()
         promise = self.promises[which]
-        if promise.status == "expired" or (promise.status == "open" and promise.ends <= self.now):
-            if promise.status == "open":
+        ends_now = promise.status == "open" and promise.ends <= self.now
+        if ends_now or promise.status == "expired":
+            if ends_now:
                 self.end(promise, "expired")
             # The work was done: what was used is charged by itself, if there is money for it.
-            return "expired" if lines[0][0] is not None and self.use(lines) == "charged" else "too late"
+            if lines[0][0] is not None and self.use(lines) == "charged":
+                return "expired"
+            if ends_now:
+                return "too late"
+            raise Refused
         if promise.status != "open":
             raise Refused
         freed = [tuple(part) for part in promise.parts] if final else self.parts_for(promise, lines)

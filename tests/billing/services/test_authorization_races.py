@@ -137,7 +137,7 @@ def test_a_hold_that_is_read_and_then_written_is_found_by_the_books(committed_db
 
 def test_capture_and_expiry_leave_one_end_each(committed_db: None, shop: Shop) -> None:
     """Round after round the capture meets two sweeps at the moment when the time is over."""
-    acme = shop.customer(usd="1000")
+    acme = shop.customer(usd=str(2 * EXPIRY_RACES))
     rows = [opened(acme, shop, "2", life=timedelta(hours=1)) for _ in range(EXPIRY_RACES)]
 
     def capture() -> list[str]:
@@ -175,7 +175,7 @@ def test_capture_and_expiry_leave_one_end_each(committed_db: None, shop: Shop) -
     assert sum_of("hold") == sum_of("release") == 2 * EXPIRY_RACES
     assert not Hold.objects.exclude(outstanding=0).exists()
     balance = shop.balance(acme)
-    assert (balance.available, balance.held) == (1000 - captured, 0)
+    assert (balance.available, balance.held) == (2 * EXPIRY_RACES - captured, 0)
 
 
 def test_capture_and_void_leave_one_end(committed_db: None, shop: Shop) -> None:

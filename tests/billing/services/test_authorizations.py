@@ -848,6 +848,24 @@ def test_usage_without_a_price_is_refused(play: Play) -> None:
     play("status run -> open, 4 still_held")
 
 
+@pytest.mark.parametrize("act", ["capture run 1", "capture late 1", "capture late work=99", "void run", "void late"])
+def test_a_refusal_after_the_end_moves_nothing_else_that_is_due(play: Play, act: str) -> None:
+    play(
+        f"""
+        grant     promo 10 kind=promotional expires=30
+        authorize run 1
+        authorize late 1 life=5
+        capture   run 1
+        later     5
+        sweep                  -> 1 authorizations
+        later     30
+        {act}
+        grant     promo        -> 9 remaining, 0 expired
+        sweep                  -> 1 grants
+    """.replace(act, f"{act} -> {'insufficient_funds' if 'work' in act else 'invalid_state'}")
+    )
+
+
 def test_the_refusal_of_a_closed_one_says_what_it_became(play: Play) -> None:
     play("grant card 10\nauthorize run 1\nvoid run\nauthorize late 1 life=1\nlater 1")
 

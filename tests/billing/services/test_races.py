@@ -45,7 +45,7 @@ def together(*calls: Callable[[], Any]) -> list[Any]:
     def run(position: int, call: Callable[[], Any]) -> None:
         try:
             connection.ensure_connection()
-            barrier.wait(timeout=10)
+            barrier.wait(timeout=60)
             results[position] = call()
         except Exception as error:
             results[position] = error
@@ -56,7 +56,7 @@ def together(*calls: Callable[[], Any]) -> list[Any]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=20)
+        thread.join(timeout=600)
     assert not any(thread.is_alive() for thread in threads), "a thread hangs"
     return results
 
