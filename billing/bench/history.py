@@ -21,6 +21,7 @@ CHUNK = 20_000
 EVENTS_A_SMALL_WALLET = 50
 MODELS = ("gpt-4o", "gpt-4o-mini", "claude-sonnet", "gemini-flash", "llama-70b")
 NUMBERS_A_GROUP = 1_000_000_000
+LONG_TABLES = ("billing_usageevent", "billing_ledgertransaction", "billing_charge", "billing_ledgerentry")
 LARGE = 0
 """The number of the large wallet's customer in its group; small ones have 1 and up."""
 
