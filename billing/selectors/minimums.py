@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from fractions import Fraction
 from uuid import UUID
 
 from django.db.models import Sum
@@ -22,14 +23,15 @@ class MinimumDue:
 
 
 def due(
-    *, customer_id: UUID, subscription_id: UUID, version: PlanVersion, start: datetime, end: datetime
+    *, customer_id: UUID, subscription_id: UUID, version: PlanVersion, start: datetime, end: datetime, share: Fraction
 ) -> list[MinimumDue]:
     """For each price with a ``minimum_amount`` what the charges of [``start``, ``end``) are short of it.
 
-    The customer's discount is off the minimum as it is off the charges.
+    That is ``share`` of a whole period, and so much of the minimum is asked for. The customer's discount is off the
+    minimum as it is off the charges.
     """
     found = []
-    rest = EXACT.subtract(Decimal(1), version.discount)
+    rest = share * Fraction(EXACT.subtract(Decimal(1), version.discount))
     for price in version.prices.filter(minimum_amount__gt=0).select_related("meter", "asset").order_by("position"):
         charged = Charge.objects.filter(
             customer_id=customer_id,
@@ -41,7 +43,7 @@ def due(
             occurred_at__lt=end,
         ).aggregate(total=Sum("amount"))["total"]
         assert price.minimum_amount is not None
-        least = round_half_even(EXACT.multiply(price.minimum_amount, rest), precision=price.asset.precision)
+        least = round_half_even(Fraction(price.minimum_amount) * rest, precision=price.asset.precision)
         missing = EXACT.subtract(least, charged or ZERO)
         if missing > 0:
             found.append(MinimumDue(price.id, price.meter.code, price.asset_id, missing))

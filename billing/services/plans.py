@@ -133,6 +133,7 @@ def agree(
     replaced = {prices.conditions(terms) for terms in overrides}
     kept = [price for price in _prices_of(version) if prices.conditions(price) not in replaced]
     prices.check(overrides, where="price_overrides", beside=kept)
+    prices.check_minimums(overrides, version.plan.currency, where="price_overrides")
     prices.copy(kept, agreed)
     prices.add(agreed, overrides, position=max((price.position for price in kept), default=-1) + 1)
     return agreed
@@ -188,6 +189,7 @@ def _prices_of(version: PlanVersion) -> QuerySet[Price]:
 def check(terms: Terms, currency: Asset) -> None:
     """Refuse terms that a version cannot have."""
     prices.check(terms.prices)
+    prices.check_minimums(terms.prices, currency)
     _check_fineness("base_fee", terms.base_fee, currency)
     _check_fineness("minimum_commitment", terms.minimum_commitment, currency)
     seen: set[str] = set()

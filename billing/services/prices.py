@@ -60,6 +60,15 @@ def check(prices: Sequence[PriceTerms], *, where: str = "prices", beside: Sequen
             )
 
 
+def check_minimums(prices: Sequence[PriceTerms], currency: Asset, *, where: str = "prices") -> None:
+    """Refuse a ``minimum_amount`` that could not be charged with the plan's fees when a period is settled."""
+    for position, price in enumerate(prices):
+        if price.minimum_amount is not None and price.asset != currency:
+            raise InvalidRequest.field(
+                f"{where}.{position}.minimum_amount", f"is for prices in the plan's currency, {currency.code}"
+            )
+
+
 def check_one(terms: PriceTerms) -> None:
     """Raise ``BadPrice`` for a price that makes no sense by itself."""
     engine.check(terms)

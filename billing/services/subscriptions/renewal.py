@@ -4,8 +4,8 @@ Each step is one small transaction under the customer's locks, and finds its wor
 second run, finds it done. Customers that somebody else has locked are for the next run.
 """
 
+import logging
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from uuid import UUID
@@ -19,6 +19,8 @@ from billing.models import Subscription, SubscriptionPeriod
 from billing.services.ledger import Journal
 from billing.services.retrying import retried
 from billing.services.subscriptions import periods, settling
+
+logger = logging.getLogger(__name__)
 
 SWEEP_MAX = 500
 
@@ -101,10 +103,17 @@ def _collect(customer_id: UUID, journal: Journal) -> int:
 
 
 def _alone(customer_id: UUID, work: Callable[[Journal], int]) -> int:
-    """Do ``work`` under the customer's locks and write what it posted; 0 where somebody else has them."""
-    with suppress(WalletBusy):
+    """Do ``work`` under the customer's locks and write what it posted; 0 where somebody else has them.
+
+    One that fails is logged and undone, and the others go on: nobody's renewal waits for a stranger's trouble.
+    """
+    try:
         return _transaction(customer_id, work)
-    return 0
+    except WalletBusy:
+        return 0
+    except Exception:
+        logger.exception("The subscriptions of customer %s could not be looked after", customer_id)
+        return 0
 
 
 @retried

@@ -1,5 +1,5 @@
-"""Settling a period: what is missing to the minimum commitment is charged, and late usage counts from now on for the
-next period."""
+"""Settling a period: what is missing to the least that a price asks for, and to the minimum commitment, is charged, and
+late usage counts from now on for the next period."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -11,6 +11,7 @@ from django.db.models import Q, Sum
 from billing.engine.money import EXACT, ZERO, amount_string, round_half_even
 from billing.engine.proration import share
 from billing.models import Charge, Fee, Subscription, SubscriptionPeriod
+from billing.selectors import minimums
 from billing.services.ledger import Journal
 from billing.services.subscriptions import fees, periods
 
@@ -27,7 +28,8 @@ def settle_next(subscription_id: UUID, journal: Journal) -> int:
     if period is None or period.end > journal.now:
         return 0
     used, committed = usage(subscription, period, until=journal.now), commitment(subscription, period)
-    missing = EXACT.subtract(committed, used)
+    # What a price asks for at least counts towards the commitment like usage.
+    missing = max(minimums_due(subscription, period), EXACT.subtract(committed, used))
     if missing > 0:
         _true_up(journal, subscription, period, missing)
     period.state, period.settled_at = SubscriptionPeriod.State.SETTLED, journal.now
@@ -61,6 +63,29 @@ def usage(subscription: Subscription, period: SubscriptionPeriod, *, until: date
         .aggregate(total=Sum("amount"))["total"]
     )
     return total or ZERO
+
+
+def minimums_due(subscription: Subscription, period: SubscriptionPeriod) -> Decimal:
+    """What is missing to the least that each price asks for, of each version for as long as it was in force."""
+    total = ZERO
+    for phase in subscription.phases.filter(starts_at__lt=period.end).select_related("plan_version"):
+        start = max(phase.starts_at, period.start)
+        end = period.end if phase.ends_at is None else min(phase.ends_at, period.end)
+        if start >= end:
+            continue
+        version = phase.plan_version
+        whole = periods.bounds(start, version=version, anchor=phase.anchor, zone=subscription.timezone)
+        for due in minimums.due(
+            customer_id=subscription.customer_id,
+            subscription_id=subscription.pk,
+            version=version,
+            start=start,
+            end=end,
+            share=share(start, end, of=whole),
+        ):
+            assert due.asset == period.plan_version.plan.currency_id, "Refused when the plan is published"
+            total = EXACT.add(total, due.amount)
+    return total
 
 
 def commitment(subscription: Subscription, period: SubscriptionPeriod) -> Decimal:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -303,6 +304,7 @@ def test_what_a_period_lacks_of_its_minimum_is_said(shop: Shop) -> None:
         version=PlanVersion.objects.get(),
         start=start,
         end=start + timedelta(days=2),
+        share=Fraction(1),
     )
 
     assert (due.meter, due.asset, due.amount) == ("units", "usd", 70)

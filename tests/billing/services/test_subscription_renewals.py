@@ -77,7 +77,7 @@ def test_workers_that_race_renew_each_period_once(committed_db: None, shop: Shop
 
 @pytest.mark.corrupts_books
 def test_that_race_is_real_without_the_lock(
-    committed_db: None, shop: Shop, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    committed_db: None, shop: Shop, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     _four_in_need(shop, clock)
     locked, opening = locks.balances, periods.open_next
@@ -93,11 +93,12 @@ def test_that_race_is_real_without_the_lock(
     monkeypatch.setattr(locks, "balances", unlocked)
     monkeypatch.setattr(periods, "open_next", slowly)
 
-    results = together(*[subscriptions.renew_due] * 4)
+    together(*[subscriptions.renew_due] * 4)
 
     # The database refuses the second copy of a period, whoever forgot the lock.
-    refused = [result for result in results if isinstance(result, IntegrityError)]
+    refused = [record.exc_info[1] for record in caplog.records if record.exc_info]
     assert refused
+    assert all(isinstance(error, IntegrityError) for error in refused)
     assert all("billing_period_" in str(error) for error in refused)
 
 
@@ -108,3 +109,22 @@ def test_a_subscription_is_started_once_and_paid_once(committed_db: None, shop: 
 
     assert Fee.objects.count() == 1
     assert shop.balance(acme).available == 151
+
+
+def test_one_that_cannot_be_renewed_keeps_nobody_else_waiting(
+    shop: Shop, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    _four_in_need(shop, clock)
+    open_next = periods.open_next
+
+    def broken(journal: Any, subscription: Any) -> Any:
+        if subscription.customer.external_id == "c0":
+            raise RuntimeError("a bug that one of them meets")
+        return open_next(journal, subscription)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(periods, "open_next", broken)
+        assert subscriptions.renew_due() == 3 * 3
+    assert "could not be looked after" in caplog.text
+
+    assert subscriptions.renew_due() == 3

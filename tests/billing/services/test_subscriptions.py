@@ -1,5 +1,6 @@
 """Subscriptions over time: fees, allowances, trials, commitments, one renewal per period."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -274,6 +275,37 @@ def test_what_is_missing_to_the_commitment_is_charged_when_the_period_is_settled
     assert fees(subscription) == [("true_up", "paid", 200)]
     assert available(shop, acme) == 1000
     assert OutboxEvent.objects.get(type="period.settled").payload["true_up"] == "200"
+
+
+@pytest.mark.parametrize(("used", "committed", "due"), [(30, 0, 70), (120, 0, 0), (30, 90, 70), (30, 150, 120)])
+def test_what_a_price_asks_for_at_least_is_charged_when_the_period_is_settled(
+    shop: Shop, clock: Clock, used: int, committed: int, due: int
+) -> None:
+    clock.stop(moment("2026-05-01"))
+    acme = shop.customer(plan=None, usd="2000")
+    at_least = replace(shop.price(shop.meter("tokens", "tokens"), "1"), minimum_amount=D(100))
+    version = plans.create(
+        actor=SYSTEM, code="least", name="Least", currency=shop.usd, interval="month", prices=[at_least]
+    )
+    subscription = start(acme, version, minimum_commitment=D(committed))
+    shop.record(acme, tokens=used)
+
+    clock.stop(moment("2026-06-01T01:00:00"))
+    sweep()
+
+    assert fees(subscription) == ([("true_up", "paid", due)] if due else [])
+    assert available(shop, acme) == 2000 - used - due
+
+
+def test_a_least_amount_in_another_asset_could_not_be_charged_and_is_refused(shop: Shop) -> None:
+    at_least = replace(
+        shop.price(shop.meter("tokens", "tokens"), "1", asset=shop.asset("credits")), minimum_amount=D(100)
+    )
+
+    with pytest.raises(InvalidRequest) as refused:
+        plans.create(actor=SYSTEM, code="least", name="Least", currency=shop.usd, interval="month", prices=[at_least])
+
+    assert [error.field for error in refused.value.errors] == ["prices.0.minimum_amount"]
 
 
 def test_usage_that_is_reported_after_its_period_was_settled_counts_for_the_open_one(shop: Shop, clock: Clock) -> None:
