@@ -22,9 +22,14 @@ class BackOfficeSite(UnfoldAdminSite):
 
     def get_urls(self) -> list[Any]:
         """The pages that are no model's, before those that are."""
-        from billing.admin import margins
+        from billing.admin import margins, try_event, what_if
 
-        own = [path("margins/", self.admin_view(margins.view), name="billing_margins")]
+        own = [
+            path("margins/", self.admin_view(margins.view), name="billing_margins"),
+            path("try-event/", self.admin_view(try_event.view), name="billing_try_event"),
+            path("what-if/", self.admin_view(what_if.ask), name="billing_what_if"),
+            path("what-if/<uuid:run_id>/", self.admin_view(what_if.show), name="billing_what_if_run"),
+        ]
         urls: list[Any] = super().get_urls()
         return [*own, *urls]
 

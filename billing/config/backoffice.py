@@ -115,6 +115,12 @@ UNFOLD: dict[str, Any] = {
                 _item("Plan versions", "history_edu", "billing.planversion"),
                 _item("Prices", "price_change", "billing.price"),
                 _item("Meters", "speed", "billing.meter"),
+                {
+                    "title": "Try an event",
+                    "icon": "experiment",
+                    "link": reverse_lazy("admin:billing_try_event"),
+                    "permission": _may("billing.view_meter"),
+                },
                 _item("Assets", "toll", "billing.asset"),
             ),
             _group(
@@ -123,6 +129,12 @@ UNFOLD: dict[str, Any] = {
                     "title": "Margins",
                     "icon": "percent",
                     "link": reverse_lazy("admin:billing_margins"),
+                    "permission": _may("billing.view_providercost"),
+                },
+                {
+                    "title": "What if",
+                    "icon": "science",
+                    "link": reverse_lazy("admin:billing_what_if"),
                     "permission": _may("billing.view_providercost"),
                 },
                 _item("Provider costs", "price_check", "billing.providercost"),

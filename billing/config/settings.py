@@ -149,6 +149,7 @@ CELERY_BEAT_SCHEDULE = {
     "process-payment-events": {"task": "billing.process_payment_events", "schedule": 15.0},
     "settle-payments": {"task": "billing.settle_payments", "schedule": 20.0},
     "send-mail": {"task": "accounts.send_mail", "schedule": 10.0},
+    "work-what-ifs": {"task": "billing.work_what_ifs", "schedule": 5.0},
     "beat-alive": {"task": "billing.note_worker_alive", "schedule": 15.0},
 }
 

@@ -23,6 +23,7 @@ from billing.models.subscriptions import Fee, Subscription, SubscriptionPeriod, 
 from billing.models.unpaid import UnpaidUsage
 from billing.models.usage import Charge, CountedValue, UsageCounter, UsageEvent
 from billing.models.wallets import Balance, Grant, Wallet
+from billing.models.what_if import WhatIfRun
 
 __all__ = [
     "Account",
@@ -66,4 +67,5 @@ __all__ = [
     "UsageCounter",
     "UsageEvent",
     "Wallet",
+    "WhatIfRun",
 ]

@@ -7,7 +7,7 @@ from celery.signals import worker_ready
 
 from billing.gateways import anchors, event_stream
 from billing.models import OutboxEvent
-from billing.services import authorizations, grants, heartbeat, outbox, seals, subscriptions
+from billing.services import authorizations, grants, heartbeat, outbox, seals, subscriptions, what_if_runs
 from billing.services.funding import attempts, inbox, refunds
 from billing.services.usage import unpaid
 
@@ -49,6 +49,12 @@ def settle_payments() -> None:
     """Ask the payment provider about payments and refunds that it was to report and did not."""
     attempts.settle_due()
     refunds.settle_due()
+
+
+@shared_task(name="billing.work_what_ifs", time_limit=3600)
+def work_what_ifs() -> None:
+    """Go on with the replays that the back office asked for."""
+    what_if_runs.work()
 
 
 @shared_task(name="billing.relay_outbox")

@@ -20,6 +20,7 @@ REFERENCE_TABLES = {
     "Price": "catalog",
     "ProviderCost": "what providers charge the operator, the same for all customers",
     "Overhead": "what a request costs the operator beside the model",
+    "WhatIfRun": "a question of the back office, about one customer or all of them",
     "CostVersion": "one row: how often the two above have changed",
     "Seal": "of everybody's rows together",
     "Tier": "catalog",

@@ -1,0 +1,57 @@
+"""Trying an event out: meters, quantities, prices, cost and charge, and nothing written."""
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from accounts.services.audit import SYSTEM
+from billing.models import Charge, PlanVersion, UsageEvent
+from billing.services import costs
+from tests.builders import Shop
+
+URL = "/admin/try-event/"
+
+
+def attempt(office: Client, version: PlanVersion, data: Any, type: str = "llm.completion") -> Any:
+    sample = data if isinstance(data, str) else json.dumps(data)
+    return office.post(URL, {"type": type, "sample": sample, "plan_version": version.pk})
+
+
+def test_it_says_what_the_event_would_come_to(office: Client, shop: Shop):
+    version = shop.plan()
+    shop.meter("images", "images")
+    costs.create(actor=SYSTEM, provider="openai", model="gpt-4o", unit="input", unit_cost=Decimal("0.000001"))
+    assert office.get(URL).status_code == 200
+    page = attempt(office, version, {"model": "gpt-4o", "input_tokens": 2000, "output_tokens": 100})
+    result = page.context["result"]
+    assert [(row["quantity"].count("2,000"), bool(row["why"])) for row in result["metered"]] == [
+        (0, True),
+        (1, False),
+        (0, False),
+    ]
+    assert [row["meter"] for row in result["priced"]] == ["llm_input", "llm_output"]
+    assert "$0.006" in result["totals"][0]["amount"].replace("</span><small>", "")
+    assert "$0.002" in result["cost"].replace("</span><small>", "")
+    assert "66.7 %" in result["share"]
+    assert not UsageEvent.objects.exists()
+    assert not Charge.objects.exists()
+
+
+def test_what_has_no_price_or_no_cost_is_said(office: Client, shop: Shop):
+    version = shop.plan("only", [shop.price(shop.meter("llm_input", "input_tokens"), "1", model=["gpt-4o"])])
+    page = attempt(office, version, {"model": "other", "input_tokens": 5})
+    assert "has no price for llm_input" in page.content.decode()
+    assert "The cost catalogue has none" in page.content.decode()
+    wrong = attempt(office, version, {"model": "gpt-4o", "input_tokens": "many"})
+    assert "must be a number" in wrong.content.decode()
+    assert "No meter counts" in attempt(office, version, {}, type="unheard").content.decode()
+
+
+@pytest.mark.parametrize("sample", ["", "[", "[]", "7", '{"a": NaN}', "[" * 10_000])
+def test_what_is_no_data_is_refused(office: Client, shop: Shop, sample: str):
+    page = attempt(office, shop.plan(), sample)
+    assert page.status_code == 200
+    assert "sample" in page.context["form"].errors
