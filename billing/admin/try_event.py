@@ -22,7 +22,7 @@ from billing.services import samples
 from billing.services.samples import Tried
 
 LENGTH_MAX = 20_000
-_SAMPLE = {"model": "gpt-4o", "input_tokens": 1000, "cached_input_tokens": 200, "output_tokens": 450}
+_SAMPLE = {"model": "gpt-4o-mini", "input_tokens": 1000, "cached_input_tokens": 200, "output_tokens": 450}
 
 
 class EventForm(forms.Form):

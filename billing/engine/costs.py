@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Context, Decimal, DivisionByZero, InvalidOperation, Overflow
+from functools import partial
 from typing import Any, NamedTuple
 
 from billing.engine.money import DECIMALS_MAX, EXACT, LIMIT, ZERO, fits, parse, round_half_even
@@ -138,8 +139,9 @@ class Catalogue:
             self._add(rate)
         for model in self._models.values():
             model.compile()
-        for named in (*self._names.values(), *self._prefixes.values()):
-            named.sort(key=_preference)
+        for kind in (self._names, self._prefixes):
+            for name, named in kind.items():
+                named.sort(key=partial(_preference, name=name))
         self._longest_first = sorted(self._prefixes, key=len, reverse=True)
         for overhead in overheads:
             self._overheads.setdefault(overhead.provider, []).append(overhead)
@@ -314,9 +316,11 @@ def _total(amounts: Iterable[Decimal]) -> Decimal:
     return total
 
 
-def _preference(model: _Model) -> tuple[int, str]:
-    name = model.provider.lower()
-    return (FIRST_CHOICE.index(name) if name in FIRST_CHOICE else len(FIRST_CHOICE), name)
+def _preference(model: _Model, name: str) -> tuple[int, str, bool]:
+    """Who makes a model first, and of one provider's models the one with this very name, before its aliases."""
+    provider = model.provider.lower()
+    place = FIRST_CHOICE.index(provider) if provider in FIRST_CHOICE else len(FIRST_CHOICE)
+    return place, provider, model.name.lower() != name
 
 
 def _of(provider: str, models: Sequence[_Model]) -> _Model | None:

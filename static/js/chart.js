@@ -22,7 +22,7 @@ function marks(values, symbol) {
     highest >= 10000
       ? { notation: "compact", maximumFractionDigits: 1 }
       : { minimumFractionDigits: places, maximumFractionDigits: places };
-  return values.map((value) => symbol + value.toLocaleString("en-US", options));
+  return values.map((value) => (value < 0 ? "−" : "") + symbol + Math.abs(value).toLocaleString("en-US", options));
 }
 
 function tip(box) {

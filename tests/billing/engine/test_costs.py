@@ -136,6 +136,13 @@ def test_a_dated_name_of_its_own_goes_before_the_undated_one():
     assert amount(catalogue, model="gpt-4o-2024-05-13", input_tokens=MILLION) == 5
 
 
+def test_a_models_own_name_goes_before_an_alias_of_another():
+    alias = rate(cost="1", aliases=("gpt-4o-2024-08-06",))
+    own = rate(model="gpt-4o-2024-08-06", cost="2", manual=True)
+    for rates in ([alias, own], [own, alias]):
+        assert amount(Catalogue(rates), model="gpt-4o-2024-08-06", input_tokens=MILLION) == 2
+
+
 def test_the_longest_beginning_wins():
     catalogue = Catalogue(
         [
