@@ -6,7 +6,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from billing.engine.money import EXACT, ZERO
-from billing.engine.prices import FromCatalogue
+from billing.engine.prices import FromCatalogue, Measure
 from billing.engine.rating import ExplainedLine
 from billing.models import Charge, LedgerEntry, Price, UsageEvent
 from billing.selectors import corrections
@@ -99,6 +99,13 @@ def of(event: UsageEvent) -> Receipt:
     return Receipt(charges, entries, cost, net_cost, corrected)
 
 
+def basis(charge: Charge, measure: Measure | None, event: UsageEvent) -> Decimal:
+    """What of the event its price ran on: the quantity, an amount that the event brought, or its cost."""
+    if isinstance(measure, FromCatalogue):
+        return charge.cost or ZERO
+    return charge.quantity if measure is None else measure.of(charge.quantity, event.data)
+
+
 def explain(charge: Charge, event: UsageEvent) -> list[ExplainedLine]:
     """The lines whose amounts add up to the charge. Its price must be loaded, with asset and tiers."""
     if charge.waived is not None:
@@ -107,8 +114,4 @@ def explain(charge: Charge, event: UsageEvent) -> list[ExplainedLine]:
         return [ExplainedLine("covered", charge.amount, charge.quantity, Decimal(1), Decimal(1))]
     price = compile_price(charge.price)
     before = charge.quantity_before or ZERO
-    if isinstance(price.measure, FromCatalogue):
-        moved = charge.cost or ZERO
-    else:
-        moved = charge.quantity if price.measure is None else price.measure.of(charge.quantity, event.data)
-    return price.explain(before=before, moved=moved, amount=charge.amount)
+    return price.explain(before=before, moved=basis(charge, price.measure, event), amount=charge.amount)

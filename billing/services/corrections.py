@@ -33,7 +33,7 @@ from billing.models import (
 )
 from billing.models import UsageEvent as Event
 from billing.selectors import corrections as selector
-from billing.selectors import events
+from billing.selectors import events, receipts
 from billing.selectors.catalog import compile_price
 from billing.services import bulk, grants, outbox
 from billing.services.giving_back import Part
@@ -238,7 +238,7 @@ def _count_down(charge: Charge, event: Event) -> None:
         price_id=charge.price_id,
         period_start__lte=charge.occurred_at,
         period_end__gt=charge.occurred_at,
-    ).update(quantity=F("quantity") - (charge.quantity if measure is None else measure.of(charge.quantity, event.data)))
+    ).update(quantity=F("quantity") - receipts.basis(charge, measure, event))
 
 
 @dataclass(frozen=True, slots=True)

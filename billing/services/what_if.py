@@ -2,7 +2,7 @@
 
 Real usage is replayed through the rating that charged it, in the order in which it was charged; nothing is written. The
 same plan version gives exactly what was charged. Base fees, allowances and minimum commitments are not usage: they are
-left out on both sides.
+left out on both sides, and so is what was taken back or refunded.
 """
 
 from bisect import bisect_right
@@ -21,7 +21,7 @@ from billing import pipeline
 from billing.engine.costs import BEGINNING, Catalogue
 from billing.engine.money import EXACT, ZERO
 from billing.errors import InvalidRequest, PermissionDenied, UnpricedUsage
-from billing.models import PlanVersion, SubscriptionPeriod
+from billing.models import Correction, PlanVersion, SubscriptionPeriod
 from billing.selectors import costs
 from billing.selectors.catalog import compiled_plan
 from billing.services.usage import rating
@@ -132,14 +132,26 @@ class _FromZero(Counters):
     def charged_before(self, customer_id: UUID, line: rating.Line) -> Decimal:
         return ZERO
 
+    def take_back(self, line: rating.Line) -> None:
+        """The line's charge was reversed: its period has used that much less from here on."""
+        if line.waived is not None or line.late or not line.additive:
+            return
+        key = line.counter
+        running = self._running.get(key)
+        if running is not None:
+            self._running[key] = running._replace(quantity=EXACT.subtract(running.quantity, line.basis))
+        elif key in self._uncounted:
+            self._uncounted[key] = EXACT.subtract(self._uncounted[key], line.basis)
+
 
 @dataclass(frozen=True, slots=True)
 class _Charged:
-    """An event that was charged, and when that was."""
+    """An event that was charged, and when that was; or, with ``reversal``, that its charges were taken back."""
 
     event: IncomingEvent
     occurred_at: datetime
     posted_at: datetime
+    reversal: bool
 
 
 class _Replaying:
@@ -154,6 +166,8 @@ class _Replaying:
         self._settled = _settlements(customer_id)
         self._own = _own_versions(scenario.version, self._payer.subscriptions)
         self._as_of: dict[int, rating.Payer] = {}
+        self._reversed = _reversed(customer_id)
+        self._to_be_reversed: dict[str, Sequence[rating.Line]] = {}
         for subscription in self._supposed(self._payer.subscriptions):
             _refuse_covered(subscription.plan_version_id)
         self.result = _actual(scenario, customer_id, self._payer.external_id)
@@ -170,7 +184,12 @@ class _Replaying:
         """Replay these events; how many of them the result is about."""
         counted = 0
         for charged in batch:
-            within = self._scenario.start <= charged.occurred_at < self._scenario.end
+            if charged.reversal:
+                for line in self._to_be_reversed.pop(charged.event.id, ()):
+                    self._counters.take_back(line)
+                continue
+            taken_back = charged.event.id in self._reversed
+            within = self._scenario.start <= charged.occurred_at < self._scenario.end and not taken_back
             counted += within
             event = self._supposed_event(charged, within=within)
             try:
@@ -179,6 +198,8 @@ class _Replaying:
             except (UnpricedUsage, InvalidRequest, PermissionDenied):
                 self.result.unpriced += within
                 continue
+            if taken_back:
+                self._to_be_reversed[charged.event.id] = lines
             if within:
                 then = self.result.then
                 for asset, rated in amounts:
@@ -249,6 +270,12 @@ def _settlements(customer_id: UUID) -> list[tuple[datetime, UUID, datetime]]:
     return sorted((settled_at, subscription, end) for settled_at, subscription, end in found if settled_at is not None)
 
 
+def _reversed(customer_id: UUID) -> set[str]:
+    """Our ids of the customer's events whose charges were taken back."""
+    found = Correction.objects.filter(customer_id=customer_id, kind=Correction.Kind.REVERSAL)
+    return {str(event_id) for event_id in found.values_list("event_id", flat=True)}
+
+
 def _own_versions(version: PlanVersion | None, subscriptions: Sequence[rating.Subscribed]) -> dict[UUID, UUID]:
     """The versions of the scenario's plan that the customer is on, each with what takes its place.
 
@@ -308,17 +335,18 @@ _STANDS = (
 """Charges of events that were not reversed, as they were made: what was refunded of them was a decision, no price."""
 
 # Usage counts for the period that was open when it was charged, so that what came in late counts as well: everything
-# from the first period's start to the last charge of the window.
-_ORDER = f"""
-SELECT event_id, posted_at
-  FROM (SELECT DISTINCT ON (event_id) id, event_id, posted_at FROM billing_charge
-         WHERE customer_id = %(customer)s AND id >= %(first)s AND {_STANDS}
+# from the first period's start to the last charge of the window. What was taken back later had been counted until then.
+_ORDER = """
+SELECT event_id, posted_at, reversal
+  FROM (SELECT DISTINCT ON (event_id, reversal) id, event_id, posted_at, reverses_id IS NOT NULL AS reversal
+          FROM billing_charge
+         WHERE customer_id = %(customer)s AND id >= %(first)s AND refunds_id IS NULL
            AND id <= (SELECT id FROM billing_charge
                        WHERE customer_id = %(customer)s AND occurred_at >= %(start)s AND occurred_at < %(end)s
                        ORDER BY id DESC LIMIT 1)
-         ORDER BY event_id, id) AS charged
+         ORDER BY event_id, reversal, id) AS charged
  ORDER BY id
-"""  # noqa: S608 - put together from constants.
+"""
 _EVENTS = """
 SELECT id, type, occurred_at, data::text, extensions::text FROM billing_usageevent
  WHERE id = ANY(%s) AND customer_id = %s
@@ -341,12 +369,16 @@ def _charged(scenario: Scenario, customer_id: UUID, earliest: datetime) -> Itera
             },
         )
         while found := order.fetchmany(BATCH):
-            plain.execute(_EVENTS, [[event_id for event_id, _ in found], customer_id])
+            plain.execute(_EVENTS, [[event_id for event_id, _, _ in found], customer_id])
             events = {row[0]: row for row in plain.fetchall()}
-            yield [_as_charged(events[event_id], posted_at) for event_id, posted_at in found if event_id in events]
+            yield [
+                _as_charged(events[event_id], posted_at, reversal)
+                for event_id, posted_at, reversal in found
+                if event_id in events
+            ]
 
 
-def _as_charged(row: tuple[Any, ...], posted_at: datetime) -> _Charged:
+def _as_charged(row: tuple[Any, ...], posted_at: datetime, reversal: bool) -> _Charged:
     id_, type_, occurred_at, data, extensions = row
     event = IncomingEvent(
         id=str(id_),
@@ -357,4 +389,4 @@ def _as_charged(row: tuple[Any, ...], posted_at: datetime) -> _Charged:
         data=_decode(data),
         extensions=_decode(extensions) if extensions else {},
     )
-    return _Charged(event, occurred_at, posted_at)
+    return _Charged(event, occurred_at, posted_at, reversal)

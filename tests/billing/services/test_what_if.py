@@ -18,7 +18,7 @@ from billing.engine.costs import BEGINNING
 from billing.engine.prices import TierTerms
 from billing.errors import InvalidRequest
 from billing.models import Charge, Customer, LedgerEntry, PlanVersion, UsageEvent
-from billing.services import costs, plans, usage, what_if
+from billing.services import corrections, costs, plans, usage, what_if
 from billing.services.prices import PriceTerms
 from billing.services.usage import unpaid
 from tests.builders import Shop
@@ -266,3 +266,20 @@ def test_last_month_is_what_is_replayed_where_no_time_is_given(acme: Customer, s
     shop.record(acme, input_tokens=1, time=month - timedelta(seconds=1))
     shop.record(acme, input_tokens=1, time=month)
     assert json.loads(command("--plan", "busy", "--format", "json"))["total"]["events"] == 1
+
+
+def test_usage_that_was_taken_back_counted_until_then(shop: Shop):
+    shop.plan("tiers", [graduated(shop, shop.meter("llm_input", "input_tokens"))])
+    acme = shop.customer(plan="tiers", usd="100")
+    for number in range(4):
+        shop.record(acme, id=f"e{number}", input_tokens=2500)
+        if number == 2:
+            reversed_one = UsageEvent.objects.get(event_id="e0")
+            corrections.reverse(actor=SYSTEM, event=reversed_one, reason="Never happened")
+    refunded = UsageEvent.objects.get(event_id="e3")
+    corrections.refund(actor=SYSTEM, event=refunded, asset=shop.usd, amount=Decimal("0.1"), reason="Sorry")
+    result = replay(acme, version_of(acme))
+    standing = Charge.objects.filter(correction=None).exclude(event=reversed_one)
+    assert result.events == 3
+    assert result.then == result.now == {"usd": standing.aggregate(total=Sum("amount"))["total"]}
+    assert replay(acme, version_of(acme), start=END - timedelta(seconds=1)).then == {}
