@@ -9,7 +9,7 @@ from django.utils import timezone
 from accounts.services import api_keys
 from accounts.services.audit import SYSTEM
 from billing.models import Asset, Meter
-from billing.services import customers, grants, meters, plans, subscriptions
+from billing.services import costs, customers, grants, meters, plans, subscriptions
 from billing.services.prices import PriceTerms
 
 EVENT_TYPE = "llm.completion"
@@ -17,6 +17,7 @@ DIMENSIONS = ["model", "user", "project", "feature", "session"]
 INPUT_PRICE = Decimal("0.0000025")
 OUTPUT_PRICE = Decimal("0.00001")
 FUNDS = Decimal(1_000_000)
+MODEL = "gpt-4o-2024-08-06"
 HOT = "bench-hot"
 """The one wallet that everybody wants."""
 
@@ -24,6 +25,8 @@ HOT = "bench-hot"
 def make(count: int, *, made: Callable[[int], None]) -> list[str]:
     """A plan with two prices and ``count`` customers on it, and ``HOT``; the external ids of the ``count``."""
     usd = Asset.objects.get(pk="usd")
+    for unit, amount in (("input", Decimal("2.5")), ("output", Decimal(10))):
+        costs.create(actor=SYSTEM, provider="openai", model=MODEL, unit=unit, unit_cost=amount, per=Decimal(1_000_000))
     prices = [
         PriceTerms(meter=meter, asset=usd, model="per_unit", unit_amount=amount, per=Decimal(1), match={})
         for meter, amount in ((_meter("input"), INPUT_PRICE), (_meter("output"), OUTPUT_PRICE))

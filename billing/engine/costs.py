@@ -102,14 +102,19 @@ class Cost(NamedTuple):
     lines: Sequence[CostLine]
 
 
-@dataclass(frozen=True, slots=True)
-class _Stretch:
-    """What holds between two moments: for each unit its rates, the highest threshold first."""
+class _Unit(NamedTuple):
+    """A unit between two moments: the fields that may tell how many, and its rates, the highest threshold first."""
 
-    rates: Mapping[str, Sequence[Rate]]
+    unit: str
+    fields: Sequence[str]
+    rates: Sequence[Rate]
 
 
-@dataclass(slots=True)
+_Stretch = Sequence[_Unit]
+"""What holds between two moments."""
+
+
+@dataclass(slots=True, eq=False)
 class _Model:
     provider: str
     name: str
@@ -169,15 +174,20 @@ class Catalogue:
             return None
         model = self.find(_text(data, PROVIDER_FIELDS), name)
         stretch = model.at(moment) if model is not None else None
-        if model is None or stretch is None or not stretch.rates:
+        if model is None or not stretch:
             return None
-        overhead = self._overhead(model.provider, moment)
+        overhead = self._overhead(model.provider, moment) if self._overheads else None
         lines = _lines(stretch, data, cache_apart=overhead is not None and overhead.cache_apart)
         if not lines:
             return None
+        total = ZERO
+        for line in lines:
+            total = _ADD(total, line.amount)
         if overhead is not None:
-            lines += _overhead_lines(overhead, _total(line.amount for line in lines))
-        total = _total(line.amount for line in lines)
+            more = _overhead_lines(overhead, total)
+            lines += more
+            for line in more:
+                total = _ADD(total, line.amount)
         if total >= LIMIT:
             return None
         return Cost(model.provider, model.name, round_half_even(total, precision=DECIMALS_MAX), lines)
@@ -229,12 +239,15 @@ def split(cost: Cost, fields: Sequence[str | None]) -> list[Decimal]:
     assert fields
     own = [ZERO] * len(fields)
     for line in cost.lines:
-        if line.field in fields and line.field is not None:
-            counting = fields.count(line.field)
-            part = line.amount if counting == 1 else _DIVIDE(line.amount, Decimal(counting))
-            for position, name in enumerate(fields):
-                if name == line.field:
-                    own[position] = _ADD(own[position], part)
+        name = line.field
+        if name is not None and name in fields:
+            counting = fields.count(name)
+            if counting == 1:
+                place = fields.index(name)
+                own[place] = _ADD(own[place], line.amount)
+            else:
+                part = _DIVIDE(line.amount, Decimal(counting))
+                own = [_ADD(held, part) if field == name else held for held, field in zip(own, fields, strict=True)]
     whole = _total(own)
     if not whole:
         own, whole = [_ONE] * len(fields), Decimal(len(fields))
@@ -253,11 +266,11 @@ def _stretch(rates: Sequence[Rate], moment: datetime) -> _Stretch:
     for rate in rates:
         if rate.starts <= moment and (rate.ends is None or moment < rate.ends):
             units.setdefault(rate.unit, []).append(rate)
-    chosen = {}
+    chosen = []
     for unit, found in units.items():
         manual = [rate for rate in found if rate.manual]
-        chosen[unit] = sorted(manual or found, key=lambda rate: -rate.above)
-    return _Stretch(chosen)
+        chosen.append(_Unit(unit, UNITS[unit], sorted(manual or found, key=lambda rate: -rate.above)))
+    return chosen
 
 
 def _lines(stretch: _Stretch, data: Mapping[str, Any], *, cache_apart: bool) -> list[CostLine]:
@@ -275,37 +288,40 @@ def _lines(stretch: _Stretch, data: Mapping[str, Any], *, cache_apart: bool) -> 
                 rest = max(ZERO, _CONTEXT.subtract(counted[whole][1], quantity))
                 counted[whole] = (counted[whole][0], rest)
     found = []
-    for unit, (name, quantity) in counted.items():
-        rate = next((rate for rate in stretch.rates[unit] if not rate.above or prompt > rate.above), None)
-        if rate is not None:
-            amount = _DIVIDE(_MULTIPLY(quantity, rate.unit_cost), rate.per)
-            found.append(CostLine(unit, name, quantity, rate.unit_cost, rate.per, amount))
+    for unit, _, rates in stretch:
+        if unit in counted:
+            name, quantity = counted[unit]
+            for rate in rates:
+                if not rate.above or prompt > rate.above:
+                    amount = _DIVIDE(_MULTIPLY(quantity, rate.unit_cost), rate.per)
+                    found.append(CostLine(unit, name, quantity, rate.unit_cost, rate.per, amount))
+                    break
     return found
 
 
 def _counted(stretch: _Stretch, data: Mapping[str, Any]) -> dict[str, tuple[str | None, Decimal]] | None:
     """For each unit that has a rate: the field that gives its quantity, and the quantity."""
     counted: dict[str, tuple[str | None, Decimal]] = {}
-    for unit in stretch.rates:
+    for unit, fields, _ in stretch:
         if unit == "request":
-            counted[unit] = (None, Decimal(1))
-        name = next((name for name in UNITS[unit] if name in data), None)
-        if name is not None:
-            quantity = _quantity(data[name])
-            if quantity is None:
-                return None
-            counted[unit] = (name, quantity)
+            counted[unit] = (None, _ONE)
+        for name in fields:
+            if name in data:
+                quantity = _quantity(data[name])
+                if quantity is None:
+                    return None
+                counted[unit] = (name, quantity)
+                break
     return counted
 
 
 def _overhead_lines(overhead: Overhead, model_cost: Decimal) -> list[CostLine]:
-    one = Decimal(1)
     lines = []
     if overhead.share:
         amount = _MULTIPLY(model_cost, overhead.share)
-        lines.append(CostLine("share", None, model_cost, overhead.share, one, amount))
+        lines.append(CostLine("share", None, model_cost, overhead.share, _ONE, amount))
     if overhead.fixed:
-        lines.append(CostLine("fixed", None, one, overhead.fixed, one, overhead.fixed))
+        lines.append(CostLine("fixed", None, _ONE, overhead.fixed, _ONE, overhead.fixed))
     return lines
 
 
