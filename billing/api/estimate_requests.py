@@ -8,7 +8,7 @@ from billing.api.codes import AssetField, MeterField
 from billing.api.fields import AmountField, StrictSerializer, TextField
 from billing.api.prices import PriceFields
 from billing.api.serializers import DataField
-from billing.models import Asset, Meter
+from billing.models import Meter
 
 WORKLOAD_MAX = 100
 COUNT_MAX = 10**12
@@ -27,7 +27,8 @@ class BarePrice(PriceFields):
     meter = MeterField(required=False)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        attrs.setdefault("asset", Asset.objects.get(pk="usd"))
+        if "asset" not in attrs:
+            attrs["asset"] = self.fields["asset"].to_internal_value("usd")
         attrs.setdefault("meter", Meter(code="units", aggregation=Meter.Aggregation.SUM))
         return attrs
 
