@@ -467,6 +467,11 @@ class Journal:
             }
         )
 
+    @property
+    def sends_ahead(self) -> bool:
+        """Whether ``send`` may be called: within ``writing``."""
+        return self._writing is not None
+
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Within it ``send`` has the database begin with what was posted so far. Ends with ``write``."""

@@ -172,7 +172,7 @@ class Recording:
                 outcomes.append(self._decide(event, rated[id(event)]))
             else:
                 outcomes.append(None)
-            if len(self.event_rows) == SENT_TOGETHER:
+            if self.journal.sends_ahead and len(self.event_rows) == SENT_TOGETHER:
                 self.journal.send(*self._take_rows())
         return outcomes
 
