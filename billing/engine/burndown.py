@@ -1,10 +1,11 @@
 """Which grants pay, in which order, and how much each."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import reduce
+from typing import Any
 from uuid import UUID
 
 from billing.engine.money import EXACT, ZERO
@@ -37,6 +38,34 @@ class Source:
         if self.expires_at is not None and self.expires_at <= moment:
             return False
         return self.meters is None or meter in self.meters
+
+
+def source(
+    *,
+    id: UUID,
+    kind: str,
+    priority: int,
+    effective_at: datetime,
+    expires_at: datetime | None,
+    applies_to: Mapping[str, Any],
+    paid_amount: Decimal,
+    amount: Decimal,
+    created_at: datetime,
+    remaining: Decimal,
+) -> Source:
+    """The source that a stored grant is. ``applies_to``: ``{}``, or ``{"meters": [...]}``."""
+    meters = applies_to.get("meters")
+    return Source(
+        id=id,
+        kind=kind,
+        priority=priority,
+        effective_at=effective_at,
+        expires_at=expires_at,
+        meters=frozenset(meters) if meters else None,
+        unit_cost=paid_amount / amount,
+        created_at=created_at,
+        remaining=remaining,
+    )
 
 
 @dataclass(slots=True)

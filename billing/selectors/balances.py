@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db import connection
 from django.utils import timezone
 
-from billing.engine.burndown import Source, burn_order
+from billing.engine.burndown import burn_order, source
 from billing.models import Grant
 
 
@@ -87,20 +87,21 @@ def open_grants(*, customer_id: UUID, at: datetime | None = None) -> list[OpenGr
         if grant.remaining + grant.held > 0 and (grant.expires_at is None or grant.expires_at > moment)
     }
     sources = (
-        Source(
+        source(
             id=grant.id,
             kind=grant.kind,
             priority=grant.priority,
             effective_at=grant.effective_at,
             expires_at=grant.expires_at,
-            meters=frozenset(grant.applies_to["meters"]) if grant.applies_to.get("meters") else None,
-            unit_cost=grant.paid_amount / grant.amount,
+            applies_to=grant.applies_to,
+            paid_amount=grant.paid_amount,
+            amount=grant.amount,
             created_at=grant.created_at,
             remaining=grant.remaining,
         )
         for grant in rows.values()
     )
-    return [_open_grant(rows[source.id]) for source in burn_order(sources)]
+    return [_open_grant(rows[each.id]) for each in burn_order(sources)]
 
 
 def _open_grant(grant: Grant) -> OpenGrant:

@@ -8,11 +8,8 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID, uuid5
 
-from billing.engine import burndown
-from billing.engine.money import ZERO, amount_string
+from billing.engine.money import ZERO
 from billing.models import Grant
-from billing.services import outbox
-from billing.services.giving_back import GRANT_COLUMNS
 from billing.services.ledger import Journal, Transaction
 from billing.services.states import BalanceState, GrantState
 
@@ -37,7 +34,7 @@ def _collecting(journal: Journal, balance: BalanceState, period: datetime, first
     number = 0
     while True:
         grant_id = uuid5(balance.id, f"credits:{period.isoformat()}:{number}")
-        state = journal.grants.get(grant_id) or _load(journal, grant_id)
+        state = journal.load_grant(grant_id)
         if state is None:
             return _new(journal, balance, grant_id, period, first)
         if state.voided_at is None:
@@ -45,15 +42,9 @@ def _collecting(journal: Journal, balance: BalanceState, period: datetime, first
         number += 1
 
 
-def _load(journal: Journal, grant_id: UUID) -> GrantState | None:
-    """A grant that has nothing left, which a journal does not read by itself."""
-    row = Grant.objects.filter(pk=grant_id).values_list(*GRANT_COLUMNS).first()
-    return None if row is None else journal.add_grant(*row)
-
-
 def _new(journal: Journal, balance: BalanceState, grant_id: UUID, period: datetime, first: Decimal) -> GrantState:
     # The row is stored with the amount that is about to be put in, and written again with the journal.
-    grant = Grant.objects.create(
+    grant = Grant(
         id=grant_id,
         customer_id=balance.customer_id,
         balance_id=balance.id,
@@ -66,28 +57,6 @@ def _new(journal: Journal, balance: BalanceState, grant_id: UUID, period: dateti
         posted=True,
         metadata={"usage_credits_from": period.isoformat()},
     )
-    journal.messages.append(
-        outbox.Message(
-            "grant.created",
-            balance.customer_id,
-            {"grant": grant_id, "asset": balance.asset, "amount": amount_string(first), "kind": grant.kind},
-        )
-    )
-    state = journal.add_grant(
-        grant.pk,
-        balance.customer_id,
-        balance.asset,
-        grant.kind,
-        grant.priority,
-        grant.effective_at,
-        None,
-        {},
-        ZERO,
-        grant.created_at,
-        amount=first,
-        remaining=ZERO,
-        posted=True,
-    )
-    state.amount = ZERO
-    balance.sources = burndown.burn_order(balance.sources)
+    state = journal.new_grant(grant)
+    state.amount = state.source.remaining = ZERO
     return state

@@ -18,7 +18,7 @@ from billing.engine.money import EXACT, LIMIT, ZERO
 from billing.engine.prices import Discounted, PerEvent, Share, terms
 from billing.engine.rating import ExplainedLine
 from billing.errors import InvalidRequest
-from billing.models import PlanVersion
+from billing.models import Grant, PlanVersion
 from billing.services import prices
 from billing.services.ledger import Journal
 from billing.services.states import BalanceState
@@ -144,20 +144,17 @@ def for_plan(*, version: PlanVersion, usage: Sequence[Usage], event: IncomingEve
             _add_balance(journal, nobody, line.price.covered_by)
     for allowance in version.allowances.all():
         _add_balance(journal, nobody, allowance.asset_id)
-        journal.add_grant(
-            uuid7(),
-            nobody,
-            allowance.asset_id,
-            "allowance",
-            50,
-            now,
-            None,
-            {},
-            ZERO,
-            now,
-            allowance.amount,
-            remaining=allowance.amount,
-            posted=True,
+        journal.take_in(
+            Grant(
+                customer_id=nobody,
+                asset_id=allowance.asset_id,
+                kind=Grant.Kind.ALLOWANCE,
+                amount=allowance.amount,
+                remaining=allowance.amount,
+                effective_at=now,
+                posted=True,
+                created_at=now,
+            )
         )
     drawing = Drawing(journal, counters, nobody, lines)
     drawing.take(beyond=True)

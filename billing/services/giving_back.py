@@ -1,6 +1,6 @@
 """Giving back to a wallet what usage took from it, to exactly where it came from. For ``Journal.give_back``."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -13,10 +13,9 @@ from django.db import connection
 from django.db.models import F
 
 from billing.engine import burndown
-from billing.engine.money import DECIMALS_MAX, EXACT, ZERO, amount_string, round_half_even
+from billing.engine.money import DECIMALS_MAX, EXACT, ZERO, round_half_even
 from billing.errors import InvalidState
 from billing.models import Grant
-from billing.services import outbox
 from billing.services.states import BalanceState, GrantState
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ def give_back(
     journal: "Journal", transaction: "Transaction", balance: BalanceState, parts: Sequence[Part], *, charge_id: UUID
 ) -> None:
     """See ``Journal.give_back``."""
-    _load(journal, balance, {part.grant_id for part in parts if part.grant_id is not None})
+    journal.load_grants({part.grant_id for part in parts if part.grant_id is not None})
     for part in parts:
         if part.grant_id is None:
             _lower_debt(journal, transaction, balance, part.amount, charge_id)
@@ -54,7 +53,7 @@ def _lower_debt(
     if settled > 0:
         for grant_id, paid in _settlements(journal, balance):
             taken = min(settled, paid)
-            _load(journal, balance, {grant_id})
+            journal.load_grants({grant_id})
             balance.owed = EXACT.add(balance.owed, taken)
             _put(journal, transaction, grant_id, taken, "unsettled", "unsettled_anew", None)
             settled = EXACT.subtract(settled, taken)
@@ -113,7 +112,7 @@ def _replacement(journal: "Journal", lapsed: GrantState, amount: Decimal) -> Gra
         stays = journal.now + timedelta(days=settings.REINSTATED_CREDIT_DAYS)
         expires_at = max(stays, origin.expires_at, (found and found.expires_at) or stays)
     if found is not None:
-        _load(journal, lapsed.balance, {found.pk})
+        journal.load_grants({found.pk})
         Grant.objects.filter(pk=found.pk).update(
             amount=total,
             remaining=F("remaining") + amount,
@@ -127,7 +126,7 @@ def _replacement(journal: "Journal", lapsed: GrantState, amount: Decimal) -> Gra
         state.source.expires_at = expires_at
         state.source.unit_cost = paid / total
     else:
-        found = Grant.objects.create(
+        found = Grant(
             customer_id=origin.customer_id,
             balance_id=origin.balance_id,
             asset_id=origin.asset_id,
@@ -145,55 +144,9 @@ def _replacement(journal: "Journal", lapsed: GrantState, amount: Decimal) -> Gra
             paid_currency_id=origin.paid_currency_id,
             metadata=origin.metadata,
         )
-        _load(journal, lapsed.balance, {found.pk})
-        state = journal.grants[found.pk]
-        journal.messages.append(
-            outbox.Message(
-                "grant.created",
-                origin.customer_id,
-                {
-                    "grant": found.pk,
-                    "asset": origin.asset_id,
-                    "amount": amount_string(amount),
-                    "kind": origin.kind,
-                    "replaces": origin.pk,
-                },
-            )
-        )
+        state = journal.new_grant(found)
     journal.replaces[found.pk] = origin.pk
     return state
-
-
-GRANT_COLUMNS = (
-    "id",
-    "customer_id",
-    "asset_id",
-    "kind",
-    "priority",
-    "effective_at",
-    "expires_at",
-    "applies_to",
-    "paid_amount",
-    "created_at",
-    "amount",
-    "remaining",
-    "held",
-    "drawn",
-    "expired",
-    "voided",
-    "posted",
-    "voided_at",
-)
-"""Of a grant, as ``Journal.add_grant`` takes them."""
-
-
-def _load(journal: "Journal", balance: BalanceState, grant_ids: Collection[UUID]) -> None:
-    """Take in grants that have nothing left, which the journal does not read by itself."""
-    missing = [grant_id for grant_id in grant_ids if grant_id not in journal.grants]
-    if missing:
-        found = Grant.objects.filter(pk__in=missing, customer_id=balance.customer_id, balance_id=balance.id)
-        for row in found.values_list(*GRANT_COLUMNS):
-            journal.add_grant(*row)
 
 
 _SETTLED = """

@@ -17,7 +17,7 @@ from accounts.services import audit
 from billing.engine.money import EXACT, LIMIT, ZERO, amount_string, decimals
 from billing.errors import InvalidRequest, InvalidState, WalletBusy
 from billing.models import Asset, Customer, Grant
-from billing.services import outbox, subscriptions
+from billing.services import subscriptions
 from billing.services.ledger import Journal
 from billing.services.retrying import retried
 from billing.services.states import BalanceState
@@ -62,7 +62,7 @@ def create(
         ensure_balances(journal, [(customer.pk, asset.pk)])
         if EXACT.add(_granted(journal, journal.balances[customer.pk, asset.pk]), amount) >= LIMIT:
             raise InvalidRequest.field("amount", "is more than the wallet can take beside what it has had already")
-        grant = Grant.objects.create(
+        grant = Grant(
             id=id or uuid7(),
             customer=customer,
             balance_id=journal.balances[customer.pk, asset.pk].id,
@@ -79,29 +79,9 @@ def create(
             paid_currency=paid_currency,
             metadata=dict(metadata or {}),
         )
-        state = journal.add_grant(
-            grant.pk,
-            customer.pk,
-            asset.pk,
-            kind,
-            priority,
-            starts_at,
-            expires_at,
-            grant.applies_to,
-            paid_amount,
-            grant.created_at,
-            amount,
-            remaining=amount,
-        )
+        state = journal.new_grant(grant)
         if starts_at <= journal.now:
             journal.grant_value(state)
-        journal.messages.append(
-            outbox.Message(
-                "grant.created",
-                customer.pk,
-                {"grant": grant.pk, "asset": asset.code, "amount": amount_string(amount), "kind": kind},
-            )
-        )
         journal.write()
         audit.record(
             actor=actor,

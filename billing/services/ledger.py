@@ -4,8 +4,7 @@ A ``Journal`` collects what a service decided while it holds the locks, keeps ba
 ``write`` sends all of it in a few set-based statements. One entry or ten thousand cost the same number of round trips.
 """
 
-from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,13 +13,14 @@ from typing import Any
 from uuid import UUID
 
 from accounts.ids import uuid7
-from billing import locks, pipeline
+from billing import pipeline
 from billing.engine import burndown
 from billing.engine.money import EXACT, ZERO, amount_string
 from billing.engine.postings import TEMPLATES, Posting, change_of_available
+from billing.models import Grant
 from billing.services import bulk, giving_back, outbox
 from billing.services.giving_back import Part
-from billing.services.states import BalanceState, GrantState
+from billing.services.states import BalanceState, GrantState, Wallets
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,23 +41,11 @@ class Transaction:
     occurred_at: datetime
 
 
-_GRANTS = """
-SELECT id, customer_id, asset_id, kind, priority, effective_at, expires_at, applies_to, paid_amount, created_at,
-       amount, remaining, held, drawn, expired, voided, posted, voided_at
-  FROM billing_grant
-"""
-_OPEN_GRANTS = f"{_GRANTS} WHERE customer_id = ANY(%s) AND open"
-_GRANT = f"{_GRANTS} WHERE id = %s"
-
-
-class Journal:
-    """The locked balances of some customers, and the entries that are about to be posted to them."""
+class Journal(Wallets):
+    """The locked wallets of some customers, and the entries that are about to be posted to them."""
 
     def __init__(self, now: datetime) -> None:
-        self.now = now
-        self.balances: dict[tuple[UUID, str], BalanceState] = {}
-        self.grants: dict[UUID, GrantState] = {}
-        self.busy: set[UUID] = set()
+        super().__init__(now)
         self.settled_due = 0
         self.messages: list[outbox.Message] = []
         self.replaces: dict[UUID, UUID] = {}
@@ -73,91 +61,18 @@ class Journal:
         ``reads`` run under the locks as well, in the same round trip. With ``skip_locked`` the customers that somebody
         else has locked are left out, and are in ``busy``.
         """
-        locked, clock = locks.balances(customer_ids, skip_locked=skip_locked), locks.ledger_time()
-        grants = pipeline.Query(_OPEN_GRANTS, [list(customer_ids)])
-        counts = [locks.how_many(customer_ids)] if skip_locked else []
-        pipeline.run([locked, clock, *counts, grants, *reads])
-        journal = cls(now=clock.rows[0][0])
-        balances = [BalanceState(*row) for row in locked.rows]
-        if skip_locked:
-            here = Counter(balance.customer_id for balance in balances)
-            journal.busy = {customer_id for customer_id, count in counts[0].rows if here[customer_id] != count}
-        for balance in balances:
-            if balance.customer_id not in journal.busy:
-                journal.add_balance(balance)
-        granted = [row for row in grants.rows if row[1] not in journal.busy]
-        if any((row[1], row[2]) not in journal.balances for row in granted):
-            journal.add_new_balances(customer_ids)
-        for row in granted:
-            journal.add_grant(*row)
-        for balance in journal.balances.values():
-            if len(balance.sources) > 1:
-                balance.sources = burndown.burn_order(balance.sources)
+        journal = cls.read(customer_ids, *reads, skip_locked=skip_locked)
         journal.settled_due = journal._settle_due_grants()
         return journal
 
-    def add_balance(self, balance: BalanceState) -> BalanceState:
-        self.balances[balance.customer_id, balance.asset] = balance
-        return balance
-
-    def load_grant(self, grant_id: UUID) -> GrantState | None:
-        """A grant of the locked customers, whether or not anything is left of it; None where it does not exist."""
-        if grant_id not in self.grants:
-            found = pipeline.Query(_GRANT, [grant_id])
-            pipeline.run([found])
-            for row in found.rows:
-                self.add_grant(*row)
-        return self.grants.get(grant_id)
-
-    def add_new_balances(self, customer_ids: Collection[UUID]) -> None:
-        """Take in the balances that were made while this transaction waited for its locks: the statement that waited
-        does not see them."""
-        locked = locks.balances(customer_ids)
-        pipeline.run([locked])
-        for row in locked.rows:
-            balance = BalanceState(*row)
-            if (balance.customer_id, balance.asset) not in self.balances:
-                self.add_balance(balance)
-
-    def add_grant(
-        self,
-        id: UUID,
-        customer_id: UUID,
-        asset: str,
-        kind: str,
-        priority: int,
-        effective_at: datetime,
-        expires_at: datetime | None,
-        applies_to: Mapping[str, Any],
-        paid_amount: Decimal,
-        created_at: datetime,
-        amount: Decimal,
-        remaining: Decimal,
-        held: Decimal = ZERO,
-        drawn: Decimal = ZERO,
-        expired: Decimal = ZERO,
-        voided: Decimal = ZERO,
-        posted: bool = False,
-        voided_at: datetime | None = None,
-    ) -> GrantState:
-        """Take a grant in, in the order of ``_OPEN_GRANTS``."""
-        meters = applies_to.get("meters")
-        source = burndown.Source(
-            id=id,
-            kind=kind,
-            priority=priority,
-            effective_at=effective_at,
-            expires_at=expires_at,
-            meters=frozenset(meters) if meters else None,
-            unit_cost=paid_amount / amount,
-            created_at=created_at,
-            remaining=remaining,
-        )
-        balance = self.balances[customer_id, asset]
-        balance.sources.append(source)
-        state = GrantState(source, balance, amount, held, drawn, expired, voided, posted, voided_at)
-        self.grants[id] = state
-        return state
+    def new_grant(self, grant: Grant) -> GrantState:
+        """Store a grant of a locked balance and tell of it. What is in it is still to be posted."""
+        grant.save(force_insert=True)
+        told = {"grant": grant.pk, "asset": grant.asset_id, "amount": amount_string(grant.amount), "kind": grant.kind}
+        if grant.replaces_id is not None:
+            told["replaces"] = grant.replaces_id
+        self.messages.append(outbox.Message("grant.created", grant.customer_id, told))
+        return self.take_in(grant)
 
     # --- What services post -----------------------------------------------------------------------------------------
 

@@ -1,15 +1,20 @@
-"""Balances and grants while they are locked and being worked on. Read and written by the ledger's ``Journal``."""
+"""Wallets while they are locked and being worked on. The ledger's ``Journal`` changes and writes them."""
 
+from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from functools import reduce
-from typing import Any
+from operator import attrgetter
+from typing import Any, Self
 from uuid import UUID
 
+from billing import locks, pipeline
 from billing.engine import burndown
 from billing.engine.money import EXACT, ZERO
 from billing.errors import InvariantViolation
+from billing.models import Grant
 
 
 @dataclass(slots=True)
@@ -86,3 +91,138 @@ class GrantState:
             "posted": self.posted,
             "open": remaining + self.held > 0,
         }
+
+
+_GRANT_COLUMNS = (
+    "id",
+    "customer_id",
+    "asset_id",
+    "kind",
+    "priority",
+    "effective_at",
+    "expires_at",
+    "applies_to",
+    "paid_amount",
+    "created_at",
+    "amount",
+    "remaining",
+    "held",
+    "drawn",
+    "expired",
+    "voided",
+    "posted",
+    "voided_at",
+)
+_columns_of = attrgetter(*_GRANT_COLUMNS)
+_GRANTS = f"SELECT {', '.join(_GRANT_COLUMNS)} FROM billing_grant"  # noqa: S608 - our own names
+_OPEN_GRANTS = f"{_GRANTS} WHERE customer_id = ANY(%s) AND open"
+_SOME_GRANTS = f"{_GRANTS} WHERE id = ANY(%s)"
+
+
+class Wallets:
+    """The locked wallets of some customers: their balances, and the grants that can pay."""
+
+    def __init__(self, now: datetime) -> None:
+        self.now = now
+        self.balances: dict[tuple[UUID, str], BalanceState] = {}
+        self.grants: dict[UUID, GrantState] = {}
+        self.busy: set[UUID] = set()
+
+    @classmethod
+    def read(cls, customer_ids: Collection[UUID], *reads: pipeline.Query, skip_locked: bool) -> Self:
+        """Lock the customers' balances and read their open grants, and ``reads``, in one round trip."""
+        locked, clock = locks.balances(customer_ids, skip_locked=skip_locked), locks.ledger_time()
+        grants = pipeline.Query(_OPEN_GRANTS, [list(customer_ids)])
+        counts = [locks.how_many(customer_ids)] if skip_locked else []
+        pipeline.run([locked, clock, *counts, grants, *reads])
+        wallets = cls(clock.rows[0][0])
+        balances = [BalanceState(*row) for row in locked.rows]
+        if skip_locked:
+            here = Counter(balance.customer_id for balance in balances)
+            wallets.busy = {customer_id for customer_id, count in counts[0].rows if here[customer_id] != count}
+        for balance in balances:
+            if balance.customer_id not in wallets.busy:
+                wallets.add_balance(balance)
+        granted = [row for row in grants.rows if row[1] not in wallets.busy]
+        if any((row[1], row[2]) not in wallets.balances for row in granted):
+            wallets.add_new_balances(customer_ids)
+        for row in granted:
+            wallets._add_grant(*row)
+        for balance in wallets.balances.values():
+            if len(balance.sources) > 1:
+                balance.sources = burndown.burn_order(balance.sources)
+        return wallets
+
+    def add_balance(self, balance: BalanceState) -> BalanceState:
+        self.balances[balance.customer_id, balance.asset] = balance
+        return balance
+
+    def add_new_balances(self, customer_ids: Collection[UUID]) -> None:
+        """Take in the balances that were made while this transaction waited for its locks: the statement that waited
+        does not see them."""
+        locked = locks.balances(customer_ids)
+        pipeline.run([locked])
+        for row in locked.rows:
+            balance = BalanceState(*row)
+            if (balance.customer_id, balance.asset) not in self.balances:
+                self.add_balance(balance)
+
+    def load_grant(self, grant_id: UUID) -> GrantState | None:
+        """A grant of a locked wallet, whether or not anything is left of it; None where it does not exist."""
+        self.load_grants([grant_id])
+        return self.grants.get(grant_id)
+
+    def load_grants(self, grant_ids: Collection[UUID]) -> None:
+        """Take in grants of which nothing may be left: ``read`` leaves those out."""
+        missing = [grant_id for grant_id in grant_ids if grant_id not in self.grants]
+        if missing:
+            found = pipeline.Query(_SOME_GRANTS, [missing])
+            pipeline.run([found])
+            for row in found.rows:
+                self._add_grant(*row)
+
+    def take_in(self, grant: Grant) -> GrantState:
+        """Have a grant, whether or not it is stored, pay when its turn comes."""
+        state = self._add_grant(*_columns_of(grant))
+        state.balance.sources = burndown.burn_order(state.balance.sources)
+        return state
+
+    def _add_grant(
+        self,
+        id: UUID,
+        customer_id: UUID,
+        asset: str,
+        kind: str,
+        priority: int,
+        effective_at: datetime,
+        expires_at: datetime | None,
+        applies_to: Mapping[str, Any],
+        paid_amount: Decimal,
+        created_at: datetime,
+        amount: Decimal,
+        remaining: Decimal,
+        held: Decimal,
+        drawn: Decimal,
+        expired: Decimal,
+        voided: Decimal,
+        posted: bool,
+        voided_at: datetime | None,
+    ) -> GrantState:
+        """Its columns, in the order of ``_GRANT_COLUMNS``."""
+        source = burndown.source(
+            id=id,
+            kind=kind,
+            priority=priority,
+            effective_at=effective_at,
+            expires_at=expires_at,
+            applies_to=applies_to,
+            paid_amount=paid_amount,
+            amount=amount,
+            created_at=created_at,
+            remaining=remaining,
+        )
+        balance = self.balances[customer_id, asset]
+        balance.sources.append(source)
+        state = GrantState(source, balance, amount, held, drawn, expired, voided, posted, voided_at)
+        self.grants[id] = state
+        return state

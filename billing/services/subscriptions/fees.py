@@ -7,10 +7,9 @@ from functools import reduce
 from uuid import UUID
 
 from billing.engine import burndown
-from billing.engine.money import EXACT, ZERO, amount_string
+from billing.engine.money import EXACT, ZERO
 from billing.engine.proration import part
 from billing.models import Asset, Fee, Grant, LedgerEntry, Subscription, SubscriptionPeriod
-from billing.services import outbox
 from billing.services.ledger import Journal
 from billing.services.wallets import ensure_balances
 
@@ -82,7 +81,7 @@ def give_back(journal: Journal, fee: Fee, *, paid: Fee, share: Fraction) -> None
     """Put a credit into the wallet, as a grant without an end. What was really paid for it goes along as its cost."""
     balance = journal.balances[fee.customer_id, fee.asset_id]
     cost = part(_cost(paid), share, precision=12)
-    grant = Grant.objects.create(
+    grant = Grant(
         customer_id=fee.customer_id,
         balance_id=balance.id,
         asset_id=fee.asset_id,
@@ -95,21 +94,7 @@ def give_back(journal: Journal, fee: Fee, *, paid: Fee, share: Fraction) -> None
         paid_currency_id=fee.asset_id if cost > 0 else None,
         metadata={"fee": str(fee.pk)},
     )
-    state = journal.add_grant(
-        grant.pk,
-        fee.customer_id,
-        fee.asset_id,
-        grant.kind,
-        grant.priority,
-        grant.effective_at,
-        None,
-        {},
-        cost,
-        grant.created_at,
-        fee.amount,
-        remaining=fee.amount,
-    )
-    balance.sources = burndown.burn_order(balance.sources)
+    state = journal.new_grant(grant)
     head = journal.begin(
         customer_id=fee.customer_id,
         template="fee.credited",
@@ -120,13 +105,6 @@ def give_back(journal: Journal, fee: Fee, *, paid: Fee, share: Fraction) -> None
     )
     journal.grant_value(state, head)
     close(journal, fee, Fee.State.PAID)
-    journal.messages.append(
-        outbox.Message(
-            "grant.created",
-            fee.customer_id,
-            {"grant": grant.pk, "asset": fee.asset_id, "amount": amount_string(fee.amount), "kind": grant.kind},
-        )
-    )
 
 
 def _cost(fee: Fee) -> Decimal:

@@ -7,7 +7,6 @@ from fractions import Fraction
 from functools import reduce
 from zoneinfo import ZoneInfo
 
-from billing.engine import burndown
 from billing.engine.money import EXACT, LIMIT, ZERO, amount_string
 from billing.engine.periods import period as period_at
 from billing.engine.proration import discounted, part, share
@@ -185,7 +184,7 @@ def grant(
     balance = journal.balances[subscription.customer_id, asset.pk]
     if EXACT.add(balance.lifetime_granted, amount) >= LIMIT:
         raise InvalidState(f"The wallet cannot take another {amount_string(amount)} {asset.pk}.")
-    row = Grant.objects.create(
+    grant = Grant(
         customer_id=subscription.customer_id,
         balance_id=balance.id,
         asset=asset,
@@ -198,30 +197,9 @@ def grant(
         expires_at=period.end,
         period=period,
     )
-    state = journal.add_grant(
-        row.pk,
-        subscription.customer_id,
-        asset.pk,
-        kind,
-        row.priority,
-        row.effective_at,
-        row.expires_at,
-        {},
-        ZERO,
-        row.created_at,
-        amount,
-        remaining=amount,
-    )
+    state = journal.new_grant(grant)
     journal.grant_value(state)
     journal.expire(state)
-    balance.sources = burndown.burn_order(balance.sources)
-    journal.messages.append(
-        outbox.Message(
-            "grant.created",
-            subscription.customer_id,
-            {"grant": row.pk, "asset": asset.pk, "amount": amount_string(amount), "kind": kind},
-        )
-    )
 
 
 def _enter_next(journal: Journal, subscription: Subscription, version: PlanVersion, at: datetime) -> None:
