@@ -52,3 +52,10 @@ def only_one(work: str) -> bool:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [f"ante {work}"])
         return bool(cursor.fetchone()[0])
+
+
+def wait_for_turn(work: str) -> None:
+    """As ``only_one``, but wait for whoever does this work now, however long that takes."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL lock_timeout = 0")
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"ante {work}"])

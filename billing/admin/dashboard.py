@@ -1,7 +1,8 @@
 """The first page: what happened today, what wallets hold, thirty days at a glance, what was refused.
 
-Every figure is found along the ids, which grow with time, so that it costs what the period costs and not what the table
-holds. Days begin where they begin in the operator's time zone; usage counts on the day on which it occurred.
+Every figure is found along the ids, which grow with time, or in sums by the hour, so that it costs what the period
+costs and not what the table holds. Days begin where they begin in the operator's time zone; usage counts on the day on
+which it occurred.
 """
 
 from dataclasses import dataclass
@@ -9,7 +10,6 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.db import connection
 from django.db.models import Count, Min, Sum
 from django.http import HttpRequest
 from django.utils import timezone
@@ -18,9 +18,9 @@ from accounts.ids import first_id
 from billing.admin import display, summaries
 from billing.admin.lookup import BOOKED_BEFORE_MAX
 from billing.engine.money import EXACT, ZERO, amount_string
-from billing.models import Account, Balance, Customer, Grant, LedgerEntry, OutboxEvent, UsageEvent
+from billing.models import Account, Balance, Customer, Grant, LedgerEntry, Meter, OutboxEvent, UsageEvent
 from billing.selectors import events
-from billing.selectors.usage import EVENTS_SQL
+from billing.selectors import usage as used
 
 DAYS = 30
 SERIES_MAX = 6
@@ -29,15 +29,6 @@ REFUSED_SHOWN = 8
 EXPIRING_WITHIN = timedelta(days=14)
 EXPIRING_SHOWN = 6
 _MONEY_IN = {Account.CASH_CLEARING: "Bought", Account.PROMOTIONAL_EXPENSE: "Given"}
-
-# What usage came to, by day, asset and model (or meter, where there is no model).
-_DAILY = f"""
-SELECT (c.occurred_at AT TIME ZONE %(zone)s)::date, c.asset_id, COALESCE(c.dimensions ->> 'model', m.name),
-       SUM(c.amount), {EVENTS_SQL}
-  FROM billing_charge c JOIN billing_meter m ON m.id = c.meter_id
- WHERE c.id >= %(first)s AND c.occurred_at >= %(start)s AND c.occurred_at < %(end)s
- GROUP BY 1, 2, 3
-"""  # noqa: S608 - a constant
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +39,6 @@ class DayUsage:
     asset: str
     what: str
     amount: Decimal
-    events: int
 
 
 def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
@@ -77,15 +67,19 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 
 def _daily(start: datetime, end: datetime) -> list[DayUsage]:
-    parameters: dict[str, Any] = {
-        "zone": timezone.get_current_timezone_name(),
-        "first": first_id(start - BOOKED_BEFORE_MAX),
-        "start": start,
-        "end": end,
-    }
-    with connection.cursor() as cursor:
-        cursor.execute(_DAILY, parameters)
-        return [DayUsage(*row) for row in cursor.fetchall()]
+    """By day, asset and model, or meter where there is no model."""
+    meters = dict(Meter.objects.values_list("code", "name"))
+    return [
+        DayUsage(timezone.localdate(row.period_start), row.asset, model or meters[meter or ""], row.amount)
+        for row in used.rows(
+            customer_id=None,
+            start=start,
+            end=end,
+            group_by=("model", used.METER),
+            timezone=timezone.get_current_timezone(),
+        )
+        for model, meter in [row.group]
+    ]
 
 
 def _main_asset(usage: list[DayUsage]) -> str:

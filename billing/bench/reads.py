@@ -25,7 +25,7 @@ from billing.bench.history import LARGE, Group, Template
 from billing.models import Balance, Customer, LedgerEntry
 from billing.selectors import books
 from billing.selectors import seals as chain
-from billing.services import seals, usage
+from billing.services import rollups, seals, usage
 
 SMALL_ROWS = 10_000
 REPEATS = 30
@@ -93,10 +93,14 @@ def measure(
     autovacuum would do by then. A small wallet has as many entries in either, in the second case scattered over large
     tables. The large wallet is only in the second, and has a tenth of everything.
     """
+    rollups.roll_up()
     tidy()
     pages = {"few": _pages(few.customer(1))}
     copy(COPY)
     grow()
+    started = time.perf_counter()
+    rollups.roll_up()
+    say(f"rolled up in {time.perf_counter() - started:,.1f} s")
     tidy()
     pages |= {"many": _pages(many.customer(1)), "large": _pages(many.customer(LARGE))}
     original = connections["default"]

@@ -145,6 +145,7 @@ CELERY_BEAT_SCHEDULE = {
     "renew-subscriptions": {"task": "billing.renew_subscriptions", "schedule": 15.0},
     "collect-unpaid-usage": {"task": "billing.collect_unpaid_usage", "schedule": 5.0},
     "relay-outbox": {"task": "billing.relay_outbox", "schedule": 5.0},
+    "roll-up-usage": {"task": "billing.roll_up_usage", "schedule": 5.0},
     "seal-ledger": {"task": "billing.seal_ledger", "schedule": 3600.0},
     "process-payment-events": {"task": "billing.process_payment_events", "schedule": 15.0},
     "settle-payments": {"task": "billing.settle_payments", "schedule": 20.0},

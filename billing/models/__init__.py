@@ -18,6 +18,7 @@ from billing.models.funding import (
 from billing.models.idempotency import IdempotencyRecord
 from billing.models.ledger import Account, EntryKind, LedgerEntry, LedgerTransaction
 from billing.models.outbox import OutboxEvent
+from billing.models.rollups import RollupMark, UsageRollup
 from billing.models.seals import Seal
 from billing.models.subscriptions import Fee, Subscription, SubscriptionPeriod, SubscriptionPhase
 from billing.models.unpaid import UnpaidUsage
@@ -56,6 +57,7 @@ __all__ = [
     "Price",
     "ProviderCost",
     "Refund",
+    "RollupMark",
     "Seal",
     "StripeEvent",
     "Subscription",
@@ -66,6 +68,7 @@ __all__ = [
     "UnpaidUsage",
     "UsageCounter",
     "UsageEvent",
+    "UsageRollup",
     "Wallet",
     "WhatIfRun",
 ]

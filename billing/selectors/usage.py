@@ -5,21 +5,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from decimal import Decimal
-from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.db import connection
 
 from billing.errors import InvalidRequest
+from billing.selectors import rollups
 
 GRANULARITIES = ("hour", "day", "month")
 METER = "meter"
 _DIMENSION = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}\Z")
 _GROUPS_MAX = 4
-
-EVENTS_SQL = "COUNT(DISTINCT c.event_id) - COUNT(DISTINCT c.event_id) FILTER (WHERE c.reverses_id IS NOT NULL)"
-"""How many events the charges called ``c`` are of. A reversal occurred when its charge did, and stands beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +45,9 @@ def rows(
     meter: str | None = None,
     timezone: tzinfo | None = None,
 ) -> list[UsageRow]:
-    """Charges that occurred in [``start``, ``end``), by period, group and asset, oldest first. One statement.
+    """Charges that occurred in [``start``, ``end``), by period, group and asset, oldest first.
+
+    From sums by the hour and the charges that are not in them yet: exact, and current to the second.
 
     ``group_by`` names ``meter`` or any dimension; a meter is given by its code. Periods begin where they begin in
     ``timezone``, a ``ZoneInfo`` (default UTC). Without ``customer_id``: all customers.
@@ -87,36 +86,42 @@ def _rows(
         raise InvalidRequest.field("granularity", f"One of {', '.join(GRANULARITIES)}.")
     if len(group_by) > _GROUPS_MAX or any(not _DIMENSION.match(name) for name in group_by):
         raise InvalidRequest.field("group_by", f"At most {_GROUPS_MAX} names of dimensions, or meter.")
-    values: dict[str, Any] = {"start": start, "end": end, "granularity": granularity, "zone": _zone_name(timezone)}
-    conditions = ["c.occurred_at >= %(start)s", "c.occurred_at < %(end)s"]
-    if customer_id is not None:
-        conditions.append("c.customer_id = %(customer)s")
-        values["customer"] = customer_id
-    if meter:
-        conditions.append("m.code = %(meter)s")
-        values["meter"] = meter
+    dimensions = [name for name in group_by if name != METER]
+    zone = _zone_name(timezone)
+    source, values = rollups.source(
+        customer_id=customer_id, start=start, end=end, dimensions=dimensions, granularity=granularity, zone=zone
+    )
+    values |= {"granularity": granularity, "zone": zone, "meter": meter}
     groups = []
     for position, name in enumerate(group_by):
         if name == METER:
             groups.append("m.code")
         else:
-            groups.append(f"c.dimensions ->> %(group{position})s::text")
+            groups.append(f"u.dimensions ->> %(group{position})s::text")
             values[f"group{position}"] = name
     period = "%(start)s::timestamptz"
     if granularity is not None:
-        period = "date_trunc(%(granularity)s::text, c.occurred_at, %(zone)s::text)"
-    columns = [period, *groups, "c.asset_id"]
-    # Grouped by position: the same parameter bound twice would make two expressions of one.
+        period = "date_trunc(%(granularity)s::text, at, %(zone)s::text)"
+    names = [*(f"group_{position}" for position in range(len(group_by))), "asset_id"]
+    listed = ", ".join(f"{group} AS {name}" for group, name in zip([*groups, "u.asset_id"], names, strict=True))
+    # First what the same events have of a group, so that they are counted once; then all events of it.
     statement = f"""
-        SELECT {", ".join(columns)}, SUM(c.quantity), SUM(c.amount), {EVENTS_SQL}
-          FROM billing_charge c JOIN billing_meter m ON m.id = c.meter_id
-         WHERE {" AND ".join(conditions)}
-         GROUP BY {", ".join(str(n + 1) for n in range(len(columns)))}
-         ORDER BY {", ".join(str(n + 1) for n in range(len(columns)))}
+        SELECT {period}, {", ".join(names)}, SUM(quantity), SUM(amount), SUM(events)::bigint
+          FROM (SELECT at, work, events, {listed}, SUM(u.quantity) AS quantity, SUM(u.amount) AS amount
+                  FROM ({source}) u JOIN billing_meter m ON m.id = u.meter_id
+                 WHERE {"m.code = %(meter)s" if meter else "TRUE"}
+                 GROUP BY {_numbers(3 + len(names))}) counted
+         GROUP BY {_numbers(1 + len(names))}
+         ORDER BY {_numbers(1 + len(names))}
     """
     with connection.cursor() as cursor:
         cursor.execute(statement, values)
         return [UsageRow(row[0], tuple(row[1:-4]), *row[-4:]) for row in cursor.fetchall()]
+
+
+def _numbers(columns: int) -> str:
+    # By position: the same parameter bound twice would make two expressions of one.
+    return ", ".join(str(number + 1) for number in range(columns))
 
 
 def _zone_name(timezone: tzinfo | None) -> str:

@@ -1,0 +1,72 @@
+from django.db import models
+from django.db.models import Q
+
+from accounts.ids import uuid7
+from billing.models.assets import Asset
+from billing.models.catalog import Meter
+from billing.models.customers import Customer
+from billing.models.fields import AmountField, number_check
+
+
+class UsageRollup(models.Model):
+    """What one hour's charges of one kind come to: derived, and made anew by ``manage.py rebuild_rollups``.
+
+    A line is one meter, asset and set of dimensions. Events whose charges fall on the same lines have the same shape
+    and are counted together, beside each line of it: so an event of several meters can be counted once, whatever the
+    lines are grouped by. Found by what it sums, so it needs no key of its own.
+    """
+
+    class Grain(models.TextChoices):
+        """Which dimensions its lines keep apart: see ``selectors/rollups.py``."""
+
+        MODEL = "model", "By model"
+        WORK = "work", "By model, user, project, feature and API key"
+        SESSION = "session", "By session"
+
+    pk = models.CompositePrimaryKey("customer_id", "grain", "hour", "shape", "line")
+    customer = models.ForeignKey(
+        Customer, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
+    )
+    grain = models.CharField(max_length=8, choices=Grain.choices)
+    hour = models.DateTimeField(help_text="When the events occurred: from here up to an hour later.")
+    shape = models.UUIDField(help_text="Of the lines that each of the events has.")
+    line = models.UUIDField(help_text="Of meter, asset, dimensions and API key.")
+    meter = models.ForeignKey(Meter, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False)
+    asset = models.ForeignKey(Asset, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False)
+    dimensions = models.JSONField(default=dict)
+    api_key_id = models.UUIDField(null=True)
+    quantity = AmountField()
+    amount = AmountField()
+    events = models.BigIntegerField(help_text="How many events have this shape, less those that were reversed.")
+
+    class Meta:
+        indexes = [models.Index(fields=["grain", "hour"], name="billing_rollup_hour")]
+        constraints = [
+            number_check("billing_usagerollup", "quantity", "amount"),
+            models.CheckConstraint(
+                name="billing_usagerollup_grain", condition=Q(grain__in=["model", "work", "session"])
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.grain} {self.hour:%Y-%m-%d %H:%M}"
+
+
+class RollupMark(models.Model):
+    """How far the rollups are: they hold every charge that a database transaction before this one wrote."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    only = models.BooleanField(default=True, unique=True, editable=False)
+    cluster = models.CharField(
+        max_length=20, blank=True, help_text="The PostgreSQL cluster that numbered the transactions; empty: not ready."
+    )
+    written_before = models.BigIntegerField(default=0)
+    restored_until = models.DateTimeField(
+        null=True, help_text="Charges posted up to here bear numbers of another cluster, and are held too."
+    )
+
+    class Meta:
+        constraints = [models.CheckConstraint(name="billing_rollupmark_only_one", condition=Q(only=True))]
+
+    def __str__(self) -> str:
+        return str(self.written_before)
