@@ -24,7 +24,11 @@ NOT_FOR_TESTS = {"DATABASE_URL", "DATABASE_OWNER_URL", "DATABASE_APP_ROLE", "RED
 
 
 def run(arguments: list[str]) -> int:
-    """Run pytest with ``arguments`` and return its exit code."""
+    """Run pytest with ``arguments`` and return its exit code.
+
+    Without any, all tests run, in as many processes as there are processors.
+    """
+    arguments = arguments or ["-n", str(os.cpu_count() or 1), "--dist", "worksteal"]
     environment = {name: value for name, value in os.environ.items() if name not in NOT_FOR_TESTS}
     home = Path(tempfile.mkdtemp(prefix="ante-test-"))
     home.chmod(0o711)

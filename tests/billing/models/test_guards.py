@@ -15,7 +15,8 @@ from tests.billing.models.going_around import refused_by
 from tests.builders import Shop
 
 BEYOND = "1" + "0" * 18
-CORRECTING = {"correction_id": str(uuid7())}
+SOME_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
+CORRECTING = {"correction_id": SOME_ID}
 LONG_AGO = "2020-01-01T00:00:00Z"
 KEY_OWNER = "accounts_apikey_customer_has_organization"
 
@@ -92,16 +93,16 @@ def test_an_entry_that_is_right_is_taken(filled: Shop) -> None:
         ("billing_charge", {"quantity": "NaN"}, "billing_charge_numbers"),
         ("billing_charge", {"quantity_before": "-1"}, "billing_charge_at_least_0"),
         ("billing_charge", {**CORRECTING, "quantity": "1"}, "billing_charge_direction"),
-        ("billing_charge", {"reverses_id": str(uuid7())}, "billing_charge_direction"),
+        ("billing_charge", {"reverses_id": SOME_ID}, "billing_charge_direction"),
         (
             "billing_charge",
-            {**CORRECTING, "refunds_id": str(uuid7()), "quantity": "-1"},
+            {**CORRECTING, "refunds_id": SOME_ID, "quantity": "-1"},
             "billing_charge_direction",
         ),
-        ("billing_charge", {"refunds_id": str(uuid7()), "quantity": "0", "amount": "-1"}, "billing_charge_direction"),
+        ("billing_charge", {"refunds_id": SOME_ID, "quantity": "0", "amount": "-1"}, "billing_charge_direction"),
         ("billing_correction", {}, "billing_correction_reversal_once"),
-        ("billing_correction", {"event_id": str(uuid7()), "amount": "1"}, "billing_correction_kind"),
-        ("billing_correction", {"event_id": str(uuid7()), "kind": "gift"}, "billing_correction_kind"),
+        ("billing_correction", {"event_id": SOME_ID, "amount": "1"}, "billing_correction_kind"),
+        ("billing_correction", {"event_id": SOME_ID, "kind": "gift"}, "billing_correction_kind"),
         ("billing_correction", {"kind": "refund", "asset_id": "usd", "amount": "0"}, "billing_correction_kind"),
         ("billing_correction", {"kind": "refund", "asset_id": "usd", "amount": "NaN"}, "billing_correction_numbers"),
         ("billing_charge", {"amount": "NaN"}, "billing_charge_numbers"),
@@ -171,7 +172,7 @@ def test_an_entry_that_is_right_is_taken(filled: Shop) -> None:
         ("accounts_user", {"email": "Owner2@acme.test"}, "accounts_user_email_lower"),
         (
             "accounts_apikey",
-            {"secret_hash": "\\x00", "kind": "operator", "organization_id": str(uuid7())},
+            {"secret_hash": "\\x00", "kind": "operator", "organization_id": SOME_ID},
             "accounts_apikey_customer_has_organization",
         ),
         (
