@@ -13,6 +13,7 @@ APPEND_ONLY = [
     "billing_correction",
     "billing_ledgerentry",
     "billing_ledgertransaction",
+    "billing_manualmovement",
     "billing_meter",
     "billing_planversion",
     "billing_price",

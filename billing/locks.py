@@ -1,7 +1,7 @@
 """The one place that locks money rows: in primary-key order, once per transaction, before anything is read.
 
-What was read before the lock is stale. The order everywhere: idempotency row, payment attempt, balances by id, grants,
-authorization.
+What was read before the lock is stale. The order everywhere: idempotency row, approval, payment attempt, balances by
+id, grants, authorization, and last what one of the staff may move.
 """
 
 from collections.abc import Collection
@@ -35,6 +35,16 @@ def balances(customer_ids: Collection[UUID], *, skip_locked: bool = False) -> Qu
 def payment_attempt(attempt_id: UUID) -> Query:
     """Lock a payment attempt, before any balance. Whoever changes it, its top-up or a refund of it holds this lock."""
     return Query("SELECT id FROM billing_paymentattempt WHERE id = %s FOR UPDATE", [attempt_id])
+
+
+def approval(approval_id: UUID) -> Query:
+    """Lock what one of the staff asks for. Whoever decides on it, or does what was approved, holds this lock."""
+    return Query("SELECT id FROM billing_approval WHERE id = %s FOR UPDATE", [approval_id])
+
+
+def manual_movements(person_id: UUID) -> Query:
+    """Be alone with what this person moves by hand, so that a day's sum is what it was when it was compared."""
+    return Query("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"ante manual movements {person_id}"])
 
 
 def how_many(customer_ids: Collection[UUID]) -> Query:

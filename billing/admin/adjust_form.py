@@ -19,14 +19,14 @@ from unfold.widgets import (
 
 from accounts.backoffice import actor_of
 from accounts.ids import uuid7
-from billing.admin import display
+from billing.admin import by_hand, display
 from billing.admin.once import run_once
 from billing.engine.money import EXACT, ZERO, amount_string, fits
 from billing.engine.postings import TEMPLATES
 from billing.errors import BillingError
-from billing.models import Asset, Customer
+from billing.models import Approval, Asset, Customer
 from billing.selectors import balances
-from billing.services import corrections
+from billing.services import approvals
 
 
 class AdjustForm(forms.Form):
@@ -70,7 +70,7 @@ def view(page: Any, request: HttpRequest, *, customer: Customer, back: Model) ->
     review = None
     if request.method == "POST" and form.is_valid() and "change" not in request.POST:
         if "confirm" not in request.POST:
-            review = _review(customer, form)
+            review = _review(request, customer, form)
         elif _adjust(request, customer, form):
             return HttpResponseRedirect(back_url)
     context = {
@@ -87,7 +87,7 @@ def view(page: Any, request: HttpRequest, *, customer: Customer, back: Model) ->
     return TemplateResponse(request, "admin/ante/adjust.html", context)
 
 
-def _review(customer: Customer, form: AdjustForm) -> dict[str, Any]:
+def _review(request: HttpRequest, customer: Customer, form: AdjustForm) -> dict[str, Any]:
     data = form.cleaned_data
     code = data["asset"].code
     now = {row.asset: row.available for row in balances.current([customer.pk])}.get(code, ZERO)
@@ -101,23 +101,29 @@ def _review(customer: Customer, form: AdjustForm) -> dict[str, Any]:
         "after": display.written(EXACT.add(now, data["amount"]), code).exact,
         "posting": display.posting(posting.debit, posting.credit),
         "reason": data["reason"],
+        "warning": by_hand.warning(request, {code: data["amount"].copy_abs()}),
     }
 
 
 def _adjust(request: HttpRequest, customer: Customer, form: AdjustForm) -> bool:
     """Call the service, once for this form. A refusal is shown beside it; the next try is another request."""
     data = form.cleaned_data
+    waiting: Approval | None = None
 
     def run() -> dict[str, Any]:
-        done = corrections.adjust(
+        nonlocal waiting
+        waiting = approvals.perform(
             actor=actor_of(request),
+            kind=Approval.Kind.ADJUSTMENT,
             customer=customer,
-            asset=data["asset"],
-            amount=data["amount"],
+            terms={
+                "asset": data["asset"].pk,
+                "amount": amount_string(data["amount"]),
+                "allow_debt": data["allow_debt"],
+            },
             reason=data["reason"],
-            allow_debt=data["allow_debt"],
         )
-        return {"transaction": str(done.transaction_id)}
+        return {"approval": waiting and str(waiting.pk)}
 
     try:
         first = run_once(request, about=customer.pk, data=data, run=run)
@@ -127,7 +133,7 @@ def _adjust(request: HttpRequest, customer: Customer, form: AdjustForm) -> bool:
         return False
     if first:
         shown = display.written(data["amount"], data["asset"].code, signed=True).exact
-        messages.success(request, f"Adjusted {customer.name} by {shown}. It is in the wallet and in the ledger.")
+        by_hand.tell(request, waiting, f"Adjusted {customer.name} by {shown}. It is in the wallet and in the ledger.")
     else:
         messages.info(request, "This had been done already. Nothing was booked a second time.")
     return True

@@ -7,14 +7,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from django import forms
-from django.contrib import messages
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from unfold.widgets import UnfoldAdminTextareaWidget
 
+from billing.admin import by_hand
 from billing.errors import BillingError
+from billing.models import Approval
 
 
 class ReasonForm(forms.Form):
@@ -36,20 +37,23 @@ def view(
     button: str,
     run: Callable[[str], object],
     done: str,
+    warning: str = "",
 ) -> HttpResponse:
     """The question with a reason to give; sent, ``run(reason)``, and back to the object's page.
 
-    Nothing is done by a request that is not a POST. A refusal of the service is shown where the reason is asked for.
+    Nothing is done by a request that is not a POST. A refusal of the service is shown where the reason is asked for; so
+    is ``warning``, beforehand. What ``run`` returns says whether it waits for a second person.
     """
     back_url = reverse(f"admin:{obj._meta.app_label}_{obj._meta.model_name}_change", args=[obj.pk])
     form = ReasonForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
-            run(form.cleaned_data["reason"])
+            outcome = run(form.cleaned_data["reason"])
         except BillingError as refusal:
             form.add_error(None, refusal.detail)
         else:
-            messages.success(request, done)
+            asked = outcome if isinstance(outcome, Approval) else None
+            by_hand.tell(request, asked if asked and asked.state == Approval.State.WAITING else None, done)
             return HttpResponseRedirect(back_url)
     context = {
         **page.admin_site.each_context(request),
@@ -61,6 +65,7 @@ def view(
         "figure": figure,
         "lines": lines,
         "button": button,
+        "warning": warning,
         "back_url": back_url,
     }
     return TemplateResponse(request, "admin/ante/confirm.html", context)

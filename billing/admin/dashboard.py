@@ -18,7 +18,7 @@ from accounts.ids import first_id
 from billing.admin import display, summaries
 from billing.admin.lookup import BOOKED_BEFORE_MAX
 from billing.engine.money import EXACT, ZERO, amount_string
-from billing.models import Account, Balance, Customer, Grant, LedgerEntry, Meter, OutboxEvent, UsageEvent
+from billing.models import Account, Approval, Balance, Customer, Grant, LedgerEntry, Meter, OutboxEvent, UsageEvent
 from billing.selectors import events
 from billing.selectors import usage as used
 
@@ -64,6 +64,12 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "chart": _chart([row for row in usage if row.asset == main], start.date(), main),
         "refused": _refused(),
     }
+
+
+def approvals_waiting(request: HttpRequest) -> int:
+    """How many requests wait for somebody else than this person, for the sidebar."""
+    waiting = Approval.objects.filter(state=Approval.State.WAITING, expires_at__gt=timezone.now())
+    return waiting.exclude(requested_by=request.user.pk).count()
 
 
 def _daily(start: datetime, end: datetime) -> list[DayUsage]:

@@ -14,11 +14,13 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdo
 
 from accounts.backoffice import ReadOnlyAdmin, detail_action, labelled
 from accounts.services.audit import actor_of
-from billing.admin import confirm, display
+from billing.admin import by_hand, confirm, display
 from billing.admin.base import BookAdmin
 from billing.admin.periods import CreatedPeriodFilter, ReceivedPeriodFilter
+from billing.engine.money import amount_string
 from billing.errors import BillingError
-from billing.models import Grant, Pack, PaymentAttempt, PaymentMethod, Refund, StripeEvent, TopUp
+from billing.models import Approval, Grant, Pack, PaymentAttempt, PaymentMethod, Refund, StripeEvent, TopUp
+from billing.services import approvals
 from billing.services.funding import attempts, inbox, packs, profiles, refunds
 
 LOOK_UP = "Ask the provider what became of it"
@@ -75,9 +77,14 @@ class TopUpAdmin(BookAdmin):
         top_up = get_object_or_404(TopUp.objects.select_related("customer", "attempt"), pk=object_id)
         most = refunds.refundable(top_up)
 
-        def run(reason: str) -> None:
-            made = refunds.create(actor=actor_of(request), top_up=top_up, reason=reason)
-            refunds.start(made.pk)
+        def run(reason: str) -> Approval | None:
+            return approvals.perform(
+                actor=actor_of(request),
+                kind=Approval.Kind.REFUND,
+                customer=top_up.customer,
+                terms={"top_up": str(top_up.pk), "amount": amount_string(most) if most else None},
+                reason=reason,
+            )
 
         return confirm.view(
             self,
@@ -95,6 +102,7 @@ class TopUpAdmin(BookAdmin):
             button="Pay it back",
             run=run,
             done="The refund was sent to the payment provider.",
+            warning=by_hand.warning(request, {top_up.currency_id: most}),
         )
 
     @detail_action(description="Look up again", url_path="look-up", icon="sync", permissions=["look_up"])

@@ -24,14 +24,14 @@ from unfold.widgets import (
 
 from accounts.backoffice import actor_of
 from accounts.ids import uuid7
-from billing.admin import display
+from billing.admin import by_hand, display
 from billing.admin.once import run_once
 from billing.engine.money import EXACT, ZERO, amount_string, fits
 from billing.engine.postings import TEMPLATES
 from billing.errors import BillingError
-from billing.models import Asset, Customer, Grant
+from billing.models import Approval, Asset, Customer, Grant
 from billing.selectors import balances
-from billing.services import grants
+from billing.services import approvals
 
 _KINDS = (Grant.Kind.PROMOTIONAL, Grant.Kind.ADJUSTMENT, Grant.Kind.PURCHASE)
 
@@ -123,7 +123,7 @@ def view(page: Any, request: HttpRequest, *, customer: Customer, back: Model) ->
                 return HttpResponseRedirect(back_url)
             _show(form, refusal)
         else:
-            review = _review(customer, form)
+            review = _review(request, customer, form)
     context = {
         **page.admin_site.each_context(request),
         "title": "Grant credit",
@@ -139,7 +139,7 @@ def view(page: Any, request: HttpRequest, *, customer: Customer, back: Model) ->
     return TemplateResponse(request, "admin/ante/grant_credit.html", context)
 
 
-def _review(customer: Customer, form: GrantForm) -> dict[str, Any]:
+def _review(request: HttpRequest, customer: Customer, form: GrantForm) -> dict[str, Any]:
     data = form.cleaned_data
     asset: Asset = data["asset"]
     now = {row.asset: row.available for row in balances.current([customer.pk])}.get(asset.code, ZERO)
@@ -156,6 +156,7 @@ def _review(customer: Customer, form: GrantForm) -> dict[str, Any]:
         "reason": data["reason"],
         "expires": display.moment(expires_at) if expires_at else "never",
         "paid": display.written(data["paid_amount"], customer.currency_id).exact if data["paid_amount"] else "",
+        "warning": by_hand.warning(request, {asset.code: data["amount"]}),
     }
 
 
@@ -164,23 +165,28 @@ def _grant(request: HttpRequest, customer: Customer, form: GrantForm) -> Billing
     data = form.cleaned_data
     asset: Asset = data["asset"]
     is_purchase = data["kind"] == Grant.Kind.PURCHASE
-    paid_currency = (asset if asset.kind == Asset.Kind.CURRENCY else customer.currency) if is_purchase else None
-    paid_amount = data["paid_amount"] or data["amount"] if is_purchase else ZERO
+    paid_in_itself = asset.kind == Asset.Kind.CURRENCY
+    expires_at = form.expires_at()
+    waiting: Approval | None = None
 
     def run() -> dict[str, Any]:
-        grant = grants.create(
+        nonlocal waiting
+        waiting = approvals.perform(
             actor=actor_of(request),
+            kind=Approval.Kind.GRANT,
             customer=customer,
-            asset=asset,
-            amount=data["amount"],
-            kind=data["kind"],
-            expires_at=form.expires_at(),
-            paid_amount=paid_amount,
-            paid_currency=paid_currency,
-            name=data["name"],
-            metadata={"reason": data["reason"], "granted_by": request.user.get_username()},
+            terms={
+                "asset": asset.pk,
+                "amount": amount_string(data["amount"]),
+                "kind": data["kind"],
+                "expires_at": expires_at and expires_at.isoformat(),
+                "paid_amount": amount_string(data["paid_amount"] or data["amount"]) if is_purchase else None,
+                "paid_currency": (asset.pk if paid_in_itself else customer.currency_id) if is_purchase else None,
+                "name": data["name"],
+            },
+            reason=data["reason"],
         )
-        return {"grant": str(grant.pk)}
+        return {"approval": waiting and str(waiting.pk)}
 
     try:
         first = run_once(request, about=customer.pk, data=data, run=run)
@@ -188,7 +194,7 @@ def _grant(request: HttpRequest, customer: Customer, form: GrantForm) -> Billing
         return error
     if first:
         shown = f"{display.written(data['amount'], asset.code).exact}"
-        messages.success(request, f"Granted {shown} to {customer.name}. It is in the wallet and in the ledger.")
+        by_hand.tell(request, waiting, f"Granted {shown} to {customer.name}. It is in the wallet and in the ledger.")
     else:
         messages.info(request, "This had been granted already. Nothing was granted a second time.")
     return None

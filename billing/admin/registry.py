@@ -1,6 +1,7 @@
 """Importing this registers every page of this app."""
 
 from billing.admin import (
+    approvals,
     authorizations,
     catalog,
     costs,
@@ -14,6 +15,7 @@ from billing.admin import (
 )
 
 __all__ = [
+    "approvals",
     "authorizations",
     "catalog",
     "costs",

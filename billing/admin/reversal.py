@@ -6,12 +6,12 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html_join
 
 from accounts.backoffice import actor_of
-from billing.admin import confirm, display
+from billing.admin import by_hand, confirm, display
 from billing.engine.money import EXACT, ZERO
 from billing.engine.postings import TEMPLATES
-from billing.models import Grant, UsageEvent
+from billing.models import Approval, Grant, UsageEvent
 from billing.selectors import balances, corrections, events
-from billing.services import corrections as service
+from billing.services import approvals
 
 
 def view(page: Any, request: HttpRequest, event: UsageEvent) -> HttpResponse:
@@ -45,6 +45,13 @@ def view(page: Any, request: HttpRequest, event: UsageEvent) -> HttpResponse:
         figure=format_html_join(" + ", "{}", figures) if figures else "nothing: it cost nothing",
         lines=lines,
         button="Reverse it",
-        run=lambda reason: service.reverse(actor=actor_of(request), event=event, reason=reason),
+        run=lambda reason: approvals.perform(
+            actor=actor_of(request),
+            kind=Approval.Kind.REVERSAL,
+            customer=event.customer,
+            terms={"event": str(event.pk)},
+            reason=reason,
+        ),
+        warning=by_hand.warning(request, left),
         done=f"The charge of {event.event_id} was reversed.",
     )

@@ -80,6 +80,8 @@ UNFOLD: dict[str, Any] = {
             _group(
                 "Overview",
                 {"title": "Today", "icon": "monitoring", "link": reverse_lazy("admin:index")},
+                _item("Approvals", "approval_delegation", "billing.approval")
+                | {"badge": "billing.admin.dashboard.approvals_waiting", "badge_variant": "warning"},
             ),
             _group(
                 "Customers",

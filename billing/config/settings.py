@@ -121,7 +121,19 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL: str = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
 
+
 # --- Money ----------------------------------------------------------------------------------------------------------
+def _amounts(name: str, default: str) -> dict[str, Decimal]:
+    """``usd=500,*=1000``: an amount for each asset, and one for all others. What is not there has no limit."""
+    return {asset: Decimal(amount) for asset, amount in env.dict(name, default=env.parse_value(default, dict)).items()}
+
+
+APPROVAL_ABOVE = _amounts("APPROVAL_ABOVE", "*=1000")
+"""More than this, moved by hand at once, waits for a second person. Empty: nothing does."""
+APPROVAL_DAILY_ABOVE = _amounts("APPROVAL_DAILY_ABOVE", "*=5000")
+"""And what would take the sum of what one person moved alone within 24 hours above this."""
+APPROVAL_HOURS: int = env.int("APPROVAL_HOURS", default=72)
+"""How long a request waits before it lapses."""
 REINSTATED_CREDIT_DAYS: int = env.int("REINSTATED_CREDIT_DAYS", default=30)
 
 # --- Tasks ----------------------------------------------------------------------------------------------------------
@@ -151,6 +163,7 @@ CELERY_BEAT_SCHEDULE = {
     "settle-payments": {"task": "billing.settle_payments", "schedule": 20.0},
     "send-mail": {"task": "accounts.send_mail", "schedule": 10.0},
     "work-what-ifs": {"task": "billing.work_what_ifs", "schedule": 5.0},
+    "expire-approvals": {"task": "billing.expire_approvals", "schedule": 60.0},
     "beat-alive": {"task": "billing.note_worker_alive", "schedule": 15.0},
 }
 

@@ -1,5 +1,6 @@
 """One file per aggregate. Every row that belongs to a customer bears ``customer``: the tables can be sharded by it."""
 
+from billing.models.approvals import Approval, ManualMovement
 from billing.models.assets import Asset
 from billing.models.authorizations import Authorization, Hold
 from billing.models.catalog import Allowance, Meter, Plan, PlanDraft, PlanVersion, Price, Tier
@@ -29,6 +30,7 @@ from billing.models.what_if import WhatIfRun
 __all__ = [
     "Account",
     "Allowance",
+    "Approval",
     "Asset",
     "Authorization",
     "Balance",
@@ -44,6 +46,7 @@ __all__ = [
     "IdempotencyRecord",
     "LedgerEntry",
     "LedgerTransaction",
+    "ManualMovement",
     "Meter",
     "OutboxEvent",
     "Overhead",

@@ -20,6 +20,7 @@ from billing.engine import burndown
 from billing.engine.money import EXACT, ZERO, amount_string, amount_strings, decimals
 from billing.errors import InsufficientFunds, InvalidRequest, InvalidState
 from billing.models import (
+    Approval,
     Asset,
     Balance,
     Charge,
@@ -35,7 +36,7 @@ from billing.models import UsageEvent as Event
 from billing.selectors import corrections as selector
 from billing.selectors import events, receipts
 from billing.selectors.catalog import compile_price
-from billing.services import bulk, grants, outbox
+from billing.services import bulk, four_eyes, grants, outbox
 from billing.services.giving_back import Part
 from billing.services.ledger import Journal
 from billing.services.retrying import retried
@@ -56,12 +57,13 @@ class Corrected:
 
 
 @retried
-def reverse(*, actor: audit.Actor, event: Event, reason: str) -> Corrected:
+def reverse(*, actor: audit.Actor, event: Event, reason: str, approval: Approval | None = None) -> Corrected:
     """Take back all that is left of what the event was charged, as if it had not happened.
 
     The units go back to exactly the grants that paid (``Journal.give_back``), and the period's running quantities go
     down, so that the same usage under a new id costs the same again. An event that cost nothing, or was kept as unpaid,
-    counts as reversed as well. Raises ``InvalidState`` where it was reversed before, or never charged.
+    counts as reversed as well. Raises ``InvalidState`` where it was reversed before, or never charged, and
+    ``ApprovalRequired`` (``four_eyes``).
     """
     with transaction.atomic():
         journal = Journal.open([event.customer_id])
@@ -74,15 +76,25 @@ def reverse(*, actor: audit.Actor, event: Event, reason: str) -> Corrected:
             standing.payments[::-1],
             Correction(kind=Correction.Kind.REVERSAL, reason=reason),
             actor,
+            approval,
         )
 
 
 @retried
-def refund(*, actor: audit.Actor, event: Event, asset: Asset, amount: Decimal, reason: str) -> Corrected:
+def refund(
+    *,
+    actor: audit.Actor,
+    event: Event,
+    asset: Asset,
+    amount: Decimal,
+    reason: str,
+    approval: Approval | None = None,
+) -> Corrected:
     """Give back ``amount`` of what the event was charged in ``asset``, as if it had cost that much less.
 
     What was taken last comes back first. The quantity stays used. Raises ``InvalidRequest`` for an amount that is not
-    positive or finer than the asset, ``InvalidState`` where less than that is left of the charge.
+    positive or finer than the asset, ``InvalidState`` where less than that is left of the charge, and
+    ``ApprovalRequired`` (``four_eyes``).
     """
     if amount <= 0:
         raise InvalidRequest.field("amount", "must be greater than zero")
@@ -112,6 +124,7 @@ def refund(*, actor: audit.Actor, event: Event, asset: Asset, amount: Decimal, r
             given,
             Correction(kind=Correction.Kind.REFUND, asset=asset, amount=amount, reason=reason),
             actor,
+            approval,
         )
 
 
@@ -138,12 +151,23 @@ def _book(
     payments: Sequence[selector.Payment],
     correction: Correction,
     actor: audit.Actor,
+    approval: Approval | None,
 ) -> Corrected:
     """Write ``correction``, which gives ``payments`` back, with its charges, entries, trail and message.
 
     Both lists begin with what was taken last, so that debts are lowered before grants pay for them.
     """
     reversal = correction.kind == Correction.Kind.REVERSAL
+    amounts: dict[str, Decimal] = {}
+    for payment in payments:
+        amounts[payment.charge.asset_id] = EXACT.add(amounts.get(payment.charge.asset_id, ZERO), payment.amount)
+    four_eyes.check(
+        actor=actor,
+        kind=Approval.Kind.REVERSAL if reversal else Approval.Kind.CHARGE_REFUND,
+        amounts=amounts,
+        customer_id=event.customer_id,
+        approval=approval,
+    )
     template = "usage.reversed" if reversal else "usage.refunded"
     head = None
     if payments:
@@ -156,7 +180,6 @@ def _book(
             reverses=event.pk,
         )
     rows: list[dict[str, Any]] = []
-    amounts: dict[str, Decimal] = {}
     for charge in charges:
         row = _opposite(charge, journal, correction.pk, reversal)
         rows.append(row)
@@ -167,7 +190,6 @@ def _book(
             journal.give_back(head, balance, parts, charge_id=row["id"])
         for part in parts:
             row["amount"] = EXACT.subtract(row["amount"], part.amount)
-            amounts[charge.asset_id] = EXACT.add(amounts.get(charge.asset_id, ZERO), part.amount)
         if reversal:
             _count_down(charge, event)
     correction.customer_id, correction.event_id = event.customer_id, event.pk
@@ -254,28 +276,37 @@ class Adjusted:
 
 @retried
 def adjust(
-    *, actor: audit.Actor, customer: Customer, asset: Asset, amount: Decimal, reason: str, allow_debt: bool = False
+    *,
+    actor: audit.Actor,
+    customer: Customer,
+    asset: Asset,
+    amount: Decimal,
+    reason: str,
+    allow_debt: bool = False,
+    approval: Approval | None = None,
 ) -> Adjusted:
     """Put ``amount`` into the wallet by hand, or, where it is negative, take it out.
 
     What comes in is a grant of kind ``adjustment``. What goes out is taken in burn order from the grants that may pay
     for anything, all or nothing: no more than is available, or, with ``allow_debt``, down to the overdraft limit. It
     does not count as spent. Raises ``InvalidRequest`` for an amount of zero or finer than the asset,
-    ``InsufficientFunds`` where the wallet has less.
+    ``InsufficientFunds`` where the wallet has less, and ``ApprovalRequired`` (``four_eyes``).
     """
     if amount == 0:
         raise InvalidRequest.field("amount", "must not be zero")
     _check_precision(asset, amount)
     with transaction.atomic():
         if amount > 0:
-            grant = grants.create(actor=actor, customer=customer, asset=asset, amount=amount, kind="adjustment")
+            grant = grants.create(
+                actor=actor, customer=customer, asset=asset, amount=amount, kind="adjustment", approval=approval
+            )
             transaction_id = LedgerTransaction.objects.values_list("pk", flat=True).get(
                 customer=customer, reference=f"grant:{grant.pk}"
             )
             available = Balance.objects.get(customer=customer, asset=asset).available
             adjusted = Adjusted(asset, amount, grant, transaction_id, available)
         else:
-            adjusted = _debit(customer, asset, amount, allow_debt)
+            adjusted = _debit(actor, customer, asset, amount, allow_debt, approval)
         facts = {"customer": customer.external_id, "asset": asset.code, "amount": amount_string(amount)}
         outbox.publish([outbox.Message("wallet.adjusted", customer.pk, facts)], now=timezone.now())
         audit.record(
@@ -289,10 +320,24 @@ def adjust(
     return adjusted
 
 
-def _debit(customer: Customer, asset: Asset, amount: Decimal, allow_debt: bool) -> Adjusted:
+def _debit(
+    actor: audit.Actor,
+    customer: Customer,
+    asset: Asset,
+    amount: Decimal,
+    allow_debt: bool,
+    approval: Approval | None,
+) -> Adjusted:
     required = amount.copy_negate()
     journal = Journal.open([customer.pk])
     ensure_balances(journal, [(customer.pk, asset.pk)])
+    four_eyes.check(
+        actor=actor,
+        kind=Approval.Kind.ADJUSTMENT,
+        amounts={asset.pk: required},
+        customer_id=customer.pk,
+        approval=approval,
+    )
     balance = journal.balances[customer.pk, asset.pk]
     payable = burndown.payable(balance.sources, meter=None, moment=journal.now)
     available = EXACT.add(payable, balance.overdraft_room) if allow_debt else min(payable, balance.available)

@@ -16,8 +16,8 @@ from accounts.ids import uuid7
 from accounts.services import audit
 from billing.engine.money import EXACT, LIMIT, ZERO, amount_string, decimals
 from billing.errors import InvalidRequest, InvalidState, WalletBusy
-from billing.models import Asset, Customer, Grant
-from billing.services import subscriptions
+from billing.models import Approval, Asset, Customer, Grant
+from billing.services import four_eyes, subscriptions
 from billing.services.ledger import Journal
 from billing.services.retrying import retried
 from billing.services.states import BalanceState
@@ -43,12 +43,14 @@ def create(
     name: str = "",
     metadata: Mapping[str, Any] | None = None,
     id: UUID | None = None,
+    approval: Approval | None = None,
 ) -> Grant:
     """Put ``amount`` of ``asset`` into the customer's wallet, at once or, with ``effective_at`` ahead, when that comes.
 
     What the customer owes in the asset is paid from it first. With an ``id`` that was chosen before, a second grant for
     the same reason is refused by the database. Raises ``InvalidRequest`` for an amount that is not
-    positive or finer than the asset, for an expiry that is not after the start, or that is over already.
+    positive or finer than the asset, for an expiry that is not after the start, or that is over already; and
+    ``ApprovalRequired`` (``four_eyes``).
     """
     if amount <= 0:
         raise InvalidRequest.field("amount", "must be greater than zero")
@@ -60,6 +62,13 @@ def create(
         if expires_at is not None and expires_at <= max(starts_at, journal.now):
             raise InvalidRequest.field("expires_at", "must be in the future, and after effective_at")
         ensure_balances(journal, [(customer.pk, asset.pk)])
+        four_eyes.check(
+            actor=actor,
+            kind=Approval.Kind.GRANT,
+            amounts={asset.pk: amount},
+            customer_id=customer.pk,
+            approval=approval,
+        )
         if EXACT.add(_granted(journal, journal.balances[customer.pk, asset.pk]), amount) >= LIMIT:
             raise InvalidRequest.field("amount", "is more than the wallet can take beside what it has had already")
         grant = Grant(

@@ -9,10 +9,10 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
 from accounts.services import audit
-from billing.engine.money import ZERO, amount_string, decimals
+from billing.engine.money import EXACT, ZERO, amount_string, decimals
 from billing.errors import AlreadyExists, InvalidRequest
-from billing.models import Allowance, Asset, Customer, Plan, PlanVersion, Price
-from billing.services import prices
+from billing.models import Allowance, Approval, Asset, Customer, Plan, PlanVersion, Price
+from billing.services import four_eyes, prices
 from billing.services.prices import PriceTerms
 from billing.services.retrying import retried
 
@@ -46,18 +46,21 @@ def create(*, actor: audit.Actor, code: str, name: str, currency: Asset, **terms
     wanted = Terms(**terms)
     check(wanted, currency)
     with transaction.atomic():
-        return _publish(actor, add(code=code, name=name, currency=currency), 1, wanted)
+        return _publish(actor, add(code=code, name=name, currency=currency), 1, wanted, None)
 
 
 @retried
-def publish_version(*, actor: audit.Actor, plan: Plan, **terms: Any) -> PlanVersion:
-    """The plan's next version, with ``terms`` (``Terms``). Subscriptions stay on theirs until they are moved."""
+def publish_version(*, actor: audit.Actor, plan: Plan, approval: Approval | None = None, **terms: Any) -> PlanVersion:
+    """The plan's next version, with ``terms`` (``Terms``). Subscriptions stay on theirs until they are moved.
+
+    Raises ``ApprovalRequired`` (``four_eyes``).
+    """
     wanted = Terms(**terms)
     check(wanted, plan.currency)
     with transaction.atomic():
         plan = Plan.objects.select_for_update().get(pk=plan.pk)
         latest = plan.versions.order_by("-number").values_list("number", flat=True).first() or 0
-        return _publish(actor, plan, latest + 1, wanted)
+        return _publish(actor, plan, latest + 1, wanted, approval)
 
 
 def add(*, code: str, name: str, currency: Asset) -> Plan:
@@ -69,7 +72,8 @@ def add(*, code: str, name: str, currency: Asset) -> Plan:
         raise AlreadyExists(f"There is a plan {code} already.") from error
 
 
-def _publish(actor: audit.Actor, plan: Plan, number: int, terms: Terms) -> PlanVersion:
+def _publish(actor: audit.Actor, plan: Plan, number: int, terms: Terms, approval: Approval | None) -> PlanVersion:
+    four_eyes.check(actor=actor, kind=Approval.Kind.PLAN, amounts=amounts(plan.currency_id, terms), approval=approval)
     version = PlanVersion.objects.create(
         plan=plan,
         number=number,
@@ -108,6 +112,14 @@ def _publish(actor: audit.Actor, plan: Plan, number: int, terms: Terms) -> PlanV
         },
     )
     return version
+
+
+def amounts(currency: str, terms: Terms) -> dict[str, Decimal]:
+    """What a version moves in a period without any usage, by asset: what it asks for at least, and what it includes."""
+    found = {currency: EXACT.add(terms.base_fee, terms.minimum_commitment)}
+    for each in terms.allowances:
+        found[each.asset.pk] = EXACT.add(found.get(each.asset.pk, ZERO), each.amount)
+    return found
 
 
 def agree(

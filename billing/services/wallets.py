@@ -7,9 +7,10 @@ from uuid import UUID
 from django.db import transaction
 
 from accounts.services import audit
-from billing.engine.money import ZERO, amount_string
+from billing.engine.money import EXACT, ZERO, amount_string
 from billing.errors import InvalidRequest, InvalidState
-from billing.models import Asset, Balance, Customer, Wallet
+from billing.models import Approval, Asset, Balance, Customer, Wallet
+from billing.services import four_eyes
 from billing.services.ledger import Journal
 from billing.services.retrying import retried
 from billing.services.states import BalanceState
@@ -36,8 +37,13 @@ def ensure_balances(journal: Journal, wanted: Collection[tuple[UUID, str]]) -> N
 
 
 @retried
-def set_overdraft_limit(*, actor: audit.Actor, customer: Customer, asset: Asset, limit: Decimal) -> Balance:
-    """Allow usage to take the balance down to ``-limit``. Refused where the customer already owes more than that."""
+def set_overdraft_limit(
+    *, actor: audit.Actor, customer: Customer, asset: Asset, limit: Decimal, approval: Approval | None = None
+) -> Balance:
+    """Allow usage to take the balance down to ``-limit``. Refused where the customer already owes more than that.
+
+    What it is raised by counts as moved by hand: ``ApprovalRequired`` (``four_eyes``).
+    """
     if limit < 0:
         raise InvalidRequest.field("overdraft_limit", "must not be negative")
     with transaction.atomic():
@@ -49,6 +55,13 @@ def set_overdraft_limit(*, actor: audit.Actor, customer: Customer, asset: Asset,
             raise InvalidState(
                 f"{customer.external_id} already owes {amount_string(balance.owed)} {asset.code}.", owed=balance.owed
             )
+        four_eyes.check(
+            actor=actor,
+            kind=Approval.Kind.OVERDRAFT_LIMIT,
+            amounts={asset.pk: max(ZERO, EXACT.subtract(limit, balance.overdraft_limit))},
+            customer_id=customer.pk,
+            approval=approval,
+        )
         before, balance.overdraft_limit = balance.overdraft_limit, limit
         balance.save(update_fields=["overdraft_limit"])
         audit.record(

@@ -7,7 +7,17 @@ from celery.signals import worker_ready
 
 from billing.gateways import anchors, event_stream
 from billing.models import OutboxEvent
-from billing.services import authorizations, grants, heartbeat, outbox, rollups, seals, subscriptions, what_if_runs
+from billing.services import (
+    approvals,
+    authorizations,
+    grants,
+    heartbeat,
+    outbox,
+    rollups,
+    seals,
+    subscriptions,
+    what_if_runs,
+)
 from billing.services.funding import attempts, inbox, refunds
 from billing.services.usage import unpaid
 
@@ -55,12 +65,6 @@ def settle_payments() -> None:
 def work_what_ifs() -> None:
     """Go on with the replays that the back office asked for."""
     what_if_runs.work()
-
-
-@shared_task(name="billing.roll_up_usage", time_limit=12 * 3600)
-def roll_up_usage() -> None:
-    """Add what was used since the last time to the sums by the hour. The first time over a long history takes long."""
-    rollups.roll_up()
 
 
 @shared_task(name="billing.relay_outbox")

@@ -23,8 +23,8 @@ from billing.engine.money import EXACT, ZERO, amount_string, decimals
 from billing.errors import BillingError, InvalidRequest, InvalidState, PaymentsUnavailable
 from billing.gateways import payments
 from billing.gateways.payments import Outcome, Refused, Unreachable
-from billing.models import Refund, TopUp
-from billing.services import outbox
+from billing.models import Approval, Refund, TopUp
+from billing.services import four_eyes, outbox
 from billing.services.funding import profiles
 from billing.services.ledger import Journal
 from billing.services.retrying import retried
@@ -53,11 +53,18 @@ class Share:
 
 
 @retried
-def create(*, actor: audit.Actor, top_up: TopUp, amount: Decimal | None = None, reason: str = "") -> Refund:
+def create(
+    *,
+    actor: audit.Actor,
+    top_up: TopUp,
+    amount: Decimal | None = None,
+    reason: str = "",
+    approval: Approval | None = None,
+) -> Refund:
     """Take what the refund is for out of the wallet and note that it is to be paid: ``start`` does that.
 
     ``amount`` is of what was paid without fee and tax; all that can go back where it is None. Raises ``InvalidState``
-    where the top-up was not paid, or too much of it is spent or held.
+    where the top-up was not paid, or too much of it is spent or held, and ``ApprovalRequired`` (``four_eyes``).
     """
     with transaction.atomic():
         pipeline.run([locks.payment_attempt(top_up.attempt_id)])
@@ -69,6 +76,13 @@ def create(*, actor: audit.Actor, top_up: TopUp, amount: Decimal | None = None, 
         assert paid is not None
         most = _most(top_up, paid, bonus)
         share = _share(top_up, _wanted(top_up, amount, most), bonus)
+        four_eyes.check(
+            actor=actor,
+            kind=Approval.Kind.REFUND,
+            amounts={top_up.currency_id: EXACT.add(share.amount, share.tax)},
+            customer_id=top_up.customer_id,
+            approval=approval,
+        )
         refund = Refund.objects.create(
             customer=top_up.customer,
             top_up=top_up,

@@ -13,7 +13,7 @@ from accounts.models import User
 from accounts.services import audit
 from billing.admin import display
 from billing.models import Customer, IdempotencyRecord
-from billing.services import authorizations, costs
+from billing.services import approvals, authorizations, costs
 from billing.services.funding import packs, refunds
 from billing.services.idempotency import Answer, once
 from tests.builders import Shop, browser_of
@@ -77,6 +77,10 @@ def acme(shop: Shop, bank: Bank) -> Customer:
     bank.deliver()
     shop.member(acme)
     shop.key()
+    terms = {"asset": "usd", "amount": "1000000", "kind": "promotional"}
+    maker = User.objects.create_user("maker@ante.test", is_staff=True)
+    by = audit.Actor.of_user(maker, ip_address=None, request_id="")
+    approvals.perform(actor=by, kind="grant", customer=acme, terms=terms, reason="A million")
     Group.objects.create(name="Auditors")
     audit.record(actor=audit.SYSTEM, action="test.done", object_type="test", object_id="1", before={"a": 1})
     once(principal="test", key="k", fingerprint=b"x" * 32, run=lambda: Answer(201, {"a": 1}), refuse=_never)

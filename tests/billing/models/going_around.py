@@ -8,7 +8,7 @@ from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
 from accounts.models import Membership, User
-from accounts.services.audit import SYSTEM
+from accounts.services.audit import SYSTEM, Actor
 from billing.engine.prices import TierTerms
 from billing.models import IdempotencyRecord, Seal, UsageEvent
 from billing.services import corrections, plans, wallets
@@ -33,6 +33,8 @@ def fill(shop: Shop) -> None:
     corrections.reverse(actor=SYSTEM, event=UsageEvent.objects.get(event_id="gone"), reason="By mistake")
     user = User.objects.create_user("owner@acme.test")
     Membership.objects.create(organization=acme.organization, user=user, role="owner")
+    by = Actor.of_user(user, ip_address=None, request_id="")
+    corrections.adjust(actor=by, customer=acme, asset=shop.usd, amount=limit.copy_negate(), reason="Too much")
     shop.key(organization=acme.organization)
     shop.key()
     Seal.objects.create(

@@ -1,0 +1,32 @@
+"""What a form says of an action that may have to wait for a second person."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from django.contrib import messages
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+
+from accounts.models import User
+from billing.models import Approval
+from billing.services import four_eyes
+
+
+def warning(request: HttpRequest, amounts: Mapping[str, Decimal]) -> str:
+    """What to say before the form is sent, where it will wait; empty where it will be done at once."""
+    assert isinstance(request.user, User)
+    why = four_eyes.reason(request.user.pk, amounts)
+    return f"{why} Nothing moves until somebody else has approved it." if why else ""
+
+
+def tell(request: HttpRequest, waiting: Approval | None, done: str) -> None:
+    """What became of it: done, or written down for a second person."""
+    if waiting is None:
+        messages.success(request, done)
+        return
+    url = reverse("admin:billing_approval_change", args=[waiting.pk])
+    text = (
+        'Nothing has moved yet: a second person has to approve it. <a class="ante-link" href="{}">See the request</a>'
+    )
+    messages.warning(request, format_html(text, url))

@@ -1,0 +1,99 @@
+"""What staff move by hand above a limit waits for a second person.
+
+``check`` is called by each service that such a movement goes through, in the transaction and under the locks of the
+movement: whichever page, task or command calls the service, it cannot go around. It concerns people alone. A key is
+issued by an administrator with its scopes, a program acts with it, and its limits are those of the program.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import Sum
+from django.utils import timezone
+
+from accounts.models import AuditEvent
+from accounts.services import audit
+from billing import locks, pipeline
+from billing.engine.money import EXACT, ZERO, amount_string, amount_strings
+from billing.errors import ApprovalRequired, InvalidState, InvariantViolation
+from billing.models import Approval, ManualMovement
+
+DAY = timedelta(hours=24)
+_PUTS_IN = {Approval.Kind.GRANT, Approval.Kind.ADJUSTMENT}
+"""An adjustment upwards is made as a grant."""
+
+
+def check(
+    *,
+    actor: audit.Actor,
+    kind: str,
+    amounts: Mapping[str, Decimal],
+    customer_id: UUID | None = None,
+    approval: Approval | None = None,
+) -> None:
+    """Refuse, or note, that a person moves ``amounts`` (by asset, each at least zero) by hand. The last lock taken.
+
+    With an ``approval`` it must be exactly what was approved, and uses it up. Raises ``ApprovalRequired``.
+    """
+    moved = {asset: amount for asset, amount in amounts.items() if amount}
+    if actor.kind != AuditEvent.Actor.USER or not moved:
+        return
+    assert actor.id is not None
+    if approval is not None:
+        _compare(approval, actor, kind, moved, customer_id)
+    else:
+        pipeline.run([locks.manual_movements(actor.id)])
+        if (why := reason(actor.id, moved, is_plan=kind == Approval.Kind.PLAN)) is not None:
+            raise ApprovalRequired(why, amounts=moved)
+    ManualMovement.objects.bulk_create(
+        ManualMovement(
+            person_id=actor.id, customer_id=customer_id, kind=kind, asset_id=asset, amount=amount, approval=approval
+        )
+        for asset, amount in moved.items()
+    )
+
+
+def reason(person_id: UUID, amounts: Mapping[str, Decimal], *, is_plan: bool = False) -> str | None:
+    """Why this person may not move ``amounts`` alone now; None where they may. What a plan says is in no day's sum."""
+    for asset, amount in amounts.items():
+        limit = _limit(settings.APPROVAL_ABOVE, asset)
+        if limit is not None and amount > limit:
+            return f"More than {amount_string(limit)} {asset} at once needs a second person."
+        daily = None if is_plan else _limit(settings.APPROVAL_DAILY_ABOVE, asset)
+        if daily is not None and EXACT.add(_moved_alone(person_id, asset), amount) > daily:
+            return f"More than {amount_string(daily)} {asset} of one person within 24 hours needs a second person."
+    return None
+
+
+def _limit(limits: Mapping[str, Decimal], asset: str) -> Decimal | None:
+    return limits.get(asset, limits.get("*"))
+
+
+def _moved_alone(person_id: UUID, asset: str) -> Decimal:
+    found: dict[str, Any] = (
+        ManualMovement.objects.filter(
+            person_id=person_id, asset_id=asset, approval=None, created_at__gt=timezone.now() - DAY
+        )
+        .exclude(kind=Approval.Kind.PLAN)
+        .aggregate(total=Sum("amount"))
+    )
+    return found["total"] or ZERO
+
+
+def _compare(
+    approval: Approval, actor: audit.Actor, kind: str, moved: Mapping[str, Decimal], customer_id: UUID | None
+) -> None:
+    """What is done must be what was asked for and approved. The approval is locked by whoever decides on it."""
+    stored = Approval.objects.get(pk=approval.pk)
+    if stored.state != Approval.State.APPROVED or stored.decided_by_id != actor.id:
+        raise InvariantViolation(f"Approval {stored.pk} is {stored.state}, and not by this person")
+    if stored.kind != kind and not {stored.kind, kind} <= _PUTS_IN:
+        raise InvariantViolation(f"Approval {stored.pk} is for another kind of movement")
+    if stored.requested_by_id == actor.id or stored.customer_id != customer_id:
+        raise InvariantViolation(f"Approval {stored.pk} is one's own, or another customer's")
+    if stored.amounts != amount_strings(moved):
+        raise InvalidState("What would be moved is no longer what was asked for. It has to be asked for anew.")
