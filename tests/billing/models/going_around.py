@@ -27,14 +27,13 @@ def fill(shop: Shop) -> None:
     shop.plan("pro", prices, allowances=[included], base_fee=Decimal("0.01"))
     acme = shop.customer(usd="10")
     limit = shop.fund(acme, "5").amount
-    wallets.set_overdraft_limit(actor=SYSTEM, customer=acme, asset=shop.usd, limit=limit)
+    user = User.objects.create_user("owner@acme.test")
+    by = Actor.of_user(user, ip_address=None, request_id="")
+    wallets.set_overdraft_limit(actor=by, customer=acme, asset=shop.usd, limit=limit)
     shop.record(acme, id="one", tokens=1, seconds=1)
     shop.record(acme, id="gone", tokens=0)
     corrections.reverse(actor=SYSTEM, event=UsageEvent.objects.get(event_id="gone"), reason="By mistake")
-    user = User.objects.create_user("owner@acme.test")
     Membership.objects.create(organization=acme.organization, user=user, role="owner")
-    by = Actor.of_user(user, ip_address=None, request_id="")
-    corrections.adjust(actor=by, customer=acme, asset=shop.usd, amount=limit.copy_negate(), reason="Too much")
     shop.key(organization=acme.organization)
     shop.key()
     Seal.objects.create(
