@@ -67,6 +67,18 @@ def work_what_ifs() -> None:
     what_if_runs.work()
 
 
+@shared_task(name="billing.roll_up_usage", time_limit=12 * 3600)
+def roll_up_usage() -> None:
+    """Add what was used since the last time to the sums by the hour. The first time over a long history takes long."""
+    rollups.roll_up()
+
+
+@shared_task(name="billing.expire_approvals")
+def expire_approvals() -> None:
+    """Let lapse what nobody decided on in time."""
+    approvals.expire_due()
+
+
 @shared_task(name="billing.relay_outbox")
 def relay_outbox() -> None:
     """Hand the outbox to whoever listens on the event stream."""
