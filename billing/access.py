@@ -4,7 +4,7 @@ from uuid import UUID
 
 from accounts.services.api_keys import Principal
 from billing.errors import InvalidRequest, NotFound, PermissionDenied
-from billing.models import Authorization, Customer, Grant, PaymentMethod, Subscription, TopUp, UsageEvent
+from billing.models import Authorization, Budget, Customer, Grant, PaymentMethod, Subscription, TopUp, UsageEvent
 
 
 def customer(*, principal: Principal, external_id: str) -> Customer:
@@ -105,6 +105,16 @@ def payment_method(*, customer: Customer, method_id: str) -> PaymentMethod:
     if found is None:
         raise NotFound("There is no such payment method.")
     return found
+
+
+def budget(*, principal: Principal, external_id: str, budget_id: UUID) -> Budget:
+    """The customer's budget with this id, if the principal reaches the customer."""
+    owner = customer(principal=principal, external_id=external_id)
+    found = Budget.objects.select_related("customer", "asset", "member__user").filter(pk=budget_id, customer=owner)
+    row = found.filter(removed_at=None).first()
+    if row is None:
+        raise NotFound("There is no such budget.")
+    return row
 
 
 def operator(*, principal: Principal) -> None:

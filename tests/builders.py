@@ -13,8 +13,8 @@ from django.utils import timezone
 from accounts.models import Authenticator, Membership, Organization, User
 from accounts.services import api_keys, factors
 from accounts.services.audit import SYSTEM
-from billing.models import Asset, Balance, Customer, Grant, Meter, PlanVersion
-from billing.services import assets, customers, grants, meters, plans, subscriptions, usage
+from billing.models import Asset, Balance, Budget, Customer, Grant, Meter, PlanVersion
+from billing.services import assets, budgets, customers, grants, meters, plans, subscriptions, usage
 from billing.services.prices import PriceTerms
 
 LLM = "llm.completion"
@@ -130,6 +130,13 @@ class Shop:
 
     def balance(self, customer: Customer, asset: str = "usd") -> Balance:
         return Balance.objects.get(customer=customer, asset_id=asset)
+
+    def budget(self, customer: Customer, limit: str, *, period: str = "month", **terms: Any) -> Budget:
+        """A hard budget in dollars, or, with ``counts="events"``, in events; other terms as in ``budgets.Terms``."""
+        terms = {"name": "Budget", "scope": {}, "asset": None if "counts" in terms else self.usd} | terms
+        set_by = terms.pop("set_by", "operator")
+        wanted = budgets.Terms(limit=Decimal(limit), period=period, **terms)
+        return budgets.create(actor=SYSTEM, customer=customer, terms=wanted, set_by=set_by)
 
     def key(self, *scopes: str, organization: Organization | None = None) -> str:
         """The secret of a new API key, with all scopes if none are named."""

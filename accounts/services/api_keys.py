@@ -36,10 +36,11 @@ OPERATOR_SCOPES = {
     "top_ups:write": "Ask for payments, and charge kept payment methods",
     "refunds:write": "Pay top-ups back",
     "authorizations:write": "Set value aside for work, and settle it",
+    "limits:write": "Set budgets and alerts",
 }
 CUSTOMER_SCOPES = {
     scope: OPERATOR_SCOPES[scope]
-    for scope in ("wallets:read", "events:read", "events:write", "authorizations:write", "catalog:read")
+    for scope in ("wallets:read", "events:read", "events:write", "authorizations:write", "catalog:read", "limits:write")
 }
 LAST_USED_RESOLUTION = timedelta(minutes=1)
 REMEMBERED_SECONDS = 1.0
@@ -60,6 +61,9 @@ class Principal:
     """The organization a customer's key is bound to; None for the operator's, which reach every customer."""
     networks: tuple[tuple[str, ...], ...] = ()
     """Lists of CIDR blocks, the key's and its organization's: the caller must be in one block of each list."""
+
+    paused: str = ""
+    """Why the key is paused: it is known, and may do nothing until somebody resumes it."""
 
     def may(self, scope: str) -> bool:
         return "*" in self.scopes or scope in self.scopes
@@ -124,6 +128,30 @@ def revoke(key: ApiKey, *, actor: audit.Actor = audit.SYSTEM) -> bool:
             _record(actor, "api_key.revoked", key)
     forget()
     return bool(ended)
+
+
+def pause(key_ids: Collection[UUID], *, reason: str, actor: audit.Actor = audit.SYSTEM) -> int:
+    """Stop these keys until somebody resumes them. Returns how many were not paused or revoked before."""
+    with transaction.atomic():
+        keys = ApiKey.objects.select_for_update(of=("self",)).filter(pk__in=key_ids, revoked_at=None, paused_at=None)
+        found = list(keys.order_by("pk").select_related("organization"))
+        ApiKey.objects.filter(pk__in=[key.pk for key in found]).update(
+            paused_at=timezone.now(), paused_because=reason[:200]
+        )
+        for key in found:
+            _record(actor, "api_key.paused", key, after={"reason": reason})
+    forget()
+    return len(found)
+
+
+def resume(key: ApiKey, *, actor: audit.Actor = audit.SYSTEM) -> bool:
+    """Let a paused key work again. False where it was not paused."""
+    with transaction.atomic():
+        resumed = ApiKey.objects.filter(pk=key.pk).exclude(paused_at=None).update(paused_at=None, paused_because="")
+        if resumed:
+            _record(actor, "api_key.resumed", key)
+    forget()
+    return bool(resumed)
 
 
 def rotate(
@@ -201,6 +229,7 @@ def authenticate(secret: str) -> Principal | None:
         scopes=frozenset(key.scopes),
         organization_id=key.organization_id,
         networks=tuple(tuple(blocks) for blocks in (key.allowed_networks, of_organization) if blocks),
+        paused="" if key.paused_at is None else key.paused_because or "Somebody paused it.",
     )
     if len(_seen) >= REMEMBERED_MAX:
         _seen.clear()

@@ -36,7 +36,10 @@ def authenticate(header: str, *, peer: str, forwarded: str) -> Principal:
 
 
 def admitted(principal: Principal, *, peer: str, forwarded: str) -> Principal:
-    """The same principal, if it may call from there. Raises ``IpNotAllowed``."""
+    """The same principal, if it may call from there. Raises ``IpNotAllowed``, and ``PermissionDenied`` while the key
+    is paused."""
+    if principal.paused:
+        raise PermissionDenied(f"This key is paused. {principal.paused}")
     if not principal.admits(peer, forwarded):
         raise IpNotAllowed("This key may not be used from the address that the request came from.")
     return principal

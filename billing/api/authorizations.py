@@ -34,7 +34,12 @@ class AuthorizationsView(base.View):
 
         def by_amount() -> Answer:
             opened = authorizations.open_amount(
-                customer=customer, asset=data["asset"], amount=data["amount"], life=life, api_key_id=reporter.key_id
+                customer=customer,
+                asset=data["asset"],
+                amount=data["amount"],
+                life=life,
+                api_key_id=reporter.key_id,
+                own_key=reporter.organization_id is not None,
             )
             return Answer(201, _show_opened(opened))
 

@@ -141,7 +141,7 @@ def reply(submission: Submission, outcomes: Sequence[usage.Outcome], call: Call)
     headers = {"Idempotent-Replayed": "true"} if outcome.replayed else {}
     if outcome.error is not None:
         problem = problems.body(outcome.error, request_id=call.request_id)
-        return _reply(outcome.error.status, problem, headers)
+        return _reply(outcome.error.status, problem, headers | problems.headers(outcome.error))
     return _reply(200 if outcome.replayed else 201, event_body(outcome), headers | _usage_headers(outcome))
 
 

@@ -141,7 +141,7 @@ def headers(error: BillingError) -> dict[str, str]:
     if isinstance(error, Unauthenticated):
         return {"WWW-Authenticate": "Bearer"}
     if error.status in {429, 503} or error.code == "request_in_progress":
-        return {"Retry-After": str(RETRY_AFTER_SECONDS)}
+        return {"Retry-After": str(error.figures.get("retry_after", RETRY_AFTER_SECONDS))}
     return {}
 
 

@@ -5,6 +5,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from billing.api import (
     authorizations,
+    budgets,
     catalog,
     corrections,
     costs,
@@ -26,6 +27,8 @@ urlpatterns = [
     path("customers/<str:external_id>/grants", customers.GrantsView.as_view()),
     path("customers/<str:external_id>/ledger", customers.LedgerView.as_view()),
     path("customers/<str:external_id>/adjustments", corrections.AdjustmentsView.as_view()),
+    path("customers/<str:external_id>/budgets", budgets.BudgetsView.as_view()),
+    path("customers/<str:external_id>/budgets/<uuid:budget_id>", budgets.BudgetView.as_view()),
     path("grants/<uuid:grant_id>/void", customers.GrantVoidView.as_view()),
     path("assets", catalog.AssetsView.as_view()),
     path("meters", catalog.MetersView.as_view()),

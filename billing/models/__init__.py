@@ -3,6 +3,7 @@
 from billing.models.approvals import Approval, ManualMovement
 from billing.models.assets import Asset
 from billing.models.authorizations import Authorization, Hold
+from billing.models.budgets import Budget, BudgetCounter
 from billing.models.catalog import Allowance, Meter, Plan, PlanDraft, PlanVersion, Price, Tier
 from billing.models.corrections import Correction
 from billing.models.costs import CostVersion, Overhead, ProviderCost
@@ -34,6 +35,8 @@ __all__ = [
     "Asset",
     "Authorization",
     "Balance",
+    "Budget",
+    "BudgetCounter",
     "Charge",
     "Correction",
     "CostVersion",

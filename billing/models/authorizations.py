@@ -40,6 +40,7 @@ class Authorization(models.Model):
         indexes = [
             models.Index(fields=["expires_at"], name="billing_authorization_open", condition=Q(status="open")),
             models.Index(fields=["customer", "-id"], name="billing_authorization_customer"),
+            models.Index(fields=["customer"], name="billing_authorization_held", condition=Q(status="open")),
         ]
         constraints = [
             models.CheckConstraint(

@@ -23,6 +23,9 @@ class Customer(models.Model):
     country = models.CharField(max_length=2, blank=True, help_text="ISO 3166-1 alpha-2.")
     timezone = models.CharField(max_length=64, default="UTC")
     on_insufficient_funds = models.CharField(max_length=16, choices=FundsPolicy.choices, default=FundsPolicy.REJECT)
+    has_budgets = models.BooleanField(
+        default=False, db_default=False, editable=False, help_text="Whether recording usage has any to look at."
+    )
     metadata = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 

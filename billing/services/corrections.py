@@ -6,6 +6,7 @@ first ones, and a ledger transaction that points at the one it takes back.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -16,7 +17,9 @@ from django.utils import timezone
 
 from accounts.ids import uuid7
 from accounts.services import audit
+from billing import pipeline
 from billing.engine import burndown
+from billing.engine.budgets import Use
 from billing.engine.money import EXACT, ZERO, amount_string, amount_strings, decimals
 from billing.errors import InsufficientFunds, InvalidRequest, InvalidState
 from billing.models import (
@@ -36,7 +39,7 @@ from billing.models import UsageEvent as Event
 from billing.selectors import corrections as selector
 from billing.selectors import events, receipts
 from billing.selectors.catalog import compile_price
-from billing.services import bulk, four_eyes, grants, outbox
+from billing.services import budgets, bulk, four_eyes, grants, outbox
 from billing.services.giving_back import Part
 from billing.services.ledger import Journal
 from billing.services.retrying import retried
@@ -180,6 +183,7 @@ def _book(
             reverses=event.pk,
         )
     rows: list[dict[str, Any]] = []
+    given: list[tuple[str, Decimal, datetime]] = []
     for charge in charges:
         row = _opposite(charge, journal, correction.pk, reversal)
         rows.append(row)
@@ -190,6 +194,7 @@ def _book(
             journal.give_back(head, balance, parts, charge_id=row["id"])
         for part in parts:
             row["amount"] = EXACT.subtract(row["amount"], part.amount)
+        given.append((charge.asset_id, EXACT.minus(row["amount"]), charge.posted_at))
         if reversal:
             _count_down(charge, event)
     correction.customer_id, correction.event_id = event.customer_id, event.pk
@@ -202,7 +207,7 @@ def _book(
         "amounts": amount_strings(amounts),
     }
     journal.messages.append(outbox.Message(template, event.customer_id, {**facts, "correction": correction.pk}))
-    journal.write(bulk.insertion("billing_charge", rows))
+    journal.write(bulk.insertion("billing_charge", rows), *_out_of_budgets(journal, event, given, reversal))
     audit.record(
         actor=actor,
         action=template,
@@ -213,6 +218,18 @@ def _book(
     )
     left = {asset: journal.balances[event.customer_id, asset].available for asset in amounts}
     return Corrected(correction, amounts, left, correction.pk if head is not None else None)
+
+
+def _out_of_budgets(
+    journal: Journal, event: Event, given: Sequence[tuple[str, Decimal, datetime]], reversal: bool
+) -> list[bulk.Write | None]:
+    """What came back, (asset, amount, when it was debited) each, no longer counts against budgets."""
+    use = Use(event.type, event.data, event.api_key_id)
+    limits = budgets.Reading([event.customer_id], lambda: [use], surely=True)
+    pipeline.run(limits.queries)
+    spending = limits.load(journal)
+    spending.give_back(event.customer_id, use, given, events=1 if reversal else 0)
+    return spending.writes()
 
 
 def _opposite(charge: Charge, journal: Journal, correction_id: UUID, reversal: bool) -> dict[str, Any]:

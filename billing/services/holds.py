@@ -53,6 +53,14 @@ class AuthorizationState:
         """Whether its time was over before anybody ended it, swept already or not."""
         return self.status == "expired" or (self.status == "open" and self.expires_at <= now)
 
+    def left(self) -> dict[str, Decimal]:
+        """What it still sets aside, by asset."""
+        found: dict[str, Decimal] = {}
+        for hold in self.holds:
+            if hold.outstanding:
+                found[hold.balance.asset] = EXACT.add(found.get(hold.balance.asset, ZERO), hold.outstanding)
+        return found
+
     @property
     def outstanding(self) -> Decimal:
         """What it still sets aside of its main asset."""

@@ -27,7 +27,7 @@ PROBLEMS = {
 }
 
 PAYMENT_PROBLEMS = {
-    "402": "The wallet has too little.",
+    "402": "The wallet or a budget has too little.",
     "422": "No price for this usage.",
 }
 """Of the operations that charge, or set aside."""

@@ -8,10 +8,11 @@ from uuid import UUID
 from django.db import transaction
 
 from billing.engine import burndown
+from billing.engine.budgets import Use
 from billing.engine.money import EXACT, ZERO, amount_string, decimals
 from billing.errors import BillingError, InvalidRequest
 from billing.models import Authorization, UsageEvent
-from billing.services import holds
+from billing.services import budgets, holds
 from billing.services.authorizations import ending, funds
 from billing.services.holds import AuthorizationState
 from billing.services.ledger import Journal, Wanted
@@ -71,6 +72,7 @@ def _capture_usage(*, authorization_id: UUID, event: IncomingEvent, final: bool)
             wanted = recording.wanted(event, lines, set_aside=holds.of_grants(journal, state))
             only = [each for line in wanted for each in line]
         recording.reserved = holds.release(journal, state, only=only)
+        recording.budgets.release(state.customer_id, state.id, state.left())
         (outcome,) = recording.decide()
         if outcome.error is not None:
             raise outcome.error
@@ -93,6 +95,8 @@ def _record_apart(recording: Recording, state: AuthorizationState, *, final: boo
     late = state.is_late(journal.now)
     # Before the decision: what goes back may be what pays.
     writes = ending.end(journal, state, status="expired") if late else []
+    if late:
+        recording.budgets.release(state.customer_id, state.id, {}, late=True)
     (outcome,) = recording.decide()
     if outcome.error is not None:
         if writes:
@@ -125,7 +129,10 @@ def capture_amount(*, authorization: Authorization, amount: Decimal, final: bool
 def _capture_amount(*, authorization: Authorization, amount: Decimal, final: bool) -> Captured | None:
     with transaction.atomic():
         read = holds.reading([authorization.pk])
-        journal = Journal.open([authorization.customer_id], read)
+        use = Use(authorization.type, authorization.data, authorization.api_key_id)
+        limits = budgets.Reading([authorization.customer_id], lambda: [use], surely=True)
+        journal = Journal.open([authorization.customer_id], read, *limits.queries)
+        spending = limits.load(journal)
         state = holds.states(read.rows, journal)[authorization.pk]
         if state.status != "open":
             return None
@@ -135,6 +142,7 @@ def _capture_amount(*, authorization: Authorization, amount: Decimal, final: boo
         balance = journal.balances[authorization.customer_id, authorization.asset_id]
         only = None if final else [Wanted(authorization.asset_id, None, amount)]
         reserved = holds.release(journal, state, only=only)
+        spending.release(state.customer_id, state.id, state.left())
         draws = burndown.draw_reserved(
             [part for part in reserved if journal.grants[part.source.id].balance is balance], amount, meter=None
         )
@@ -144,6 +152,9 @@ def _capture_amount(*, authorization: Authorization, amount: Decimal, final: boo
             burndown.put_back(draws)
             payable = burndown.payable(balance.sources, meter=None, moment=journal.now)
             raise funds.insufficient(balance, amount, payable=payable)
+        refusal = spending.admit(authorization.customer_id, use, {authorization.asset_id: amount}, events=0)
+        if refusal is not None:
+            raise refusal
         head = journal.begin(
             customer_id=authorization.customer_id,
             template="authorization.captured",
@@ -153,5 +164,5 @@ def _capture_amount(*, authorization: Authorization, amount: Decimal, final: boo
         journal.draw(head, balance, [*draws, *more], charge_id=None)
         state.captured = EXACT.add(state.captured, amount)
         holds.retire_rest(journal, reserved)
-        journal.write(*holds.close(state, status="captured" if final else "open", now=journal.now))
+        journal.write(*holds.close(state, status="captured" if final else "open", now=journal.now), *spending.writes())
     return Captured(ending.load(authorization.pk))

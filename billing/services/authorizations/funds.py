@@ -1,4 +1,4 @@
-"""What the wallet can set aside: how an amount is taken, why it cannot be, and how far it would go."""
+"""What wallet and budgets can set aside: how an amount is taken, why it cannot be, and how far it would go."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -32,6 +32,14 @@ def draw(journal: Journal, customer_id: UUID, wanted: Sequence[Wanted]) -> list[
         drawn.append(draws)
         rooms[each.asset] = EXACT.subtract(room, _beyond(draws))
     return drawn
+
+
+def totals(wanted: Sequence[Wanted]) -> dict[str, Decimal]:
+    """What it comes to, by asset."""
+    found: dict[str, Decimal] = {}
+    for each in wanted:
+        found[each.asset] = EXACT.add(found.get(each.asset, ZERO), each.amount)
+    return found
 
 
 def _beyond(draws: Sequence[burndown.Draw]) -> Decimal:
@@ -86,7 +94,7 @@ def affordable(
                 return False
             drawn = draw(journal, payer.id, costs)
             burndown.put_back(part for draws in drawn or () for part in draws)
-            return drawn is not None
+            return drawn is not None and recording.budgets.carry(payer.id, event.use, totals(costs))
 
         bounds: list[tuple[Decimal, Decimal]] = []
         for position in mine:

@@ -4,17 +4,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 
 from accounts.ids import uuid7
+from billing.engine import burndown
+from billing.engine.budgets import Use
 from billing.engine.money import EXACT, ZERO, decimals
 from billing.errors import BillingError, InvalidRequest, NotFound
 from billing.models import Asset, Authorization, Customer
-from billing.services import bulk
+from billing.services import budgets, bulk
 from billing.services.authorizations import funds
+from billing.services.budgets import Budgets
 from billing.services.ledger import Journal, Wanted
 from billing.services.retrying import retried
 from billing.services.usage import IncomingEvent
@@ -34,12 +36,17 @@ class Opened:
     affordable: Mapping[str, Decimal] = field(default_factory=dict)
 
 
-@retried
 def open_for_usage(*, event: IncomingEvent, life: timedelta = LIFE_DEFAULT) -> Opened:
     """Set aside what the announced usage would cost. ``event`` has no id yet; its data is the most that is expected.
 
-    Raises ``InsufficientFunds`` where the wallet does not suffice, and what rating raises.
+    Raises ``InsufficientFunds`` where the wallet does not suffice, ``BudgetExceeded`` or ``RateLimited`` where a budget
+    does not, and what rating raises.
     """
+    return _passed(_open_for_usage(event=event, life=life))
+
+
+@retried
+def _open_for_usage(*, event: IncomingEvent, life: timedelta) -> Opened | BillingError:
     with transaction.atomic():
         recording = Recording.open([event])
         payer = recording.payers.get(event.subject)
@@ -55,35 +62,54 @@ def open_for_usage(*, event: IncomingEvent, life: timedelta = LIFE_DEFAULT) -> O
             payer.id,
             payer.currency,
             [each for line in wanted for each in line],
+            recording.budgets,
+            event.use,
+            own_key=event.organization_id is not None,
             life=life,
             affordable=funds.affordable(recording, event, lines, wanted),
-            type=event.type,
-            data=event.data,
-            api_key_id=event.api_key_id,
         )
 
 
-@retried
 def open_amount(
-    *, customer: Customer, asset: Asset, amount: Decimal, life: timedelta = LIFE_DEFAULT, api_key_id: UUID | None = None
+    *,
+    customer: Customer,
+    asset: Asset,
+    amount: Decimal,
+    life: timedelta = LIFE_DEFAULT,
+    api_key_id: UUID | None = None,
+    own_key: bool = False,
 ) -> Opened:
-    """Set aside ``amount``. Only grants without restriction serve, for nobody knows yet what it is for."""
+    """Set aside ``amount``. Only grants without restriction serve, for nobody knows yet what it is for.
+
+    Budgets of all usage, and those of the key, count it. ``own_key``: it is the customer's own. Raises as above.
+    """
     if amount <= 0:
         raise InvalidRequest.field("amount", "must be greater than zero")
     if decimals(amount) > asset.precision:
         raise InvalidRequest.field("amount", f"{asset.code} has at most {asset.precision} decimals")
+    wanted = Wanted(asset.pk, None, amount)
+    return _passed(_open_amount(customer.pk, wanted, Use("", {}, api_key_id), own_key=own_key, life=life))
+
+
+@retried
+def _open_amount(
+    customer_id: UUID, wanted: Wanted, use: Use, *, own_key: bool, life: timedelta
+) -> Opened | BillingError:
     with transaction.atomic():
-        journal = Journal.open([customer.pk])
-        ensure_balances(journal, [(customer.pk, asset.pk)])
+        limits = budgets.Reading([customer_id], lambda: [use], surely=True)
+        journal = Journal.open([customer_id], *limits.queries)
+        ensure_balances(journal, [(customer_id, wanted.asset)])
+        spending = limits.load(journal)
         return _open(
-            journal,
-            customer.pk,
-            asset.pk,
-            [Wanted(asset.pk, None, amount)],
-            life=life,
-            affordable={},
-            api_key_id=api_key_id,
+            journal, customer_id, wanted.asset, [wanted], spending, use, own_key=own_key, life=life, affordable={}
         )
+
+
+def _passed(opened: Opened | BillingError) -> Opened:
+    if isinstance(opened, BillingError):
+        opened.stands = True  # That a budget was hit stays noted, and is told.
+        raise opened
+    return opened
 
 
 def _open(
@@ -91,21 +117,25 @@ def _open(
     customer_id: UUID,
     currency: str,
     wanted: Sequence[Wanted],
+    spending: Budgets,
+    use: Use,
     *,
+    own_key: bool,
     life: timedelta,
     affordable: Mapping[str, Decimal],
-    type: str = "",
-    data: Mapping[str, Any] | None = None,
-    api_key_id: UUID | None = None,
-) -> Opened:
+) -> Opened | BillingError:
+    """The authorization, or the refusal of a budget, which is noted."""
     if not timedelta(seconds=1) <= life <= LIFE_MAX:
         raise InvalidRequest.field("expires_in", f"must be from 1 to {int(LIFE_MAX.total_seconds())} seconds")
-    totals: dict[str, Decimal] = {}
-    for each in wanted:
-        totals[each.asset] = EXACT.add(totals.get(each.asset, ZERO), each.amount)
+    totals = funds.totals(wanted)
     drawn = funds.draw(journal, customer_id, wanted)
     if drawn is None:
         raise funds.too_little(journal, customer_id, wanted)
+    refusal = spending.refusal(customer_id, use, totals, events=1 if use.type else 0, own_key=own_key)
+    if refusal is not None:
+        burndown.put_back(part for draws in drawn for part in draws)
+        journal.write(*spending.writes())
+        return refusal
     main = currency if currency in totals else next(iter(totals))
     authorization_id = uuid7()
     head = journal.begin(
@@ -127,9 +157,9 @@ def _open(
         "asset_id": main,
         "amount": totals[main],
         "captured": ZERO,
-        "type": type,
-        "data": data or {},
-        "api_key_id": api_key_id,
+        "type": use.type,
+        "data": use.data,
+        "api_key_id": use.api_key_id,
         "reason": "",
         "created_at": journal.now,
         "expires_at": journal.now + life,

@@ -80,6 +80,13 @@ class Drawing:
             raise
         return True
 
+    def amounts(self) -> dict[str, Decimal]:
+        """What all of it comes to, by asset."""
+        found: dict[str, Decimal] = {}
+        for piece in self.pieces:
+            found[piece.asset] = EXACT.add(found.get(piece.asset, ZERO), piece.amount)
+        return found
+
     def undo(self) -> None:
         """As if the event had not come."""
         for piece in reversed(self.pieces):

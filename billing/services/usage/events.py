@@ -10,6 +10,7 @@ from uuid import UUID
 
 import msgspec
 
+from billing.engine.budgets import Use
 from billing.errors import BillingError
 
 _canonical = msgspec.json.Encoder(decimal_format="number", order="deterministic").encode
@@ -35,6 +36,11 @@ class IncomingEvent:
     may_price: bool = True
     """Whether it may say itself what it costs, where the plan leaves that to events."""
     _fingerprint: bytes | None = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def use(self) -> Use:
+        """The event as budgets see it."""
+        return Use(self.type, self.data, self.api_key_id)
 
     @property
     def failed(self) -> bool:

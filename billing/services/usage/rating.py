@@ -61,6 +61,8 @@ class Payer:
     timezone: ZoneInfo
     overdraft: bool
     subscriptions: list[Subscribed]
+    budgeted: bool = False
+    """Whether it has budgets."""
 
 
 @dataclass(slots=True)
@@ -112,7 +114,7 @@ class Line:
 
 _SUMS = frozenset({"sum", "count"})
 _PAYERS = """
-SELECT c.id, c.organization_id, c.external_id, c.currency_id, c.timezone, c.on_insufficient_funds,
+SELECT c.id, c.organization_id, c.external_id, c.currency_id, c.timezone, c.on_insufficient_funds, c.has_budgets,
        s.id, p.plan_version_id, p.starts_at, LEAST(p.ends_at, s.ends_at), p.anchor, s.timezone, s.settled_until
   FROM billing_customer c
   LEFT JOIN billing_subscription s ON s.customer_id = c.id
@@ -130,11 +132,11 @@ def reading(customer_ids: Collection[UUID]) -> pipeline.Query:
 def payers(rows: Sequence[tuple[Any, ...]]) -> dict[str, Payer]:
     """The customers that ``reading`` found, by external id."""
     found: dict[str, Payer] = {}
-    for id_, organization_id, external_id, currency, timezone, policy, *subscription in rows:
+    for id_, organization_id, external_id, currency, timezone, policy, budgeted, *subscription in rows:
         payer = found.get(external_id)
         if payer is None:
             overdraft = policy == Customer.FundsPolicy.OVERDRAFT
-            payer = Payer(id_, organization_id, external_id, currency, ZoneInfo(timezone), overdraft, [])
+            payer = Payer(id_, organization_id, external_id, currency, ZoneInfo(timezone), overdraft, [], budgeted)
             found[external_id] = payer
         if subscription[0] is not None:
             *phase, zone, settled_until = subscription

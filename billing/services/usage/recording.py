@@ -21,11 +21,12 @@ from billing.errors import (
     InvalidRequest,
     NotFound,
     PermissionDenied,
+    RateLimited,
     UnpricedUsage,
 )
 from billing.models import UsageEvent
 from billing.selectors import costs, customers
-from billing.services import bulk, credits, outbox
+from billing.services import budgets, bulk, credits, outbox
 from billing.services.ledger import Journal, Wanted
 from billing.services.retrying import retried
 from billing.services.usage import answers, rating
@@ -105,6 +106,7 @@ class Recording:
         self.payers = payers
         self.known = known
         self.counters = counters
+        self.budgets = budgets.Budgets(journal)
         self.reserved: Sequence[burndown.Reserved] = ()
         """What an authorization set aside for the event, and has given back: it pays first."""
         self.first: dict[answers.Key, tuple[bytes, Outcome]] = {}
@@ -133,14 +135,18 @@ class Recording:
         payers = rating.reading(customer_ids)
         known = answers.reading({(identities[e.subject].id, e.source, e.id) for e in reached})
         counted = counter_reading(customer_ids, earliest=earliest, latest=latest)
+        limits = budgets.Reading(customer_ids, lambda: (event.use for event in reached))
         changed = costs.check()
-        more = [changed, *reads] if changed is not None else reads
+        more = [*limits.queries, *([changed] if changed is not None else []), *reads]
         journal = Journal.open(customer_ids, payers, known, counted, *more, skip_locked=skip_locked)
         costs.note(changed)
         counters = Counters()
         counters.take(counted.rows)
         recorded = answers.load([row[0] for row in known.rows])
-        return cls(events, journal, rating.payers(payers.rows), recorded, counters)
+        found = rating.payers(payers.rows)
+        recording = cls(events, journal, found, recorded, counters)
+        recording.budgets = limits.load(journal, [payer.id for payer in found.values() if payer.budgeted])
+        return recording
 
     def decide(self) -> list[Outcome]:
         """What becomes of each event, in order."""
@@ -270,9 +276,23 @@ class Recording:
     def _charge(self, event: IncomingEvent, payer: rating.Payer, lines: Sequence[rating.Line]) -> Outcome:
         """Debit all lines of an event, or none of them."""
         drawing = self._drawing(payer, lines)
-        if drawing.take():
-            return self._book(event, payer, drawing.pieces)
-        return self._refuse_for_funds(event, payer, drawing)
+        if not drawing.take():
+            return self._refuse_for_funds(event, payer, drawing)
+        if payer.budgeted and (refusal := self._admit(event, payer, drawing)):
+            drawing.undo()
+            return self._refuse_for_budget(event, payer, refusal)
+        return self._book(event, payer, drawing.pieces)
+
+    def _admit(self, event: IncomingEvent, payer: rating.Payer, drawing: Drawing) -> BillingError | None:
+        """Count the event against the customer's budgets; why it cannot be charged where one of them refuses it."""
+        own_key = event.organization_id is not None
+        return self.budgets.admit(payer.id, event.use, drawing.amounts(), own_key=own_key)
+
+    def _refuse_for_budget(self, event: IncomingEvent, payer: rating.Payer, refusal: BillingError) -> Outcome:
+        """One that may come again later is not kept: the same event is decided anew then."""
+        if isinstance(refusal, RateLimited):
+            return _refusal(event, refusal)
+        return self._reject(event, payer, refusal)
 
     def _drawing(self, payer: rating.Payer, lines: Sequence[rating.Line]) -> Drawing:
         return Drawing(self.journal, self.counters, payer.id, lines, self.reserved)
@@ -449,7 +469,7 @@ class Recording:
         self.journal.messages += [
             outbox.Message("usage.recorded", customer_id, {"events": ids}) for customer_id, ids in self.recorded.items()
         ]
-        self.journal.write(*rows, *self.counters.writes(), *more)
+        self.journal.write(*rows, *self.counters.writes(), *self.budgets.writes(), *more)
 
     def _take_rows(self) -> list[bulk.Write | None]:
         """The writes of the events that were decided since the last time, with their charges."""

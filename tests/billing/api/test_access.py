@@ -13,6 +13,7 @@ from accounts.services.audit import SYSTEM
 from billing.api import urls
 from billing.models import (
     Authorization,
+    Budget,
     Customer,
     Grant,
     LedgerEntry,
@@ -36,6 +37,12 @@ ROUTES: dict[str, dict[str, str]] = {
     "customers/<str:external_id>/grants": {"GET": "wallets:read", "POST": "grants:write"},
     "customers/<str:external_id>/ledger": {"GET": "wallets:read"},
     "customers/<str:external_id>/adjustments": {"POST": "wallets:adjust"},
+    "customers/<str:external_id>/budgets": {"GET": "wallets:read", "POST": "limits:write"},
+    "customers/<str:external_id>/budgets/<uuid:budget_id>": {
+        "GET": "wallets:read",
+        "PATCH": "limits:write",
+        "DELETE": "limits:write",
+    },
     "grants/<uuid:grant_id>/void": {"POST": "grants:write"},
     "assets": {"GET": "catalog:read", "POST": "catalog:write"},
     "meters": {"GET": "catalog:read", "POST": "catalog:write"},
@@ -93,6 +100,8 @@ def path(route: str, *, customer: str = "acme") -> str:
         if "reactivate" in filled and subscription.ends_at is None:
             subscriptions.cancel(actor=SYSTEM, subscription=subscription)
         filled = filled.replace("<uuid:subscription_id>", str(subscription.pk))
+    if "budget_id" in filled:
+        filled = filled.replace("<uuid:budget_id>", str(Budget.objects.get(customer__external_id=customer).pk))
     if "grant_id" in filled:
         filled = filled.replace("<uuid:grant_id>", str(Grant.objects.get(customer__external_id=customer).pk))
     if "top_up_id" in filled:
@@ -112,6 +121,8 @@ def body(route: str, *, customer: str = "acme") -> Any:
         "customers/<str:external_id>/wallet": {"asset": "usd", "overdraft_limit": "1"},
         "customers/<str:external_id>/grants": {"asset": "usd", "amount": "1", "kind": "promotional"},
         "customers/<str:external_id>/adjustments": {"asset": "usd", "amount": "-1", "reason": "Counted again"},
+        "customers/<str:external_id>/budgets": {"name": "All", "asset": "usd", "limit": "5", "period": "month"},
+        "customers/<str:external_id>/budgets/<uuid:budget_id>": {"limit": "6"},
         "grants/<uuid:grant_id>/void": {"reason": "By mistake"},
         "events/<path:event_id>/reverse": {"reason": "By mistake"},
         "events/<path:event_id>/refund": {"asset": "usd", "amount": "0.001", "reason": "By mistake"},
@@ -168,6 +179,8 @@ def world(shop: Shop, bank: Bank, request: pytest.FixtureRequest) -> Shop:
         customer = shop.customer(name, usd="10")
         shop.record(customer, id="one", input_tokens=1000)
         authorizations.open_amount(customer=customer, asset=shop.usd, amount=Decimal(1))
+        if "budget_id" in request.node.name:
+            shop.budget(customer, "100")
         if "top_up_id" in request.node.name:
             Payer(shop, bank, customer).paid()
         if "method_id" in request.node.name:

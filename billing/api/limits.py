@@ -1,0 +1,90 @@
+"""What requests about budgets and alerts may hold."""
+
+from typing import Any
+from uuid import UUID
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from accounts.models import ApiKey, Membership
+from billing.api.codes import AssetField
+from billing.api.fields import AmountField, StrictSerializer, TextField
+from billing.engine.budgets import FIELDS
+from billing.errors import InvalidRequest
+from billing.models import Budget, Customer
+
+SCOPE = ("type", *FIELDS, "api_key", "member")
+SHARES_MAX = 10
+
+
+@extend_schema_field(
+    {
+        "type": "object",
+        "properties": {name: {"type": "string", "minLength": 1, "maxLength": 255} for name in SCOPE},
+        "additionalProperties": False,
+    }
+)
+class ScopeField(serializers.Field[dict[str, str], Any, Any, Any]):
+    """Which usage is meant: a text for each of ``SCOPE``; empty means all of it."""
+
+    default_error_messages = {
+        "invalid": 'An object of texts is needed, such as {{"user": "u_17"}}; it may name {names}.',
+    }
+
+    def to_internal_value(self, data: Any) -> dict[str, str]:
+        if not isinstance(data, dict) or set(data) - set(SCOPE):
+            self.fail("invalid", names=", ".join(SCOPE))
+        for value in data.values():
+            if not isinstance(value, str) or not 0 < len(value) <= 255 or "\x00" in value:
+                self.fail("invalid", names=", ".join(SCOPE))
+        return data
+
+    def to_representation(self, value: Any) -> Any:
+        return value
+
+
+class BudgetChange(StrictSerializer):
+    name = TextField(max_length=100, required=False)
+    limit = AmountField(minimum=0, required=False)
+    hard = serializers.BooleanField(required=False)
+    at_cap = serializers.ChoiceField(Budget.AtCap.choices, required=False)
+    alert_at = serializers.ListField(child=AmountField(), required=False, max_length=SHARES_MAX)
+
+
+class BudgetCreate(BudgetChange):
+    name = TextField(max_length=100)
+    limit = AmountField(minimum=0)
+    period = serializers.ChoiceField(Budget.Period.choices)
+    scope = ScopeField(required=False, default=dict)
+    counts = serializers.ChoiceField(Budget.Counts.choices, required=False)
+    asset = AssetField(required=False)
+
+
+def scope_of(customer: Customer, scope: dict[str, str]) -> dict[str, Any]:
+    """The scope of ``budgets.Terms``: with the key and the member that it names. Raises ``InvalidRequest``."""
+    values = dict(scope)
+    key_id, email = values.pop("api_key", None), values.pop("member", None)
+    found: dict[str, Any] = {"scope": values}
+    if key_id is not None:
+        found["api_key"] = _key(customer, key_id)
+    if email is not None:
+        found["member"] = _member(customer, email)
+    return found
+
+
+def _key(customer: Customer, key_id: str) -> ApiKey:
+    try:
+        found = ApiKey.objects.filter(pk=UUID(key_id)).first()
+    except ValueError:
+        found = None
+    if found is None or found.organization_id not in {None, customer.organization_id}:
+        raise InvalidRequest.field("scope.api_key", "is the id of no key that reaches this customer", code="not_found")
+    return found
+
+
+def _member(customer: Customer, email: str) -> Membership:
+    people = Membership.objects.filter(organization_id=customer.organization_id, user__email__iexact=email)
+    found = people.select_related("user").first()
+    if found is None:
+        raise InvalidRequest.field("scope.member", "is the address of nobody of this customer", code="not_found")
+    return found

@@ -1,0 +1,11 @@
+"""Budgets: limits on what usage may come to, decided under the same lock as the debit.
+
+``deciding`` is what recording and authorizations ask; ``managing`` makes, changes and removes them.
+"""
+
+from billing.engine.budgets import Use
+from billing.services.budgets.deciding import Budgets
+from billing.services.budgets.managing import BUDGETS_MAX, Terms, change, create, remove
+from billing.services.budgets.reading import Reading
+
+__all__ = ["BUDGETS_MAX", "Budgets", "Reading", "Terms", "Use", "change", "create", "remove"]

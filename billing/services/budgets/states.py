@@ -1,0 +1,110 @@
+"""Budgets and their counters while their customers are locked."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from accounts.ids import uuid7
+from billing.engine import budgets as engine
+from billing.engine.budgets import Scope, Use
+from billing.engine.money import EXACT, ZERO, amount_string
+from billing.models import Budget
+
+
+@dataclass(slots=True)
+class CounterState:
+    """What counts against a budget in the window [``start``, ``end``)."""
+
+    id: UUID
+    value: str
+    start: datetime
+    end: datetime | None
+    spent: Decimal = ZERO
+    level: int = 0
+    exceeded: bool = False
+    stored: bool = False
+    changed: bool = False
+
+
+@dataclass(slots=True)
+class BudgetState:
+    """A budget, with those of its counters that matter now, by value."""
+
+    id: UUID
+    customer_id: UUID
+    name: str
+    scope: Scope
+    asset: str | None
+    counts: str
+    limit: Decimal
+    period: str
+    hard: bool
+    at_cap: str
+    alert_at: tuple[Decimal, ...]
+    zone: ZoneInfo
+    counters: dict[str, CounterState] = field(default_factory=dict)
+
+    @property
+    def unit(self) -> str:
+        return self.asset or "events"
+
+    def of(self, amounts: Mapping[str, Decimal], events: int) -> Decimal:
+        """How much of these amounts, by asset, and events counts."""
+        return Decimal(events) if self.counts == Budget.Counts.EVENTS else amounts.get(self.asset or "", ZERO)
+
+    def counter(self, use: Use, *, now: datetime) -> CounterState | None:
+        """Where the usage counts, in the window that holds ``now``; None where the budget does not cover it."""
+        value = self.scope.counter(use)
+        if value is None:
+            return None
+        counter = self.counters.get(value)
+        if counter is None or (counter.end is not None and counter.end <= now):
+            start, end = engine.window(now, self.period, zone=self.zone)
+            stored = counter is not None
+            counter = CounterState(counter.id if counter else uuid7(), value, start, end, stored=stored)
+            self.counters[value] = counter
+        return counter
+
+    def facts(self, counter: CounterState) -> dict[str, Any]:
+        """What a message about it tells."""
+        return {
+            "budget": str(self.id),
+            "name": self.name,
+            "value": counter.value or None,
+            "unit": self.unit,
+            "limit": amount_string(self.limit),
+            "spent": amount_string(counter.spent),
+            "period": self.period,
+            "resets_at": utc(counter.end),
+        }
+
+    def level(self, spent: Decimal) -> int:
+        return engine.level(spent, limit=self.limit, alert_at=self.alert_at)
+
+
+@dataclass(slots=True)
+class Held:
+    """What an open authorization sets aside, by asset. It counts as if it were spent."""
+
+    authorization_id: UUID
+    use: Use
+    amounts: dict[str, Decimal]
+
+    @property
+    def events(self) -> int:
+        """One that was opened for usage is an event to come."""
+        return 1 if self.use.type else 0
+
+
+def add(amounts: dict[str, Decimal], asset: str, more: Decimal) -> None:
+    """Add to an amount of several, by asset."""
+    amounts[asset] = EXACT.add(amounts.get(asset, ZERO), more)
+
+
+def utc(moment: datetime | None) -> str | None:
+    """As answers and messages write it; None for what has no end."""
+    return None if moment is None else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,172 @@
+"""``/customers/…/budgets``, and how usage that a budget refuses is answered."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from accounts.services import api_keys
+from billing.models import Budget, Customer
+from tests.billing.api.conftest import Api, cloud_event, problem
+from tests.builders import Shop
+
+Keys = Callable[[str | None], Api]
+SUPPORT = {
+    "name": "Support",
+    "scope": {"user": "u_17"},
+    "asset": "usd",
+    "limit": "1",
+    "period": "month",
+    "hard": True,
+    "alert_at": ["0.5", "0.8", "1.0"],
+}
+
+
+@pytest.fixture
+def acme(shop: Shop) -> Customer:
+    return shop.customer(usd="100")
+
+
+def dollars(count: int, **data: Any) -> Any:
+    return cloud_event(str(uuid4()), data={"input_tokens": 400_000 * count, **data})
+
+
+def test_a_budget_is_made_listed_changed_and_removed(api: Api, acme: Customer) -> None:
+    made = api.post("/customers/acme/budgets", SUPPORT)
+    assert made.status_code == 201, made.content
+    budget = made.json()
+    expected = {"scope": {"user": "u_17"}, "limit": "1", "alert_at": ["0.5", "0.8", "1"], "at_cap": "refuse"}
+    assert expected.items() <= budget.items()
+    assert (budget["spent"], budget["held"], budget["left"], budget["values"]) == ("0", "0", "1", [])
+    path = f"/customers/acme/budgets/{budget['id']}"
+
+    assert [row["id"] for row in api.get("/customers/acme/budgets").json()["data"]] == [budget["id"]]
+    assert api.patch(path, {"limit": "2", "hard": False}).json()["limit"] == "2"
+    assert api.get(path).json()["hard"] is False
+    assert api.send("DELETE", path).status_code == 204
+    problem(api.get(path), 404, "not_found")
+    problem(api.send("DELETE", path), 404, "not_found")
+    assert api.get("/customers/acme/budgets").json()["data"] == []
+
+
+def test_a_hard_budget_answers_402_with_what_is_left_and_when_it_is_reset(api: Api, acme: Customer) -> None:
+    budget = api.post("/customers/acme/budgets", SUPPORT).json()
+    api.post("/events", dollars(1, user="u_17"))
+
+    refused = problem(api.post("/events", dollars(1, user="u_17")), 402, "budget_exceeded")
+
+    assert refused["budget"] == budget["id"]
+    assert (refused["name"], refused["scope"]) == ("Support", {"user": "u_17"})
+    assert (refused["limit"], refused["left"], refused["required"]) == ("1", "0", "1")
+    assert refused["resets_at"] == budget["resets_at"]
+    assert api.post("/events", dollars(1, user="u_18")).status_code == 201
+
+
+def test_a_throttling_budget_answers_429_with_retry_after(api: Api, acme: Customer) -> None:
+    api.post("/customers/acme/budgets", SUPPORT | {"scope": {}, "limit": "0", "period": "hour", "at_cap": "throttle"})
+    event = dollars(1)
+
+    for _ in range(2):
+        answer = api.post("/events", event)
+        refused = problem(answer, 429, "rate_limited")
+        assert 0 < int(answer["Retry-After"]) <= 3600
+        assert refused["retry_after"] == int(answer["Retry-After"])
+        assert "Idempotent-Replayed" not in answer
+    answer = api.post("/authorizations", {"customer": "acme", "asset": "usd", "amount": "1"})
+    problem(answer, 429, "rate_limited")
+    assert 0 < int(answer["Retry-After"]) <= 3600
+
+
+def test_a_paused_key_is_told_so(shop: Shop, as_key: Keys, acme: Customer) -> None:
+    shop.budget(acme, "0", at_cap="pause_key")
+    own = as_key(shop.key(organization=acme.organization))
+
+    problem(own.post("/events", dollars(1)), 402, "budget_exceeded")
+    api_keys.forget()
+
+    assert "paused" in problem(own.post("/events", dollars(1)), 403, "permission_denied")["detail"]
+    problem(own.get("/customers/acme/wallet"), 403, "permission_denied")
+
+
+def test_a_budget_for_each_value_lists_them(api: Api, acme: Customer) -> None:
+    made = api.post("/customers/acme/budgets", SUPPORT | {"scope": {"user": "*"}, "limit": "5"}).json()
+    api.post("/events", dollars(2, user="a"))
+    api.post(
+        "/authorizations",
+        {"customer": "acme", "type": "llm.completion", "data": {"input_tokens": 400_000, "user": "b"}},
+    )
+
+    budget = api.get(f"/customers/acme/budgets/{made['id']}").json()
+
+    assert (budget["spent"], budget["left"]) == (None, None)
+    assert budget["values"] == [
+        {"value": "a", "spent": "2", "held": "0", "left": "3"},
+        {"value": "b", "spent": "0", "held": "1", "left": "4"},
+    ]
+
+
+def test_a_customers_key_sets_its_own_and_leaves_the_operators_alone(shop: Shop, as_key: Keys, acme: Customer) -> None:
+    operators = shop.budget(acme, "50")
+    shop.customer("globex")
+    own = as_key(shop.key("limits:write", "wallets:read", organization=acme.organization))
+
+    made = own.post("/customers/acme/budgets", SUPPORT).json()
+    assert made["set_by"] == "customer"
+    assert own.patch(f"/customers/acme/budgets/{made['id']}", {"limit": "9"}).status_code == 200
+    problem(own.patch(f"/customers/acme/budgets/{operators.pk}", {"limit": "999"}), 403, "permission_denied")
+    problem(own.send("DELETE", f"/customers/acme/budgets/{operators.pk}"), 403, "permission_denied")
+    problem(own.post("/customers/globex/budgets", SUPPORT), 404, "not_found")
+    operators.refresh_from_db()
+    assert (operators.limit, operators.removed_at) == (50, None)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"name": ""}, "name"),
+        ({"scope": {"nobody": "x"}}, "scope"),
+        ({"scope": {"user": 1}}, "scope"),
+        ({"scope": {"user": ""}}, "scope"),
+        ({"scope": []}, "scope"),
+        ({"scope": {"user": "*", "project": "*"}}, "scope"),
+        ({"scope": {"api_key": "nonsense"}}, "scope.api_key"),
+        ({"scope": {"api_key": "01a1fca2-0de3-72ef-b935-f4644c566812"}}, "scope.api_key"),
+        ({"scope": {"member": "nobody@acme.test"}}, "scope.member"),
+        ({"asset": "gold"}, "asset"),
+        ({"counts": "events"}, "asset"),
+        ({"counts": "calls"}, "counts"),
+        ({"limit": "-1"}, "limit"),
+        ({"limit": "NaN"}, "limit"),
+        ({"limit": "0.0000000000001"}, "limit"),
+        ({"period": "fortnight"}, "period"),
+        ({"alert_at": ["0"]}, "alert_at"),
+        ({"alert_at": ["11"]}, "alert_at"),
+        ({"alert_at": ["0.12345"]}, "alert_at"),
+        ({"at_cap": "explode"}, "at_cap"),
+        ({"at_cap": "throttle", "hard": False}, "at_cap"),
+        ({"at_cap": "throttle", "period": "total"}, "at_cap"),
+        ({"color": "red"}, "color"),
+    ],
+    ids=str,
+)
+def test_terms_that_make_no_sense_are_refused(api: Api, acme: Customer, change: dict[str, Any], field: str) -> None:
+    refused = problem(api.post("/customers/acme/budgets", SUPPORT | change), 400, "invalid_request")
+
+    assert field in {error["field"] for error in refused["errors"]}
+    assert not Budget.objects.exists()
+
+
+def test_what_is_missing_is_named(api: Api, acme: Customer) -> None:
+    refused = problem(api.post("/customers/acme/budgets", {}), 400, "invalid_request")
+    assert {error["field"] for error in refused["errors"]} == {"name", "limit", "period"}
+    without_asset = {name: value for name, value in SUPPORT.items() if name != "asset"}
+    refused = problem(api.post("/customers/acme/budgets", without_asset), 400, "invalid_request")
+    assert refused["errors"][0]["field"] == "asset"
+
+
+def test_there_is_an_end_to_budgets(api: Api, acme: Customer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("billing.services.budgets.managing.BUDGETS_MAX", 1)
+    api.post("/customers/acme/budgets", SUPPORT)
+
+    problem(api.post("/customers/acme/budgets", SUPPORT), 409, "invalid_state")
