@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('accounts', '0006_paused_keys'),
-        ('billing', '0019_what_if_runs'),
+        ('billing', '0029_usage_rollups'),
     ]
 
     operations = [

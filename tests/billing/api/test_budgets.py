@@ -44,9 +44,9 @@ def test_a_budget_is_made_listed_changed_and_removed(api: Api, acme: Customer) -
     assert [row["id"] for row in api.get("/customers/acme/budgets").json()["data"]] == [budget["id"]]
     assert api.patch(path, {"limit": "2", "hard": False}).json()["limit"] == "2"
     assert api.get(path).json()["hard"] is False
-    assert api.send("DELETE", path).status_code == 204
+    assert api.send("DELETE", path, None).status_code == 204
     problem(api.get(path), 404, "not_found")
-    problem(api.send("DELETE", path), 404, "not_found")
+    problem(api.send("DELETE", path, None), 404, "not_found")
     assert api.get("/customers/acme/budgets").json()["data"] == []
 
 
@@ -115,7 +115,7 @@ def test_a_customers_key_sets_its_own_and_leaves_the_operators_alone(shop: Shop,
     assert made["set_by"] == "customer"
     assert own.patch(f"/customers/acme/budgets/{made['id']}", {"limit": "9"}).status_code == 200
     problem(own.patch(f"/customers/acme/budgets/{operators.pk}", {"limit": "999"}), 403, "permission_denied")
-    problem(own.send("DELETE", f"/customers/acme/budgets/{operators.pk}"), 403, "permission_denied")
+    problem(own.send("DELETE", f"/customers/acme/budgets/{operators.pk}", None), 403, "permission_denied")
     problem(own.post("/customers/globex/budgets", SUPPORT), 404, "not_found")
     operators.refresh_from_db()
     assert (operators.limit, operators.removed_at) == (50, None)

@@ -18,6 +18,7 @@ PATHS = [
     "/customers/acme/wallet",
     "/customers/acme/grants",
     "/customers/acme/ledger",
+    "/customers/acme/budgets",
     "/assets",
     "/meters",
     "/plans",
