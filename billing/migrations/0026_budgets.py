@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('accounts', '0006_paused_keys'),
-        ('billing', '0029_usage_rollups'),
+        ('billing', '0020_approvals'),
     ]
 
     operations = [
