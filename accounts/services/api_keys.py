@@ -28,6 +28,7 @@ OPERATOR_SCOPES = {
     "catalog:read": "See assets, meters and plans",
     "catalog:write": "Add assets, meters and plans",
     "margins:read": "See what usage costs and what is left of it",
+    "revenue:read": "See the days of the books and take their journals along",
     "subscriptions:write": "Put customers on plans",
     "events:read": "See usage events and usage",
     "events:write": "Record usage",

@@ -16,6 +16,7 @@ from billing.api import (
     funding,
     margins,
     problems,
+    revenue,
     subscriptions,
     usage,
 )
@@ -42,6 +43,8 @@ urlpatterns = [
     path("plans/<str:code>/drafts/<uuid:draft_id>/publish", drafts.DraftPublishView.as_view()),
     path("provider-costs", costs.ProviderCostsView.as_view()),
     path("margins", margins.MarginsView.as_view()),
+    path("revenue/days", revenue.DaysView.as_view()),
+    path("revenue/days/<str:date>/export", revenue.ExportView.as_view()),
     path("subscriptions", subscriptions.SubscriptionsView.as_view()),
     path("subscriptions/<uuid:subscription_id>", subscriptions.SubscriptionView.as_view()),
     path("subscriptions/<uuid:subscription_id>/change", subscriptions.ChangeView.as_view()),

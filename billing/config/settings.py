@@ -164,11 +164,18 @@ CELERY_BEAT_SCHEDULE = {
     "send-mail": {"task": "accounts.send_mail", "schedule": 10.0},
     "work-what-ifs": {"task": "billing.work_what_ifs", "schedule": 5.0},
     "expire-approvals": {"task": "billing.expire_approvals", "schedule": 60.0},
+    "close-days": {"task": "billing.close_days", "schedule": 300.0},
     "beat-alive": {"task": "billing.note_worker_alive", "schedule": 15.0},
 }
 
 PERIOD_GRACE_SECONDS = env.int("PERIOD_GRACE_SECONDS", default=3600)
 """How long after a billing period's end its usage may still come in before it is settled."""
+
+CLOSE_DAY_AFTER_SECONDS = env.int("CLOSE_DAY_AFTER_SECONDS", default=900)
+"""How long after its end a day of the books is closed."""
+NETSUITE_SUBSIDIARY: str = env.str("NETSUITE_SUBSIDIARY", default="")
+SAP_COMPANY_CODE: str = env.str("SAP_COMPANY_CODE", default="")
+"""What the journal's files say that we are, where the books of the company are kept."""
 
 # --- People ---------------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"
@@ -271,7 +278,8 @@ TOP_UP_FX_RATES: dict[str, str] = env.dict("TOP_UP_FX_RATES", default={})
 # --- Language, time, files ------------------------------------------------------------------------------------------
 LANGUAGE_CODE = "en-us"
 USE_I18N = False
-TIME_ZONE = "UTC"
+TIME_ZONE: str = env.str("TIME_ZONE", default="UTC")
+"""The operator's: where the days of the books and of the back office begin."""
 USE_TZ = True
 DATETIME_FORMAT = "Y-m-d H:i:s"
 DATE_FORMAT = "Y-m-d"

@@ -20,6 +20,7 @@ from billing.models.funding import (
 from billing.models.idempotency import IdempotencyRecord
 from billing.models.ledger import Account, EntryKind, LedgerEntry, LedgerTransaction
 from billing.models.outbox import OutboxEvent
+from billing.models.revenue import AccountMapping, Obligation, Recognition, RevenueDay, RevenueTotal
 from billing.models.rollups import RollupMark, UsageRollup
 from billing.models.seals import Seal
 from billing.models.subscriptions import Fee, Subscription, SubscriptionPeriod, SubscriptionPhase
@@ -30,6 +31,7 @@ from billing.models.what_if import WhatIfRun
 
 __all__ = [
     "Account",
+    "AccountMapping",
     "Allowance",
     "Approval",
     "Asset",
@@ -51,6 +53,7 @@ __all__ = [
     "LedgerTransaction",
     "ManualMovement",
     "Meter",
+    "Obligation",
     "OutboxEvent",
     "Overhead",
     "Pack",
@@ -62,7 +65,10 @@ __all__ = [
     "PlanVersion",
     "Price",
     "ProviderCost",
+    "Recognition",
     "Refund",
+    "RevenueDay",
+    "RevenueTotal",
     "RollupMark",
     "Seal",
     "StripeEvent",

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from billing.selectors import correction_books
+from billing.selectors import correction_books, revenue_books
 from billing.selectors.differences import Difference
 
 
@@ -269,6 +269,7 @@ INVARIANTS: dict[str, Invariant] = {
         """,
     ),
     **{name: Invariant(*invariant) for name, invariant in correction_books.INVARIANTS.items()},
+    **{name: Invariant(*invariant) for name, invariant in revenue_books.INVARIANTS.items()},
     "floor": Invariant(
         "No balance is below what its overdraft allows.",
         "SELECT id AS balance, available, overdraft_limit FROM billing_balance b"

@@ -13,6 +13,7 @@ from billing.services import (
     grants,
     heartbeat,
     outbox,
+    revenue,
     rollups,
     seals,
     subscriptions,
@@ -113,3 +114,9 @@ def seal_ledger() -> None:
     head = seals.seal()
     if head is not None:
         anchors.note(head)
+
+
+@shared_task(name="billing.close_days", time_limit=12 * 3600)
+def close_days() -> None:
+    """Close the days of the books that are over, also those that were missed."""
+    revenue.close_due()

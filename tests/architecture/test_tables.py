@@ -24,6 +24,9 @@ REFERENCE_TABLES = {
     "CostVersion": "one row: how often the two above have changed",
     "RollupMark": "one row: how far the hourly sums are",
     "Seal": "of everybody's rows together",
+    "RevenueDay": "of everybody's entries together",
+    "RevenueTotal": "of everybody's entries together",
+    "AccountMapping": "the operator's chart of accounts",
     "Tier": "catalog",
     "Pack": "catalog",
     "IdempotencyRecord": "by whoever holds the key: the operator or a customer's organization",
@@ -35,8 +38,16 @@ WITHOUT_CUSTOMER_AT_TIMES = {
     "Approval": "the publication of a plan is about no customer",
     "ManualMovement": "the same",
 }
-STATE_MACHINES = {"billing_approval", "billing_paymentattempt", "billing_refund", "billing_topup"}
-"""What is asked of a payer, or of a second person: never removed, and its states follow their machine."""
+STATE_MACHINES = {
+    "billing_approval",
+    "billing_paymentattempt",
+    "billing_refund",
+    "billing_revenueday",
+    "billing_topup",
+}
+"""What is asked of a payer or of a second person, and the days of the books: never removed, and their states follow
+their machine."""
+GUARDS = {"ante_guard_payment", "ante_guard_approval", "ante_guard_revenue_day"}
 UNBOUNDED = {("billing_grant", "amount"): "the sum of its parts, each of which is bounded"}
 
 
@@ -133,7 +144,7 @@ def test_what_the_role_may_not_change_is_what_triggers_guard(db: None) -> None:
     guarded: dict[str, set[int]] = {}
     states: dict[str, int] = {}
     for table, enabled, kind, function in triggers:
-        if enabled == "O" and function in {"ante_guard_payment", "ante_guard_approval"}:
+        if enabled == "O" and function in GUARDS:
             states[str(table)] = int(str(kind))
             continue
         assert (enabled, function) == ("O", "ante_refuse_change"), table

@@ -10,7 +10,7 @@ from django.db import transaction
 from billing.gateways import anchors
 from billing.management.progress import Progress
 from billing.models import LedgerEntry
-from billing.selectors import books, seals
+from billing.selectors import books, revenue_books, seals
 from billing.selectors.differences import Difference
 
 LOOKED_AT_AGAIN = 1000
@@ -54,9 +54,13 @@ class Command(BaseCommand):
                     broken += self._report(books.INVARIANTS[name].statement, found)
                 chain = seals.differences(after=after, notes=notes, done=bar.advance)
                 broken += self._report(seals.STATEMENT, chain)
+                if not quick:
+                    broken += self._report(revenue_books.FILES, revenue_books.changed_files())
         if broken:
             self.stdout.write(
-                self.style.ERROR(f"{len(set(broken))} of {len(names) + len(seals.KINDS)} invariants do not hold.")
+                self.style.ERROR(
+                    f"{len(set(broken))} of {len(names) + len(seals.KINDS) + (not quick)} invariants do not hold."
+                )
             )
             sys.exit(1)
         if head is not None and not quick:

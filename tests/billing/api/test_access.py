@@ -1,7 +1,7 @@
 """Who reaches what: every route, every kind of key. A new route without a row here fails."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -19,10 +19,12 @@ from billing.models import (
     LedgerEntry,
     PaymentMethod,
     PlanDraft,
+    RevenueDay,
     Subscription,
     TopUp,
     UsageEvent,
 )
+from billing.selectors import revenue_files
 from billing.services import authorizations, drafts, subscriptions
 from tests.billing.api.conftest import Api, cloud_event, problem
 from tests.builders import Shop
@@ -60,6 +62,8 @@ ROUTES: dict[str, dict[str, str]] = {
     "plans/<str:code>/drafts/<uuid:draft_id>/publish": {"POST": "catalog:write"},
     "provider-costs": {"GET": "catalog:read", "POST": "catalog:write"},
     "margins": {"GET": "margins:read"},
+    "revenue/days": {"GET": "revenue:read"},
+    "revenue/days/<str:date>/export": {"GET": "revenue:read"},
     "subscriptions": {"GET": "customers:read", "POST": "subscriptions:write"},
     "subscriptions/<uuid:subscription_id>": {"GET": "customers:read"},
     "subscriptions/<uuid:subscription_id>/periods": {"GET": "customers:read"},
@@ -109,9 +113,29 @@ def path(route: str, *, customer: str = "acme") -> str:
     if "method_id" in filled:
         kept = PaymentMethod.objects.get(customer__external_id=customer)
         filled = filled.replace("<str:method_id>", kept.provider_id)
+    if "<str:date>" in filled:
+        filled = filled.replace("<str:date>", closed_day().date.isoformat())
     if filled.startswith("events/one/"):
         filled = f"{filled}?customer={customer}"  # Both have an event of that id.
     return f"/{filled}"
+
+
+def closed_day() -> RevenueDay:
+    """A day before anything was in the books."""
+    start = datetime(2020, 1, 1, tzinfo=UTC)
+    day = RevenueDay(date=start.date(), zone="UTC", start=start, end=start + timedelta(days=1), version=1)
+    day.cut_at = day.closed_at = day.end
+    day.files = revenue_files.measured(day)
+    found, _ = RevenueDay.objects.get_or_create(
+        date=day.date,
+        defaults={
+            **{name: getattr(day, name) for name in ("zone", "start", "end", "cut_at", "closed_at", "files")},
+            "sha256": day.files["jsonl"]["sha256"],
+            "state": "closed",
+            "written_before": 0,
+        },
+    )
+    return found
 
 
 def body(route: str, *, customer: str = "acme") -> Any:

@@ -27,6 +27,7 @@ PATHS = [
     "/subscriptions",
     "/margins",
     "/provider-costs",
+    "/revenue/days",
     "/events",
     "/events/one",
     "/authorizations",

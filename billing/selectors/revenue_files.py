@@ -1,0 +1,69 @@
+"""The files of a day, from its rows: written to the outside as they are asked for, never kept."""
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+from django.db import connection
+
+from accounts.ids import uuid7
+from billing.engine.journals import FORMATS, OF_LINES, OF_SUMS, Heading, Row, Sum
+from billing.errors import InvariantViolation
+from billing.models import RevenueDay
+
+CHUNK = 2_000
+
+
+def file(day: RevenueDay, format: str) -> Iterator[bytes]:
+    """The day's file in this form (``FORMATS``), piece by piece. To be read within one database transaction."""
+    heading = Heading(day.date, day.version, day.chart)
+    if format in OF_LINES:
+        return OF_LINES[format](heading, rows(day))
+    return OF_SUMS[format](heading, sums(day))
+
+
+def as_closed(day: RevenueDay, format: str) -> Iterator[bytes]:
+    """The same, checked. Raises ``InvariantViolation`` at the end where it is not what it was then."""
+    digest = hashlib.sha256()
+    for piece in file(day, format):
+        digest.update(piece)
+        yield piece
+    if digest.hexdigest() != day.files[format]["sha256"]:
+        raise InvariantViolation(f"The file {format} of {day} is not what it was when the day was closed.")
+
+
+def measured(day: RevenueDay) -> dict[str, dict[str, Any]]:
+    """Of each form its SHA-256 in hexadecimal, how many bytes and how many lines it has."""
+    return {format: _measured(file(day, format)) for format in FORMATS}
+
+
+def _measured(pieces: Iterator[bytes]) -> dict[str, Any]:
+    digest, size, lines = hashlib.sha256(), 0, 0
+    for piece in pieces:
+        digest.update(piece)
+        size += len(piece)
+        lines += 1
+    return {"sha256": digest.hexdigest(), "bytes": size, "lines": lines}
+
+
+def rows(day: RevenueDay) -> Iterator[Row]:
+    """The day's lines in their order, from a cursor of the server's."""
+    with connection.connection.cursor(name=f"lines-{uuid7().hex}") as cursor:
+        cursor.itersize = CHUNK
+        cursor.execute(
+            "SELECT r.number, r.movement, r.debit, r.credit, r.currency_id, r.amount, c.external_id, r.asset_id,"
+            "       r.units, r.product, COALESCE(r.grant_id::text, ''), COALESCE(r.fee_id::text, ''), r.occurred_on,"
+            "       r.entries"
+            "  FROM billing_recognition r JOIN billing_customer c ON c.id = r.customer_id"
+            " WHERE r.day_id = %s ORDER BY r.number",
+            [day.pk],
+        )
+        while found := cursor.fetchmany(CHUNK):
+            for row in found:
+                yield Row(*row)
+
+
+def sums(day: RevenueDay) -> list[Sum]:
+    """The day's sums in their order."""
+    fields = ("movement", "debit", "credit", "currency_id", "product", "occurred_on", "amount", "closing")
+    return [Sum(*row) for row in day.totals.order_by("number").values_list(*fields)]
