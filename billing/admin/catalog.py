@@ -1,20 +1,24 @@
-"""The catalog. What is published never changes, so all of it is for reading; programs add to it through the API."""
+"""The catalog. What is published never changes: it is added to, here or through the API, and otherwise for reading."""
 
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils.safestring import SafeString
 from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, RelatedDropdownFilter
 
 from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action
 from billing.admin import confirm, display
+from billing.admin.adding import AddOnlyAdmin, ServiceForm
 from billing.engine.prices import words
-from billing.models import Asset, Meter, Plan, PlanVersion, Price
+from billing.models import Asset, Meter, Plan, PlanDraft, PlanVersion, Price
+from billing.selectors import plan_terms
 from billing.selectors.catalog import price_terms
-from billing.services import subscriptions
+from billing.services import drafts, subscriptions
 
 
 class ReadOnlyInline(TabularInline):
@@ -63,6 +67,12 @@ class PlanVersionInline(ReadOnlyInline):
         return super().get_queryset(request).filter(derived_from__isnull=True)
 
 
+class PlanDraftInline(ReadOnlyInline):
+    model = PlanDraft
+    fields = readonly_fields = ("created_at", "changed_at")
+    verbose_name_plural = "Drafts"
+
+
 @admin.register(Asset)
 class AssetAdmin(ReadOnlyAdmin):
     list_display = ("code", "name", "kind", "precision", "created_at")
@@ -86,13 +96,56 @@ class MeterAdmin(ReadOnlyAdmin):
         return ", ".join(meter.dimensions)
 
 
+class PlanForm(ServiceForm):
+    """A new plan, which begins with a draft."""
+
+    class Meta:
+        model = Plan
+        fields = ("code", "name", "currency")
+
+    def make(self, fields: dict[str, Any]) -> Plan:
+        return drafts.create_plan(actor=self.actor, terms={}, **fields).plan
+
+
 @admin.register(Plan)
-class PlanAdmin(ReadOnlyAdmin):
+class PlanAdmin(AddOnlyAdmin):
+    form = PlanForm
     list_display = ("code", "name", "currency", "versions_count", "created_at")
     list_select_related = ("currency",)
     search_fields = ("code", "name")
-    inlines = (PlanVersionInline,)
-    actions_detail = ("move_everybody",)
+    actions_detail = ("draft_version", "move_everybody")
+
+    def get_inlines(self, request: HttpRequest, obj: Plan | None) -> list[Any]:
+        return [] if obj is None else [PlanDraftInline, PlanVersionInline]
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "currency":
+            kwargs["queryset"] = Asset.objects.filter(kind=Asset.Kind.CURRENCY)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def response_add(self, request: HttpRequest, obj: Plan, post_url_continue: str | None = None) -> HttpResponse:
+        """On to the draft that the plan begins with."""
+        return HttpResponseRedirect(_draft_url(obj.drafts.get()))
+
+    def has_draft_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        return request.user.has_perm("billing.add_plandraft")
+
+    @detail_action(description="Draft the next version", url_path="draft", icon="edit_note", permissions=["draft"])
+    def draft_version(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """A draft that begins as the latest version is."""
+        plan = get_object_or_404(Plan, pk=object_id)
+        if request.method == "POST":
+            latest = plan.latest()
+            terms = {} if latest is None else plan_terms.of_version(latest)
+            return HttpResponseRedirect(_draft_url(drafts.create(actor=actor_of(request), plan=plan, terms=terms)))
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Draft the next version",
+            "subtitle": str(plan),
+            "opts": self.opts,
+            "back_url": reverse("admin:billing_plan_change", args=[plan.pk]),
+        }
+        return TemplateResponse(request, "admin/ante/ask.html", context)
 
     def has_move_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return request.user.has_perm("billing.change_subscription")
@@ -109,7 +162,10 @@ class PlanAdmin(ReadOnlyAdmin):
             ("With agreed terms of their own", found.agreed),
             ("Recurring fees a month, before", display.amount(found.monthly_before, currency)),
             ("Recurring fees a month, after", display.amount(found.monthly_after, currency)),
-            *((f"Version {each.version}: {each.what}", f"{each.before} → {each.after}") for each in found.prices[:50]),
+            *(
+                (f"Version {each.version}: {each.what}", f"{each.before or 'none'} → {each.after or 'none'}")
+                for each in found.prices[:50]
+            ),
         ]
 
         def run(reason: str) -> None:
@@ -189,3 +245,7 @@ class PriceAdmin(PriceColumns, ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).prefetch_related("tiers")
+
+
+def _draft_url(draft: PlanDraft) -> str:
+    return reverse("admin:billing_plandraft_change", args=[draft.pk])

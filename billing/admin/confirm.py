@@ -38,6 +38,7 @@ def view(
     run: Callable[[str], object],
     done: str,
     warning: str = "",
+    note: str = "Entries are never changed or deleted. This is booked by further entries.",
 ) -> HttpResponse:
     """The question with a reason to give; sent, ``run(reason)``, and back to the object's page.
 
@@ -66,6 +67,7 @@ def view(
         "lines": lines,
         "button": button,
         "warning": warning,
+        "note": note,
         "back_url": back_url,
     }
     return TemplateResponse(request, "admin/ante/confirm.html", context)

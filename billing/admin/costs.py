@@ -2,49 +2,18 @@
 
 from typing import Any
 
-from django import forms
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
-from accounts.backoffice import BackOfficeAdmin, actor_of, detail_action
+from accounts.backoffice import actor_of, detail_action
 from billing.admin import confirm, display
+from billing.admin.adding import AddOnlyAdmin, ServiceForm
 from billing.engine.money import amount_string
-from billing.errors import BillingError
 from billing.models import Overhead, ProviderCost
 from billing.services import costs
-
-
-class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]
-    """A new row, made by a service: what the service refuses is said beside its field."""
-
-    actor: Any = None
-
-    def clean(self) -> dict[str, Any]:
-        data = super().clean() or self.cleaned_data
-        if not self.errors:
-            try:
-                self.instance = self.make({name: value for name, value in data.items() if value is not None})
-            except BillingError as refusal:
-                for problem in refusal.errors:
-                    self.add_error(problem.field if problem.field in self.fields else None, problem.detail)
-                if not refusal.errors:
-                    self.add_error(None, refusal.detail)
-        return data
-
-    def _post_clean(self) -> None:
-        """Nothing: the row is there already, and right."""
-
-    def save(self, commit: bool = True) -> Any:
-        return self.instance
-
-    def save_m2m(self) -> None:
-        """Nothing either."""
-
-    def make(self, fields: dict[str, Any]) -> Any:
-        raise NotImplementedError
 
 
 class ProviderCostForm(ServiceForm):
@@ -75,26 +44,6 @@ class OverheadForm(ServiceForm):
 
     def make(self, fields: dict[str, Any]) -> Overhead:
         return costs.set_overhead(actor=self.actor, **fields)
-
-
-class AddOnlyAdmin(BackOfficeAdmin):
-    """Rows are added by a service and never changed or deleted: what held in the past is known for good."""
-
-    actions = None
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        form = super().get_form(request, obj, change, **kwargs)
-        form.actor = actor_of(request)
-        return form
-
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """The service has done it."""
 
 
 @admin.register(ProviderCost)

@@ -12,9 +12,9 @@ from billing.api.authentication import actor, principal
 from billing.api.fields import moment_string, stored
 from billing.api.schema import catalog as schema
 from billing.engine import presets
-from billing.engine.money import amount_string
 from billing.errors import NotFound
 from billing.models import Asset, Meter, Plan, PlanVersion
+from billing.selectors import plan_terms
 from billing.services import assets, drafts, meters, plans
 from billing.services.idempotency import Answer
 
@@ -204,24 +204,6 @@ def show_version(version: PlanVersion) -> dict[str, Any]:
         "name": version.plan.name,
         "currency": version.plan.currency_id.upper(),
         "version": version.number,
-        "interval": version.interval,
-        "base_fee": amount_string(version.base_fee),
-        "trial_days": version.trial_days,
-        "minimum_commitment": amount_string(version.minimum_commitment),
-        "allowances": [
-            {
-                "asset": allowance.asset_id,
-                "amount": amount_string(allowance.amount),
-                "rollover_limit": amount_string(allowance.rollover_limit),
-            }
-            for allowance in version.allowances.all()
-        ],
         "published_at": moment_string(version.published_at),
-        "cached_tokens": version.cached_tokens,
-        "prices": [
-            prices.show(price)
-            for price in version.prices.select_related("meter", "cached_of")
-            .prefetch_related("tiers")
-            .order_by("position")
-        ],
+        **plan_terms.of_version(version),
     }

@@ -18,7 +18,7 @@ from billing.api.schema import events as schema
 from billing.engine.money import amount_string, amount_strings
 from billing.errors import InvalidRequest, PayloadTooLarge
 from billing.models import Price, UsageEvent
-from billing.selectors import corrections, events, receipts
+from billing.selectors import corrections, events, plan_terms, receipts
 
 
 class EventsView(base.View):
@@ -98,7 +98,7 @@ class EventView(base.View):
                             if charge.waived is None
                             else {"waived": amount_string(charge.waived), "reason": "not charged: failed run"}
                         ),
-                        "price": prices.show_terms(charge.price),
+                        "price": plan_terms.of_numbers(charge.price),
                         "price_given": charge.price.model == Price.Model.EVENT,
                         "lines": [prices.show_line(line) for line in charge.lines],
                         "dimensions": charge.dimensions,

@@ -64,41 +64,6 @@ def wanted(data: dict[str, Any]) -> Wanted:
     return Wanted(**values)
 
 
-def show(price: Price) -> dict[str, Any]:
-    """A stored price, with the fields that its model has. Its meters and tiers should be loaded."""
-    return {"meter": price.meter.code, "asset": price.asset_id, **show_terms(price)}
-
-
-def show_terms(price: Price) -> dict[str, Any]:
-    """The same without what it is for."""
-    fields = terms.FIELDS[price.model]
-    own = [*fields.needed, *fields.allowed, *terms.OF_PERIOD]
-    shown: dict[str, Any] = {"model": price.model}
-    for name in own:
-        value = getattr(price, name)
-        if name == "tiers":
-            shown[name] = [_show_tier(tier, fields.tier) for tier in value.all()]
-        elif value not in (None, "") and not (name == "free_units" and value == 0):
-            shown[name] = amount_string(value) if isinstance(value, Decimal) else value
-    if price.covered_by_id is not None:
-        shown["covered_by"] = price.covered_by_id
-    if price.cached_of is not None:
-        shown["cached_of"] = price.cached_of.code
-    shown["match"] = price.match
-    if price.valid:
-        shown["valid"] = price.valid
-    shown["failure_policy"] = price.failure_policy
-    return shown
-
-
-def _show_tier(tier: Any, amount: str) -> dict[str, Any]:
-    shown = {
-        "up_to": None if tier.up_to is None else amount_string(tier.up_to),
-        amount: amount_string(tier.unit_amount),
-    }
-    return shown | ({"flat_amount": amount_string(tier.flat_amount)} if tier.flat_amount else {})
-
-
 def show_line(line: ExplainedLine) -> dict[str, Any]:
     """A line of why something costs what it costs."""
     return {

@@ -114,6 +114,7 @@ UNFOLD: dict[str, Any] = {
             _group(
                 "Catalog",
                 _item("Plans", "sell", "billing.plan"),
+                _item("Drafts", "edit_note", "billing.plandraft"),
                 _item("Plan versions", "history_edu", "billing.planversion"),
                 _item("Prices", "price_change", "billing.price"),
                 _item("Meters", "speed", "billing.meter"),

@@ -1,4 +1,4 @@
-// Stacked bars over time, drawn by uPlot in the colours of the theme. All texts come with the data.
+// Stacked bars over time, or with `lines` a curve, drawn by uPlot in the colours of the theme. All texts come with the data.
 
 const charts = new Map();
 
@@ -77,7 +77,7 @@ function draw(box) {
   const bars = window.uPlot.paths.bars({ size: [0.68, 30], radius: data.series.length === 1 ? [0.18, 0] : 0 });
   const axis = { stroke: colour("ink-faint"), font: `11px ${getComputedStyle(document.body).fontFamily}`, ticks: { show: false } };
   const narrow = box.clientWidth < 480;
-  const step = Math.max(1, Math.ceil(xs.length / (narrow ? 4 : 8)));
+  const step = data.every ? data.every * (narrow ? 2 : 1) : Math.max(1, Math.ceil(xs.length / (narrow ? 4 : 8)));
   const plot = new window.uPlot(
     {
       width: box.clientWidth,
@@ -90,7 +90,7 @@ function draw(box) {
         y: false,
       },
       scales: {
-        x: { time: false, range: [-0.6, xs.length - 0.4] },
+        x: { time: false, range: data.lines ? [0, xs.length - 1] : [-0.6, xs.length - 0.4] },
         y: { range: [lowest * 1.08, highest > 0 ? highest * 1.08 : 1] },
       },
       axes: [
@@ -114,10 +114,11 @@ function draw(box) {
       series: [
         {},
         ...stacked.map((_, index) => data.series.length - 1 - index).map((index) => ({
-          fill: colour(`tone-${data.series[index].tone}`),
+          fill: data.lines ? undefined : colour(`tone-${data.series[index].tone}`),
           stroke: colour(`tone-${data.series[index].tone}`),
-          width: 0,
-          paths: bars,
+          width: data.lines ? 2 : 0,
+          pxAlign: data.lines ? 0 : 1,
+          paths: data.lines ? window.uPlot.paths.linear() : bars,
           points: { show: false },
         })),
       ],

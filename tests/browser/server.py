@@ -7,7 +7,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +28,8 @@ class Server:
 
 
 @contextmanager
-def serving(home: Path, *, static_files: bool = True) -> Iterator[Server]:
-    """A server that keeps its files in ``home``. Ends with the block."""
+def serving(home: Path, *, static_files: bool = True, without: Sequence[str] = NOT_OF_THE_PORTAL) -> Iterator[Server]:
+    """A server that keeps its files in ``home``. Ends with the block. ``without`` are apps whose pages do not open."""
     port = _free_port()
     address = f"http://127.0.0.1:{port}"
     database = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{connection.settings_dict['NAME']}")
@@ -43,7 +43,7 @@ def serving(home: Path, *, static_files: bool = True) -> Iterator[Server]:
     }
     if static_files:
         collect = [sys.executable, "-m", "django", "collectstatic", "--no-input", "--verbosity", "0"]
-        collect += [option for part in NOT_OF_THE_PORTAL for option in ("--ignore", part)]
+        collect += [option for part in without for option in ("--ignore", part)]
         subprocess.run(collect, cwd=settings.BASE_DIR, env=environment, check=True, timeout=120)
     serve = [sys.executable, "-m", "granian", "billing.config.asgi:application", "--interface", "asgi"]
     serve += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--no-ws", "--log-level", "warning"]

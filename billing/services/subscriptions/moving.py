@@ -6,12 +6,11 @@ from decimal import Decimal
 from uuid import UUID
 
 from accounts.services import audit
-from billing.engine.money import EXACT, ZERO, amount_string
-from billing.engine.prices import words
+from billing.engine.money import EXACT, ZERO
 from billing.engine.proration import discounted
 from billing.errors import BillingError
-from billing.models import Plan, PlanVersion, Price, Subscription
-from billing.selectors.catalog import price_terms
+from billing.models import Plan, PlanVersion, Subscription
+from billing.services import plan_sheets
 from billing.services.subscriptions import changing
 from billing.services.subscriptions.starting import public_version
 
@@ -69,7 +68,9 @@ def preview_move(*, plan: Plan, version: int | None = None) -> MovePlan:
         found.monthly_before = EXACT.add(found.monthly_before, monthly(current, current.discount))
         found.monthly_after = EXACT.add(found.monthly_after, monthly(target, subscription.discount))
     for number, source in sorted(sources.items()):
-        found.prices += _differences(number, source, target)
+        sheet = plan_sheets.of_version(source)
+        for each in plan_sheets.differences(sheet, plan_sheets.of_version(target)):
+            found.prices.append(PriceDifference(number, each.what, each.before, each.after))
     return found
 
 
@@ -113,29 +114,3 @@ def _concerned(plan: Plan, target: PlanVersion) -> Iterator[Subscription]:
         .order_by("pk")
     )
     return rows.iterator(chunk_size=500)
-
-
-def _differences(number: int, source: PlanVersion, target: PlanVersion) -> Iterator[PriceDifference]:
-    terms = [("Base fee", amount_string(source.base_fee), amount_string(target.base_fee))]
-    for asset in sorted({*_allowances(source), *_allowances(target)}):
-        terms.append((f"Included {asset}", _allowances(source).get(asset, "0"), _allowances(target).get(asset, "0")))
-    yield from (PriceDifference(number, *each) for each in terms if each[1] != each[2])
-    before, after = _prices(source), _prices(target)
-    for what in sorted({*before, *after}):
-        if before.get(what) != after.get(what):
-            yield PriceDifference(number, what, before.get(what), after.get(what))
-
-
-def _allowances(version: PlanVersion) -> dict[str, str]:
-    return {each.asset_id: amount_string(each.amount) for each in version.allowances.all()}
-
-
-def _prices(version: PlanVersion) -> dict[str, str]:
-    """Each price in words, by what it is for."""
-    rows = version.prices.select_related("meter", "asset").prefetch_related("tiers")
-    return {_what(price): words.describe(price_terms(price), price.asset_id, price.meter.unit) for price in rows}
-
-
-def _what(price: Price) -> str:
-    where = ", ".join(f"{name} {' or '.join(values)}" for name, values in sorted(price.match.items()))
-    return f"{price.meter.name} in {price.asset_id}" + (f", {where}" if where else "")

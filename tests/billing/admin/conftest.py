@@ -13,7 +13,7 @@ from accounts.models import User
 from accounts.services import audit
 from billing.admin import display
 from billing.models import Customer, IdempotencyRecord
-from billing.services import approvals, authorizations, costs
+from billing.services import approvals, authorizations, costs, drafts
 from billing.services.funding import packs, refunds
 from billing.services.idempotency import Answer, once
 from tests.builders import Shop, browser_of
@@ -75,6 +75,7 @@ def acme(shop: Shop, bank: Bank) -> Customer:
         actor=audit.SYSTEM, code="ten", name="Ten", asset=shop.usd, amount=dollar, price=dollar, currency=shop.usd
     )
     bank.deliver()
+    drafts.create(actor=audit.SYSTEM, plan=shop.plan().plan, terms={"base_fee": "5"})
     shop.member(acme)
     shop.key()
     terms = {"asset": "usd", "amount": "1000000", "kind": "promotional"}

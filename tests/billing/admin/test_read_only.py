@@ -14,7 +14,8 @@ from tests.billing.admin.test_pages import MODELS, name
 from tests.builders import browser_of
 
 EDITABLE = {"accounts.User", "accounts.Organization", "accounts.Membership", "auth.Group", "billing.Customer"}
-ADDED_BY_HAND = {"billing.ProviderCost", "billing.Overhead"}  # Through a form that calls the service.
+EDITABLE |= {"billing.PlanDraft"}  # In an editor of its own.
+ADDED_BY_HAND = {"billing.ProviderCost", "billing.Overhead", "billing.Plan"}  # Through a form that calls the service.
 READ_ONLY = [model for model in MODELS if model._meta.label not in EDITABLE | ADDED_BY_HAND]
 APPEND_ONLY = [LedgerEntry, LedgerTransaction, UsageEvent, Charge, PlanVersion, Price, AuditEvent]
 

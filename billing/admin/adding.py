@@ -1,0 +1,70 @@
+"""Pages on which a row is added by a service: never saved by the form itself."""
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import FieldDoesNotExist, ValidationError
+from django.http import HttpRequest
+
+from accounts.backoffice import BackOfficeAdmin, actor_of
+from billing.errors import BillingError
+
+
+class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A new row, made by a service: what the service refuses is said beside its field."""
+
+    actor: Any = None
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        self._run_model_validators(data)
+        if not self.errors:
+            try:
+                self.instance = self.make({name: value for name, value in data.items() if value is not None})
+            except BillingError as refusal:
+                for problem in refusal.errors:
+                    self.add_error(problem.field if problem.field in self.fields else None, problem.detail)
+                if not refusal.errors:
+                    self.add_error(None, refusal.detail)
+        return data
+
+    def _run_model_validators(self, data: dict[str, Any]) -> None:
+        for name, value in data.items():
+            try:
+                self.instance._meta.get_field(name).run_validators(value)
+            except FieldDoesNotExist:
+                continue
+            except ValidationError as invalid:
+                self.errors.setdefault(name, self.error_class()).extend(invalid.messages)
+
+    def _post_clean(self) -> None:
+        """Nothing: the row is there already, and right."""
+
+    def save(self, commit: bool = True) -> Any:
+        return self.instance
+
+    def save_m2m(self) -> None:
+        """Nothing either."""
+
+    def make(self, fields: dict[str, Any]) -> Any:
+        raise NotImplementedError
+
+
+class AddOnlyAdmin(BackOfficeAdmin):
+    """Rows are added by a service and never changed or deleted: what held in the past is known for good."""
+
+    actions = None
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        form = super().get_form(request, obj, change, **kwargs)
+        form.actor = actor_of(request)
+        return form
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """The service has done it."""

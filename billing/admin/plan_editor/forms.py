@@ -1,0 +1,284 @@
+"""The forms that a draft consists of. They read what was typed; whether it makes sense is for the services to say."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from django import forms
+from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+
+from billing.admin.plan_editor.fields import AmountField, HoursField, MatchField
+from billing.engine.money import amount_string
+from billing.engine.prices import TierTerms
+from billing.engine.prices.terms import FIELDS, TIERS_MAX
+from billing.models import Asset, Meter, PlanVersion, Price
+from billing.services.plans import AllowanceTerms
+from billing.services.prices import PriceTerms
+
+PRICES_MAX = 100
+ALLOWANCES_MAX = 50
+RATES = Price.Model.GRADUATED_PERCENTAGE.value
+_DAYS = list(enumerate(("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"), start=1))
+_FOLDED = (
+    *("free_units", "minimum_amount", "maximum_amount", "covered_by", "cached_of"),
+    *("hours", "zone", "weekdays"),
+)
+_POLICY = Price.FailurePolicy.PORTION.value
+_NUMBERS = (
+    *("unit_amount", "per", "rate", "fixed_amount", "minimum", "maximum", "markup"),
+    *("free_units", "minimum_amount", "maximum_amount"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """What can be chosen, read once for all forms of a page."""
+
+    meters: Mapping[str, Meter]
+    assets: Mapping[str, Asset]
+
+    @classmethod
+    def read(cls, *, first: str) -> "Catalog":
+        """``first`` is the asset that stands before the others: the plan's currency."""
+        assets = sorted(Asset.objects.all(), key=lambda asset: (asset.code != first, asset.code))
+        return cls({meter.code: meter for meter in Meter.objects.all()}, {asset.code: asset for asset in assets})
+
+    def meter_choices(self) -> Iterator[tuple[str, str]]:
+        return ((code, f"{meter.name} ({code})") for code, meter in self.meters.items())
+
+    def asset_choices(self) -> Iterator[tuple[str, str]]:
+        return ((code, f"{asset.name} ({code})") for code, asset in self.assets.items())
+
+
+def _select(label: str = "", *, required: bool = True, help_text: str = "", choices: Any = ()) -> forms.ChoiceField:
+    return forms.ChoiceField(
+        label=label or None, required=required, help_text=help_text, choices=choices, widget=UnfoldAdminSelectWidget
+    )
+
+
+class GeneralForm(forms.Form):
+    """What holds for the whole version."""
+
+    interval = _select("Billing period", choices=PlanVersion.Interval.choices)
+    base_fee = AmountField(help_text="For each period, in the plan's currency. Empty: none.")
+    minimum_commitment = AmountField(
+        help_text="What a period's usage comes to at least; the rest is charged at its end. Empty: none."
+    )
+    trial_days = forms.IntegerField(
+        required=False,
+        min_value=0,
+        max_value=730,
+        help_text="How long a new subscription costs nothing. Empty: not at all.",
+        widget=UnfoldAdminIntegerFieldWidget,
+    )
+    cached_tokens = _select(
+        choices=PlanVersion.CachedTokens.choices, help_text="What tokens cost that the provider found in its cache."
+    )
+
+    def terms(self) -> dict[str, Any]:
+        """The members of a draft's terms."""
+        data = self.cleaned_data
+        return {
+            "interval": data["interval"],
+            "base_fee": amount_string(data["base_fee"] or Decimal(0)),
+            "minimum_commitment": amount_string(data["minimum_commitment"] or Decimal(0)),
+            "trial_days": data["trial_days"] or 0,
+            "cached_tokens": data["cached_tokens"],
+        }
+
+    def wanted(self) -> dict[str, Any]:
+        """The same for the service that publishes."""
+        data = self.cleaned_data
+        return self.terms() | {
+            "base_fee": data["base_fee"] or Decimal(0),
+            "minimum_commitment": data["minimum_commitment"] or Decimal(0),
+        }
+
+
+class AllowanceForm(forms.Form):
+    """So much of an asset for each period."""
+
+    asset = _select("Included asset")
+    amount = AmountField(required=True, label="Amount")
+    rollover_limit = AmountField(label="Carried over at most", help_text="Of what is left, once. Empty: nothing.")
+
+    def __init__(self, *args: Any, catalog: Catalog, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.catalog = catalog
+        self.fields["asset"].choices = [("", "Choose"), *catalog.asset_choices()]  # type: ignore[attr-defined]
+
+    def wanted(self) -> AllowanceTerms:
+        data = self.cleaned_data
+        asset = self.catalog.assets[data["asset"]]
+        return AllowanceTerms(asset, data["amount"], data["rollover_limit"] or Decimal(0))
+
+    def terms(self) -> dict[str, Any]:
+        wanted = self.wanted()
+        return {
+            "asset": wanted.asset.code,
+            "amount": amount_string(wanted.amount),
+            "rollover_limit": amount_string(wanted.rollover_limit),
+        }
+
+
+class TierForm(forms.Form):
+    """A step of the staircase. ``amount`` is the unit amount, or the share where the price is a percentage."""
+
+    up_to = AmountField(label="Up to and with", help_text="Empty in the last tier.")
+    amount = AmountField(label="Amount")
+    flat_amount = AmountField(label="Flat, once")
+
+    def wanted(self, *, rates: bool) -> TierTerms:
+        data = self.cleaned_data
+        amount = {"rate" if rates else "unit_amount": data["amount"]}
+        return TierTerms(up_to=data["up_to"], flat_amount=data["flat_amount"], **amount)
+
+
+TierFormSet = forms.formset_factory(TierForm, extra=0, can_delete=True, max_num=TIERS_MAX, absolute_max=TIERS_MAX)
+
+
+class PriceForm(forms.Form):
+    """What one meter costs in one asset. Its tiers are forms of their own, below its prefix."""
+
+    meter = _select()
+    asset = _select("Charged in")
+    model = _select("Pricing model", choices=Price.Model.choices)
+    unit_amount = AmountField(label="Price")
+    per = AmountField(label="For how many units", help_text="Empty: for one.")
+    rounding = _select(required=False, choices=[("", "Started packages"), ("down", "Full packages")])
+    rate = AmountField(label="Share", help_text="0.15 is 15 %.")
+    fixed_amount = AmountField(label="Fixed, per event")
+    minimum = AmountField(label="At least, per event")
+    maximum = AmountField(label="At most, per event")
+    markup = AmountField(label="Markup on the cost", help_text="0.40 is 40 %.")
+    cost_field = forms.CharField(
+        required=False,
+        max_length=200,
+        help_text="The field of the data that is the cost. Empty: by the cost catalogue.",
+        widget=UnfoldAdminTextInputWidget,
+    )
+    amount_field = forms.CharField(
+        label="Field with the price",
+        required=False,
+        max_length=200,
+        help_text="The field of the event's data that says what it costs.",
+        widget=UnfoldAdminTextInputWidget,
+    )
+    free_units = AmountField(help_text="The period's first units, which cost nothing.")
+    minimum_amount = AmountField(label="At least, per period", help_text="What is missing is due at its end.")
+    maximum_amount = AmountField(label="At most, per period")
+    covered_by = _select("Taken first from", required=False, help_text="Units come one for one from this asset first.")
+    cached_of = _select(
+        "Cached tokens of", required=False, help_text="Whose price holds where the plan charges them at retail."
+    )
+    match = MatchField(label="Only where", help_text="A dimension and its values in each line. Empty: everywhere.")
+    hours = HoursField(label="Only at these hours", help_text="Such as 22-6. Empty: at all hours.")
+    weekdays = forms.TypedMultipleChoiceField(
+        label="Only on", required=False, coerce=int, choices=_DAYS, widget=forms.CheckboxSelectMultiple
+    )
+    zone = forms.CharField(
+        label="Time zone", required=False, max_length=64, help_text="Empty: UTC.", widget=UnfoldAdminTextInputWidget
+    )
+    failure_policy = _select("A run that failed is charged", choices=Price.FailurePolicy.choices)
+
+    def __init__(self, *args: Any, catalog: Catalog, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.catalog = catalog
+        choices = {
+            "meter": [("", "Choose"), *catalog.meter_choices()],
+            "asset": catalog.asset_choices(),
+            "covered_by": [("", "Nothing"), *catalog.asset_choices()],
+            "cached_of": [("", "None"), *catalog.meter_choices()],
+        }
+        for name, choice in choices.items():
+            self.fields[name].choices = list(choice)  # type: ignore[attr-defined]
+        self.tiers = TierFormSet(
+            self.data if self.is_bound else None,
+            prefix=f"{self.prefix}-tiers",
+            initial=(self.initial or {}).get("tiers"),
+        )
+
+    def is_valid(self) -> bool:
+        tiers_are: bool = self.tiers.is_valid()
+        return super().is_valid() and tiers_are
+
+    def kept_tiers(self) -> list[TierForm]:
+        return [form for form in self.tiers if form not in self.tiers.deleted_forms and form.has_changed()]
+
+    def wanted(self) -> PriceTerms:
+        """The price for the services. Nothing is checked but that it could be read."""
+        data = self.cleaned_data
+        rates = data["model"] == RATES
+        tiers = tuple(form.wanted(rates=rates) for form in self.kept_tiers())
+        meters, assets = self.catalog.meters, self.catalog.assets
+        return PriceTerms(
+            meter=meters[data["meter"]],
+            asset=assets[data["asset"]],
+            model=data["model"],
+            rounding=data["rounding"] or None,
+            cost_field=data["cost_field"] or None,
+            amount_field=data["amount_field"] or None,
+            tiers=tiers or None,
+            covered_by=assets.get(data["covered_by"]),
+            cached_of=meters.get(data["cached_of"]),
+            match=data["match"],
+            valid=self._valid(),
+            failure_policy=data["failure_policy"],
+            **{name: data[name] for name in _NUMBERS},
+        )
+
+    def terms(self) -> dict[str, Any]:
+        """The price as a draft keeps it: only what was filled in."""
+        data = self.cleaned_data
+        amounts = {name: amount_string(data[name]) for name in _NUMBERS if data[name] is not None}
+        texts = ("rounding", "cost_field", "amount_field", "covered_by", "cached_of")
+        terms = {name: data[name] for name in ("meter", "asset", "model")} | amounts
+        terms |= {name: data[name] for name in texts if data[name]}
+        tiers = [_tier(form.wanted(rates=data["model"] == RATES)) for form in self.kept_tiers()]
+        if tiers:
+            terms["tiers"] = tiers
+        if self._valid():
+            terms["valid"] = self._valid()
+        return terms | {"match": data["match"], "failure_policy": data["failure_policy"]}
+
+    def _valid(self) -> dict[str, Any]:
+        data = self.cleaned_data
+        found = {name: data[name] for name in ("hours", "weekdays") if data[name]}
+        return found | ({"zone": data["zone"]} if data["zone"] else {})
+
+    @staticmethod
+    def initial_of(terms: Mapping[str, Any]) -> dict[str, Any]:
+        """A draft's price as the form shows it."""
+        valid = terms.get("valid") or {}
+        tiers = [tier | {"amount": tier.get("unit_amount", tier.get("rate"))} for tier in terms.get("tiers") or []]
+        rounding = "" if terms.get("rounding") == Price.Rounding.UP else terms.get("rounding")
+        times = {name: valid.get(name) for name in ("hours", "weekdays", "zone")}
+        return {"failure_policy": _POLICY, **terms, "tiers": tiers, "rounding": rounding, **times}
+
+    @property
+    def has_conditions(self) -> bool:
+        """Whether anything is written in the part of the form that is folded away."""
+        return any(self[name].value() for name in _FOLDED) or self["failure_policy"].value() not in {None, _POLICY}
+
+    @staticmethod
+    def models() -> dict[str, str]:
+        """The fields that not every model has, each with the models that do, for the page to show and hide."""
+        has = {model: (*fields.needed, *fields.allowed) for model, fields in FIELDS.items()}
+        names = {name for own in has.values() for name in own}
+        return {name: " ".join(model for model, own in has.items() if name in own) for name in names}
+
+
+def _tier(tier: TierTerms) -> dict[str, Any]:
+    written: dict[str, Any] = {"up_to": None if tier.up_to is None else amount_string(tier.up_to)}
+    for name in ("unit_amount", "rate", "flat_amount"):
+        number = getattr(tier, name)
+        if number is not None:
+            written[name] = amount_string(number)
+    return written
+
+
+AllowanceFormSet = forms.formset_factory(
+    AllowanceForm, extra=0, can_delete=True, max_num=ALLOWANCES_MAX, absolute_max=ALLOWANCES_MAX
+)
+PriceFormSet = forms.formset_factory(PriceForm, extra=0, can_delete=True, max_num=PRICES_MAX, absolute_max=PRICES_MAX)
