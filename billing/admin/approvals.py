@@ -19,7 +19,7 @@ from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action, labelled
 from accounts.second_factor import requires_fresh_second_factor
 from billing.admin import confirm, display
 from billing.admin.base import SummaryMixin
-from billing.models import Approval, TopUp, UsageEvent
+from billing.models import Approval, Plan, TopUp, UsageEvent
 from billing.services import approvals
 
 _TONES = {"Waiting": "warning", "Approved": "success", "Rejected": "danger", "Withdrawn": "", "Expired": ""}
@@ -197,6 +197,9 @@ def _lines(approval: Approval) -> Sequence[tuple[str, object]]:
         lines.append(("Customer", display.link(approval.customer)))
     if "event" in terms:
         lines.append(("Event", display.link_to(UsageEvent, terms["event"], terms["event"])))
+    if "plan" in terms:
+        lines.append(("Plan", display.link_to(Plan, terms["plan"], terms["named"])))
+    lines += list(terms.get("changes", {}).items())
     if "top_up" in terms:
         lines.append(("Top-up", display.link_to(TopUp, terms["top_up"], terms["top_up"])))
     for name, words in _WORDS.items():

@@ -21,8 +21,8 @@ from accounts.services import audit, mail
 from billing import locks, pipeline
 from billing.engine.money import ZERO, amount_strings
 from billing.errors import ApprovalRequired, InvalidState, NotFound, PermissionDenied
-from billing.models import Approval, Asset, Customer, TopUp, UsageEvent
-from billing.services import corrections, grants, wallets
+from billing.models import Approval, Asset, Customer, PlanDraft, TopUp, UsageEvent
+from billing.services import corrections, draft_terms, drafts, grants, wallets
 from billing.services.funding import refunds
 from billing.services.retrying import retried
 
@@ -279,6 +279,21 @@ def _set_overdraft_limit(actor: audit.Actor, terms: Mapping[str, Any], approval:
     )
 
 
+def _publish(actor: audit.Actor, terms: Mapping[str, Any], approval: Approval | None) -> object:
+    draft = PlanDraft.objects.select_related("plan").filter(pk=terms["draft"]).first()
+    if draft is None:
+        raise InvalidState("The draft is gone: it was published or thrown away.")
+    wanted = draft_terms.read(draft.terms, draft_terms.Catalog.read())
+    return drafts.publish(
+        actor=actor,
+        draft=draft,
+        seen=_moment(terms["seen"]),
+        reason=terms["reason"],
+        approval=approval,
+        **{name: getattr(wanted, name) for name in wanted.__dataclass_fields__},
+    )
+
+
 ACTIONS: Mapping[str, Action] = {
     Kind.GRANT: Action(("billing.add_grant",), _grant),
     Kind.ADJUSTMENT: Action(("billing.add_grant", "billing.change_grant"), _adjust),
@@ -286,4 +301,5 @@ ACTIONS: Mapping[str, Action] = {
     Kind.REVERSAL: Action(("billing.add_correction",), _reverse),
     Kind.CHARGE_REFUND: Action(("billing.add_correction",), _refund_charge),
     Kind.OVERDRAFT_LIMIT: Action(("billing.change_balance",), _set_overdraft_limit),
+    Kind.PLAN: Action(("billing.add_planversion",), _publish),
 }

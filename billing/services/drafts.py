@@ -8,7 +8,7 @@ from django.db import transaction
 
 from accounts.services import audit
 from billing.errors import InvalidState, NotFound
-from billing.models import Asset, Plan, PlanDraft, PlanVersion
+from billing.models import Approval, Asset, Plan, PlanDraft, PlanVersion
 from billing.services import plans
 from billing.services.retrying import retried
 
@@ -52,15 +52,21 @@ def discard(*, actor: audit.Actor, draft: PlanDraft, reason: str = "") -> None:
 
 @retried
 def publish(
-    *, actor: audit.Actor, draft: PlanDraft, seen: datetime | None = None, reason: str = "", **terms: Any
+    *,
+    actor: audit.Actor,
+    draft: PlanDraft,
+    seen: datetime | None = None,
+    reason: str = "",
+    approval: Approval | None = None,
+    **terms: Any,
 ) -> PlanVersion:
     """Make the plan's next version of the draft, whose ``terms`` were read; the draft is gone then.
 
-    Raises ``InvalidState`` where the draft is not as it was at ``seen``.
+    Raises ``InvalidState`` where the draft is not as it was at ``seen``, and ``ApprovalRequired`` (``four_eyes``).
     """
     with transaction.atomic():
         current = _locked(draft, seen)
-        version = plans.publish_version(actor=actor, plan=current.plan, **terms)
+        version = plans.publish_version(actor=actor, plan=current.plan, approval=approval, **terms)
         _record(actor, current, "published", after={"version": version.number} | ({"reason": reason} if reason else {}))
         current.delete()
     return version

@@ -9,7 +9,6 @@ from billing.admin.plan_editor.forms import (
     PRICES_MAX,
     AllowanceForm,
     AllowanceFormSet,
-    Catalog,
     GeneralForm,
     PriceForm,
     PriceFormSet,
@@ -17,7 +16,9 @@ from billing.admin.plan_editor.forms import (
 from billing.engine.prices import BadPrice
 from billing.errors import InvalidRequest
 from billing.models import PlanDraft
-from billing.services import plans, prices
+from billing.services import draft_terms, plans, prices
+from billing.services.draft_terms import Catalog
+from billing.services.prices import PriceTerms
 
 _TIMES = {"valid": "hours", "valid.hours": "hours", "valid.weekdays": "weekdays", "valid.zone": "zone"}
 
@@ -27,7 +28,7 @@ class Editor:
 
     def __init__(self, draft: PlanDraft, data: Mapping[str, Any] | None = None) -> None:
         self.draft = draft
-        catalog = Catalog.read(first=draft.plan.currency_id)
+        self.catalog = catalog = Catalog.read(first=draft.plan.currency_id)
         terms = draft.terms if data is None else {}
         kept = [PriceForm.initial_of(price) for price in terms.get("prices") or []]
         more: dict[str, Any] = {"form_kwargs": {"catalog": catalog}}
@@ -61,11 +62,11 @@ class Editor:
 
     def wanted(self) -> plans.Terms:
         """What would be published, once ``readable``."""
-        return plans.Terms(
-            **self.general.wanted(),
-            allowances=[form.wanted() for form in _kept(self.allowances)],
-            prices=[form.wanted() for form in self.kept_prices()],
-        )
+        return draft_terms.read(self.terms(), self.catalog)
+
+    def price_of(self, form: PriceForm) -> PriceTerms:
+        """What one of the prices would be, where its form is valid."""
+        return draft_terms.price(form.terms(), self.catalog)
 
     def check(self, wanted: plans.Terms) -> bool:
         """Whether the terms can be published; if not, the forms say beside which field why."""

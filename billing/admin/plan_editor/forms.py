@@ -1,7 +1,6 @@
 """The forms that a draft consists of. They read what was typed; whether it makes sense is for the services to say."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -10,11 +9,9 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidge
 
 from billing.admin.plan_editor.fields import AmountField, HoursField, MatchField
 from billing.engine.money import amount_string
-from billing.engine.prices import TierTerms
 from billing.engine.prices.terms import FIELDS, TIERS_MAX
-from billing.models import Asset, Meter, PlanVersion, Price
-from billing.services.plans import AllowanceTerms
-from billing.services.prices import PriceTerms
+from billing.models import PlanVersion, Price
+from billing.services.draft_terms import Catalog
 
 PRICES_MAX = 100
 ALLOWANCES_MAX = 50
@@ -31,24 +28,12 @@ _NUMBERS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Catalog:
-    """What can be chosen, read once for all forms of a page."""
+def _meter_choices(catalog: Catalog) -> list[tuple[str, str]]:
+    return [(code, f"{meter.name} ({code})") for code, meter in catalog.meters.items()]
 
-    meters: Mapping[str, Meter]
-    assets: Mapping[str, Asset]
 
-    @classmethod
-    def read(cls, *, first: str) -> "Catalog":
-        """``first`` is the asset that stands before the others: the plan's currency."""
-        assets = sorted(Asset.objects.all(), key=lambda asset: (asset.code != first, asset.code))
-        return cls({meter.code: meter for meter in Meter.objects.all()}, {asset.code: asset for asset in assets})
-
-    def meter_choices(self) -> Iterator[tuple[str, str]]:
-        return ((code, f"{meter.name} ({code})") for code, meter in self.meters.items())
-
-    def asset_choices(self) -> Iterator[tuple[str, str]]:
-        return ((code, f"{asset.name} ({code})") for code, asset in self.assets.items())
+def _asset_choices(catalog: Catalog) -> list[tuple[str, str]]:
+    return [(code, f"{asset.name} ({code})") for code, asset in catalog.assets.items()]
 
 
 def _select(label: str = "", *, required: bool = True, help_text: str = "", choices: Any = ()) -> forms.ChoiceField:
@@ -87,14 +72,6 @@ class GeneralForm(forms.Form):
             "cached_tokens": data["cached_tokens"],
         }
 
-    def wanted(self) -> dict[str, Any]:
-        """The same for the service that publishes."""
-        data = self.cleaned_data
-        return self.terms() | {
-            "base_fee": data["base_fee"] or Decimal(0),
-            "minimum_commitment": data["minimum_commitment"] or Decimal(0),
-        }
-
 
 class AllowanceForm(forms.Form):
     """So much of an asset for each period."""
@@ -105,21 +82,12 @@ class AllowanceForm(forms.Form):
 
     def __init__(self, *args: Any, catalog: Catalog, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.catalog = catalog
-        self.fields["asset"].choices = [("", "Choose"), *catalog.asset_choices()]  # type: ignore[attr-defined]
-
-    def wanted(self) -> AllowanceTerms:
-        data = self.cleaned_data
-        asset = self.catalog.assets[data["asset"]]
-        return AllowanceTerms(asset, data["amount"], data["rollover_limit"] or Decimal(0))
+        self.fields["asset"].choices = [("", "Choose"), *_asset_choices(catalog)]  # type: ignore[attr-defined]
 
     def terms(self) -> dict[str, Any]:
-        wanted = self.wanted()
-        return {
-            "asset": wanted.asset.code,
-            "amount": amount_string(wanted.amount),
-            "rollover_limit": amount_string(wanted.rollover_limit),
-        }
+        data = self.cleaned_data
+        amounts = {name: amount_string(data[name] or Decimal(0)) for name in ("amount", "rollover_limit")}
+        return {"asset": data["asset"]} | amounts
 
 
 class TierForm(forms.Form):
@@ -129,10 +97,16 @@ class TierForm(forms.Form):
     amount = AmountField(label="Amount")
     flat_amount = AmountField(label="Flat, once")
 
-    def wanted(self, *, rates: bool) -> TierTerms:
+    def terms(self, *, rates: bool) -> dict[str, Any]:
         data = self.cleaned_data
-        amount = {"rate" if rates else "unit_amount": data["amount"]}
-        return TierTerms(up_to=data["up_to"], flat_amount=data["flat_amount"], **amount)
+        written: dict[str, Any] = {"up_to": None if data["up_to"] is None else amount_string(data["up_to"])}
+        for name, number in (
+            ("rate" if rates else "unit_amount", data["amount"]),
+            ("flat_amount", data["flat_amount"]),
+        ):
+            if number is not None:
+                written[name] = amount_string(number)
+        return written
 
 
 TierFormSet = forms.formset_factory(TierForm, extra=0, can_delete=True, max_num=TIERS_MAX, absolute_max=TIERS_MAX)
@@ -184,12 +158,11 @@ class PriceForm(forms.Form):
 
     def __init__(self, *args: Any, catalog: Catalog, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.catalog = catalog
         choices = {
-            "meter": [("", "Choose"), *catalog.meter_choices()],
-            "asset": catalog.asset_choices(),
-            "covered_by": [("", "Nothing"), *catalog.asset_choices()],
-            "cached_of": [("", "None"), *catalog.meter_choices()],
+            "meter": [("", "Choose"), *_meter_choices(catalog)],
+            "asset": _asset_choices(catalog),
+            "covered_by": [("", "Nothing"), *_asset_choices(catalog)],
+            "cached_of": [("", "None"), *_meter_choices(catalog)],
         }
         for name, choice in choices.items():
             self.fields[name].choices = list(choice)  # type: ignore[attr-defined]
@@ -206,28 +179,6 @@ class PriceForm(forms.Form):
     def kept_tiers(self) -> list[TierForm]:
         return [form for form in self.tiers if form not in self.tiers.deleted_forms and form.has_changed()]
 
-    def wanted(self) -> PriceTerms:
-        """The price for the services. Nothing is checked but that it could be read."""
-        data = self.cleaned_data
-        rates = data["model"] == RATES
-        tiers = tuple(form.wanted(rates=rates) for form in self.kept_tiers())
-        meters, assets = self.catalog.meters, self.catalog.assets
-        return PriceTerms(
-            meter=meters[data["meter"]],
-            asset=assets[data["asset"]],
-            model=data["model"],
-            rounding=data["rounding"] or None,
-            cost_field=data["cost_field"] or None,
-            amount_field=data["amount_field"] or None,
-            tiers=tiers or None,
-            covered_by=assets.get(data["covered_by"]),
-            cached_of=meters.get(data["cached_of"]),
-            match=data["match"],
-            valid=self._valid(),
-            failure_policy=data["failure_policy"],
-            **{name: data[name] for name in _NUMBERS},
-        )
-
     def terms(self) -> dict[str, Any]:
         """The price as a draft keeps it: only what was filled in."""
         data = self.cleaned_data
@@ -235,7 +186,7 @@ class PriceForm(forms.Form):
         texts = ("rounding", "cost_field", "amount_field", "covered_by", "cached_of")
         terms = {name: data[name] for name in ("meter", "asset", "model")} | amounts
         terms |= {name: data[name] for name in texts if data[name]}
-        tiers = [_tier(form.wanted(rates=data["model"] == RATES)) for form in self.kept_tiers()]
+        tiers = [form.terms(rates=data["model"] == RATES) for form in self.kept_tiers()]
         if tiers:
             terms["tiers"] = tiers
         if self._valid():
@@ -267,15 +218,6 @@ class PriceForm(forms.Form):
         has = {model: (*fields.needed, *fields.allowed) for model, fields in FIELDS.items()}
         names = {name for own in has.values() for name in own}
         return {name: " ".join(model for model, own in has.items() if name in own) for name in names}
-
-
-def _tier(tier: TierTerms) -> dict[str, Any]:
-    written: dict[str, Any] = {"up_to": None if tier.up_to is None else amount_string(tier.up_to)}
-    for name in ("unit_amount", "rate", "flat_amount"):
-        number = getattr(tier, name)
-        if number is not None:
-            written[name] = amount_string(number)
-    return written
 
 
 AllowanceFormSet = forms.formset_factory(

@@ -13,14 +13,14 @@ from django.urls import reverse
 from django.utils.dateparse import parse_datetime
 
 from accounts.backoffice import actor_of
-from billing.admin import confirm
+from billing.admin import by_hand, confirm
 from billing.admin.plan_editor import preview
 from billing.admin.plan_editor.editor import Editor
 from billing.admin.plan_editor.forms import TierFormSet
 from billing.errors import BillingError
-from billing.models import PlanDraft
+from billing.models import Approval, PlanDraft
 from billing.selectors import plan_terms
-from billing.services import drafts, plans
+from billing.services import approvals, drafts, plans
 
 CHANGES_SHOWN = 50
 FEW = 3
@@ -105,18 +105,27 @@ def publish(page: Any, request: HttpRequest, draft_id: UUID) -> HttpResponse:
     if len(found) > CHANGES_SHOWN:
         lines.append(("And further changes", len(found) - CHANGES_SHOWN))
     seen = _moment(request.GET.get("seen")) or draft.changed_at
-    terms = {name: getattr(wanted, name) for name in plans.Terms.__dataclass_fields__}
     number = (published.number if published else 0) + 1
+    terms = {
+        "draft": str(draft.pk),
+        "seen": seen.isoformat(),
+        "plan": str(draft.plan_id),
+        "named": f"{draft.plan}, version {number}",
+        "changes": {each.what: f"{each.before or 'none'} → {each.after or 'none'}" for each in found},
+    }
     return confirm.view(
         page,
         request,
         obj=draft.plan,
         question="You are about to publish, for good:",
-        figure=f"{draft.plan}, version {number}",
+        figure=terms["named"],
         lines=lines,
+        warning=by_hand.warning(request, plans.amounts(draft.plan.currency_id, wanted), is_plan=True),
         note="A published version never changes. What is wrong in it is put right by the next one.",
         button="Publish",
-        run=lambda reason: drafts.publish(actor=actor_of(request), draft=draft, seen=seen, reason=reason, **terms),
+        run=lambda reason: approvals.perform(
+            actor=actor_of(request), kind=Approval.Kind.PLAN, terms=terms, reason=reason
+        ),
         done=f"{draft.plan} has a new version. Subscriptions stay on theirs until they are moved.",
     )
 

@@ -67,7 +67,7 @@ def of_editor(editor: Editor) -> dict[str, str]:
     shown: dict[str, str] = {}
     for form in editor.kept_prices():
         if form.is_valid():
-            context = {"preview": of_price(form.wanted()), "chart_id": f"{form.prefix}-curve"}
+            context = {"preview": of_price(editor.price_of(form)), "chart_id": f"{form.prefix}-curve"}
             shown[str(form.prefix)] = render_to_string("admin/ante/editor/preview.html", context)
     return shown
 

@@ -12,7 +12,7 @@ from accounts.models import AuditEvent, User
 from accounts.services import staff
 from accounts.services.audit import SYSTEM
 from billing.admin.plan_editor.editor import Editor, as_sent
-from billing.models import Plan, PlanDraft, PlanVersion
+from billing.models import Approval, Plan, PlanDraft, PlanVersion
 from billing.selectors import plan_terms
 from billing.services import drafts
 from tests.billing.services.test_subscriptions import start
@@ -119,26 +119,58 @@ def test_what_was_typed_is_kept_and_published_as_the_page_said(
     start(customer, latest)
     draft = make(plan, GRADUATED)
 
-    answer = office.post(page(draft), sent(draft, base_fee="1,049.50", publish="1"))
+    answer = office.post(page(draft), sent(draft, base_fee="49.50", publish="1"))
     draft.refresh_from_db()
-    assert draft.terms["base_fee"] == "1049.5"
+    assert draft.terms["base_fee"] == "49.5"
     question = answer.headers["Location"]
     assert question.startswith(page(draft, "publish"))
     asked = office.get(question).content.decode()
     assert "Pro, version 2" in asked
     assert "Subscriptions that stay on version 1</dt><dd>1" in asked
-    assert "0 → 1049.5" in asked
+    assert "0 → 49.5" in asked
     assert PlanVersion.objects.filter(plan=plan).count() == 1
 
     office.post(question, {"reason": "New prices for 2027"})
 
     version = plan.latest()
     assert version is not None
-    assert (version.number, version.base_fee) == (2, Decimal("1049.5"))
+    assert (version.number, version.base_fee) == (2, Decimal("49.5"))
     assert [tier.unit_amount for tier in version.prices.get().tiers.all()] == [3, Decimal("2.5"), 2]
     assert not PlanDraft.objects.exists()
     trail = AuditEvent.objects.get(action="plan_draft.published")
     assert (trail.actor_id, trail.after) == (finance.pk, {"version": 2, "reason": "New prices for 2027"})
+
+
+def test_a_dear_plan_is_published_by_two(office: Client, plan: Plan) -> None:
+    draft = make(plan, GRADUATED, base_fee="5000")
+    question = page(draft, "publish")
+    assert "needs a second person" in office.get(question).content.decode()
+    office.post(question, {"reason": "The enterprise one"})
+
+    approval = Approval.objects.get()
+    assert (approval.kind, approval.amounts) == ("plan", {"usd": "5000"})
+    assert PlanVersion.objects.filter(plan=plan).count() == 1
+    second = User.objects.create_superuser("second@ante.test", "correct horse battery")
+    decide = reverse("admin:billing_approval_change", args=[approval.pk]).replace("/change/", "/approve/")
+    desk = browser_of(second)
+    assert "0 → 5000" in desk.get(decide).content.decode()
+    desk.post(decide, {"reason": "Agreed"})
+
+    version = plan.latest()
+    assert version is not None
+    assert (version.number, version.base_fee) == (2, 5000)
+    assert not PlanDraft.objects.exists()
+
+
+def test_what_was_asked_for_is_published_or_nothing(office: Client, plan: Plan) -> None:
+    draft = make(plan, GRADUATED, base_fee="5000")
+    office.post(page(draft, "publish"), {"reason": "The enterprise one"})
+    drafts.change(actor=SYSTEM, draft=draft, terms={"base_fee": "5001"})
+
+    second = browser_of(User.objects.create_superuser("second@ante.test", "correct horse battery"))
+    decide = reverse("admin:billing_approval_change", args=[Approval.objects.get().pk]).replace("/change/", "/approve/")
+    assert "Somebody else has changed" in second.post(decide, {"reason": "Agreed"}).content.decode()
+    assert PlanVersion.objects.filter(plan=plan).count() == 1
 
 
 def test_the_preview_is_what_the_engine_charges(office: Client, plan: Plan) -> None:
