@@ -1,7 +1,7 @@
 """The one place that locks money rows: in primary-key order, once per transaction, before anything is read.
 
 What was read before the lock is stale. The order everywhere: idempotency row, approval, payment attempt, balances by
-id, grants, authorization, and last what one of the staff may move.
+id, grants, standing orders to top up, authorization, and last what one of the staff may move.
 """
 
 from collections.abc import Collection
@@ -13,7 +13,7 @@ from billing.pipeline import Query
 
 _BALANCES = """
 SELECT id, customer_id, asset_id, available, held, overdraft_held, owed, overdraft_limit, seq,
-       lifetime_granted, lifetime_spent
+       lifetime_granted, lifetime_spent, dispute_debt, refill_below
   FROM billing_balance
  WHERE customer_id = ANY(%s)
  ORDER BY id
@@ -45,6 +45,12 @@ def approval(approval_id: UUID) -> Query:
 def manual_movements(person_id: UUID) -> Query:
     """Be alone with what this person moves by hand, so that a day's sum is what it was when it was compared."""
     return Query("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"ante manual movements {person_id}"])
+
+
+def auto_top_ups(customer_id: UUID) -> Query:
+    """Lock the customer's standing orders to top up, after the balances. Whoever changes one, or begins a payment for
+    it, holds both."""
+    return Query("SELECT id FROM billing_autotopup WHERE customer_id = %s ORDER BY id FOR UPDATE", [customer_id])
 
 
 def how_many(customer_ids: Collection[UUID]) -> Query:

@@ -64,6 +64,17 @@ class Bank:
             intent = next(one for one in self.payments() if one["status"] == "requires_action")
             self.rules.answer_bank(intent, yes=yes)
 
+    def dispute(self, top_up: TopUp, amount: int | None = None, status: str = "needs_response") -> str:
+        """The payer's bank wants the payment back, or ``amount`` cents of it. The dispute's id."""
+        with self.rules.store.changing():
+            intent = self.rules.find(again(top_up).attempt.payment_id, "payment_intent")
+            return str(self.rules.dispute(intent, amount=amount, status=status)["id"])
+
+    def decide(self, dispute_id: str, status: str) -> None:
+        """The dispute has come to this; the provider tells of it as it does."""
+        with self.rules.store.changing():
+            self.rules.move_dispute(self.rules.find(dispute_id, "dispute"), status)
+
     def faults(self, *kinds: str, call: str = "POST /v1", times: int = 1) -> None:
         self.running.script.replace([{"kind": kind, "call": call, "times": times} for kind in kinds])
 

@@ -54,6 +54,17 @@ GIVEN_BACK = {
 }
 """The movements of ``Journal.give_back``."""
 
+DISPUTE_LOST = {
+    "drawn": Posting("wallet_available", "disputed", "chargeback"),
+    "overdrawn": Posting("receivable", "disputed", "chargeback"),
+    "bonus": Posting("disputed", "promotional_expense", "chargeback"),
+    "fee": Posting("payment_fees", "disputed", "fee"),
+    "tax": Posting("tax_payable", "disputed", "fee"),
+    "exchanged": Posting("disputed", "fx", "chargeback"),
+    "credited": Posting("fx", "disputed", "chargeback"),
+}
+"""A dispute that is lost: what is taken from the wallet beyond what was frozen, and what was not the wallet's."""
+
 TEMPLATES: dict[str, Template] = dict(
     [
         # Value comes in. What the customer owes is paid first; the grant counts that part as drawn.
@@ -170,6 +181,37 @@ TEMPLATES: dict[str, Template] = dict(
             exchanged=Posting("fx", "refunds", "refund"),
             credited=Posting("refunds", "fx", "refund"),
             returned=Posting("cash_clearing", "refunds", "refund"),
+        ),
+        # A payer's bank takes a payment back. What is left of it is frozen, or set free; the money goes, or comes back.
+        _template(
+            "dispute.frozen",
+            purchase=Posting("wallet_available", "disputed", "dispute"),
+            promotional=Posting("wallet_available", "promotional_expense", "dispute"),
+        ),
+        _template(
+            "dispute.released",
+            purchase=Posting("disputed", "wallet_available", "dispute"),
+            promotional=Posting("promotional_expense", "wallet_available", "dispute"),
+            settlement=Posting("wallet_available", "receivable", "settlement"),
+        ),
+        _template("dispute.withdrawn", money=Posting("disputed", "cash_clearing", "dispute")),
+        _template("dispute.reinstated", money=Posting("cash_clearing", "disputed", "dispute")),
+        # It is lost: what of it was spent is taken from the wallet's other grants or owed, and fee and tax fall away.
+        _template("dispute.lost", **DISPUTE_LOST),
+        # Lost at first, won after all: the same the other way round.
+        _template(
+            "dispute.regained",
+            returned=Posting("disputed", "wallet_available", "chargeback"),
+            reinstated=Posting("disputed", "wallet_available", "reinstatement"),
+            settlement=Posting("wallet_available", "receivable", "settlement"),
+            forgiven=Posting("disputed", "receivable", "chargeback"),
+            unsettled=Posting("receivable", "wallet_available", "settlement"),
+            unsettled_anew=Posting("receivable", "wallet_available", "reinstatement"),
+            **{
+                name: Posting(posting.credit, posting.debit, posting.kind)
+                for name, posting in DISPUTE_LOST.items()
+                if name not in {"drawn", "overdrawn"}
+            },
         ),
         # What remained of a grant that the operator took back: to where its kind comes from.
         _template(

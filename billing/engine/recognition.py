@@ -219,6 +219,8 @@ def _came(paid: Paid, group: Group) -> Iterator[Line]:
         yield from _settled(paid, group, amount=amount.copy_negate(), units=group.units.copy_negate())
     elif group.debit in _PUT_RIGHT:
         yield _line(group, "adjusted", DEFERRED, group.debit, paid.currency, amount.copy_negate())
+    elif group.debit == "disputed":
+        yield _line(group, "disputed", DEFERRED, "disputed", paid.currency, amount.copy_negate())
     else:
         raise Unclassified(f"{group.debit} to {group.credit} ({group.kind}), into a grant")
 

@@ -109,6 +109,31 @@ class Refund:
     failure: str = ""
 
 
+class Standing(StrEnum):
+    """Where a dispute is."""
+
+    INQUIRY = "inquiry"
+    OPEN = "open"
+    UNDER_REVIEW = "under_review"
+    WON = "won"
+    LOST = "lost"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Dispute:
+    """A payment that its payer's bank wants back, or asks about, as the provider sees it at this moment."""
+
+    id: str
+    standing: Standing
+    payment_id: str
+    amount: Decimal
+    currency: str
+    reason: str
+    opened_at: datetime
+    answer_by: datetime | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """Something that happened at the provider. Only what to look at is taken from it; what is true is asked for."""
@@ -181,6 +206,11 @@ class Provider(Protocol):
     def refund_by_id(self, refund_id: str) -> Refund: ...
 
     def find_refund(self, *, reference: str, payment_id: str) -> Refund | None: ...
+
+    def dispute(self, dispute_id: str) -> Dispute: ...
+
+    def answer_dispute(self, dispute_id: str, *, key: str, evidence: Mapping[str, str], final: bool) -> Dispute:
+        """Give the bank our side, by the provider's names of its fields. What is ``final`` cannot be added to."""
 
     def read_event(self, body: bytes, signature: str) -> Event:
         """Check the signature of a message and read it. Raises ``Forged``."""

@@ -5,7 +5,7 @@ ours or the library's, is the same request.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -16,6 +16,7 @@ import stripe
 from django.conf import settings
 
 from billing.gateways.payments import (
+    Dispute,
     Event,
     Forged,
     Line,
@@ -25,6 +26,7 @@ from billing.gateways.payments import (
     Payment,
     Refund,
     Refused,
+    Standing,
     Unreachable,
     places,
 )
@@ -221,6 +223,17 @@ class Stripe:
                     return _refund(each)
         return None
 
+    # --- Disputes ------------------------------------------------------------------------------------------------
+
+    def dispute(self, dispute_id: str) -> Dispute:
+        with _translated():
+            return _dispute(self._client.v1.disputes.retrieve(dispute_id))
+
+    def answer_dispute(self, dispute_id: str, *, key: str, evidence: Mapping[str, str], final: bool) -> Dispute:
+        params = {"evidence": dict(evidence), "submit": final}
+        with _translated():
+            return _dispute(self._client.v1.disputes.update(dispute_id, params, {"idempotency_key": key}))
+
     # --- Messages ------------------------------------------------------------------------------------------------
 
     def read_event(self, body: bytes, signature: str) -> Event:
@@ -242,7 +255,14 @@ class Stripe:
         if self.mode == "stand-in":
             return f"{settings.STRIPE_API_BASE}/#{object_id}"
         test = "" if self.mode == "live" else "test/"
-        kind = {"pi_": "payments", "cus": "customers", "evt": "events", "re_": "refunds"}.get(object_id[:3], "search")
+        kind = {
+            "pi_": "payments",
+            "cus": "customers",
+            "evt": "events",
+            "re_": "refunds",
+            "dp_": "disputes",
+            "du_": "disputes",
+        }.get(object_id[:3], "search")
         path = f"search?query={object_id}" if kind == "search" else f"{kind}/{object_id}"
         return f"https://dashboard.stripe.com/{test}{path}"
 
@@ -263,7 +283,9 @@ def _translated() -> Iterator[None]:
         yield
     except stripe.CardError as error:
         raise _CardDeclined(error) from error
-    except (stripe.RateLimitError, stripe.InvalidRequestError, stripe.AuthenticationError) as error:
+    except stripe.RateLimitError as error:
+        raise Refused(_said(error), code="rate_limit") from error
+    except (stripe.InvalidRequestError, stripe.AuthenticationError) as error:
         if error.http_status == 409:  # Another request with the same key is being answered.
             raise Unreachable(_said(error)) from error
         raise Refused(_said(error), code=error.code or type(error).__name__) from error
@@ -399,6 +421,35 @@ def _refund(found: Any) -> Refund:
         amount=from_minor(int(found.amount), str(found.currency)),
         currency=str(found.currency),
         failure=str(_get(found, "failure_reason") or ""),
+    )
+
+
+_STANDINGS = {
+    "warning_needs_response": Standing.INQUIRY,
+    "warning_under_review": Standing.INQUIRY,
+    "warning_closed": Standing.CLOSED,
+    "prevented": Standing.CLOSED,
+    "needs_response": Standing.OPEN,
+    "under_review": Standing.UNDER_REVIEW,
+    "won": Standing.WON,
+    "lost": Standing.LOST,
+}
+
+
+def _dispute(found: Any) -> Dispute:
+    standing = _STANDINGS.get(str(found.status))
+    if standing is None:
+        raise Unreachable(f"The dispute {found.id} is {found.status}, which means nothing here.")
+    due_by = _get(found, "evidence_details", "due_by")
+    return Dispute(
+        id=str(found.id),
+        standing=standing,
+        payment_id=_id(_get(found, "payment_intent")),
+        amount=from_minor(int(found.amount), str(found.currency)),
+        currency=str(found.currency),
+        reason=str(_get(found, "reason") or ""),
+        opened_at=datetime.fromtimestamp(int(found.created), UTC),
+        answer_by=None if due_by is None else datetime.fromtimestamp(int(due_by), UTC),
     )
 
 

@@ -3,11 +3,13 @@
 from billing.models.approvals import Approval, ManualMovement
 from billing.models.assets import Asset
 from billing.models.authorizations import Authorization, Hold
+from billing.models.auto_top_ups import AutoTopUp
 from billing.models.budgets import Budget, BudgetCounter
 from billing.models.catalog import Allowance, Meter, Plan, PlanDraft, PlanVersion, Price, Tier
 from billing.models.corrections import Correction
 from billing.models.costs import CostVersion, Overhead, ProviderCost
 from billing.models.customers import Customer
+from billing.models.disputes import Dispute
 from billing.models.funding import (
     Pack,
     PaymentAttempt,
@@ -36,6 +38,7 @@ __all__ = [
     "Approval",
     "Asset",
     "Authorization",
+    "AutoTopUp",
     "Balance",
     "Budget",
     "BudgetCounter",
@@ -44,6 +47,7 @@ __all__ = [
     "CostVersion",
     "CountedValue",
     "Customer",
+    "Dispute",
     "EntryKind",
     "Fee",
     "Grant",

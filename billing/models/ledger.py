@@ -52,6 +52,8 @@ class EntryKind(models.TextChoices):
     SETTLEMENT = "settlement", "Settlement of what was owed"
     REVERSAL = "reversal", "Reversal"
     REINSTATEMENT = "reinstatement", "Reversal into a new grant"
+    DISPUTE = "dispute", "Frozen by a dispute"
+    CHARGEBACK = "chargeback", "Payment taken back by the bank"
 
 
 class LedgerTransaction(models.Model):

@@ -43,6 +43,12 @@ class Balance(models.Model):
     )
     owed = AmountField(default=0, help_text="What usage took beyond the grants. The next money in pays it first.")
     overdraft_limit = AmountField(default=0, help_text="How far usage may take the balance below zero.")
+    dispute_debt = AmountField(
+        default=0, db_default=0, help_text="The part of owed that a lost dispute left behind: no limit stops that."
+    )
+    refill_below = AmountField(
+        null=True, blank=True, help_text="Falling below it sets off an automatic top-up that is armed."
+    )
     seq = models.BigIntegerField(default=0)
     lifetime_granted = AmountField(default=0)
     lifetime_spent = AmountField(default=0)
@@ -52,13 +58,18 @@ class Balance(models.Model):
         ordering = ["asset_id"]
         constraints = [
             models.UniqueConstraint(fields=["customer", "asset"], name="billing_balance_once"),
-            models.CheckConstraint(name="billing_balance_floor", condition=Q(available__gte=-F("overdraft_limit"))),
-            number_check("billing_balance", "available", "lifetime_spent"),
+            models.CheckConstraint(
+                name="billing_balance_floor",
+                condition=Q(available__gte=-F("overdraft_limit") - F("dispute_debt")),
+            ),
+            models.CheckConstraint(name="billing_balance_dispute_debt", condition=Q(dispute_debt__lte=F("owed"))),
+            number_check("billing_balance", "available", "refill_below", "lifetime_spent"),
             number_check(
                 "billing_balance",
                 "held",
                 "overdraft_held",
                 "owed",
+                "dispute_debt",
                 "overdraft_limit",
                 "seq",
                 "lifetime_granted",

@@ -120,11 +120,11 @@ INVARIANTS: dict[str, Invariant] = {
                       SUM(amount) FILTER (WHERE kind IN ('top_up', 'grant', 'adjustment', 'reinstatement', 'fee')
                                             AND credit = 'wallet_available') AS granted,
                       SUM(amount * ((debit = 'wallet_available')::int - (credit = 'wallet_available')::int))
-                      FILTER (WHERE kind IN ('usage', 'settlement', 'reversal')
+                      FILTER (WHERE kind IN ('usage', 'settlement', 'reversal', 'chargeback')
                                  OR (kind IN ('adjustment', 'fee') AND debit = 'wallet_available')) AS drawn,
                       SUM(amount * {_TO_HELD}) AS held,
                       SUM(amount) FILTER (WHERE kind = 'expiry') AS expired,
-                      SUM(amount * -{_TO_AVAILABLE}) FILTER (WHERE kind IN ('void', 'refund')) AS voided
+                      SUM(amount * -{_TO_AVAILABLE}) FILTER (WHERE kind IN ('void', 'refund', 'dispute')) AS voided
                  FROM billing_ledgerentry e WHERE grant_id IS NOT NULL AND WITHIN(e) GROUP BY grant_id
                ) e ON e.grant_id = g.id
          WHERE WITHIN(g) AND (CASE WHEN g.posted THEN g.amount ELSE 0 END, g.drawn, g.held, g.expired,
@@ -192,6 +192,29 @@ INVARIANTS: dict[str, Invariant] = {
          WHERE WITHIN(a) AND WITHIN(t)
            AND ((a.status = 'succeeded') <> (t.status = 'succeeded') OR a.amount <> t.amount + t.fee + t.tax
                 OR a.currency_id <> t.currency_id OR a.customer_id <> t.customer_id)
+        """,
+    ),
+    "disputes": Invariant(
+        "What a dispute froze and took is what its entries say; only an open or lost one has any effect.",
+        """
+        SELECT d.id AS dispute, d.status, d.frozen, d.frozen_bonus, d.recovered, d.withdrawn,
+               e.frozen AS entries_frozen, e.recovered AS entries_recovered, e.withdrawn AS entries_withdrawn
+          FROM billing_dispute d
+          LEFT JOIN (
+               SELECT split_part(t.reference, ':', 2) AS dispute_id,
+                      SUM(e.amount * ((e.debit = 'wallet_available')::int - (e.credit = 'wallet_available')::int))
+                      FILTER (WHERE e.kind = 'dispute' AND e.grant_id IS NOT NULL) AS frozen,
+                      SUM(e.amount * ((e.credit = 'disputed')::int - (e.debit = 'disputed')::int))
+                      FILTER (WHERE e.balance_id IS NOT NULL AND e.kind IN ('chargeback', 'reinstatement'))
+                      AS recovered,
+                      SUM(e.amount * ((e.credit = 'cash_clearing')::int - (e.debit = 'cash_clearing')::int))
+                      AS withdrawn
+                 FROM billing_ledgertransaction t
+                 JOIN billing_ledgerentry e ON e.transaction_id = t.id AND e.customer_id = t.customer_id
+                WHERE starts_with(t.template, 'dispute.') AND WITHIN(t) AND WITHIN(e)
+                GROUP BY 1) e ON e.dispute_id = d.id::text
+         WHERE WITHIN(d) AND (d.frozen + d.frozen_bonus, d.recovered, d.withdrawn)
+               IS DISTINCT FROM (COALESCE(e.frozen, 0), COALESCE(e.recovered, 0), COALESCE(e.withdrawn, 0))
         """,
     ),
     "charge-entries": Invariant(
@@ -271,9 +294,9 @@ INVARIANTS: dict[str, Invariant] = {
     **{name: Invariant(*invariant) for name, invariant in correction_books.INVARIANTS.items()},
     **{name: Invariant(*invariant) for name, invariant in revenue_books.INVARIANTS.items()},
     "floor": Invariant(
-        "No balance is below what its overdraft allows.",
-        "SELECT id AS balance, available, overdraft_limit FROM billing_balance b"
-        " WHERE WITHIN(b) AND available < -overdraft_limit",
+        "No balance is below what its overdraft and a lost dispute allow.",
+        "SELECT id AS balance, available, overdraft_limit, dispute_debt FROM billing_balance b"
+        " WHERE WITHIN(b) AND available < -overdraft_limit - dispute_debt",
         quick=True,
     ),
 }

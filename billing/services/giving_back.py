@@ -31,7 +31,13 @@ class Part:
 
 
 def give_back(
-    journal: "Journal", transaction: "Transaction", balance: BalanceState, parts: Sequence[Part], *, charge_id: UUID
+    journal: "Journal",
+    transaction: "Transaction",
+    balance: BalanceState,
+    parts: Sequence[Part],
+    *,
+    charge_id: UUID | None,
+    spent: bool,
 ) -> None:
     """See ``Journal.give_back``."""
     journal.load_grants({part.grant_id for part in parts if part.grant_id is not None})
@@ -41,12 +47,13 @@ def give_back(
         else:
             state = _put(journal, transaction, part.grant_id, part.amount, "returned", "reinstated", charge_id)
             journal.settle(transaction, state, part.amount)
-        balance.lifetime_spent = EXACT.subtract(balance.lifetime_spent, part.amount)
+        if spent:
+            balance.lifetime_spent = EXACT.subtract(balance.lifetime_spent, part.amount)
     balance.sources = burndown.burn_order(balance.sources)
 
 
 def _lower_debt(
-    journal: "Journal", transaction: "Transaction", balance: BalanceState, amount: Decimal, charge_id: UUID
+    journal: "Journal", transaction: "Transaction", balance: BalanceState, amount: Decimal, charge_id: UUID | None
 ) -> None:
     """Take ``amount`` off what is owed. What grants have paid of it since, they get back first: the latest first."""
     settled = EXACT.subtract(amount, balance.owed)

@@ -9,18 +9,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from uuid import UUID
+
+from django.db import connection
 
 from accounts.ids import uuid7
 from billing import pipeline
 from billing.engine import burndown
 from billing.engine.money import EXACT, ZERO, amount_string
 from billing.engine.postings import TEMPLATES, Posting, change_of_available
+from billing.gateways import wakeups
 from billing.models import Grant
 from billing.services import bulk, giving_back, outbox
 from billing.services.giving_back import Part
 from billing.services.states import BalanceState, GrantState, Wallets
+
+AUTO_TOP_UPS = "billing.run_auto_top_ups"
+"""The task that tops up what has run low."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +195,13 @@ class Journal(Wallets):
                 balance.lifetime_spent = EXACT.add(balance.lifetime_spent, part.amount)
 
     def give_back(
-        self, transaction: Transaction, balance: BalanceState, parts: Sequence[Part], *, charge_id: UUID
+        self,
+        transaction: Transaction,
+        balance: BalanceState,
+        parts: Sequence[Part],
+        *,
+        charge_id: UUID | None,
+        spent: bool = True,
     ) -> None:
         """Give back what usage took from this balance: ``parts`` say which grants had paid, and how much each.
 
@@ -198,9 +211,10 @@ class Journal(Wallets):
         since, those get their units back. ``lifetime_spent`` goes down by all of it, ``lifetime_granted`` stays.
 
         The entries go under ``charge_id``, the charge whose negative amount is the sum of ``parts``. The transaction's
-        template must have the postings ``GIVEN_BACK`` of ``engine.postings``.
+        template must have the postings ``GIVEN_BACK`` of ``engine.postings``. With ``spent`` false it was no usage that
+        took it, and did not count as spent.
         """
-        giving_back.give_back(self, transaction, balance, parts, charge_id=charge_id)
+        giving_back.give_back(self, transaction, balance, parts, charge_id=charge_id, spent=spent)
 
     def lower_debt(
         self, transaction: Transaction, balance: BalanceState, amount: Decimal, *, charge_id: UUID
@@ -419,6 +433,7 @@ class Journal(Wallets):
     def _finish(self, *more: pipeline.Query | None) -> None:
         balances = [balance.row() for balance in self.balances.values() if balance.changed]
         grants = [state.row() for state in self.grants.values() if state.changed]
+        self._tell_of_low_balances()
         self.send(*more)
         assert self._writing is not None
         self._writing.send(
@@ -427,3 +442,12 @@ class Journal(Wallets):
             outbox.publication(self.messages, now=self.now),
         )
         self._writing.wait()
+
+    def _tell_of_low_balances(self) -> None:
+        """Have an automatic top-up begin right after the commit. Should the word be lost, the sweep finds it."""
+        low = [balance for balance in self.balances.values() if balance.changed and balance.ran_low]
+        for balance in low:
+            facts = {"asset": balance.asset, "available": amount_string(balance.available)}
+            self.messages.append(outbox.Message("auto_top_up.due", balance.customer_id, facts))
+        if low:
+            connection.on_commit(partial(wakeups.wake, AUTO_TOP_UPS), robust=True)

@@ -32,8 +32,19 @@ class BalanceState:
     seq: int
     lifetime_granted: Decimal
     lifetime_spent: Decimal
+    dispute_debt: Decimal = ZERO
+    refill_below: Decimal | None = None
     sources: list[burndown.Source] = field(default_factory=list)
     changed: bool = False
+    available_before: Decimal = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.available_before = self.available
+
+    @property
+    def ran_low(self) -> bool:
+        """Whether it has fallen below what an automatic top-up waits for, just now."""
+        return self.refill_below is not None and self.available < self.refill_below <= self.available_before
 
     @property
     def overdraft_room(self) -> Decimal:
@@ -51,6 +62,7 @@ class BalanceState:
             "held": self.held,
             "overdraft_held": self.overdraft_held,
             "owed": self.owed,
+            "dispute_debt": min(self.dispute_debt, self.owed),
             "seq": self.seq,
             "lifetime_granted": self.lifetime_granted,
             "lifetime_spent": self.lifetime_spent,

@@ -51,7 +51,8 @@ def set_overdraft_limit(
         ensure_balances(journal, [(customer.pk, asset.pk)])
         journal.write()
         balance = Balance.objects.get(customer=customer, asset=asset)
-        if max(balance.owed + balance.overdraft_held, -balance.available, ZERO) > limit:
+        owed = balance.owed - balance.dispute_debt
+        if max(owed + balance.overdraft_held, -balance.available - balance.dispute_debt, ZERO) > limit:
             raise InvalidState(
                 f"{customer.external_id} already owes {amount_string(balance.owed)} {asset.code}.", owed=balance.owed
             )

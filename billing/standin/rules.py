@@ -32,6 +32,8 @@ TEST_METHODS = {
 BRANDS = {"4": "visa", "5": "mastercard", "3": "amex", "6": "discover"}
 SESSION_LIFE = 24 * 3600
 MINIMUM = 50
+ANSWER_SECONDS = 9 * 24 * 3600
+"""How long the bank waits for evidence."""
 
 
 class Wrong(Exception):
@@ -374,29 +376,46 @@ class Rules:
         self.save(charge | {"amount_refunded": charge["amount_refunded"] - refund["amount"], "refunded": False})
         return self.save(refund | {"status": "failed", "failure_reason": "expired_or_canceled_card"}, "refund.failed")
 
-    def dispute(self, intent: Thing) -> Thing:
+    def dispute(self, intent: Thing, *, amount: int | None = None, status: str = "needs_response") -> Thing:
         charge = self.find(intent["latest_charge"], "charge")
         dispute = self.store.add(
             "dp",
             "dispute",
-            amount=charge["amount"],
+            amount=amount or charge["amount"] - charge["amount_refunded"],
             currency=charge["currency"],
             charge=charge["id"],
             payment_intent=intent["id"],
             reason="fraudulent",
-            status="needs_response",
+            status=status,
+            evidence={},
+            evidence_details={"due_by": int(time.time()) + ANSWER_SECONDS, "submission_count": 0},
         )
         self.save(charge | {"disputed": True})
         self._tell("charge.dispute.created", dispute)
-        self._tell("charge.dispute.funds_withdrawn", dispute)
+        if not status.startswith("warning"):
+            self._tell("charge.dispute.funds_withdrawn", dispute)
         return dispute
 
+    def answer_dispute(self, dispute: Thing, asked: Thing) -> Thing:
+        if dispute["status"] not in {"needs_response", "warning_needs_response"}:
+            raise Wrong(400, type="invalid_request_error", message="This dispute takes no evidence any more.")
+        dispute = dispute | {"evidence": dispute["evidence"] | asked.get("evidence", {})}
+        if asked.get("submit", "true") == "true":
+            dispute["status"] = dispute["status"].replace("needs_response", "under_review")
+            dispute["evidence_details"] = dispute["evidence_details"] | {"submission_count": 1}
+        return self.save(dispute, "charge.dispute.updated")
+
     def close_dispute(self, dispute: Thing, *, won: bool) -> Thing:
-        self.save(dispute | {"status": "won" if won else "lost"}, "charge.dispute.closed")
-        closed = self.find(dispute["id"], "dispute")
-        if won:
-            self._tell("charge.dispute.funds_reinstated", closed)
-        return closed
+        return self.move_dispute(dispute, "won" if won else "lost")
+
+    def move_dispute(self, dispute: Thing, status: str) -> Thing:
+        """It has come to ``status``, with the money that goes or comes with that."""
+        before, ended = dispute["status"], status in {"won", "lost", "warning_closed"}
+        moved = self.save(dispute | {"status": status}, f"charge.dispute.{'closed' if ended else 'updated'}")
+        free = {"won", "warning_needs_response", "warning_under_review", "warning_closed"}
+        if (before in free) != (status in free):
+            self._tell(f"charge.dispute.funds_{'reinstated' if status in free else 'withdrawn'}", moved)
+        return moved
 
 
 def methods_for(currency: str, mode: str = "payment") -> list[str]:

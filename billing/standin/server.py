@@ -123,6 +123,8 @@ class Desk:
             if found[2] == "attach":
                 return public(rules.save(thing | {"customer": asked["customer"]}, "payment_method.attached"))
             return public(rules.save(thing | {"customer": None}, "payment_method.detached"))
+        if method == "POST" and (found := re.fullmatch(r"/v1/disputes/(\w+)", path)):
+            return public(rules.answer_dispute(rules.find(found[1], "dispute"), asked))
         if found := re.fullmatch(rf"/v1/({_COLLECTION})/(\w+)", path):
             return self._show(rules.find(found[2], _KINDS[found[1]]), asked)
         raise Wrong(404, type="invalid_request_error", message=f"Unrecognized request URL ({method}: {path}).")

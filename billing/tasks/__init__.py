@@ -19,7 +19,8 @@ from billing.services import (
     subscriptions,
     what_if_runs,
 )
-from billing.services.funding import attempts, inbox, refunds
+from billing.services.funding import attempts, automatic, disputes, inbox, refunds
+from billing.services.ledger import AUTO_TOP_UPS
 from billing.services.usage import unpaid
 
 
@@ -57,9 +58,16 @@ def process_payment_events() -> None:
 
 @shared_task(name="billing.settle_payments")
 def settle_payments() -> None:
-    """Ask the payment provider about payments and refunds that it was to report and did not."""
+    """Ask the payment provider about payments, refunds and disputes that it was to report and did not."""
     attempts.settle_due()
     refunds.settle_due()
+    disputes.settle_due()
+
+
+@shared_task(name=AUTO_TOP_UPS)
+def run_auto_top_ups() -> None:
+    """Top up what has run low, and what is due at fixed times."""
+    automatic.run_due()
 
 
 @shared_task(name="billing.work_what_ifs", time_limit=3600)

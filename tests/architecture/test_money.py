@@ -22,7 +22,7 @@ LOCKERS = {
     "billing/services/plans.py": "a plan, so that its versions are numbered one after the other",
 }
 MONEY = {"Balance", "Grant", "LedgerEntry", "LedgerTransaction", "Charge", "UsageEvent", "UsageCounter"} | {
-    *("PaymentAttempt", "TopUp", "Refund"),
+    *("PaymentAttempt", "TopUp", "Refund", "Dispute", "AutoTopUp"),
 }
 WRITES = {"create", "bulk_create", "bulk_update", "update", "delete", "get_or_create", "update_or_create"}
 

@@ -40,6 +40,7 @@ WITHOUT_CUSTOMER_AT_TIMES = {
 }
 STATE_MACHINES = {
     "billing_approval",
+    "billing_dispute",
     "billing_paymentattempt",
     "billing_refund",
     "billing_revenueday",

@@ -14,13 +14,14 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from billing import locks, pipeline
 from billing.errors import BillingError, InvalidState, PaymentsUnavailable
 from billing.gateways.payments import Line, Order, Outcome, Payment, Refused, Unreachable
 from billing.models import Asset, Customer, PaymentAttempt, PaymentMethod, TopUp
-from billing.services.funding import crediting, profiles
+from billing.services.funding import crediting, profiles, rules
 from billing.services.retrying import retried
 
 logger = logging.getLogger(__name__)
@@ -167,6 +168,14 @@ def look_up(attempt_id: UUID) -> None:
         if apply(attempt_id, payment, revision=attempt.revision):
             return
     raise Unreachable("The payment changes faster than it can be looked at.")
+
+
+def by_reference(reference: str) -> "QuerySet[PaymentAttempt]":
+    """The attempt whose id the provider gives as our reference; none where that is no id."""
+    try:
+        return PaymentAttempt.objects.filter(pk=UUID(reference))
+    except ValueError:
+        return PaymentAttempt.objects.none()
 
 
 def settle(attempt_id: UUID) -> None:
@@ -318,6 +327,7 @@ def _move(attempt: PaymentAttempt, status: str) -> None:
     top_up = TopUp.objects.select_related("customer", "asset", "currency").filter(attempt=attempt).first()
     if top_up is not None:
         crediting.follow(top_up, attempt, now=now)
+    rules.follow(attempt, now)
 
 
 def _next_look(attempt: PaymentAttempt, status: str) -> datetime:

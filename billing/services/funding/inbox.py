@@ -17,7 +17,7 @@ from billing.gateways import wakeups
 from billing.gateways.payments import Refused, Unreachable
 from billing.models import PaymentAttempt, PaymentProfile, StripeEvent
 from billing.models import Refund as RefundRow
-from billing.services.funding import attempts, methods, profiles, refunds
+from billing.services.funding import attempts, disputes, methods, profiles, refunds
 
 logger = logging.getLogger(__name__)
 
@@ -152,7 +152,7 @@ def _charge(row: StripeEvent) -> None:
 
 
 def _look_up(reference: str) -> None:
-    attempt = PaymentAttempt.objects.filter(pk__in=_uuids(reference)).first()
+    attempt = attempts.by_reference(reference).first()
     if attempt is None:
         raise NotOurs("A payment that was not asked for here.")
     attempts.look_up(attempt.pk)
@@ -164,6 +164,13 @@ def _refund(row: StripeEvent) -> None:
     if refund is None:
         raise NotOurs("A refund that was made at the provider: the wallet still holds what was paid back.")
     refunds.look_up(refund.pk)
+
+
+def _dispute(row: StripeEvent) -> None:
+    try:
+        disputes.look_up(row.object_id)
+    except disputes.NotOurs as reason:
+        raise NotOurs(str(reason)) from reason
 
 
 def _methods(row: StripeEvent) -> None:
@@ -186,6 +193,7 @@ _HANDLERS: dict[str, Callable[[StripeEvent], None]] = {
     "checkout.session": _checkout,
     "payment_intent": _payment,
     "charge": _charge,
+    "dispute": _dispute,
     "refund": _refund,
     "setup_intent": _methods,
     "payment_method": _methods,

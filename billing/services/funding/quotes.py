@@ -59,18 +59,19 @@ def quote(*, customer: Customer, amount: Decimal, currency: Asset) -> Quote:
     )
 
 
-def quote_pack(*, customer: Customer, pack: Pack) -> Quote:
-    """For a pack, at its price."""
+def quote_pack(*, customer: Customer, pack: Pack, count: int = 1) -> Quote:
+    """For a pack, or several of it, at its price."""
     if not pack.active:
         raise InvalidRequest.field("pack", "is not sold any more")
-    fee = _fee(pack.price, pack.currency)
+    amount = EXACT.multiply(pack.price, Decimal(count))
+    fee = _fee(amount, pack.currency)
     return Quote(
-        amount=pack.price,
+        amount=amount,
         currency=pack.currency,
         fee=fee,
-        tax=_tax(EXACT.add(pack.price, fee), pack.currency, customer.country),
+        tax=_tax(EXACT.add(amount, fee), pack.currency, customer.country),
         asset=pack.asset,
-        credit=pack.amount,
+        credit=EXACT.multiply(pack.amount, Decimal(count)),
         bonus=ZERO,
         pack=pack,
     )

@@ -25,7 +25,7 @@ from billing.gateways import payments
 from billing.gateways.payments import Outcome, Refused, Unreachable
 from billing.models import Approval, Refund, TopUp
 from billing.services import four_eyes, outbox
-from billing.services.funding import profiles
+from billing.services.funding import disputes, profiles
 from billing.services.ledger import Journal
 from billing.services.retrying import retried
 from billing.services.states import GrantState
@@ -71,6 +71,8 @@ def create(
         top_up = TopUp.objects.select_related("customer", "asset", "attempt").get(pk=top_up.pk)
         if top_up.status != TopUp.Status.SUCCEEDED:
             raise InvalidState("Only a top-up that was paid can be paid back.", status=top_up.status)
+        if disputes.stands_in_the_way(top_up):
+            raise InvalidState("The payer's bank wants this payment back: paid back as well, it would go twice.")
         journal = Journal.open([top_up.customer_id])
         paid, bonus = journal.load_grant(top_up.grant_id), journal.load_grant(top_up.bonus_grant_id)
         assert paid is not None

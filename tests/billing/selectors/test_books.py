@@ -20,7 +20,7 @@ from tests.payments import Bank, Payer
 
 GUARDED = (
     *("billing_ledgerentry", "billing_ledgertransaction", "billing_usageevent", "billing_charge"),
-    *("billing_topup", "billing_paymentattempt", "billing_refund"),
+    *("billing_topup", "billing_paymentattempt", "billing_refund", "billing_dispute"),
     "billing_correction",
 )
 
@@ -56,6 +56,9 @@ def story(owners_shop: Shop, bank: Bank) -> Shop:
         subscriptions.start(actor=SYSTEM, customer=customer, plan=flat.plan, starts_at=starts_at)
     payer = Payer(shop, bank, shop.customer("payer", plan=None))
     refunds.start(refunds.create(actor=SYSTEM, top_up=payer.paid(), amount=Decimal(5)).pk)
+    dispute_id = bank.dispute(payer.paid())
+    bank.decide(dispute_id, "lost")
+    bank.deliver()
     payer.open()
     one, other = shop.record(acme, id="reversed", thirds=2), shop.record(acme, id="refunded", tokens=2)
     assert (one.status, other.status) == ("charged", "charged")
@@ -316,6 +319,10 @@ TAMPERINGS = {
     "a refund that is forgotten": (
         "UPDATE billing_refund SET status = 'failed', finished_at = now()",
         {"refunds"},
+    ),
+    "a dispute that took less than it says": (
+        "UPDATE billing_dispute SET recovered = recovered + 1",
+        {"disputes"},
     ),
 }
 

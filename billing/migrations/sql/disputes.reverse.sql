@@ -1,0 +1,1 @@
+DROP TRIGGER dispute_states ON billing_dispute;

@@ -1,0 +1,257 @@
+"""Topping up by itself: found by a sweep, decided with the customer's balances locked, paid like any other top-up.
+
+One payment of an order at a time: the database lets no second one begin while the outcome of one is not known. So the
+wallet that 200 debits empty at once is filled once.
+"""
+
+import logging
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Sum
+from django.utils import timezone
+
+from accounts.services.audit import SYSTEM
+from billing import locks
+from billing.engine.money import EXACT, ZERO, amount_string
+from billing.errors import BillingError
+from billing.gateways.payments import places
+from billing.models import AutoTopUp, Balance, PaymentAttempt, PaymentMethod, TopUp
+from billing.services import outbox
+from billing.services.funding import methods, profiles, quotes, rules, top_ups
+from billing.services.funding.attempts import Plan
+from billing.services.ledger import Journal
+from billing.services.retrying import retried
+
+logger = logging.getLogger(__name__)
+
+SWEEP_MAX = 200
+LEFT_LYING = timedelta(seconds=5)
+"""After this the process that was about to send a payment is taken to be gone, and another sends it."""
+DECLINES_PER_METHOD_MAX = 10
+DECLINES_WITHIN = timedelta(days=30)
+"""Card networks allow 15 tries of a declined card in 30 days, the strictest of them; we stay below."""
+BURST, BURST_WITHIN = 5, timedelta(hours=1)
+"""So many in so little time are worth telling people of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What an order has bought in the present month, what is on its way included."""
+
+    amount: Decimal
+    count: int
+
+
+def run_due() -> int:
+    """Begin every automatic top-up whose time has come, and send what was left lying. Returns how many were sent."""
+    if not settings.STRIPE_SECRET_KEY:
+        return 0
+    mode, now = profiles.payments().mode, timezone.now()
+    sent = 0
+    for top_up_id in _left_lying(mode, now):
+        sent += _send(top_up_id)
+    for rule_id in list(_due(now).values_list("pk", flat=True)[:SWEEP_MAX]):
+        try:
+            begun = begin(rule_id)
+        except BillingError as trouble:
+            logger.warning("Automatic top-up %s could not begin: %s", rule_id, trouble)
+            continue
+        if begun is not None:
+            sent += _send(begun)
+    return sent
+
+
+@retried
+def begin(rule_id: UUID) -> UUID | None:
+    """Decide whether the order is to buy something now, and note the payment that is to be sent: the top-up's id.
+
+    None where it is not: because nothing is low, something is on its way, or a limit is reached.
+    """
+    with transaction.atomic():
+        customer_id = AutoTopUp.objects.values_list("customer_id", flat=True).get(pk=rule_id)
+        journal = Journal.open([customer_id], locks.auto_top_ups(customer_id))
+        journal.write()
+        found = AutoTopUp.objects.select_related("customer__currency", "asset", "pack__asset", "pack__currency")
+        rule = found.get(pk=rule_id)
+        now = timezone.now()
+        if not rule.runs or rule.due_at > now or _under_way(rule):
+            return None
+        quote = _wanted(rule, journal.balances[customer_id, rule.asset_id].available, now)
+        if quote is None:
+            return None
+        method = _method(rule)
+        if method is None:
+            rules.suspend(rule, "no_method", "", now)
+            return None
+        if _declined_too_often(method, now):
+            rules.suspend(rule, "too_many_declines", "", now)
+            return None
+        plan = Plan(PaymentAttempt.Way.OFF_SESSION, purpose=rule.purpose, method=method)
+        top_up = top_ups.create(actor=SYSTEM, customer=rule.customer, quote=quote, plan=plan)
+        if rule.every:
+            # What was missed while nobody ran this is not made up for: nobody wants three payments at once.
+            rule.due_at = rules.next_time(rule, now)
+            rule.save(update_fields=["due_at"])
+        _tell_of_burst(rule, now)
+        return top_up.pk
+
+
+def used(rule: AutoTopUp, now: datetime) -> Used:
+    """What counts towards the order's limits this month: what was paid and what may still be."""
+    start, end = rules.month(rule.customer, now)
+    counted = TopUp.objects.filter(
+        customer_id=rule.customer_id,
+        attempt__purpose=rule.purpose,
+        created_at__gte=start,
+        created_at__lt=end,
+        status__in=[TopUp.Status.SUCCEEDED, TopUp.Status.PROCESSING, TopUp.Status.REQUIRES_ACTION],
+    )
+    total = counted.aggregate(amount=Sum("amount"), count=Count("pk"))
+    return Used(total["amount"] or ZERO, total["count"])
+
+
+def _due(now: datetime) -> "QuerySet[AutoTopUp]":
+    """The orders that may have something to do: a cheap look that locks nothing."""
+    open_ = PaymentAttempt.objects.filter(
+        customer_id=OuterRef("customer_id"), purpose=OuterRef("purpose"), status__in=PaymentAttempt.OPEN
+    )
+    low = Balance.objects.filter(
+        customer_id=OuterRef("customer_id"), asset_id=OuterRef("asset_id"), available__lt=F("refill_below")
+    )
+    return (
+        AutoTopUp.objects.filter(Q(purpose=AutoTopUp.Purpose.SCHEDULED) | Exists(low), ~Exists(open_))
+        .filter(enabled=True, state=AutoTopUp.State.ARMED, due_at__lte=now)
+        .order_by("due_at", "id")
+    )
+
+
+def _left_lying(mode: str, now: datetime) -> list[UUID]:
+    """Payments that were noted and never sent, because a process ended in between."""
+    rows = TopUp.objects.filter(
+        attempt__purpose__in=AutoTopUp.Purpose.values,
+        attempt__status=PaymentAttempt.Status.CREATED,
+        attempt__mode=mode,
+        created_at__lte=now - LEFT_LYING,
+    )
+    return list(rows.values_list("pk", flat=True)[:SWEEP_MAX])
+
+
+def _send(top_up_id: UUID) -> bool:
+    """Have it paid. Trouble is for the look-up that follows every payment."""
+    with suppress(BillingError):
+        top_ups.start(top_up_id)
+        return True
+    return False
+
+
+def _under_way(rule: AutoTopUp) -> bool:
+    return PaymentAttempt.objects.filter(
+        customer_id=rule.customer_id, purpose=rule.purpose, status__in=PaymentAttempt.OPEN
+    ).exists()
+
+
+def _wanted(rule: AutoTopUp, available: Decimal, now: datetime) -> quotes.Quote | None:
+    """What to buy: enough for the whole gap in one payment, as far as the limits allow; None for nothing."""
+    taken = used(rule, now)
+    room = None if rule.monthly_limit is None else EXACT.subtract(rule.monthly_limit, taken.amount)
+    if rule.count_limit is not None and taken.count >= rule.count_limit:
+        room = ZERO
+    if rule.every:
+        pieces = 1
+    else:
+        assert rule.threshold is not None
+        coming = EXACT.add(available, _pending(rule))
+        if coming >= rule.threshold:
+            return None
+        if rule.target is not None:
+            return _filled(rule, EXACT.subtract(rule.target, coming), room, now)
+        pieces = _pieces(EXACT.subtract(rule.threshold, coming), rule.pack.amount if rule.pack else rule.amount)
+    price = rule.pack.price if rule.pack else rule.amount
+    assert price is not None
+    most = settings.TOP_UP_MAX if room is None else min(room, settings.TOP_UP_MAX)
+    pieces = min(pieces, int(most // price))
+    if pieces < 1:
+        _tell_of_limit(rule, now)
+        return None
+    if rule.pack is not None:
+        return quotes.quote_pack(customer=rule.customer, pack=rule.pack, count=pieces)
+    amount = EXACT.multiply(price, Decimal(pieces))
+    return quotes.quote(customer=rule.customer, amount=amount, currency=rule.customer.currency)
+
+
+def _filled(rule: AutoTopUp, gap: Decimal, room: Decimal | None, now: datetime) -> quotes.Quote | None:
+    """As much as fills the balance up to the target, in whole coins."""
+    coins = places(rule.asset_id)
+    units = -(-Fraction(gap) * 10**coins // 1)
+    amount = max(Decimal(int(units)).scaleb(-coins), settings.TOP_UP_MIN)
+    most = settings.TOP_UP_MAX if room is None else min(room, settings.TOP_UP_MAX)
+    amount = min(amount, Decimal(int(most * 10**coins)).scaleb(-coins))
+    if amount < settings.TOP_UP_MIN:
+        _tell_of_limit(rule, now)
+        return None
+    return quotes.quote(customer=rule.customer, amount=amount, currency=rule.customer.currency)
+
+
+def _pieces(gap: Decimal, size: Decimal | None) -> int:
+    """How often ``size`` goes into the gap, the last one not in full."""
+    assert size is not None
+    return max(1, int(-(-Fraction(gap) // Fraction(size))))
+
+
+def _tell_of_limit(rule: AutoTopUp, now: datetime) -> None:
+    """Say once in a month that the limit keeps the order from running."""
+    start, _ = rules.month(rule.customer, now)
+    if rule.limit_told_at is None or rule.limit_told_at < start:
+        rule.limit_told_at = now
+        rule.save(update_fields=["limit_told_at"])
+        message = {"purpose": rule.purpose, "fix_url": rules.fix_url(rule)}
+        outbox.publish([outbox.Message("auto_top_up.limit_reached", rule.customer_id, message)], now=now)
+        words = "The limit that you set for this month is reached. Nothing more is charged until the next month."
+        rules.tell(rule, "Automatic top-ups have reached their limit", words)
+
+
+def _pending(rule: AutoTopUp) -> Decimal:
+    """What is on its way to the same balance, whoever paid it."""
+    coming = TopUp.objects.filter(
+        customer_id=rule.customer_id, asset_id=rule.asset_id, status=TopUp.Status.PROCESSING
+    ).aggregate(total=Sum(F("credit") + F("bonus")))
+    return coming["total"] or ZERO
+
+
+def _method(rule: AutoTopUp) -> PaymentMethod | None:
+    """What is charged: the method that was named, or else the card that was kept last."""
+    kept = methods.kept(rule.customer_id, profiles.payments().mode)
+    if rule.method_id is not None:
+        return kept.filter(pk=rule.method_id).first()
+    return kept.filter(type="card").order_by("-id").first()
+
+
+def _declined_too_often(method: PaymentMethod, now: datetime) -> bool:
+    declined = PaymentAttempt.objects.filter(
+        customer_id=method.customer_id,
+        method=method,
+        way=PaymentAttempt.Way.OFF_SESSION,
+        status=PaymentAttempt.Status.FAILED,
+        created_at__gt=now - DECLINES_WITHIN,
+    ).exclude(failure_code__in=rules.NOT_TRIED)
+    return declined.count() >= DECLINES_PER_METHOD_MAX
+
+
+def _tell_of_burst(rule: AutoTopUp, now: datetime) -> None:
+    """Tell when the order has run so often lately that something may be wrong with what spends the money."""
+    recent = TopUp.objects.filter(
+        customer_id=rule.customer_id, attempt__purpose=rule.purpose, created_at__gt=now - BURST_WITHIN
+    ).aggregate(count=Count("pk"), amount=Sum("amount"))
+    if recent["count"] != BURST:
+        return
+    facts = {"purpose": rule.purpose, "count": BURST, "amount": amount_string(recent["amount"])}
+    outbox.publish([outbox.Message("auto_top_up.burst", rule.customer_id, facts)], now=now)
+    words = f"Your wallet was topped up {BURST} times within an hour. If you did not expect that, see what spends it."
+    rules.tell(rule, "Many automatic top-ups", words)

@@ -1,0 +1,388 @@
+"""Topping up by itself: one payment for a gap, no storm of declines, and nothing charged twice."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from accounts.models import OutgoingMail
+from accounts.services.audit import SYSTEM
+from billing.errors import InvalidRequest
+from billing.models import AutoTopUp, Balance, Grant, OutboxEvent, PaymentAttempt, TopUp
+from billing.services import wallets
+from billing.services.funding import attempts, automatic, methods, packs, profiles, rules
+from tests.billing.services.test_races import together
+from tests.payments import ASKS, KEPT_DECLINED, Bank, Payer
+
+Later = Callable[..., None]
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Later:
+    """``later(minutes=1)``: time goes by, and the sweeps come round."""
+    real, ahead = timezone.now, [timedelta()]
+    monkeypatch.setattr(timezone, "now", lambda: real() + ahead[0])
+
+    def go(**duration: float) -> None:
+        ahead[0] += timedelta(**duration)
+        attempts.settle_due()
+        automatic.run_due()
+
+    return go
+
+
+def order(payer: Payer, **fields: Any) -> AutoTopUp:
+    """$100 below $20, unless ``fields`` say otherwise."""
+    terms: dict[str, Any] = {"asset": payer.shop.usd, "threshold": Decimal(20), "amount": Decimal(100)}
+    terms |= {"cooldown_seconds": 0} | fields
+    return rules.put(actor=SYSTEM, customer=payer.customer, order=rules.Order(**terms))
+
+
+def now(rule: AutoTopUp) -> AutoTopUp:
+    rule.refresh_from_db()
+    return rule
+
+
+def cents(bank: Bank) -> list[int]:
+    return [charge["amount"] for charge in bank.charges()][::-1]
+
+
+def told() -> list[str]:
+    return list(
+        OutboxEvent.objects.filter(type__startswith="auto_top_up.").order_by("id").values_list("type", flat=True)
+    )
+
+
+def spend(payer: Payer, dollars: str) -> None:
+    outcome = payer.shop.record(payer.customer, output_tokens=int(Decimal(dollars) * 100_000))
+    assert outcome.error is None
+
+
+def test_below_the_threshold_exactly_one_payment(payer: Payer, bank: Bank) -> None:
+    payer.keep()
+    payer.shop.fund(payer.customer, "20")
+    order(payer)
+    automatic.run_due()
+    assert cents(bank) == []
+    spend(payer, "0.01")
+    assert told() == ["auto_top_up.due"]
+    automatic.run_due()
+    assert (cents(bank), payer.available) == ([10_000], Decimal("119.99"))
+    automatic.run_due()
+    spend(payer, "1")
+    automatic.run_due()
+    assert cents(bank) == [10_000]
+    attempt = PaymentAttempt.objects.get()
+    assert (attempt.purpose, attempt.way, attempt.status) == ("auto_top_up", "off_session", "succeeded")
+
+
+def test_a_crossing_is_told_once_however_often_it_is_debited_below(payer: Payer) -> None:
+    payer.shop.fund(payer.customer, "20")
+    order(payer)
+    for _ in range(3):
+        spend(payer, "1")
+    assert told() == ["auto_top_up.due"]
+
+
+def test_a_gap_of_many_steps_is_closed_by_one_payment(payer: Payer, bank: Bank) -> None:
+    """Threshold 10, balance -429.80, steps of 50: 450 at once, not nine times 50."""
+    payer.keep()
+    wallets.set_overdraft_limit(actor=SYSTEM, customer=payer.customer, asset=payer.shop.usd, limit=Decimal(500))
+    payer.customer.on_insufficient_funds = "overdraft"
+    payer.customer.save()
+    spend(payer, "429.80")
+    assert payer.available == Decimal("-429.80")
+    order(payer, threshold=Decimal(10), amount=Decimal(50))
+    automatic.run_due()
+    automatic.run_due()
+    assert (cents(bank), payer.available) == ([45_000], Decimal("20.20"))
+
+
+def test_filled_up_to_a_target(payer: Payer, bank: Bank) -> None:
+    payer.keep()
+    payer.shop.fund(payer.customer, "12.345678")
+    order(payer, amount=None, target=Decimal(50))
+    automatic.run_due()
+    assert (cents(bank), payer.available) == ([3_766], Decimal("50.005678"))
+
+
+def test_what_is_on_its_way_counts(payer: Payer, bank: Bank) -> None:
+    """A bank debit that takes days is as good as there: 15 are missing, not 115."""
+    top_up = payer.open("100")
+    bank.pay(top_up.attempt.checkout_url, kind="us_bank_account")
+    attempts.look_up(top_up.attempt_id)
+    payer.keep()
+    order(payer)
+    automatic.run_due()
+    assert cents(bank) == []
+    order(payer, threshold=Decimal(115), amount=Decimal(10))
+    automatic.run_due()
+    assert cents(bank) == [2_000]
+
+
+def test_packs_of_another_asset(payer: Payer, bank: Bank) -> None:
+    payer.keep()
+    images = payer.shop.asset("images")
+    pack = packs.create(
+        actor=SYSTEM,
+        code="k",
+        name="1,000",
+        asset=images,
+        amount=Decimal(1000),
+        price=Decimal(40),
+        currency=payer.shop.usd,
+    )
+    order(payer, asset=images, threshold=Decimal(1500), amount=None, pack=pack)
+    automatic.run_due()
+    assert cents(bank) == [8_000]
+    assert payer.shop.balance(payer.customer, "images").available == 2000
+    grant = Grant.objects.get(asset=images)
+    assert (grant.amount, grant.paid_amount) == (2000, 80)
+
+
+def test_never_more_than_the_month_allows_and_that_is_told_once(payer: Payer, bank: Bank, later: Later) -> None:
+    payer.keep()
+    order(payer, threshold=Decimal(20), amount=Decimal(10), monthly_limit=Decimal(25))
+    automatic.run_due()
+    assert cents(bank) == [2_000]
+    payer.shop.fund(payer.customer, "1", kind="promotional")
+    spend(payer, "15")
+    automatic.run_due()
+    automatic.run_due()
+    assert cents(bank) == [2_000]
+    assert told().count("auto_top_up.limit_reached") == 1
+    later(days=32)
+    assert cents(bank) == [2_000, 2_000]
+
+
+def test_never_more_often_than_the_month_allows(payer: Payer, bank: Bank) -> None:
+    payer.keep()
+    order(payer, amount=Decimal(20), count_limit=2)
+    for _ in range(2):
+        automatic.run_due()
+        spend(payer, "15")
+    automatic.run_due()
+    assert (cents(bank), payer.available) == ([2_000, 2_000], 10)
+
+
+def test_a_cool_down_keeps_them_apart(payer: Payer, bank: Bank, later: Later) -> None:
+    payer.keep()
+    order(payer, amount=Decimal(20), cooldown_seconds=600)
+    automatic.run_due()
+    spend(payer, "10")
+    later(minutes=9)
+    assert cents(bank) == [2_000]
+    later(minutes=2)
+    assert cents(bank) == [2_000, 2_000]
+
+
+def test_many_within_an_hour_are_told_of(payer: Payer, bank: Bank) -> None:
+    payer.keep()
+    order(payer, amount=Decimal(20))
+    for _ in range(6):
+        automatic.run_due()
+        spend(payer, "19")
+    assert told().count("auto_top_up.burst") == 1
+
+
+def test_a_card_that_always_declines_is_asked_three_times_and_then_no_more(
+    payer: Payer, bank: Bank, later: Later
+) -> None:
+    payer.customer.email = "billing@acme.test"
+    payer.customer.save()
+    payer.keep(KEPT_DECLINED)
+    rule = order(payer)
+    for _ in range(60):
+        later(seconds=30)
+    assert PaymentAttempt.objects.count() == 2
+    for _ in range(30):
+        later(hours=1)
+    assert PaymentAttempt.objects.count() == 3
+    assert set(PaymentAttempt.objects.values_list("status", flat=True)) == {"failed"}
+    assert (now(rule).state, rule.declines, rule.reason_code) == ("suspended", 3, "generic_decline")
+    assert told().count("auto_top_up.disabled") == 1
+    assert list(OutgoingMail.objects.order_by("created_at").values_list("subject", flat=True)) == [
+        "An automatic top-up was declined",
+        "Automatic top-ups have stopped",
+    ]
+    assert Balance.objects.get(asset_id="usd").refill_below is None
+
+    methods.remove(actor=SYSTEM, method=methods.kept(payer.customer.pk, "stand-in").get())
+    payer.keep()
+    rules.resume(actor=SYSTEM, rule=rule)
+    automatic.run_due()
+    assert (cents(bank), now(rule).declines, payer.available) == ([10_000], 0, 100)
+
+
+def test_a_bank_that_asks_its_owner_suspends_at_once_with_a_link(payer: Payer, bank: Bank, later: Later) -> None:
+    payer.keep(ASKS)
+    rule = order(payer)
+    automatic.run_due()
+    later(days=1)
+    assert PaymentAttempt.objects.count() == 1
+    assert (now(rule).state, rule.reason_code) == ("suspended", "authentication_required")
+    message = OutboxEvent.objects.get(type="auto_top_up.disabled").payload
+    assert message["fix_url"].endswith("/auto-top-up")
+
+
+def test_no_card_suspends(payer: Payer) -> None:
+    rule = order(payer)
+    automatic.run_due()
+    assert (now(rule).state, rule.reason_code) == ("suspended", "no_method")
+    assert not PaymentAttempt.objects.exists()
+
+
+def test_a_card_is_never_tried_more_often_than_its_network_allows(payer: Payer, bank: Bank) -> None:
+    """However often somebody switches the order on again."""
+    payer.keep(KEPT_DECLINED)
+    rule = order(payer)
+    for _ in range(20):
+        AutoTopUp.objects.update(due_at=timezone.now())
+        automatic.run_due()
+        if now(rule).state == "suspended":
+            rules.resume(actor=SYSTEM, rule=rule)
+    assert PaymentAttempt.objects.count() == automatic.DECLINES_PER_METHOD_MAX
+
+
+def test_an_open_dispute_suspends_it(payer: Payer, bank: Bank) -> None:
+    payer.keep()
+    rule = order(payer)
+    automatic.run_due()
+    bank.dispute(TopUp.objects.get())
+    bank.deliver()
+    automatic.run_due()
+    assert (now(rule).state, rule.reason_code, len(cents(bank))) == ("suspended", "dispute", 1)
+
+
+@pytest.mark.parametrize("fault", ["timeout_before", "timeout_after", "reset_after", "error_after", "truncated"])
+def test_an_unknown_outcome_is_looked_up_before_anything_else_is_tried(
+    payer: Payer, bank: Bank, later: Later, fault: str
+) -> None:
+    payer.keep()
+    order(payer)
+    bank.faults(fault, call="POST /v1/payment_intents", times=9)
+    automatic.run_due()
+    assert PaymentAttempt.objects.get().status == "unknown"
+    automatic.run_due()
+    assert PaymentAttempt.objects.count() == 1
+    bank.faults()
+    later(minutes=2)
+    for _ in range(12):
+        later(minutes=2)
+    assert (cents(bank), payer.available) == ([10_000], 100)
+
+
+def test_too_many_requests_and_a_wrong_key_are_no_declines(payer: Payer, bank: Bank, later: Later) -> None:
+    payer.keep()
+    rule = order(payer)
+    bank.faults("busy", call="POST /v1/payment_intents", times=9)
+    automatic.run_due()
+    assert (now(rule).state, rule.declines, PaymentAttempt.objects.get().failure_code) == ("armed", 0, "rate_limit")
+    bank.faults()
+    later(minutes=2)
+    assert (cents(bank), payer.available) == ([10_000], 100)
+
+
+@pytest.mark.parametrize("killed", ["before it was sent", "before it was claimed"])
+def test_a_worker_that_dies_on_the_way_leaves_nothing_undone_or_twice(
+    payer: Payer, bank: Bank, later: Later, monkeypatch: pytest.MonkeyPatch, killed: str
+) -> None:
+    payer.keep()
+    rule = order(payer)
+    if killed == "before it was sent":
+        assert automatic.begin(rule.pk) is not None
+    else:
+        with monkeypatch.context() as patch:
+            patch.setattr(profiles, "ensure", lambda customer: exec("raise KeyboardInterrupt"))
+            with pytest.raises(KeyboardInterrupt):
+                automatic.run_due()
+    assert PaymentAttempt.objects.get().status == "created"
+    later(seconds=10)
+    assert (cents(bank), payer.available, PaymentAttempt.objects.count()) == ([10_000], 100, 1)
+
+
+def test_at_fixed_times_never_before_the_first_and_once_each(payer: Payer, bank: Bank, later: Later) -> None:
+    payer.keep()
+    starts_at = timezone.now() + timedelta(days=3)
+    order(payer, threshold=None, amount=Decimal(30), every="week", starts_at=starts_at)
+    later(days=2)
+    assert cents(bank) == []
+    later(days=1, minutes=5)
+    later(minutes=5)
+    assert cents(bank) == [3_000]
+    later(days=7)
+    later(hours=1)
+    assert cents(bank) == [3_000, 3_000]
+    later(days=30)  # Nobody was there for four weeks: one payment, not four.
+    later(minutes=5)
+    assert cents(bank) == [3_000, 3_000, 3_000]
+
+
+def test_both_orders_side_by_side(payer: Payer, bank: Bank, later: Later) -> None:
+    payer.keep()
+    order(payer)
+    order(payer, threshold=None, amount=Decimal(30), every="month", starts_at=timezone.now() - timedelta(days=40))
+    automatic.run_due()
+    assert cents(bank) == [10_000]
+    later(days=31)
+    assert sorted(cents(bank)) == [3_000, 10_000]
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"threshold": None}, "threshold"),
+        ({"threshold": Decimal(-1)}, "threshold"),
+        ({"amount": None}, "amount"),
+        ({"target": Decimal(50)}, "amount"),
+        ({"amount": None, "target": Decimal(20)}, "target"),
+        ({"amount": Decimal(1)}, "amount"),
+        ({"amount": Decimal("10.001")}, "amount"),
+        ({"monthly_limit": Decimal(99)}, "monthly_limit"),
+        ({"every": "month", "starts_at": datetime(2030, 1, 1, tzinfo=UTC)}, "threshold"),
+    ],
+    ids=lambda value: None if isinstance(value, dict) else value,
+)
+def test_what_makes_no_sense_is_refused(payer: Payer, fields: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidRequest) as refusal:
+        order(payer, **fields)
+    assert refusal.value.errors[0].field == field
+    assert not AutoTopUp.objects.exists()
+
+
+def crossing(payer: Payer, debits: int, workers: int) -> list[Any]:
+    """``debits`` that each may cross the threshold, and workers that all see it, at the same moment."""
+    debit = lambda: payer.shop.record(payer.customer, output_tokens=100_000)  # noqa: E731
+    return together(*[debit] * debits, *[automatic.run_due] * workers)
+
+
+def test_however_many_cross_at_once_there_is_one_charge_a_round(committed_db: None, payer: Payer, bank: Bank) -> None:
+    payer.keep()
+    order(payer, amount=Decimal(20))
+    automatic.run_due()
+    for number in range(3):
+        results = crossing(payer, 12, 4)
+        assert not [result for result in results if isinstance(result, Exception)]
+        automatic.run_due()
+        assert len(cents(bank)) == number + 2
+        assert len(cents(bank)) == TopUp.objects.filter(status="succeeded").count()
+        spent = payer.available - Decimal(21)
+        if spent > 0:
+            spend(payer, str(spent))
+
+
+def test_control_without_the_lock_and_the_index_there_is_more_than_one(
+    committed_db: None, payer: Payer, bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same race where nobody looks whether something is under way: what keeps it to one is the database."""
+    payer.keep()
+    order(payer, amount=Decimal(20))
+    monkeypatch.setattr(automatic, "_under_way", lambda rule: False)
+    monkeypatch.setattr(automatic, "_pending", lambda rule: Decimal(0))
+    rule = AutoTopUp.objects.get()
+    begun = together(*[lambda: automatic.begin(rule.pk)] * 4)
+    assert len([one for one in begun if not isinstance(one, Exception)]) == 1
+    assert PaymentAttempt.objects.count() == 1
