@@ -15,7 +15,7 @@ SQL = Path(__file__).parent / "sql"
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0026_budgets'),
+        ('billing', '0032_revenue'),
     ]
 
     operations = [
