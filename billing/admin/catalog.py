@@ -15,7 +15,7 @@ from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action
 from billing.admin import confirm, display
 from billing.admin.adding import AddOnlyAdmin, ServiceForm
 from billing.engine.prices import words
-from billing.models import Asset, Meter, Plan, PlanDraft, PlanVersion, Price
+from billing.models import Asset, Plan, PlanDraft, PlanVersion, Price
 from billing.selectors import plan_terms
 from billing.selectors.catalog import price_terms
 from billing.services import drafts, subscriptions
@@ -71,29 +71,6 @@ class PlanDraftInline(ReadOnlyInline):
     model = PlanDraft
     fields = readonly_fields = ("created_at", "changed_at")
     verbose_name_plural = "Drafts"
-
-
-@admin.register(Asset)
-class AssetAdmin(ReadOnlyAdmin):
-    list_display = ("code", "name", "kind", "precision", "created_at")
-    list_filter = (("kind", ChoicesDropdownFilter),)
-    search_fields = ("code", "name")
-
-
-@admin.register(Meter)
-class MeterAdmin(ReadOnlyAdmin):
-    list_display = ("code", "name", "event_type", "counts", "unit", "dimensions_shown", "created_at")
-    list_filter = (("aggregation", ChoicesDropdownFilter),)
-    search_fields = ("code", "name", "event_type")
-
-    @admin.display(description="Counts")
-    def counts(self, meter: Meter) -> str:
-        how = "" if meter.aggregation == Meter.Aggregation.SUM else f"{meter.get_aggregation_display()}: "
-        return "events" if meter.aggregation == Meter.Aggregation.COUNT else f"{how}{meter.value}"
-
-    @admin.display(description="Grouped by")
-    def dimensions_shown(self, meter: Meter) -> str:
-        return ", ".join(meter.dimensions)
 
 
 class PlanForm(ServiceForm):

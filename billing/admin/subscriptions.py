@@ -10,9 +10,8 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, RangeDateTimeFilter
 
 from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action, labelled
-from billing.admin import confirm, display
+from billing.admin import change_plan, confirm, display
 from billing.admin.catalog import ReadOnlyInline
-from billing.errors import BillingError
 from billing.models import Fee, Subscription, SubscriptionPeriod
 from billing.services import subscriptions
 
@@ -86,7 +85,7 @@ class SubscriptionAdmin(ReadOnlyAdmin):
     search_fields = ("customer__external_id", "customer__name", "plan__code")
     date_hierarchy = "starts_at"
     inlines = (PeriodInline, FeeInline)
-    actions_detail = ("cancel_later", "cancel_now", "reactivate", "to_latest")
+    actions_detail = ("cancel_later", "cancel_now", "reactivate", "change_plan")
     fields = (
         ("customer", "plan_version"),
         ("status_shown", "past_due_since"),
@@ -168,41 +167,11 @@ class SubscriptionAdmin(ReadOnlyAdmin):
             done=f"{found} goes on.",
         )
 
-    @detail_action(
-        description="Move to the latest version", url_path="to-latest", icon="upgrade", permissions=["manage"]
-    )
-    def to_latest(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        found = _load(object_id)
-        wanted = subscriptions.Wanted(found.plan)
-        return confirm.view(
-            self,
-            request,
-            obj=found,
-            question="From the next period on, this customer is on the latest version:",
-            figure=str(found),
-            lines=_figures(found, wanted),
-            button="Move to the latest version",
-            run=lambda reason: subscriptions.change(
-                actor=actor_of(request), subscription=found, wanted=wanted, when="period_end", reason=reason
-            ),
-            done=f"{found.customer} is moved at the end of the period.",
-        )
+    @detail_action(description="Change the plan", url_path="change-plan", icon="swap_horiz", permissions=["manage"])
+    def change_plan(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return change_plan.view(self, request, subscription=_load(object_id))
 
 
 def _load(object_id: str) -> Subscription:
-    rows = Subscription.objects.select_related("customer", "plan__currency", "plan_version__plan")
+    rows = Subscription.objects.select_related("customer", "plan__currency", "plan_version__plan", "next_version__plan")
     return get_object_or_404(rows, pk=object_id)
-
-
-def _figures(subscription: Subscription, wanted: subscriptions.Wanted) -> list[tuple[str, object]]:
-    try:
-        found = subscriptions.preview(subscription=subscription, wanted=wanted, when="period_end")
-    except BillingError as refusal:
-        return [("Not possible", refusal.detail)]
-    currency = subscription.plan.currency_id
-    return [
-        ("From", display.moment(found.at)),
-        ("Version", f"{subscription.plan_version.number} → {found.version.number}"),
-        ("Base fee now", display.amount(subscription.plan_version.base_fee, currency)),
-        ("Base fee then", display.amount(found.version.base_fee, currency)),
-    ]

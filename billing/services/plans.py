@@ -135,6 +135,8 @@ def agree(
     An override takes the place of the plan's price for the same meter and match; any other is added.
     """
     _check_fineness("minimum_commitment", minimum_commitment or ZERO, version.plan.currency)
+    if not 0 <= discount <= 1:
+        raise InvalidRequest.field("discount", "is a share from 0 to 1")
     if discount == 0 and minimum_commitment is None and not overrides:
         return version
     agreed = _derived(version, agreed_with=customer, discount=discount)

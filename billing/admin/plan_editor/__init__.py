@@ -1,5 +1,5 @@
 """The editor of a plan's draft: forms, what they come to, and publishing.
 
-``fields`` and ``forms`` read what was typed; ``editor`` puts a draft's terms into forms and gets them back; ``preview``
+``forms`` read what was typed; ``editor`` puts a draft's terms into forms and gets them back; ``preview``
 says what the prices cost, by the engine that will charge them; ``pages`` answers requests.
 """

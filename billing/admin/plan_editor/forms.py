@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from billing.admin.plan_editor.fields import AmountField, HoursField, MatchField
+from billing.admin.amounts import AmountField, HoursField, MatchField
 from billing.engine.money import amount_string
 from billing.engine.prices.terms import FIELDS, TIERS_MAX
 from billing.models import PlanVersion, Price

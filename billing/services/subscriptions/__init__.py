@@ -1,6 +1,6 @@
 """Subscriptions: which plan a customer is on, from when, on which terms, and what becomes due as time goes by."""
 
-from billing.services.subscriptions.changing import Change, Wanted, change, preview
+from billing.services.subscriptions.changing import Change, FeeLine, Wanted, change, preview
 from billing.services.subscriptions.ending import cancel, reactivate
 from billing.services.subscriptions.moving import Moved, MovePlan, move, preview_move
 from billing.services.subscriptions.renewal import collect, collect_due, renew_due, settle_due
@@ -8,6 +8,7 @@ from billing.services.subscriptions.starting import start
 
 __all__ = [
     "Change",
+    "FeeLine",
     "MovePlan",
     "Moved",
     "Wanted",

@@ -15,7 +15,8 @@ from tests.builders import browser_of
 
 EDITABLE = {"accounts.User", "accounts.Organization", "accounts.Membership", "auth.Group", "billing.Customer"}
 EDITABLE |= {"billing.PlanDraft"}  # In an editor of its own.
-ADDED_BY_HAND = {"billing.ProviderCost", "billing.Overhead", "billing.Plan"}  # Through a form that calls the service.
+# Through a form that calls the service.
+ADDED_BY_HAND = {"billing.ProviderCost", "billing.Overhead", "billing.Plan", "billing.Meter", "billing.Asset"}
 READ_ONLY = [model for model in MODELS if model._meta.label not in EDITABLE | ADDED_BY_HAND]
 APPEND_ONLY = [LedgerEntry, LedgerTransaction, UsageEvent, Charge, PlanVersion, Price, AuditEvent]
 

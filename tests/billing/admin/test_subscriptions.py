@@ -31,7 +31,7 @@ def test_a_subscriptions_page_shows_its_periods_and_fees(office: Client, subscri
     content = office.get(url(subscription)).content.decode()
 
     assert f"Base, {subscription.starts_at:%-d %b %Y}" in content
-    for action in ("cancel-later", "cancel-now", "reactivate", "to-latest"):
+    for action in ("cancel-later", "cancel-now", "reactivate", "change-plan"):
         assert url(subscription, action) in content
     for status, expected in [("running", True), ("past_due", False), ("ending", False), ("canceled", False)]:
         listed = office.get(reverse("admin:billing_subscription_changelist"), {"status": status}).content.decode()
@@ -77,3 +77,44 @@ def test_everybody_is_moved_after_a_look_at_the_figures(office: Client, subscrip
     subscription.refresh_from_db()
     assert subscription.next_version is not None
     assert subscription.next_version.number == 2
+
+
+def test_one_subscription_is_moved_as_the_page_showed(office: Client, subscription: Subscription, shop: Shop) -> None:
+    prices = [shop.price(shop.meter("tokens"), "1")]
+    version = plans.publish_version(
+        actor=SYSTEM, plan=subscription.plan, interval="month", prices=prices, base_fee=Decimal(59)
+    )
+    page = url(subscription, "change-plan")
+    assert "Now on" in office.get(page).content.decode()
+    asked = {"plan_version": str(version.pk), "when": "now", "reason": "Asked for by mail"}
+    review = office.post(page, asked | {"review": "1"})
+    content = review.content.decode()
+    assert "Unused: Base" in content
+    assert "is charged now" in content
+    before = shop.balance(subscription.customer).available
+    form = review.context["form"]
+
+    office.post(page, asked | {"at": form.data["at"], "confirm": "1"})
+
+    subscription.refresh_from_db()
+    assert subscription.plan_version.number == 2
+    charged = before - shop.balance(subscription.customer).available
+    assert f"{charged:.2f}" in review.context["review"]["total"]
+    assert AuditEvent.objects.get(action="subscription.changed").after["reason"] == "Asked for by mail"
+
+
+def test_a_move_that_cannot_be_says_why(office: Client, subscription: Subscription, shop: Shop) -> None:
+    version = plans.publish_version(
+        actor=SYSTEM,
+        plan=subscription.plan,
+        interval="month",
+        prices=[shop.price(shop.meter("tokens"), "1")],
+        base_fee=Decimal(10_000),
+    )
+    asked = {"plan_version": str(version.pk), "when": "now", "reason": "x", "confirm": "1"}
+    page = url(subscription, "change-plan")
+    assert "The rest of the period costs" in office.post(page, asked).content.decode()
+    assert "share" in office.post(page, asked | {"discount": "7"}).content.decode().lower()
+    assert "Write a number" in office.post(page, asked | {"discount": "much"}).content.decode()
+    subscription.refresh_from_db()
+    assert subscription.plan_version.number == 1

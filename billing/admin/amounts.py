@@ -1,4 +1,4 @@
-"""Form fields for what a price consists of: exact amounts, conditions on dimensions, hours."""
+"""Form fields for exact amounts, conditions on fields of the data, and hours."""
 
 import csv
 from collections.abc import Mapping, Sequence

@@ -1,0 +1,130 @@
+"""Moving one subscription to any plan version: what it would come to, to the last digit, and then exactly that."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
+
+from accounts.backoffice import actor_of
+from billing.admin import display
+from billing.admin.amounts import AmountField
+from billing.engine.money import amount_string
+from billing.errors import BillingError
+from billing.models import Fee, PlanVersion, Subscription
+from billing.services import subscriptions
+
+_WHEN = (("period_end", "With its next period"), ("now", "Now, with proration to the second"))
+
+
+class ChangeForm(forms.Form):
+    """Where to. A discount is a share; what is left empty stays as it was agreed."""
+
+    plan_version = forms.ModelChoiceField(
+        PlanVersion.objects.filter(derived_from=None).select_related("plan").order_by("plan__code", "-number"),
+        empty_label=None,
+        widget=UnfoldAdminSelectWidget,
+    )
+    when = forms.ChoiceField(choices=_WHEN, widget=UnfoldAdminSelectWidget)
+    discount = AmountField(help_text="0.15 is 15 %. Empty: as agreed so far.")
+    minimum_commitment = AmountField(help_text="For each period. Empty: as agreed so far.")
+    reason = forms.CharField(
+        max_length=500,
+        help_text="For the trail: why, and who agreed. The customer does not see it.",
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+    )
+    at = forms.DateTimeField(required=False, widget=forms.HiddenInput)
+
+    def wanted(self) -> subscriptions.Wanted:
+        data = self.cleaned_data
+        version: PlanVersion = data["plan_version"]
+        return subscriptions.Wanted(
+            version.plan,
+            version.number,
+            discount=data["discount"],
+            minimum_commitment=data["minimum_commitment"],
+        )
+
+    def moment(self) -> datetime | None:
+        """When, for a change that holds now: as it was shown."""
+        at: datetime | None = self.cleaned_data["at"]
+        return at if self.cleaned_data["when"] == "now" else None
+
+
+def view(page: Any, request: HttpRequest, *, subscription: Subscription) -> HttpResponse:
+    """The form; sent, what will happen; confirmed, the change as it was shown."""
+    back_url = reverse("admin:billing_subscription_change", args=[subscription.pk])
+    form = ChangeForm(request.POST or None, initial={"plan_version": subscription.plan.latest()})
+    review = None
+    if request.method == "POST" and form.is_valid() and "change" not in request.POST:
+        try:
+            if "confirm" in request.POST:
+                subscriptions.change(
+                    actor=actor_of(request),
+                    subscription=subscription,
+                    wanted=form.wanted(),
+                    when=form.cleaned_data["when"],
+                    at=form.moment(),
+                    reason=form.cleaned_data["reason"],
+                )
+                messages.success(request, f"{subscription.customer} goes to {form.cleaned_data['plan_version']}.")
+                return HttpResponseRedirect(back_url)
+            review = _review(subscription, form)
+        except BillingError as refusal:
+            form.add_error(None, refusal.detail)
+    context = {
+        **page.admin_site.each_context(request),
+        "title": "Change the plan",
+        "subtitle": str(subscription),
+        "opts": page.model._meta,
+        "form": form,
+        "review": review,
+        "subscription": subscription,
+        "customer_link": display.link(subscription.customer),
+        "back_url": back_url,
+    }
+    return TemplateResponse(request, "admin/ante/change_plan.html", context)
+
+
+def _review(subscription: Subscription, form: ChangeForm) -> dict[str, Any]:
+    """What the change would post, and the form with the moment that it was worked out for."""
+    when = form.cleaned_data["when"]
+    found = subscriptions.preview(
+        subscription=subscription, wanted=form.wanted(), when=when, at=form.moment() or _now(when)
+    )
+    currency = subscription.plan.currency_id
+    form.data = {**form.data.dict(), "at": found.at.isoformat()}  # type: ignore[attr-defined]
+    return {
+        "version": f"{found.version.plan}, version {found.version.number}",
+        "lines": [
+            ("From", display.moment(found.at)),
+            ("Base fee now", display.amount(subscription.plan_version.base_fee, currency)),
+            ("Base fee then", display.amount(found.version.base_fee, currency)),
+            *((line.description, display.amount(_signed(line), currency)) for line in found.lines),
+            *(
+                (
+                    f"Included {line.asset.pk}, left now → then",
+                    f"{amount_string(line.before)} → {amount_string(line.after)}",
+                )
+                for line in found.allowances
+            ),
+            ("Reason", form.cleaned_data["reason"]),
+        ],
+        "total": display.figure(found.total, currency),
+        "total_said": "goes back into the wallet" if found.total < 0 else "is charged now",
+    }
+
+
+def _signed(line: subscriptions.FeeLine) -> Decimal:
+    """Below zero what comes back."""
+    return line.amount.copy_negate() if line.kind == Fee.Kind.CREDIT else line.amount
+
+
+def _now(when: str) -> datetime | None:
+    return timezone.now() if when == "now" else None
