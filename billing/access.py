@@ -4,7 +4,7 @@ from uuid import UUID
 
 from accounts.services.api_keys import Principal
 from billing.errors import InvalidRequest, NotFound, PermissionDenied
-from billing.models import Authorization, Budget, Customer, Grant, PaymentMethod, Subscription, TopUp, UsageEvent
+from billing.models import Alert, Authorization, Budget, Customer, Grant, PaymentMethod, Subscription, TopUp, UsageEvent
 
 
 def customer(*, principal: Principal, external_id: str) -> Customer:
@@ -114,6 +114,15 @@ def budget(*, principal: Principal, external_id: str, budget_id: UUID) -> Budget
     row = found.filter(removed_at=None).first()
     if row is None:
         raise NotFound("There is no such budget.")
+    return row
+
+
+def alert(*, principal: Principal, external_id: str, alert_id: UUID) -> Alert:
+    """The customer's alert with this id, if the principal reaches the customer."""
+    owner = customer(principal=principal, external_id=external_id)
+    row = Alert.objects.select_related("customer").filter(pk=alert_id, customer=owner, removed_at=None).first()
+    if row is None:
+        raise NotFound("There is no such alert.")
     return row
 
 

@@ -13,8 +13,8 @@ from django.utils import timezone
 from accounts.models import Authenticator, Membership, Organization, User
 from accounts.services import api_keys, factors
 from accounts.services.audit import SYSTEM
-from billing.models import Asset, Balance, Budget, Customer, Grant, Meter, PlanVersion
-from billing.services import assets, budgets, customers, grants, meters, plans, subscriptions, usage
+from billing.models import Alert, Asset, Balance, Budget, Customer, Grant, Meter, PlanVersion
+from billing.services import alerts, assets, budgets, customers, grants, meters, plans, subscriptions, usage
 from billing.services.prices import PriceTerms
 
 LLM = "llm.completion"
@@ -137,6 +137,9 @@ class Shop:
         set_by = terms.pop("set_by", "operator")
         wanted = budgets.Terms(limit=Decimal(limit), period=period, **terms)
         return budgets.create(actor=SYSTEM, customer=customer, terms=wanted, set_by=set_by)
+
+    def alert(self, customer: Customer, *at: str, kind: str = "balance_below", of: str = "amount") -> Alert:
+        return alerts.create(actor=SYSTEM, customer=customer, kind=kind, at=[Decimal(each) for each in at], of=of)
 
     def key(self, *scopes: str, organization: Organization | None = None) -> str:
         """The secret of a new API key, with all scopes if none are named."""

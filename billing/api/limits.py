@@ -1,5 +1,6 @@
 """What requests about budgets and alerts may hold."""
 
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from billing.api.codes import AssetField
 from billing.api.fields import AmountField, StrictSerializer, TextField
 from billing.engine.budgets import FIELDS
 from billing.errors import InvalidRequest
-from billing.models import Budget, Customer
+from billing.models import Alert, Budget, Customer
 
 SCOPE = ("type", *FIELDS, "api_key", "member")
 SHARES_MAX = 10
@@ -88,3 +89,40 @@ def _member(customer: Customer, email: str) -> Membership:
     if found is None:
         raise InvalidRequest.field("scope.member", "is the address of nobody of this customer", code="not_found")
     return found
+
+
+class AlertCreate(StrictSerializer):
+    """``balance_below`` with an ``amount``, or shares ``at`` ``of`` the last top-up; the others with ``days``."""
+
+    kind = serializers.ChoiceField(Alert.Kind.choices)
+    asset = AssetField(required=False)
+    amount = AmountField(required=False)
+    at = serializers.ListField(child=AmountField(), required=False, allow_empty=False, max_length=SHARES_MAX)
+    of = serializers.ChoiceField(["last_top_up"], required=False)
+    days = serializers.ListField(
+        child=serializers.IntegerField(min_value=1, max_value=365),
+        required=False,
+        allow_empty=False,
+        max_length=SHARES_MAX,
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        given = {"amount", "at", "of", "days"} & attrs.keys()
+        if attrs["kind"] == Alert.Kind.BALANCE_BELOW:
+            if given not in ({"amount"}, {"at", "of"}):
+                raise serializers.ValidationError("Either amount, or at and of, is needed with balance_below.")
+        elif given != {"days"}:
+            raise serializers.ValidationError({"days": "Needed with this kind, and nothing else."})
+        if attrs["kind"] == Alert.Kind.GRANT_EXPIRING and "asset" in attrs:
+            raise serializers.ValidationError({"asset": "Does not go with this kind: it is about every asset."})
+        return attrs
+
+
+def alert_terms(data: dict[str, Any]) -> dict[str, Any]:
+    """What ``alerts.create`` takes."""
+    terms = {"kind": data["kind"], "asset": data.get("asset")}
+    if "days" in data:
+        return {**terms, "at": [Decimal(days) for days in data["days"]], "of": Alert.Of.DAYS}
+    if "amount" in data:
+        return {**terms, "at": [data["amount"]], "of": Alert.Of.AMOUNT}
+    return {**terms, "at": data["at"], "of": Alert.Of.LAST_TOP_UP}

@@ -4,6 +4,7 @@ from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from billing.api import (
+    alerts,
     authorizations,
     budgets,
     catalog,
@@ -30,6 +31,10 @@ urlpatterns = [
     path("customers/<str:external_id>/adjustments", corrections.AdjustmentsView.as_view()),
     path("customers/<str:external_id>/budgets", budgets.BudgetsView.as_view()),
     path("customers/<str:external_id>/budgets/<uuid:budget_id>", budgets.BudgetView.as_view()),
+    path("customers/<str:external_id>/alerts", alerts.AlertsView.as_view()),
+    path("customers/<str:external_id>/alerts/<uuid:alert_id>", alerts.AlertView.as_view()),
+    path("customers/<str:external_id>/forecast", alerts.ForecastView.as_view()),
+    path("customers/<str:external_id>/pace", alerts.PaceView.as_view()),
     path("grants/<uuid:grant_id>/void", customers.GrantVoidView.as_view()),
     path("assets", catalog.AssetsView.as_view()),
     path("meters", catalog.MetersView.as_view()),

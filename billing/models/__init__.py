@@ -1,5 +1,6 @@
 """One file per aggregate. Every row that belongs to a customer bears ``customer``: the tables can be sharded by it."""
 
+from billing.models.alerts import Alert, ExpiryTold, Notice, NoticeDelivery, NoticePreference
 from billing.models.approvals import Approval, ManualMovement
 from billing.models.assets import Asset
 from billing.models.authorizations import Authorization, Hold
@@ -34,6 +35,7 @@ from billing.models.what_if import WhatIfRun
 __all__ = [
     "Account",
     "AccountMapping",
+    "Alert",
     "Allowance",
     "Approval",
     "Asset",
@@ -49,6 +51,7 @@ __all__ = [
     "Customer",
     "Dispute",
     "EntryKind",
+    "ExpiryTold",
     "Fee",
     "Grant",
     "Hold",
@@ -58,6 +61,9 @@ __all__ = [
     "ManualMovement",
     "Meter",
     "Obligation",
+    "Notice",
+    "NoticeDelivery",
+    "NoticePreference",
     "OutboxEvent",
     "Overhead",
     "Pack",

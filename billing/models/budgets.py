@@ -103,6 +103,9 @@ class BudgetCounter(models.Model):
     exceeded = models.BooleanField(default=False, help_text="Whether it was told that the limit was hit.")
 
     class Meta:
+        indexes = [
+            models.Index(fields=["window_end"], name="billing_budgetcounter_hit", condition=Q(exceeded=True)),
+        ]
         constraints = [
             models.UniqueConstraint(fields=["budget", "value", "customer"], name="billing_budgetcounter_once"),
             number_check("billing_budgetcounter", "spent"),

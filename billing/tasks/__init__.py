@@ -8,10 +8,13 @@ from celery.signals import worker_ready
 from billing.gateways import anchors, event_stream
 from billing.models import OutboxEvent
 from billing.services import (
+    alerts,
     approvals,
     authorizations,
+    budgets,
     grants,
     heartbeat,
+    notices,
     outbox,
     revenue,
     rollups,
@@ -86,6 +89,27 @@ def roll_up_usage() -> None:
 def expire_approvals() -> None:
     """Let lapse what nobody decided on in time."""
     approvals.expire_due()
+
+
+@shared_task(name="billing.watch_balances")
+def watch_balances() -> None:
+    """Tell of balances that fell below what alerts name, and of budgets that have begun anew."""
+    alerts.watch_balances()
+    budgets.reset_due()
+
+
+@shared_task(name="billing.watch_ahead")
+def watch_ahead() -> None:
+    """Tell of what will run out or expire soon."""
+    alerts.watch_runways()
+    alerts.watch_expiries()
+
+
+@shared_task(name="billing.send_notices")
+def send_notices() -> None:
+    """Address new notices to people, and send those that go by e-mail."""
+    notices.address()
+    notices.send_due()
 
 
 @shared_task(name="billing.relay_outbox")

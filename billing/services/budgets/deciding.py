@@ -13,8 +13,9 @@ from billing.engine.money import EXACT, ZERO, amount_string
 from billing.errors import BillingError, BudgetExceeded, RateLimited
 from billing.models import Budget
 from billing.services import bulk, outbox
-from billing.services.budgets.states import BudgetState, CounterState, Held, utc
+from billing.services.budgets.states import BudgetState, CounterState, Held, facts, utc
 from billing.services.ledger import Journal
+from billing.services.notices import Told, publication
 
 _SECOND = timedelta(seconds=1)
 
@@ -33,6 +34,7 @@ class Budgets:
         self._admitted: dict[str, Decimal] = {}
         self._admitted_events = 0
         self._pausing: set[UUID] = set()
+        self._told: list[Told] = []
         self.enforced = True
         """False for work that counts as done: it counts, and nothing is refused."""
 
@@ -135,7 +137,11 @@ class Budgets:
                     updates.append(row)
                 else:
                     inserts.append(row | {"budget_id": budget.id, "value": counter.value})
-        return [bulk.insertion("billing_budgetcounter", inserts), bulk.change("billing_budgetcounter", updates)]
+        return [
+            bulk.insertion("billing_budgetcounter", inserts),
+            bulk.change("billing_budgetcounter", updates),
+            publication(self._told, now=self._journal.now) if self._told else None,
+        ]
 
     def _blocking(
         self, customer_id: UUID, use: Use, amounts: Mapping[str, Decimal], events: int
@@ -188,8 +194,9 @@ class Budgets:
             self._tell(budget, counter, "budget.exceeded")
 
     def _tell(self, budget: BudgetState, counter: CounterState, type_: str, **more: str) -> None:
-        payload = budget.facts(counter) | more
+        payload = facts(budget, value=counter.value, spent=counter.spent, end=counter.end) | more
         self._journal.messages.append(outbox.Message(type_, budget.customer_id, payload))
+        self._told.append(Told(budget.customer_id, type_, payload))
 
     def _refusal(self, budget: BudgetState, counter: CounterState, left: Decimal, *, required: Decimal) -> BillingError:
         resets_at = utc(counter.end)

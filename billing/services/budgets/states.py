@@ -69,19 +69,6 @@ class BudgetState:
             self.counters[value] = counter
         return counter
 
-    def facts(self, counter: CounterState) -> dict[str, Any]:
-        """What a message about it tells."""
-        return {
-            "budget": str(self.id),
-            "name": self.name,
-            "value": counter.value or None,
-            "unit": self.unit,
-            "limit": amount_string(self.limit),
-            "spent": amount_string(counter.spent),
-            "period": self.period,
-            "resets_at": utc(counter.end),
-        }
-
     def level(self, spent: Decimal) -> int:
         return engine.level(spent, limit=self.limit, alert_at=self.alert_at)
 
@@ -98,6 +85,21 @@ class Held:
     def events(self) -> int:
         """One that was opened for usage is an event to come."""
         return 1 if self.use.type else 0
+
+
+def facts(budget: BudgetState | Budget, *, value: str, spent: Decimal, end: datetime | None) -> dict[str, Any]:
+    """What a message about a budget tells."""
+    return {
+        "budget": str(budget.id),
+        "name": budget.name,
+        "value": value or None,
+        "unit": (budget.asset_id if isinstance(budget, Budget) else budget.asset) or "events",
+        "limit": amount_string(budget.limit),
+        "spent": amount_string(spent),
+        "period": budget.period,
+        "hard": budget.hard,
+        "resets_at": utc(end),
+    }
 
 
 def add(amounts: dict[str, Decimal], asset: str, more: Decimal) -> None:

@@ -12,6 +12,7 @@ from accounts.services import api_keys
 from accounts.services.audit import SYSTEM
 from billing.api import urls
 from billing.models import (
+    Alert,
     Authorization,
     Budget,
     Customer,
@@ -45,6 +46,10 @@ ROUTES: dict[str, dict[str, str]] = {
         "PATCH": "limits:write",
         "DELETE": "limits:write",
     },
+    "customers/<str:external_id>/alerts": {"GET": "wallets:read", "POST": "limits:write"},
+    "customers/<str:external_id>/alerts/<uuid:alert_id>": {"DELETE": "limits:write"},
+    "customers/<str:external_id>/forecast": {"GET": "wallets:read"},
+    "customers/<str:external_id>/pace": {"GET": "wallets:read"},
     "grants/<uuid:grant_id>/void": {"POST": "grants:write"},
     "assets": {"GET": "catalog:read", "POST": "catalog:write"},
     "meters": {"GET": "catalog:read", "POST": "catalog:write"},
@@ -104,6 +109,8 @@ def path(route: str, *, customer: str = "acme") -> str:
         if "reactivate" in filled and subscription.ends_at is None:
             subscriptions.cancel(actor=SYSTEM, subscription=subscription)
         filled = filled.replace("<uuid:subscription_id>", str(subscription.pk))
+    if "alert_id" in filled:
+        filled = filled.replace("<uuid:alert_id>", str(Alert.objects.get(customer__external_id=customer).pk))
     if "budget_id" in filled:
         filled = filled.replace("<uuid:budget_id>", str(Budget.objects.get(customer__external_id=customer).pk))
     if "grant_id" in filled:
@@ -147,6 +154,7 @@ def body(route: str, *, customer: str = "acme") -> Any:
         "customers/<str:external_id>/adjustments": {"asset": "usd", "amount": "-1", "reason": "Counted again"},
         "customers/<str:external_id>/budgets": {"name": "All", "asset": "usd", "limit": "5", "period": "month"},
         "customers/<str:external_id>/budgets/<uuid:budget_id>": {"limit": "6"},
+        "customers/<str:external_id>/alerts": {"kind": "balance_below", "amount": "5"},
         "grants/<uuid:grant_id>/void": {"reason": "By mistake"},
         "events/<path:event_id>/reverse": {"reason": "By mistake"},
         "events/<path:event_id>/refund": {"asset": "usd", "amount": "0.001", "reason": "By mistake"},
@@ -203,6 +211,8 @@ def world(shop: Shop, bank: Bank, request: pytest.FixtureRequest) -> Shop:
         customer = shop.customer(name, usd="10")
         shop.record(customer, id="one", input_tokens=1000)
         authorizations.open_amount(customer=customer, asset=shop.usd, amount=Decimal(1))
+        if "alert_id" in request.node.name:
+            shop.alert(customer, "5")
         if "budget_id" in request.node.name:
             shop.budget(customer, "100")
         if "top_up_id" in request.node.name:

@@ -1,0 +1,158 @@
+"""Looking whether alerts' thresholds are crossed. Nothing of it is on the way of a charge: workers come by.
+
+A crossing is told by whoever moves the alert's level, in the transaction that moves it: once, however many look.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from billing.engine.money import EXACT, ZERO, amount_string
+from billing.models import Alert, ExpiryTold, Grant
+from billing.selectors import balances, forecasts
+from billing.services import bulk, outbox
+from billing.services.notices import Told, publication
+
+CHUNK = 500
+_EXPIRES_BY_ITSELF = (Grant.Kind.ALLOWANCE, Grant.Kind.ROLLOVER)
+"""Given anew each period: nobody needs to hear that the old one ends."""
+
+
+def watch_balances() -> int:
+    """Tell of balances that fell below a threshold, or are above all of them again. Returns how many alerts moved."""
+    moved = 0
+    for alerts in _chunks(Alert.Kind.BALANCE_BELOW):
+        customers = {alert.customer_id for alert in alerts}
+        available = {(row.customer_id, row.asset): row.available for row in balances.current(customers)}
+        last = _last_top_ups([alert.customer_id for alert in alerts if alert.of == Alert.Of.LAST_TOP_UP])
+        for alert in alerts:
+            key = (alert.customer_id, alert.asset_id or "")
+            amounts = _amounts(alert, last.get(key))
+            if amounts is not None:
+                moved += _watch_balance(alert, available.get(key, ZERO), amounts)
+    return moved
+
+
+def _watch_balance(alert: Alert, available: Decimal, amounts: Sequence[Decimal]) -> bool:
+    """The last level is that nothing is left at all."""
+    level = sum(available < amount for amount in amounts) + (available <= 0)
+    if level == alert.level:
+        return False
+    facts = {"asset": alert.asset_id, "available": amount_string(available)}
+    if available <= 0:
+        return _move(alert, level, "wallet.depleted", facts)
+    if level == 0:
+        return _move(alert, level, "wallet.balance_recovered", facts)
+    facts["threshold"] = amount_string(amounts[level - 1])
+    if alert.of == Alert.Of.LAST_TOP_UP:
+        facts["share"] = alert.at[level - 1]
+    return _move(alert, level, "wallet.balance_low", facts)
+
+
+def _amounts(alert: Alert, last_top_up: Decimal | None) -> list[Decimal] | None:
+    """The thresholds as amounts; None for shares of a top-up that there was not."""
+    if alert.of == Alert.Of.AMOUNT:
+        return [Decimal(threshold) for threshold in alert.at]
+    return None if last_top_up is None else [EXACT.multiply(Decimal(share), last_top_up) for share in alert.at]
+
+
+def _last_top_ups(customer_ids: Sequence[UUID]) -> dict[tuple[UUID, str], Decimal]:
+    """What was bought last, by customer and asset."""
+    bought = Grant.objects.filter(customer_id__in=customer_ids, kind=Grant.Kind.PURCHASE, posted=True)
+    latest = bought.order_by("customer_id", "asset_id", "-effective_at", "-id").distinct("customer_id", "asset_id")
+    return {(row.customer_id, row.asset_id): row.amount for row in latest}
+
+
+def watch_runways() -> int:
+    """Tell of balances that will not last for long at their pace. Returns how many alerts moved."""
+    moved = 0
+    for alerts in _chunks(Alert.Kind.RUNWAY_BELOW):
+        for alert in alerts:
+            assert alert.asset_id is not None
+            forecast = forecasts.forecast(alert.customer, alert.asset_id)
+            days = forecast.runway_days
+            level = 0 if days is None else sum(days < Decimal(threshold) for threshold in alert.at)
+            facts = {
+                "asset": alert.asset_id,
+                "available": amount_string(forecast.available),
+                "days": None if days is None else str(int(days)),
+            }
+            if level > alert.level:
+                moved += _move(alert, level, "wallet.runway_short", facts | {"threshold": alert.at[level - 1]})
+            elif level < alert.level:
+                moved += _move(alert, level, "wallet.runway_recovered" if level == 0 else "", facts)
+    return moved
+
+
+def watch_expiries() -> int:
+    """Tell of grants that expire soon while something of them is left. Returns how many were told of."""
+    told = 0
+    now = timezone.now()
+    for alerts in _chunks(Alert.Kind.GRANT_EXPIRING):
+        for alert in alerts:
+            horizon = now + timedelta(days=int(alert.at[0]))
+            ending = Grant.objects.filter(customer_id=alert.customer_id, open=True, remaining__gt=0, posted=True)
+            ending = ending.filter(Q(expires_at__gt=now, expires_at__lte=horizon)).exclude(kind__in=_EXPIRES_BY_ITSELF)
+            for grant in ending:
+                told += _tell_of_expiry(alert, grant, now)
+    return told
+
+
+def _tell_of_expiry(alert: Alert, grant: Grant, now: datetime) -> bool:
+    assert grant.expires_at is not None
+    level = sum(grant.expires_at <= now + timedelta(days=int(days)) for days in alert.at)
+    key = {"alert": alert, "grant": grant, "customer_id": alert.customer_id}
+    with transaction.atomic():
+        _, fresh = ExpiryTold.objects.get_or_create(**key, defaults={"level": level})
+        if not fresh and not ExpiryTold.objects.filter(**key, level__lt=level).update(level=level):
+            return False
+        _tell(
+            alert,
+            "grant.expiring",
+            {
+                "grant": str(grant.pk),
+                "name": grant.name or f"{grant.get_kind_display()} grant",
+                "asset": grant.asset_id,
+                "remaining": amount_string(grant.remaining),
+                "expires_at": f"{grant.expires_at:%Y-%m-%d %H:%M} UTC",
+                "threshold": alert.at[level - 1],
+            },
+        )
+    return True
+
+
+def _chunks(kind: str) -> Iterator[list[Alert]]:
+    kept = Alert.objects.filter(kind=kind, removed_at=None).select_related("customer").order_by("pk")
+    after = None
+    while rows := list((kept if after is None else kept.filter(pk__gt=after))[:CHUNK]):
+        yield rows
+        after = rows[-1].pk
+
+
+def _move(alert: Alert, level: int, kind: str, facts: dict[str, Any]) -> bool:
+    """Note the level that is reached, and tell of it where it is worse than before, or where all is well again.
+
+    False where somebody else has moved it meanwhile, or the alert is gone.
+    """
+    with transaction.atomic():
+        still = Alert.objects.filter(pk=alert.pk, level=alert.level, removed_at=None)
+        if not still.update(level=level):
+            return False
+        if level > alert.level or level == 0:
+            _tell(alert, kind, facts)
+    return True
+
+
+def _tell(alert: Alert, kind: str, facts: dict[str, Any]) -> None:
+    now = timezone.now()
+    payload = {"alert": str(alert.pk), **facts}
+    bulk.run(
+        publication([Told(alert.customer_id, kind, payload)], now=now),
+        outbox.publication([outbox.Message(kind, alert.customer_id, payload)], now=now),
+    )

@@ -1,0 +1,95 @@
+"""From a notice to the people who are to have it, each over the channels that they want."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from django.db import transaction
+from django.utils import timezone
+
+from accounts import roles
+from accounts.models import Membership
+from billing.models import Notice, NoticeDelivery, NoticePreference
+from billing.services.notices import texts
+
+BATCH = 100
+EMAILED = "limits:write"
+"""Who gets e-mail without asking for it: those whose role has this scope."""
+
+
+def address() -> int:
+    """Make the deliveries of new notices. Returns how many notices. Safe to run twice and at the same time.
+
+    Everybody who acts for the customer has it in the inbox. By e-mail it goes to those who want its topic; a customer
+    for whom nobody acts gets it at its own address.
+    """
+    addressed = 0
+    while True:
+        with transaction.atomic():
+            fresh = Notice.objects.select_for_update(skip_locked=True, of=("self",)).filter(addressed=False)
+            rows = list(fresh.select_related("customer").order_by("id")[:BATCH])
+            for notice in rows:
+                NoticeDelivery.objects.bulk_create(_deliveries(notice, timezone.now()))
+            Notice.objects.filter(pk__in=[row.pk for row in rows]).update(addressed=True)
+        addressed += len(rows)
+        if len(rows) < BATCH:
+            return addressed
+
+
+def _deliveries(notice: Notice, now: datetime) -> list[NoticeDelivery]:
+    people = Membership.objects.filter(
+        organization_id=notice.customer.organization_id, user__is_active=True
+    ).select_related("user")
+    found = list(people)
+    common: dict[str, Any] = {"notice": notice, "customer_id": notice.customer_id}
+    if not found and notice.customer.email:
+        return [NoticeDelivery(**common, channel=NoticeDelivery.Channel.EMAIL, due_at=now)]
+    deliveries = [
+        NoticeDelivery(
+            **common,
+            user=member.user,
+            channel=NoticeDelivery.Channel.INBOX,
+            state=NoticeDelivery.State.SENT,
+            due_at=now,
+            sent_at=now,
+        )
+        for member in found
+    ]
+    wishes = preferences(notice.customer_id, [member.user_id for member in found])
+    zone = ZoneInfo(notice.customer.timezone)
+    for member in found:
+        wish = wishes.get(member.user_id) or default(member)
+        if texts.topic(notice.kind) in wish.email_topics:
+            due_at = after_quiet(now, wish, zone)
+            deliveries.append(
+                NoticeDelivery(**common, user=member.user, channel=NoticeDelivery.Channel.EMAIL, due_at=due_at)
+            )
+    return deliveries
+
+
+def preferences(customer_id: UUID, user_ids: Sequence[UUID]) -> dict[UUID, NoticePreference]:
+    """What these people have chosen, if they have."""
+    found = NoticePreference.objects.filter(customer_id=customer_id, user_id__in=user_ids)
+    return {preference.user_id: preference for preference in found}
+
+
+def default(member: Membership) -> NoticePreference:
+    """What holds for somebody who has chosen nothing."""
+    topics = list(texts.TOPICS) if roles.may(member.role, EMAILED) else []
+    return NoticePreference(user_id=member.user_id, email_topics=topics)
+
+
+def after_quiet(now: datetime, wish: NoticePreference, zone: ZoneInfo) -> datetime:
+    """``now``, or, within the person's quiet hours, when they are over."""
+    start, end = wish.quiet_from, wish.quiet_until
+    if start is None or end is None:
+        return now
+    local = now.astimezone(zone)
+    moment = local.time()
+    within = start <= moment < end if start < end else moment >= start or moment < end
+    if not within:
+        return now
+    day = local.date() if moment < end else local.date() + timedelta(days=1)
+    return datetime.combine(day, end, tzinfo=zone)

@@ -1,0 +1,117 @@
+"""What notices say: one sentence or two for each kind, from its facts."""
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any
+
+TOPICS = {
+    "budgets": "Budgets that are used up, or nearly",
+    "balance": "The balance is low, or lasts for days only",
+    "expiry": "Value that expires soon",
+}
+_SIGNS = {"usd": "$", "eur": "€", "gbp": "£"}
+_CENT = Decimal("0.01")
+
+Facts = Mapping[str, Any]
+
+
+def topic(kind: str) -> str:
+    """Which of ``TOPICS`` a kind of notice belongs to."""
+    family = kind.partition(".")[0]
+    return {"budget": "budgets", "grant": "expiry"}.get(family, "balance")
+
+
+def words(kind: str, facts: Facts) -> tuple[str, str]:
+    """Title and text of a notice."""
+    return _WORDS[kind](facts)
+
+
+def amount(number: str, unit: str) -> str:
+    """``$4.99``, or ``1,200 image_credits``: cents at least, and every digit that there is."""
+    value = Decimal(number)
+    sign = _SIGNS.get(unit)
+    if sign is None:
+        return f"{value:,f} {unit}"
+    shown = f"{value.copy_abs():,f}"
+    if -value.as_tuple().exponent < 2:  # type: ignore[operator]
+        shown = f"{value.copy_abs().quantize(_CENT):,f}"
+    return f"{'-' if value < 0 else ''}{sign}{shown}"
+
+
+def _percent(share: str) -> str:
+    return f"{(Decimal(share) * 100).normalize():f} %"
+
+
+def _named(facts: Facts) -> str:
+    return f"{facts['name']} ({facts['value']})" if facts.get("value") else facts["name"]
+
+
+def _until(facts: Facts) -> str:
+    return f" It begins anew at {facts['resets_at']}." if facts.get("resets_at") else ""
+
+
+def _reached(facts: Facts) -> tuple[str, str]:
+    spent, limit = (amount(facts[name], facts["unit"]) for name in ("spent", "limit"))
+    share = _percent(facts["threshold"])
+    return f"Budget {_named(facts)}: {share} used", f"{spent} of {limit} are used.{_until(facts)}"
+
+
+def _exceeded(facts: Facts) -> tuple[str, str]:
+    limit = amount(facts["limit"], facts["unit"])
+    effect = "Usage beyond it is refused." if facts["hard"] else "Nothing is refused: it only tells."
+    return f"Budget {_named(facts)} is used up", f"The limit of {limit} is reached. {effect}{_until(facts)}"
+
+
+def _reset(facts: Facts) -> tuple[str, str]:
+    limit = amount(facts["limit"], facts["unit"])
+    return f"Budget {_named(facts)} began anew", f"{limit} can be used again.{_until(facts)}"
+
+
+def _low(facts: Facts) -> tuple[str, str]:
+    left = amount(facts["available"], facts["asset"])
+    below = amount(facts["threshold"], facts["asset"])
+    share = f" ({_percent(facts['share'])} of the last top-up)" if facts.get("share") else ""
+    return "Your AI Agent balance is low", f"Your AI Agent balance is low: {left} left, below {below}{share}."
+
+
+def _depleted(facts: Facts) -> tuple[str, str]:
+    left = amount(facts["available"], facts["asset"])
+    return "Your AI Agent balance is used up", f"{left} left: usage is refused until the wallet is topped up."
+
+
+def _recovered(facts: Facts) -> tuple[str, str]:
+    left = amount(facts["available"], facts["asset"])
+    return "Your balance has recovered", f"There are {left} in the wallet again."
+
+
+def _short(facts: Facts) -> tuple[str, str]:
+    left = amount(facts["available"], facts["asset"])
+    return (
+        f"Your balance lasts less than {facts['threshold']} days",
+        f"At the pace of the last weeks {left} last for about {facts['days']} days.",
+    )
+
+
+def _long_again(facts: Facts) -> tuple[str, str]:
+    return "Your balance lasts long enough again", f"At the present pace: {facts['days'] or 'more than 730'} days."
+
+
+def _expiring(facts: Facts) -> tuple[str, str]:
+    left = amount(facts["remaining"], facts["asset"])
+    return (
+        f"{left} expire within {facts['threshold']} days" if facts["threshold"] != "1" else f"{left} expire tomorrow",
+        f"{left} of {facts['name']} expire at {facts['expires_at']}. What is used before that is not lost.",
+    )
+
+
+_WORDS: dict[str, Callable[[Facts], tuple[str, str]]] = {
+    "budget.threshold_reached": _reached,
+    "budget.exceeded": _exceeded,
+    "budget.reset": _reset,
+    "wallet.balance_low": _low,
+    "wallet.depleted": _depleted,
+    "wallet.balance_recovered": _recovered,
+    "wallet.runway_short": _short,
+    "wallet.runway_recovered": _long_again,
+    "grant.expiring": _expiring,
+}
