@@ -14,7 +14,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from billing.engine.money import EXACT, ZERO, amount_string
-from billing.models import Alert, ExpiryTold, Grant
+from billing.models import Alert, AutoTopUp, ExpiryTold, Grant
 from billing.selectors import balances, forecasts
 from billing.services import bulk, outbox
 from billing.services.notices import Told, publication
@@ -44,7 +44,7 @@ def _watch_balance(alert: Alert, available: Decimal, amounts: Sequence[Decimal])
     level = sum(available < amount for amount in amounts) + (available <= 0)
     if level == alert.level:
         return False
-    facts = {"asset": alert.asset_id, "available": amount_string(available)}
+    facts: dict[str, Any] = {"asset": alert.asset_id, "available": amount_string(available)}
     if available <= 0:
         return _move(alert, level, "wallet.depleted", facts)
     if level == 0:
@@ -52,7 +52,21 @@ def _watch_balance(alert: Alert, available: Decimal, amounts: Sequence[Decimal])
     facts["threshold"] = amount_string(amounts[level - 1])
     if alert.of == Alert.Of.LAST_TOP_UP:
         facts["share"] = alert.at[level - 1]
+    if _is_refilled(alert, available):
+        facts["auto_top_up"] = True
     return _move(alert, level, "wallet.balance_low", facts)
+
+
+def _is_refilled(alert: Alert, available: Decimal) -> bool:
+    """Whether an automatic top-up is on its way at this balance."""
+    rules = AutoTopUp.objects.filter(
+        customer_id=alert.customer_id,
+        asset=alert.asset_id,
+        purpose=AutoTopUp.Purpose.AUTO_TOP_UP,
+        state=AutoTopUp.State.ARMED,
+        enabled=True,
+    )
+    return rules.filter(threshold__gt=available).exists()
 
 
 def _amounts(alert: Alert, last_top_up: Decimal | None) -> list[Decimal] | None:

@@ -71,7 +71,11 @@ def _low(facts: Facts) -> tuple[str, str]:
     left = amount(facts["available"], facts["asset"])
     below = amount(facts["threshold"], facts["asset"])
     share = f" ({_percent(facts['share'])} of the last top-up)" if facts.get("share") else ""
-    return "Your AI Agent balance is low", f"Your AI Agent balance is low: {left} left, below {below}{share}."
+    initiated = " Auto-recharge initiated." if facts.get("auto_top_up") else ""
+    return (
+        "Your AI Agent balance is low",
+        f"Your AI Agent balance is low.{initiated} {left} left, below {below}{share}.",
+    )
 
 
 def _depleted(facts: Facts) -> tuple[str, str]:

@@ -1,15 +1,19 @@
 """Alerts: once for each crossing, again after it was undone, and the recovery is told."""
 
+import threading
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 
 from accounts.services.audit import SYSTEM
 from billing.errors import InvalidRequest, NotFound
-from billing.models import Alert, BudgetCounter, Customer, Notice, OutboxEvent
+from billing.models import Alert, AutoTopUp, BudgetCounter, Customer, Notice, OutboxEvent
 from billing.services import alerts, budgets
+from billing.services.alerts import watching
 from tests.billing.services.test_races import together
 from tests.builders import Shop
 
@@ -39,7 +43,7 @@ def test_a_balance_that_crosses_the_threshold_is_told_once(shop: Shop) -> None:
 
     assert told() == [("wallet.balance_low", "10")]
     notice = Notice.objects.get()
-    assert notice.text == "Your AI Agent balance is low: $9.99 left, below $10.00."
+    assert notice.text == "Your AI Agent balance is low. $9.99 left, below $10.00."
     assert OutboxEvent.objects.get(type="wallet.balance_low").payload["available"] == "9.99"
 
 
@@ -56,6 +60,24 @@ def test_shares_of_the_last_top_up_are_told_each_once_and_again_after_the_next(s
     assert told()[3:] == [("wallet.balance_recovered", None)]
     watch_after(shop, acme, "60")
     assert told()[4:] == [("wallet.balance_low", "50")]
+
+
+def test_it_says_that_an_automatic_top_up_is_on_its_way(shop: Shop) -> None:
+    acme = shop.customer(usd="6")
+    shop.alert(acme, "5")
+    AutoTopUp.objects.create(
+        customer=acme,
+        purpose="auto_top_up",
+        asset=shop.usd,
+        threshold=Decimal(5),
+        amount=Decimal(20),
+        due_at=timezone.now(),
+    )
+
+    watch_after(shop, acme, "2")
+
+    text = Notice.objects.get().text
+    assert text == "Your AI Agent balance is low. Auto-recharge initiated. $4.00 left, below $5.00."
 
 
 def test_what_is_used_up_is_told(shop: Shop) -> None:
@@ -92,12 +114,19 @@ def test_that_race_is_real_where_the_level_is_not_looked_at(
     committed_db: None, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The control: whoever saw the crossing tells of it."""
-    from billing.services.alerts import watching
-
     acme = shop.customer(usd="1")
-    alert = shop.alert(acme, "5")
-    facts = {"asset": "usd", "available": "1", "threshold": "5"}
-    together(*[lambda: watching._tell(alert, "wallet.balance_low", facts)] * 3)
+    shop.alert(acme, "5")
+    barrier = threading.Barrier(3)
+
+    def move(alert: Alert, level: int, kind: str, facts: dict[str, Any]) -> bool:
+        barrier.wait(timeout=60)
+        with transaction.atomic():
+            Alert.objects.filter(pk=alert.pk).update(level=level)
+            watching._tell(alert, kind, facts)
+        return True
+
+    monkeypatch.setattr(watching, "_move", move)
+    together(*[alerts.watch_balances] * 3)
 
     assert len(told()) == 3
 

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from django.core import mail
+from django.db import transaction
 from django.utils import timezone
 
 from billing.errors import InvalidRequest
@@ -21,8 +22,6 @@ LOW = {"asset": "usd", "available": "4.5", "threshold": "5"}
 
 
 def tell(customer: Customer, kind: str = "wallet.balance_low", facts: Any = None) -> None:
-    from django.db import transaction
-
     with transaction.atomic():
         bulk.run(notices.publication([Told(customer.pk, kind, facts or LOW)], now=timezone.now()))
 
@@ -52,7 +51,7 @@ def test_everybody_finds_it_in_the_inbox_and_those_who_may_do_something_get_mail
     (letter,) = mail.outbox
     assert letter.to == ["owner@acme.test"]
     assert letter.subject == "Your AI Agent balance is low · Acme <Robotics>"
-    assert "Your AI Agent balance is low: $4.50 left, below $5.00." in letter.body
+    assert "Your AI Agent balance is low. $4.50 left, below $5.00." in letter.body
     html = letter.alternatives[0][0]
     assert "Acme &lt;Robotics&gt;" in html
     assert letter.extra_headers["Message-ID"].endswith("@ante>")
@@ -157,8 +156,6 @@ def test_wishes_that_make_no_sense_are_refused(shop: Shop) -> None:
 
 
 def test_a_notice_that_is_rolled_back_is_never_told(shop: Shop) -> None:
-    from django.db import transaction
-
     acme = shop.customer()
     with transaction.atomic():
         tell(acme)
