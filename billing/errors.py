@@ -4,7 +4,7 @@
   + InvalidRequest (400)    one ``FieldError`` per field
   + Unauthenticated (401)
   + PaymentRequired (402)   InsufficientFunds, BudgetExceeded
-  + PermissionDenied (403)  TwoFactorRequired, IpNotAllowed, ApprovalRequired
+  + PermissionDenied (403)  TwoFactorRequired, IpNotAllowed, ApprovalRequired, WalletFrozen
   + NotFound (404)          also for what belongs to somebody else
   + Conflict (409)          AlreadyExists, EventConflict, IdempotencyConflict, RequestInProgress, InvalidState
   + RequestTimeout (408)
@@ -96,6 +96,10 @@ class ApprovalRequired(PermissionDenied):
     """``figures`` has ``amounts``, what would have been moved by asset. Met by staff; no API key is asked for one."""
 
     code, title = "approval_required", "A second person has to approve this"
+
+
+class WalletFrozen(PermissionDenied):
+    code, title = "wallet_frozen", "The wallet is frozen"
 
 
 class NotFound(BillingError):

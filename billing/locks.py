@@ -13,7 +13,7 @@ from billing.pipeline import Query
 
 _BALANCES = """
 SELECT id, customer_id, asset_id, available, held, overdraft_held, owed, overdraft_limit, seq,
-       lifetime_granted, lifetime_spent, dispute_debt, refill_below
+       lifetime_granted, lifetime_spent, dispute_debt, refill_below, frozen
   FROM billing_balance
  WHERE customer_id = ANY(%s)
  ORDER BY id

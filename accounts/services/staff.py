@@ -17,13 +17,13 @@ ADMINISTRATOR, FINANCE, SUPPORT, AUDITOR = "Administrator", "Finance", "Support"
 GROUPS: Mapping[str, tuple[str, ...]] = {
     ADMINISTRATOR: ("billing.*", "accounts.*", "auth.*"),
     FINANCE: ("billing.*",),
-    SUPPORT: ("billing.change_customer",),
+    SUPPORT: ("billing.change_customer", "billing.add_note"),
     AUDITOR: (),
 }
 DESCRIPTIONS: Mapping[str, str] = {
     ADMINISTRATOR: "Everything, people and keys included",
     FINANCE: "Puts value in and takes it back, changes limits and customers; sees everything",
-    SUPPORT: "Changes customers' plain fields; sees everything but what concerns staff and keys",
+    SUPPORT: "Changes customers' plain fields and keeps notes; sees everything but what concerns staff and keys",
     AUDITOR: "Sees everything, changes nothing",
 }
 UNSEEN: Mapping[str, tuple[str, ...]] = {

@@ -3,12 +3,10 @@
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.html import format_html_join
@@ -17,7 +15,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdo
 
 from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action, labelled
 from accounts.second_factor import requires_fresh_second_factor
-from billing.admin import confirm, display
+from billing.admin import confirm, display, lookup
 from billing.admin.base import SummaryMixin
 from billing.models import Approval, Plan, TopUp, UsageEvent
 from billing.services import approvals
@@ -59,7 +57,8 @@ class ApprovalAdmin(SummaryMixin, ReadOnlyAdmin):
         return {"approval": obj, "figure": _figure(obj), "lines": [*_lines(obj), *_decision(obj)]}
 
     def _waiting(self, object_id: object) -> Approval | None:
-        approval = Approval.objects.filter(pk=str(object_id)).first() if _is_id(object_id) else None
+        key = lookup.as_uuid(str(object_id))
+        approval = Approval.objects.filter(pk=key).first() if key is not None else None
         waits = approval is not None and approval.status_at(timezone.now()) == Approval.State.WAITING
         return approval if waits else None
 
@@ -154,9 +153,7 @@ def _ask(
     done: str,
 ) -> HttpResponse:
     """What was asked for, in full, and a word to say to it."""
-    approval = get_object_or_404(
-        Approval.objects.select_related("customer", "requested_by", "decided_by"), pk=object_id
-    )
+    approval = lookup.row(Approval.objects.select_related("customer", "requested_by", "decided_by"), object_id)
     if not page.has_view_permission(request, approval):
         raise PermissionDenied
     return confirm.view(
@@ -170,14 +167,6 @@ def _ask(
         run=lambda note: run(approval, note),
         done=done,
     )
-
-
-def _is_id(text: object) -> bool:
-    try:
-        UUID(str(text))
-    except ValueError:
-        return False
-    return True
 
 
 def _figure(approval: Approval) -> SafeString:

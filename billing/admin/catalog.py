@@ -4,7 +4,6 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.safestring import SafeString
@@ -12,7 +11,7 @@ from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, RelatedDropdownFilter
 
 from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action
-from billing.admin import confirm, display
+from billing.admin import confirm, display, lookup
 from billing.admin.adding import AddOnlyAdmin, ServiceForm
 from billing.engine.prices import words
 from billing.models import Asset, Plan, PlanDraft, PlanVersion, Price
@@ -110,7 +109,7 @@ class PlanAdmin(AddOnlyAdmin):
     @detail_action(description="Draft the next version", url_path="draft", icon="edit_note", permissions=["draft"])
     def draft_version(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """A draft that begins as the latest version is."""
-        plan = get_object_or_404(Plan, pk=object_id)
+        plan = lookup.row(Plan, object_id)
         if request.method == "POST":
             latest = plan.latest()
             terms = {} if latest is None else plan_terms.of_version(latest)
@@ -131,7 +130,7 @@ class PlanAdmin(AddOnlyAdmin):
         description="Move everybody to the latest version", url_path="move", icon="upgrade", permissions=["move"]
     )
     def move_everybody(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        plan = get_object_or_404(Plan.objects.select_related("currency"), pk=object_id)
+        plan = lookup.row(Plan.objects.select_related("currency"), object_id)
         found = subscriptions.preview_move(plan=plan)
         currency = plan.currency_id
         lines: list[tuple[str, object]] = [

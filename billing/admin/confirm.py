@@ -3,7 +3,7 @@
 What is taken back cannot be taken back again, so a second click is refused by the service and needs no key.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from django import forms
@@ -16,6 +16,10 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from billing.admin import by_hand
 from billing.errors import BillingError
 from billing.models import Approval
+
+
+class DayInput(forms.DateInput):
+    input_type = "date"
 
 
 class ReasonForm(forms.Form):
@@ -35,21 +39,25 @@ def view(
     figure: object,
     lines: Sequence[tuple[str, object]],
     button: str,
-    run: Callable[[str], object],
+    run: Callable[..., object],
     done: str,
     warning: str = "",
     note: str = "Entries are never changed or deleted. This is booked by further entries.",
+    fields: Mapping[str, forms.Field] | None = None,
 ) -> HttpResponse:
     """The question with a reason to give; sent, ``run(reason)``, and back to the object's page.
 
     Nothing is done by a request that is not a POST. A refusal of the service is shown where the reason is asked for; so
-    is ``warning``, beforehand. What ``run`` returns says whether it waits for a second person.
+    is ``warning``, beforehand. What ``run`` returns says whether it waits for a second person. ``fields`` are asked for
+    as well, and given to ``run`` by their names.
     """
     back_url = reverse(f"admin:{obj._meta.app_label}_{obj._meta.model_name}_change", args=[obj.pk])
     form = ReasonForm(request.POST or None)
+    form.fields = {**(fields or {}), **form.fields} | dict(fields or {})
     if request.method == "POST" and form.is_valid():
         try:
-            outcome = run(form.cleaned_data["reason"])
+            answers = dict(form.cleaned_data)
+            outcome = run(answers.pop("reason"), **answers)
         except BillingError as refusal:
             form.add_error(None, refusal.detail)
         else:

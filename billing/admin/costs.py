@@ -4,12 +4,11 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
 from accounts.backoffice import actor_of, detail_action
-from billing.admin import confirm, display
+from billing.admin import confirm, display, lookup
 from billing.admin.adding import AddOnlyAdmin, ServiceForm
 from billing.engine.money import amount_string
 from billing.models import Overhead, ProviderCost
@@ -60,7 +59,7 @@ class ProviderCostAdmin(AddOnlyAdmin):
 
     @detail_action(description="End now", url_path="end", icon="event_busy", permissions=["end_cost"])
     def end_cost(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        cost = get_object_or_404(ProviderCost, pk=object_id)
+        cost = lookup.row(ProviderCost, object_id)
         return confirm.view(
             self,
             request,

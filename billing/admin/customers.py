@@ -5,13 +5,12 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
 
 from accounts.backoffice import actor_of, detail_action
-from billing.admin import adjust_form, display, grant_form, summaries
+from billing.admin import adjust_form, display, grant_form, lookup, summaries, support
 from billing.admin.base import SummaryMixin
 from billing.models import Customer, Wallet
 from billing.services import customers
@@ -32,7 +31,7 @@ class CustomerAdmin(SummaryMixin):
     search_fields = ("external_id", "name", "email")
     date_hierarchy = "created_at"
     actions = None
-    actions_detail = ("grant_credit", "adjust")
+    actions_detail = ("grant_credit", "adjust", "set_overdraft_limit", "freeze", "unfreeze", "add_note")
     readonly_fields = ("external_id", "currency", "organization_link", "created_at")
     fieldsets = (
         (
@@ -74,6 +73,8 @@ class CustomerAdmin(SummaryMixin):
             "grants": summaries.grant_stack(obj),
             "entries": summaries.latest_entries(obj),
             "refused": summaries.refused_events(obj),
+            "wallet": wallet,
+            **support.summary(request, obj),
             "people": obj.organization.memberships.select_related("user").order_by("created_at")[:10],
         }
 
@@ -87,7 +88,7 @@ class CustomerAdmin(SummaryMixin):
         permissions=["grant_credit"],
     )
     def grant_credit(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        customer = get_object_or_404(Customer.objects.select_related("currency"), pk=object_id)
+        customer = _load(object_id)
         return grant_form.view(self, request, customer=customer, back=customer)
 
     def has_adjust_permission(self, request: HttpRequest, object_id: object = None) -> bool:
@@ -95,8 +96,38 @@ class CustomerAdmin(SummaryMixin):
 
     @detail_action(description="Adjust…", url_path="adjust", icon="tune", permissions=["adjust"])
     def adjust(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        customer = get_object_or_404(Customer.objects.select_related("currency"), pk=object_id)
+        customer = _load(object_id)
         return adjust_form.view(self, request, customer=customer, back=customer)
+
+    def has_limit_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        return request.user.has_perm("billing.change_balance")
+
+    @detail_action(
+        description="Overdraft limit…", url_path="overdraft-limit", icon="data_thresholding", permissions=["limit"]
+    )
+    def set_overdraft_limit(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return support.set_overdraft_limit(self, request, _load(object_id))
+
+    def has_freeze_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        return request.user.has_perm("billing.change_wallet") and not _is_frozen(object_id)
+
+    @detail_action(description="Freeze…", url_path="freeze", icon="ac_unit", permissions=["freeze"])
+    def freeze(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return support.freeze(self, request, _load(object_id))
+
+    def has_unfreeze_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        return request.user.has_perm("billing.change_wallet") and _is_frozen(object_id)
+
+    @detail_action(description="Unfreeze…", url_path="unfreeze", icon="mode_heat", permissions=["unfreeze"])
+    def unfreeze(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return support.unfreeze(self, request, _load(object_id))
+
+    def has_note_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        return request.user.has_perm("billing.add_note")
+
+    @detail_action(description="Note…", url_path="note", icon="sticky_note_2", permissions=["note"])
+    def add_note(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return support.add_note(self, request, _load(object_id))
 
     @admin.display(description="Available")
     def num_available(self, customer: Customer) -> SafeString:
@@ -117,3 +148,12 @@ class CustomerAdmin(SummaryMixin):
     @admin.display(description="Organization")
     def organization_link(self, customer: Customer) -> SafeString:
         return display.link(customer.organization)
+
+
+def _load(object_id: str) -> Customer:
+    return lookup.row(Customer.objects.select_related("currency", "wallet"), object_id)
+
+
+def _is_frozen(customer_id: object) -> bool:
+    key = lookup.as_uuid(str(customer_id))
+    return key is not None and Wallet.objects.filter(customer_id=key, frozen_at__isnull=False).exists()

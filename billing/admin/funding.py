@@ -5,7 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
@@ -14,7 +14,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdo
 
 from accounts.backoffice import ReadOnlyAdmin, detail_action, labelled
 from accounts.services.audit import actor_of
-from billing.admin import by_hand, confirm, display
+from billing.admin import by_hand, confirm, display, lookup
 from billing.admin.base import BookAdmin
 from billing.admin.periods import CreatedPeriodFilter, ReceivedPeriodFilter
 from billing.engine.money import amount_string
@@ -74,7 +74,7 @@ class TopUpAdmin(BookAdmin):
 
     @detail_action(description="Pay back", url_path="refund", icon="undo", permissions=["refund"])
     def refund(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        top_up = get_object_or_404(TopUp.objects.select_related("customer", "attempt"), pk=object_id)
+        top_up = lookup.row(TopUp.objects.select_related("customer", "attempt"), object_id)
         most = refunds.refundable(top_up)
 
         def run(reason: str) -> Approval | None:
@@ -107,7 +107,7 @@ class TopUpAdmin(BookAdmin):
 
     @detail_action(description="Look up again", url_path="look-up", icon="sync", permissions=["look_up"])
     def look_up(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        top_up = get_object_or_404(TopUp, pk=object_id)
+        top_up = lookup.row(TopUp, object_id)
         return asked(self, request, top_up, LOOK_UP, lambda: attempts.settle(top_up.attempt_id))
 
     @admin.display(description="Created")
@@ -212,7 +212,7 @@ class PaymentAttemptAdmin(BookAdmin):
 
     @detail_action(description="Look up again", url_path="look-up", icon="sync", permissions=["look_up"])
     def look_up(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        attempt = get_object_or_404(PaymentAttempt, pk=object_id)
+        attempt = lookup.row(PaymentAttempt, object_id)
         return asked(self, request, attempt, LOOK_UP, lambda: attempts.settle(attempt.pk))
 
     @admin.display(description="Created")
@@ -341,7 +341,7 @@ class PackAdmin(ReadOnlyAdmin):
 
     @detail_action(description="Sell no more", url_path="withdraw", icon="block", permissions=["withdraw"])
     def withdraw(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        pack = get_object_or_404(Pack, pk=object_id)
+        pack = lookup.row(Pack, object_id)
         run = lambda: packs.withdraw(actor=actor_of(request), pack=pack)  # noqa: E731
         return asked(self, request, pack, "Sell this pack no more", run)
 
@@ -372,7 +372,7 @@ class StripeEventAdmin(BookAdmin):
 
     @detail_action(description="Work through again", url_path="retry", icon="replay", permissions=["retry"])
     def retry(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        event = get_object_or_404(StripeEvent, pk=object_id)
+        event = lookup.row(StripeEvent, object_id)
         return asked(self, request, event, "Work through this message again", lambda: inbox.retry(event))
 
     @admin.display(description="Received")

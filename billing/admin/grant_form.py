@@ -25,6 +25,7 @@ from unfold.widgets import (
 from accounts.backoffice import actor_of
 from accounts.ids import uuid7
 from billing.admin import by_hand, display
+from billing.admin.confirm import DayInput
 from billing.admin.once import run_once
 from billing.engine.money import EXACT, ZERO, amount_string, fits
 from billing.engine.postings import TEMPLATES
@@ -34,10 +35,6 @@ from billing.selectors import balances
 from billing.services import approvals
 
 _KINDS = (Grant.Kind.PROMOTIONAL, Grant.Kind.ADJUSTMENT, Grant.Kind.PURCHASE)
-
-
-class DayInput(forms.DateInput):
-    input_type = "date"
 
 
 class GrantForm(forms.Form):

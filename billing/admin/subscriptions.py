@@ -4,13 +4,12 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, RangeDateTimeFilter
 
 from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action, labelled
-from billing.admin import change_plan, confirm, display
+from billing.admin import change_plan, confirm, display, lookup
 from billing.admin.catalog import ReadOnlyInline
 from billing.models import Fee, Subscription, SubscriptionPeriod
 from billing.services import subscriptions
@@ -174,4 +173,4 @@ class SubscriptionAdmin(ReadOnlyAdmin):
 
 def _load(object_id: str) -> Subscription:
     rows = Subscription.objects.select_related("customer", "plan__currency", "plan_version__plan", "next_version__plan")
-    return get_object_or_404(rows, pk=object_id)
+    return lookup.row(rows, object_id)

@@ -5,7 +5,6 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import (
@@ -17,7 +16,7 @@ from unfold.contrib.filters.admin import (
 
 from accounts.backoffice import detail_action, labelled
 from accounts.models import ApiKey
-from billing.admin import cost_card, display, reversal
+from billing.admin import cost_card, display, lookup, reversal
 from billing.admin.base import BookAdmin, SummaryMixin
 from billing.admin.ledger import entry_row
 from billing.admin.periods import PeriodFilter, ReceivedPeriodFilter
@@ -98,7 +97,7 @@ class UsageEventAdmin(SummaryMixin, BookAdmin):
 
     @detail_action(description="Reverse this charge…", url_path="reverse", icon="undo", permissions=["reverse"])
     def reverse(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        event = get_object_or_404(UsageEvent.objects.select_related("customer"), pk=object_id)
+        event = lookup.row(UsageEvent.objects.select_related("customer"), object_id)
         return reversal.view(self, request, event)
 
     @admin.display(description="Received")

@@ -4,7 +4,6 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import (
@@ -15,7 +14,7 @@ from unfold.contrib.filters.admin import (
 )
 
 from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action, labelled
-from billing.admin import adjust_form, authorizations, confirm, display, grant_form, summaries
+from billing.admin import adjust_form, authorizations, confirm, display, grant_form, lookup, summaries, support
 from billing.admin.base import SummaryAdmin, SummaryMixin
 from billing.admin.ledger import entry_row
 from billing.engine.postings import TEMPLATES
@@ -57,7 +56,7 @@ class WalletAdmin(SummaryAdmin):
         permissions=["grant_credit"],
     )
     def grant_credit(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        wallet = get_object_or_404(Wallet.objects.select_related("customer__currency"), pk=object_id)
+        wallet = lookup.row(Wallet.objects.select_related("customer__currency"), object_id)
         return grant_form.view(self, request, customer=wallet.customer, back=wallet)
 
     def has_adjust_permission(self, request: HttpRequest, object_id: object = None) -> bool:
@@ -65,7 +64,7 @@ class WalletAdmin(SummaryAdmin):
 
     @detail_action(description="Adjust…", url_path="adjust", icon="tune", permissions=["adjust"])
     def adjust(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        wallet = get_object_or_404(Wallet.objects.select_related("customer__currency"), pk=object_id)
+        wallet = lookup.row(Wallet.objects.select_related("customer__currency"), object_id)
         return adjust_form.view(self, request, customer=wallet.customer, back=wallet)
 
     @admin.display(description="External id", ordering="customer__external_id")
@@ -112,7 +111,7 @@ class GrantAdmin(SummaryMixin, ReadOnlyAdmin):
     search_fields = ("name", "customer__external_id", "customer__name")
     ordering = ("-id",)
     sortable_by = ("expires", "num_amount", "num_remaining")
-    actions_detail = ("void",)
+    actions_detail = ("void", "extend")
     fields = (
         "id",
         "created",
@@ -148,7 +147,7 @@ class GrantAdmin(SummaryMixin, ReadOnlyAdmin):
 
     @detail_action(description="Take back", url_path="void", icon="undo", permissions=["void"])
     def void(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        grant = get_object_or_404(Grant.objects.select_related("customer"), pk=object_id)
+        grant = lookup.row(Grant.objects.select_related("customer"), object_id)
         posting = TEMPLATES["grant.voided"].postings[grant.kind]
         return confirm.view(
             self,
@@ -166,6 +165,11 @@ class GrantAdmin(SummaryMixin, ReadOnlyAdmin):
             run=lambda reason: grants.void(actor=actor_of(request), grant=grant, reason=reason),
             done=f"{grant} was taken back.",
         )
+
+    @detail_action(description="Extend…", url_path="extend", icon="more_time", permissions=["void"])
+    def extend(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        grant = lookup.row(Grant.objects.select_related("customer"), object_id)
+        return support.extend(self, request, grant)
 
     @admin.display(description="Created")
     def created(self, grant: Grant) -> SafeString:

@@ -22,6 +22,7 @@ from billing.models.funding import (
 )
 from billing.models.idempotency import IdempotencyRecord
 from billing.models.ledger import Account, EntryKind, LedgerEntry, LedgerTransaction
+from billing.models.notes import Note
 from billing.models.outbox import OutboxEvent
 from billing.models.revenue import AccountMapping, Obligation, Recognition, RevenueDay, RevenueTotal
 from billing.models.rollups import RollupMark, UsageRollup
@@ -60,6 +61,7 @@ __all__ = [
     "LedgerTransaction",
     "ManualMovement",
     "Meter",
+    "Note",
     "Notice",
     "NoticeDelivery",
     "NoticePreference",

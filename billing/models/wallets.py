@@ -15,6 +15,8 @@ class Wallet(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     customer = models.OneToOneField(Customer, on_delete=models.PROTECT, related_name="wallet")
+    frozen_at = models.DateTimeField(null=True, blank=True)
+    frozen_reason = models.CharField(max_length=500, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -52,6 +54,9 @@ class Balance(models.Model):
     seq = models.BigIntegerField(default=0)
     lifetime_granted = AmountField(default=0)
     lifetime_spent = AmountField(default=0)
+    frozen = models.BooleanField(
+        default=False, db_default=False, help_text="Pays for no usage. All balances of a wallet are, or none."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -140,6 +140,40 @@ def void(*, actor: audit.Actor, grant: Grant, reason: str) -> Grant:
     return grant
 
 
+@retried
+def extend(*, actor: audit.Actor, grant: Grant, expires_at: datetime | None, reason: str) -> Grant:
+    """Let the grant live longer: until ``expires_at``, or for ever.
+
+    Raises ``InvalidRequest`` where that is not later than now and than its end so far, ``InvalidState`` where it is
+    spent, expired or voided, or belongs to a billing period, which ends what it included.
+    """
+    with transaction.atomic():
+        journal = Journal.open([grant.customer_id])
+        journal.write()
+        grant.refresh_from_db()
+        status = grant.status_at(journal.now)
+        if status not in {Grant.Status.ACTIVE, Grant.Status.SCHEDULED}:
+            raise InvalidState(f"The grant is {status}: there is nothing left to extend.", status=status.value)
+        if grant.period_id is not None:
+            raise InvalidState("What a plan includes ends with its period.", status=status.value)
+        if grant.expires_at is None:
+            raise InvalidState("The grant never expires.", status=status.value)
+        if expires_at is not None and expires_at <= max(grant.expires_at, journal.now):
+            raise InvalidRequest.field("expires_at", "must be later than it is now")
+        before, grant.expires_at = grant.expires_at, expires_at
+        grant.save(update_fields=["expires_at"])
+        audit.record(
+            actor=actor,
+            action="grant.extended",
+            object_type="grant",
+            object_id=str(grant.pk),
+            organization_id=grant.customer.organization_id,
+            before={"expires_at": before.isoformat()},
+            after={"expires_at": expires_at and expires_at.isoformat(), "reason": reason},
+        )
+    return grant
+
+
 def _granted(journal: Journal, balance: BalanceState) -> Decimal:
     """All that was ever put into the balance, and what is scheduled for it."""
     scheduled = (s.amount for s in journal.grants.values() if s.balance is balance and not s.posted)

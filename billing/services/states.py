@@ -34,6 +34,7 @@ class BalanceState:
     lifetime_spent: Decimal
     dispute_debt: Decimal = ZERO
     refill_below: Decimal | None = None
+    frozen: bool = False
     sources: list[burndown.Source] = field(default_factory=list)
     changed: bool = False
     available_before: Decimal = field(init=False)
@@ -139,6 +140,8 @@ class Wallets:
         self.balances: dict[tuple[UUID, str], BalanceState] = {}
         self.grants: dict[UUID, GrantState] = {}
         self.busy: set[UUID] = set()
+        self.frozen: set[UUID] = set()
+        """The customers whose wallets pay for no usage."""
 
     @classmethod
     def read(cls, customer_ids: Collection[UUID], *reads: pipeline.Query, skip_locked: bool) -> Self:
@@ -167,6 +170,8 @@ class Wallets:
 
     def add_balance(self, balance: BalanceState) -> BalanceState:
         self.balances[balance.customer_id, balance.asset] = balance
+        if balance.frozen:
+            self.frozen.add(balance.customer_id)
         return balance
 
     def add_new_balances(self, customer_ids: Collection[UUID]) -> None:

@@ -10,7 +10,7 @@ from accounts.services import audit
 from billing.engine.money import EXACT, ZERO, amount_string
 from billing.errors import InvalidRequest, InvalidState
 from billing.models import Approval, Asset, Balance, Customer, Wallet
-from billing.services import four_eyes
+from billing.services import four_eyes, outbox
 from billing.services.ledger import Journal
 from billing.services.retrying import retried
 from billing.services.states import BalanceState
@@ -32,8 +32,53 @@ def ensure_balances(journal: Journal, wanted: Collection[tuple[UUID, str]]) -> N
     missing = sorted(pair for pair in wanted if pair not in journal.balances)
     wallets = dict(Wallet.objects.filter(customer_id__in={c for c, _ in missing}).values_list("customer_id", "id"))
     for customer_id, asset in missing:
-        balance = Balance.objects.create(customer_id=customer_id, wallet_id=wallets[customer_id], asset_id=asset)
-        journal.add_balance(BalanceState(balance.id, customer_id, asset, ZERO, ZERO, ZERO, ZERO, ZERO, 0, ZERO, ZERO))
+        frozen = customer_id in journal.frozen
+        balance = Balance.objects.create(
+            customer_id=customer_id, wallet_id=wallets[customer_id], asset_id=asset, frozen=frozen
+        )
+        journal.add_balance(
+            BalanceState(balance.id, customer_id, asset, ZERO, ZERO, ZERO, ZERO, ZERO, 0, ZERO, ZERO, frozen=frozen)
+        )
+
+
+@retried
+def freeze(*, actor: audit.Actor, customer: Customer, reason: str) -> Wallet:
+    """Have the wallet pay for no usage until it is unfrozen. Events are refused, and nothing more is set aside.
+
+    Money and grants still come in, fees are taken, and work that was authorized before may still be captured. Raises
+    ``InvalidState`` where it is frozen already.
+    """
+    return _set_frozen(actor, customer, reason, frozen=True)
+
+
+@retried
+def unfreeze(*, actor: audit.Actor, customer: Customer, reason: str) -> Wallet:
+    """Have it pay again, from now on. Raises ``InvalidState`` where it is not frozen."""
+    return _set_frozen(actor, customer, reason, frozen=False)
+
+
+def _set_frozen(actor: audit.Actor, customer: Customer, reason: str, *, frozen: bool) -> Wallet:
+    # The balances carry it: whoever charges locks and reads those, and sees it in the same statement.
+    what = "frozen" if frozen else "unfrozen"
+    with transaction.atomic():
+        journal = Journal.open([customer.pk])
+        if (customer.pk in journal.frozen) == frozen:
+            raise InvalidState(f"The wallet of {customer.external_id} is {what} already.")
+        journal.messages.append(outbox.Message(f"wallet.{what}", customer.pk, {"customer": customer.external_id}))
+        journal.write()
+        Balance.objects.filter(customer=customer).update(frozen=frozen)
+        wallet = Wallet.objects.get(customer=customer)
+        wallet.frozen_at, wallet.frozen_reason = (journal.now, reason) if frozen else (None, "")
+        wallet.save(update_fields=["frozen_at", "frozen_reason"])
+        audit.record(
+            actor=actor,
+            action=f"wallet.{what}",
+            object_type="customer",
+            object_id=customer.external_id,
+            organization_id=customer.organization_id,
+            after={"reason": reason},
+        )
+    return wallet
 
 
 @retried

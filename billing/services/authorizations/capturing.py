@@ -73,12 +73,14 @@ def _capture_usage(*, authorization_id: UUID, event: IncomingEvent, final: bool)
             only = [each for line in wanted for each in line]
         recording.reserved = holds.release(journal, state, only=only)
         recording.budgets.release(state.customer_id, state.id, state.left())
+        recording.allowed_before = True
         (outcome,) = recording.decide()
         if outcome.error is not None:
             raise outcome.error
         if outcome.status == UsageEvent.Status.UNPAID and not final:
             # Kept as if it had come by itself: what is set aside stays so, for the rest of the run.
             recording = Recording.open([event])
+            recording.allowed_before = True
             (outcome,) = recording.decide()
             recording.write()
             return Captured(ending.load(authorization_id), outcome)

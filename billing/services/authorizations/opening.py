@@ -20,7 +20,7 @@ from billing.services.budgets import Budgets
 from billing.services.ledger import Journal, Wanted
 from billing.services.retrying import retried
 from billing.services.usage import IncomingEvent
-from billing.services.usage.recording import Recording
+from billing.services.usage.recording import Recording, frozen
 from billing.services.wallets import ensure_balances
 
 LIFE_DEFAULT = timedelta(minutes=10)
@@ -40,7 +40,7 @@ def open_for_usage(*, event: IncomingEvent, life: timedelta = LIFE_DEFAULT) -> O
     """Set aside what the announced usage would cost. ``event`` has no id yet; its data is the most that is expected.
 
     Raises ``InsufficientFunds`` where the wallet does not suffice, ``BudgetExceeded`` or ``RateLimited`` where a budget
-    does not, and what rating raises.
+    does not, ``WalletFrozen``, and what rating raises.
     """
     return _passed(_open_for_usage(event=event, life=life))
 
@@ -127,6 +127,8 @@ def _open(
     """The authorization, or the refusal of a budget, which is noted."""
     if not timedelta(seconds=1) <= life <= LIFE_MAX:
         raise InvalidRequest.field("expires_in", f"must be from 1 to {int(LIFE_MAX.total_seconds())} seconds")
+    if customer_id in journal.frozen:
+        raise frozen(Customer.objects.values_list("external_id", flat=True).get(pk=customer_id))
     totals = funds.totals(wanted)
     drawn = funds.draw(journal, customer_id, wanted)
     if drawn is None:

@@ -8,12 +8,19 @@ from uuid import UUID
 
 from billing import pipeline
 from billing.engine.money import EXACT, ZERO, amount_string
-from billing.errors import BillingError, BudgetExceeded, EventConflict, InsufficientFunds, UnpricedUsage
+from billing.errors import (
+    BillingError,
+    BudgetExceeded,
+    EventConflict,
+    InsufficientFunds,
+    UnpricedUsage,
+    WalletFrozen,
+)
 from billing.models import Charge, UsageEvent
 from billing.services.usage.events import ChargeLine, IncomingEvent, Outcome
 
 _REFUSALS: Mapping[str, type[BillingError]] = {
-    error.code: error for error in (InsufficientFunds, BudgetExceeded, UnpricedUsage)
+    error.code: error for error in (InsufficientFunds, BudgetExceeded, UnpricedUsage, WalletFrozen)
 }
 _FIGURES = {"available", "required", "limit", "left"}
 

@@ -23,6 +23,7 @@ from billing.errors import (
     PermissionDenied,
     RateLimited,
     UnpricedUsage,
+    WalletFrozen,
 )
 from billing.models import UsageEvent
 from billing.selectors import costs, customers
@@ -107,6 +108,8 @@ class Recording:
         self.known = known
         self.counters = counters
         self.budgets = budgets.Budgets(journal)
+        self.allowed_before = False
+        """Whether the work was allowed when the wallet could still pay: a wallet frozen since pays for it."""
         self.reserved: Sequence[burndown.Reserved] = ()
         """What an authorization set aside for the event, and has given back: it pays first."""
         self.first: dict[answers.Key, tuple[bytes, Outcome]] = {}
@@ -263,7 +266,9 @@ class Recording:
             return _repeat(first, fingerprint, event)
         if isinstance(found, InvalidRequest | PermissionDenied):
             return _refusal(event, found)
-        if isinstance(found, BillingError):
+        if payer.id in self.journal.frozen and not self.allowed_before:
+            outcome = self._reject(event, payer, frozen(payer.external_id))
+        elif isinstance(found, BillingError):
             outcome = self._reject(event, payer, found)
         else:
             try:
@@ -483,6 +488,11 @@ class Recording:
         self.event_rows, self.charge_rows, self.unpaid_rows = [], [], []
         self.counters.rows_sent()
         return rows
+
+
+def frozen(customer: str) -> WalletFrozen:
+    """The refusal of usage by a customer whose wallet pays for none."""
+    return WalletFrozen(f"The wallet of {customer} is frozen. Nothing was charged.")
 
 
 def _costs_of(event: IncomingEvent, occurred_at: datetime, pieces: Sequence[Piece]) -> list[Decimal | None]:

@@ -32,6 +32,7 @@ class _Collection(Recording):
     def __init__(self, *state: Any) -> None:
         super().__init__(*state)
         self.known = {}
+        self.allowed_before = True
         self.pks: dict[tuple[str, str], UUID] = {}
         self.lacking: dict[UUID, BillingError] = {}
         self._short: set[str] = set()

@@ -1,0 +1,189 @@
+"""What a support call asks for, on the customer's page: the state of the wallet, payments, requests, keys and notes."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django import forms
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+
+from accounts.backoffice import actor_of
+from billing.admin import confirm, display
+from billing.engine.money import amount_string
+from billing.models import Approval, Asset, Balance, Customer, Grant, Note, PaymentAttempt
+from billing.services import approvals, grants, notes, wallets
+
+SHOWN = 6
+_PAYMENT_TONES: dict[str, str] = {
+    PaymentAttempt.Status.SUCCEEDED: "good",
+    PaymentAttempt.Status.FAILED: "bad",
+    PaymentAttempt.Status.UNKNOWN: "bad",
+}
+
+
+def summary(request: HttpRequest, customer: Customer) -> dict[str, Any]:
+    """What the customer's page shows beside the wallet, each list cut to the latest few."""
+    return {
+        "payments": _payments(customer),
+        "requests": _requests(customer),
+        "keys": customer.organization.api_keys.filter(revoked_at=None).order_by("-id")[:SHOWN]
+        if request.user.has_perm("accounts.view_apikey")
+        else None,
+        "notes": Note.objects.filter(customer=customer).select_related("author")[:SHOWN],
+    }
+
+
+def _payments(customer: Customer) -> list[dict[str, Any]]:
+    rows = PaymentAttempt.objects.filter(customer=customer).order_by("-id")[:SHOWN]
+    return [
+        {
+            "link": display.link(attempt, display.moment(attempt.created_at)),
+            "amount": display.amount(attempt.amount, attempt.currency_id),
+            "status": display.badge(attempt.get_status_display(), _PAYMENT_TONES.get(attempt.status, "info")),
+            "method": " ".join(filter(None, [attempt.method_brand or attempt.method_type, attempt.method_last4])),
+            "failure": attempt.failure,
+        }
+        for attempt in rows
+    ]
+
+
+def _requests(customer: Customer) -> list[dict[str, Any]]:
+    waiting = Approval.objects.filter(customer=customer, state=Approval.State.WAITING, expires_at__gt=timezone.now())
+    return [
+        {
+            "link": display.link(row, row.get_kind_display()),
+            "by": row.requested_by,
+            "amounts": display.pairs(row.amounts),
+        }
+        for row in waiting.select_related("requested_by")[:SHOWN]
+    ]
+
+
+class _Amount(forms.DecimalField):
+    def __init__(self, **options: Any) -> None:
+        widget = UnfoldAdminTextInputWidget(attrs={"inputmode": "decimal", "autocomplete": "off"})
+        super().__init__(min_value=0, max_digits=30, decimal_places=12, widget=widget, **options)
+
+
+def freeze(page: Any, request: HttpRequest, customer: Customer) -> HttpResponse:
+    """Have the wallet pay for nothing."""
+    return confirm.view(
+        page,
+        request,
+        obj=customer,
+        question="From now on no usage is paid for by the wallet of",
+        figure=customer.name,
+        lines=[
+            ("Usage", "Refused with the code wallet_frozen; nothing is charged"),
+            ("Work that was authorized before", "Can still be captured"),
+            ("Top-ups, grants and fees", "Go on"),
+        ],
+        button="Freeze the wallet",
+        run=lambda reason: wallets.freeze(actor=actor_of(request), customer=customer, reason=reason),
+        done=f"The wallet of {customer} is frozen.",
+    )
+
+
+def unfreeze(page: Any, request: HttpRequest, customer: Customer) -> HttpResponse:
+    """And pay again."""
+    return confirm.view(
+        page,
+        request,
+        obj=customer,
+        question="From now on usage is paid for again by the wallet of",
+        figure=customer.name,
+        lines=[("Frozen because", customer.wallet.frozen_reason), ("Since", display.moment(customer.wallet.frozen_at))],
+        button="Unfreeze the wallet",
+        run=lambda reason: wallets.unfreeze(actor=actor_of(request), customer=customer, reason=reason),
+        done=f"The wallet of {customer} pays again.",
+    )
+
+
+def set_overdraft_limit(page: Any, request: HttpRequest, customer: Customer) -> HttpResponse:
+    """How far usage may take a balance below zero."""
+    assets = Asset.objects.all()
+
+    def run(reason: str, *, asset: Asset, limit: Decimal) -> Approval | None:
+        return approvals.perform(
+            actor=actor_of(request),
+            kind=Approval.Kind.OVERDRAFT_LIMIT,
+            customer=customer,
+            terms={"asset": asset.pk, "limit": amount_string(limit)},
+            reason=reason,
+        )
+
+    return confirm.view(
+        page,
+        request,
+        obj=customer,
+        question="How far usage may take a balance below zero, of",
+        figure=customer.name,
+        lines=[
+            (f"Now, {row.asset_id}", display.amount(row.overdraft_limit, row.asset_id))
+            for row in Balance.objects.filter(customer=customer)
+        ],
+        fields={
+            "asset": forms.ModelChoiceField(
+                assets, empty_label=None, initial=customer.currency_id, widget=UnfoldAdminSelectWidget
+            ),
+            "limit": _Amount(label="New limit", help_text="0: usage stops when the grants are used up."),
+        },
+        button="Change the limit",
+        run=run,
+        done=f"The overdraft limit of {customer} was changed.",
+    )
+
+
+def add_note(page: Any, request: HttpRequest, customer: Customer) -> HttpResponse:
+    """Something for whoever answers the next call."""
+    text = forms.CharField(
+        label="Note",
+        max_length=2000,
+        help_text="Staff see it, the customer does not. No card numbers, no passwords.",
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 5}),
+    )
+    return confirm.view(
+        page,
+        request,
+        obj=customer,
+        question="A note about",
+        figure=customer.name,
+        lines=[],
+        fields={"reason": text},
+        button="Keep the note",
+        run=lambda text: notes.add(actor=actor_of(request), customer=customer, text=text),
+        done="The note is kept.",
+        note="",
+    )
+
+
+def extend(page: Any, request: HttpRequest, grant: Grant) -> HttpResponse:
+    """A later end for a grant."""
+    day = forms.DateField(
+        label="Expires after",
+        required=False,
+        help_text="The last day on which it can be used. Empty: never.",
+        widget=confirm.DayInput(attrs={"class": "ante-day"}),
+    )
+
+    def run(reason: str, *, expires_on: Any) -> object:
+        end = None
+        if expires_on is not None:
+            end = timezone.make_aware(datetime.combine(expires_on + timedelta(days=1), datetime.min.time()))
+        return grants.extend(actor=actor_of(request), grant=grant, expires_at=end, reason=reason)
+
+    return confirm.view(
+        page,
+        request,
+        obj=grant,
+        question="A later end for",
+        figure=display.figure(grant.remaining, grant.asset_id),
+        lines=[("Of", display.link(grant.customer)), ("Expires now", display.moment(grant.expires_at))],
+        fields={"expires_on": day},
+        button="Extend it",
+        run=run,
+        done=f"{grant} lives longer.",
+        note="",
+    )

@@ -1,0 +1,134 @@
+"""The page that answers a support call, and what can be done there."""
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.models import User
+from accounts.services import staff
+from billing.models import Approval, Balance, Customer, Grant, Note, Wallet
+from tests.builders import Shop, browser_of
+
+WHY = {"reason": "Asked on the phone"}
+
+
+def url(customer: Customer, action: str = "") -> str:
+    page = reverse("admin:billing_customer_change", args=[customer.pk])
+    return page.replace("/change/", f"/{action}/") if action else page
+
+
+def desk(group: str) -> Client:
+    person = User.objects.create_user(f"{group.lower()}@ante.test", "correct horse battery")
+    staff.join(person, group)
+    return browser_of(person)
+
+
+def test_one_screen_answers_the_call(office: Client, acme: Customer) -> None:
+    office.post(url(acme, "note"), {"reason": "Prefers <b>e-mail</b>"})
+    office.post(url(acme, "freeze"), WHY)
+    with CaptureQueriesContext(connection) as queries:
+        page = office.get(url(acme)).content.decode()
+    assert len(queries) <= 40
+    for words in (
+        "Frozen since",
+        "Asked on the phone",
+        "insufficient funds",
+        "Prefers &lt;b&gt;e-mail&lt;/b&gt;",
+        "owner@acme.test",
+        "Gift",
+        "Payments",
+        "Succeeded",
+        "Waits for a second person",
+        "Unfreeze",
+    ):
+        assert words in page, words
+    assert "Freeze…" not in page
+
+
+def test_the_number_of_questions_does_not_grow_with_the_customer(office: Client, acme: Customer, shop: Shop) -> None:
+    def questions() -> int:
+        with CaptureQueriesContext(connection) as asked:
+            assert office.get(url(acme)).status_code == 200
+        return len(asked)
+
+    office.post(url(acme, "note"), {"reason": "One"})
+    questions()
+    few = questions()
+    for n in range(5):
+        office.post(url(acme, "note"), {"reason": f"Note {n}"})
+        shop.fund(acme, "1")
+        shop.record(acme, id=f"more-{n}", input_tokens=10**9)
+        shop.key("wallets:read", organization=acme.organization)
+    assert questions() <= few + 1
+
+
+def test_a_wallet_is_frozen_and_unfrozen(office: Client, acme: Customer, shop: Shop) -> None:
+    assert "is frozen" in office.post(url(acme, "freeze"), WHY, follow=True).content.decode()
+    assert shop.record(acme, id="now", input_tokens=1).error is not None
+    assert office.post(url(acme, "freeze"), WHY).status_code == 403
+    assert "pays again" in office.post(url(acme, "unfreeze"), WHY, follow=True).content.decode()
+    assert shop.record(acme, id="then", input_tokens=1).error is None
+    assert Wallet.objects.get(customer=acme).frozen_at is None
+
+
+def test_the_overdraft_limit_is_set_and_above_the_limit_waits(office: Client, acme: Customer, settings: Any) -> None:
+    settings.APPROVAL_ABOVE = {"usd": Decimal(100)}
+    limit = {"asset": "usd", "limit": "50", **WHY}
+    assert "was changed" in office.post(url(acme, "overdraft-limit"), limit, follow=True).content.decode()
+    assert Balance.objects.get(customer=acme, asset="usd").overdraft_limit == 50
+    answer = office.post(url(acme, "overdraft-limit"), {**limit, "limit": "151"}, follow=True).content.decode()
+    assert "has to approve it" in answer
+    assert Approval.objects.filter(kind="overdraft_limit", amounts={"usd": "101"}).count() == 1
+
+
+@pytest.mark.parametrize("limit", ["-1", "NaN", "1e40", "ten", ""])
+def test_a_limit_that_is_none_is_refused_beside_the_field(office: Client, acme: Customer, limit: str) -> None:
+    answer = office.post(url(acme, "overdraft-limit"), {"asset": "usd", "limit": limit, **WHY})
+    assert "limit" in answer.context["form"].errors
+    assert Balance.objects.get(customer=acme, asset="usd").overdraft_limit == 0
+
+
+def test_a_grant_is_given_longer(office: Client, acme: Customer) -> None:
+    gift = Grant.objects.get(name="Gift")
+    page = reverse("admin:billing_grant_change", args=[gift.pk]).replace("/change/", "/extend/")
+    later = timezone.localdate() + timedelta(days=30)
+    assert "later than it is now" in office.post(page, {"expires_on": "2020-01-01", **WHY}).content.decode()
+    assert "lives longer" in office.post(page, {"expires_on": f"{later}", **WHY}, follow=True).content.decode()
+    gift.refresh_from_db()
+    assert gift.expires_at is not None
+    assert timezone.localdate(gift.expires_at) == later + timedelta(days=1)
+    office.post(page, {"expires_on": "", **WHY})
+    gift.refresh_from_db()
+    assert gift.expires_at is None
+    assert "never expires" in office.post(page, {"expires_on": "", **WHY}).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("group", "allowed"),
+    [
+        (staff.FINANCE, {"freeze", "overdraft-limit", "note", "grant-credit", "adjust"}),
+        (staff.SUPPORT, {"note"}),
+        (staff.AUDITOR, set()),
+    ],
+)
+def test_who_may_do_what(acme: Customer, group: str, allowed: set[str]) -> None:
+    client = desk(group)
+    assert client.get(url(acme)).status_code == 200
+    actions = ("freeze", "unfreeze", "overdraft-limit", "note", "grant-credit", "adjust")
+    opened = {action for action in actions if client.get(url(acme, action)).status_code == 200}
+    assert opened == allowed
+    assert not Note.objects.exists()
+
+
+@pytest.mark.parametrize("key", ["1", "nonsense"])
+def test_an_address_of_nobody_is_not_found(office: Client, acme: Customer, key: str) -> None:
+    for action in ("freeze", "unfreeze", "overdraft-limit", "note"):
+        address = url(acme, action).replace(str(acme.pk), key)
+        assert office.get(address).status_code in {302, 403, 404}, action
