@@ -12,7 +12,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFil
 from accounts.backoffice import actor_of, detail_action
 from billing.admin import adjust_form, display, grant_form, lookup, summaries, support
 from billing.admin.base import SummaryMixin
-from billing.models import Customer, Wallet
+from billing.models import Customer
 from billing.services import customers
 
 
@@ -31,7 +31,7 @@ class CustomerAdmin(SummaryMixin):
     search_fields = ("external_id", "name", "email")
     date_hierarchy = "created_at"
     actions = None
-    actions_detail = ("grant_credit", "adjust", "set_overdraft_limit", "freeze", "unfreeze", "add_note")
+    actions_detail = ("grant_credit", "adjust", "set_overdraft_limit", "freeze", "add_note")
     readonly_fields = ("external_id", "currency", "organization_link", "created_at")
     fieldsets = (
         (
@@ -48,7 +48,11 @@ class CustomerAdmin(SummaryMixin):
         return False
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        return super().get_queryset(request).prefetch_related("balances", "subscriptions__plan")
+        rows = super().get_queryset(request).select_related("currency", "organization", "wallet")
+        in_list = (
+            request.resolver_match is not None and request.resolver_match.url_name == "billing_customer_changelist"
+        )
+        return rows.prefetch_related("balances", "subscriptions__plan") if in_list else rows
 
     def save_model(self, request: HttpRequest, obj: Customer, form: Any, change: bool) -> None:
         changes = {field: form.cleaned_data[field] for field in form.changed_data if field in customers.CHANGEABLE}
@@ -57,7 +61,7 @@ class CustomerAdmin(SummaryMixin):
     def summary(self, request: HttpRequest, obj: Customer) -> dict[str, Any]:
         now = timezone.localtime()
         today = now.replace(hour=0, minute=0, second=0, microsecond=0)
-        wallet = Wallet.objects.get(customer=obj)
+        wallet = obj.wallet
         return {
             "customer": obj,
             "wallet_link": display.link(wallet, "Wallet"),
@@ -109,18 +113,13 @@ class CustomerAdmin(SummaryMixin):
         return support.set_overdraft_limit(self, request, _load(object_id))
 
     def has_freeze_permission(self, request: HttpRequest, object_id: object = None) -> bool:
-        return request.user.has_perm("billing.change_wallet") and not _is_frozen(object_id)
+        return request.user.has_perm("billing.change_wallet")
 
-    @detail_action(description="Freeze…", url_path="freeze", icon="ac_unit", permissions=["freeze"])
+    @detail_action(description="Freeze or unfreeze…", url_path="freeze", icon="ac_unit", permissions=["freeze"])
     def freeze(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return support.freeze(self, request, _load(object_id))
-
-    def has_unfreeze_permission(self, request: HttpRequest, object_id: object = None) -> bool:
-        return request.user.has_perm("billing.change_wallet") and _is_frozen(object_id)
-
-    @detail_action(description="Unfreeze…", url_path="unfreeze", icon="mode_heat", permissions=["unfreeze"])
-    def unfreeze(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return support.unfreeze(self, request, _load(object_id))
+        customer = _load(object_id)
+        view = support.freeze if customer.wallet.frozen_at is None else support.unfreeze
+        return view(self, request, customer)
 
     def has_note_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return request.user.has_perm("billing.add_note")
@@ -152,8 +151,3 @@ class CustomerAdmin(SummaryMixin):
 
 def _load(object_id: str) -> Customer:
     return lookup.row(Customer.objects.select_related("currency", "wallet"), object_id)
-
-
-def _is_frozen(customer_id: object) -> bool:
-    key = lookup.as_uuid(str(customer_id))
-    return key is not None and Wallet.objects.filter(customer_id=key, frozen_at__isnull=False).exists()

@@ -35,7 +35,7 @@ def test_one_screen_answers_the_call(office: Client, acme: Customer) -> None:
     office.post(url(acme, "freeze"), WHY)
     with CaptureQueriesContext(connection) as queries:
         page = office.get(url(acme)).content.decode()
-    assert len(queries) <= 40
+    assert len(queries) <= 30
     for words in (
         "Frozen since",
         "Asked on the phone",
@@ -46,10 +46,8 @@ def test_one_screen_answers_the_call(office: Client, acme: Customer) -> None:
         "Payments",
         "Succeeded",
         "Waits for a second person",
-        "Unfreeze",
     ):
         assert words in page, words
-    assert "Freeze…" not in page
 
 
 def test_the_number_of_questions_does_not_grow_with_the_customer(office: Client, acme: Customer, shop: Shop) -> None:
@@ -72,8 +70,8 @@ def test_the_number_of_questions_does_not_grow_with_the_customer(office: Client,
 def test_a_wallet_is_frozen_and_unfrozen(office: Client, acme: Customer, shop: Shop) -> None:
     assert "is frozen" in office.post(url(acme, "freeze"), WHY, follow=True).content.decode()
     assert shop.record(acme, id="now", input_tokens=1).error is not None
-    assert office.post(url(acme, "freeze"), WHY).status_code == 403
-    assert "pays again" in office.post(url(acme, "unfreeze"), WHY, follow=True).content.decode()
+    assert "Unfreeze the wallet" in office.get(url(acme, "freeze")).content.decode()
+    assert "pays again" in office.post(url(acme, "freeze"), WHY, follow=True).content.decode()
     assert shop.record(acme, id="then", input_tokens=1).error is None
     assert Wallet.objects.get(customer=acme).frozen_at is None
 
@@ -121,7 +119,7 @@ def test_a_grant_is_given_longer(office: Client, acme: Customer) -> None:
 def test_who_may_do_what(acme: Customer, group: str, allowed: set[str]) -> None:
     client = desk(group)
     assert client.get(url(acme)).status_code == 200
-    actions = ("freeze", "unfreeze", "overdraft-limit", "note", "grant-credit", "adjust")
+    actions = ("freeze", "overdraft-limit", "note", "grant-credit", "adjust")
     opened = {action for action in actions if client.get(url(acme, action)).status_code == 200}
     assert opened == allowed
     assert not Note.objects.exists()
@@ -129,6 +127,6 @@ def test_who_may_do_what(acme: Customer, group: str, allowed: set[str]) -> None:
 
 @pytest.mark.parametrize("key", ["1", "nonsense"])
 def test_an_address_of_nobody_is_not_found(office: Client, acme: Customer, key: str) -> None:
-    for action in ("freeze", "unfreeze", "overdraft-limit", "note"):
+    for action in ("freeze", "overdraft-limit", "note"):
         address = url(acme, action).replace(str(acme.pk), key)
         assert office.get(address).status_code in {302, 403, 404}, action
