@@ -48,9 +48,10 @@ def test_usage_is_refused_with_its_own_code_and_charged_again_afterwards(acme: C
 
 def test_a_program_is_told_so(acme: Customer, shop: Shop, client: Client) -> None:
     freeze(acme)
+    event = {"specversion": "1.0", "id": "1", "source": "gateway", "type": "llm.completion", "subject": "acme"}
     answer = client.post(
         "/api/v1/events",
-        {"id": "1", "source": "gateway", "type": "llm.completion", "subject": "acme", "data": {"input_tokens": 1}},
+        {**event, "data": {"input_tokens": 1}},
         content_type="application/json",
         headers={"authorization": f"Bearer {shop.key()}"},
     )
