@@ -94,6 +94,11 @@ def figure(value: Decimal, asset: str, *, cut: bool = False) -> SafeString:
     )
 
 
+def symbol(asset: str) -> str:
+    """What stands before an amount of this currency; nothing where it has no sign of its own."""
+    return _SYMBOLS.get(asset, "")
+
+
 def percent(share: Decimal) -> SafeString:
     """A share as a percentage with one decimal."""
     shown = (share * 100).quantize(Decimal("0.1"), context=_ROUND)

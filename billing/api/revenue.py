@@ -2,10 +2,8 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from datetime import date
-from tempfile import SpooledTemporaryFile
 from typing import Any, ClassVar
 
-from django.db import transaction
 from django.http import FileResponse, HttpResponseBase
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -15,13 +13,11 @@ from billing.api import base, pagination
 from billing.api.authentication import principal
 from billing.api.fields import moment_string
 from billing.api.schema import revenue as schema
-from billing.engine.journals import CONTENT_TYPES, ENDINGS, FORMATS
+from billing.engine.journals import FORMATS
 from billing.engine.money import amount_string, amount_strings
 from billing.errors import InvalidRequest, InvalidState, NotFound
 from billing.models import RevenueDay
 from billing.selectors import revenue, revenue_files
-
-_IN_MEMORY = 4 * 1024 * 1024
 
 
 class DaysView(base.View):
@@ -52,20 +48,10 @@ class ExportView(base.View):
         format = base.text(request, "format") or "csv"
         if format not in FORMATS:
             raise InvalidRequest.field("format", f"must be one of {', '.join(FORMATS)}")
-        return download(_closed(_day(date, "date"), base.text(request, "version")), format)
-
-
-def download(day: RevenueDay, format: str) -> FileResponse:
-    """The closed day's file, as it was when the day was closed. Raises ``InvariantViolation`` where it is not."""
-    out = SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115  The response closes it.
-    with transaction.atomic():
-        for piece in revenue_files.as_closed(day, format):
-            out.write(piece)
-    out.seek(0)
-    name = f"revenue-{day.date:%Y-%m-%d}{f'-v{day.version}' if day.version > 1 else ''}.{ENDINGS[format]}"
-    response = FileResponse(out, as_attachment=True, filename=name, content_type=CONTENT_TYPES[format])
-    response["ETag"] = f'"{day.files[format]["sha256"]}"'
-    return response
+        file = revenue_files.download(_closed(_day(date, "date"), base.text(request, "version")), format)
+        response = FileResponse(file.body, as_attachment=True, filename=file.name, content_type=file.content_type)
+        response["ETag"] = f'"{file.sha256}"'
+        return response
 
 
 def show_day(day: RevenueDay) -> dict[str, Any]:

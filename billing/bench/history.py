@@ -2,12 +2,12 @@
 
 A group of customers is one large wallet, which has a tenth of the events, and many small ones. Every event is what the
 template's was: the same columns, the same amounts, with identifiers, times, sequences and balances of its own, spread
-over the last forty days. The books of it are right, and can be verified and sealed like any.
+over forty days or another span. The books of it are right, and can be verified and sealed like any.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -50,6 +50,7 @@ class Group:
     number: int
     events: int
     began: datetime
+    span: timedelta = timedelta(days=DAYS)
 
     @property
     def small(self) -> int:
@@ -155,7 +156,7 @@ def _whose(group: Group) -> str:
         SELECT n, CASE WHEN n %% 10 = 0 THEN {LARGE} ELSE 1 + (n - n / 10 - 1) %% {group.small} END AS k,
                CASE WHEN n %% 10 = 0 THEN n / 10 ELSE (n - n / 10 - 1) / {group.small} END AS j, at, start,
                (extract(epoch FROM at) * 1000)::bigint AS ms
-          FROM (SELECT n, %(began)s::timestamptz + n * interval '{DAYS} days' / {group.events} AS at,
+          FROM (SELECT n, %(began)s::timestamptz + n * %(span)s::interval / {group.events} AS at,
                        (extract(epoch FROM %(began)s::timestamptz - interval '1 hour') * 1000)::bigint AS start
                   FROM generate_series(%(low)s::bigint, %(high)s::bigint) n) numbers)"""  # noqa: S608 - numbers of ours
 
@@ -169,6 +170,7 @@ def _values(group: Group, template: Template) -> dict[str, Any]:
     first = LedgerEntry.objects.get(customer=template.customer, seq=1)
     return {
         "began": group.began,
+        "span": group.span,
         "offset": group.number * NUMBERS_A_GROUP,
         "entries": len(template.entries),
         "cost": sum(entry.amount for entry in template.entries),

@@ -102,6 +102,18 @@ UNFOLD: dict[str, Any] = {
             ),
             _group(
                 "Money and books",
+                {
+                    "title": "Revenue",
+                    "icon": "calendar_month",
+                    "link": reverse_lazy("admin:billing_revenue"),
+                    "permission": _may("billing.view_revenueday"),
+                },
+                {
+                    "title": "Chart of accounts",
+                    "icon": "account_tree",
+                    "link": reverse_lazy("admin:billing_chart_of_accounts"),
+                    "permission": _may("billing.view_accountmapping"),
+                },
                 _item("Ledger entries", "menu_book", "billing.ledgerentry"),
                 _item("Transactions", "receipt_long", "billing.ledgertransaction"),
                 _item("Balances", "balance", "billing.balance"),

@@ -94,6 +94,8 @@ class Line:
     fee: UUID | None = None
     units: Decimal | None = None
     entries: int = 0
+    posted: tuple[str, str, str] = ("", "", "")
+    """Kind, debit and credit of the ledger entries that it sums."""
 
 
 @dataclass(slots=True)
@@ -282,6 +284,7 @@ def _line(group: Group, movement: str, debit: str, credit: str, currency: str, a
         fee=group.fee,
         units=group.units,
         entries=group.entries,
+        posted=(group.kind, group.debit, group.credit),
     )
 
 

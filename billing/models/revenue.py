@@ -99,6 +99,9 @@ class Recognition(models.Model):
     )
     occurred_on = models.DateField()
     entries = models.PositiveIntegerField(default=0, help_text="How many ledger entries it sums.")
+    entry_kind = models.CharField(max_length=16, blank=True, help_text="What those entries have in common.")
+    entry_debit = models.CharField(max_length=24, blank=True)
+    entry_credit = models.CharField(max_length=24, blank=True)
 
     class Meta:
         ordering = ["day", "number"]

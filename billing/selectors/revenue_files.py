@@ -2,16 +2,19 @@
 
 import hashlib
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any
 
-from django.db import connection
+from django.db import connection, transaction
 
 from accounts.ids import uuid7
-from billing.engine.journals import FORMATS, OF_LINES, OF_SUMS, Heading, Row, Sum
+from billing.engine.journals import CONTENT_TYPES, ENDINGS, FORMATS, OF_LINES, OF_SUMS, Heading, Row, Sum
 from billing.errors import InvariantViolation
 from billing.models import RevenueDay
 
 CHUNK = 2_000
+IN_MEMORY = 4 * 1024 * 1024
 
 
 def file(day: RevenueDay, format: str) -> Iterator[bytes]:
@@ -30,6 +33,27 @@ def as_closed(day: RevenueDay, format: str) -> Iterator[bytes]:
         yield piece
     if digest.hexdigest() != day.files[format]["sha256"]:
         raise InvariantViolation(f"The file {format} of {day} is not what it was when the day was closed.")
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A file to be handed out: ``body`` is at its beginning and is closed by whoever hands it out."""
+
+    name: str
+    content_type: str
+    sha256: str
+    body: IO[bytes]
+
+
+def download(day: RevenueDay, format: str) -> Download:
+    """The closed day's file, as it was when the day was closed. Raises ``InvariantViolation`` where it is not."""
+    body = SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115  Whoever hands it out closes it.
+    with transaction.atomic():
+        for piece in as_closed(day, format):
+            body.write(piece)
+    body.seek(0)
+    name = f"revenue-{day.date:%Y-%m-%d}{f'-v{day.version}' if day.version > 1 else ''}.{ENDINGS[format]}"
+    return Download(name, CONTENT_TYPES[format], day.files[format]["sha256"], body)
 
 
 def measured(day: RevenueDay) -> dict[str, dict[str, Any]]:

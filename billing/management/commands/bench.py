@@ -18,7 +18,7 @@ from django.db import transaction
 from django.db.models import Sum
 from psycopg import sql
 
-from billing.bench import history, profile, reads, report, shop
+from billing.bench import closing, history, profile, reads, report, shop
 from billing.bench.ceilings import Ceilings
 from billing.bench.load import Sample
 from billing.bench.measures import FIGURES, Runner, as_dict, chosen
@@ -56,7 +56,13 @@ class Command(BaseCommand):
             "--reads", action="store_true", help="Measure pages at 10,000 ledger entries and at --rows, instead."
         )
         parser.add_argument(
-            "--rows", type=int, default=10_000_000, help="How many entries are many, for --reads (default: 10,000,000)."
+            "--close", action="store_true", help="Measure closing a day with --rows ledger entries, instead."
+        )
+        parser.add_argument(
+            "--rows",
+            type=int,
+            default=10_000_000,
+            help="How many entries are many, for --reads and --close (default: 10,000,000).",
         )
         parser.add_argument("--json", action="store_true", help="Everything as JSON on standard output.")
 
@@ -76,6 +82,9 @@ class Command(BaseCommand):
             raise CommandError(f"--rows must be more than {reads.SMALL_ROWS:,} and at most {ROWS_MAX:,}.")
         if options["reads"]:
             self._reads(owner, options)
+            return
+        if options["close"]:
+            self._close(owner, options)
             return
         progress = OutputWrapper(sys.stderr)
         with Progress(progress, total=options["customers"] + 1, unit="customers") as bar:
@@ -178,6 +187,26 @@ class Command(BaseCommand):
         for what in sealed["wrong"]:
             self.stdout.write(self.style.ERROR(f"WRONG  {what}"))
         if sealed["wrong"]:
+            sys.exit(1)
+
+    def _close(self, owner: str, options: Mapping[str, Any]) -> None:
+        template = reads.prepare(shop.make(1, made=lambda count: None)[0])
+        progress, rows = OutputWrapper(sys.stderr), options["rows"]
+
+        def tidy() -> None:
+            with psycopg.connect(owner, autocommit=True) as connection:
+                connection.execute("VACUUM ANALYZE")
+
+        entries = rows * 11 // 10
+        with (
+            Progress(progress, total=entries // reads.ENTRIES_AN_EVENT, unit="events") as making,
+            Progress(progress, total=entries, unit="entries") as bar,
+        ):
+            found = closing.measure(template, rows, made=making.advance, tidy=tidy, done=bar.advance)
+        self.stdout.write(json.dumps(found, indent=2) if options["json"] else closing.table(found))
+        for what in found["wrong"]:
+            self.stdout.write(self.style.ERROR(f"WRONG  {what}"))
+        if found["wrong"]:
             sys.exit(1)
 
     def _show(self, result: Mapping[str, Any], samples: Mapping[str, Sequence[Sample]]) -> None:

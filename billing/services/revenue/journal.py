@@ -75,6 +75,7 @@ class _Journal:
                     "fee_id": line.fee,
                     "occurred_on": line.occurred_on,
                     "entries": line.entries,
+                    **dict(zip(("entry_kind", "entry_debit", "entry_credit"), line.posted, strict=True)),
                 }
             )
 

@@ -1,0 +1,83 @@
+"""From a figure of the roll-forward to the lines it sums, and from a line to its ledger entries."""
+
+from dataclasses import dataclass
+
+from django.db import connection
+from django.db.models import Q, QuerySet
+
+from billing.engine.recognition import COLUMNS, LIABILITY, MOVEMENTS
+from billing.models import LedgerEntry, Recognition, RevenueDay
+from billing.selectors import revenue_days
+from billing.selectors.revenue import REVENUE
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which of a day's lines: of a column of the roll-forward, an account, a movement, a currency; empty is any."""
+
+    currency: str = ""
+    column: str = ""
+    account: str = ""
+    movement: str = ""
+
+
+def lines(day: RevenueDay, wanted: Wanted) -> QuerySet[Recognition]:
+    """The day's lines that a figure is the sum of, the largest customers' in no special order: by number."""
+    rows = Recognition.objects.filter(day=day)
+    if wanted.currency:
+        rows = rows.filter(currency=wanted.currency)
+    if wanted.movement:
+        rows = rows.filter(movement=wanted.movement)
+    if wanted.account:
+        rows = rows.filter(Q(debit=wanted.account) | Q(credit=wanted.account))
+    if wanted.column in COLUMNS:
+        of_column = [code for code, (column, _) in MOVEMENTS.items() if column == wanted.column]
+        held = Q(debit__in=LIABILITY) | Q(credit__in=LIABILITY)
+        rows = rows.filter(held, movement__in=of_column)
+    elif wanted.column == "revenue":
+        rows = rows.filter(Q(debit__in=REVENUE) | Q(credit__in=REVENUE)).exclude(
+            movement__in=["promotional", "included"]
+        )
+    return rows.order_by("number")
+
+
+def entries(line: Recognition) -> QuerySet[LedgerEntry]:
+    """The ledger entries that the line sums, in the order in which they were posted; none for a fee's time."""
+    if not line.entry_kind:
+        return LedgerEntry.objects.none()
+    which, parameters = revenue_days.holds(line.day)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _ENTRIES.format(which=which),
+            parameters
+            | {
+                "customer": line.customer_id,
+                "asset": line.asset_id,
+                "grant": line.grant_id,
+                "fee": line.fee_id,
+                "kind": line.entry_kind,
+                "debit": line.entry_debit,
+                "credit": line.entry_credit,
+                "product": "" if line.fee_id else line.product,
+                "zone": line.day.zone,
+                "on": line.occurred_on,
+                "most": ENTRIES_MAX,
+            },
+        )
+        ids = [row[0] for row in cursor]
+    return LedgerEntry.objects.filter(pk__in=ids).order_by("posted_at", "seq", "id")
+
+
+ENTRIES_MAX = 500
+_ENTRIES = """
+SELECT e.id
+  FROM billing_ledgerentry e
+  LEFT JOIN billing_charge c ON c.id = e.charge_id AND c.customer_id = e.customer_id
+  LEFT JOIN billing_meter m ON m.id = c.meter_id
+ WHERE e.customer_id = %(customer)s AND e.asset_id = %(asset)s AND e.grant_id IS NOT DISTINCT FROM %(grant)s
+   AND (%(fee)s::uuid IS NULL OR e.transaction_id = %(fee)s)
+   AND (e.kind, e.debit, e.credit) = (%(kind)s, %(debit)s, %(credit)s) AND COALESCE(m.code, '') = %(product)s
+   AND (e.occurred_at AT TIME ZONE %(zone)s)::date = %(on)s AND {which}
+ ORDER BY e.posted_at, e.seq, e.id
+ LIMIT %(most)s
+"""
