@@ -79,7 +79,7 @@ def _rows() -> list[dict[str, Any]]:
     found: dict[str, list[AccountMapping]] = {}
     for row in AccountMapping.objects.order_by("account", "product"):
         found.setdefault(row.account, []).append(row)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for code, title in chart.ACCOUNTS.items():
         own = found.get(code, [])
         if not any(row.product == "" for row in own):

@@ -151,7 +151,7 @@ def line(request: HttpRequest, line_id: UUID) -> HttpResponse:
     return TemplateResponse(request, "admin/ante/revenue_line.html", context)
 
 
-# --- A day --------------------------------------------------------------------------------------------------------------
+# --- A day ------------------------------------------------------------------------------------------------------------
 
 
 class ReopenForm(forms.Form):
@@ -272,7 +272,7 @@ def _line_row(line: Recognition) -> dict[str, Any]:
     }
 
 
-# --- The overview -------------------------------------------------------------------------------------------------------
+# --- The overview -----------------------------------------------------------------------------------------------------
 
 
 def _period(request: HttpRequest) -> tuple[str, periods.Span]:
@@ -334,23 +334,23 @@ def _charts(closed: Sequence[tuple[RevenueDay, RollForward]], currency: str) -> 
     labels = [f"{day.date:%-d %b}" for day, _ in closed]
 
     def chart(name: str, title: str, *series: tuple[str, int, list[Decimal]]) -> dict[str, Any]:
-        totals = [sum(amounts, ZERO) for amounts in zip(*(each[2] for each in series), strict=True)]
+        totals = [sum(amounts, ZERO) for amounts in zip(*(amounts for _, _, amounts in series), strict=True)]
         return {
             "id": name,
             "title": title,
-            "legend": [(each[0], each[1]) for each in series],
+            "legend": [(label, tone) for label, tone, _ in series],
             "data": {
                 "labels": labels,
                 "symbol": display.symbol(currency),
                 "unit": "",
                 "series": [
                     {
-                        "name": each[0],
-                        "tone": each[1],
-                        "values": list(map(float, each[2])),
-                        "texts": [_text(a, currency) for a in each[2]],
+                        "name": label,
+                        "tone": tone,
+                        "values": [float(amount) for amount in amounts],
+                        "texts": [_text(amount, currency) for amount in amounts],
                     }
-                    for each in series
+                    for label, tone, amounts in series
                 ],
                 "totals": [_text(total, currency) for total in totals],
             },
@@ -372,7 +372,7 @@ def _text(amount: Decimal, currency: str) -> str:
     return f"{display.MINUS if amount < 0 else ''}{display.symbol(currency)}{abs(amount):,.2f}"
 
 
-# --- Addresses ----------------------------------------------------------------------------------------------------------
+# --- Addresses --------------------------------------------------------------------------------------------------------
 
 
 def _allow(request: HttpRequest, permission: str) -> None:
