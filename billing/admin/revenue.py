@@ -31,7 +31,7 @@ from billing.services.revenue.chart import ACCOUNTS
 
 VIEW, CHANGE = "billing.view_revenueday", "billing.change_revenueday"
 PERIODS = {"7d": "Last 7 days", "30d": "Last 30 days"}
-LINES_SHOWN = 500
+LINES_SHOWN = 200
 TITLES = {
     "billed": "Billed",
     "recognised": "Recognised",

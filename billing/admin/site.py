@@ -26,7 +26,7 @@ class BackOfficeSite(UnfoldAdminSite):
 
         own = [
             path("revenue/", self.admin_view(revenue.overview), name="billing_revenue"),
-            path("revenue/chart/", self.admin_view(chart_of_accounts.view), name="billing_chart_of_accounts"),
+            path("chart-of-accounts/", self.admin_view(chart_of_accounts.view), name="billing_chart_of_accounts"),
             path("revenue/lines/<uuid:line_id>/", self.admin_view(revenue.line), name="billing_revenue_line"),
             path("revenue/<str:on>/", self.admin_view(revenue.day), name="billing_revenue_day"),
             path("revenue/<str:on>/lines/", self.admin_view(revenue.lines), name="billing_revenue_lines"),

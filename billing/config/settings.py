@@ -168,7 +168,7 @@ CELERY_BEAT_SCHEDULE = {
     "send-mail": {"task": "accounts.send_mail", "schedule": 10.0},
     "work-what-ifs": {"task": "billing.work_what_ifs", "schedule": 5.0},
     "expire-approvals": {"task": "billing.expire_approvals", "schedule": 60.0},
-    "close-days": {"task": "billing.close_days", "schedule": 300.0},
+    "close-days": {"task": "billing.close_days", "schedule": 60.0},
     "beat-alive": {"task": "billing.note_worker_alive", "schedule": 15.0},
 }
 

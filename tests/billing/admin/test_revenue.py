@@ -102,20 +102,26 @@ def test_who_may_only_look_changes_nothing(staff: Client) -> None:
 
     assert looks.get(DAY).status_code == 200
     assert looks.post(DAY, {"reason": "x"}).status_code == 403
-    assert looks.post(f"{URL}chart/", {"account": "usage", "number": "1"}).status_code == 403
+    assert looks.post("/admin/chart-of-accounts/", {"account": "usage", "number": "1"}).status_code == 403
     nobody = person("nobody@ante.test", "view_customer")
-    for path in (URL, DAY, f"{DAY}lines/", f"{URL}chart/", f"{URL}lines/{Recognition.objects.all()[0].pk}/"):
+    for path in (
+        URL,
+        DAY,
+        f"{DAY}lines/",
+        "/admin/chart-of-accounts/",
+        f"{URL}lines/{Recognition.objects.all()[0].pk}/",
+    ):
         assert nobody.get(path).status_code == 403
 
 
 def test_the_chart_of_accounts(staff: Client) -> None:
     terms = {"account": "usage", "product": "llm_input", "number": "4010", "department": "AI", "account_class": ""}
 
-    assert staff.post(f"{URL}chart/", terms).status_code == 302
+    assert staff.post("/admin/chart-of-accounts/", terms).status_code == 302
     assert AccountMapping.objects.get().number == "4010"
-    assert "4010" in staff.get(f"{URL}chart/?account=usage&product=llm_input").content.decode()
-    assert staff.post(f"{URL}chart/", terms | {"account": "gold"}).status_code == 200
-    assert staff.post(f"{URL}chart/", terms | {"number": ""}).status_code == 302
+    assert "4010" in staff.get("/admin/chart-of-accounts/?account=usage&product=llm_input").content.decode()
+    assert staff.post("/admin/chart-of-accounts/", terms | {"account": "gold"}).status_code == 200
+    assert staff.post("/admin/chart-of-accounts/", terms | {"number": ""}).status_code == 302
     assert not AccountMapping.objects.exists()
 
 
