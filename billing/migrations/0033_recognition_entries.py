@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0032_revenue'),
+        ('billing', '0021_frozen_wallets_and_notes'),
     ]
 
     operations = [
