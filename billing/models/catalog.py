@@ -3,6 +3,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from accounts.ids import uuid7
+from accounts.models.fields import WrittenInField
 from billing.engine.money import amount_string
 from billing.models.assets import Asset
 from billing.models.fields import AmountField, number_check
@@ -134,6 +135,8 @@ class PlanVersion(models.Model):
         help_text="Which price cached tokens have.",
     )
     published_at = models.DateTimeField(auto_now_add=True)
+    written_in = WrittenInField()
+    """What belongs to the version is written in the same transaction: a trigger refuses what comes later."""
 
     class Meta:
         ordering = ["plan", "-number"]

@@ -139,7 +139,7 @@ def test_what_the_role_may_not_change_is_what_triggers_guard(db: None) -> None:
     triggers = rows(
         "SELECT c.relname, t.tgenabled, t.tgtype::int, p.proname FROM pg_trigger t"
         " JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_proc p ON p.oid = t.tgfoid WHERE NOT t.tgisinternal"
-        " AND p.proname <> 'ante_check_tiers'"
+        " AND p.proname NOT IN ('ante_check_tiers', 'ante_refuse_late_price', 'ante_refuse_late_tier')"
     )
     row, before, delete, update, truncate = 1, 2, 8, 16, 32
     guarded: dict[str, set[int]] = {}

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from uuid import UUID
 
 from django.db import transaction
@@ -21,6 +22,7 @@ from billing.services.ledger import Journal, Wanted
 from billing.services.retrying import retried
 from billing.services.usage import IncomingEvent
 from billing.services.usage.recording import Recording, frozen
+from billing.services.usage.renewing import renewed_first
 from billing.services.wallets import ensure_balances
 
 LIFE_DEFAULT = timedelta(minutes=10)
@@ -42,13 +44,12 @@ def open_for_usage(*, event: IncomingEvent, life: timedelta = LIFE_DEFAULT) -> O
     Raises ``InsufficientFunds`` where the wallet does not suffice, ``BudgetExceeded`` or ``RateLimited`` where a budget
     does not, ``WalletFrozen``, and what rating raises.
     """
-    return _passed(_open_for_usage(event=event, life=life))
+    return _passed(renewed_first(retried(partial(_open_for_usage, event, life))))
 
 
-@retried
-def _open_for_usage(*, event: IncomingEvent, life: timedelta) -> Opened | BillingError:
+def _open_for_usage(event: IncomingEvent, life: timedelta, renewing: bool) -> Opened | BillingError:
     with transaction.atomic():
-        recording = Recording.open([event])
+        recording = Recording.open([event], renewing=renewing)
         payer = recording.payers.get(event.subject)
         if payer is None or event.organization_id not in {None, payer.organization_id}:
             raise NotFound(f"There is no customer {event.subject}.")

@@ -3,7 +3,7 @@
 from billing.services.subscriptions.changing import Change, FeeLine, Wanted, change, preview
 from billing.services.subscriptions.ending import cancel, reactivate
 from billing.services.subscriptions.moving import Moved, MovePlan, move, preview_move
-from billing.services.subscriptions.renewal import collect, collect_due, renew_due, settle_due
+from billing.services.subscriptions.renewal import collect, collect_due, renew, renew_due, settle_due
 from billing.services.subscriptions.starting import start
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "preview",
     "preview_move",
     "reactivate",
+    "renew",
     "renew_due",
     "settle_due",
     "start",

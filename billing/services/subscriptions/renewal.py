@@ -5,13 +5,14 @@ second run, finds it done. Customers that somebody else has locked are for the n
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import timedelta
 from functools import partial
 from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from billing.errors import WalletBusy
@@ -30,11 +31,20 @@ def renew_due() -> int:
 
     After a time without workers each subscription gets all the periods that it missed, with their own dates.
     """
+    return _renew_due(Subscription.objects.all())
+
+
+def renew(customer_ids: Collection[UUID]) -> int:
+    """The same for these customers alone: somebody needs their periods now."""
+    return _renew_due(Subscription.objects.filter(customer_id__in=customer_ids))
+
+
+def _renew_due(subscriptions: QuerySet[Subscription]) -> int:
     opened = 0
     skipped: set[UUID] = set()
     while True:
         due = (
-            Subscription.objects.filter(renews_at__lte=timezone.now())
+            subscriptions.filter(renews_at__lte=timezone.now())
             .exclude(pk__in=skipped)
             .order_by("renews_at", "pk")
             .values_list("pk", "customer_id")[:SWEEP_MAX]

@@ -50,7 +50,7 @@ class Subscribed:
         return period(counted, anchor=self.anchor, interval=interval, zone=self.timezone)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Payer:
     """A customer as recording usage needs it, with its subscriptions, the latest first."""
 
@@ -63,6 +63,12 @@ class Payer:
     subscriptions: list[Subscribed]
     budgeted: bool = False
     """Whether it has budgets."""
+    renews_at: datetime | None = None
+    """When the first of its subscriptions has a new period."""
+
+    def begins_period(self, moment: datetime) -> bool:
+        """Whether a billing period has begun by ``moment`` that is not open yet."""
+        return self.renews_at is not None and self.renews_at <= moment
 
 
 @dataclass(slots=True)
@@ -115,6 +121,7 @@ class Line:
 _SUMS = frozenset({"sum", "count"})
 _PAYERS = """
 SELECT c.id, c.organization_id, c.external_id, c.currency_id, c.timezone, c.on_insufficient_funds, c.has_budgets,
+       s.renews_at,
        s.id, p.plan_version_id, p.starts_at, LEAST(p.ends_at, s.ends_at), p.anchor, s.timezone, s.settled_until
   FROM billing_customer c
   LEFT JOIN billing_subscription s ON s.customer_id = c.id
@@ -132,7 +139,7 @@ def reading(customer_ids: Collection[UUID]) -> pipeline.Query:
 def payers(rows: Sequence[tuple[Any, ...]]) -> dict[str, Payer]:
     """The customers that ``reading`` found, by external id."""
     found: dict[str, Payer] = {}
-    for id_, organization_id, external_id, currency, timezone, policy, budgeted, *subscription in rows:
+    for id_, organization_id, external_id, currency, timezone, policy, budgeted, renews_at, *subscription in rows:
         payer = found.get(external_id)
         if payer is None:
             overdraft = policy == Customer.FundsPolicy.OVERDRAFT
@@ -140,6 +147,8 @@ def payers(rows: Sequence[tuple[Any, ...]]) -> dict[str, Payer]:
             found[external_id] = payer
         if subscription[0] is not None:
             *phase, zone, settled_until = subscription
+            if renews_at is not None:
+                payer.renews_at = min(renews_at, payer.renews_at or renews_at)
             payer.subscriptions.append(Subscribed(*phase, ZoneInfo(zone), settled_until))  # type: ignore[call-arg]
     return found
 

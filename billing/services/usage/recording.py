@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any, Self
 from uuid import UUID
 
@@ -35,6 +36,7 @@ from billing.services.usage.counters import Counters, reading_values
 from billing.services.usage.counters import reading as counter_reading
 from billing.services.usage.drawing import Drawing, Piece, drawn_beyond
 from billing.services.usage.events import ChargeLine, IncomingEvent, Outcome
+from billing.services.usage.renewing import PeriodBegins, renewed_first
 from billing.services.wallets import ensure_balances
 
 logger = logging.getLogger(__name__)
@@ -65,18 +67,25 @@ def record(events: Sequence[IncomingEvent]) -> list[Outcome]:
 
 def record_unlocked(events: Sequence[IncomingEvent]) -> list[Outcome | None]:
     """The same without waiting for anybody: None for the events of customers that somebody else has locked."""
+    return renewed_first(partial(_record_unlocked, events))
+
+
+def _record_unlocked(events: Sequence[IncomingEvent], renewing: bool) -> list[Outcome | None]:
     with transaction.atomic():
-        recording = Recording.open(events, skip_locked=True)
+        recording = Recording.open(events, skip_locked=True, renewing=renewing)
         with recording.journal.writing():
             outcomes = recording.decide_unlocked()
             recording.write()
     return outcomes
 
 
-@retried
 def _record(events: Sequence[IncomingEvent]) -> list[Outcome]:
+    return renewed_first(retried(partial(_record_locked, events)))
+
+
+def _record_locked(events: Sequence[IncomingEvent], renewing: bool) -> list[Outcome]:
     with transaction.atomic():
-        recording = Recording.open(events)
+        recording = Recording.open(events, renewing=renewing)
         with recording.journal.writing():
             outcomes = recording.decide()
             recording.write()
@@ -120,10 +129,16 @@ class Recording:
         self.unpaid_rows: list[dict[str, Any]] = []
 
     @classmethod
-    def open(cls, events: Sequence[IncomingEvent], *reads: pipeline.Query, skip_locked: bool = False) -> Self:
+    def open(
+        cls,
+        events: Sequence[IncomingEvent],
+        *reads: pipeline.Query,
+        skip_locked: bool = False,
+        renewing: bool = False,
+    ) -> Self:
         """Lock the customers and read all that the decisions rest on, and ``reads``, in one round trip.
 
-        Customers beyond the reach of the key that reported are not even locked.
+        Customers beyond the reach of the key that reported are not even locked. ``renewing``: see ``renewed_first``.
         """
         identities = customers.identities({event.subject for event in events})
         reached = [
@@ -147,6 +162,10 @@ class Recording:
         counters.take(counted.rows)
         recorded = answers.load([row[0] for row in known.rows])
         found = rating.payers(payers.rows)
+        if renewing:
+            begun = [payer.id for payer in found.values() if payer.begins_period(journal.now)]
+            if not journal.busy.issuperset(begun):
+                raise PeriodBegins(begun)
         recording = cls(events, journal, found, recorded, counters)
         recording.budgets = limits.load(journal, [payer.id for payer in found.values() if payer.budgeted])
         return recording

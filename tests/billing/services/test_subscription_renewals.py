@@ -1,6 +1,7 @@
 """Exactly one renewal a period: over 26 months, in zones where the clocks change, and under workers that race."""
 
 import time
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -12,7 +13,7 @@ from django.db import IntegrityError
 from accounts.services.audit import SYSTEM
 from billing import locks, pipeline
 from billing.models import Fee, LedgerTransaction, SubscriptionPeriod
-from billing.services import subscriptions
+from billing.services import authorizations, plans, subscriptions, usage
 from billing.services.subscriptions import periods
 from tests.billing.services.conftest import Clock
 from tests.billing.services.test_races import together
@@ -128,3 +129,76 @@ def test_one_that_cannot_be_renewed_keeps_nobody_else_waiting(
     assert "could not be looked after" in caplog.text
 
     assert subscriptions.renew_due() == 3
+
+
+def _at_the_turn(shop: Shop, clock: Clock, **terms: Any) -> Any:
+    """A customer whose second period has begun, with no worker about: ten of the first's allowance are used."""
+    clock.stop(moment("2027-01-31"))
+    tokens = shop.meter("tokens", "tokens")
+    base_tokens = shop.asset("base_tokens")
+    price = replace(shop.price(tokens, "1"), covered_by=base_tokens)
+    allowances = [plans.AllowanceTerms(base_tokens, Decimal(10))]
+    version = plans.create(
+        actor=SYSTEM,
+        code="covered",
+        name="Covered",
+        currency=shop.usd,
+        interval="month",
+        prices=[price],
+        allowances=allowances,
+        **terms,
+    )
+    customer = shop.customer(plan=None, usd="100")
+    start(customer, version)
+    shop.record(customer, tokens=10)
+    clock.stop(moment("2027-02-28T00:00:01"))
+    return customer
+
+
+def test_a_periods_first_event_opens_it_and_is_paid_by_what_it_includes(shop: Shop, clock: Clock) -> None:
+    customer = _at_the_turn(shop, clock)
+
+    outcome = shop.record(customer, id="first", tokens=4)
+
+    assert outcome.cost == {"base_tokens": Decimal(4)}
+    assert shop.balance(customer, "base_tokens").available == 6
+    assert SubscriptionPeriod.objects.filter(customer=customer).count() == 2
+    assert subscriptions.renew_due() == 0
+    assert shop.record(customer, id="first", tokens=4).replayed
+    assert shop.balance(customer, "base_tokens").available == 6
+
+
+def test_an_authorization_opens_it_as_well(shop: Shop, clock: Clock) -> None:
+    customer = _at_the_turn(shop, clock)
+
+    opened = authorizations.open_for_usage(event=shop.event(customer, tokens=4))
+
+    assert opened.holds == {"base_tokens": Decimal(4)}
+    assert SubscriptionPeriod.objects.filter(customer=customer).count() == 2
+
+
+def test_events_in_one_transaction_open_every_period_that_was_missed(shop: Shop, clock: Clock) -> None:
+    customer = _at_the_turn(shop, clock, base_fee=Decimal(5))
+    clock.stop(moment("2027-05-01"))
+
+    outcomes = usage.record_unlocked([shop.event(customer, id=f"e{n}", tokens=6) for n in range(2)])
+
+    assert [None if outcome is None else outcome.cost for outcome in outcomes] == [
+        {"base_tokens": Decimal(6)},
+        {"base_tokens": Decimal(4), "usd": Decimal(2)},
+    ]
+    assert SubscriptionPeriod.objects.filter(customer=customer).count() == 4
+    assert shop.balance(customer).available == 100 - 4 * 5 - 2
+
+
+def test_a_period_that_cannot_be_opened_keeps_no_event_waiting(
+    shop: Shop, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    customer = _at_the_turn(shop, clock)
+
+    def fail(*_: Any) -> None:
+        raise ValueError("out of order")
+
+    monkeypatch.setattr(periods, "open_next", fail)
+    assert shop.record(customer, tokens=4).cost == {"usd": Decimal(4)}
+    assert "could not be looked after" in caplog.text

@@ -1,0 +1,30 @@
+"""A billing period opens with its first event, whether or not a worker has come by."""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+from uuid import UUID
+
+from billing.services import subscriptions
+
+_R = TypeVar("_R")
+
+
+class PeriodBegins(Exception):
+    """These customers have a billing period that is not open yet. Raised before anything is decided."""
+
+    def __init__(self, customer_ids: Sequence[UUID]) -> None:
+        super().__init__(customer_ids)
+        self.customer_ids = customer_ids
+
+
+def renewed_first(work: Callable[[bool], _R]) -> _R:
+    """Do ``work``, which raises ``PeriodBegins`` where it is told to look (True) and a period is not open yet.
+
+    The period is opened in a transaction of its own, and then the work is done: what the period includes pays for its
+    first event. A period that cannot be opened now is for the worker, and the work is done without it.
+    """
+    try:
+        return work(True)
+    except PeriodBegins as begins:
+        subscriptions.renew(begins.customer_ids)
+    return work(False)
