@@ -8,7 +8,7 @@ SQL = Path(__file__).parent / "sql"
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0021_frozen_wallets_and_notes")]
+    dependencies = [("billing", "0033_recognition_entries")]
 
     operations = [
         migrations.AddField("planversion", "written_in", accounts.models.fields.WrittenInField()),
