@@ -21,6 +21,8 @@ SCOPES: dict[str, tuple[str, frozenset[str]]] = {
     "authorizations:write": ("Set value aside for work, with a key", frozenset({OWNER, ADMIN, DEVELOPER})),
     "keys:read": ("See API keys", frozenset({OWNER, ADMIN, DEVELOPER})),
     "keys:write": ("Make, renew and revoke API keys", frozenset({OWNER, ADMIN, DEVELOPER})),
+    "webhooks:read": ("See webhooks", frozenset({OWNER, ADMIN, DEVELOPER})),
+    "webhooks:write": ("Name, test and remove webhooks", frozenset({OWNER, ADMIN, DEVELOPER})),
     "wallet:fund": ("Top up; change payment methods and auto top-up", frozenset({OWNER, ADMIN, BILLING})),
     "limits:write": ("Set budgets, spending limits and alerts", frozenset({OWNER, ADMIN, BILLING})),
     "audit:read": ("See who changed what", frozenset({OWNER, ADMIN, BILLING})),

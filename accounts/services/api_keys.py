@@ -38,10 +38,21 @@ OPERATOR_SCOPES = {
     "refunds:write": "Pay top-ups back",
     "authorizations:write": "Set value aside for work, and settle it",
     "limits:write": "Set budgets and alerts",
+    "webhooks:read": "See webhook endpoints and what they were sent",
+    "webhooks:write": "Name webhook endpoints, change and test them, send again",
 }
 CUSTOMER_SCOPES = {
     scope: OPERATOR_SCOPES[scope]
-    for scope in ("wallets:read", "events:read", "events:write", "authorizations:write", "catalog:read", "limits:write")
+    for scope in (
+        "wallets:read",
+        "events:read",
+        "events:write",
+        "authorizations:write",
+        "catalog:read",
+        "limits:write",
+        "webhooks:read",
+        "webhooks:write",
+    )
 }
 LAST_USED_RESOLUTION = timedelta(minutes=1)
 REMEMBERED_SECONDS = 1.0

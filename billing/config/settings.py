@@ -161,6 +161,7 @@ CELERY_BEAT_SCHEDULE = {
     "send-notices": {"task": "billing.send_notices", "schedule": 5.0},
     "relay-outbox": {"task": "billing.relay_outbox", "schedule": 5.0},
     "roll-up-usage": {"task": "billing.roll_up_usage", "schedule": 5.0},
+    "send-webhooks": {"task": "billing.send_webhooks", "schedule": 5.0},
     "seal-ledger": {"task": "billing.seal_ledger", "schedule": 3600.0},
     "process-payment-events": {"task": "billing.process_payment_events", "schedule": 15.0},
     "settle-payments": {"task": "billing.settle_payments", "schedule": 20.0},
@@ -278,6 +279,10 @@ TOP_UP_BONUSES: dict[str, str] = env.dict("TOP_UP_BONUSES", default={})
 """From which amount on how much is given in addition: ``100=0.05,500=0.10``."""
 TOP_UP_FX_RATES: dict[str, str] = env.dict("TOP_UP_FX_RATES", default={})
 """What one unit of the first currency is in the second: ``EUR_USD=1.0850``."""
+
+# --- Webhooks -------------------------------------------------------------------------------------------------------
+WEBHOOK_ALLOWED_NETWORKS: list[str] = env.list("WEBHOOK_ALLOWED_NETWORKS", default=[])
+"""CIDR blocks beyond the public internet that endpoints may be in, with or without TLS."""
 
 # --- Language, time, files ------------------------------------------------------------------------------------------
 LANGUAGE_CODE = "en-us"

@@ -31,6 +31,7 @@ from billing.models.subscriptions import Fee, Subscription, SubscriptionPeriod, 
 from billing.models.unpaid import UnpaidUsage
 from billing.models.usage import Charge, CountedValue, UsageCounter, UsageEvent
 from billing.models.wallets import Balance, Grant, Wallet
+from billing.models.webhooks import WebhookDelivery, WebhookEndpoint
 from billing.models.what_if import WhatIfRun
 
 __all__ = [
@@ -94,5 +95,7 @@ __all__ = [
     "UsageEvent",
     "UsageRollup",
     "Wallet",
+    "WebhookDelivery",
+    "WebhookEndpoint",
     "WhatIfRun",
 ]

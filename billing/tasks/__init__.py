@@ -25,6 +25,7 @@ from billing.services import (
 from billing.services.funding import attempts, automatic, disputes, inbox, refunds
 from billing.services.ledger import AUTO_TOP_UPS
 from billing.services.usage import unpaid
+from billing.services.webhooks import feeding, sending
 
 
 @shared_task(name="billing.settle_due_grants")
@@ -114,15 +115,22 @@ def send_notices() -> None:
 
 @shared_task(name="billing.relay_outbox")
 def relay_outbox() -> None:
-    """Hand the outbox to whoever listens on the event stream."""
-    outbox.relay(_append_to_stream)
+    """Hand the outbox to webhook endpoints that want it, and to whoever listens on the event stream."""
+    outbox.relay(_hand_on)
 
 
-def _append_to_stream(messages: Sequence[OutboxEvent]) -> None:
+def _hand_on(messages: Sequence[OutboxEvent]) -> None:
+    feeding.feed(messages)
     try:
         event_stream.append(messages)
     except event_stream.UNREACHABLE as error:
         raise outbox.Unreachable(str(error)) from error
+
+
+@shared_task(name="billing.send_webhooks")
+def send_webhooks() -> None:
+    """Send what endpoints are to be told."""
+    sending.send_due()
 
 
 @worker_ready.connect

@@ -1,0 +1,193 @@
+"""Webhook endpoints: what is sent where, what became of it, and sending it again."""
+
+from collections.abc import Collection, Mapping
+from typing import Any, ClassVar
+from uuid import UUID
+
+from rest_framework import serializers as rest
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from billing import access
+from billing.api import base, pagination, serializers
+from billing.api.authentication import actor, principal
+from billing.api.codes import KnownCustomerField
+from billing.api.fields import MomentField, StrictSerializer, TextField, moment_string
+from billing.api.schema import webhooks as schema
+from billing.engine.webhooks import TYPES
+from billing.errors import InvalidRequest
+from billing.models import Customer, WebhookDelivery, WebhookEndpoint
+from billing.services.idempotency import Answer
+from billing.services.webhooks import endpoints
+
+EVENTS_MAX = 50
+
+
+class EndpointsView(base.View):
+    scopes: ClassVar[Mapping[str, str]] = {"GET": "webhooks:read", "POST": "webhooks:write"}
+    parameters: ClassVar[Mapping[str, Collection[str]]] = {"GET": base.PAGE}
+
+    @schema.CREATE
+    def post(self, request: Request) -> Response:
+        def create() -> Answer:
+            data = serializers.read(schema.EndpointCreate, request)
+            customer = _customer(request, data.pop("customer", None))
+            endpoint, secret = endpoints.create(actor=actor(request), customer=customer, **data)
+            return Answer(201, {**_show(endpoint), "secret": secret})
+
+        return self.once(request, create)
+
+    @schema.LIST
+    def get(self, request: Request) -> Response:
+        return Response(pagination.page(request, access.webhook_endpoints(principal=principal(request)), _show))
+
+
+class EndpointView(base.View):
+    scopes: ClassVar[Mapping[str, str]] = {
+        "GET": "webhooks:read",
+        "PATCH": "webhooks:write",
+        "DELETE": "webhooks:write",
+    }
+
+    @schema.GET
+    def get(self, request: Request, endpoint_id: UUID) -> Response:
+        return Response(_show(_endpoint(request, endpoint_id)))
+
+    @schema.CHANGE
+    def patch(self, request: Request, endpoint_id: UUID) -> Response:
+        endpoint = _endpoint(request, endpoint_id)
+        data = serializers.read(schema.EndpointChange, request)
+        return Response(_show(endpoints.change(actor=actor(request), endpoint=endpoint, **data)))
+
+    @schema.REMOVE
+    def delete(self, request: Request, endpoint_id: UUID) -> Response:
+        endpoints.remove(actor=actor(request), endpoint=_endpoint(request, endpoint_id))
+        return Response(status=204)
+
+
+class RotateView(base.View):
+    scopes: ClassVar[Mapping[str, str]] = {"POST": "webhooks:write"}
+
+    @schema.ROTATE
+    def post(self, request: Request, endpoint_id: UUID) -> Response:
+        endpoint = _endpoint(request, endpoint_id)
+
+        def rotate() -> Answer:
+            secret = endpoints.rotate(actor=actor(request), endpoint=endpoint)
+            return Answer(200, {**_show(endpoint), "secret": secret})
+
+        return self.once(request, rotate)
+
+
+class TestView(base.View):
+    scopes: ClassVar[Mapping[str, str]] = {"POST": "webhooks:write"}
+
+    @schema.TEST
+    def post(self, request: Request, endpoint_id: UUID) -> Response:
+        endpoint = _endpoint(request, endpoint_id)
+        return self.once(request, lambda: Answer(202, _show_delivery(endpoints.test(endpoint))))
+
+
+class DeliveriesView(base.View):
+    scopes: ClassVar[Mapping[str, str]] = {"GET": "webhooks:read"}
+    parameters: ClassVar[Mapping[str, Collection[str]]] = {"GET": (*base.PAGE, "state")}
+
+    @schema.DELIVERIES
+    def get(self, request: Request, endpoint_id: UUID) -> Response:
+        rows = _endpoint(request, endpoint_id).deliveries.all()
+        state = base.text(request, "state")
+        if state is not None:
+            if state not in WebhookDelivery.State.values:
+                raise InvalidRequest.field("state", f"One of {', '.join(WebhookDelivery.State.values)}.")
+            rows = rows.filter(state=state)
+        return Response(pagination.page(request, rows, _show_delivery))
+
+
+class DeliveryReplayView(base.View):
+    scopes: ClassVar[Mapping[str, str]] = {"POST": "webhooks:write"}
+
+    @schema.DELIVERY_REPLAY
+    def post(self, request: Request, endpoint_id: UUID, delivery_id: UUID) -> Response:
+        delivery = access.webhook_delivery(endpoint=_endpoint(request, endpoint_id), delivery_id=delivery_id)
+
+        def replay() -> Answer:
+            return Answer(202, _show_delivery(endpoints.replay(actor=actor(request), delivery=delivery)))
+
+        return self.once(request, replay)
+
+
+class ReplayView(base.View):
+    scopes: ClassVar[Mapping[str, str]] = {"POST": "webhooks:write"}
+
+    @schema.REPLAY
+    def post(self, request: Request, endpoint_id: UUID) -> Response:
+        endpoint = _endpoint(request, endpoint_id)
+
+        def replay() -> Answer:
+            data = serializers.read(schema.Replay, request)
+            count = endpoints.replay_all(
+                actor=actor(request),
+                endpoint=endpoint,
+                since=data["from"],
+                until=data.get("to"),
+                failed=data["only_failed"],
+            )
+            return Answer(202, {"count": count})
+
+        return self.once(request, replay)
+
+
+class TypesView(base.View):
+    scopes: ClassVar[Mapping[str, str]] = {"GET": "webhooks:read"}
+
+    @schema.TYPES
+    def get(self, request: Request) -> Response:
+        rows = [
+            {"type": name, "description": kind.when, "schema": kind.schema(), "example": kind.body()}
+            for name, kind in TYPES.items()
+        ]
+        return Response(pagination.envelope(rows, None))
+
+
+def _endpoint(request: Request, endpoint_id: UUID) -> WebhookEndpoint:
+    return access.webhook_endpoint(principal=principal(request), endpoint_id=endpoint_id)
+
+
+def _customer(request: Request, named: Customer | None) -> Customer | None:
+    """Whose endpoint it is to be: a customer's key can only name its own customer, and need not."""
+    own = access.customers(principal=principal(request))
+    if own is None:
+        return named
+    if not own or named is not None and named.pk not in own:
+        raise InvalidRequest.field("customer", "is not this key's customer", code="not_found")
+    return Customer.objects.get(pk=own[0])
+
+
+def _show(endpoint: WebhookEndpoint) -> dict[str, Any]:
+    return {
+        "id": str(endpoint.pk),
+        "url": endpoint.url,
+        "events": endpoint.events,
+        "customer": None if endpoint.customer is None else endpoint.customer.external_id,
+        "description": endpoint.description,
+        "enabled": endpoint.enabled,
+        "disabled_because": endpoint.disabled_because,
+        "failing_since": None if endpoint.failing_since is None else moment_string(endpoint.failing_since),
+        "created_at": moment_string(endpoint.created_at),
+    }
+
+
+def _show_delivery(delivery: WebhookDelivery) -> dict[str, Any]:
+    waits = delivery.state == WebhookDelivery.State.PENDING
+    return {
+        "id": str(delivery.pk),
+        "message": f"msg_{delivery.message}",
+        "type": delivery.type,
+        "data": delivery.data,
+        "happened_at": moment_string(delivery.happened_at),
+        "state": delivery.state,
+        "attempts": delivery.attempts,
+        "next_attempt_at": moment_string(delivery.due_at) if waits else None,
+        "delivered_at": None if delivery.delivered_at is None else moment_string(delivery.delivered_at),
+        "log": delivery.log,
+    }

@@ -1,0 +1,201 @@
+"""What endpoints are told: the types, what each says, when it is tried again. The catalogue of docs/webhooks.md."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+EVERYTHING = "*"
+TEST = "webhook.test"
+DELAYS = (
+    *(timedelta(seconds=5), timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=30)),
+    *(timedelta(hours=hours) for hours in (2, 5, 10, 14, 20, 20)),
+)
+"""How long after each failure the next attempt comes: three days in all. What fails after the last one is given up."""
+IN_ORDER = 3
+"""So many attempts long a message holds back later ones of the same customer; then they go ahead of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventType:
+    """A type of message. ``says`` describes the members of ``data`` beside ``customer``; ``example`` is such data."""
+
+    name: str
+    when: str
+    says: Mapping[str, str]
+    example: Mapping[str, Any]
+    named_only: bool = False
+    """Not meant by ``*``: there are many of them."""
+    about_customer: bool = True
+
+    def body(self) -> dict[str, Any]:
+        """A whole message of this type."""
+        customer = {"customer": "acme"} if self.about_customer else {}
+        return {"type": self.name, "timestamp": "2026-11-21T10:00:00Z", "data": customer | dict(self.example)}
+
+    def schema(self) -> dict[str, Any]:
+        """JSON Schema of a whole message. Members may be added later."""
+        members = {name: {"description": text, **_kind(self.example[name])} for name, text in self.says.items()}
+        if self.about_customer:
+            members = {"customer": {"type": "string", "description": "Your id of the customer."}} | members
+        data = {"type": "object", "required": list(members), "properties": members}
+        return {
+            "type": "object",
+            "required": ["type", "timestamp", "data"],
+            "properties": {
+                "type": {"const": self.name},
+                "timestamp": {"type": "string", "format": "date-time", "description": "When it happened."},
+                "data": data,
+            },
+        }
+
+
+def _kind(example: Any) -> dict[str, Any]:
+    if isinstance(example, bool):
+        return {"type": "boolean"}
+    if isinstance(example, int):
+        return {"type": "integer"}
+    if isinstance(example, list):
+        return {"type": "array"}
+    return {"type": "object"} if isinstance(example, Mapping) else {"type": "string"}
+
+
+_ID = "01a1fca2-0de3-72ef-b935-f4644c566812"
+_GRANT = {"grant": "Its id.", "asset": "What it is in."}
+_TOP_UP = {
+    **{"top_up": "Its id.", "amount": "What was to be paid, without fee and tax.", "currency": "In which currency."},
+    **{"asset": "What comes into the wallet.", "credit": "How much of it, with the bonus."},
+}
+_TOP_UP_EXAMPLE = {"top_up": _ID, "amount": "100", "currency": "USD", "asset": "usd", "credit": "100"}
+_BUDGET = {"name": "Its name.", "limit": "How much it allows.", "spent": "How much of it is used."}
+_BUDGET_EXAMPLE = {"name": "Support", "limit": "50", "spent": "40.2"}
+_PACE = {
+    **{"asset": "In what.", "hour": "The hour that it is about.", "spent": "What was spent in it so far."},
+    **{"usual": "What such an hour usually comes to.", "times": "How many times that it is."},
+    **{"scope": "Whose usage: an API key, a feature, or empty for all of the customer's.", "action": "What was done."},
+}
+_PACE_EXAMPLE = {
+    **{"asset": "usd", "hour": "2026-11-21T10:00:00Z", "spent": "42.5", "usual": "0.9", "times": "47.2"},
+    **{"scope": {"feature": "code-review"}, "action": "tell"},
+}
+
+_TYPES = [
+    EventType("customer.created", "A customer was added.", {}, {}),
+    EventType(
+        "grant.created",
+        "Value was put into the wallet.",
+        {**_GRANT, "amount": "How much.", "kind": "purchase, promotional, allowance, adjustment or rollover."},
+        {"grant": _ID, "asset": "usd", "amount": "100", "kind": "purchase"},
+    ),
+    EventType(
+        "grant.expiring",
+        "Value will expire soon: 30 days, 7 days and a day before.",
+        _GRANT,
+        {"grant": _ID, "asset": "usd"},
+    ),
+    EventType(
+        "grant.expired",
+        "What was left of a grant has expired.",
+        {**_GRANT, "amount": "How much was left."},
+        {"grant": _ID, "asset": "usd", "amount": "3.5"},
+    ),
+    EventType(
+        "grant.voided",
+        "What was left of a grant was taken back.",
+        {**_GRANT, "amount": "How much was left."},
+        {"grant": _ID, "asset": "usd", "amount": "3.5"},
+    ),
+    EventType(
+        "wallet.balance_low",
+        "The balance has fallen below what an alert names.",
+        {"asset": "In what."},
+        {"asset": "usd"},
+    ),
+    EventType("wallet.depleted", "Nothing is left.", {"asset": "In what."}, {"asset": "usd"}),
+    EventType(
+        "wallet.adjusted",
+        "The wallet was put right by hand.",
+        {"asset": "In what.", "amount": "By how much; negative where it was taken out."},
+        {"asset": "usd", "amount": "-5"},
+    ),
+    EventType("top_up.succeeded", "A payment came in and is in the wallet.", _TOP_UP, _TOP_UP_EXAMPLE),
+    EventType("top_up.failed", "A payment failed.", _TOP_UP | {"code": "Why."}, _TOP_UP_EXAMPLE | {"code": "card_declined"}),
+    EventType(
+        "top_up.refunded",
+        "A payment is paid back, whole or in part.",
+        {"top_up": "Its id.", "refund": "The refund's id.", "amount": "How much, with tax.", "currency": "Of what."},
+        {"top_up": _ID, "refund": _ID, "amount": "20", "currency": "USD"},
+    ),
+    EventType("auto_top_up.disabled", "An automatic top-up was switched off.", {}, {}),
+    EventType("budget.threshold_reached", "A share of a budget is used.", _BUDGET, _BUDGET_EXAMPLE),
+    EventType("budget.exceeded", "A budget is used up.", _BUDGET, _BUDGET_EXAMPLE),
+    EventType(
+        "usage.recorded",
+        "Usage was recorded: what was used and what it cost. To be asked for by name.",
+        {
+            "events": "For each event its id, source, type, status, time, model and tokens as far as known, and its"
+            " cost by asset."
+        },
+        {
+            "events": [
+                {
+                    **{"id": "inf-1", "source": "gateway", "type": "chat", "status": "charged"},
+                    **{"time": "2026-11-21T10:00:00Z", "model": "gpt-4o", "tokens": "1450", "cost": {"usd": "0.007"}},
+                }
+            ]
+        },
+        named_only=True,
+    ),
+    EventType(
+        "usage.reversed",
+        "What an event had cost was given back.",
+        {"event": "The event's id.", "source": "Its source.", "amounts": "What was given back, by asset."},
+        {"event": "inf-1", "source": "gateway", "amounts": {"usd": "0.007"}},
+    ),
+    EventType(
+        "usage.refunded",
+        "A part of what an event had cost was given back.",
+        {"event": "The event's id.", "source": "Its source.", "amounts": "What was given back, by asset."},
+        {"event": "inf-1", "source": "gateway", "amounts": {"usd": "0.002"}},
+    ),
+    EventType("usage.spike", "Much more is spent than usual.", _PACE, _PACE_EXAMPLE),
+    EventType(
+        "usage.anomaly_detected",
+        "So much is spent that something may have run away; an API key may have been paused.",
+        _PACE,
+        _PACE_EXAMPLE | {"scope": {"api_key": _ID}, "action": "pause"},
+    ),
+    EventType("invoice.finalized", "An invoice is final.", {}, {}),
+    EventType("invoice.paid", "An invoice is paid.", {}, {}),
+    EventType("dispute.opened", "A payer disputes a payment.", {}, {}),
+    EventType(
+        "revenue_export.completed",
+        "A day is closed and its export is there.",
+        {"date": "Which day.", "sha256": "The hash of the export."},
+        {"date": "2026-11-20", "sha256": "9f86d081884c7d65"},
+        about_customer=False,
+    ),
+    EventType(
+        "webhook_endpoint.disabled",
+        "An endpoint failed for so long that nothing is sent to it any more.",
+        {"endpoint": "Its id.", "url": "Its address.", "reason": "Why."},
+        {"endpoint": _ID, "url": "https://acme.example/hooks", "reason": "It has failed for three days."},
+    ),
+]
+TYPES: dict[str, EventType] = {found.name: found for found in _TYPES}
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """Which types an endpoint wants."""
+
+    names: Collection[str] = field(default_factory=tuple)
+
+    def wants(self, name: str) -> bool:
+        found = TYPES.get(name)
+        return found is not None and (name in self.names or (EVERYTHING in self.names and not found.named_only))
+
+
+def delay_after(failures: int) -> timedelta | None:
+    """How long to wait after so many failed attempts; None where it is given up."""
+    return DELAYS[failures - 1] if failures <= len(DELAYS) else None

@@ -1,0 +1,178 @@
+"""Endpoints: named, changed, given another secret, tested, switched on and off. What was sent can be sent again."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from accounts.ids import uuid7
+from accounts.services import audit
+from billing.engine.webhooks import EVERYTHING, TEST, TYPES
+from billing.errors import InvalidRequest, InvalidState
+from billing.gateways import webhooks as gateway
+from billing.models import Customer, WebhookDelivery, WebhookEndpoint
+
+ENDPOINTS_MAX = 20
+"""For the operator, and for each customer."""
+OVERLAP = timedelta(hours=24)
+"""How long the secret before signs beside the new one."""
+REPLAY_MAX = 10_000
+State = WebhookDelivery.State
+
+
+def create(
+    *, actor: audit.Actor, customer: Customer | None, url: str, events: Sequence[str], description: str = ""
+) -> tuple[WebhookEndpoint, str]:
+    """A new endpoint and its secret. Without a customer it is told of all of them. Raises ``InvalidRequest``."""
+    checked = _checked(url, events)
+    with transaction.atomic():
+        if of(customer).count() >= ENDPOINTS_MAX:
+            raise InvalidState(f"There are {ENDPOINTS_MAX} endpoints already: remove one first.")
+        secret = gateway.new_secret()
+        endpoint = WebhookEndpoint.objects.create(
+            customer=customer, url=url, events=checked, description=description, secret=secret
+        )
+        _record(actor, "webhook_endpoint.created", endpoint, url=url, events=checked)
+    return endpoint, secret
+
+
+def of(customer: Customer | None) -> QuerySet[WebhookEndpoint]:
+    """The customer's endpoints; without one, the operator's own."""
+    return WebhookEndpoint.objects.filter(customer=customer, deleted_at=None)
+
+
+def change(
+    *,
+    actor: audit.Actor,
+    endpoint: WebhookEndpoint,
+    url: str | None = None,
+    events: Sequence[str] | None = None,
+    description: str | None = None,
+    enabled: bool | None = None,
+) -> WebhookEndpoint:
+    """Change what is given. Switched on again, it is sent at once whatever waits. Raises ``InvalidRequest``."""
+    url = endpoint.url if url is None else url
+    checked = _checked(url, endpoint.events if events is None else events)
+    now = timezone.now()
+    with transaction.atomic():
+        changes: dict[str, Any] = {"url": url, "events": checked}
+        if description is not None:
+            changes["description"] = description
+        if enabled is not None:
+            changes |= {"enabled": enabled, "disabled_because": "" if enabled else "It was switched off."}
+        if enabled and not endpoint.enabled:
+            changes |= {"failures": 0, "failing_since": None, "rests_until": None}
+            endpoint.deliveries.filter(state=State.PENDING).update(due_at=now, attempts=0)
+        WebhookEndpoint.objects.filter(pk=endpoint.pk).update(**changes)
+        shown = {name: value for name, value in changes.items() if name in {"url", "events", "enabled"}}
+        _record(actor, "webhook_endpoint.changed", endpoint, **shown)
+    endpoint.refresh_from_db()
+    return endpoint
+
+
+def rotate(*, actor: audit.Actor, endpoint: WebhookEndpoint) -> str:
+    """A new secret. For a day the one before signs as well, so that the receiver can change over in peace."""
+    with transaction.atomic():
+        endpoint.previous_secret, endpoint.secret = endpoint.secret, gateway.new_secret()
+        endpoint.previous_until = timezone.now() + OVERLAP
+        endpoint.save(update_fields=["secret", "previous_secret", "previous_until"])
+        _record(actor, "webhook_endpoint.secret_renewed", endpoint)
+    return endpoint.secret
+
+
+def remove(*, actor: audit.Actor, endpoint: WebhookEndpoint) -> None:
+    """Nothing is sent there any more. What was sent stays on record for a while."""
+    with transaction.atomic():
+        WebhookEndpoint.objects.filter(pk=endpoint.pk).update(
+            deleted_at=timezone.now(), enabled=False, disabled_because="It was removed.", previous_secret=None
+        )
+        endpoint.deliveries.filter(state=State.PENDING).update(state=State.FAILED)
+        _record(actor, "webhook_endpoint.removed", endpoint, url=endpoint.url)
+
+
+def test(endpoint: WebhookEndpoint) -> WebhookDelivery:
+    """Have a message of type ``webhook.test`` sent. Raises ``InvalidState`` where the endpoint is off."""
+    if not endpoint.enabled:
+        raise InvalidState("This endpoint is switched off: switch it on first.")
+    now = timezone.now()
+    data: dict[str, Any] = {"endpoint": str(endpoint.pk), "text": "This is a test."}
+    if endpoint.customer is not None:
+        data = {"customer": endpoint.customer.external_id, **data}
+    return WebhookDelivery.objects.create(
+        endpoint=endpoint,
+        customer_id=endpoint.customer_id,
+        lane=uuid7(),
+        message=uuid7(),
+        type=TEST,
+        data=data,
+        happened_at=now,
+        due_at=now,
+    )
+
+
+def replay(*, actor: audit.Actor, delivery: WebhookDelivery) -> WebhookDelivery:
+    """Send this one again, under the same id. Raises ``InvalidState`` where it waits to be sent, or the endpoint is off."""
+    if not delivery.endpoint.enabled:
+        raise InvalidState("This endpoint is switched off: switch it on first.")
+    with transaction.atomic():
+        rows = WebhookDelivery.objects.filter(pk=delivery.pk).exclude(state=State.PENDING)
+        if not rows.update(state=State.PENDING, attempts=0, due_at=timezone.now(), delivered_at=None):
+            raise InvalidState("This message is about to be sent already.")
+        _record(actor, "webhook_endpoint.replayed", delivery.endpoint, delivery=str(delivery.pk))
+    delivery.refresh_from_db()
+    return delivery
+
+
+def replay_all(
+    *, actor: audit.Actor, endpoint: WebhookEndpoint, since: datetime, until: datetime | None = None, failed: bool = True
+) -> int:
+    """Send again what happened in [``since``, ``until``): what was given up, or all. Returns how many, at most 10,000."""
+    if not endpoint.enabled:
+        raise InvalidState("This endpoint is switched off: switch it on first.")
+    rows = endpoint.deliveries.filter(happened_at__gte=since).exclude(state=State.PENDING)
+    if until is not None:
+        rows = rows.filter(happened_at__lt=until)
+    if failed:
+        rows = rows.filter(state=State.FAILED)
+    with transaction.atomic():
+        found = list(rows.order_by("id").values_list("pk", flat=True)[:REPLAY_MAX])
+        count = WebhookDelivery.objects.filter(pk__in=found).update(
+            state=State.PENDING, attempts=0, due_at=timezone.now(), delivered_at=None
+        )
+        _record(actor, "webhook_endpoint.replayed", endpoint, since=since.isoformat(), count=count)
+    return count
+
+
+def secrets_of(endpoint: WebhookEndpoint, now: datetime) -> list[str]:
+    """The secrets that sign: the endpoint's, and for a while the one before."""
+    found = [endpoint.secret]
+    if endpoint.previous_secret and endpoint.previous_until and now < endpoint.previous_until:
+        found.append(endpoint.previous_secret)
+    return found
+
+
+def _checked(url: str, events: Sequence[str]) -> list[str]:
+    try:
+        gateway.check(url)
+    except gateway.Refused as refusal:
+        raise InvalidRequest.field("url", str(refusal)) from None
+    known = {EVERYTHING, *TYPES}
+    if not events:
+        raise InvalidRequest.field("events", "names no type")
+    if unknown := [name for name in events if name not in known]:
+        raise InvalidRequest.field("events", f"there is no type {unknown[0][:64]}")
+    return list(dict.fromkeys(events))
+
+
+def _record(actor: audit.Actor, action: str, endpoint: WebhookEndpoint, **after: Any) -> None:
+    audit.record(
+        actor=actor,
+        action=action,
+        object_type="webhook_endpoint",
+        object_id=str(endpoint.pk),
+        organization_id=endpoint.customer.organization_id if endpoint.customer else None,
+        after=after,
+    )
