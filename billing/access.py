@@ -2,9 +2,23 @@
 
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from accounts.services.api_keys import Principal
 from billing.errors import InvalidRequest, NotFound, PermissionDenied
-from billing.models import Alert, Authorization, Budget, Customer, Grant, PaymentMethod, Subscription, TopUp, UsageEvent
+from billing.models import (
+    Alert,
+    Authorization,
+    Budget,
+    Customer,
+    Grant,
+    PaymentMethod,
+    Subscription,
+    TopUp,
+    UsageEvent,
+    WebhookDelivery,
+    WebhookEndpoint,
+)
 
 
 def customer(*, principal: Principal, external_id: str) -> Customer:
@@ -123,6 +137,30 @@ def alert(*, principal: Principal, external_id: str, alert_id: UUID) -> Alert:
     row = Alert.objects.select_related("customer").filter(pk=alert_id, customer=owner, removed_at=None).first()
     if row is None:
         raise NotFound("There is no such alert.")
+    return row
+
+
+def webhook_endpoints(*, principal: Principal) -> QuerySet[WebhookEndpoint]:
+    """The endpoints that the principal reaches: a customer's key those of its customer."""
+    found = WebhookEndpoint.objects.select_related("customer").filter(deleted_at=None)
+    if principal.organization_id is not None:
+        found = found.filter(customer__organization_id=principal.organization_id)
+    return found
+
+
+def webhook_endpoint(*, principal: Principal, endpoint_id: UUID) -> WebhookEndpoint:
+    """The endpoint with this id, if the principal reaches it."""
+    row = webhook_endpoints(principal=principal).filter(pk=endpoint_id).first()
+    if row is None:
+        raise NotFound("There is no such webhook endpoint.")
+    return row
+
+
+def webhook_delivery(*, endpoint: WebhookEndpoint, delivery_id: UUID) -> WebhookDelivery:
+    """What was sent to the endpoint under this id."""
+    row = WebhookDelivery.objects.select_related("endpoint__customer").filter(endpoint=endpoint, pk=delivery_id).first()
+    if row is None:
+        raise NotFound("There is no such delivery.")
     return row
 
 

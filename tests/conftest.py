@@ -22,6 +22,7 @@ from accounts.services import api_keys, attempts
 from billing.selectors import books, costs, customers
 from tests.builders import Shop
 from tests.payments import Bank, Payer, standing_in
+from tests.receiver import Receiver, receiving
 
 KEPT_TABLES = {"django_migrations", "django_content_type", "auth_permission", "billing_asset"}
 
@@ -100,6 +101,13 @@ def bank(settings: Any) -> Iterator[Bank]:
 def payer(shop: Shop, bank: Bank) -> Payer:
     """Acme, which wants to pay."""
     return Payer(shop, bank)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """Somebody who is told by webhook: see ``tests/receiver.py``."""
+    with receiving() as found:
+        yield found
 
 
 def _check_books() -> None:

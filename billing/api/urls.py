@@ -20,6 +20,7 @@ from billing.api import (
     revenue,
     subscriptions,
     usage,
+    webhooks,
 )
 
 urlpatterns = [
@@ -71,6 +72,17 @@ urlpatterns = [
     path("top-ups/<uuid:top_up_id>", funding.TopUpView.as_view()),
     path("top-ups/<uuid:top_up_id>/refund", funding.RefundView.as_view()),
     path("packs", funding.PacksView.as_view()),
+    path("webhook-types", webhooks.TypesView.as_view()),
+    path("webhook-endpoints", webhooks.EndpointsView.as_view()),
+    path("webhook-endpoints/<uuid:endpoint_id>", webhooks.EndpointView.as_view()),
+    path("webhook-endpoints/<uuid:endpoint_id>/rotate-secret", webhooks.RotateView.as_view()),
+    path("webhook-endpoints/<uuid:endpoint_id>/test", webhooks.TestView.as_view()),
+    path("webhook-endpoints/<uuid:endpoint_id>/replay", webhooks.ReplayView.as_view()),
+    path("webhook-endpoints/<uuid:endpoint_id>/deliveries", webhooks.DeliveriesView.as_view()),
+    path(
+        "webhook-endpoints/<uuid:endpoint_id>/deliveries/<uuid:delivery_id>/replay",
+        webhooks.DeliveryReplayView.as_view(),
+    ),
     path("webhooks/stripe", funding.stripe_webhook),
     path("usage", usage.UsageView.as_view()),
     path("schema/", SpectacularAPIView.as_view(), name="api-schema"),

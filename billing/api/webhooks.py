@@ -4,23 +4,19 @@ from collections.abc import Collection, Mapping
 from typing import Any, ClassVar
 from uuid import UUID
 
-from rest_framework import serializers as rest
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing import access
 from billing.api import base, pagination, serializers
 from billing.api.authentication import actor, principal
-from billing.api.codes import KnownCustomerField
-from billing.api.fields import MomentField, StrictSerializer, TextField, moment_string
+from billing.api.fields import moment_string
 from billing.api.schema import webhooks as schema
 from billing.engine.webhooks import TYPES
 from billing.errors import InvalidRequest
 from billing.models import Customer, WebhookDelivery, WebhookEndpoint
 from billing.services.idempotency import Answer
 from billing.services.webhooks import endpoints
-
-EVENTS_MAX = 50
 
 
 class EndpointsView(base.View):
@@ -153,14 +149,16 @@ def _endpoint(request: Request, endpoint_id: UUID) -> WebhookEndpoint:
     return access.webhook_endpoint(principal=principal(request), endpoint_id=endpoint_id)
 
 
-def _customer(request: Request, named: Customer | None) -> Customer | None:
-    """Whose endpoint it is to be: a customer's key can only name its own customer, and need not."""
+def _customer(request: Request, external_id: str | None) -> Customer | None:
+    """Whose endpoint it is to be: of a customer's key its own customer's, which need not be named."""
+    if external_id is not None:
+        return access.customer(principal=principal(request), external_id=external_id)
     own = access.customers(principal=principal(request))
     if own is None:
-        return named
-    if not own or named is not None and named.pk not in own:
-        raise InvalidRequest.field("customer", "is not this key's customer", code="not_found")
-    return Customer.objects.get(pk=own[0])
+        return None
+    if not own:
+        raise InvalidRequest.field("customer", "This key belongs to no customer.")
+    return Customer.objects.filter(pk__in=own).get()
 
 
 def _show(endpoint: WebhookEndpoint) -> dict[str, Any]:

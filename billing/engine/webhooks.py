@@ -67,8 +67,14 @@ _TOP_UP = {
     **{"asset": "What comes into the wallet.", "credit": "How much of it, with the bonus."},
 }
 _TOP_UP_EXAMPLE = {"top_up": _ID, "amount": "100", "currency": "USD", "asset": "usd", "credit": "100"}
-_BUDGET = {"name": "Its name.", "limit": "How much it allows.", "spent": "How much of it is used."}
-_BUDGET_EXAMPLE = {"name": "Support", "limit": "50", "spent": "40.2"}
+_BUDGET = {
+    **{"budget": "Its id.", "name": "Its name.", "limit": "How much it allows.", "unit": "Of what."},
+    **{"spent": "How much of it is used.", "period": "For how long it is.", "resets_at": "When it begins anew."},
+}
+_BUDGET_EXAMPLE = {
+    **{"budget": _ID, "name": "Support", "limit": "50", "unit": "usd", "spent": "40.2", "period": "month"},
+    "resets_at": "2026-12-01T00:00:00Z",
+}
 _PACE = {
     **{"asset": "In what.", "hour": "The hour that it is about.", "spent": "What was spent in it so far."},
     **{"usual": "What such an hour usually comes to.", "times": "How many times that it is."},
@@ -119,7 +125,9 @@ _TYPES = [
         {"asset": "usd", "amount": "-5"},
     ),
     EventType("top_up.succeeded", "A payment came in and is in the wallet.", _TOP_UP, _TOP_UP_EXAMPLE),
-    EventType("top_up.failed", "A payment failed.", _TOP_UP | {"code": "Why."}, _TOP_UP_EXAMPLE | {"code": "card_declined"}),
+    EventType(
+        "top_up.failed", "A payment failed.", _TOP_UP | {"code": "Why."}, _TOP_UP_EXAMPLE | {"code": "card_declined"}
+    ),
     EventType(
         "top_up.refunded",
         "A payment is paid back, whole or in part.",

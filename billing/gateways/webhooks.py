@@ -119,9 +119,7 @@ def signatures(message: str, now: datetime, body: bytes, secrets: Sequence[str])
     return " ".join(Webhook(secret).sign(message, now, body.decode()) for secret in secrets)
 
 
-def _headers(
-    parts: SplitResult, *, body: bytes, message: str, secrets: Sequence[str], now: datetime
-) -> dict[str, str]:
+def _headers(parts: SplitResult, *, body: bytes, message: str, secrets: Sequence[str], now: datetime) -> dict[str, str]:
     return {
         "Host": parts.netloc,
         "Content-Type": "application/json",

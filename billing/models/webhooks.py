@@ -10,7 +10,7 @@ from billing.models.fields import ExactJSONDecoder
 
 
 class WebhookEndpoint(models.Model):
-    """An address that wants to be told: the operator's (no customer), or one customer's, who is told of itself alone."""
+    """An address that wants to be told: the operator's (no customer), or one customer's, told of that one alone."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
@@ -39,7 +39,7 @@ class WebhookEndpoint(models.Model):
 
 
 class WebhookDelivery(models.Model):
-    """One message for one endpoint, with what became of it. ``message`` is its id wherever and however often it goes."""
+    """One message for one endpoint, with what became of it. ``message`` is its id wherever it goes, however often."""
 
     class State(models.TextChoices):
         PENDING = "pending", "Waiting"

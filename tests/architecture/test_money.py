@@ -22,6 +22,7 @@ LOCKERS = {
     "billing/services/notices/sending.py": "a delivery, so that it is sent once",
     "billing/services/outbox.py": "messages, which others skip while one relay holds them",
     "billing/services/drafts.py": "a draft's plan, so that it is published once",
+    "billing/services/webhooks/sending.py": "deliveries, which others skip while one sender holds them; an endpoint",
     "billing/services/plans.py": "a plan, so that its versions are numbered one after the other",
 }
 MONEY = {"Balance", "Grant", "LedgerEntry", "LedgerTransaction", "Charge", "UsageEvent", "UsageCounter"} | {

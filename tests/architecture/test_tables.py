@@ -35,6 +35,8 @@ DERIVED = {"UsageRollup": "found by what it sums, and made anew from the charges
 WITHOUT_CUSTOMER_AT_TIMES = {
     "StripeEvent": "the provider also reports what is nobody's here",
     "OutboxEvent": "some messages are about no customer",
+    "WebhookEndpoint": "the operator's own are told of every customer",
+    "WebhookDelivery": "some messages are about no customer",
     "Approval": "the publication of a plan is about no customer",
     "ManualMovement": "the same",
 }

@@ -1,1 +1,1 @@
-"""Telling other systems: endpoints that are named, messages that are made of the outbox, and deliveries that are sent."""
+"""Telling other systems: endpoints that are named, messages made of the outbox, deliveries that are sent."""

@@ -76,11 +76,12 @@ def change(
 def rotate(*, actor: audit.Actor, endpoint: WebhookEndpoint) -> str:
     """A new secret. For a day the one before signs as well, so that the receiver can change over in peace."""
     with transaction.atomic():
-        endpoint.previous_secret, endpoint.secret = endpoint.secret, gateway.new_secret()
+        secret = gateway.new_secret()
+        endpoint.previous_secret, endpoint.secret = endpoint.secret, secret
         endpoint.previous_until = timezone.now() + OVERLAP
         endpoint.save(update_fields=["secret", "previous_secret", "previous_until"])
         _record(actor, "webhook_endpoint.secret_renewed", endpoint)
-    return endpoint.secret
+    return secret
 
 
 def remove(*, actor: audit.Actor, endpoint: WebhookEndpoint) -> None:
@@ -114,7 +115,7 @@ def test(endpoint: WebhookEndpoint) -> WebhookDelivery:
 
 
 def replay(*, actor: audit.Actor, delivery: WebhookDelivery) -> WebhookDelivery:
-    """Send this one again, under the same id. Raises ``InvalidState`` where it waits to be sent, or the endpoint is off."""
+    """Send this one again, under the same id. ``InvalidState`` where it waits to be sent, or the endpoint is off."""
     if not delivery.endpoint.enabled:
         raise InvalidState("This endpoint is switched off: switch it on first.")
     with transaction.atomic():
@@ -127,9 +128,14 @@ def replay(*, actor: audit.Actor, delivery: WebhookDelivery) -> WebhookDelivery:
 
 
 def replay_all(
-    *, actor: audit.Actor, endpoint: WebhookEndpoint, since: datetime, until: datetime | None = None, failed: bool = True
+    *,
+    actor: audit.Actor,
+    endpoint: WebhookEndpoint,
+    since: datetime,
+    until: datetime | None = None,
+    failed: bool = True,
 ) -> int:
-    """Send again what happened in [``since``, ``until``): what was given up, or all. Returns how many, at most 10,000."""
+    """Send again what happened in [``since``, ``until``): what was given up, or all. Returns how many."""
     if not endpoint.enabled:
         raise InvalidState("This endpoint is switched off: switch it on first.")
     rows = endpoint.deliveries.filter(happened_at__gte=since).exclude(state=State.PENDING)

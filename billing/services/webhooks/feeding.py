@@ -53,9 +53,7 @@ def feed(messages: Sequence[OutboxEvent]) -> int:
 def _told(messages: Any) -> dict[UUID, dict[str, Any]]:
     """What each message says, by its id: what it was written with, and the operator's id of the customer."""
     rows = list(messages)
-    names = dict(
-        Customer.objects.filter(pk__in={row.customer_id for row in rows}).values_list("pk", "external_id")
-    )
+    names = dict(Customer.objects.filter(pk__in={row.customer_id for row in rows}).values_list("pk", "external_id"))
     told = {}
     for row in rows:
         says = _usage(row.payload["events"]) if row.type == "usage.recorded" else dict(row.payload)
@@ -67,7 +65,7 @@ def _told(messages: Any) -> dict[UUID, dict[str, Any]]:
 def _usage(ids: Sequence[str]) -> dict[str, Any]:
     events = {str(event.pk): event for event in UsageEvent.objects.filter(pk__in=ids)}
     costs: dict[str, dict[str, str]] = {}
-    charges = Charge.objects.filter(event__in=ids, correction=None)
+    charges = Charge.objects.filter(event__in=[UUID(pk) for pk in ids], correction=None)
     for row in charges.order_by().values("event_id", "asset_id").annotate(total=Sum("amount")):
         costs.setdefault(str(row["event_id"]), {})[row["asset_id"]] = amount_string(row["total"])
     return {"events": [_event(events[pk], costs.get(pk, {})) for pk in ids if pk in events]}

@@ -1,4 +1,4 @@
-"""Sending what is due: claimed before the network is touched, settled after it, at least once whoever is killed between.
+"""Sending what is due: claimed before the network is touched, settled after it: at least once, whatever is killed.
 
 What is about one customer goes to an endpoint in order: an older message that has failed only a few times holds back
 the later ones; one that goes on failing is overtaken. An endpoint that fails whatever it is sent rests, and is then
@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import transaction
@@ -83,10 +84,11 @@ def _claim() -> list[WebhookDelivery]:
             .select_related("endpoint")
             .filter(rested, state=State.PENDING, due_at__lte=now, endpoint__enabled=True)
             .exclude(Exists(older))
-            .order_by("pk")
+            # What was never tried goes first: so a message that is refused for itself keeps no endpoint resting.
+            .order_by("attempts", "pk")
         )
         taken: Counter[object] = Counter()
-        claimed = []
+        claimed: list[WebhookDelivery] = []
         for delivery in due[: AT_ONCE * 4]:
             most = 1 if delivery.endpoint.failures >= REST_AFTER else AT_ONCE_TO_ONE
             if taken[delivery.endpoint_id] < most and len(claimed) < AT_ONCE:
@@ -135,7 +137,7 @@ def _settle(delivery: WebhookDelivery, answer: Answer) -> None:
         WebhookDelivery.objects.filter(pk=delivery.pk, state=State.PENDING).update(**changes)
 
 
-def _note_failure(endpoint_id: object, answer: Answer, now: datetime) -> None:
+def _note_failure(endpoint_id: UUID, answer: Answer, now: datetime) -> None:
     """The endpoint failed once more: it rests, or is switched off."""
     endpoint = WebhookEndpoint.objects.select_for_update(no_key=True).select_related(None).get(pk=endpoint_id)
     endpoint.failures += 1
@@ -179,9 +181,7 @@ def _owners(endpoint: WebhookEndpoint) -> Sequence[str]:
     if endpoint.customer is None:
         return list(User.objects.filter(is_superuser=True, is_active=True).values_list("email", flat=True))
     members = Membership.objects.filter(organization=endpoint.customer.organization_id, user__is_active=True)
-    return [
-        member.user.email for member in members.select_related("user") if roles.may(member.role, "webhooks:write")
-    ]
+    return [member.user.email for member in members.select_related("user") if roles.may(member.role, "webhooks:write")]
 
 
 def _forget_old() -> None:

@@ -24,9 +24,12 @@ from billing.models import (
     Subscription,
     TopUp,
     UsageEvent,
+    WebhookDelivery,
+    WebhookEndpoint,
 )
 from billing.selectors import revenue_files
 from billing.services import authorizations, drafts, subscriptions
+from billing.services.webhooks import endpoints
 from tests.billing.api.conftest import Api, cloud_event, problem
 from tests.builders import Shop
 from tests.payments import Bank, Payer
@@ -87,6 +90,18 @@ ROUTES: dict[str, dict[str, str]] = {
     "events/<path:event_id>/reverse": {"POST": "events:reverse"},
     "events/<path:event_id>/refund": {"POST": "events:reverse"},
     "usage": {"GET": "events:read"},
+    "webhook-types": {"GET": "webhooks:read"},
+    "webhook-endpoints": {"GET": "webhooks:read", "POST": "webhooks:write"},
+    "webhook-endpoints/<uuid:endpoint_id>": {
+        "GET": "webhooks:read",
+        "PATCH": "webhooks:write",
+        "DELETE": "webhooks:write",
+    },
+    "webhook-endpoints/<uuid:endpoint_id>/rotate-secret": {"POST": "webhooks:write"},
+    "webhook-endpoints/<uuid:endpoint_id>/test": {"POST": "webhooks:write"},
+    "webhook-endpoints/<uuid:endpoint_id>/replay": {"POST": "webhooks:write"},
+    "webhook-endpoints/<uuid:endpoint_id>/deliveries": {"GET": "webhooks:read"},
+    "webhook-endpoints/<uuid:endpoint_id>/deliveries/<uuid:delivery_id>/replay": {"POST": "webhooks:write"},
     "authorizations": {"GET": "wallets:read", "POST": "authorizations:write"},
     "authorizations/<uuid:authorization_id>": {"GET": "wallets:read"},
     "authorizations/<uuid:authorization_id>/capture": {"POST": "authorizations:write"},
@@ -122,6 +137,11 @@ def path(route: str, *, customer: str = "acme") -> str:
         filled = filled.replace("<str:method_id>", kept.provider_id)
     if "<str:date>" in filled:
         filled = filled.replace("<str:date>", closed_day().date.isoformat())
+    if "endpoint_id" in filled:
+        endpoint = WebhookEndpoint.objects.get(customer__external_id=customer)
+        filled = filled.replace("<uuid:endpoint_id>", str(endpoint.pk))
+    if "delivery_id" in filled:
+        filled = filled.replace("<uuid:delivery_id>", str(endpoint.deliveries.get().pk))
     if filled.startswith("events/one/"):
         filled = f"{filled}?customer={customer}"  # Both have an event of that id.
     return f"/{filled}"
@@ -190,6 +210,9 @@ def body(route: str, *, customer: str = "acme") -> Any:
         "subscriptions/<uuid:subscription_id>/preview-change": {"plan": "second"},
         "subscriptions/<uuid:subscription_id>/cancel": {},
         "subscriptions/<uuid:subscription_id>/reactivate": {},
+        "webhook-endpoints": {"url": "https://hooks.test/", "events": ["*"]},
+        "webhook-endpoints/<uuid:endpoint_id>": {"enabled": True},
+        "webhook-endpoints/<uuid:endpoint_id>/replay": {"from": "2026-01-01T00:00:00Z"},
         "events": cloud_event("new", subject=customer),
         "authorizations": {"customer": customer, "asset": "usd", "amount": "1"},
         "authorizations/<uuid:authorization_id>/capture": {"amount": "0.5"},
@@ -215,6 +238,10 @@ def world(shop: Shop, bank: Bank, request: pytest.FixtureRequest) -> Shop:
             shop.alert(customer, "5")
         if "budget_id" in request.node.name:
             shop.budget(customer, "100")
+        if "endpoint_id" in request.node.name:
+            endpoint, _ = endpoints.create(actor=SYSTEM, customer=customer, url="https://hooks.test/", events=["*"])
+            endpoints.test(endpoint)
+            WebhookDelivery.objects.update(state="failed")
         if "top_up_id" in request.node.name:
             Payer(shop, bank, customer).paid()
         if "method_id" in request.node.name:
@@ -242,7 +269,7 @@ def test_the_right_scope_opens_a_route_and_nothing_else_does(
     problem(anonymous, 401, "unauthenticated")
     assert anonymous["WWW-Authenticate"] == "Bearer"
     assert (LedgerEntry.objects.count(), UsageEvent.objects.count(), Grant.objects.count()) == before
-    assert call(as_key(world.key(scope)), route, method).status_code in {200, 201, 204}
+    assert call(as_key(world.key(scope)), route, method).status_code in {200, 201, 202, 204}
 
 
 @pytest.mark.parametrize("route", ROUTES)

@@ -1,0 +1,204 @@
+"""Nothing is ever sent to an address that is not public: whatever it is called, and whatever its name leads to."""
+
+import json
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from typing import Any
+
+import pytest
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from billing.gateways import webhooks
+from tests.receiver import Receiver
+
+NOW = datetime.now(UTC)
+REFUSED = [
+    "http://hooks.test/",
+    "https://127.0.0.1/",
+    "https://127.8.8.8/",
+    "https://0.0.0.0/",
+    "https://10.0.0.1/",
+    "https://172.16.3.4/",
+    "https://192.168.1.1/",
+    "https://169.254.169.254/latest/meta-data/",
+    "https://100.64.0.1/",
+    "https://198.18.0.1/",
+    "https://192.0.2.1/",
+    "https://224.0.0.1/",
+    "https://240.0.0.1/",
+    "https://255.255.255.255/",
+    "https://[::1]/",
+    "https://[::]/",
+    "https://[::ffff:127.0.0.1]/",
+    "https://[::ffff:10.0.0.1]/",
+    "https://[::127.0.0.1]/",
+    "https://[64:ff9b::10.0.0.1]/",
+    "https://[64:ff9b:1::1]/",
+    "https://[2002:7f00:1::]/",
+    "https://[2001:0:0:1::1]/",
+    "https://[fc00::1]/",
+    "https://[fe80::1]/",
+    "https://[fe80::1%25eth0]/",
+    "https://[fec0::1]/",
+    "https://[ff02::1]/",
+    "https://[2606:4700::5efe:127.0.0.1]/",
+    "https://user:password@hooks.test/",
+    "https://hooks.test\\@127.0.0.1/",
+    "https:///nowhere",
+    "https://hooks.test:99999/",
+    "ftp://hooks.test/",
+    "file:///etc/passwd",
+    "https://hooks.test/ HTTP/1.1",
+    "https://hooks.test/#part",
+    "https://" + "x" * 600,
+]
+NAMES = {
+    "localhost": ["127.0.0.1"],
+    "2130706433": ["127.0.0.1"],
+    "0x7f000001": ["127.0.0.1"],
+    "127.1": ["127.0.0.1"],
+    "metadata.test": ["169.254.169.254"],
+    "both.test": ["93.184.216.34", "10.0.0.7"],
+    "mapped.test": ["::ffff:192.168.0.1"],
+    "scoped.test": ["fe80::1%eth0"],
+}
+"""What names lead to here."""
+
+
+@pytest.fixture
+def connected(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Where connections would have been opened to."""
+    tried: list[Any] = []
+
+    def connect(address: Any, *_: Any, **__: Any) -> Any:
+        tried.append(address)
+        raise ConnectionRefusedError("nobody is there")
+
+    monkeypatch.setattr(webhooks.socket, "create_connection", connect)
+    return tried
+
+
+def names(monkeypatch: pytest.MonkeyPatch, leads_to: dict[str, list[str]]) -> None:
+    def look_up(host: str, port: int, **_: Any) -> list[Any]:
+        return [(0, 0, 0, "", (address, port)) for address in leads_to[host]]
+
+    monkeypatch.setattr(webhooks.socket, "getaddrinfo", look_up)
+
+
+def send(url: str, **more: Any) -> webhooks.Answer:
+    secret = more.pop("secret", webhooks.new_secret())
+    return webhooks.send(url, body=b"{}", message="msg_1", secrets=[secret], now=NOW)
+
+
+@pytest.mark.parametrize("url", REFUSED)
+def test_an_address_that_is_not_public_is_refused_at_once(url: str, connected: list[Any]) -> None:
+    with pytest.raises(webhooks.Refused):
+        webhooks.check(url)
+
+    assert send(url).status is None
+    assert connected == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_that_leads_to_one_is_refused(monkeypatch: pytest.MonkeyPatch, connected: list[Any], name: str) -> None:
+    names(monkeypatch, NAMES)
+
+    answer = send(f"https://{name}/")
+
+    assert (answer.status, answer.said) == (None, f"{name} does not lead to a public address.")
+    assert connected == []
+
+
+def test_a_name_that_leads_elsewhere_the_second_time_does_not_matter(
+    monkeypatch: pytest.MonkeyPatch, connected: list[Any]
+) -> None:
+    answers = iter([["93.184.216.34"], ["127.0.0.1"], ["127.0.0.1"]])
+    monkeypatch.setattr(
+        webhooks.socket, "getaddrinfo", lambda host, port, **_: [(0, 0, 0, "", (next(answers)[0], port))]
+    )
+
+    send("https://rebinding.test/")
+
+    assert connected == [("93.184.216.34", 443)]
+
+
+@pytest.mark.parametrize("address", ["93.184.216.34", "2606:4700::6810:84e5", "64:ff9b::5db8:d822"])
+def test_public_addresses_are_sent_to(monkeypatch: pytest.MonkeyPatch, connected: list[Any], address: str) -> None:
+    assert webhooks.is_public(ip_address(address))
+    names(monkeypatch, {"hooks.test": [address]})
+
+    send("https://hooks.test:8443/path?query=1")
+
+    assert connected == [(address, 8443)]
+
+
+def test_only_a_network_that_the_operator_allows_is_reached_without_tls(settings: Any, connected: list[Any]) -> None:
+    settings.WEBHOOK_ALLOWED_NETWORKS = ["127.0.0.0/8"]
+
+    assert send("http://93.184.216.34/").said == "It is not a public address."
+    send("http://127.0.0.1:9/")
+
+    assert connected == [("127.0.0.1", 9)]
+
+
+def test_what_arrives_is_signed_and_the_reference_library_says_so(settings: Any, receiver: Receiver) -> None:
+    settings.WEBHOOK_ALLOWED_NETWORKS = ["127.0.0.0/8"]
+    old, new = webhooks.new_secret(), webhooks.new_secret()
+    body = json.dumps({"type": "x", "data": {"name": "Ünïcode"}}).encode()
+
+    answer = webhooks.send(receiver.url, body=body, message="msg_1", secrets=[new, old], now=datetime.now(UTC))
+
+    assert answer.accepted
+    (arrived,) = receiver.arrived
+    assert len(arrived.headers["webhook-signature"].split()) == 2
+    for secret in (old, new):
+        assert Webhook(secret).verify(arrived.body, arrived.headers)["type"] == "x"
+    with pytest.raises(WebhookVerificationError):
+        Webhook(new).verify(arrived.body.replace(b"x", b"y"), arrived.headers)
+    with pytest.raises(WebhookVerificationError):
+        Webhook(webhooks.new_secret()).verify(arrived.body, arrived.headers)
+
+
+def test_a_redirect_is_not_followed(settings: Any, receiver: Receiver) -> None:
+    settings.WEBHOOK_ALLOWED_NETWORKS = ["127.0.0.0/8"]
+    receiver.answers = [(302, {"Location": receiver.url}), (200, {})]
+
+    assert send(receiver.url).status == 302
+    assert len(receiver.arrived) == 1
+
+
+def test_one_who_talks_for_ever_is_hung_up_on(
+    settings: Any, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.WEBHOOK_ALLOWED_NETWORKS = ["127.0.0.0/8"]
+    monkeypatch.setattr(webhooks, "SECONDS_MAX", 1.0)
+    receiver.drip = True
+
+    answer = send(receiver.url)
+
+    assert answer.status is None or len(answer.said) < webhooks.ANSWER_BYTES_MAX
+    assert receiver.drip_ended.wait(30)
+
+
+def test_the_environments_proxy_is_not_used(settings: Any, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.WEBHOOK_ALLOWED_NETWORKS = ["127.0.0.0/8"]
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+
+    assert send(receiver.url).accepted
+
+
+def test_a_certificate_must_be_for_the_name(settings: Any, receiver: Receiver) -> None:
+    settings.WEBHOOK_ALLOWED_NETWORKS = ["127.0.0.0/8"]
+
+    assert send(receiver.url.replace("http://", "https://")).status is None
+    assert receiver.arrived == []
+
+
+def test_secrets_are_long_enough_and_never_the_same() -> None:
+    import base64
+
+    made = {webhooks.new_secret() for _ in range(100)}
+
+    assert len(made) == 100
+    assert all(len(base64.b64decode(secret.removeprefix("whsec_"))) >= 24 for secret in made)
