@@ -68,22 +68,22 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='webhookdelivery',
-            index=models.Index(fields=['endpoint', '-id'], name='billing_delivery_endpoint'),
+            index=models.Index(fields=['endpoint', '-id'], name='billing_webhook_endpoint'),
         ),
         migrations.AddIndex(
             model_name='webhookdelivery',
-            index=models.Index(condition=models.Q(('state', 'pending')), fields=['due_at'], name='billing_delivery_due'),
+            index=models.Index(condition=models.Q(('state', 'pending')), fields=['due_at'], name='billing_webhook_due'),
         ),
         migrations.AddIndex(
             model_name='webhookdelivery',
-            index=models.Index(condition=models.Q(('state', 'pending')), fields=['endpoint', 'lane', 'id'], name='billing_delivery_lane'),
+            index=models.Index(condition=models.Q(('state', 'pending')), fields=['endpoint', 'lane', 'id'], name='billing_webhook_lane'),
         ),
         migrations.AddConstraint(
             model_name='webhookdelivery',
-            constraint=models.UniqueConstraint(fields=('message', 'endpoint'), name='billing_delivery_once'),
+            constraint=models.UniqueConstraint(fields=('message', 'endpoint'), name='billing_webhook_once'),
         ),
         migrations.AddConstraint(
             model_name='webhookdelivery',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['pending', 'delivered', 'failed'])), name='billing_delivery_state'),
+            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['pending', 'delivered', 'failed'])), name='billing_webhook_state'),
         ),
     ]

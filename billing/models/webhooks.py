@@ -67,14 +67,14 @@ class WebhookDelivery(models.Model):
         ordering = ["-id"]
         verbose_name_plural = "webhook deliveries"
         indexes = [
-            models.Index(fields=["endpoint", "-id"], name="billing_delivery_endpoint"),
-            models.Index(fields=["due_at"], name="billing_delivery_due", condition=Q(state="pending")),
-            models.Index(fields=["endpoint", "lane", "id"], name="billing_delivery_lane", condition=Q(state="pending")),
+            models.Index(fields=["endpoint", "-id"], name="billing_webhook_endpoint"),
+            models.Index(fields=["due_at"], name="billing_webhook_due", condition=Q(state="pending")),
+            models.Index(fields=["endpoint", "lane", "id"], name="billing_webhook_lane", condition=Q(state="pending")),
         ]
         constraints = [
-            models.UniqueConstraint(fields=["message", "endpoint"], name="billing_delivery_once"),
+            models.UniqueConstraint(fields=["message", "endpoint"], name="billing_webhook_once"),
             models.CheckConstraint(
-                name="billing_delivery_state", condition=Q(state__in=["pending", "delivered", "failed"])
+                name="billing_webhook_state", condition=Q(state__in=["pending", "delivered", "failed"])
             ),
         ]
 
