@@ -95,9 +95,16 @@ _TYPES = [
     ),
     EventType(
         "grant.expiring",
-        "Value will expire soon: 30 days, 7 days and a day before.",
-        _GRANT,
-        {"grant": _ID, "asset": "usd"},
+        "Value will expire soon: 30 days, 7 days and a day before, or as an alert asks.",
+        {
+            **_GRANT,
+            **{"name": "What it is called.", "remaining": "How much is left of it.", "expires_at": "When."},
+            "threshold": "Within how many days.",
+        },
+        {
+            **{"grant": _ID, "asset": "usd", "name": "Launch credits", "remaining": "3.5"},
+            **{"expires_at": "2026-11-28 10:00 UTC", "threshold": "7"},
+        },
     ),
     EventType(
         "grant.expired",
@@ -114,10 +121,15 @@ _TYPES = [
     EventType(
         "wallet.balance_low",
         "The balance has fallen below what an alert names.",
-        {"asset": "In what."},
-        {"asset": "usd"},
+        {"asset": "In what.", "available": "How much is left.", "threshold": "What the alert names."},
+        {"asset": "usd", "available": "9.5", "threshold": "10"},
     ),
-    EventType("wallet.depleted", "Nothing is left.", {"asset": "In what."}, {"asset": "usd"}),
+    EventType(
+        "wallet.depleted",
+        "Nothing is left of what an alert watches.",
+        {"asset": "In what.", "available": "How much is left."},
+        {"asset": "usd", "available": "0"},
+    ),
     EventType(
         "wallet.adjusted",
         "The wallet was put right by hand.",
@@ -134,7 +146,12 @@ _TYPES = [
         {"top_up": "Its id.", "refund": "The refund's id.", "amount": "How much, with tax.", "currency": "Of what."},
         {"top_up": _ID, "refund": _ID, "amount": "20", "currency": "USD"},
     ),
-    EventType("auto_top_up.disabled", "An automatic top-up was switched off.", {}, {}),
+    EventType(
+        "auto_top_up.disabled",
+        "An automatic top-up has stopped until somebody puts it right.",
+        {"purpose": "Which.", "code": "Why, for a program.", "reason": "Why, in words."},
+        {"purpose": "auto_top_up", "code": "card_declined", "reason": "The card was declined."},
+    ),
     EventType("budget.threshold_reached", "A share of a budget is used.", _BUDGET, _BUDGET_EXAMPLE),
     EventType("budget.exceeded", "A budget is used up.", _BUDGET, _BUDGET_EXAMPLE),
     EventType(
@@ -175,7 +192,18 @@ _TYPES = [
     ),
     EventType("invoice.finalized", "An invoice is final.", {}, {}),
     EventType("invoice.paid", "An invoice is paid.", {}, {}),
-    EventType("dispute.opened", "A payer disputes a payment.", {}, {}),
+    EventType(
+        "dispute.opened",
+        "A payer disputes a payment.",
+        {
+            **{"dispute": "Its id.", "top_up": "The payment's id.", "status": "How it stands."},
+            **{"amount": "How much.", "currency": "Of what.", "reason": "What the payer says."},
+        },
+        {
+            **{"dispute": _ID, "top_up": _ID, "status": "needs_response"},
+            **{"amount": "100", "currency": "USD", "reason": "fraudulent"},
+        },
+    ),
     EventType(
         "revenue_export.completed",
         "A day is closed and its export is there.",
