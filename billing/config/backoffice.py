@@ -101,6 +101,13 @@ UNFOLD: dict[str, Any] = {
                 _item("Provider events", "mark_email_read", "billing.stripeevent"),
             ),
             _group(
+                "Spend controls",
+                _item("Budgets", "speed", "billing.budget"),
+                _item("Alerts", "notifications", "billing.alert"),
+                _item("Notices", "campaign", "billing.notice"),
+                _item("Deliveries of notices", "outgoing_mail", "billing.noticedelivery"),
+            ),
+            _group(
                 "Money and books",
                 {
                     "title": "Revenue",

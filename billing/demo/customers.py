@@ -29,6 +29,27 @@ class Gift:
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """A budget in USD, or, with ``events``, of so many events."""
+
+    name: str
+    limit: Decimal
+    period: str
+    scope: dict[str, str] = field(default_factory=dict)
+    events: bool = False
+    hard: bool = True
+    set_by: str = "customer"
+
+
+ALERTS = (
+    ("balance_below", "last_top_up", ("0.5", "0.2", "0.1")),
+    ("runway_below", "days", ("7",)),
+    ("grant_expiring", "days", ("30", "7", "1")),
+)
+"""What the people of sample customers want to be told: kind, of what, thresholds."""
+
+
+@dataclass(frozen=True, slots=True)
 class SampleCustomer:
     """``work`` weighs the kinds of events; ``models`` the language models; ``events`` is how many a month has."""
 
@@ -47,6 +68,8 @@ class SampleCustomer:
     gifts: tuple[Gift, ...] = ()
     left: Decimal | None = None
     """Where set, the last hours' work spends the wallet down to about this many dollars."""
+    budgets: tuple[Limit, ...] = ()
+    alerts: bool = False
     live: int = 0
     """Its weight in the live stream; 0 keeps it out."""
 
@@ -76,6 +99,13 @@ CUSTOMERS = (
         users=14,
         purchases=(Purchase(0.0, D(150), D(150)), Purchase(0.55, D(250), D(250))),
         gifts=(Gift(D(25), 6, "Conference credits"),),
+        budgets=(
+            Limit("The whole company", D(600), "month", set_by="operator"),
+            Limit("Research", D(150), "month", {"project": "research"}),
+            Limit("Each person", D(60), "week", {"user": "*"}),
+            Limit("Steps of a run", D(200), "total", {"session": "*"}, events=True),
+        ),
+        alerts=True,
         live=45,
     ),
     SampleCustomer(
@@ -91,6 +121,11 @@ CUSTOMERS = (
         features=("answer-draft", "triage", "call-summary", "translation"),
         users=22,
         purchases=(Purchase(0.0, D(60), D(60)), Purchase(0.7, D(40), D(40))),
+        budgets=(
+            Limit("Voice line", D(20), "day", {"project": "voice-line"}),
+            Limit("Translations", D(10), "month", {"feature": "translation"}, hard=False),
+        ),
+        alerts=True,
         gifts=(Gift(D(15), 3, "Welcome credits"), Gift(D(5), 20, "Voice trial", meters=("audio_seconds",))),
         live=35,
     ),

@@ -9,8 +9,12 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from billing.engine.budgets import EACH
 from billing.engine.money import amount_string
-from billing.models import EntryKind, PaymentAttempt, PaymentMethod
+from billing.models import Alert, Budget, EntryKind, NoticeDelivery, PaymentAttempt, PaymentMethod
+from portal import amounts
+from portal.access import Visit
+from portal.templatetags.money import money
 
 register = template.Library()
 
@@ -146,3 +150,62 @@ def per_units(per: Decimal) -> str:
         if per >= size and per % size == 0:
             return f"{int(per / size)}{letter}"
     return f"{per.normalize():,f}"
+
+
+@register.simple_tag
+def unread_notices(visit: Visit) -> int:
+    """How many notices the person has not read yet."""
+    return NoticeDelivery.objects.filter(
+        user=visit.user, customer=visit.customer, channel=NoticeDelivery.Channel.INBOX, read_at=None
+    ).count()
+
+
+@register.simple_tag
+def budget_amount(amount: Decimal, budget: Budget, *, unit: bool = True) -> SafeString:
+    """An amount of what the budget counts; with ``unit`` false events are a bare number."""
+    if budget.asset_id is None:
+        words = f" event{'' if amount == 1 else 's'}" if unit else ""
+        return format_html("{}{}", f"{amount:,.0f}", words)
+    return money(amount, budget.asset_id)
+
+
+@register.filter
+def budget_covers(budget: Budget) -> str:
+    """What a budget is for, in words: ``user u_17, each session``."""
+    words = [f"each {name}" if value == EACH else f"{name} {value}" for name, value in budget.scope.items()]
+    if budget.member is not None:
+        words.append(budget.member.user.get_full_name())
+    if budget.api_key is not None:
+        words.append(f"key {budget.api_key.name}")
+    return ", ".join(words) or "All usage"
+
+
+@register.filter
+def budget_at_cap(budget: Budget) -> str:
+    """What happens at its limit, in words."""
+    if not budget.hard:
+        return "only tells"
+    return _AT_CAP[budget.at_cap]
+
+
+_AT_CAP = {
+    Budget.AtCap.REFUSE.value: "refuses what is beyond",
+    Budget.AtCap.THROTTLE.value: "asks to come again later",
+    Budget.AtCap.PAUSE_KEY.value: "refuses and pauses the key",
+}
+
+
+@register.filter
+def share_percent(share: str) -> str:
+    """``0.8`` as ``80%``."""
+    return f"{amount_string(Decimal(share) * 100)}%"
+
+
+@register.filter
+def alert_at(alert: Alert) -> str:
+    """The thresholds of an alert in words."""
+    if alert.of == Alert.Of.DAYS:
+        return f"{', '.join(alert.at)} days"
+    if alert.of == Alert.Of.LAST_TOP_UP:
+        return f"{', '.join(map(share_percent, alert.at))} of the last top-up"
+    return ", ".join(amounts.text(Decimal(amount), alert.asset_id or "") for amount in alert.at)

@@ -22,9 +22,9 @@ from accounts.models import Membership, User
 from accounts.services import api_keys, factors, staff
 from accounts.services.audit import SYSTEM
 from billing.demo import catalog, traffic
-from billing.demo.customers import CUSTOMERS, Gift, Purchase, SampleCustomer
+from billing.demo.customers import ALERTS, CUSTOMERS, Gift, Purchase, SampleCustomer
 from billing.models import Asset, Balance, Customer, Meter, Plan
-from billing.services import assets, costs, customers, grants, meters, plans, subscriptions, usage
+from billing.services import alerts, assets, budgets, costs, customers, grants, meters, plans, subscriptions, usage
 from billing.services.funding import packs
 from billing.services.prices import PriceTerms
 
@@ -87,7 +87,26 @@ class Seed:
             recorded += self._spend_down(sample)
             for gift in sample.gifts:
                 self._give(sample, gift)
+            self._limit(sample)
         return recorded
+
+    def _limit(self, sample: SampleCustomer) -> None:
+        """Its budgets, made when the month has gone by, and what its people want to be told."""
+        customer = self.customers[sample.external_id]
+        for spec in sample.budgets:
+            terms = budgets.Terms(
+                name=spec.name,
+                limit=spec.limit,
+                period=spec.period,
+                scope=spec.scope,
+                asset=None if spec.events else self.assets["usd"],
+                counts="events" if spec.events else "spend",
+                hard=spec.hard,
+                alert_at=[Decimal("0.5"), Decimal("0.8"), Decimal(1)],
+            )
+            budgets.create(actor=SYSTEM, customer=customer, terms=terms, set_by=spec.set_by)
+        for kind, of, at in ALERTS if sample.alerts else ():
+            alerts.create(actor=SYSTEM, customer=customer, kind=kind, of=of, at=[Decimal(each) for each in at])
 
     def _costs(self) -> None:
         """The list of what models cost, and what this operator has agreed instead."""

@@ -13,7 +13,7 @@ from accounts.models import User
 from accounts.services import audit
 from billing.admin import display
 from billing.models import Customer, IdempotencyRecord
-from billing.services import approvals, authorizations, costs, drafts
+from billing.services import alerts, approvals, authorizations, costs, drafts, notices
 from billing.services.funding import packs, refunds
 from billing.services.idempotency import Answer, once
 from tests.builders import Shop, browser_of
@@ -78,6 +78,10 @@ def acme(shop: Shop, bank: Bank) -> Customer:
     drafts.create(actor=audit.SYSTEM, plan=shop.plan().plan, terms={"base_fee": "5"})
     shop.member(acme)
     shop.key()
+    shop.budget(acme, "1000")
+    shop.alert(acme, "1000")
+    alerts.watch_balances()
+    notices.address()
     terms = {"asset": "usd", "amount": "1000000", "kind": "promotional"}
     maker = User.objects.create_user("maker@ante.test", is_staff=True)
     by = audit.Actor.of_user(maker, ip_address=None, request_id="")

@@ -16,7 +16,14 @@ from tests.builders import browser_of
 EDITABLE = {"accounts.User", "accounts.Organization", "accounts.Membership", "auth.Group", "billing.Customer"}
 EDITABLE |= {"billing.PlanDraft"}  # In an editor of its own.
 # Through a form that calls the service.
-ADDED_BY_HAND = {"billing.ProviderCost", "billing.Overhead", "billing.Plan", "billing.Meter", "billing.Asset"}
+ADDED_BY_HAND = {
+    "billing.Budget",
+    "billing.ProviderCost",
+    "billing.Overhead",
+    "billing.Plan",
+    "billing.Meter",
+    "billing.Asset",
+}
 READ_ONLY = [model for model in MODELS if model._meta.label not in EDITABLE | ADDED_BY_HAND]
 APPEND_ONLY = [LedgerEntry, LedgerTransaction, UsageEvent, Charge, PlanVersion, Price, AuditEvent]
 

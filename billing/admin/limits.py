@@ -1,0 +1,230 @@
+"""Spend controls: budgets, alerts, and what customers' people were told. Staff set budgets; actions call services."""
+
+from decimal import Decimal
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
+
+from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action, labelled
+from billing.admin import display
+from billing.admin.adding import AddOnlyAdmin, ServiceForm
+from billing.admin.base import BookAdmin
+from billing.admin.funding import asked
+from billing.admin.periods import CreatedPeriodFilter
+from billing.engine.budgets import FIELDS
+from billing.engine.money import amount_string, parse
+from billing.models import Alert, Budget, Notice, NoticeDelivery
+from billing.selectors import budgets as selector
+from billing.services import alerts, budgets
+
+
+class BudgetForm(ServiceForm):
+    """A budget of the operator's: the customer sees it and cannot change it."""
+
+    covers = forms.ChoiceField(
+        choices=[("", "All usage"), *((name, name.capitalize()) for name in ("type", *FIELDS))], required=False
+    )
+    value = forms.CharField(max_length=255, required=False, help_text="Of what it covers. * is each value by itself.")
+    tell_at = forms.CharField(max_length=100, required=False, help_text="Shares of the limit, such as 0.5, 0.8, 1.")
+
+    class Meta:
+        model = Budget
+        fields = ("customer", "name", "counts", "asset", "limit", "period", "hard", "at_cap")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "asset" in self.fields:
+            self.fields["asset"].required = False
+
+    def clean_tell_at(self) -> list[Decimal]:
+        numbers = [parse(part) for part in self.cleaned_data["tell_at"].replace(",", " ").split()]
+        if any(number is None for number in numbers):
+            raise forms.ValidationError("Numbers are needed, such as 0.5, 0.8, 1.")
+        return [number for number in numbers if number is not None]
+
+    def make(self, fields: dict[str, Any]) -> Budget:
+        covers, value = fields.pop("covers"), fields.pop("value")
+        customer, shares = fields.pop("customer"), fields.pop("tell_at")
+        terms = budgets.Terms(**fields, scope={covers: value or "*"} if covers else {}, alert_at=shares)
+        return budgets.create(actor=self.actor, customer=customer, terms=terms, set_by=Budget.SetBy.OPERATOR)
+
+
+@admin.register(Budget)
+class BudgetAdmin(AddOnlyAdmin):
+    form = BudgetForm
+    list_display = ("name", "customer_link", "covers_shown", "num_limit", "period", "hard", "set_by", "state_shown")
+    list_filter = (
+        ("customer", AutocompleteSelectFilter),
+        ("period", ChoicesDropdownFilter),
+        ("set_by", ChoicesDropdownFilter),
+    )
+    list_select_related = ("customer", "member__user", "api_key")
+    search_fields = ("name", "customer__external_id", "customer__name")
+    ordering = ("-id",)
+    autocomplete_fields = ("customer",)
+    actions_detail = ("remove_budget",)
+
+    def get_fields(self, request: HttpRequest, obj: Budget | None = None) -> Any:
+        if obj is None:
+            return (*BudgetForm.Meta.fields[:2], "covers", "value", *BudgetForm.Meta.fields[2:], "tell_at")
+        return (
+            *("name", "customer_link", "covers_shown", "num_limit", "period", "num_spent", "num_left", "resets"),
+            *("hard", "at_cap", "tells", "set_by", "state_shown", "created_at", "removed_at"),
+        )
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Budget | None = None) -> Any:
+        return () if obj is None else self.get_fields(request, obj)
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:
+        """The budget, with where it stands as ``now``."""
+        budget = super().get_object(request, object_id, from_field)
+        if budget is not None:
+            (budget.now,) = selector.now(budget.customer, [budget])
+        return budget
+
+    def has_remove_budget_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        return request.user.has_perm("billing.change_budget")
+
+    @detail_action(description="Remove", url_path="remove", icon="block", permissions=["remove_budget"])
+    def remove_budget(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        budget = get_object_or_404(Budget.objects.select_related("customer"), pk=object_id)
+        actor = actor_of(request)
+        return asked(
+            self, request, budget, "Limit nothing by it any more", lambda: budgets.remove(actor=actor, budget=budget)
+        )
+
+    @admin.display(description="Customer")
+    def customer_link(self, budget: Budget) -> SafeString:
+        return display.link(budget.customer)
+
+    @admin.display(description="Covers")
+    def covers_shown(self, budget: Budget) -> str:
+        words = [f"{name} {value}" for name, value in budget.scope.items()]
+        words += [f"key {budget.api_key}"] if budget.api_key else []
+        words += [f"member {budget.member.user}"] if budget.member else []
+        return ", ".join(words) or "All usage"
+
+    @admin.display(description="Limit")
+    def num_limit(self, budget: Budget) -> SafeString:
+        return _amount(budget.limit, budget)
+
+    @admin.display(description="Spent")
+    def num_spent(self, budget: Any) -> SafeString:
+        only = budget.now.only
+        return display.NOTHING if only is None else _amount(only.spent, budget)
+
+    @admin.display(description="Left")
+    def num_left(self, budget: Any) -> SafeString:
+        only = budget.now.only
+        return display.NOTHING if only is None else _amount(only.left, budget)
+
+    @admin.display(description="Begins anew")
+    def resets(self, budget: Any) -> SafeString:
+        return display.moment(budget.now.end)
+
+    @admin.display(description="Tells at")
+    def tells(self, budget: Budget) -> str:
+        return ", ".join(budget.alert_at) or "–"
+
+    @labelled(description="State", label={"Kept": "success", "Removed": ""})
+    def state_shown(self, budget: Budget) -> str:
+        return "Kept" if budget.removed_at is None else "Removed"
+
+
+@admin.register(Alert)
+class AlertAdmin(ReadOnlyAdmin):
+    list_display = ("kind", "customer_link", "thresholds", "of", "crossed", "created_at", "removed_at")
+    list_filter = (("customer", AutocompleteSelectFilter), ("kind", ChoicesDropdownFilter))
+    list_select_related = ("customer",)
+    search_fields = ("customer__external_id", "customer__name")
+    ordering = ("-id",)
+    fields = ("kind", "customer_link", "asset", "thresholds", "of", "crossed", "created_at", "removed_at")
+    actions_detail = ("remove_alert",)
+
+    def has_remove_alert_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        return request.user.has_perm("billing.change_alert")
+
+    @detail_action(description="Remove", url_path="remove", icon="block", permissions=["remove_alert"])
+    def remove_alert(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        alert = get_object_or_404(Alert.objects.select_related("customer"), pk=object_id)
+        actor = actor_of(request)
+        return asked(self, request, alert, "Tell of it no more", lambda: alerts.remove(actor=actor, alert=alert))
+
+    @admin.display(description="Customer")
+    def customer_link(self, alert: Alert) -> SafeString:
+        return display.link(alert.customer)
+
+    @admin.display(description="Thresholds")
+    def thresholds(self, alert: Alert) -> str:
+        return ", ".join(alert.at)
+
+    @admin.display(description="Crossed", boolean=True)
+    def crossed(self, alert: Alert) -> bool:
+        return alert.level > 0
+
+
+@admin.register(Notice)
+class NoticeAdmin(BookAdmin):
+    booked_field = "created_at"
+    list_display = ("created", "customer_link", "kind", "title")
+    list_display_links = ("created",)
+    list_filter = (CreatedPeriodFilter, ("customer", AutocompleteSelectFilter), "kind")
+    list_select_related = ("customer",)
+    search_help_text = "A customer, or a notice's id"
+    fields = ("id", "created", "customer_link", "kind", "title", "text", "facts_shown", "addressed")
+
+    @admin.display(description="Created")
+    def created(self, notice: Notice) -> SafeString:
+        return display.moment(notice.created_at)
+
+    @admin.display(description="Customer")
+    def customer_link(self, notice: Notice) -> SafeString:
+        return display.link(notice.customer)
+
+    @admin.display(description="Facts")
+    def facts_shown(self, notice: Notice) -> SafeString:
+        return display.pretty_json(notice.facts)
+
+
+@admin.register(NoticeDelivery)
+class NoticeDeliveryAdmin(ReadOnlyAdmin):
+    list_display = ("notice", "recipient", "channel", "state_shown", "attempts", "due", "sent", "last_error")
+    list_filter = (
+        ("customer", AutocompleteSelectFilter),
+        ("channel", ChoicesDropdownFilter),
+        ("state", ChoicesDropdownFilter),
+    )
+    list_select_related = ("notice", "user", "customer")
+    ordering = ("-id",)
+    fields = ("notice", "recipient", "channel", "state_shown", "attempts", "due", "sent", "read", "last_error")
+
+    @admin.display(description="To")
+    def recipient(self, delivery: NoticeDelivery) -> str:
+        return delivery.user.email if delivery.user is not None else delivery.customer.email
+
+    @labelled(description="State", label={"Sent": "success", "Due": "info", "Failed": "danger"})
+    def state_shown(self, delivery: NoticeDelivery) -> str:
+        return delivery.get_state_display()
+
+    @admin.display(description="Due")
+    def due(self, delivery: NoticeDelivery) -> SafeString:
+        return display.moment(delivery.due_at)
+
+    @admin.display(description="Sent")
+    def sent(self, delivery: NoticeDelivery) -> SafeString:
+        return display.moment(delivery.sent_at)
+
+    @admin.display(description="Read")
+    def read(self, delivery: NoticeDelivery) -> SafeString:
+        return display.moment(delivery.read_at)
+
+
+def _amount(amount: Decimal, budget: Budget) -> SafeString:
+    if budget.asset_id is None:
+        return display.quantity(Decimal(amount_string(amount)))
+    return display.amount(amount, budget.asset_id)

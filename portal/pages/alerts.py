@@ -1,0 +1,210 @@
+"""Being told in time: the customer's alerts, one's own wishes, and the inbox."""
+
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.conf import settings
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect
+from django.views.decorators.http import require_GET, require_POST
+
+from accounts import second_factor
+from accounts.services.audit import actor_of
+from billing.errors import BillingError
+from billing.models import Alert, Asset, Balance, NoticeDelivery, NoticePreference
+from billing.services import alerts, notices
+from billing.services.notices import addressing
+from portal import access
+from portal.pages.budgets import AmountField
+
+INBOX_MAX = 100
+USUAL = [
+    (Alert.Kind.BALANCE_BELOW, Alert.Of.LAST_TOP_UP, ["0.5", "0.2", "0.1"]),
+    (Alert.Kind.RUNWAY_BELOW, Alert.Of.DAYS, ["7"]),
+    (Alert.Kind.GRANT_EXPIRING, Alert.Of.DAYS, ["30", "7", "1"]),
+]
+"""What most want to know."""
+_WHEN = [
+    (f"{Alert.Kind.BALANCE_BELOW}:{Alert.Of.AMOUNT}", "The balance falls below an amount"),
+    (f"{Alert.Kind.BALANCE_BELOW}:{Alert.Of.LAST_TOP_UP}", "The balance falls below percents of the last top-up"),
+    (f"{Alert.Kind.RUNWAY_BELOW}:{Alert.Of.DAYS}", "The balance lasts for less than so many days"),
+    (f"{Alert.Kind.GRANT_EXPIRING}:{Alert.Of.DAYS}", "Value expires within so many days"),
+]
+
+
+class AlertForm(forms.Form):
+    """A new alert."""
+
+    when = forms.ChoiceField(choices=_WHEN, label="Tell us when")
+    at = forms.CharField(max_length=100, label="How much", help_text="One number or several: 50, 20, 10.")
+    asset = forms.ChoiceField(label="Of", required=False)
+
+    def __init__(self, *args: Any, visit: access.Visit, **kwargs: Any) -> None:
+        super().__init__(*args, **{"label_suffix": "", **kwargs})
+        asset = self.fields["asset"]
+        assert isinstance(asset, forms.ChoiceField)
+        held = Balance.objects.filter(customer=visit.customer).select_related("asset").order_by("asset__kind", "asset")
+        asset.choices = [(balance.asset_id, balance.asset.name) for balance in held]
+
+    def clean_at(self) -> list[Decimal]:
+        parts = self.cleaned_data["at"].replace("%", " ").replace(",", " ").split()
+        return [AmountField().clean(part) for part in parts]
+
+    def terms(self) -> dict[str, Any]:
+        """What ``alerts.create`` takes."""
+        kind, _, of = self.cleaned_data["when"].partition(":")
+        at = self.cleaned_data["at"]
+        if of == Alert.Of.LAST_TOP_UP:
+            at = [share / 100 for share in at]
+        return {"kind": kind, "of": of, "at": at, "asset": Asset.objects.filter(pk=self.cleaned_data["asset"]).first()}
+
+
+class WishForm(forms.Form):
+    """What a person wants by e-mail, and when not."""
+
+    email_topics = forms.MultipleChoiceField(
+        choices=list(notices.TOPICS.items()),
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        label="By e-mail",
+        help_text="Your inbox here holds everything.",
+    )
+    quiet_from = forms.TimeField(required=False, label="Quiet from", widget=forms.TimeInput({"type": "time"}))
+    quiet_until = forms.TimeField(required=False, label="Until", widget=forms.TimeInput({"type": "time"}))
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"label_suffix": "", **kwargs})
+
+
+@require_GET
+@access.signed_in
+@access.requires("wallets:read")
+def overview(request: HttpRequest, visit: access.Visit) -> HttpResponse:
+    """The customer's alerts, and one's own wishes."""
+    return _page(request, visit)
+
+
+@require_POST
+@second_factor.requires_fresh_second_factor
+@access.signed_in
+@access.requires("limits:write")
+def create(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
+    """Another alert."""
+    form = AlertForm(request.POST, visit=visit)
+    if form.is_valid():
+        try:
+            alerts.create(actor=actor_of(request), customer=visit.customer, **form.terms())
+        except BillingError as refusal:
+            for problem in refusal.errors:
+                form.add_error("at", problem.detail)
+            if not refusal.errors:
+                form.add_error(None, refusal.detail)
+        else:
+            messages.success(request, "You will be told.")
+            return redirect("portal:alerts")
+    return _page(request, visit, form=form, status=400)
+
+
+@require_POST
+@second_factor.requires_fresh_second_factor
+@access.signed_in
+@access.requires("limits:write")
+def create_usual(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
+    """What most want to know, where there is no alert yet."""
+    if not _kept(visit).exists():
+        for kind, of, at in USUAL:
+            shares = [Decimal(each) for each in at]
+            alerts.create(actor=actor_of(request), customer=visit.customer, kind=kind, of=of, at=shares)
+        messages.success(request, "You will be told.")
+    return redirect("portal:alerts")
+
+
+@require_POST
+@second_factor.requires_fresh_second_factor
+@access.signed_in
+@access.requires("limits:write")
+def remove(request: HttpRequest, visit: access.Visit, alert_id: UUID) -> HttpResponseBase:
+    """Tell of it no more."""
+    alert = _kept(visit).filter(pk=alert_id).first()
+    if alert is None:
+        raise Http404
+    alerts.remove(actor=actor_of(request), alert=alert)
+    messages.success(request, "The alert is removed.")
+    return redirect("portal:alerts")
+
+
+@require_POST
+@access.signed_in
+def wish(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
+    """One's own wishes."""
+    form = WishForm(request.POST)
+    if form.is_valid():
+        try:
+            notices.prefer(user=visit.user, customer=visit.customer, **form.cleaned_data)
+        except BillingError as refusal:
+            for problem in refusal.errors:
+                form.add_error(problem.field, problem.detail)
+        else:
+            messages.success(request, "Your wishes are noted.")
+            return redirect("portal:alerts")
+    return _page(request, visit, wishes=form, status=400)
+
+
+@require_GET
+@access.signed_in
+def inbox(request: HttpRequest, visit: access.Visit) -> HttpResponse:
+    """What one was told, the newest first."""
+    rows = _inbox(visit).select_related("notice").order_by("-notice_id")[:INBOX_MAX]
+    return access.render_for(
+        request,
+        visit,
+        "portal/inbox.html",
+        rows=list(rows),
+        unread=_inbox(visit).filter(read_at=None).count(),
+        letters=settings.DEMO,
+    )
+
+
+@require_POST
+@access.signed_in
+def read(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
+    """All of it is read."""
+    notices.read(user=visit.user, customer=visit.customer)
+    return redirect("portal:inbox")
+
+
+def _inbox(visit: access.Visit) -> Any:
+    return NoticeDelivery.objects.filter(user=visit.user, customer=visit.customer, channel=NoticeDelivery.Channel.INBOX)
+
+
+def _kept(visit: access.Visit) -> Any:
+    return Alert.objects.filter(customer=visit.customer, removed_at=None)
+
+
+def _wishes(visit: access.Visit) -> NoticePreference:
+    chosen = addressing.preferences(visit.customer.pk, [visit.user.pk])
+    return chosen.get(visit.user.pk) or addressing.default(visit.membership)
+
+
+def _page(
+    request: HttpRequest,
+    visit: access.Visit,
+    *,
+    form: AlertForm | None = None,
+    wishes: WishForm | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    held = _wishes(visit)
+    initial = {"email_topics": held.email_topics, "quiet_from": held.quiet_from, "quiet_until": held.quiet_until}
+    return access.render_for(
+        request,
+        visit,
+        "portal/alerts.html",
+        status=status,
+        alerts=_kept(visit).select_related("asset"),
+        form=form or AlertForm(visit=visit),
+        wishes=wishes or WishForm(initial=initial),
+    )

@@ -1,0 +1,226 @@
+"""Budgets: where they stand, and a form for another. Those that the operator set are shown and left alone."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from accounts import second_factor
+from accounts.models import ApiKey, Membership
+from accounts.services.audit import actor_of
+from billing.engine.budgets import EACH, FIELDS
+from billing.engine.money import amount_string, parse
+from billing.errors import BillingError
+from billing.models import Asset, Balance, Budget
+from billing.selectors import budgets as selector
+from billing.services import budgets
+from portal import access
+
+EVENTS = "events"
+TELL = "tell"
+_FIELD_WORDS = {"type": "A kind of event", **{field: f"A {field}" for field in FIELDS}, "session": "A run (session)"}
+_AT_CAP = [(TELL, "Only tell us"), *Budget.AtCap.choices]
+
+
+def _shares(text: str) -> list[Decimal]:
+    """``50, 80, 100`` percent as shares."""
+    found = []
+    for part in text.replace("%", " ").replace(",", " ").split():
+        number = parse(part)
+        if number is None:
+            raise forms.ValidationError("Numbers are needed, such as 50, 80, 100.")
+        found.append(number / 100)
+    return found
+
+
+class AmountField(forms.CharField):
+    """An exact number, as people write it."""
+
+    def clean(self, value: Any) -> Any:
+        text = super().clean(value).replace(",", "")
+        number = parse(text)
+        if number is None:
+            raise forms.ValidationError("A number is needed, such as 50 or 12.50.")
+        return number
+
+
+class LimitForm(forms.Form):
+    """What of a budget can be changed."""
+
+    name = forms.CharField(max_length=100, label="Name")
+    limit = AmountField(max_length=40, label="Limit", widget=forms.TextInput({"inputmode": "decimal"}))
+    at_cap = forms.ChoiceField(choices=_AT_CAP, label="What happens at the limit")
+    alert_at = forms.CharField(
+        max_length=100, required=False, label="Tell us at", help_text="Percent of the limit, such as 50, 80, 100."
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"label_suffix": "", **kwargs})
+
+    def clean_alert_at(self) -> list[Decimal]:
+        return _shares(self.cleaned_data["alert_at"])
+
+    def terms(self) -> dict[str, Any]:
+        """The fields that ``budgets.change`` takes."""
+        chosen = self.cleaned_data
+        hard = chosen["at_cap"] != TELL
+        return {
+            "name": chosen["name"],
+            "limit": chosen["limit"],
+            "hard": hard,
+            "at_cap": chosen["at_cap"] if hard else Budget.AtCap.REFUSE,
+            "alert_at": chosen["alert_at"],
+        }
+
+
+class BudgetForm(LimitForm):
+    """A new budget."""
+
+    field_order = ("name", "covers", "value", "unit", "limit", "period", "at_cap", "alert_at")
+
+    covers = forms.ChoiceField(label="What it covers")
+    value = forms.CharField(
+        max_length=255, required=False, label="Which", help_text="As the application names it. Empty: each by itself."
+    )
+    unit = forms.ChoiceField(label="In")
+    period = forms.ChoiceField(choices=Budget.Period.choices, initial=Budget.Period.MONTH, label="For")
+
+    def __init__(self, *args: Any, visit: access.Visit, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        organization = visit.membership.organization
+        self._members = {str(m.pk): m for m in organization.memberships.select_related("user")}
+        self._keys = {str(key.pk): key for key in ApiKey.objects.filter(organization=organization, revoked_at=None)}
+        covers, unit = self.fields["covers"], self.fields["unit"]
+        assert isinstance(covers, forms.ChoiceField)
+        assert isinstance(unit, forms.ChoiceField)
+        people = [(f"member:{pk}", m.user.get_full_name()) for pk, m in self._members.items()]
+        keys = [(f"key:{pk}", key.name) for pk, key in self._keys.items()]
+        covers.choices = [
+            ("", "All usage"),
+            ("By what the usage says", [(name, words) for name, words in _FIELD_WORDS.items()]),
+            *([("A member", people)] if people else []),
+            *([("An API key", keys)] if keys else []),
+        ]
+        covers.required = False
+        held = Balance.objects.filter(customer=visit.customer).values_list("asset_id", flat=True)
+        assets = Asset.objects.filter(pk__in=[visit.customer.currency_id, *held]).order_by("kind", "code")
+        unit.choices = [*((asset.pk, asset.name) for asset in assets), (EVENTS, "Events")]
+
+    def budget(self) -> budgets.Terms:
+        chosen = self.cleaned_data
+        events = chosen["unit"] == EVENTS
+        return budgets.Terms(
+            **self.terms(),
+            **self._scope(chosen["covers"], chosen["value"]),
+            period=chosen["period"],
+            asset=None if events else Asset.objects.get(pk=chosen["unit"]),
+            counts=Budget.Counts.EVENTS if events else Budget.Counts.SPEND,
+        )
+
+    def _scope(self, covers: str, value: str) -> dict[str, Any]:
+        kind, _, pk = covers.partition(":")
+        found: dict[str, ApiKey | Membership] = {}
+        if kind == "member":
+            found = {"member": self._members[pk]}
+        elif kind == "key":
+            found = {"api_key": self._keys[pk]}
+        return {"scope": {kind: value or EACH} if kind and not found else {}, **found}
+
+
+@require_GET
+@access.signed_in
+@access.requires("wallets:read")
+def overview(request: HttpRequest, visit: access.Visit) -> HttpResponse:
+    """All budgets with where they stand, and a form for another."""
+    initial = {"at_cap": Budget.AtCap.REFUSE, "alert_at": "50, 80, 100", "unit": visit.customer.currency_id}
+    return _page(request, visit, BudgetForm(visit=visit, initial=initial))
+
+
+@require_POST
+@second_factor.requires_fresh_second_factor
+@access.signed_in
+@access.requires("limits:write")
+def create(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
+    """Set a budget."""
+    form = BudgetForm(request.POST, visit=visit)
+    if form.is_valid():
+        try:
+            made = budgets.create(
+                actor=actor_of(request),
+                customer=visit.customer,
+                terms=form.budget(),
+                set_by=Budget.SetBy.CUSTOMER,
+            )
+        except BillingError as refusal:
+            _say(form, refusal)
+        else:
+            messages.success(request, f"{made.name} is set.")
+            return redirect("portal:budgets")
+    return _page(request, visit, form, status=400)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@second_factor.requires_fresh_second_factor
+@access.signed_in
+@access.requires("limits:write")
+def change(request: HttpRequest, visit: access.Visit, budget_id: UUID) -> HttpResponseBase:
+    """Another limit, or another thing that happens at it."""
+    budget = _own(visit, budget_id)
+    form = LimitForm(request.POST) if request.method == "POST" else LimitForm(initial=_initial(budget))
+    if request.method == "POST" and form.is_valid():
+        try:
+            budgets.change(actor=actor_of(request), budget=budget, changes=form.terms(), by_customer=True)
+        except BillingError as refusal:
+            _say(form, refusal)
+        else:
+            messages.success(request, f"{form.cleaned_data['name']} is changed.")
+            return redirect("portal:budgets")
+    status = 400 if form.errors else 200
+    return access.render_for(request, visit, "portal/budget.html", status=status, form=form, budget=budget)
+
+
+@require_POST
+@second_factor.requires_fresh_second_factor
+@access.signed_in
+@access.requires("limits:write")
+def remove(request: HttpRequest, visit: access.Visit, budget_id: UUID) -> HttpResponseBase:
+    """Limit nothing by it any more."""
+    budget = _own(visit, budget_id)
+    budgets.remove(actor=actor_of(request), budget=budget, by_customer=True)
+    messages.success(request, f"{budget.name} is removed.")
+    return redirect("portal:budgets")
+
+
+def _own(visit: access.Visit, budget_id: UUID) -> Budget:
+    """One that the customer set; the operator's are not there to be changed."""
+    found = selector.kept(visit.customer).filter(pk=budget_id, set_by=Budget.SetBy.CUSTOMER).first()
+    if found is None:
+        raise Http404
+    return found
+
+
+def _initial(budget: Budget) -> Mapping[str, str]:
+    return {
+        "name": budget.name,
+        "limit": amount_string(budget.limit),
+        "at_cap": budget.at_cap if budget.hard else TELL,
+        "alert_at": ", ".join(amount_string(Decimal(share) * 100) for share in budget.alert_at),
+    }
+
+
+def _say(form: forms.Form, refusal: BillingError) -> None:
+    for problem in refusal.errors:
+        form.add_error(problem.field if problem.field in form.fields else None, problem.detail)
+    if not refusal.errors:
+        form.add_error(None, refusal.detail)
+
+
+def _page(request: HttpRequest, visit: access.Visit, form: BudgetForm, *, status: int = 200) -> HttpResponse:
+    rows = selector.now(visit.customer, list(selector.kept(visit.customer)))
+    return access.render_for(request, visit, "portal/budgets.html", status=status, rows=rows, form=form)
