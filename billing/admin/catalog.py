@@ -17,7 +17,7 @@ from billing.engine.prices import words
 from billing.models import Asset, Plan, PlanDraft, PlanVersion, Price
 from billing.selectors import plan_terms
 from billing.selectors.catalog import price_terms
-from billing.services import drafts, subscriptions
+from billing.services import drafts, plans, subscriptions
 
 
 class ReadOnlyInline(TabularInline):
@@ -86,10 +86,11 @@ class PlanForm(ServiceForm):
 @admin.register(Plan)
 class PlanAdmin(AddOnlyAdmin):
     form = PlanForm
-    list_display = ("code", "name", "currency", "versions_count", "created_at")
+    list_display = ("code", "name", "currency", "offered", "versions_count", "created_at")
+    list_filter = ("offered",)
     list_select_related = ("currency",)
     search_fields = ("code", "name")
-    actions_detail = ("draft_version", "move_everybody")
+    actions_detail = ("draft_version", "offer", "move_everybody")
 
     def get_inlines(self, request: HttpRequest, obj: Plan | None) -> list[Any]:
         return [] if obj is None else [PlanDraftInline, PlanVersionInline]
@@ -125,6 +126,24 @@ class PlanAdmin(AddOnlyAdmin):
 
     def has_move_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return request.user.has_perm("billing.change_subscription")
+
+    @detail_action(description="Offer it, or no longer", url_path="offer", icon="storefront", permissions=["move"])
+    def offer(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        plan = get_object_or_404(Plan.objects.select_related("currency"), pk=object_id)
+        offered, version = not plan.offered, plan.latest()
+        return confirm.view(
+            self,
+            request,
+            obj=plan,
+            question="May customers choose it by themselves? The price page shows it then."
+            if offered
+            else "Customers no longer choose it, and the price page leaves it out. Who is on it stays on it.",
+            figure=plan.name,
+            lines=[] if version is None else [("Fee", display.amount(version.base_fee, plan.currency_id))],
+            button="Offer it" if offered else "No longer offer it",
+            run=lambda reason: plans.offer(actor=actor_of(request), plan=plan, offered=offered, reason=reason),
+            done=f"{plan.name} is offered." if offered else f"{plan.name} is no longer offered.",
+        )
 
     @detail_action(
         description="Move everybody to the latest version", url_path="move", icon="upgrade", permissions=["move"]

@@ -20,6 +20,9 @@ DEBUG = env.bool("DEBUG", default=False)
 DEMO = env.bool("ANTE_DEMO", default=False)
 """Demonstration data and the sign-ins shown on the first page. Never set it where real money is."""
 
+SELF_SIGN_UP = env.bool("SELF_SIGN_UP", default=DEMO)
+"""Whether anybody may open an account, with a wallet of its own, at /sign-up."""
+
 MARGIN_FLOOR = Decimal(env.str("MARGIN_FLOOR", default="0.2"))
 """The least that is to be left of what usage is charged, as a share of it: what is below is flagged."""
 

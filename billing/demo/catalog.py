@@ -141,6 +141,7 @@ class PlanSpec:
     base_fee: Decimal = ZERO
     allowances: Mapping[str, Decimal] = field(default_factory=dict)
     """What a month includes, by asset."""
+    offered: bool = True
 
 
 def _tokens(share: Decimal = ONE) -> list[PriceSpec]:

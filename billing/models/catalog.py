@@ -79,6 +79,9 @@ class Plan(models.Model):
     code = models.CharField(max_length=64, unique=True, validators=[_code])
     name = models.CharField(max_length=100)
     currency = models.ForeignKey(Asset, on_delete=models.PROTECT, related_name="+")
+    offered = models.BooleanField(
+        default=False, help_text="Customers may choose it by themselves, and the price page shows it."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

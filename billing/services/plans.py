@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 
 from accounts.services import audit
 from billing.engine.money import EXACT, ZERO, amount_string, decimals
-from billing.errors import AlreadyExists, InvalidRequest
+from billing.errors import AlreadyExists, InvalidRequest, InvalidState
 from billing.models import Allowance, Approval, Asset, Customer, Plan, PlanVersion, Price
 from billing.services import four_eyes, prices
 from billing.services.prices import PriceTerms
@@ -70,6 +70,22 @@ def add(*, code: str, name: str, currency: Asset) -> Plan:
             return Plan.objects.create(code=code, name=name, currency=currency)
     except IntegrityError as error:
         raise AlreadyExists(f"There is a plan {code} already.") from error
+
+
+def offer(*, actor: audit.Actor, plan: Plan, offered: bool, reason: str = "") -> None:
+    """Have customers choose the plan by themselves, or no longer. Who is on it stays on it."""
+    if offered and plan.latest() is None:
+        raise InvalidState(f"The plan {plan.code} has no published version yet.")
+    with transaction.atomic():
+        if Plan.objects.filter(pk=plan.pk, offered=not offered).update(offered=offered):
+            audit.record(
+                actor=actor,
+                action="plan.offered",
+                object_type="plan",
+                object_id=plan.code,
+                before={"offered": not offered},
+                after={"offered": offered, **({"reason": reason} if reason else {})},
+            )
 
 
 def _publish(actor: audit.Actor, plan: Plan, number: int, terms: Terms, approval: Approval | None) -> PlanVersion:

@@ -7,35 +7,21 @@ from decimal import Decimal
 from itertools import groupby
 
 from django.conf import settings
-from django.db.models import Q, QuerySet, Sum
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from billing.engine.money import EXACT, ZERO
-from billing.engine.prices import words
-from billing.models import Grant, Meter, Price, Subscription, UsageEvent
+from billing.models import Meter, UsageEvent
 from billing.selectors import balances, statements, usage
-from billing.selectors.balances import BalanceNow, OpenGrant
-from billing.selectors.catalog import price_terms
-from portal import access, amounts, charts, payloads
+from billing.selectors.balances import BalanceNow
+from portal import access, amounts, charts, first_steps, payloads, plans, stacks
 from portal.periods import Period
 
 DAYS = 30
 RUNWAY_DAYS = 7
 LATEST = 8
 MODELS = 5
-SOON = timedelta(days=14)
-
-
-@dataclass(frozen=True, slots=True)
-class GrantPart:
-    """A grant in the bar of what burns next."""
-
-    grant: OpenGrant
-    tone: int
-    share: float
-    expires_soon: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +29,7 @@ class AssetCard:
     """One asset of the wallet as the page shows it."""
 
     balance: BalanceNow
-    grants: list[GrantPart]
+    grants: list[stacks.GrantPart]
     runway_days: int | None
     spent_today: Decimal
     spent_period: Decimal
@@ -79,10 +65,12 @@ def dashboard(request: HttpRequest, visit: access.Visit) -> HttpResponse:
         customer_id=visit.customer.pk, start=period.start, end=period.end, granularity="day", timezone=visit.zone
     )
     cards = _cards(visit, now, by_day)
+    has_events = bool(by_day) or UsageEvent.objects.filter(customer=visit.customer).exists()
     return access.render_for(
         request,
         visit,
         "portal/dashboard.html",
+        steps=first_steps.steps(visit, has_events=has_events),
         main_card=next((card for card in cards if card.balance.asset == main), None),
         other_cards=[card for card in cards if card.balance.asset != main],
         chart=charts.stacked(by_day, asset=main, period=period, name=lambda _: "Spend"),
@@ -90,9 +78,9 @@ def dashboard(request: HttpRequest, visit: access.Visit) -> HttpResponse:
         mean_per_day=_mean_per_day(visit, by_day),
         events_today=sum(row.events for row in by_day if row.period_start == _today_start(now, visit)),
         models=_models(visit, period, main),
-        subscriptions=_subscriptions(visit, now),
+        subscriptions=[one for one in plans.running(visit.customer, now) if one.started],
         entries=statements.page(customer_id=visit.customer.pk, limit=LATEST).rows,
-        has_events=bool(by_day) or UsageEvent.objects.filter(customer=visit.customer).exists(),
+        has_events=has_events,
         base_url=settings.BASE_URL,
     )
 
@@ -170,7 +158,7 @@ def _cards(visit: access.Visit, now: datetime, by_day: Sequence[usage.UsageRow])
         cards.append(
             AssetCard(
                 balance=balance,
-                grants=_parts(grants.get(balance.asset, []), now),
+                grants=stacks.parts(grants.get(balance.asset, []), now),
                 runway_days=None if runway is None else int(runway),
                 spent_today=_sum(by_day, balance.asset, today),
                 spent_period=_sum(by_day, balance.asset),
@@ -181,19 +169,6 @@ def _cards(visit: access.Visit, now: datetime, by_day: Sequence[usage.UsageRow])
 
 def _sum(by_day: Sequence[usage.UsageRow], asset: str, day: datetime | None = None) -> Decimal:
     return amounts.total(r.amount for r in by_day if r.asset == asset and day in (None, r.period_start))
-
-
-def _parts(grants: list[OpenGrant], now: datetime) -> list[GrantPart]:
-    whole = amounts.total(grant.remaining + grant.held for grant in grants)
-    return [
-        GrantPart(
-            grant=grant,
-            tone=min(position, 5),
-            share=float((grant.remaining + grant.held) / whole),
-            expires_soon=grant.expires_at is not None and grant.expires_at - now <= SOON,
-        )
-        for position, grant in enumerate(grants, start=1)
-    ]
 
 
 def _models(visit: access.Visit, period: Period, asset: str) -> list[tuple[str, Decimal, float]]:
@@ -208,58 +183,3 @@ def _models(visit: access.Visit, period: Period, asset: str) -> list[tuple[str, 
             spent[name] = EXACT.add(spent.get(name, ZERO), row.amount)
     ranked = sorted(((name, amount) for name, amount in spent.items() if amount > 0), key=lambda one: -one[1])[:MODELS]
     return [(name, amount, float(amount / ranked[0][1])) for name, amount in ranked]
-
-
-@dataclass(frozen=True, slots=True)
-class PlanCard:
-    """A subscription that runs: its prices, and of each allowance of the period what was included and what is left."""
-
-    subscription: Subscription
-    prices: list[tuple[Price, str]]
-    """Each with its words, where it is more than an amount for so many units."""
-    included: list[tuple[str, Decimal, Decimal]]
-    ends: datetime | None
-    """When its period is over."""
-    past_due: bool
-    trial: bool
-
-
-def _subscriptions(visit: access.Visit, now: datetime) -> list[PlanCard]:
-    running = (
-        Subscription.objects.filter(customer=visit.customer, starts_at__lte=now)
-        .filter(Q(ends_at__isnull=True) | Q(ends_at__gt=now))
-        .select_related("plan", "plan_version")
-        .order_by("starts_at")
-    )
-    return [
-        PlanCard(
-            subscription=one,
-            prices=[(price, _in_words(price)) for price in _prices(one)],
-            included=_included(one, now),
-            ends=one.ends_at or one.renews_at,
-            past_due=one.past_due_since is not None,
-            trial=one.status_at(now) == Subscription.Status.TRIALING,
-        )
-        for one in running
-    ]
-
-
-def _included(subscription: Subscription, now: datetime) -> list[tuple[str, Decimal, Decimal]]:
-    """Asset, what the period included with what was carried over, and what is left of it."""
-    rows = Grant.objects.filter(
-        period__subscription=subscription, effective_at__lte=now, expires_at__gt=now, voided_at__isnull=True
-    )
-    sums = rows.values("asset_id").annotate(given=Sum("amount"), left=Sum("remaining")).order_by("asset_id")
-    return [(row["asset_id"], row["given"], row["left"]) for row in sums]
-
-
-def _prices(subscription: Subscription) -> QuerySet[Price]:
-    prices = subscription.plan_version.prices.select_related("meter", "asset").prefetch_related("tiers")
-    return prices.order_by("position")
-
-
-def _in_words(price: Price) -> str:
-    """What a price is that is more than an amount for so many units."""
-    if price.model == Price.Model.PER_UNIT and not price.free_units and price.maximum_amount is None:
-        return ""
-    return words.describe(price_terms(price), price.asset_id, price.meter.unit)

@@ -59,7 +59,7 @@ class SignIn(LoginView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         shown = {"sign_ins": demo.DEMO_SIGN_INS, "password": demo.DEMO_PASSWORD, "code": demo.DEMO_CODE}
-        return super().get_context_data(**kwargs, demo=shown if settings.DEMO else None)
+        return super().get_context_data(**kwargs, demo=shown if settings.DEMO else None, sign_up=settings.SELF_SIGN_UP)
 
 
 @second_factor.open_to_strangers

@@ -125,7 +125,6 @@ def invitation(request: HttpRequest, token: str) -> HttpResponseBase:
     """What an invitation's link leads to. Seeing it changes nothing: accepting is a POST."""
     response = _invitation(request, token)
     add_never_cache_headers(response)
-    response["Referrer-Policy"] = "no-referrer"
     return response
 
 

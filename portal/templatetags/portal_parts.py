@@ -4,7 +4,9 @@ from datetime import datetime
 from decimal import Decimal
 
 from django import template
+from django.template import Context
 from django.templatetags.static import static
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -28,6 +30,24 @@ def icon(name: str, label: str = "") -> SafeString:
     described = format_html('role="img" aria-label="{}"', label) if label else 'aria-hidden="true"'
     return format_html(
         '<svg class="icon" {}><use href="{}#{}"></use></svg>', SafeString(described), static("img/icons.svg"), name
+    )
+
+
+@register.simple_tag(takes_context=True)
+def nav_link(context: Context, page: str, symbol: str, label: str, count: int = 0) -> SafeString:
+    """An entry of the menu; the one of the page that is shown, or that it lies under, is marked. ``count``: how many
+    are new."""
+    address, path = reverse(f"portal:{page}"), context["request"].path
+    here = path == address or (address != "/" and path.startswith(f"{address}/"))
+    return format_html(
+        '<a href="{}"{}>{}{}{}</a>',
+        address,
+        SafeString(' aria-current="page"') if here else "",
+        icon(symbol),
+        label,
+        format_html(' <span class="badge" data-variant="brand" aria-label="{} new">{}</span>', count, count)
+        if count
+        else "",
     )
 
 
@@ -135,6 +155,12 @@ def used_method(attempt: PaymentAttempt) -> str:
 def _method_words(type: str, brand: str, last4: str) -> str:
     name = brand.title() if brand and type == "card" else _METHOD_WORDS.get(type, type.replace("_", " ").title())
     return f"{name} ···· {last4}" if last4 else name
+
+
+@register.filter
+def words(name: str) -> str:
+    """The name of a field as people read it: ``input_tokens`` as ``Input tokens``."""
+    return name.replace("_", " ").replace(".", " ").strip().capitalize()
 
 
 @register.filter

@@ -1,7 +1,9 @@
 """Paying as people do: on our page, on the provider's, and back."""
 
+import base64
 import json
 import os
+import re
 import urllib.request
 from collections.abc import Iterator
 from decimal import Decimal
@@ -9,13 +11,16 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django_otp.oath import TOTP
 from playwright.sync_api import Page, expect
 
-from accounts.models import User
+from accounts.models import OutgoingMail, User
+from accounts.services.audit import SYSTEM
 from billing.models import Customer, StripeEvent, TopUp
+from billing.services import plans
 from tests.browser.conftest import SignIn
 from tests.browser.server import serving
-from tests.builders import browser_of
+from tests.builders import Shop, browser_of
 from tests.payments import KEY, SECRET, Bank, standing_in, work
 
 
@@ -37,6 +42,7 @@ def site(
     browser_type_launch_args: Any, django_db_setup: None, bank: Bank, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     named = {"STRIPE_SECRET_KEY": KEY, "STRIPE_WEBHOOK_SECRET": SECRET, "STRIPE_API_BASE": bank.running.base}
+    named["SELF_SIGN_UP"] = "true"
     with pytest.MonkeyPatch.context() as patched:
         for name, value in named.items():
             patched.setenv(name, value)
@@ -146,3 +152,57 @@ def test_without_a_fresh_second_factor_the_form_comes_back_filled_in(sign_in: Si
     page.wait_for_url("**next=**")
     assert "amount%3D30" in page.url
     assert TopUp.objects.count() == 0
+
+
+def test_from_nothing_to_the_first_call(bank: Bank, site: str, sign_in: SignIn, shop: Shop) -> None:
+    """Price page, sign-up, proof of the address, plan, second factor, top-up, key, and an event that it pays for."""
+    plans.offer(actor=SYSTEM, plan=shop.plan("pro").plan, offered=True)
+    page = sign_in.context.new_page()
+    page.set_default_timeout(40_000)  # Ten recovery codes are hashed on the way.
+    page.goto(f"{site}/prices")
+    page.get_by_role("link", name="Open an account").click()
+    page.get_by_label("Company").fill("Fresh Ideas")
+    page.get_by_label("Your name").fill("Sample Person")
+    page.get_by_label("Work e-mail").fill("sample@fresh.test")
+    page.get_by_role("button", name="Send the link").click()
+    expect(page.get_by_role("heading")).to_have_text("Look into your mail")
+    link = re.search(r"/sign-up/\S+", OutgoingMail.objects.get(recipient="sample@fresh.test").text)
+    assert link
+    page.goto(f"{site}{link[0]}")
+    page.get_by_label("Password").fill("a long and quiet afternoon")
+    page.get_by_role("button", name="Open the account").click()
+
+    steps = page.get_by_role("region", name="First steps")
+    expect(steps.locator("li.done")).to_have_count(1)  # The plan was chosen on the way.
+    steps.get_by_role("listitem").filter(has_text="Put money into the wallet").get_by_role("link").click()
+    page.get_by_label("Other amount").fill("30")
+    page.get_by_role("button", name="Pay", exact=True).click()
+    page.locator("summary").filter(has_text="Type it in").click()
+    secret = page.locator("code.secret").inner_text().replace(" ", "")
+    page.get_by_role("textbox", name="Code").fill(f"{TOTP(base64.b32decode(secret)).token():06}")
+    page.get_by_role("button", name="Turn it on").click()
+    page.get_by_role("link", name="I have kept them").click()
+    expect(page.get_by_label("Other amount")).to_have_value("30")
+    page.get_by_role("button", name="Pay", exact=True).click()
+    page.wait_for_url("**/c/pay/**")
+    page.get_by_label("Card number").fill("4242 4242 4242 4242")
+    page.get_by_role("button", name="Pay").click()
+    page.wait_for_url(f"{site}/top-ups/**")
+    deliver(bank, site)
+    status(page, "succeeded")
+
+    page.goto(f"{site}/keys")
+    page.get_by_label("Name").fill("first")
+    page.locator('input[value="events:write"]').check()
+    page.get_by_role("button", name="Make the key").click()
+    key = page.locator("code").filter(has_text="ck_").first.inner_text().strip()
+    customer = Customer.objects.get(name="Fresh Ideas")
+    event = {"specversion": "1.0", "id": "first", "source": "terminal", "type": "llm.completion"}
+    event |= {"subject": customer.external_id, "data": {"output_tokens": 1_000_000}}
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/cloudevents+json"}
+    call = urllib.request.Request(f"{site}/api/v1/events", json.dumps(event).encode(), headers)
+    with urllib.request.urlopen(call, timeout=10) as answer:
+        assert json.load(answer)["balance"] == {"usd": "20"}
+    page.goto(f"{site}/")
+    expect(page.locator('[data-figure="usd.available"]')).to_have_attribute("value", "20")
+    expect(page.get_by_role("region", name="First steps")).to_have_count(0)

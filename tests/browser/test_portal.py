@@ -8,11 +8,26 @@ from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-unt
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from accounts.models import User
+from accounts.services import team
+from accounts.services.audit import SYSTEM
 from billing.models import Customer
 from tests.browser.conftest import SignIn
 from tests.builders import Shop
 
-PAGES = ["/", "/usage", "/statement", "/top-up", "/security", "/keys", "/team", "/trail"]
+PAGES = [
+    "/",
+    "/usage",
+    "/wallet",
+    "/statement",
+    "/plan",
+    "/calculator",
+    "/prices",
+    "/top-up",
+    "/security",
+    "/keys",
+    "/team",
+    "/trail",
+]
 FIGURE = '[data-figure="usd.available"]'
 
 
@@ -35,6 +50,18 @@ def test_sign_in_shows_the_balance_and_sign_out_ends_it(sign_in: SignIn, owner: 
     page.goto(f"{site}/")
     expect(page).to_have_url(f"{site}/sign-in?next=/")
     assert sign_in.complaints == []
+
+
+def test_who_is_invited_joins_by_the_link(sign_in: SignIn, site: str, owner: User) -> None:
+    boss = owner.memberships.get()
+    _, token = team.invite(organization=boss.organization, email="new@acme.test", role="viewer", by=boss, actor=SYSTEM)
+    page = sign_in.context.new_page()
+    page.goto(f"{site}/invitations/{token}")
+    page.get_by_label("Your name").fill("Sample Person")
+    page.get_by_label("Password").fill("a long and quiet afternoon")
+    page.get_by_role("button", name="Make an account and join").click()
+    page.wait_for_url(f"{site}/")
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
 
 
 def test_a_wrong_password_is_said_plainly(site: str, owner: User, page: Page) -> None:

@@ -166,7 +166,7 @@ class Seed:
                 )
                 for price in plan.prices
             ]
-            plans.create(
+            version = plans.create(
                 actor=SYSTEM,
                 code=plan.code,
                 name=plan.name,
@@ -178,6 +178,7 @@ class Seed:
                     plans.AllowanceTerms(self.assets[asset], amount) for asset, amount in plan.allowances.items()
                 ],
             )
+            plans.offer(actor=SYSTEM, plan=version.plan, offered=plan.offered)
 
     def _customer(self, sample: SampleCustomer) -> None:
         customer = customers.create(

@@ -1,0 +1,162 @@
+"""The plan: what it costs, what of it is left, and choosing another one, with what that comes to shown before."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from accounts import second_factor
+from accounts.services.audit import actor_of
+from billing.errors import BillingError
+from billing.models import Fee, Subscription
+from billing.services import subscriptions
+from billing.services.subscriptions import Wanted
+from portal import access, plans
+
+FEES = 12
+NOW, PERIOD_END = "now", "period_end"
+
+
+@require_GET
+@access.signed_in
+@access.requires("catalog:read")
+def plan(request: HttpRequest, visit: access.Visit) -> HttpResponse:
+    """The subscriptions with their prices and fees, and the other plans that may be chosen."""
+    return _page(request, visit)
+
+
+@require_http_methods(["GET", "POST"])
+@second_factor.requires_fresh_second_factor
+@access.signed_in
+@access.requires("wallet:fund")
+def change(request: HttpRequest, visit: access.Visit, subscription_id: UUID, code: str) -> HttpResponseBase:
+    """What another plan comes to, now or from the next period; sent, the change."""
+    subscription, offer = _changeable(visit, subscription_id), _offered(visit, code)
+    wanted = Wanted(offer.plan)
+    if request.method == "POST":
+        when = NOW if request.POST.get("when") == NOW else PERIOD_END
+        at = parse_datetime(request.POST.get("at", "")) if when == NOW else None
+        try:
+            subscriptions.change(
+                actor=actor_of(request), subscription=subscription, wanted=wanted, when=when, at=at, reason="by request"
+            )
+        except BillingError as refusal:
+            messages.error(request, refusal.detail)
+            return redirect(request.path)
+        messages.success(
+            request,
+            f"You are on {offer.plan.name}." if when == NOW else f"{offer.plan.name} begins with the next period.",
+        )
+        return redirect("portal:plan")
+    return access.render_for(
+        request,
+        visit,
+        "portal/change_plan.html",
+        subscription=subscription,
+        offer=offer,
+        **_previews(subscription, wanted),
+    )
+
+
+@require_POST
+@second_factor.requires_fresh_second_factor
+@access.signed_in
+@access.requires("wallet:fund")
+def start(request: HttpRequest, visit: access.Visit, code: str) -> HttpResponseBase:
+    """The first plan of a customer who has none."""
+    chosen = _offered(visit, code).plan
+    if plans.running(visit.customer, timezone.now()):
+        messages.error(request, "There is a plan already: change it instead.")
+        return redirect("portal:plan")
+    return _done(
+        request,
+        lambda: subscriptions.start(actor=actor_of(request), customer=visit.customer, plan=chosen),
+        f"You are on {chosen.name}.",
+    )
+
+
+@require_POST
+@second_factor.requires_fresh_second_factor
+@access.signed_in
+@access.requires("wallet:fund")
+def cancel(request: HttpRequest, visit: access.Visit, subscription_id: UUID) -> HttpResponseBase:
+    """Let the subscription end with its period."""
+    subscription = _changeable(visit, subscription_id)
+    return _done(
+        request,
+        lambda: subscriptions.cancel(actor=actor_of(request), subscription=subscription, reason="by request"),
+        "The plan ends with its period. Until then you can take that back.",
+    )
+
+
+@require_POST
+@second_factor.requires_fresh_second_factor
+@access.signed_in
+@access.requires("wallet:fund")
+def reactivate(request: HttpRequest, visit: access.Visit, subscription_id: UUID) -> HttpResponseBase:
+    """Take a cancellation back."""
+    subscription = _changeable(visit, subscription_id)
+    return _done(
+        request,
+        lambda: subscriptions.reactivate(actor=actor_of(request), subscription=subscription, reason="by request"),
+        "The plan goes on.",
+    )
+
+
+def _page(request: HttpRequest, visit: access.Visit) -> HttpResponse:
+    now = timezone.now()
+    running = plans.running(visit.customer, now)
+    taken = {one.subscription.plan_id for one in running}
+    return access.render_for(
+        request,
+        visit,
+        "portal/plan.html",
+        running=running,
+        leaving=next((one for one in running if one.may_change and one.subscription.ends_at is None), None),
+        offers=[offer for offer in plans.offers(visit.customer.currency_id) if offer.plan.pk not in taken],
+        fees=Fee.objects.filter(customer=visit.customer).select_related("subscription__plan").order_by("-id")[:FEES],
+    )
+
+
+def _previews(subscription: Subscription, wanted: Wanted) -> dict[str, Any]:
+    """What the change comes to now and from the next period; why not, where one of them cannot be."""
+    previews: dict[str, Any] = {}
+    for when in (NOW, PERIOD_END):
+        try:
+            preview = subscriptions.preview(subscription=subscription, wanted=wanted, when=when)
+            previews |= {when: preview, f"{when}_total": abs(preview.total)}
+        except BillingError as refusal:
+            previews[f"{when}_refusal"] = refusal.detail
+    return previews
+
+
+def _changeable(visit: access.Visit, subscription_id: UUID) -> Subscription:
+    """One of the customer's own that is theirs to change; 404 otherwise."""
+    running = plans.running(visit.customer, timezone.now())
+    found = next((one for one in running if one.subscription.pk == subscription_id and one.may_change), None)
+    if found is None:
+        raise Http404
+    return found.subscription
+
+
+def _offered(visit: access.Visit, code: str) -> plans.Offer:
+    found = next((one for one in plans.offers(visit.customer.currency_id) if one.plan.code == code), None)
+    if found is None:
+        raise Http404
+    return found
+
+
+def _done(request: HttpRequest, act: Callable[[], object], said: str) -> HttpResponseBase:
+    try:
+        act()
+    except BillingError as refusal:
+        messages.error(request, refusal.detail)
+    else:
+        messages.success(request, said)
+    return redirect("portal:plan")

@@ -1,0 +1,108 @@
+"""Opening an account by oneself: ask, follow the link that comes by e-mail, choose a password, and be in."""
+
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.contrib.auth import login, password_validation
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.utils.cache import add_never_cache_headers
+from django.views.decorators.http import require_http_methods
+
+from accounts import addresses, second_factor
+from accounts.models import User
+from accounts.services import attempts
+from billing.errors import AlreadyExists
+from billing.services import sign_up
+from portal import access, plans
+
+
+class AskForm(forms.Form):
+    """Who, for which company, on which plan."""
+
+    company = forms.CharField(label="Company", max_length=100)
+    name = forms.CharField(label="Your name", max_length=200)
+    email = forms.EmailField(label="Work e-mail", max_length=254)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{**kwargs, "label_suffix": ""})
+        offered = [(offer.plan.code, offer.plan.name) for offer in plans.offers()]
+        if offered:
+            self.fields["plan"] = forms.ChoiceField(label="Plan", choices=offered)
+
+    def asked(self) -> sign_up.Asked:
+        data = self.cleaned_data
+        return sign_up.Asked(data["email"].lower(), data["name"], data["company"], data.get("plan", ""))
+
+
+class PasswordForm(forms.Form):
+    """The password of the new account."""
+
+    password = forms.CharField(
+        label="Password", strip=False, widget=forms.PasswordInput({"autocomplete": "new-password"})
+    )
+
+    def __init__(self, *args: Any, asked: sign_up.Asked, **kwargs: Any) -> None:
+        super().__init__(*args, **{**kwargs, "label_suffix": ""})
+        self._asked = asked
+
+    def clean_password(self) -> str:
+        password: str = self.cleaned_data["password"]
+        password_validation.validate_password(password, User(email=self._asked.email, name=self._asked.name))
+        return password
+
+
+@second_factor.open_to_strangers
+@require_http_methods(["GET", "POST"])
+def ask(request: HttpRequest) -> HttpResponseBase:
+    """The form; sent, the same answer for every address."""
+    _if_open()
+    if request.user.is_authenticated:
+        return redirect("portal:dashboard")
+    initial = {"plan": access.asked(request, "plan")}
+    form = AskForm(request.POST) if request.method == "POST" else AskForm(initial=initial)
+    if request.method == "POST" and form.is_valid():
+        if attempts.begin(request, f"sign-up:{form.cleaned_data['email']}"):
+            sign_up.ask(form.asked())
+            return render(request, "portal/sign_up_sent.html", {"email": form.cleaned_data["email"]})
+        form.add_error(None, "Too many requests. Try again in 15 minutes.")
+        return render(request, "portal/sign_up.html", {"form": form}, status=429)
+    return render(request, "portal/sign_up.html", {"form": form}, status=400 if form.is_bound else 200)
+
+
+@second_factor.open_to_strangers
+@require_http_methods(["GET", "POST"])
+def confirm(request: HttpRequest, token: str) -> HttpResponseBase:
+    """What the link leads to. Seeing it changes nothing: the account is made by a POST."""
+    _if_open()
+    response = _confirm(request, token)
+    add_never_cache_headers(response)
+    return response
+
+
+def _confirm(request: HttpRequest, token: str) -> HttpResponse:
+    asked = sign_up.read(token)
+    if asked is None:
+        return render(request, "portal/sign_up_confirm.html", {"asked": None}, status=404)
+    form = PasswordForm(request.POST or None, asked=asked)
+    if form.is_valid():
+        try:
+            user = sign_up.open_account(
+                asked,
+                password=form.cleaned_data["password"],
+                ip_address=addresses.text_of(request),
+                request_id=getattr(request, "request_id", ""),
+            )
+        except AlreadyExists as refusal:
+            form.add_error(None, refusal.detail)
+        else:
+            login(request, user, backend="django.contrib.auth.backends.ModelBackend")
+            return redirect("portal:dashboard")
+    status = 400 if form.is_bound else 200
+    return render(request, "portal/sign_up_confirm.html", {"asked": asked, "form": form}, status=status)
+
+
+def _if_open() -> None:
+    if not settings.SELF_SIGN_UP:
+        raise Http404

@@ -1,0 +1,110 @@
+"""The wallet: its grants as a stack, those that are over, and what it held on any past day."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.views.decorators.http import require_GET
+
+from billing.models import Grant
+from billing.selectors import balances, history
+from billing.selectors.balances import BalanceNow
+from portal import access, stacks
+from portal.periods import midnight, parse_day
+from portal.stacks import GrantPart
+
+PAGE_ROWS = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """One asset: the balance, its grants in the order in which they burn, and those that have yet to start."""
+
+    balance: BalanceNow
+    parts: list[GrantPart]
+    scheduled: list[Grant]
+
+    @property
+    def bar(self) -> list[tuple[float, int]]:
+        return [(part.share, part.tone) for part in self.parts]
+
+
+@dataclass(frozen=True, slots=True)
+class PastDay:
+    """What the wallet held when ``day`` ended, or, today, what it holds now."""
+
+    day: date
+    balances: Sequence[BalanceNow]
+
+
+@require_GET
+@access.signed_in
+@access.requires("wallets:read")
+def wallet(request: HttpRequest, visit: access.Visit) -> HttpResponse:
+    """The whole page; with htmx the balances of the day that was asked for, or further grants that are over."""
+    now = timezone.now()
+    if getattr(request, "htmx", False) and "before" in request.GET:
+        return access.render_for(request, visit, "portal/parts/past_grants.html", **_past(visit, request, now))
+    asked = _past_day(visit, request, now)
+    if getattr(request, "htmx", False):
+        return access.render_for(request, visit, "portal/parts/past_day.html", past_day=asked)
+    return access.render_for(
+        request,
+        visit,
+        "portal/wallet.html",
+        stacks=_stacks(visit, now),
+        past_day=asked,
+        today=now.astimezone(visit.zone).date(),
+        **_past(visit, request, now),
+    )
+
+
+def _stacks(visit: access.Visit, now: datetime) -> list[Stack]:
+    grants = balances.open_grants(customer_id=visit.customer.pk, at=now)
+    scheduled = list(
+        Grant.objects.filter(customer=visit.customer, open=True, effective_at__gt=now).order_by("effective_at", "id")
+    )
+    stacked = [
+        Stack(
+            balance=balance,
+            parts=stacks.parts([grant for grant in grants if grant.asset == balance.asset], now),
+            scheduled=[grant for grant in scheduled if grant.asset_id == balance.asset],
+        )
+        for balance in balances.current([visit.customer.pk], at=now)
+    ]
+    return sorted(stacked, key=lambda one: one.balance.asset != visit.customer.currency_id)
+
+
+def _past_day(visit: access.Visit, request: HttpRequest, now: datetime) -> PastDay | None:
+    """None where no day is asked for that has been."""
+    day = parse_day(request.GET.get("on"))
+    if day is None or day > now.astimezone(visit.zone).date():
+        return None
+    at = min(now, midnight(day + timedelta(days=1), visit.zone))
+    return PastDay(day, history.balances([visit.customer.pk], at=at))
+
+
+def _past(visit: access.Visit, request: HttpRequest, now: datetime) -> dict[str, Any]:
+    """Grants that can pay no more, the newest first, and where the next page of them begins."""
+    over: QuerySet[Grant] = Grant.objects.filter(customer=visit.customer).filter(Q(open=False) | Q(expires_at__lte=now))
+    before = _cursor(request.GET.get("before"))
+    if before is not None:
+        over = over.filter(id__lt=before)
+    rows = list(over.order_by("-id")[: PAGE_ROWS + 1])
+    shown = rows[:PAGE_ROWS]
+    return {
+        "past": [(grant, grant.status_at(now)) for grant in shown],
+        "more": shown[-1].pk if len(rows) > PAGE_ROWS else None,
+    }
+
+
+def _cursor(value: str | None) -> UUID | None:
+    try:
+        return UUID(value or "")
+    except ValueError:
+        return None

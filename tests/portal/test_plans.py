@@ -1,0 +1,316 @@
+"""Wallet, plan, calculator, price page and sign-up."""
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import AuditEvent, Membership, OutgoingMail, User
+from accounts.services.audit import SYSTEM
+from billing.models import Customer, Plan, Subscription
+from billing.services import plans
+from tests.builders import Shop, browser_of
+
+HTMX = {"HX-Request": "true"}
+SignedIn = Callable[[User], Client]
+
+
+@pytest.fixture
+def acme(shop: Shop) -> Customer:
+    return shop.customer("acme", usd="100")
+
+
+@pytest.fixture
+def team(shop: Shop) -> Plan:
+    """A plan on offer: $20 a month, $5 of usage included, output at $8 a million."""
+    prices = [shop.price(shop.meter("llm_output", "output_tokens"), "8", per="1000000")]
+    allowances = [plans.AllowanceTerms(shop.usd, Decimal(5))]
+    version = shop.plan("team", prices, base_fee=Decimal(20), allowances=allowances)
+    plans.offer(actor=SYSTEM, plan=version.plan, offered=True)
+    return version.plan
+
+
+@pytest.fixture
+def pro_offered(shop: Shop) -> Plan:
+    plan = shop.plan("pro").plan
+    plans.offer(actor=SYSTEM, plan=plan, offered=True)
+    plan.refresh_from_db()
+    return plan
+
+
+def text(response: Any) -> str:
+    return str(response.content.decode())
+
+
+# --- Wallet -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_wallet_lists_grants_in_burn_order_and_those_that_are_over(
+    shop: Shop, acme: Customer, signed_in: SignedIn
+) -> None:
+    soon = timezone.now() + timedelta(days=3)
+    shop.fund(acme, "5", kind="promotional", name="Welcome", expires_at=soon)
+    shop.fund(acme, "1", kind="promotional", name="Gone", priority=1)
+    shop.record(acme, output_tokens=100_000)  # $1: the whole of Gone.
+    page = text(signed_in(shop.member(acme)).get("/wallet"))
+    burning, _, over = page.partition("Grants that are over")
+    assert burning.index("Welcome") < burning.index("Purchase grant")
+    assert "Gone" in over
+    assert "Depleted" in over
+    assert "$105" in page
+
+
+def test_the_wallet_tells_what_it_held_on_a_past_day(shop: Shop, acme: Customer, signed_in: SignedIn) -> None:
+    client = signed_in(shop.member(acme))
+    today, yesterday = timezone.now().date(), timezone.now().date() - timedelta(days=1)
+    part = text(client.get(f"/wallet?on={today}", headers=HTMX))
+    assert 'value="100"' in part
+    assert "<html" not in part
+    assert 'value="0"' in text(client.get(f"/wallet?on={yesterday}", headers=HTMX))
+    assert "Choose a day" in text(client.get(f"/wallet?on={today + timedelta(days=2)}", headers=HTMX))
+    assert "Choose a day" in text(client.get("/wallet?on=never", headers=HTMX))
+
+
+def test_another_customers_grants_are_not_in_the_wallet(shop: Shop, acme: Customer, signed_in: SignedIn) -> None:
+    other = shop.customer("other", usd="7")
+    shop.fund(other, "3", kind="promotional", name="Secret gift")
+    assert "Secret gift" not in text(signed_in(shop.member(acme)).get("/wallet"))
+
+
+# --- Plan -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_plan_that_was_agreed_is_not_left_by_a_click(
+    shop: Shop, acme: Customer, team: Plan, signed_in: SignedIn
+) -> None:
+    page = text(signed_in(shop.member(acme)).get("/plan"))
+    assert "Team" in page
+    assert "Change to Team" not in page
+    subscription = Subscription.objects.get(customer=acme)
+    client = browser_of(shop.member(acme, "boss@acme.test"))
+    assert client.get(f"/plan/{subscription.pk}/change/team").status_code == 404
+    assert client.post(f"/plan/{subscription.pk}/cancel").status_code == 404
+
+
+def test_a_change_shows_what_it_comes_to_and_posts_just_that(
+    shop: Shop, acme: Customer, team: Plan, pro_offered: Plan
+) -> None:
+    client = browser_of(shop.member(acme))
+    subscription = Subscription.objects.get(customer=acme)
+    address = f"/plan/{subscription.pk}/change/team"
+    page = text(client.get(address))
+    shown = re.search(r'Taken from the wallet</dt><dd><data class="money" value="([0-9.]+)"', page)
+    at = re.search(r'name="at" value="([^"]+)"', page)
+    assert shown
+    assert at
+    assert client.post(address, {"when": "now", "at": at[1]}).status_code == 302
+    subscription.refresh_from_db()
+    assert subscription.plan_id == team.pk
+    paid = subscription.fees.get()
+    assert paid.amount == Decimal(shown[1])
+    assert 0 < paid.amount <= 20
+    trail = AuditEvent.objects.get(action="subscription.changed")
+    assert trail.actor_kind == AuditEvent.Actor.USER
+
+
+def test_a_change_with_the_next_period_changes_nothing_before(
+    shop: Shop, acme: Customer, team: Plan, pro_offered: Plan
+) -> None:
+    client = browser_of(shop.member(acme))
+    subscription = Subscription.objects.get(customer=acme)
+    client.post(f"/plan/{subscription.pk}/change/team", {"when": "period_end"})
+    subscription.refresh_from_db()
+    assert subscription.plan_id == pro_offered.pk
+    assert subscription.next_version is not None
+    assert subscription.next_version.plan_id == team.pk
+    assert not subscription.fees.exists()
+
+
+def test_a_change_that_the_wallet_cannot_pay_is_refused_in_words(shop: Shop, team: Plan, pro_offered: Plan) -> None:
+    poor = shop.customer("poor", usd="0.01")
+    client = browser_of(shop.member(poor, "o@poor.test"))
+    subscription = Subscription.objects.get(customer=poor)
+    at = re.search(r'name="at" value="([^"]+)"', text(client.get(f"/plan/{subscription.pk}/change/team")))
+    assert at
+    page = client.post(f"/plan/{subscription.pk}/change/team", {"when": "now", "at": at[1]}, follow=True)
+    assert 'role="alert"' in text(page)
+    subscription.refresh_from_db()
+    assert subscription.plan_id == pro_offered.pk
+
+
+@pytest.mark.parametrize("role", ["developer", "viewer"])
+def test_who_may_not_pay_sees_no_button_and_is_refused(
+    shop: Shop, acme: Customer, team: Plan, pro_offered: Plan, role: str
+) -> None:
+    client = browser_of(shop.member(acme, f"{role}@acme.test", role))
+    page = text(client.get("/plan"))
+    assert "Change to Team" not in page
+    assert "Cancel the plan" not in page
+    subscription = Subscription.objects.get(customer=acme)
+    assert client.post(f"/plan/{subscription.pk}/change/team", {"when": "now"}).status_code == 403
+    assert client.post(f"/plan/{subscription.pk}/cancel").status_code == 403
+    assert client.post("/plan/start/team").status_code == 403
+
+
+def test_nobody_changes_the_plan_of_another_customer(shop: Shop, acme: Customer, team: Plan, pro_offered: Plan) -> None:
+    stranger = browser_of(shop.member(shop.customer("other", usd="100"), "o@other.test"))
+    subscription = Subscription.objects.get(customer=acme)
+    assert stranger.get(f"/plan/{subscription.pk}/change/team").status_code == 404
+    assert stranger.post(f"/plan/{subscription.pk}/change/team", {"when": "now"}).status_code == 404
+    assert stranger.post(f"/plan/{subscription.pk}/cancel").status_code == 404
+
+
+def test_a_cancellation_can_be_taken_back(shop: Shop, acme: Customer, pro_offered: Plan) -> None:
+    client = browser_of(shop.member(acme))
+    subscription = Subscription.objects.get(customer=acme)
+    client.post(f"/plan/{subscription.pk}/cancel")
+    subscription.refresh_from_db()
+    assert subscription.ends_at is not None
+    assert "Keep the plan" in text(client.get("/plan"))
+    client.post(f"/plan/{subscription.pk}/reactivate")
+    subscription.refresh_from_db()
+    assert subscription.ends_at is None
+
+
+def test_a_first_plan_can_be_chosen_once(shop: Shop, team: Plan) -> None:
+    customer = shop.customer("fresh", plan=None, usd="50")
+    client = browser_of(shop.member(customer, "o@fresh.test"))
+    assert "Choose Team" in text(client.get("/plan"))
+    client.post("/plan/start/team")
+    client.post("/plan/start/team")
+    assert Subscription.objects.get(customer=customer).plan_id == team.pk
+
+
+# --- Calculator and prices --------------------------------------------------------------------------------------------
+
+
+def test_the_calculator_compares_plans_by_the_engine_that_charges(
+    shop: Shop, acme: Customer, team: Plan, signed_in: SignedIn
+) -> None:
+    # 1,000 a day × 30 × 1,000 tokens = 30M output: pro $300; team $20 and 30M × $8 = $240, of which $5 included.
+    query = "requests=1000&n.output_tokens=1000&n.input_tokens=0"
+    part = text(signed_in(shop.member(acme)).get(f"/calculator?{query}", headers=HTMX))
+    assert 'value="300"' in part
+    assert 'value="260"' in part
+    assert part.index("Team") < part.index("Pro")
+    assert "30,000,000" in part
+
+
+@pytest.mark.parametrize(
+    "query", ["requests=0", "requests=1.5", "requests=x", "requests=1e12", "n.output_tokens=-1", "n.output_tokens=NaN"]
+)
+def test_the_calculator_says_what_makes_no_sense(shop: Shop, acme: Customer, signed_in: SignedIn, query: str) -> None:
+    response = signed_in(shop.member(acme)).get(f"/calculator?{query}", headers=HTMX)
+    assert response.status_code == 200
+    assert 'data-variant="warn"' in text(response)
+
+
+def test_the_price_page_is_for_everybody_and_shows_only_offers(shop: Shop, acme: Customer, team: Plan) -> None:
+    page = text(Client().get("/prices"))
+    assert "Team" in page
+    assert "Pro" not in page
+    assert "What would yours cost?" in page
+
+
+def test_the_price_page_without_offers_says_so(shop: Shop, acme: Customer) -> None:
+    assert "No plan is offered here" in text(Client().get("/prices"))
+
+
+# --- Sign-up ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def open_door(settings: Any) -> None:
+    settings.SELF_SIGN_UP = True
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+ASKED = {"company": "Fresh Ideas", "name": "Sample Person", "email": "New@Fresh.test", "plan": "team"}
+
+
+def link() -> str:
+    letter = OutgoingMail.objects.latest("pk")
+    found = re.search(r"(/sign-up/\S+)", letter.text)
+    assert found
+    return found[1]
+
+
+@pytest.mark.usefixtures("open_door")
+def test_sign_up_ends_in_a_wallet_of_ones_own(shop: Shop, team: Plan) -> None:
+    client = Client()
+    assert "Look into your mail" in text(client.post("/sign-up", ASKED))
+    assert not User.objects.exists()
+    address = link()
+    assert "Fresh Ideas" in text(client.get(address))
+    assert not User.objects.exists()
+    assert client.post(address, {"password": "correct horse battery"}).status_code == 302
+    user = User.objects.get()
+    membership = Membership.objects.get(user=user)
+    assert (user.email, membership.role) == ("new@fresh.test", "owner")
+    customer = membership.organization.customer
+    assert customer.name == "Fresh Ideas"
+    assert Subscription.objects.get(customer=customer).plan_id == team.pk
+    page = text(client.get("/"))
+    assert "First steps" in page
+    # The link is spent.
+    assert client.get(address).status_code == 404
+    assert Client().post(address, {"password": "correct horse battery"}).status_code == 404
+    assert User.objects.count() == 1
+
+
+@pytest.mark.usefixtures("open_door")
+def test_a_known_address_gets_the_same_answer_and_another_letter(shop: Shop, acme: Customer, team: Plan) -> None:
+    member = shop.member(acme)
+    unknown = text(Client().post("/sign-up", ASKED))
+    known = text(Client().post("/sign-up", ASKED | {"email": member.email}))
+    assert unknown.replace("new@fresh.test", "").replace("New@Fresh.test", "") == known.replace(member.email, "")
+    assert "There is an account" in OutgoingMail.objects.latest("pk").text
+
+
+@pytest.mark.usefixtures("open_door")
+def test_a_link_that_was_changed_or_is_old_opens_nothing(shop: Shop, team: Plan, monkeypatch: Any) -> None:
+    client = Client()
+    client.post("/sign-up", ASKED)
+    address = link()
+    assert client.get(address[:-2]).status_code == 404
+    assert client.post("/sign-up/nonsense", {"password": "correct horse battery"}).status_code == 404
+    monkeypatch.setattr("billing.services.sign_up.VALID_FOR", timedelta(seconds=-1))
+    assert client.get(address).status_code == 404
+    assert not User.objects.exists()
+
+
+@pytest.mark.usefixtures("open_door")
+def test_a_weak_password_is_refused(shop: Shop, team: Plan) -> None:
+    client = Client()
+    client.post("/sign-up", ASKED)
+    assert client.post(link(), {"password": "password"}).status_code == 400
+    assert not User.objects.exists()
+
+
+@pytest.mark.usefixtures("open_door")
+def test_a_plan_that_is_not_offered_cannot_be_signed_up_for(shop: Shop, acme: Customer, team: Plan) -> None:
+    assert Client().post("/sign-up", ASKED | {"plan": "pro"}).status_code == 400
+    client = Client()
+    client.post("/sign-up", ASKED)
+    plans.offer(actor=SYSTEM, plan=team, offered=False)
+    client.post(link(), {"password": "correct horse battery"})
+    customer = Membership.objects.get(user__email="new@fresh.test").organization.customer
+    assert not customer.subscriptions.exists()
+
+
+@pytest.mark.parametrize("path", ["/sign-up", "/sign-up/some-token"])
+def test_where_the_door_is_shut_there_is_none(db: None, settings: Any, path: str) -> None:
+    settings.SELF_SIGN_UP = False
+    assert Client().get(path).status_code == 404
+
+
+def test_offering_needs_a_version_and_leaves_a_trail(shop: Shop) -> None:
+    plan = shop.plan("pro").plan
+    plans.offer(actor=SYSTEM, plan=plan, offered=True)
+    plans.offer(actor=SYSTEM, plan=plan, offered=True)
+    assert AuditEvent.objects.filter(action="plan.offered").count() == 1
