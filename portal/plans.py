@@ -111,7 +111,7 @@ def running(customer: Customer, now: datetime) -> list[Running]:
     found = (
         Subscription.objects.filter(customer=customer)
         .filter(Q(ends_at__isnull=True) | Q(ends_at__gt=now))
-        .select_related("plan", "plan_version", "next_version__plan")
+        .select_related("plan", "plan_version__plan", "next_version__plan")
         .order_by("starts_at")
     )
     return [

@@ -129,7 +129,7 @@ class PlanAdmin(AddOnlyAdmin):
 
     @detail_action(description="Offer it, or no longer", url_path="offer", icon="storefront", permissions=["move"])
     def offer(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        plan = get_object_or_404(Plan.objects.select_related("currency"), pk=object_id)
+        plan = lookup.row(Plan.objects.select_related("currency"), object_id)
         offered, version = not plan.offered, plan.latest()
         return confirm.view(
             self,
