@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0033_recognition_entries'),
+        ('billing', '0030_webhooks'),
     ]
 
     operations = [
