@@ -283,6 +283,10 @@ TOP_UP_BONUSES: dict[str, str] = env.dict("TOP_UP_BONUSES", default={})
 TOP_UP_FX_RATES: dict[str, str] = env.dict("TOP_UP_FX_RATES", default={})
 """What one unit of the first currency is in the second: ``EUR_USD=1.0850``."""
 
+# --- Watching what is spent -----------------------------------------------------------------------------------------
+ANOMALY_FLOOR = Decimal(env.str("ANOMALY_FLOOR", default="1"))
+"""No hour that comes to less, in any currency, is told of."""
+
 # --- Webhooks -------------------------------------------------------------------------------------------------------
 WEBHOOK_ALLOWED_NETWORKS: list[str] = env.list("WEBHOOK_ALLOWED_NETWORKS", default=[])
 """CIDR blocks beyond the public internet that endpoints may be in, with or without TLS."""

@@ -1,6 +1,7 @@
 """One file per aggregate. Every row that belongs to a customer bears ``customer``: the tables can be sharded by it."""
 
 from billing.models.alerts import Alert, ExpiryTold, Notice, NoticeDelivery, NoticePreference
+from billing.models.anomalies import SpendAnomaly, SpendWatch
 from billing.models.approvals import Approval, ManualMovement
 from billing.models.assets import Asset
 from billing.models.authorizations import Authorization, Hold
@@ -84,6 +85,8 @@ __all__ = [
     "RevenueTotal",
     "RollupMark",
     "Seal",
+    "SpendAnomaly",
+    "SpendWatch",
     "StripeEvent",
     "Subscription",
     "SubscriptionPeriod",

@@ -9,6 +9,7 @@ from billing.gateways import anchors, event_stream
 from billing.models import OutboxEvent
 from billing.services import (
     alerts,
+    anomalies,
     approvals,
     authorizations,
     budgets,
@@ -82,8 +83,12 @@ def work_what_ifs() -> None:
 
 @shared_task(name="billing.roll_up_usage", time_limit=12 * 3600)
 def roll_up_usage() -> None:
-    """Add what was used since the last time to the sums by the hour. The first time over a long history takes long."""
+    """Add what was used since the last time to the sums by the hour, and see whether it is far more than usual.
+
+    The first time over a long history takes long.
+    """
     rollups.roll_up()
+    anomalies.watch()
 
 
 @shared_task(name="billing.expire_approvals")

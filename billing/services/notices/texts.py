@@ -8,6 +8,7 @@ TOPICS = {
     "budgets": "Budgets that are used up, or nearly",
     "balance": "The balance is low, or lasts for days only",
     "expiry": "Value that expires soon",
+    "usage": "Spending that is far from usual",
 }
 _SIGNS = {"usd": "$", "eur": "€", "gbp": "£"}
 _CENT = Decimal("0.01")
@@ -18,7 +19,7 @@ Facts = Mapping[str, Any]
 def topic(kind: str) -> str:
     """Which of ``TOPICS`` a kind of notice belongs to."""
     family = kind.partition(".")[0]
-    return {"budget": "budgets", "grant": "expiry"}.get(family, "balance")
+    return {"budget": "budgets", "grant": "expiry", "usage": "usage"}.get(family, "balance")
 
 
 def words(kind: str, facts: Facts) -> tuple[str, str]:
@@ -108,6 +109,22 @@ def _expiring(facts: Facts) -> tuple[str, str]:
     )
 
 
+def _spike(facts: Facts) -> tuple[str, str]:
+    spent, usual = (amount(facts[name], facts["asset"]) for name in ("spent", "usual"))
+    whose = "".join(f" by {name.replace('_', ' ')} {value}" for name, value in facts["scope"].items())
+    return f"Much more is spent than usual: {spent} in an hour", f"{spent} were spent{whose}, and {usual} are usual."
+
+
+def _runaway(facts: Facts) -> tuple[str, str]:
+    _, text = _spike(facts)
+    if facts["paused_key"]:
+        return (
+            "An API key was paused: it spent far too much",
+            f"{text} {facts['paused_key']} is paused until you resume it.",
+        )
+    return "Something may have run away", f"{text} Nothing was paused."
+
+
 _WORDS: dict[str, Callable[[Facts], tuple[str, str]]] = {
     "budget.threshold_reached": _reached,
     "budget.exceeded": _exceeded,
@@ -118,4 +135,6 @@ _WORDS: dict[str, Callable[[Facts], tuple[str, str]]] = {
     "wallet.runway_short": _short,
     "wallet.runway_recovered": _long_again,
     "grant.expiring": _expiring,
+    "usage.spike": _spike,
+    "usage.anomaly_detected": _runaway,
 }

@@ -90,6 +90,8 @@ ROUTES: dict[str, dict[str, str]] = {
     "events/<path:event_id>/reverse": {"POST": "events:reverse"},
     "events/<path:event_id>/refund": {"POST": "events:reverse"},
     "usage": {"GET": "events:read"},
+    "customers/<str:external_id>/spend-watch": {"GET": "wallets:read", "PUT": "limits:write"},
+    "customers/<str:external_id>/anomalies": {"GET": "wallets:read"},
     "webhook-types": {"GET": "webhooks:read"},
     "webhook-endpoints": {"GET": "webhooks:read", "POST": "webhooks:write"},
     "webhook-endpoints/<uuid:endpoint_id>": {
@@ -210,6 +212,7 @@ def body(route: str, *, customer: str = "acme") -> Any:
         "subscriptions/<uuid:subscription_id>/preview-change": {"plan": "second"},
         "subscriptions/<uuid:subscription_id>/cancel": {},
         "subscriptions/<uuid:subscription_id>/reactivate": {},
+        "customers/<str:external_id>/spend-watch": {"action": "pause"},
         "webhook-endpoints": {"url": "https://hooks.test/", "events": ["*"]},
         "webhook-endpoints/<uuid:endpoint_id>": {"enabled": True},
         "webhook-endpoints/<uuid:endpoint_id>/replay": {"from": "2026-01-01T00:00:00Z"},
