@@ -5,6 +5,7 @@ own, drawn with a fixed seed. In the last week some hours are multiplied. Every 
 worker would judge it.
 """
 
+import math
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -45,7 +46,7 @@ def _bursty(chance: random.Random, hour: datetime) -> float:
 
 def _growing(chance: random.Random, hour: datetime) -> float:
     weeks = (hour - (ENDS - timedelta(weeks=WEEKS))) / timedelta(weeks=1)
-    return 5.0 * 1.1**weeks * chance.lognormvariate(0, 0.3)
+    return 5.0 * math.pow(1.1, weeks) * chance.lognormvariate(0, 0.3)
 
 
 KINDS: dict[str, Rhythm] = {

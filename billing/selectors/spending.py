@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from django.db import connection
@@ -50,7 +51,7 @@ def in_hour(hour: datetime) -> dict[Scope, Decimal]:
 
 def before(scope: Scope, hour: datetime) -> dict[datetime, Decimal]:
     """What each of the hours before came to, as far back as a baseline looks."""
-    values = {
+    values: dict[str, Any] = {
         **{"customer": scope.customer_id, "asset": scope.asset, "scope": scope.kind, "value": scope.value},
         **{"hour": hour, "since": hour - timedelta(weeks=WEEKS, hours=1)},
     }

@@ -31,8 +31,9 @@ QUIET = timedelta(hours=6)
 REMEMBERED_SECONDS = 2 * 3600
 MAIN_SHARE = Decimal("0.5")
 """A key that spends this share of an hour's whole is who spends it."""
-Level, Action = SpendAnomaly.Level, SpendWatch.Action
-_TYPES = {Level.SPIKE: "usage.spike", Level.RUNAWAY: "usage.anomaly_detected"}
+Level = SpendAnomaly.Level
+Action = SpendWatch.Action
+_TYPES: dict[str, str] = {Level.SPIKE: "usage.spike", Level.RUNAWAY: "usage.anomaly_detected"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ def _judged(scope: Scope, hour: datetime) -> Judged | None:
 def _note(
     scope: Scope,
     hour: datetime,
-    level: Level,
+    level: str,
     amount: Decimal,
     judged: Judged,
     action: str,
