@@ -84,13 +84,14 @@ def grouped(number: Decimal) -> str:
 
 def arithmetic(lines: Iterable[ExplainedLine], amount: Decimal, asset: str) -> str:
     """How the lines come to the amount: ``1,000 × 3 ÷ 1,000,000 = 0.003 usd``."""
-    said = [_line(line) for line in lines]
+    said = [line(each) for each in lines]
     return f"{' + '.join(said) or '0'} = {amount_string(amount)} {asset}"
 
 
-def _line(line: ExplainedLine) -> str:
-    quantity = "" if line.quantity is None else grouped(line.quantity)
-    if line.kind in _NAMES:
-        return _NAMES[line.kind].format(amount=amount_string(line.amount), quantity=quantity)
-    per = "" if line.kind == "packages" or line.per in (None, 1) else f" ÷ {grouped(line.per or Decimal(1))}"
-    return f"{quantity} × {_amount(line.unit_amount)}{per}"
+def line(each: ExplainedLine) -> str:
+    """One line of it: ``1,000 × 3 ÷ 1,000,000``."""
+    quantity = "" if each.quantity is None else grouped(each.quantity)
+    if each.kind in _NAMES:
+        return _NAMES[each.kind].format(amount=amount_string(each.amount), quantity=quantity)
+    per = "" if each.kind == "packages" or each.per in (None, 1) else f" ÷ {grouped(each.per or Decimal(1))}"
+    return f"{quantity} × {_amount(each.unit_amount)}{per}"

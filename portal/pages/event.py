@@ -1,0 +1,55 @@
+"""Why was this charged? One usage event with its arithmetic, what paid for it, and what was taken back."""
+
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.views.decorators.http import require_GET
+
+from billing.engine.prices import words
+from billing.models import Meter, UsageEvent
+from billing.selectors import events, receipts
+from billing.selectors.catalog import price_terms
+from billing.selectors.receipts import ReceiptCharge
+from portal import access, amounts
+
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
+@require_GET
+@access.signed_in
+def event(request: HttpRequest, visit: access.Visit, event_id: UUID) -> HttpResponse:
+    """The receipt of one of the customer's own events; what the operator pays for it is not in it."""
+    found = get_object_or_404(UsageEvent, pk=event_id, customer_id=visit.customer.pk)
+    receipt = receipts.of(found)
+    return access.render_for(
+        request,
+        visit,
+        "portal/event.html",
+        event=found,
+        state=events.STATUSES[events.status(found)],
+        collected_at=events.collected_at(found),
+        charges=[_shown(charge) for charge in receipt.charges],
+        receipt=receipt,
+        data=msgspec.json.format(_encode(found.data), indent=2).decode(),
+    )
+
+
+def _shown(charge: ReceiptCharge) -> dict[str, Any]:
+    meter: Meter = charge.price.meter
+
+    def exact(amount: Decimal) -> str:
+        return amounts.exact_text(amount, charge.asset)
+
+    return {
+        "charge": charge,
+        "amount": exact(charge.amount),
+        "draws": [{"name": draw.name, "amount": exact(draw.amount)} for draw in charge.draws],
+        "meter": meter.name,
+        "unit": meter.unit,
+        "price": words.describe(price_terms(charge.price), charge.price.asset_id, meter.unit),
+        "lines": [{"said": words.line(line), "amount": exact(line.amount)} for line in charge.lines],
+    }
