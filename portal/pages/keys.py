@@ -115,6 +115,18 @@ def revoke(request: HttpRequest, visit: access.Visit, key_id: UUID) -> HttpRespo
     return redirect("portal:keys")
 
 
+@require_POST
+@second_factor.requires_fresh_second_factor
+@access.signed_in
+@access.requires("keys:write")
+def resume(request: HttpRequest, visit: access.Visit, key_id: UUID) -> HttpResponseBase:
+    """A paused key works again."""
+    key = _key(visit, key_id)
+    if api_keys.resume(key, actor=actor_of(request)):
+        messages.success(request, f"{key.name} works again.")
+    return redirect("portal:keys")
+
+
 def _key(visit: access.Visit, key_id: UUID) -> ApiKey:
     found = ApiKey.objects.filter(organization=visit.membership.organization, pk=key_id).first()
     if found is None:

@@ -11,6 +11,7 @@ from django.test import Client
 
 from accounts import second_factor
 from accounts.models import User
+from accounts.services import api_keys
 from billing.models import Alert, Budget, Customer, NoticeDelivery, NoticePreference
 from billing.services import alerts, notices
 from tests.builders import Shop, browser_of
@@ -203,3 +204,16 @@ def test_the_letters_of_a_demonstration_can_be_read(
     for nonsense in ("x", "..%2F..%2Fsecrets", "20260101-000000-1"):
         assert owner.get(f"/letters/{nonsense}").status_code == 404
     assert Client().get("/letters").status_code == 302
+
+
+def test_a_paused_key_says_why_and_is_resumed_with_one_click(shop: Shop, acme: Customer, owner: Client) -> None:
+    key, _ = api_keys.issue(name="agent", scopes=["events:write"], organization=acme.organization)
+    api_keys.pause([key.pk], reason="A budget is used up.")
+
+    shown = page(owner, "/keys")
+    assert "Paused" in shown
+    assert "A budget is used up." in shown
+    assert owner.post(f"/keys/{key.pk}/resume").status_code == 302
+    key.refresh_from_db()
+    assert key.paused_at is None
+    assert "Resume agent" not in page(owner, "/keys")

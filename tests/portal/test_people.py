@@ -51,6 +51,7 @@ def asking(shop: Shop, acme: Customer) -> dict[str, tuple[str, str, dict[str, An
         "GET /keys": ("keys:read", "/keys", {}),
         "POST /keys/new": ("keys:write", "/keys/new", NEW_KEY | {"scopes": ["wallets:read"]}),
         "POST rotate": ("keys:write", f"/keys/{key.pk}/rotate", {}),
+        "POST resume": ("keys:write", f"/keys/{key.pk}/resume", {}),
         "POST revoke": ("keys:write", f"/keys/{key.pk}/revoke", {}),
         "GET /team": ("team:read", "/team", {}),
         "POST /team/invite": ("team:write", "/team/invite", {"email": "n@acme.test", "role": "viewer"}),

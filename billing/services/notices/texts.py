@@ -1,8 +1,10 @@
 """What notices say: one sentence or two for each kind, from its facts."""
 
 from collections.abc import Callable, Mapping
-from decimal import Decimal
+from decimal import ROUND_DOWN, Context, Decimal
 from typing import Any
+
+from billing.engine.money import decimals
 
 TOPICS = {
     "budgets": "Budgets that are used up, or nearly",
@@ -12,6 +14,7 @@ TOPICS = {
 }
 _SIGNS = {"usd": "$", "eur": "€", "gbp": "£"}
 _CENT = Decimal("0.01")
+_CUTTING = Context(prec=60)
 
 Facts = Mapping[str, Any]
 
@@ -28,15 +31,15 @@ def words(kind: str, facts: Facts) -> tuple[str, str]:
 
 
 def amount(number: str, unit: str) -> str:
-    """``$4.99``, or ``1,200 image_credits``: cents at least, and every digit that there is."""
+    """``$4.99``, or ``1,200 image_credits``. From one unit on cut to cents, never rounded up; below, every digit."""
     value = Decimal(number)
     sign = _SIGNS.get(unit)
     if sign is None:
         return f"{value:,f} {unit}"
-    shown = f"{value.copy_abs():,f}"
-    if -value.as_tuple().exponent < 2:  # type: ignore[operator]
-        shown = f"{value.copy_abs().quantize(_CENT):,f}"
-    return f"{'-' if value < 0 else ''}{sign}{shown}"
+    size = value.copy_abs()
+    if size >= 1 or decimals(size) <= 2:
+        size = size.quantize(_CENT, rounding=ROUND_DOWN, context=_CUTTING)
+    return f"{'-' if value < 0 else ''}{sign}{size:,f}"
 
 
 def _percent(share: str) -> str:

@@ -170,7 +170,7 @@ def test_a_notice_that_is_rolled_back_is_never_told(shop: Shop) -> None:
         ("5", "usd", "$5.00"),
         ("0.0012", "usd", "$0.0012"),
         ("-3.5", "eur", "-€3.50"),
-        ("1234567.891", "usd", "$1,234,567.891"),
+        ("1234567.899", "usd", "$1,234,567.89"),
         ("1200", "image_credits", "1,200 image_credits"),
     ],
 )
