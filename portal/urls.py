@@ -1,10 +1,11 @@
 """The portal's addresses. ``/live/`` belongs to ``portal.live`` and is served beside Django."""
 
-from django.urls import path
+from django.urls import path, re_path
 
 from accounts import second_factor
 from portal.pages import (
     alerts,
+    auto_top_up,
     budgets,
     calculator,
     dashboard,
@@ -54,6 +55,10 @@ urlpatterns = [
     path("top-up/back", funding.back, name="top-ups-back"),
     path("top-ups/<uuid:top_up_id>", funding.paid, name="paid"),
     path("top-ups/<uuid:top_up_id>/receipt", funding.receipt, name="receipt"),
+    path("auto-top-up", auto_top_up.page, name="auto-top-up"),
+    path("auto-top-up/save", auto_top_up.save, name="auto-top-up-save"),
+    path("auto-top-up/schedule", auto_top_up.save_schedule, name="auto-top-up-schedule"),
+    re_path(r"^auto-top-up/(?P<purpose>auto_top_up|scheduled)/(?P<to>on|off)$", auto_top_up.switch, name="auto-switch"),
     path("payment-methods", funding.add_method, name="add-method"),
     path("payment-methods/<uuid:method_id>/remove", funding.remove_method, name="remove-method"),
     path("sign-out", session.sign_out, name="sign-out"),

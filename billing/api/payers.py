@@ -7,10 +7,14 @@ from urllib.parse import urlsplit
 from rest_framework import serializers
 
 from billing.api.codes import AssetField, CodeField, CurrencyField
-from billing.api.fields import AmountField, PatternField, StrictSerializer, TextField
-from billing.models import Pack
+from billing.api.fields import AmountField, MomentField, PatternField, StrictSerializer, TextField
+from billing.models import AutoTopUp, Pack
 
 _CODE = r"^[a-z][a-z0-9_-]*\Z"
+CARD = "card"
+"""The card that was kept last, where a payment method is to be named."""
+COOLDOWN_MAX = 31 * 24 * 3600
+COUNT_MAX = 10_000
 _URL = re.compile(r"https?://[^\s/?#\\@]+([/?#][^\s\\]*)?\Z")
 
 
@@ -72,3 +76,30 @@ class PackCreate(StrictSerializer):
     amount = AmountField()
     price = AmountField()
     currency = CurrencyField()
+
+
+class _OrderFields(StrictSerializer):
+    amount = AmountField(required=False, allow_null=True)
+    pack = PackField(required=False, allow_null=True)
+    asset = AssetField(required=False)
+    method = TextField(max_length=255, default=CARD)
+    monthly_limit = AmountField(required=False, allow_null=True)
+    count_limit = serializers.IntegerField(min_value=1, max_value=COUNT_MAX, required=False, allow_null=True)
+    enabled = serializers.BooleanField(default=True)
+
+
+class AutoTopUpPut(_OrderFields):
+    """When it runs, what it buys (``amount``, or up to ``target``, or ``pack``), and within which limits."""
+
+    event = serializers.ChoiceField(["wallet_balance_low"], default="wallet_balance_low")
+    threshold = AmountField()
+    action = serializers.ChoiceField(["auto_top_up"], default="auto_top_up")
+    target = AmountField(required=False, allow_null=True)
+    cooldown_seconds = serializers.IntegerField(min_value=0, max_value=COOLDOWN_MAX, default=60)
+
+
+class ScheduledTopUpPut(_OrderFields):
+    """How often from when on, what it buys (``amount`` or ``pack``), and within which limits."""
+
+    every = serializers.ChoiceField(AutoTopUp.Every.choices)
+    starts_at = MomentField(required=False)

@@ -6,6 +6,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from billing.api import (
     alerts,
     authorizations,
+    auto_top_ups,
     budgets,
     catalog,
     corrections,
@@ -70,6 +71,8 @@ urlpatterns = [
     path("customers/<str:external_id>/top-ups", funding.TopUpsView.as_view()),
     path("customers/<str:external_id>/payment-methods", funding.PaymentMethodsView.as_view()),
     path("customers/<str:external_id>/payment-methods/<str:method_id>", funding.PaymentMethodView.as_view()),
+    path("customers/<str:external_id>/auto-top-up", auto_top_ups.AutoTopUpView.as_view()),
+    path("customers/<str:external_id>/scheduled-top-up", auto_top_ups.ScheduledTopUpView.as_view()),
     path("top-ups/<uuid:top_up_id>", funding.TopUpView.as_view()),
     path("top-ups/<uuid:top_up_id>/refund", funding.RefundView.as_view()),
     path("packs", funding.PacksView.as_view()),

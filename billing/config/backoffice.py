@@ -96,9 +96,13 @@ UNFOLD: dict[str, Any] = {
                 _item("Top-ups", "add_card", "billing.topup"),
                 _item("Payments", "credit_card", "billing.paymentattempt"),
                 _item("Refunds", "undo", "billing.refund"),
+                _item("Disputes", "gavel", "billing.dispute"),
+                _item("Automatic top-ups", "autorenew", "billing.autotopup"),
                 _item("Payment methods", "wallet", "billing.paymentmethod"),
                 _item("Packs", "inventory_2", "billing.pack"),
                 _item("Provider events", "mark_email_read", "billing.stripeevent"),
+                _item("Differences", "rule", "billing.discrepancy"),
+                _item("Comparisons", "compare_arrows", "billing.reconciliation"),
             ),
             _group(
                 "Spend controls",

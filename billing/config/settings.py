@@ -168,6 +168,7 @@ CELERY_BEAT_SCHEDULE = {
     "seal-ledger": {"task": "billing.seal_ledger", "schedule": 3600.0},
     "process-payment-events": {"task": "billing.process_payment_events", "schedule": 15.0},
     "settle-payments": {"task": "billing.settle_payments", "schedule": 20.0},
+    "reconcile-payments": {"task": "billing.reconcile_payments", "schedule": 1800.0},
     "run-auto-top-ups": {"task": "billing.run_auto_top_ups", "schedule": 15.0},
     "send-mail": {"task": "accounts.send_mail", "schedule": 10.0},
     "work-what-ifs": {"task": "billing.work_what_ifs", "schedule": 5.0},

@@ -4,7 +4,7 @@ Amounts are in the currency's own units, such as ``Decimal("12.50")``; the provi
 ``reference`` is always an id of ours: the provider keeps it with its object, and finds the object by it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -106,7 +106,8 @@ class Refund:
     payment_id: str
     amount: Decimal
     currency: str
-    failure: str = ""
+    failure: str
+    created_at: datetime
 
 
 class Standing(StrEnum):
@@ -132,6 +133,32 @@ class Dispute:
     reason: str
     opened_at: datetime
     answer_by: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """Money that was taken, as the provider's own books have it. ``reference`` is ours, where there is one."""
+
+    id: str
+    payment_id: str
+    reference: str
+    amount: Decimal
+    currency: str
+    fee: Decimal | None
+    fee_currency: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Payout:
+    """Money on its way from the provider to the operator's bank account."""
+
+    id: str
+    amount: Decimal
+    currency: str
+    failed: bool
+    failure: str
+    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +238,17 @@ class Provider(Protocol):
 
     def answer_dispute(self, dispute_id: str, *, key: str, evidence: Mapping[str, str], final: bool) -> Dispute:
         """Give the bank our side, by the provider's names of its fields. What is ``final`` cannot be added to."""
+
+    # What happened in the half-open span from ``since`` to ``until``, for comparing.
+
+    def charges(self, *, since: datetime, until: datetime) -> Iterator[Charge]:
+        """The charges that succeeded."""
+
+    def refunds(self, *, since: datetime, until: datetime) -> Iterator[Refund]: ...
+
+    def disputes(self, *, since: datetime, until: datetime) -> Iterator[Dispute]: ...
+
+    def payouts(self, *, since: datetime, until: datetime) -> Iterator[Payout]: ...
 
     def read_event(self, body: bytes, signature: str) -> Event:
         """Check the signature of a message and read it. Raises ``Forged``."""

@@ -16,6 +16,7 @@ import stripe
 from django.conf import settings
 
 from billing.gateways.payments import (
+    Charge,
     Dispute,
     Event,
     Forged,
@@ -24,6 +25,7 @@ from billing.gateways.payments import (
     Order,
     Outcome,
     Payment,
+    Payout,
     Refund,
     Refused,
     Standing,
@@ -234,6 +236,30 @@ class Stripe:
         with _translated():
             return _dispute(self._client.v1.disputes.update(dispute_id, params, {"idempotency_key": key}))
 
+    # --- Comparing ------------------------------------------------------------------------------------------------
+
+    def charges(self, *, since: datetime, until: datetime) -> Iterator[Charge]:
+        params = _span(since, until) | {"expand": ["data.balance_transaction", "data.payment_intent"]}
+        with _translated():
+            for found in self._client.v1.charges.list(params).auto_paging_iter():
+                if found.status == "succeeded":
+                    yield _charge(found)
+
+    def refunds(self, *, since: datetime, until: datetime) -> Iterator[Refund]:
+        with _translated():
+            for found in self._client.v1.refunds.list(_span(since, until)).auto_paging_iter():
+                yield _refund(found)
+
+    def disputes(self, *, since: datetime, until: datetime) -> Iterator[Dispute]:
+        with _translated():
+            for found in self._client.v1.disputes.list(_span(since, until)).auto_paging_iter():
+                yield _dispute(found)
+
+    def payouts(self, *, since: datetime, until: datetime) -> Iterator[Payout]:
+        with _translated():
+            for found in self._client.v1.payouts.list(_span(since, until)).auto_paging_iter():
+                yield _payout(found)
+
     # --- Messages ------------------------------------------------------------------------------------------------
 
     def read_event(self, body: bytes, signature: str) -> Event:
@@ -306,6 +332,10 @@ def _get(found: Any, *path: str) -> Any:
             return None
         found = found[name] if name in found else None  # noqa: SIM401 - Stripe's objects have no get.
     return found
+
+
+def _created(found: Any) -> datetime:
+    return datetime.fromtimestamp(int(found.created), UTC)
 
 
 def _id(found: Any) -> str:
@@ -421,6 +451,37 @@ def _refund(found: Any) -> Refund:
         amount=from_minor(int(found.amount), str(found.currency)),
         currency=str(found.currency),
         failure=str(_get(found, "failure_reason") or ""),
+        created_at=_created(found),
+    )
+
+
+def _span(since: datetime, until: datetime) -> dict[str, Any]:
+    return {"created": {"gte": int(since.timestamp()), "lt": int(until.timestamp())}, "limit": PAGE}
+
+
+def _charge(found: Any) -> Charge:
+    booked = _get(found, "balance_transaction")
+    fee, fee_currency = _get(booked, "fee"), str(_get(booked, "currency") or "")
+    return Charge(
+        id=str(found.id),
+        payment_id=_id(_get(found, "payment_intent")),
+        reference=str(_get(found, "metadata", _ATTEMPT) or _get(found, "payment_intent", "metadata", _ATTEMPT) or ""),
+        amount=from_minor(int(found.amount), str(found.currency)),
+        currency=str(found.currency),
+        fee=None if fee is None else from_minor(int(fee), fee_currency),
+        fee_currency=fee_currency,
+        created_at=_created(found),
+    )
+
+
+def _payout(found: Any) -> Payout:
+    return Payout(
+        id=str(found.id),
+        amount=from_minor(int(found.amount), str(found.currency)),
+        currency=str(found.currency),
+        failed=str(found.status) in {"failed", "canceled"},
+        failure=str(_get(found, "failure_message") or _get(found, "failure_code") or ""),
+        created_at=_created(found),
     )
 
 
@@ -448,7 +509,7 @@ def _dispute(found: Any) -> Dispute:
         amount=from_minor(int(found.amount), str(found.currency)),
         currency=str(found.currency),
         reason=str(_get(found, "reason") or ""),
-        opened_at=datetime.fromtimestamp(int(found.created), UTC),
+        opened_at=_created(found),
         answer_by=None if due_by is None else datetime.fromtimestamp(int(due_by), UTC),
     )
 
@@ -463,7 +524,7 @@ def _event(text: str) -> Event:
             type=str(found.type),
             object_type=str(about.object),
             object_id=str(_get(about, "id") or ""),
-            created_at=datetime.fromtimestamp(int(found.created), UTC),
+            created_at=_created(found),
             live=bool(found.livemode),
             related={name: _id(_get(about, name)) for name in ("customer", "payment_intent") if _get(about, name)},
         )

@@ -25,6 +25,7 @@ from billing.models.idempotency import IdempotencyRecord
 from billing.models.ledger import Account, EntryKind, LedgerEntry, LedgerTransaction
 from billing.models.notes import Note
 from billing.models.outbox import OutboxEvent
+from billing.models.reconciliation import Discrepancy, Reconciliation
 from billing.models.revenue import AccountMapping, Obligation, Recognition, RevenueDay, RevenueTotal
 from billing.models.rollups import RollupMark, UsageRollup
 from billing.models.seals import Seal
@@ -52,6 +53,7 @@ __all__ = [
     "CostVersion",
     "CountedValue",
     "Customer",
+    "Discrepancy",
     "Dispute",
     "EntryKind",
     "ExpiryTold",
@@ -80,6 +82,7 @@ __all__ = [
     "Price",
     "ProviderCost",
     "Recognition",
+    "Reconciliation",
     "Refund",
     "RevenueDay",
     "RevenueTotal",

@@ -29,6 +29,7 @@ _KINDS = {
     "refunds": "refund",
     "disputes": "dispute",
     "charges": "charge",
+    "payouts": "payout",
     "events": "event",
     "checkout/sessions": "checkout.session",
 }
@@ -143,11 +144,12 @@ class Desk:
         return makers[kind](asked)
 
     def _list(self, kind: str, asked: Thing) -> Thing:
-        since = int((asked.get("created") or {}).get("gte", 0))
+        span = asked.get("created") or {}
+        since, until = int(span.get("gte", 0)), int(span.get("lt", 1 << 40))
         rows = [
             thing
             for thing in self.rules.store.all(kind)
-            if thing["created"] >= since
+            if since <= thing["created"] < until
             and all(thing.get(name) == asked[name] for name in ("customer", "payment_intent") if name in asked)
         ]
         if after := asked.get("starting_after"):
@@ -157,7 +159,7 @@ class Desk:
             "object": "list",
             "url": "/v1",
             "has_more": len(rows) > limit,
-            "data": [public(thing) for thing in rows[:limit]],
+            "data": [self._show_member(thing, asked) for thing in rows[:limit]],
         }
 
     def _show(self, thing: Thing, asked: Thing) -> Thing:
@@ -165,6 +167,9 @@ class Desk:
         for path in asked.get("expand", []):
             self._expand(shown, path.split("."))
         return shown
+
+    def _show_member(self, thing: Thing, asked: Thing) -> Thing:
+        return self._show(thing, {"expand": [path.removeprefix("data.") for path in asked.get("expand", [])]})
 
     def _expand(self, shown: Thing, path: list[str]) -> None:
         inside = shown.get(path[0])

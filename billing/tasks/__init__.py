@@ -23,7 +23,7 @@ from billing.services import (
     subscriptions,
     what_if_runs,
 )
-from billing.services.funding import attempts, automatic, disputes, inbox, refunds
+from billing.services.funding import attempts, automatic, disputes, inbox, reconciliation, refunds
 from billing.services.ledger import AUTO_TOP_UPS
 from billing.services.usage import unpaid
 from billing.services.webhooks import feeding, sending
@@ -67,6 +67,12 @@ def settle_payments() -> None:
     attempts.settle_due()
     refunds.settle_due()
     disputes.settle_due()
+
+
+@shared_task(name="billing.reconcile_payments", time_limit=3600)
+def reconcile_payments() -> None:
+    """Compare our books with the provider's, once a day."""
+    reconciliation.run_daily()
 
 
 @shared_task(name=AUTO_TOP_UPS)

@@ -1,7 +1,8 @@
 """Putting money in: the form, what became of a payment, receipts, and the methods that are kept."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Concatenate, ParamSpec
 from urllib.parse import urlencode
 from uuid import UUID
@@ -17,7 +18,7 @@ from accounts import second_factor
 from accounts.services.audit import actor_of
 from billing.engine.money import parse
 from billing.errors import BillingError, InvalidRequest
-from billing.models import Pack, PaymentAttempt, PaymentMethod, Refund, TopUp
+from billing.models import AutoTopUp, Pack, PaymentAttempt, PaymentMethod, Refund, TopUp
 from billing.services.funding import attempts, methods, profiles, quotes, top_ups
 from portal import access
 
@@ -180,7 +181,7 @@ def _pay(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
         made = top_ups.create(actor=actor_of(request), customer=visit.customer, quote=asked, plan=plan)
         started = top_ups.start(made.pk)
     except BillingError as refusal:
-        return _form(request, visit, choice=choice, error=_words(refusal), status=refusal.status)
+        return _form(request, visit, choice=choice, error=words(refusal), status=refusal.status)
     return redirect(started.attempt.checkout_url or reverse("portal:paid", args=[started.pk]))
 
 
@@ -189,10 +190,10 @@ def _plan(choice: Choice, visit: access.Visit) -> attempts.Plan:
     if not choice.method:
         way = PaymentAttempt.Way.CHECKOUT
         return attempts.Plan(way, keep_method=choice.keep, return_url=back, cancel_url=left)
-    kept = [one for one in _kept(visit) if str(one.pk) == choice.method]
-    if not kept:
+    found = [one for one in kept(visit) if str(one.pk) == choice.method]
+    if not found:
         raise InvalidRequest.field("method", "is not kept any more")
-    return attempts.Plan(PaymentAttempt.Way.METHOD, method=kept[0], return_url=back, cancel_url=left)
+    return attempts.Plan(PaymentAttempt.Way.METHOD, method=found[0], return_url=back, cancel_url=left)
 
 
 @require_GET
@@ -225,7 +226,8 @@ def _form(
         bonuses=quotes.bonuses(),
         least=settings.TOP_UP_MIN,
         most=settings.TOP_UP_MAX,
-        methods=_kept(visit),
+        methods=kept(visit),
+        suspended=AutoTopUp.objects.filter(customer=visit.customer, enabled=True, state="suspended").first(),
         top_ups=[(row, reason(row.attempt)) for row in rows.order_by("-id")[:PAGE_ROWS]],
         may_pay=visit.may("wallet:fund"),
         choice=chosen,
@@ -242,7 +244,7 @@ def _quoted(choice: Choice, visit: access.Visit) -> dict[str, Any]:
     try:
         return {"quote": choice.quote(visit), "quote_error": ""}
     except InvalidRequest as refusal:
-        return {"quote": None, "quote_error": _words(refusal) if choice.amount or choice.pack else ""}
+        return {"quote": None, "quote_error": words(refusal) if choice.amount or choice.pack else ""}
 
 
 def _own(visit: access.Visit, top_up_id: UUID) -> TopUp:
@@ -253,7 +255,8 @@ def _own(visit: access.Visit, top_up_id: UUID) -> TopUp:
     return found
 
 
-def _kept(visit: access.Visit) -> "list[PaymentMethod]":
+def kept(visit: access.Visit) -> "list[PaymentMethod]":
+    """The methods that the customer can be charged with; none where no provider is connected."""
     if not settings.STRIPE_SECRET_KEY:
         return []
     return list(methods.kept(visit.customer.pk, profiles.payments().mode))
@@ -263,11 +266,11 @@ def _address(name: str) -> str:
     return f"{settings.BASE_URL}{reverse(name)}"
 
 
-def _words(refusal: BillingError) -> str:
-    """A refusal as a sentence for the form."""
+def words(refusal: BillingError, names: Mapping[str, str] = MappingProxyType({})) -> str:
+    """A refusal as a sentence for the form; ``names`` are what the form calls its fields."""
     if not refusal.errors:
         return refusal.detail
-    return " ".join(f"{one.field.capitalize()} {one.detail}." for one in refusal.errors)
+    return " ".join(f"{names.get(one.field, one.field).capitalize()} {one.detail}." for one in refusal.errors)
 
 
 REASONS = {

@@ -230,6 +230,16 @@ def apply(attempt_id: UUID, payment: Payment, *, revision: int) -> bool:
     return True
 
 
+@retried
+def note_fee(attempt_id: UUID, fee: Decimal | None, currency: str) -> None:
+    """Note what the provider kept of a payment, where that was not known when it came in."""
+    with transaction.atomic():
+        attempt = _locked(attempt_id)
+        if attempt.fee is None and fee is not None:
+            attempt.fee, attempt.fee_currency = fee, currency[:3]
+            attempt.save(update_fields=["fee", "fee_currency"])
+
+
 # --- The row, under its lock ------------------------------------------------------------------------------------------
 
 

@@ -6,7 +6,6 @@ wallet that 200 debits empty at once is filled once.
 
 import logging
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -23,6 +22,7 @@ from billing.engine.money import EXACT, ZERO, amount_string
 from billing.errors import BillingError
 from billing.gateways.payments import places
 from billing.models import AutoTopUp, Balance, PaymentAttempt, PaymentMethod, TopUp
+from billing.selectors import standing
 from billing.services import outbox
 from billing.services.funding import methods, profiles, quotes, rules, top_ups
 from billing.services.funding.attempts import Plan
@@ -39,14 +39,6 @@ DECLINES_WITHIN = timedelta(days=30)
 """Card networks allow 15 tries of a declined card in 30 days, the strictest of them; we stay below."""
 BURST, BURST_WITHIN = 5, timedelta(hours=1)
 """So many in so little time are worth telling people of."""
-
-
-@dataclass(frozen=True, slots=True)
-class Used:
-    """What an order has bought in the present month, what is on its way included."""
-
-    amount: Decimal
-    count: int
 
 
 def run_due() -> int:
@@ -81,7 +73,7 @@ def begin(rule_id: UUID) -> UUID | None:
         found = AutoTopUp.objects.select_related("customer__currency", "asset", "pack__asset", "pack__currency")
         rule = found.get(pk=rule_id)
         now = timezone.now()
-        if not rule.runs or rule.due_at > now or _under_way(rule):
+        if not rule.runs or rule.due_at > now or standing.under_way(rule):
             return None
         quote = _wanted(rule, journal.balances[customer_id, rule.asset_id].available, now)
         if quote is None:
@@ -101,20 +93,6 @@ def begin(rule_id: UUID) -> UUID | None:
             rule.save(update_fields=["due_at"])
         _tell_of_burst(rule, now)
         return top_up.pk
-
-
-def used(rule: AutoTopUp, now: datetime) -> Used:
-    """What counts towards the order's limits this month: what was paid and what may still be."""
-    start, end = rules.month(rule.customer, now)
-    counted = TopUp.objects.filter(
-        customer_id=rule.customer_id,
-        attempt__purpose=rule.purpose,
-        created_at__gte=start,
-        created_at__lt=end,
-        status__in=[TopUp.Status.SUCCEEDED, TopUp.Status.PROCESSING, TopUp.Status.REQUIRES_ACTION],
-    )
-    total = counted.aggregate(amount=Sum("amount"), count=Count("pk"))
-    return Used(total["amount"] or ZERO, total["count"])
 
 
 def _due(now: datetime) -> "QuerySet[AutoTopUp]":
@@ -151,15 +129,9 @@ def _send(top_up_id: UUID) -> bool:
     return False
 
 
-def _under_way(rule: AutoTopUp) -> bool:
-    return PaymentAttempt.objects.filter(
-        customer_id=rule.customer_id, purpose=rule.purpose, status__in=PaymentAttempt.OPEN
-    ).exists()
-
-
 def _wanted(rule: AutoTopUp, available: Decimal, now: datetime) -> quotes.Quote | None:
     """What to buy: enough for the whole gap in one payment, as far as the limits allow; None for nothing."""
-    taken = used(rule, now)
+    taken = standing.used(rule, now)
     room = None if rule.monthly_limit is None else EXACT.subtract(rule.monthly_limit, taken.amount)
     if rule.count_limit is not None and taken.count >= rule.count_limit:
         room = ZERO
@@ -207,7 +179,7 @@ def _pieces(gap: Decimal, size: Decimal | None) -> int:
 
 def _tell_of_limit(rule: AutoTopUp, now: datetime) -> None:
     """Say once in a month that the limit keeps the order from running."""
-    start, _ = rules.month(rule.customer, now)
+    start, _ = standing.month(rule.customer, now)
     if rule.limit_told_at is None or rule.limit_told_at < start:
         rule.limit_told_at = now
         rule.save(update_fields=["limit_told_at"])

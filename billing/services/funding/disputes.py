@@ -24,7 +24,7 @@ from billing import locks, pipeline
 from billing.engine import burndown
 from billing.engine.money import EXACT, ZERO, amount_string, round_half_even
 from billing.engine.postings import TEMPLATES
-from billing.errors import BillingError
+from billing.errors import BillingError, PaymentsUnavailable
 from billing.gateways import payments
 from billing.gateways.payments import Refused, Unreachable
 from billing.models import Dispute, LedgerEntry, Refund, TopUp
@@ -74,6 +74,14 @@ def look_up(provider_id: str) -> Dispute:
         if dispute is not None:
             return dispute
     raise Unreachable("The dispute changes faster than it can be looked at.")
+
+
+def look_again(dispute: Dispute) -> Dispute:
+    """``look_up`` for somebody who waits: raises ``PaymentsUnavailable`` where the provider cannot be asked."""
+    try:
+        return look_up(dispute.provider_id)
+    except (Unreachable, Refused, NotOurs) as trouble:
+        raise PaymentsUnavailable(f"The dispute could not be looked up: {trouble}") from trouble
 
 
 def settle_due() -> int:

@@ -7,7 +7,6 @@ in the wrong order all lead to the same end.
 import logging
 from collections.abc import Callable
 from datetime import timedelta
-from uuid import UUID
 
 from django.db import transaction
 from django.utils import timezone
@@ -16,7 +15,6 @@ from billing.errors import BillingError
 from billing.gateways import wakeups
 from billing.gateways.payments import Refused, Unreachable
 from billing.models import PaymentAttempt, PaymentProfile, StripeEvent
-from billing.models import Refund as RefundRow
 from billing.services.funding import attempts, disputes, methods, profiles, refunds
 
 logger = logging.getLogger(__name__)
@@ -160,7 +158,7 @@ def _look_up(reference: str) -> None:
 
 def _refund(row: StripeEvent) -> None:
     found = profiles.payments().refund_by_id(row.object_id)
-    refund = RefundRow.objects.filter(pk__in=_uuids(found.reference)).first()
+    refund = refunds.by_reference(found.reference).first()
     if refund is None:
         raise NotOurs("A refund that was made at the provider: the wallet still holds what was paid back.")
     refunds.look_up(refund.pk)
@@ -180,13 +178,6 @@ def _methods(row: StripeEvent) -> None:
     if profile is None:
         raise NotOurs("A customer of the provider's who is none here.")
     methods.sync(profile.pk)
-
-
-def _uuids(text: str) -> list[str]:
-    try:
-        return [str(UUID(text))]
-    except ValueError:
-        return []
 
 
 _HANDLERS: dict[str, Callable[[StripeEvent], None]] = {

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.services import audit
@@ -175,6 +176,21 @@ def look_up(refund_id: UUID) -> None:
         _move(refund_id, Status.UNKNOWN, only_from=(Status.SENT,))
     else:
         _look_later(refund_id)
+
+
+def by_reference(reference: str) -> "QuerySet[Refund]":
+    """The refund whose id the provider gives as our reference; none where that is no id."""
+    try:
+        return Refund.objects.filter(pk=UUID(reference))
+    except ValueError:
+        return Refund.objects.none()
+
+
+def stands_as(refund: Refund, outcome: Outcome) -> bool:
+    """Whether the refund is here what it is at the provider."""
+    if outcome is Outcome.FAILED:
+        return refund.status == Status.FAILED
+    return refund.status == _OF_OUTCOME[outcome]
 
 
 def settle(refund_id: UUID) -> None:

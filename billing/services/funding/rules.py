@@ -180,13 +180,6 @@ def tell(rule: AutoTopUp, subject: str, text: str) -> None:
         mail.queue(rule.customer.email, subject, f"{text}\n\nSee {fix_url(rule)}")
 
 
-def month(customer: Customer, now: datetime) -> tuple[datetime, datetime]:
-    """The calendar month of the customer's that ``now`` is in."""
-    zone = ZoneInfo(customer.timezone)
-    first = now.astimezone(zone).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    return periods.period(now, anchor=first, interval="month", zone=zone)
-
-
 def next_time(rule: AutoTopUp, now: datetime) -> datetime:
     """The first of the order's fixed times after ``now``."""
     assert rule.starts_at is not None

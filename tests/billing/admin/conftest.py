@@ -12,9 +12,9 @@ from django.utils import timezone
 from accounts.models import User
 from accounts.services import audit
 from billing.admin import display
-from billing.models import Customer, IdempotencyRecord
+from billing.models import Customer, IdempotencyRecord, TopUp
 from billing.services import alerts, approvals, authorizations, costs, drafts, notices
-from billing.services.funding import packs, refunds
+from billing.services.funding import packs, reconciliation, refunds, rules
 from billing.services.idempotency import Answer, once
 from tests.builders import Shop, browser_of
 from tests.payments import Bank, Payer
@@ -74,7 +74,12 @@ def acme(shop: Shop, bank: Bank) -> Customer:
     packs.create(
         actor=audit.SYSTEM, code="ten", name="Ten", asset=shop.usd, amount=dollar, price=dollar, currency=shop.usd
     )
+    bank.dispute(TopUp.objects.get(), status="warning_needs_response")
     bank.deliver()
+    rules.put(actor=audit.SYSTEM, customer=acme, order=rules.Order(asset=shop.usd, threshold=dollar, amount=dollar * 9))
+    with bank.rules.store.changing():
+        bank.rules.new_intent({"amount": "500", "currency": "usd", "payment_method": "pm_card_visa", "confirm": "true"})
+    reconciliation.run(until=timezone.now() + timedelta(minutes=1))
     drafts.create(actor=audit.SYSTEM, plan=shop.plan().plan, terms={"base_fee": "5"})
     shop.member(acme)
     shop.key()

@@ -29,6 +29,7 @@ from billing.models import (
 )
 from billing.selectors import revenue_files
 from billing.services import authorizations, drafts, subscriptions
+from billing.services.funding import rules
 from billing.services.webhooks import endpoints
 from tests.billing.api.conftest import Api, cloud_event, problem
 from tests.builders import Shop
@@ -76,6 +77,16 @@ ROUTES: dict[str, dict[str, str]] = {
     "subscriptions/<uuid:subscription_id>": {"GET": "customers:read"},
     "subscriptions/<uuid:subscription_id>/periods": {"GET": "customers:read"},
     "customers/<str:external_id>/top-ups": {"GET": "wallets:read", "POST": "top_ups:write"},
+    "customers/<str:external_id>/auto-top-up": {
+        "GET": "wallets:read",
+        "PUT": "top_ups:write",
+        "DELETE": "top_ups:write",
+    },
+    "customers/<str:external_id>/scheduled-top-up": {
+        "GET": "wallets:read",
+        "PUT": "top_ups:write",
+        "DELETE": "top_ups:write",
+    },
     "customers/<str:external_id>/payment-methods": {"GET": "wallets:read", "POST": "top_ups:write"},
     "customers/<str:external_id>/payment-methods/<str:method_id>": {"DELETE": "top_ups:write"},
     "top-ups/<uuid:top_up_id>": {"GET": "wallets:read"},
@@ -193,6 +204,8 @@ def body(route: str, *, customer: str = "acme") -> Any:
             "prices": [{"meter": "llm_input", "asset": "usd", "model": "per_unit", "unit_amount": "1"}]
         },
         "customers/<str:external_id>/top-ups": {"amount": "10"},
+        "customers/<str:external_id>/auto-top-up": {"threshold": "20", "amount": "100"},
+        "customers/<str:external_id>/scheduled-top-up": {"every": "month", "amount": "100"},
         "customers/<str:external_id>/payment-methods": {},
         "top-ups/<uuid:top_up_id>/refund": {"amount": "1"},
         "packs": {
@@ -247,6 +260,12 @@ def world(shop: Shop, bank: Bank, request: pytest.FixtureRequest) -> Shop:
             WebhookDelivery.objects.update(state="failed")
         if "top_up_id" in request.node.name:
             Payer(shop, bank, customer).paid()
+        if "-top-up" in request.node.name:
+            bought = {"asset": shop.usd, "amount": Decimal(100)}
+            rules.put(actor=SYSTEM, customer=customer, order=rules.Order(threshold=Decimal(5), **bought))
+            rules.put(
+                actor=SYSTEM, customer=customer, order=rules.Order(every="month", starts_at=timezone.now(), **bought)
+            )
         if "method_id" in request.node.name:
             Payer(shop, bank, customer).keep()
     return shop
@@ -361,6 +380,7 @@ def test_a_customers_key_reaches_its_own(own: Api) -> None:
         "/authorizations?customer=globex",
         "/customers/globex/top-ups",
         "/customers/globex/payment-methods",
+        "/customers/globex/auto-top-up",
     ],
 )
 def test_what_is_another_customers_is_not_found_as_if_it_did_not_exist(own: Api, path_: str) -> None:

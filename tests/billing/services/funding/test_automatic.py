@@ -12,6 +12,7 @@ from accounts.models import OutgoingMail
 from accounts.services.audit import SYSTEM
 from billing.errors import InvalidRequest
 from billing.models import AutoTopUp, Balance, Grant, OutboxEvent, PaymentAttempt, TopUp
+from billing.selectors import standing
 from billing.services import wallets
 from billing.services.funding import attempts, automatic, methods, packs, profiles, rules
 from tests.billing.services.test_races import together
@@ -380,7 +381,7 @@ def test_control_without_the_lock_and_the_index_there_is_more_than_one(
     """The same race where nobody looks whether something is under way: what keeps it to one is the database."""
     payer.keep()
     order(payer, amount=Decimal(20))
-    monkeypatch.setattr(automatic, "_under_way", lambda rule: False)
+    monkeypatch.setattr(standing, "under_way", lambda rule: False)
     monkeypatch.setattr(automatic, "_pending", lambda rule: Decimal(0))
     rule = AutoTopUp.objects.get()
     begun = together(*[lambda: automatic.begin(rule.pk)] * 4)
