@@ -115,6 +115,7 @@ def show(rule: AutoTopUp, customer: Customer) -> dict[str, Any]:
     rule.customer = customer
     now = timezone.now()
     used = standing.used(rule, now)
+    when: dict[str, Any]
     if rule.every:
         when = {"every": rule.every, "starts_at": _moment(rule.starts_at)}
     else:

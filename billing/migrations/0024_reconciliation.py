@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0023_auto_top_ups_and_disputes'),
+        ('billing', '0021_frozen_wallets_and_notes'),
     ]
 
     operations = [

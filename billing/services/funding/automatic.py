@@ -23,7 +23,6 @@ from billing.errors import BillingError
 from billing.gateways.payments import places
 from billing.models import AutoTopUp, Balance, PaymentAttempt, PaymentMethod, TopUp
 from billing.selectors import standing
-from billing.services import outbox
 from billing.services.funding import methods, profiles, quotes, rules, top_ups
 from billing.services.funding.attempts import Plan
 from billing.services.ledger import Journal
@@ -183,10 +182,7 @@ def _tell_of_limit(rule: AutoTopUp, now: datetime) -> None:
     if rule.limit_told_at is None or rule.limit_told_at < start:
         rule.limit_told_at = now
         rule.save(update_fields=["limit_told_at"])
-        message = {"purpose": rule.purpose, "fix_url": rules.fix_url(rule)}
-        outbox.publish([outbox.Message("auto_top_up.limit_reached", rule.customer_id, message)], now=now)
-        words = "The limit that you set for this month is reached. Nothing more is charged until the next month."
-        rules.tell(rule, "Automatic top-ups have reached their limit", words)
+        rules.tell(rule, "auto_top_up.limit_reached", now)
 
 
 def _pending(rule: AutoTopUp) -> Decimal:
@@ -223,7 +219,4 @@ def _tell_of_burst(rule: AutoTopUp, now: datetime) -> None:
     ).aggregate(count=Count("pk"), amount=Sum("amount"))
     if recent["count"] != BURST:
         return
-    facts = {"purpose": rule.purpose, "count": BURST, "amount": amount_string(recent["amount"])}
-    outbox.publish([outbox.Message("auto_top_up.burst", rule.customer_id, facts)], now=now)
-    words = f"Your wallet was topped up {BURST} times within an hour. If you did not expect that, see what spends it."
-    rules.tell(rule, "Many automatic top-ups", words)
+    rules.tell(rule, "auto_top_up.burst", now, count=BURST, amount=amount_string(recent["amount"]))

@@ -156,13 +156,9 @@ def _of_charge(charge: payments.Charge, charged: dict[str, str]) -> Iterator[Fou
         yield Found(Kind.CHARGE_NOT_CREDITED, charge.id, words, *common, lambda: attempts.look_up(attempt.pk))
     elif charge.fee is not None and attempt.fee is None:
         words = "What the provider kept was not known when the payment came in. It is noted."
-        yield Found(
-            Kind.FEE, charge.id, words, attempt.customer_id, charge.fee, charge.fee_currency, _noted(attempt, charge)
-        )
-
-
-def _noted(attempt: PaymentAttempt, charge: payments.Charge) -> Callable[[], object]:
-    return lambda: attempts.note_fee(attempt.pk, charge.fee, charge.fee_currency)
+        repair = lambda: attempts.note_fee(attempt.pk, charge.fee, charge.fee_currency)  # noqa: E731
+        whose = (charge.created_at, attempt.customer_id)
+        yield Found(Kind.FEE, charge.id, words, *whose, charge.fee, charge.fee_currency, repair)
 
 
 def _without_charge(mode: str, since: datetime, until: datetime, charged: dict[str, str]) -> Iterator[Found]:
@@ -174,10 +170,9 @@ def _without_charge(mode: str, since: datetime, until: datetime, charged: dict[s
         if str(attempt.pk) in charged or profiles.payments().payment(attempt.payment_id).outcome is Outcome.SUCCEEDED:
             continue
         words = "The wallet was credited, and the provider has no such payment. Look at both before you take it back."
-        yield Found(
-            *(Kind.CHARGE_MISSING, attempt.payment_id or str(attempt.pk), words),
-            *(attempt.finished_at or since, attempt.customer_id, attempt.amount, attempt.currency_id),
-        )
+        whose = (attempt.finished_at or since, attempt.customer_id)
+        object_id = attempt.payment_id or str(attempt.pk)
+        yield Found(Kind.CHARGE_MISSING, object_id, words, *whose, attempt.amount, attempt.currency_id)
 
 
 def _of_refund(refund: payments.Refund) -> Iterator[Found]:

@@ -12,14 +12,14 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from accounts.services import audit, mail
+from accounts.services import audit
 from billing import locks, pipeline
 from billing.engine import periods
 from billing.engine.money import ZERO, amount_string
 from billing.errors import InvalidRequest, InvalidState
 from billing.gateways import wakeups
 from billing.models import Asset, AutoTopUp, Balance, Customer, Pack, PaymentAttempt, PaymentMethod
-from billing.services import outbox
+from billing.services import bulk, notices, outbox
 from billing.services.funding import quotes
 from billing.services.ledger import AUTO_TOP_UPS, Journal
 from billing.services.retrying import retried
@@ -156,10 +156,8 @@ def suspend(rule: AutoTopUp, code: str, words: str, now: datetime) -> None:
     rule.reason_code, rule.reason = code[:100], (_WORDS.get(code) or words)[:300]
     rule.save()
     _watch(rule)
-    message = {"purpose": rule.purpose, "code": rule.reason_code, "reason": rule.reason, "fix_url": fix_url(rule)}
-    outbox.publish([outbox.Message("auto_top_up.disabled", rule.customer_id, message)], now=now)
     _record(audit.SYSTEM, rule, "auto_top_up.suspended", None)
-    tell(rule, "Automatic top-ups have stopped", f"{rule.reason} Nothing more is charged until you put it right.")
+    tell(rule, "auto_top_up.disabled", now, code=rule.reason_code, reason=rule.reason)
 
 
 def suspend_all(customer: Customer, code: str, now: datetime) -> None:
@@ -174,10 +172,11 @@ def fix_url(rule: AutoTopUp) -> str:
     return f"{settings.BASE_URL}/auto-top-up"
 
 
-def tell(rule: AutoTopUp, subject: str, text: str) -> None:
-    """A letter to the customer, where an address is known."""
-    if rule.customer.email:
-        mail.queue(rule.customer.email, subject, f"{text}\n\nSee {fix_url(rule)}")
+def tell(rule: AutoTopUp, kind: str, now: datetime, **facts: Any) -> None:
+    """Tell the customer's people, and the world, of something that has become of the order."""
+    facts = {"purpose": rule.purpose, "fix_url": fix_url(rule), **facts}
+    message = outbox.publication([outbox.Message(kind, rule.customer_id, facts)], now=now)
+    bulk.run(message, notices.publication([notices.Told(rule.customer_id, kind, facts)], now=now))
 
 
 def next_time(rule: AutoTopUp, now: datetime) -> datetime:
@@ -268,7 +267,7 @@ def _declined(rule: AutoTopUp, attempt: PaymentAttempt, now: datetime) -> None:
     rule.due_at = now + BACK_OFF[rule.declines - 1]
     rule.save()
     if rule.declines == 1:
-        tell(rule, "An automatic top-up was declined", f"{words} It is tried again later.")
+        tell(rule, "auto_top_up.declined", now, code=code, reason=words)
 
 
 def _record(actor: audit.Actor, rule: AutoTopUp, action: str, before: Mapping[str, Any] | None) -> None:

@@ -11,6 +11,7 @@ TOPICS = {
     "balance": "The balance is low, or lasts for days only",
     "expiry": "Value that expires soon",
     "usage": "Spending that is far from usual",
+    "payments": "Automatic top-ups that fail, stop or reach a limit",
 }
 _SIGNS = {"usd": "$", "eur": "€", "gbp": "£"}
 _CENT = Decimal("0.01")
@@ -22,7 +23,8 @@ Facts = Mapping[str, Any]
 def topic(kind: str) -> str:
     """Which of ``TOPICS`` a kind of notice belongs to."""
     family = kind.partition(".")[0]
-    return {"budget": "budgets", "grant": "expiry", "usage": "usage"}.get(family, "balance")
+    topics = {"budget": "budgets", "grant": "expiry", "usage": "usage", "auto_top_up": "payments"}
+    return topics.get(family, "balance")
 
 
 def words(kind: str, facts: Facts) -> tuple[str, str]:
@@ -128,6 +130,27 @@ def _runaway(facts: Facts) -> tuple[str, str]:
     return "Something may have run away", f"{text} Nothing was paused."
 
 
+def _declined(facts: Facts) -> tuple[str, str]:
+    return "An automatic top-up was declined", f"{facts['reason']} It is tried again later. See {facts['fix_url']}"
+
+
+def _stopped(facts: Facts) -> tuple[str, str]:
+    text = f"{facts['reason']} Nothing more is charged until you put it right: {facts['fix_url']}"
+    return "Automatic top-ups have stopped", text
+
+
+def _at_the_limit(facts: Facts) -> tuple[str, str]:
+    text = f"The limit that you set for this month is reached. Nothing more is charged in it: {facts['fix_url']}"
+    return "Automatic top-ups have reached their limit", text
+
+
+def _burst(facts: Facts) -> tuple[str, str]:
+    text = (
+        f"Your wallet was topped up {facts['count']} times within an hour. If that surprises you, see what spends it."
+    )
+    return "Many automatic top-ups", f"{text} {facts['fix_url']}"
+
+
 _WORDS: dict[str, Callable[[Facts], tuple[str, str]]] = {
     "budget.threshold_reached": _reached,
     "budget.exceeded": _exceeded,
@@ -140,4 +163,8 @@ _WORDS: dict[str, Callable[[Facts], tuple[str, str]]] = {
     "grant.expiring": _expiring,
     "usage.spike": _spike,
     "usage.anomaly_detected": _runaway,
+    "auto_top_up.declined": _declined,
+    "auto_top_up.disabled": _stopped,
+    "auto_top_up.limit_reached": _at_the_limit,
+    "auto_top_up.burst": _burst,
 }
