@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0021_frozen_wallets_and_notes'),
+        ('billing', '0030_webhooks'),
     ]
 
     operations = [

@@ -24,6 +24,7 @@ REFERENCE_TABLES = {
     "CostVersion": "one row: how often the two above have changed",
     "RollupMark": "one row: how far the hourly sums are",
     "Seal": "of everybody's rows together",
+    "Reconciliation": "of everybody's payments together",
     "RevenueDay": "of everybody's entries together",
     "RevenueTotal": "of everybody's entries together",
     "AccountMapping": "the operator's chart of accounts",
@@ -37,6 +38,7 @@ WITHOUT_CUSTOMER_AT_TIMES = {
     "OutboxEvent": "some messages are about no customer",
     "WebhookEndpoint": "the operator's own are told of every customer",
     "WebhookDelivery": "some messages are about no customer",
+    "Discrepancy": "the same as the provider's events",
     "Approval": "the publication of a plan is about no customer",
     "ManualMovement": "the same",
 }
