@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0030_webhooks'),
+        ('billing', '0031_spend_anomalies'),
     ]
 
     operations = [
