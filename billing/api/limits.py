@@ -92,7 +92,10 @@ def _member(customer: Customer, email: str) -> Membership:
 
 
 class AlertCreate(StrictSerializer):
-    """``balance_below`` with an ``amount``, or shares ``at`` ``of`` the last top-up; the others with ``days``."""
+    """``balance_below`` with an ``amount``, or shares ``at`` ``of`` the last top-up; ``spend_anomaly`` alone.
+
+    The others with ``days``.
+    """
 
     kind = serializers.ChoiceField(Alert.Kind.choices)
     asset = AssetField(required=False)
@@ -111,9 +114,12 @@ class AlertCreate(StrictSerializer):
         if attrs["kind"] == Alert.Kind.BALANCE_BELOW:
             if given not in ({"amount"}, {"at", "of"}):
                 raise serializers.ValidationError("Either amount, or at and of, is needed with balance_below.")
+        elif attrs["kind"] == Alert.Kind.SPEND_ANOMALY:
+            if given:
+                raise serializers.ValidationError(dict.fromkeys(sorted(given), "Does not go with spend_anomaly."))
         elif given != {"days"}:
             raise serializers.ValidationError({"days": "Needed with this kind, and nothing else."})
-        if attrs["kind"] == Alert.Kind.GRANT_EXPIRING and "asset" in attrs:
+        if attrs["kind"] in {Alert.Kind.GRANT_EXPIRING, Alert.Kind.SPEND_ANOMALY} and "asset" in attrs:
             raise serializers.ValidationError({"asset": "Does not go with this kind: it is about every asset."})
         return attrs
 
@@ -121,6 +127,8 @@ class AlertCreate(StrictSerializer):
 def alert_terms(data: dict[str, Any]) -> dict[str, Any]:
     """What ``alerts.create`` takes."""
     terms = {"kind": data["kind"], "asset": data.get("asset")}
+    if data["kind"] == Alert.Kind.SPEND_ANOMALY:
+        return {**terms, "at": [], "of": Alert.Of.USUAL}
     if "days" in data:
         return {**terms, "at": [Decimal(days) for days in data["days"]], "of": Alert.Of.DAYS}
     if "amount" in data:

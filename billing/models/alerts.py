@@ -13,17 +13,20 @@ class Alert(models.Model):
     """A rule that tells a customer's people something once for each crossing, and again after it was undone.
 
     ``at`` are its thresholds, the one that is crossed first first; ``level`` is how many of them are crossed.
+    Spending that is far from usual has none: ``services.anomalies`` finds it.
     """
 
     class Kind(models.TextChoices):
         BALANCE_BELOW = "balance_below", "The balance falls below"
         RUNWAY_BELOW = "runway_below", "The balance lasts less than"
         GRANT_EXPIRING = "grant_expiring", "Value expires within"
+        SPEND_ANOMALY = "spend_anomaly", "Spending is far from usual"
 
     class Of(models.TextChoices):
         AMOUNT = "amount", "An amount"
         LAST_TOP_UP = "last_top_up", "A share of the last top-up"
         DAYS = "days", "Days"
+        USUAL = "usual", "What is usual"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="alerts", db_index=False)
@@ -43,7 +46,8 @@ class Alert(models.Model):
                 name="billing_alert_kind",
                 condition=Q(kind="balance_below", asset__isnull=False, of__in=["amount", "last_top_up"])
                 | Q(kind="runway_below", asset__isnull=False, of="days")
-                | Q(kind="grant_expiring", asset=None, of="days"),
+                | Q(kind="grant_expiring", asset=None, of="days")
+                | Q(kind="spend_anomaly", asset=None, of="usual"),
             ),
         ]
 

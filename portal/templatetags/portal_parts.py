@@ -230,6 +230,8 @@ def share_percent(share: str) -> str:
 @register.filter
 def alert_at(alert: Alert) -> str:
     """The thresholds of an alert in words."""
+    if alert.of == Alert.Of.USUAL:
+        return ""
     if alert.of == Alert.Of.DAYS:
         return f"{', '.join(alert.at)} days"
     if alert.of == Alert.Of.LAST_TOP_UP:

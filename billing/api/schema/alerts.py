@@ -70,8 +70,8 @@ ALERT = extend_schema(
     operation_id="create_alert",
     summary="Tell a customer's people in time",
     description=(
-        "balance_below an amount or shares of the last top-up; runway_below and grant_expiring so many days. Told once "
-        "for each crossing and again after it was undone."
+        "balance_below an amount or shares of the last top-up; runway_below and grant_expiring so many days; "
+        "spend_anomaly what is far from usual. Told once for each crossing and again after it was undone."
     ),
     tags=["Spend controls"],
     request=limits.AlertCreate,

@@ -9,11 +9,19 @@ from django.utils import timezone
 from accounts.services import audit
 from billing.engine.money import amount_string, decimals
 from billing.errors import InvalidRequest, InvalidState, NotFound
-from billing.models import Alert, Asset, Customer
+from billing.models import Alert, Asset, Customer, SpendWatch
+from billing.services import anomalies
 
 ALERTS_MAX = 20
 THRESHOLDS_MAX = 10
 DAYS_MAX = 365
+_OF: dict[str, set[str]] = {
+    Alert.Kind.BALANCE_BELOW: {Alert.Of.AMOUNT, Alert.Of.LAST_TOP_UP},
+    Alert.Kind.RUNWAY_BELOW: {Alert.Of.DAYS},
+    Alert.Kind.GRANT_EXPIRING: {Alert.Of.DAYS},
+    Alert.Kind.SPEND_ANOMALY: {Alert.Of.USUAL},
+}
+_WITHOUT_ASSET = {Alert.Kind.GRANT_EXPIRING, Alert.Kind.SPEND_ANOMALY}
 
 
 def create(
@@ -27,14 +35,14 @@ def create(
 ) -> Alert:
     """Tell the customer's people in time. ``at``: amounts, shares of the last top-up, or days, as ``of`` says.
 
-    Where a threshold is crossed already, that is told at once. Raises ``InvalidRequest`` for what makes no sense.
+    Where a threshold is crossed already, that is told at once. ``spend_anomaly`` takes no threshold: spending that is
+    far from usual is told, also where nobody wanted that before. Raises ``InvalidRequest`` for what makes no sense.
     """
-    of_days = of == Alert.Of.DAYS
-    asset = None if kind == Alert.Kind.GRANT_EXPIRING else asset or customer.currency
-    if of_days == (kind == Alert.Kind.BALANCE_BELOW):
+    if of not in _OF[kind]:
         raise InvalidRequest.field("of", "does not go with this kind")
+    asset = None if kind in _WITHOUT_ASSET else asset or customer.currency
     thresholds = sorted(set(at), reverse=True)
-    if not 1 <= len(thresholds) <= THRESHOLDS_MAX:
+    if not (of == Alert.Of.USUAL or thresholds) or len(thresholds) > THRESHOLDS_MAX:
         raise InvalidRequest.field("at", f"takes from 1 to {THRESHOLDS_MAX} thresholds")
     for threshold in thresholds:
         _check(threshold, of, asset)
@@ -51,6 +59,8 @@ def create(
             created_at=timezone.now(),
         )
         _record(actor, "alert.created", alert)
+        if kind == Alert.Kind.SPEND_ANOMALY and anomalies.action_of(customer.pk) == SpendWatch.Action.NOTHING:
+            anomalies.choose(actor=actor, customer=customer, action=SpendWatch.Action.TELL)
     return alert
 
 
@@ -60,6 +70,13 @@ def remove(*, actor: audit.Actor, alert: Alert) -> None:
         if not Alert.objects.filter(pk=alert.pk, removed_at=None).update(removed_at=timezone.now()):
             raise NotFound("There is no such alert.")
         _record(actor, "alert.removed", alert)
+        if alert.kind == Alert.Kind.SPEND_ANOMALY and not _watched(alert.customer):
+            anomalies.choose(actor=actor, customer=alert.customer, action=SpendWatch.Action.NOTHING)
+
+
+def _watched(customer: Customer) -> bool:
+    """Whether an alert for what is far from usual is kept."""
+    return Alert.objects.filter(customer=customer, kind=Alert.Kind.SPEND_ANOMALY, removed_at=None).exists()
 
 
 def _check(threshold: Decimal, of: str, asset: Asset | None) -> None:

@@ -26,8 +26,9 @@ def acme(shop: Shop) -> Customer:
         ({"kind": "balance_below", "amount": "10"}, {"asset": "usd", "amount": "10", "at": ["10"], "of": None}),
         (DAYS, {"asset": "usd", "days": [7], "at": []}),
         ({"kind": "grant_expiring", "days": [1, 30, 7]}, {"asset": None, "days": [30, 7, 1]}),
+        ({"kind": "spend_anomaly"}, {"asset": None, "amount": None, "at": [], "of": None, "days": []}),
     ],
-    ids=["shares", "amount", "runway", "expiry"],
+    ids=["shares", "amount", "runway", "expiry", "anomaly"],
 )
 def test_an_alert_is_made_listed_and_removed(
     api: Api, acme: Customer, wanted: dict[str, Any], shown: dict[str, Any]
@@ -60,6 +61,8 @@ def test_an_alert_is_made_listed_and_removed(
         {"kind": "runway_below", "days": [7], "amount": "1"},
         {"kind": "grant_expiring", "days": [7], "asset": "usd"},
         {"kind": "runway_below", "days": ["soon"]},
+        {"kind": "spend_anomaly", "days": [7]},
+        {"kind": "spend_anomaly", "asset": "usd"},
     ],
     ids=str,
 )
@@ -67,6 +70,15 @@ def test_what_makes_no_sense_is_refused(api: Api, acme: Customer, wrong: dict[st
     problem(api.post("/customers/acme/alerts", wrong), 400, "invalid_request")
 
     assert not Alert.objects.exists()
+
+
+def test_an_alert_for_what_is_far_from_usual_turns_the_watch_on_and_off(api: Api, acme: Customer) -> None:
+    api.send("PUT", "/customers/acme/spend-watch", {"action": "nothing"})
+
+    made = api.post("/customers/acme/alerts", {"kind": "spend_anomaly"}).json()
+    assert api.get("/customers/acme/spend-watch").json() == {"action": "tell"}
+    api.send("DELETE", f"/customers/acme/alerts/{made['id']}", None)
+    assert api.get("/customers/acme/spend-watch").json() == {"action": "nothing"}
 
 
 def test_there_is_an_end_to_alerts(api: Api, acme: Customer, monkeypatch: pytest.MonkeyPatch) -> None:
