@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
-from typing import Any, Self
+from typing import Self
 from uuid import UUID
 
 from django.db import DataError, IntegrityError, connection, transaction
@@ -14,7 +14,7 @@ from django.utils import timezone
 from accounts.ids import uuid7
 from billing import pipeline
 from billing.engine import burndown
-from billing.engine.money import EXACT, ZERO, amount_string, amount_strings
+from billing.engine.money import EXACT, ZERO, amount_string
 from billing.errors import (
     BillingError,
     InsufficientFunds,
@@ -28,7 +28,7 @@ from billing.errors import (
 )
 from billing.models import UsageEvent
 from billing.selectors import costs, customers
-from billing.services import budgets, bulk, credits, outbox
+from billing.services import budgets, bulk, credits
 from billing.services.ledger import Journal, Wanted
 from billing.services.retrying import retried
 from billing.services.usage import answers, rating
@@ -37,6 +37,7 @@ from billing.services.usage.counters import reading as counter_reading
 from billing.services.usage.drawing import Drawing, Piece, drawn_beyond
 from billing.services.usage.events import ChargeLine, IncomingEvent, Outcome
 from billing.services.usage.renewing import PeriodBegins, renewed_first
+from billing.services.usage.rows import Rows
 from billing.services.wallets import ensure_balances
 
 logger = logging.getLogger(__name__)
@@ -122,11 +123,7 @@ class Recording:
         self.reserved: Sequence[burndown.Reserved] = ()
         """What an authorization set aside for the event, and has given back: it pays first."""
         self.first: dict[answers.Key, tuple[bytes, Outcome]] = {}
-        self.recorded: dict[UUID, list[UUID]] = {}
-        """By customer, the events whose rows are on their way."""
-        self.event_rows: list[dict[str, Any]] = []
-        self.charge_rows: list[dict[str, Any]] = []
-        self.unpaid_rows: list[dict[str, Any]] = []
+        self.rows = Rows(journal.now)
 
     @classmethod
     def open(
@@ -200,7 +197,7 @@ class Recording:
                 outcomes.append(self._decide(event, rated[id(event)]))
             else:
                 outcomes.append(None)
-            if self.journal.sends_ahead and len(self.event_rows) == SENT_TOGETHER:
+            if self.journal.sends_ahead and len(self.rows) == SENT_TOGETHER:
                 self.journal.send(*self._take_rows())
         return outcomes
 
@@ -360,29 +357,7 @@ class Recording:
                         charge_id=charge_id,
                         period=line.period_start,
                     )
-            self.charge_rows.append(
-                {
-                    "id": charge_id,
-                    "customer_id": payer.id,
-                    "event_id": event_pk,
-                    "subscription_id": line.subscription_id,
-                    "plan_version_id": line.plan.version_id,
-                    "price_id": line.price.id,
-                    "meter_id": line.meter_id,
-                    "asset_id": asset,
-                    "quantity": rated.quantity,
-                    "quantity_before": rated.before,
-                    "amount": rated.amount,
-                    "cost": cost,
-                    "list_amount": rated.list_amount,
-                    "price_given": line.price.given,
-                    "waived": line.waived,
-                    "dimensions": line.groups,
-                    "late": line.late,
-                    "occurred_at": occurred_at,
-                    "posted_at": self.journal.now,
-                }
-            )
+            self.rows.charge(charge_id, payer, event_pk, piece, cost=cost, occurred_at=occurred_at)
             outcome.charges.append(
                 ChargeLine(
                     line.meter, rated.quantity, asset, rated.amount, line.plan.plan, line.plan.number, line.waived
@@ -391,7 +366,7 @@ class Recording:
             outcome.cost[asset] = EXACT.add(outcome.cost.get(asset, ZERO), rated.amount)
             outcome.balance[asset] = balance.available
         outcome.transaction_id = event_pk
-        self._add_event(event, payer, event_pk, outcome.status, balance_after=outcome.balance)
+        self.rows.event(event, payer, event_pk, outcome.status, balance_after=outcome.balance)
         return outcome
 
     def _refuse_for_funds(self, event: IncomingEvent, payer: rating.Payer, drawing: Drawing) -> Outcome:
@@ -430,20 +405,11 @@ class Recording:
     def _keep_unpaid(self, event: IncomingEvent, payer: rating.Payer, refusal: InsufficientFunds) -> Outcome:
         """The work was done: the event waits until the wallet can pay it."""
         event_pk = uuid7()
-        self.unpaid_rows.append(
-            {
-                "id": uuid7(),
-                "customer_id": payer.id,
-                "event_id": event_pk,
-                "asset_id": refusal.figures["asset"],
-                "required": refusal.figures["required"],
-                "open": True,
-            }
-        )
+        self.rows.unpaid(payer, event_pk, refusal)
         balances = {
             asset: state.available for (owner, asset), state in self.journal.balances.items() if owner == payer.id
         }
-        self._add_event(event, payer, event_pk, UsageEvent.Status.UNPAID, refusal=refusal, balance_after=balances)
+        self.rows.event(event, payer, event_pk, UsageEvent.Status.UNPAID, refusal=refusal, balance_after=balances)
         return Outcome(
             event_id=event.id,
             customer=payer.external_id,
@@ -455,58 +421,19 @@ class Recording:
 
     def _reject(self, event: IncomingEvent, payer: rating.Payer, refusal: BillingError) -> Outcome:
         """Keep the event with its reason, so that the same event again gets the same answer."""
-        self._add_event(event, payer, uuid7(), UsageEvent.Status.REJECTED, refusal=refusal)
+        self.rows.event(event, payer, uuid7(), UsageEvent.Status.REJECTED, refusal=refusal)
         return _refusal(event, refusal)
-
-    def _add_event(
-        self,
-        event: IncomingEvent,
-        payer: rating.Payer,
-        pk: UUID,
-        status: str,
-        *,
-        refusal: BillingError | None = None,
-        balance_after: Mapping[str, Decimal] | None = None,
-    ) -> None:
-        self.event_rows.append(
-            {
-                "id": pk,
-                "customer_id": payer.id,
-                "source": event.source,
-                "event_id": event.id,
-                "type": event.type,
-                "occurred_at": event.time or self.journal.now,
-                "received_at": self.journal.now,
-                "data": event.data,
-                "extensions": event.extensions or None,
-                "fingerprint": "\\x" + event.fingerprint().hex(),
-                "status": status,
-                "refusal": None if refusal is None else answers.stored_refusal(refusal),
-                "balance_after": None if balance_after is None else amount_strings(balance_after),
-                "api_key_id": event.api_key_id,
-            }
-        )
 
     def write(self, *more: bulk.Write | None) -> None:
         """Everything that was decided, and ``more``, in one round trip."""
         rows = self._take_rows()
-        self.journal.messages += [
-            outbox.Message("usage.recorded", customer_id, {"events": ids}) for customer_id, ids in self.recorded.items()
-        ]
+        self.journal.messages += self.rows.messages()
         self.journal.write(*rows, *self.counters.writes(), *self.budgets.writes(), *more)
 
     def _take_rows(self) -> list[bulk.Write | None]:
-        """The writes of the events that were decided since the last time, with their charges."""
-        for row in self.event_rows:
-            self.recorded.setdefault(row["customer_id"], []).append(row["id"])
-        rows = [
-            bulk.insertion("billing_usageevent", self.event_rows, exact_numbers=True),
-            bulk.insertion("billing_charge", self.charge_rows),
-            bulk.insertion("billing_unpaidusage", self.unpaid_rows),
-        ]
-        self.event_rows, self.charge_rows, self.unpaid_rows = [], [], []
+        writes = self.rows.take()
         self.counters.rows_sent()
-        return rows
+        return writes
 
 
 def frozen(customer: str) -> WalletFrozen:

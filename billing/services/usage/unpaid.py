@@ -17,6 +17,7 @@ from billing.services.retrying import retried
 from billing.services.usage import rating
 from billing.services.usage.events import IncomingEvent, Outcome
 from billing.services.usage.recording import Recording
+from billing.services.usage.rows import Rows
 
 logger = logging.getLogger(__name__)
 
@@ -26,11 +27,19 @@ BATCH_MAX = 200
 _OPEN = "SELECT event_id, id FROM billing_unpaidusage WHERE customer_id = %s AND event_id = ANY(%s) AND open"
 
 
+class _ChargesAlone(Rows):
+    """The events' own rows are there already."""
+
+    def event(self, *_: Any, **__: Any) -> None:
+        pass
+
+
 class _Collection(Recording):
     """Events that are in the books already, and are to be charged now at the prices of their own time."""
 
     def __init__(self, *state: Any) -> None:
         super().__init__(*state)
+        self.rows = _ChargesAlone(self.journal.now)
         self.known = {}
         self.allowed_before = True
         self.pks: dict[tuple[str, str], UUID] = {}
@@ -60,9 +69,6 @@ class _Collection(Recording):
         if refusal is not None:
             self.lacking[self._new_pk(event)] = refusal
         return Outcome(event_id=event.id, customer=event.subject, status=UsageEvent.Status.UNPAID)
-
-    def _add_event(self, *_: Any, **__: Any) -> None:
-        """It is there already."""
 
 
 def collect_due() -> int:
