@@ -119,7 +119,7 @@ class BudgetForm(LimitForm):
             **self.terms(),
             **self._scope(chosen["covers"], chosen["value"]),
             period=chosen["period"],
-            asset=None if events else Asset.objects.get(pk=chosen["unit"]),
+            asset=None if events else Asset.objects.filter(pk=chosen["unit"]).first(),
             counts=Budget.Counts.EVENTS if events else Budget.Counts.SPEND,
         )
 

@@ -5,8 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
+from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.http import require_GET
 
 from billing.engine.prices import words
@@ -23,7 +22,9 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 @access.signed_in
 def event(request: HttpRequest, visit: access.Visit, event_id: UUID) -> HttpResponse:
     """The receipt of one of the customer's own events; what the operator pays for it is not in it."""
-    found = get_object_or_404(UsageEvent, pk=event_id, customer_id=visit.customer.pk)
+    found = UsageEvent.objects.filter(pk=event_id, customer_id=visit.customer.pk).first()
+    if found is None:
+        raise Http404
     receipt = receipts.of(found)
     return access.render_for(
         request,
