@@ -5,6 +5,7 @@ They are those of ``up``, with its settings: what was answered is on disk, and t
 Worker and beat do not run. The environment's DATABASE_URL is not used: what the benchmark records stays for ever.
 """
 
+import argparse
 import os
 import secrets
 import shutil
@@ -45,7 +46,7 @@ def run(arguments: list[str]) -> int:
     )
     started: list[Child] = []
     try:
-        options = up.parse(["--host", "127.0.0.1", "--port", str(_free_port())])
+        options = up.parse(["--host", "127.0.0.1", "--port", str(_free_port()), *_workers(arguments)])
         environment = {name: value for name, value in os.environ.items() if name not in NOT_FOR_TESTS}
         environment |= servers.start(lambda name: _say(f"Starting {name} …"))
         environment |= {
@@ -80,6 +81,14 @@ def run(arguments: list[str]) -> int:
         servers.stop()
         shutil.rmtree(home, ignore_errors=True)
         reaper.done()
+
+
+def _workers(arguments: list[str]) -> list[str]:
+    """How many web processes are asked for, as ``up`` is asked."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--workers")
+    asked = parser.parse_known_args(arguments)[0].workers
+    return [] if asked is None else ["--workers", asked]
 
 
 def _migrate(environment: Mapping[str, str], reaper: Reaper, started: list[Child], home: Path) -> None:

@@ -50,6 +50,7 @@ class Command(BaseCommand):
         parser.add_argument("--seconds", type=float, default=3.0, help="For each figure in each round (default: 3).")
         parser.add_argument("--rounds", type=int, default=3, help="Of which the medians are shown (default: 3).")
         parser.add_argument("--customers", type=int, default=1000, help="How many wallets are many (default: 1,000).")
+        parser.add_argument("--workers", help="How many web processes (default: as many as `up` starts).")
         parser.add_argument("--only", help=f"With commas, of: {', '.join(FIGURES)}. Their ceilings come along.")
         parser.add_argument("--profile", action="store_true", help="Show where the time of one event goes, instead.")
         parser.add_argument(
