@@ -25,6 +25,7 @@ from portal.pages import (
     trail,
     usage,
     wallet,
+    webhooks,
 )
 
 app_name = "portal"
@@ -88,6 +89,11 @@ urlpatterns = [
     path("letters/<str:name>", letters.letter, name="letter"),
     path("letters/<str:name>/html", letters.letter_html, name="letter-html"),
     path("inbox/read", alerts.read, name="read-inbox"),
+    path("webhooks", webhooks.webhooks, name="webhooks"),
+    path("webhooks/new", webhooks.create, name="new-webhook"),
+    path("webhooks/<uuid:endpoint_id>", webhooks.endpoint, name="webhook"),
+    path("webhooks/<uuid:endpoint_id>/act", webhooks.act, name="webhook-act"),
+    path("webhooks/<uuid:endpoint_id>/rotate", webhooks.rotate, name="rotate-webhook"),
     path("team", team.members, name="team"),
     path("team/invite", team.invite, name="invite"),
     path("team/invitations/<uuid:invitation_id>/withdraw", team.withdraw, name="withdraw-invitation"),

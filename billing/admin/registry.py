@@ -16,6 +16,7 @@ from billing.admin import (
     subscriptions,
     usage,
     wallets,
+    webhooks,
 )
 
 __all__ = [
@@ -34,4 +35,5 @@ __all__ = [
     "subscriptions",
     "usage",
     "wallets",
+    "webhooks",
 ]

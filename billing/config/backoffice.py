@@ -168,6 +168,9 @@ UNFOLD: dict[str, Any] = {
             ),
             _group(
                 "Operations",
+                _item("Webhooks", "webhook", "billing.webhookendpoint"),
+                _item("Webhook deliveries", "send", "billing.webhookdelivery"),
+                _item("Unusual spending", "monitoring", "billing.spendanomaly"),
                 _item("Outbox", "outbox", "billing.outboxevent"),
                 _item("Idempotency", "fingerprint", "billing.idempotencyrecord"),
                 _item("Running quantities", "functions", "billing.usagecounter"),

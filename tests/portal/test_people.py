@@ -13,6 +13,7 @@ from accounts.models import ApiKey, AuditEvent, Invitation, Membership, Outgoing
 from accounts.services import api_keys, factors, team
 from accounts.services.audit import SYSTEM
 from billing.models import Customer
+from billing.services.webhooks import endpoints
 from tests.builders import Shop, browser_of
 
 PASSWORD = "correct horse battery"
@@ -47,11 +48,17 @@ def asking(shop: Shop, acme: Customer) -> dict[str, tuple[str, str, dict[str, An
     other = shop.member(acme, "other@acme.test", "viewer").memberships.get()
     boss = shop.member(acme, "boss@acme.test", "owner").memberships.get()
     invited, _ = team.invite(organization=acme.organization, email="i@acme.test", role="viewer", by=boss, actor=SYSTEM)
+    endpoint, _ = endpoints.create(actor=SYSTEM, customer=acme, url="https://hooks.test/", events=["*"])
     return {
         "GET /keys": ("keys:read", "/keys", {}),
         "POST /keys/new": ("keys:write", "/keys/new", NEW_KEY | {"scopes": ["wallets:read"]}),
         "POST rotate": ("keys:write", f"/keys/{key.pk}/rotate", {}),
         "POST resume": ("keys:write", f"/keys/{key.pk}/resume", {}),
+        "GET /webhooks": ("webhooks:read", "/webhooks", {}),
+        "GET webhook": ("webhooks:read", f"/webhooks/{endpoint.pk}", {}),
+        "POST /webhooks/new": ("webhooks:write", "/webhooks/new", {"url": "https://hooks.test/", "events": ["*"]}),
+        "POST webhook rotate": ("webhooks:write", f"/webhooks/{endpoint.pk}/rotate", {}),
+        "POST webhook test": ("webhooks:write", f"/webhooks/{endpoint.pk}/act", {"do": "test"}),
         "POST revoke": ("keys:write", f"/keys/{key.pk}/revoke", {}),
         "GET /team": ("team:read", "/team", {}),
         "POST /team/invite": ("team:write", "/team/invite", {"email": "n@acme.test", "role": "viewer"}),
@@ -90,7 +97,7 @@ def test_without_a_fresh_second_factor_nothing_is_changed(shop: Shop, acme: Cust
 def test_another_organizations_rows_are_not_there(shop: Shop, acme: Customer) -> None:
     paths = [path for name, (_, path, _) in asking(shop, acme).items() if "-" in path and name.startswith("POST")]
     client = browser_of(shop.member(shop.customer("umbrella"), "owner@umbrella.test"))
-    assert len(paths) == 5
+    assert len(paths) == 8
     for path in paths:
         assert client.post(path, {"role": "viewer"}).status_code == 404
 

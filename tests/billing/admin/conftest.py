@@ -12,10 +12,11 @@ from django.utils import timezone
 from accounts.models import User
 from accounts.services import audit
 from billing.admin import display
-from billing.models import Customer, IdempotencyRecord, TopUp
+from billing.models import Customer, IdempotencyRecord, SpendAnomaly, TopUp
 from billing.services import alerts, approvals, authorizations, costs, drafts, notices
 from billing.services.funding import packs, reconciliation, refunds, rules
 from billing.services.idempotency import Answer, once
+from billing.services.webhooks import endpoints
 from tests.builders import Shop, browser_of
 from tests.payments import Bank, Payer
 
@@ -87,6 +88,19 @@ def acme(shop: Shop, bank: Bank) -> Customer:
     shop.alert(acme, "1000")
     alerts.watch_balances()
     notices.address()
+    endpoint, _ = endpoints.create(actor=audit.SYSTEM, customer=acme, url="https://hooks.test/", events=["*"])
+    endpoints.test(endpoint)
+    SpendAnomaly.objects.create(
+        customer=acme,
+        asset=shop.usd,
+        hour=timezone.now(),
+        scope="customer",
+        level="spike",
+        created_at=timezone.now(),
+        spent=Decimal(9),
+        usual=Decimal(2),
+        above=Decimal(8),
+    )
     terms = {"asset": "usd", "amount": "1000000", "kind": "promotional"}
     maker = User.objects.create_user("maker@ante.test", is_staff=True)
     by = audit.Actor.of_user(maker, ip_address=None, request_id="")

@@ -18,6 +18,7 @@ EDITABLE |= {"billing.PlanDraft"}  # In an editor of its own.
 # Through a form that calls the service.
 ADDED_BY_HAND = {
     "billing.Budget",
+    "billing.WebhookEndpoint",
     "billing.ProviderCost",
     "billing.Overhead",
     "billing.Plan",

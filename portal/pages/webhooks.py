@@ -1,0 +1,144 @@
+"""Where the customer's own systems are told: endpoints, what was sent to them, and sending it again."""
+
+import json
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import messages
+from django.core.serializers.json import DjangoJSONEncoder
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect
+from django.views.decorators.http import require_GET, require_POST
+
+from accounts import second_factor
+from accounts.services.audit import actor_of
+from billing.engine.webhooks import EVERYTHING, TYPES
+from billing.errors import BillingError
+from billing.models import WebhookDelivery, WebhookEndpoint
+from billing.services.webhooks import endpoints
+from portal import access
+
+DELIVERIES_MAX = 50
+
+
+class EndpointForm(forms.Form):
+    """A new endpoint."""
+
+    url = forms.URLField(max_length=500, label="Address", assume_scheme="https", help_text="Begins with https://.")
+    events = forms.MultipleChoiceField(
+        widget=forms.CheckboxSelectMultiple,
+        label="Tell it of",
+        choices=[(EVERYTHING, "Everything but single usage events")]
+        + [(name, f"{name}: {kind.when}") for name, kind in TYPES.items() if kind.about_customer],
+        initial=[EVERYTHING],
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"label_suffix": "", **kwargs})
+
+
+@require_GET
+@access.signed_in
+@access.requires("webhooks:read")
+def webhooks(request: HttpRequest, visit: access.Visit) -> HttpResponse:
+    """The customer's endpoints, and a form for another."""
+    return _page(request, visit, EndpointForm())
+
+
+@require_POST
+@second_factor.requires_fresh_second_factor
+@access.signed_in
+@access.requires("webhooks:write")
+def create(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
+    """Name an endpoint, and show its secret this once."""
+    form = EndpointForm(request.POST)
+    if form.is_valid():
+        try:
+            endpoint, secret = endpoints.create(actor=actor_of(request), customer=visit.customer, **form.cleaned_data)
+        except BillingError as refusal:
+            for problem in refusal.errors:
+                form.add_error(problem.field if problem.field in form.fields else None, problem.detail)
+            if not refusal.errors:
+                form.add_error(None, refusal.detail)
+        else:
+            return _secret(request, visit, endpoint, secret)
+    return _page(request, visit, form, status=400)
+
+
+@require_GET
+@access.signed_in
+@access.requires("webhooks:read")
+def endpoint(request: HttpRequest, visit: access.Visit, endpoint_id: UUID) -> HttpResponse:
+    """One endpoint, and what was sent to it last."""
+    found = _endpoint(visit, endpoint_id)
+    rows = [(row, _content(row)) for row in found.deliveries.all()[:DELIVERIES_MAX]]
+    return access.render_for(request, visit, "portal/webhook.html", endpoint=found, deliveries=rows)
+
+
+@require_POST
+@second_factor.requires_fresh_second_factor
+@access.signed_in
+@access.requires("webhooks:write")
+def rotate(request: HttpRequest, visit: access.Visit, endpoint_id: UUID) -> HttpResponseBase:
+    """A new secret, shown this once."""
+    found = _endpoint(visit, endpoint_id)
+    secret = endpoints.rotate(actor=actor_of(request), endpoint=found)
+    return _secret(request, visit, found, secret)
+
+
+@require_POST
+@second_factor.requires_fresh_second_factor
+@access.signed_in
+@access.requires("webhooks:write")
+def act(request: HttpRequest, visit: access.Visit, endpoint_id: UUID) -> HttpResponseBase:
+    """Test it, switch it on or off, remove it, or send something again."""
+    found = _endpoint(visit, endpoint_id)
+    actor, wanted = actor_of(request), request.POST.get("do", "")
+    try:
+        if wanted == "test":
+            endpoints.test(found)
+            messages.success(request, "A test is on its way.")
+        elif wanted in {"on", "off"}:
+            endpoints.change(actor=actor, endpoint=found, enabled=wanted == "on")
+            messages.success(request, f"The endpoint is {wanted}.")
+        elif wanted == "remove":
+            endpoints.remove(actor=actor, endpoint=found)
+            messages.success(request, "The endpoint is removed.")
+            return redirect("portal:webhooks")
+        else:
+            endpoints.replay(actor=actor, delivery=_delivery(found, wanted))
+            messages.success(request, "It is sent again.")
+    except BillingError as refusal:
+        messages.error(request, refusal.detail)
+    return redirect("portal:webhook", found.pk)
+
+
+def _content(delivery: WebhookDelivery) -> str:
+    return json.dumps(delivery.data, cls=DjangoJSONEncoder, indent=2, ensure_ascii=False)
+
+
+def _endpoint(visit: access.Visit, endpoint_id: UUID) -> WebhookEndpoint:
+    found = endpoints.of(visit.customer).filter(pk=endpoint_id).first()
+    if found is None:
+        raise Http404
+    return found
+
+
+def _delivery(endpoint: WebhookEndpoint, delivery_id: str) -> WebhookDelivery:
+    try:
+        found = endpoint.deliveries.select_related("endpoint__customer").filter(pk=UUID(delivery_id)).first()
+    except ValueError:
+        found = None
+    if found is None:
+        raise Http404
+    return found
+
+
+def _secret(request: HttpRequest, visit: access.Visit, endpoint: WebhookEndpoint, secret: str) -> HttpResponse:
+    return access.render_for(request, visit, "portal/webhook_secret.html", endpoint=endpoint, secret=secret)
+
+
+def _page(request: HttpRequest, visit: access.Visit, form: EndpointForm, *, status: int = 200) -> HttpResponse:
+    rows = endpoints.of(visit.customer)
+    return access.render_for(request, visit, "portal/webhooks.html", status=status, endpoints=rows, form=form)
