@@ -9,7 +9,7 @@ from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
-from unfold.widgets import UnfoldAdminCheckboxSelectMultiple
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action, labelled
 from billing.admin import display
@@ -27,7 +27,7 @@ class EndpointForm(ServiceForm):
 
     events = forms.MultipleChoiceField(
         choices=[(EVERYTHING, "Everything but single usage events"), *((name, name) for name in TYPES)],
-        widget=UnfoldAdminCheckboxSelectMultiple,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
         initial=[EVERYTHING],
     )
 

@@ -25,14 +25,19 @@ def test_an_endpoint_of_the_operators_is_named_and_its_secret_shown_once(office:
 def test_it_is_tested_and_switched_by_a_post_alone(office: Client, acme: Customer) -> None:
     endpoint = WebhookEndpoint.objects.get()
     before = endpoint.deliveries.count()
-    for action, done in [("test_endpoint", False), ("switch_endpoint", False)]:
-        address = reverse(f"admin:billing_webhookendpoint_{action}", args=[endpoint.pk])
-        assert office.get(address).status_code == 200
-        assert endpoint.deliveries.count() == before or done
+    addresses = [
+        reverse(f"admin:billing_webhookendpoint_{action}", args=[endpoint.pk])
+        for action in ("test_endpoint", "switch_endpoint")
+    ]
+
+    assert {office.get(address).status_code for address in addresses} == {200}
+    endpoint.refresh_from_db()
+    assert (endpoint.deliveries.count(), endpoint.enabled) == (before, True)
+
+    for address in addresses:
         office.post(address)
     endpoint.refresh_from_db()
-    assert endpoint.deliveries.count() == before + 1
-    assert not endpoint.enabled
+    assert (endpoint.deliveries.count(), endpoint.enabled) == (before + 1, False)
 
 
 def test_a_delivery_is_sent_again(office: Client, acme: Customer) -> None:
