@@ -12,10 +12,11 @@ import httpx2
 
 from ante_client import calls
 from ante_client.calls import Exact
-from ante_client.client import ASK, CLOSE_SECONDS, HOLD_SECONDS, SOURCE, TIMEOUT, Ante
+from ante_client.client import ASK, CLOSE_SECONDS, SOURCE, TIMEOUT, Ante
 from ante_client.errors import PaymentRequired, SpoolError, Unreachable
 from ante_client.exchange import ONCE, Answer, Call, Retry, Wait, exchange
 from ante_client.guard import Fail, Unseen
+from ante_client.inference import HOLD_SECONDS, AsyncInference
 from ante_client.shapes import Authorization, Balance, Estimate, Identity, Receipt, Summary
 from ante_client.spool import Spool
 
@@ -64,7 +65,7 @@ class AsyncAnte:
         self.wallet = AsyncWallet(self)
         self.usage = AsyncUsage(self)
 
-    async def run(self, call: Call[T], retry: Retry | None = None) -> T:
+    async def perform(self, call: Call[T], retry: Retry | None = None) -> T:
         """Make a call. Raises ``Refused`` and ``Unreachable``."""
         steps = exchange(call, retry or self._retry)
         step = next(steps)
@@ -81,15 +82,27 @@ class AsyncAnte:
 
     async def balance(self, customer: str) -> dict[str, Balance]:
         """What is in the wallet, by asset."""
-        return await self.run(calls.balance(customer))
+        return await self.perform(calls.balance(customer))
 
     async def estimate(self, customer: str, type: str, data: Mapping[str, Any]) -> Estimate:
         """What this usage would cost. Nothing is written."""
-        return await self.run(calls.estimate(customer, type, data))
+        return await self.perform(calls.estimate(customer, type, data))
 
-    async def who_am_i(self) -> Identity:
-        """Whose the key is."""
-        return await self.run(calls.who_am_i())
+    async def whose_key(self, token: str | None = None) -> Identity:
+        """Whose the client's key is, or another one."""
+        return await self.perform(calls.whose_key(token))
+
+    def inference(
+        self,
+        customer: str,
+        type: str,
+        data: Mapping[str, Any],
+        *,
+        id: str | None = None,
+        expires_in: int = HOLD_SECONDS,
+    ) -> AsyncInference:
+        """A model call, for ``async with``: asks on entry, settles on exit."""
+        return AsyncInference(self, customer, type, data, id=id, expires_in=expires_in)
 
     async def close(self, timeout: float = CLOSE_SECONDS) -> None:
         """Stop forwarding. What is left in the spool is there at the next start."""
@@ -133,7 +146,7 @@ class AsyncWallet:
         key = id or calls.new_id()
         call = calls.authorize(customer=customer, type=type, data=data, expires_in=expires_in, key=key)
         try:
-            found = await self._ante.run(call, ASK)
+            found = await self._ante.perform(call, ASK)
         except PaymentRequired:
             self._ante.guard.answered(customer, refused=True)
             raise
@@ -151,19 +164,19 @@ class AsyncWallet:
         """See ``Wallet.authorize_amount``."""
         key = id or calls.new_id()
         call = calls.authorize_amount(customer=customer, asset=asset, amount=amount, expires_in=expires_in, key=key)
-        return await self._ante.run(call, ASK)
+        return await self._ante.perform(call, ASK)
 
     async def capture(self, authorization: str, event: Mapping[str, Any], *, final: bool = True) -> Receipt:
         """See ``Wallet.capture``."""
-        return await self._ante.run(calls.capture(authorization, event, final=final))
+        return await self._ante.perform(calls.capture(authorization, event, final=final))
 
     async def capture_amount(self, authorization: str, amount: Exact, *, key: str, final: bool = True) -> Receipt:
         """See ``Wallet.capture_amount``."""
-        return await self._ante.run(calls.capture_amount(authorization, amount, final=final, key=key))
+        return await self._ante.perform(calls.capture_amount(authorization, amount, final=final, key=key))
 
     async def void(self, authorization: str, *, reason: str = "", key: str | None = None) -> None:
         """See ``Wallet.void``."""
-        await self._ante.run(calls.void(authorization, reason=reason, key=key or f"{authorization}:void"))
+        await self._ante.perform(calls.void(authorization, reason=reason, key=key or f"{authorization}:void"))
 
 
 class AsyncUsage:
@@ -225,9 +238,9 @@ class AsyncUsage:
     ) -> Receipt:
         """See ``Usage.send``."""
         if authorization is None:
-            return await self._ante.run(calls.record(event), retry)
-        return await self._ante.run(calls.capture(authorization, event), retry)
+            return await self._ante.perform(calls.record(event), retry)
+        return await self._ante.perform(calls.capture(authorization, event), retry)
 
     async def summary(self, customer: str, *, start: datetime | None = None, end: datetime | None = None) -> Summary:
         """See ``Usage.summary``."""
-        return await self._ante.run(calls.summary(customer, start=start, end=end))
+        return await self._ante.perform(calls.summary(customer, start=start, end=end))

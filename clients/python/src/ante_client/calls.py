@@ -124,8 +124,9 @@ def summary(customer: str, *, start: datetime | None, end: datetime | None) -> C
     return Call("GET", "/usage", partial(shapes.summary, customer, window["from"], window["to"]), query=query)
 
 
-def who_am_i() -> Call[Identity]:
-    return Call("GET", "/key", shapes.identity)
+def whose_key(token: str | None = None) -> Call[Identity]:
+    """Of the client's own key, or of another."""
+    return Call("GET", "/key", shapes.identity, token=token)
 
 
 def _nothing(answer: Answer) -> None:

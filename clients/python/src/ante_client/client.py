@@ -17,6 +17,7 @@ from ante_client.errors import PaymentRequired, SpoolError, Unreachable
 from ante_client.exchange import ONCE, Answer, Call, Retry, Wait, exchange
 from ante_client.forward import Forwarder
 from ante_client.guard import Fail, Guard, Unseen
+from ante_client.inference import HOLD_SECONDS, BlockingInference
 from ante_client.shapes import Authorization, Balance, Estimate, Identity, Receipt, Summary
 from ante_client.spool import Spool
 
@@ -25,7 +26,6 @@ logger = logging.getLogger("ante_client")
 T = TypeVar("T")
 
 SOURCE = "ante-client"
-HOLD_SECONDS = 600
 CLOSE_SECONDS = 5.0
 TIMEOUT = httpx2.Timeout(10.0, connect=3.0)
 ASK = Retry(attempts=2, first=0.1, longest=0.5)
@@ -72,7 +72,7 @@ class Ante:
         self.wallet = Wallet(self)
         self.usage = Usage(self)
 
-    def run(self, call: Call[T], retry: Retry | None = None) -> T:
+    def perform(self, call: Call[T], retry: Retry | None = None) -> T:
         """Make a call. Raises ``Refused`` and ``Unreachable``."""
         steps = exchange(call, retry or self._retry)
         step = next(steps)
@@ -89,15 +89,27 @@ class Ante:
 
     def balance(self, customer: str) -> dict[str, Balance]:
         """What is in the wallet, by asset."""
-        return self.run(calls.balance(customer))
+        return self.perform(calls.balance(customer))
 
     def estimate(self, customer: str, type: str, data: Mapping[str, Any]) -> Estimate:
         """What this usage would cost. Nothing is written."""
-        return self.run(calls.estimate(customer, type, data))
+        return self.perform(calls.estimate(customer, type, data))
 
-    def who_am_i(self) -> Identity:
-        """Whose the key is."""
-        return self.run(calls.who_am_i())
+    def whose_key(self, token: str | None = None) -> Identity:
+        """Whose the client's key is, or another one."""
+        return self.perform(calls.whose_key(token))
+
+    def inference(
+        self,
+        customer: str,
+        type: str,
+        data: Mapping[str, Any],
+        *,
+        id: str | None = None,
+        expires_in: int = HOLD_SECONDS,
+    ) -> BlockingInference:
+        """A model call, as a context manager: asks on entry, settles on exit."""
+        return BlockingInference(self, customer, type, data, id=id, expires_in=expires_in)
 
     def keep(self, event: Mapping[str, Any], authorization: str | None = None) -> bool:
         """Put an event into the spool, as a capture where there is an ``authorization``. False where there is none.
@@ -171,7 +183,7 @@ class Wallet:
         key = id or calls.new_id()
         call = calls.authorize(customer=customer, type=type, data=data, expires_in=expires_in, key=key)
         try:
-            found = self._ante.run(call, ASK)
+            found = self._ante.perform(call, ASK)
         except PaymentRequired:
             self._ante.guard.answered(customer, refused=True)
             raise
@@ -189,19 +201,19 @@ class Wallet:
         """Set aside an amount. Never passes unseen: nothing would be charged for it afterwards."""
         key = id or calls.new_id()
         call = calls.authorize_amount(customer=customer, asset=asset, amount=amount, expires_in=expires_in, key=key)
-        return self._ante.run(call, ASK)
+        return self._ante.perform(call, ASK)
 
     def capture(self, authorization: str, event: Mapping[str, Any], *, final: bool = True) -> Receipt:
         """Charge what was really used: ``event`` is a CloudEvent, whose id makes a repeat harmless."""
-        return self._ante.run(calls.capture(authorization, event, final=final))
+        return self._ante.perform(calls.capture(authorization, event, final=final))
 
     def capture_amount(self, authorization: str, amount: Exact, *, key: str, final: bool = True) -> Receipt:
         """Charge a plain amount. ``key`` makes a repeat harmless."""
-        return self._ante.run(calls.capture_amount(authorization, amount, final=final, key=key))
+        return self._ante.perform(calls.capture_amount(authorization, amount, final=final, key=key))
 
     def void(self, authorization: str, *, reason: str = "", key: str | None = None) -> None:
         """Give back all that is left of it."""
-        self._ante.run(calls.void(authorization, reason=reason, key=key or f"{authorization}:void"))
+        self._ante.perform(calls.void(authorization, reason=reason, key=key or f"{authorization}:void"))
 
 
 class Usage:
@@ -267,9 +279,9 @@ class Usage:
     ) -> Receipt:
         """Send a finished CloudEvent now and return what became of it. Raises ``Refused`` and ``Unreachable``."""
         if authorization is None:
-            return self._ante.run(calls.record(event), retry)
-        return self._ante.run(calls.capture(authorization, event), retry)
+            return self._ante.perform(calls.record(event), retry)
+        return self._ante.perform(calls.capture(authorization, event), retry)
 
     def summary(self, customer: str, *, start: datetime | None = None, end: datetime | None = None) -> Summary:
         """What was used and what it came to, from ``start`` (the first of the month) to ``end`` (now)."""
-        return self._ante.run(calls.summary(customer, start=start, end=end))
+        return self._ante.perform(calls.summary(customer, start=start, end=end))

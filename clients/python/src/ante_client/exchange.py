@@ -47,13 +47,19 @@ class Call(Generic[T]):
     body: Any = None
     query: Mapping[str, str] = field(default_factory=dict)
     key: str | None = None
+    token: str | None = None
+    """Another API key than the client's own, for this call."""
 
     def content(self) -> bytes | None:
         return None if self.body is None else encode(self.body)
 
     def headers(self) -> dict[str, str]:
         headers = {} if self.body is None else {"Content-Type": "application/json"}
-        return headers if self.key is None else headers | {"Idempotency-Key": self.key}
+        if self.key is not None:
+            headers["Idempotency-Key"] = self.key
+        if self.token is not None:
+            headers["Authorization"] = f"Bearer {self.token}"
+        return headers
 
 
 @dataclass(frozen=True, slots=True)

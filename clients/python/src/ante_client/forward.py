@@ -38,7 +38,7 @@ T = TypeVar("T")
 class Runs(Protocol):
     """A client that makes a call, as ``ante_client.Ante`` does."""
 
-    def run(self, call: Call[T], retry: Retry | None = None) -> T: ...
+    def perform(self, call: Call[T], retry: Retry | None = None) -> T: ...
 
 
 @dataclass(slots=True)
@@ -154,7 +154,7 @@ class Forwarder:
 
     def _record(self, lines: Sequence[Mapping[str, Any]]) -> None:
         try:
-            results = self._client.run(calls.batch([line["event"] for line in lines]), ONCE)
+            results = self._client.perform(calls.batch([line["event"] for line in lines]), ONCE)
         except Refused as refused:
             if refused.status in {401, 403}:
                 raise  # Another key will do: nothing is lost by waiting for it.
@@ -181,7 +181,7 @@ class Forwarder:
 
     def _capture(self, line: Mapping[str, Any]) -> None:
         try:
-            self._client.run(calls.capture(line["authorization"], line["event"]), ONCE)
+            self._client.perform(calls.capture(line["authorization"], line["event"]), ONCE)
         except PaymentRequired:
             # More than was set aside and than there is. Nothing stays held for it, and the books say what was refused.
             self._void(line)
@@ -200,7 +200,7 @@ class Forwarder:
     def _void(self, line: Mapping[str, Any]) -> None:
         key = f"{line['event']['id']}:void"
         try:
-            self._client.run(calls.void(line["authorization"], reason="more was used", key=key), ONCE)
+            self._client.perform(calls.void(line["authorization"], reason="more was used", key=key), ONCE)
         except Refused as refused:
             logger.info("%s could not be voided: %s", line["authorization"], refused)
 

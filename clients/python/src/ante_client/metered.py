@@ -1,0 +1,264 @@
+"""The official ``openai`` and ``anthropic`` clients, metered: ``metered(OpenAI(), ante, customer="acme")``.
+
+They keep their own HTTP client, whose transport asks the wallet before a call goes out and settles when its answer has
+ended, was closed or broke off. The application sees the provider's bytes as they came; a refusal is the provider
+client's own error, with status 402.
+
+Who pays for a call: the ``customer`` given here, or whoever ``paid_by`` names around the call.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from typing import Any, TypeVar
+
+import httpx2
+
+from ante_client.aio import AsyncAnte
+from ante_client.asking import ask, ask_async, refusal
+from ante_client.client import Ante
+from ante_client.errors import AnteError
+from ante_client.inference import AsyncInference, BlockingInference
+from ante_client.providers import Api, Asked, Reported, api_of
+
+logger = logging.getLogger("ante_client")
+
+EVENT_TYPE = "llm.completion"
+
+C = TypeVar("C")
+
+_payer: ContextVar[tuple[str, Mapping[str, Any]] | None] = ContextVar("ante_payer", default=None)
+
+
+@contextmanager
+def paid_by(customer: str, **meta: Any) -> Iterator[None]:
+    """Calls made inside are this customer's; ``meta`` (``user``, ``project``, ``feature``, …) is in their events."""
+    token = _payer.set((customer, meta))
+    try:
+        yield
+    finally:
+        _payer.reset(token)
+
+
+def metered(
+    client: C, ante: Ante | AsyncAnte, *, customer: str | None = None, type: str = EVENT_TYPE, **meta: Any
+) -> C:
+    """A copy of a provider's client whose calls are paid for. ``AsyncAnte`` for the asynchronous ones.
+
+    Metered are chat completions, responses, embeddings and messages; everything else passes as it is.
+    """
+    given: Any = client
+    payer = None if customer is None else (customer, meta)
+    common: dict[str, Any] = {"timeout": given.timeout, "follow_redirects": True}
+    http: httpx2.Client | httpx2.AsyncClient
+    if isinstance(ante, AsyncAnte):
+        http = httpx2.AsyncClient(
+            transport=AsyncMeteredTransport(ante, httpx2.AsyncHTTPTransport(), payer=payer, type=type), **common
+        )
+    else:
+        http = httpx2.Client(transport=MeteredTransport(ante, httpx2.HTTPTransport(), payer=payer, type=type), **common)
+    return given.with_options(http_client=http)  # type: ignore[no-any-return]
+
+
+class _Metering:
+    """What the two transports share. ``payer`` is a customer and what is said of all its calls."""
+
+    def __init__(self, payer: tuple[str, Mapping[str, Any]] | None, type: str) -> None:
+        self._payer = payer
+        self._type = type
+
+    def _run_of(self, asked: Asked) -> tuple[str, dict[str, Any]]:
+        payer = _payer.get() or self._payer
+        if payer is None:
+            raise LookupError("Nobody pays for this call: name a customer in metered(...) or with paid_by(...).")
+        customer, meta = payer
+        return customer, {**meta, "model": asked.model, "request_type": asked.api}
+
+
+def _asked(request: httpx2.Request, content: bytes) -> Asked | None:
+    """What is asked for, where it is something to meter. What nobody can read is for the provider to refuse."""
+    api = api_of(request.url.path) if request.method == "POST" else None
+    try:
+        return None if api is None else Asked.read(api, content)
+    except ValueError:
+        return None
+
+
+def _refused(api: Api, error: AnteError, request: httpx2.Request) -> httpx2.Response:
+    status, body = refusal(api, error)
+    # They would otherwise try a 503 again by themselves: that was done already.
+    headers = {"content-type": "application/json", "x-should-retry": "false"}
+    return httpx2.Response(status, headers=headers, content=body, request=request)
+
+
+def _sent_on(request: httpx2.Request, asked: Asked, most: int | None) -> httpx2.Request:
+    headers = httpx2.Headers(request.headers)
+    headers["accept-encoding"] = "identity"  # What is metered must be readable.
+    content = asked.bounded(most)
+    headers["content-length"] = str(len(content))
+    return httpx2.Request(request.method, request.url, headers=headers, content=content, extensions=request.extensions)
+
+
+def _passed_on(response: httpx2.Response, stream: Any, asked: Asked) -> httpx2.Response:
+    headers = httpx2.Headers(response.headers)
+    if asked.hides_usage and "content-length" in headers:
+        del headers["content-length"]
+    return httpx2.Response(response.status_code, headers=headers, stream=stream, extensions=response.extensions)
+
+
+class MeteredTransport(_Metering, httpx2.BaseTransport):
+    """For ``httpx2.Client``."""
+
+    def __init__(
+        self, ante: Ante, inner: httpx2.BaseTransport, *, payer: tuple[str, Mapping[str, Any]] | None, type: str
+    ) -> None:
+        super().__init__(payer, type)
+        self._ante = ante
+        self._inner = inner
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        asked = _asked(request, request.read())
+        if asked is None:
+            return self._inner.handle_request(request)
+        customer, data = self._run_of(asked)
+        run = BlockingInference(self._ante, customer, self._type, data)
+        try:
+            most = ask(run, asked)
+        except AnteError as error:
+            return _refused(asked.api, error, request)
+        try:
+            response = self._inner.handle_request(_sent_on(request, asked, most))
+        except BaseException as error:
+            _given_back(run, type(error).__name__)
+            raise
+        if response.status_code >= 400:
+            _given_back(run, f"the provider answered {response.status_code}")
+            return response
+        assert isinstance(response.stream, httpx2.SyncByteStream)
+        return _passed_on(response, _Stream(response.stream, run, asked), asked)
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+class _Stream(httpx2.SyncByteStream):
+    """An answer on its way. Settled once: when it ended, was closed or broke off."""
+
+    def __init__(self, inner: httpx2.SyncByteStream, run: BlockingInference, asked: Asked) -> None:
+        self._inner = inner
+        self._run = run
+        self._reported = Reported(asked)
+        self._settled = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            for chunk in self._inner:
+                if passed := self._reported.feed(chunk):
+                    yield passed
+        except Exception:
+            self._settle("failed")
+            raise
+        if rest := self._reported.end():
+            yield rest
+        self._settle()
+
+    def close(self) -> None:
+        self._settle()
+        self._inner.close()
+
+    def _settle(self, outcome: str | None = None) -> None:
+        if not self._settled:
+            self._settled = True
+            self._run.used(**self._reported.data())
+            try:
+                self._run.settle(outcome)
+            except AnteError as error:
+                # The answer is the application's, whatever becomes of the bill.
+                logger.error("Not charged: %s: %s", error, self._run.event(outcome))
+
+
+def _given_back(run: BlockingInference, reason: str) -> None:
+    # Otherwise it lapses by itself: what went wrong before is what the caller is to hear of.
+    with suppress(AnteError):
+        run.void(reason)
+
+
+class AsyncMeteredTransport(_Metering, httpx2.AsyncBaseTransport):
+    """For ``httpx2.AsyncClient``."""
+
+    def __init__(
+        self,
+        ante: AsyncAnte,
+        inner: httpx2.AsyncBaseTransport,
+        *,
+        payer: tuple[str, Mapping[str, Any]] | None,
+        type: str,
+    ) -> None:
+        super().__init__(payer, type)
+        self._ante = ante
+        self._inner = inner
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        asked = _asked(request, await request.aread())
+        if asked is None:
+            return await self._inner.handle_async_request(request)
+        customer, data = self._run_of(asked)
+        run = AsyncInference(self._ante, customer, self._type, data)
+        try:
+            most = await ask_async(run, asked)
+        except AnteError as error:
+            return _refused(asked.api, error, request)
+        try:
+            response = await self._inner.handle_async_request(_sent_on(request, asked, most))
+        except BaseException as error:
+            await _given_back_async(run, type(error).__name__)
+            raise
+        if response.status_code >= 400:
+            await _given_back_async(run, f"the provider answered {response.status_code}")
+            return response
+        assert isinstance(response.stream, httpx2.AsyncByteStream)
+        return _passed_on(response, _AsyncStream(response.stream, run, asked), asked)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+class _AsyncStream(httpx2.AsyncByteStream):
+    """See ``_Stream``."""
+
+    def __init__(self, inner: httpx2.AsyncByteStream, run: AsyncInference, asked: Asked) -> None:
+        self._inner = inner
+        self._run = run
+        self._reported = Reported(asked)
+        self._settled = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in self._inner:
+                if passed := self._reported.feed(chunk):
+                    yield passed
+        except Exception:
+            await self._settle("failed")
+            raise
+        if rest := self._reported.end():
+            yield rest
+        await self._settle()
+
+    async def aclose(self) -> None:
+        await self._settle()
+        await self._inner.aclose()
+
+    async def _settle(self, outcome: str | None = None) -> None:
+        if not self._settled:
+            self._settled = True
+            self._run.used(**self._reported.data())
+            try:
+                await self._run.settle(outcome)
+            except AnteError as error:
+                logger.error("Not charged: %s: %s", error, self._run.event(outcome))
+
+
+async def _given_back_async(run: AsyncInference, reason: str) -> None:
+    with suppress(AnteError):
+        await run.void(reason)
