@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -283,6 +284,32 @@ def test_a_segment_whose_writer_lives_is_left_to_it(billing: Billing, tmp_path: 
     assert not segment.own
     assert theirs.segments() == []
     segment.close()
+
+
+def test_a_segment_is_locked_before_anybody_can_see_it(tmp_path: Path) -> None:
+    """Otherwise who forwards would take a new one for left behind, and remove it under its writer's hands."""
+    writer, reader = Spool(tmp_path, segment_bytes=64), Spool(tmp_path)
+    stop = threading.Event()
+    lines: set[int] = set()
+
+    def forward() -> None:
+        while not stop.is_set():
+            for segment in reader.segments():
+                entries = segment.entries(most=999, most_bytes=1 << 20)
+                lines.update(entry.content["n"] for entry in entries if entry.content is not None)
+                segment.remove()
+                segment.close()
+
+    thread = threading.Thread(target=forward)
+    thread.start()
+    for number in range(500):
+        writer.append({"n": number, "filler": "x" * 64})
+    writer.rotate()
+    assert eventually(lambda: not list(tmp_path.glob("*.spool")))
+    stop.set()
+    thread.join()
+
+    assert lines == set(range(500))
 
 
 def test_recording_takes_no_network(tmp_path: Path) -> None:

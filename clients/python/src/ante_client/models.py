@@ -1,5 +1,5 @@
 """A stand-in for model providers, for tests and for the demonstration: it answers like OpenAI and Anthropic, and every
-answer is told beforehand: "Token 1.", "Tok 2 …" as many as asked for, four characters each.
+answer is known beforehand: as many tokens as asked for, of four characters each.
 
 ``python -m ante_client.models --port 8090``. Nothing leaves the machine, and no model is asked.
 """
@@ -210,12 +210,16 @@ def _named(body: dict[str, Any]) -> bytes:
     return f"event: {body['type']}\n".encode() + _event(body)
 
 
+def _no_stream(asked: Asked, words: list[str], behaviour: Behaviour) -> Iterator[tuple[bytes, bool]]:
+    return iter(())
+
+
 _ANSWERS = {"chat": _chat, "responses": _response, "embeddings": _embeddings, "messages": _message}
 _STREAMS = {
     "chat": _chat_stream,
     "responses": _response_stream,
     "messages": _message_stream,
-    "embeddings": lambda asked, words, behaviour: iter(()),
+    "embeddings": _no_stream,
 }
 
 

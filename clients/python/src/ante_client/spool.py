@@ -133,8 +133,15 @@ class Spool:
             # Names sort by age, and no two processes choose the same.
             self._name = f"{time.time_ns():020d}-{os.getpid()}-{secrets.token_hex(4)}.spool"
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            descriptor = os.open(self.directory / self._name, flags, 0o600)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            unseen = (self.directory / self._name).with_suffix(".new")
+            descriptor = os.open(unseen, flags, 0o600)
+            try:
+                # Locked before anybody can see it: one that is seen and not locked counts as left behind.
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                unseen.rename(self.directory / self._name)
+            except OSError:
+                os.close(descriptor)
+                raise
             self._descriptor = descriptor
         return self._descriptor
 
