@@ -53,7 +53,7 @@ def consistent(payer: Payer, bank: Bank, top_up: TopUp) -> None:
 def test_a_kept_method_is_charged_once_whatever_goes_wrong(
     payer: Payer, bank: Bank, later: Later, fault: str, times: int
 ) -> None:
-    """Once: the library's own repeat, with our key, gets through. Nine times: only a look at the provider tells."""
+    """Once: the repeat, with our key, gets through. Nine times: only a look at the provider tells."""
     method = payer.keep()
     bank.faults(fault, call="POST /v1/payment_intents", times=times)
     top_up = payer.open(method=method)
@@ -70,6 +70,21 @@ def test_a_kept_method_is_charged_once_whatever_goes_wrong(
     assert again(top_up).attempt.status in {"succeeded", "failed"}
     bank.deliver()
     consistent(payer, bank, top_up)
+
+
+@pytest.mark.parametrize("fault", ["timeout_after", "reset_after", "error_after", "truncated"])
+def test_a_refusal_of_the_repeat_says_nothing_of_the_first_request(payer: Payer, bank: Bank, fault: str) -> None:
+    """The first was done and nobody heard of it; the second is refused, because the provider is busy."""
+    method = payer.keep()
+    bank.faults(fault, "busy", call="POST /v1/payment_intents")
+    top_up = payer.open(method=method)
+    assert top_up.attempt.status == "unknown"
+    with pytest.raises(InvalidState, match="under way"):
+        payer.create()
+    bank.faults()
+    attempts.look_up(top_up.attempt_id)
+    consistent(payer, bank, top_up)
+    assert again(top_up).status == "succeeded"
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -160,6 +160,16 @@ def test_whatever_goes_wrong_it_is_paid_back_once_or_not_at_all(payer: Payer, ba
     assert payer.available == (25 if back == 0 else 0)
 
 
+def test_a_refusal_of_the_repeat_gives_nothing_back_that_was_paid(payer: Payer, bank: Bank) -> None:
+    top_up = payer.paid("25")
+    bank.faults("timeout_after", "busy", call="POST /v1/refunds")
+    back = refund(top_up)
+    assert (back.status, payer.available, bank.charges()[0]["amount_refunded"]) == ("unknown", 0, 2500)
+    bank.faults()
+    refunds.look_up(back.pk)
+    assert (Refund.objects.get().status, payer.available) == ("succeeded", 0)
+
+
 def test_a_refund_made_at_the_provider_is_shown_to_staff(payer: Payer, bank: Bank) -> None:
     from billing.models import StripeEvent
 
