@@ -1,6 +1,8 @@
 """The plan: what it costs, what of it is left, and choosing another one, with what that comes to shown before."""
 
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -38,10 +40,10 @@ def plan(request: HttpRequest, visit: access.Visit) -> HttpResponse:
 def change(request: HttpRequest, visit: access.Visit, subscription_id: UUID, code: str) -> HttpResponseBase:
     """What another plan comes to, now or from the next period; sent, the change."""
     subscription, offer = _changeable(visit, subscription_id), _offered(visit, code)
-    wanted = Wanted(offer.plan)
+    wanted = Wanted(offer.plan, upwards=True)
     if request.method == "POST":
         when = NOW if request.POST.get("when") == NOW else PERIOD_END
-        at = parse_datetime(request.POST.get("at", "")) if when == NOW else None
+        at = _moment(request.POST.get("at", "")) if when == NOW else None
         try:
             subscriptions.change(
                 actor=actor_of(request), subscription=subscription, wanted=wanted, when=when, at=at, reason="by request"
@@ -71,12 +73,9 @@ def change(request: HttpRequest, visit: access.Visit, subscription_id: UUID, cod
 def start(request: HttpRequest, visit: access.Visit, code: str) -> HttpResponseBase:
     """The first plan of a customer who has none."""
     chosen = _offered(visit, code).plan
-    if plans.running(visit.customer, timezone.now()):
-        messages.error(request, "There is a plan already: change it instead.")
-        return redirect("portal:plan")
     return _done(
         request,
-        lambda: subscriptions.start(actor=actor_of(request), customer=visit.customer, plan=chosen),
+        lambda: subscriptions.choose(actor=actor_of(request), customer=visit.customer, plan=chosen),
         f"You are on {chosen.name}.",
     )
 
@@ -150,6 +149,14 @@ def _offered(visit: access.Visit, code: str) -> plans.Offer:
     if found is None:
         raise Http404
     return found
+
+
+def _moment(text: str) -> datetime | None:
+    """What a preview was for; None where that is no time, and then it is now."""
+    with suppress(ValueError):
+        moment = parse_datetime(text)
+        return moment if moment is not None and moment.tzinfo is not None else None
+    return None
 
 
 def _done(request: HttpRequest, act: Callable[[], object], said: str) -> HttpResponseBase:

@@ -13,7 +13,7 @@ from django.utils import timezone
 from accounts.models import AuditEvent, Membership, OutgoingMail, User
 from accounts.services.audit import SYSTEM
 from billing.models import Customer, Plan, Subscription
-from billing.services import plans
+from billing.services import plans, subscriptions
 from tests.builders import Shop, browser_of
 
 HTMX = {"HX-Request": "true"}
@@ -184,6 +184,44 @@ def test_a_first_plan_can_be_chosen_once(shop: Shop, team: Plan) -> None:
     client.post("/plan/start/team")
     client.post("/plan/start/team")
     assert Subscription.objects.get(customer=customer).plan_id == team.pk
+
+
+@pytest.mark.parametrize("at", ["2026-13-45T99:00:00Z", "2026-11-21T10:00:00", "yesterday", ""])
+def test_what_is_no_time_is_no_trouble(acme: Customer, shop: Shop, team: Plan, pro_offered: Plan, at: str) -> None:
+    client = browser_of(shop.member(acme))
+    subscription = Subscription.objects.get(customer=acme)
+    assert client.post(f"/plan/{subscription.pk}/change/team", {"when": "now", "at": at}).status_code == 302
+
+
+def test_what_a_plan_includes_is_not_had_again_by_going_to_and_fro(
+    shop: Shop, acme: Customer, team: Plan, pro_offered: Plan
+) -> None:
+    client = browser_of(shop.member(acme))
+    subscription = Subscription.objects.get(customer=acme)
+    client.post(f"/plan/{subscription.pk}/change/team", {"when": "now"})
+    page = text(client.get(f"/plan/{subscription.pk}/change/pro"))
+    assert "Only a plan that costs more can begin now" in page
+    assert 'name="at"' not in page
+    client.post(f"/plan/{subscription.pk}/change/pro", {"when": "now"})
+    subscription.refresh_from_db()
+    assert (subscription.plan_id, subscription.fees.count()) == (team.pk, 1)
+    client.post(f"/plan/{subscription.pk}/change/pro", {"when": "period_end"})
+    subscription.refresh_from_db()
+    assert subscription.next_version is not None
+
+
+def test_a_trial_is_had_once(shop: Shop) -> None:
+    plan = shop.plan("tried", trial_days=14).plan
+    plans.offer(actor=SYSTEM, plan=plan, offered=True)
+    customer = shop.customer("fresh", plan=None, usd="50")
+    client = browser_of(shop.member(customer, "o@fresh.test"))
+    client.post("/plan/start/tried")
+    first = Subscription.objects.get(customer=customer)
+    assert first.trial_ends_at is not None
+    subscriptions.cancel(actor=SYSTEM, subscription=first, when="now")
+    client.post("/plan/start/tried")
+    second = Subscription.objects.exclude(pk=first.pk).get(customer=customer)
+    assert second.trial_ends_at is None
 
 
 # --- Calculator and prices --------------------------------------------------------------------------------------------

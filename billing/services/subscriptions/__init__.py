@@ -4,7 +4,7 @@ from billing.services.subscriptions.changing import Change, FeeLine, Wanted, cha
 from billing.services.subscriptions.ending import cancel, reactivate
 from billing.services.subscriptions.moving import Moved, MovePlan, move, preview_move
 from billing.services.subscriptions.renewal import collect, collect_due, renew, renew_due, settle_due
-from billing.services.subscriptions.starting import start
+from billing.services.subscriptions.starting import choose, start
 
 __all__ = [
     "Change",
@@ -14,6 +14,7 @@ __all__ = [
     "Wanted",
     "cancel",
     "change",
+    "choose",
     "collect",
     "collect_due",
     "move",

@@ -86,6 +86,8 @@ class Wanted:
     discount: Decimal | None = None
     minimum_commitment: Decimal | None = None
     price_overrides: Sequence[PriceTerms] = ()
+    upwards: bool = False
+    """Now only where it costs more. To and fro, somebody would get a fee back and use what it includes each time."""
 
 
 @retried
@@ -93,7 +95,7 @@ def preview(*, subscription: Subscription, wanted: Wanted, when: str = NOW, at: 
     """What ``change`` with the same ``at`` would post, and nothing else. Nothing is written."""
     with transaction.atomic():
         prepared = _Prepared.of(subscription, wanted, when, at)
-        found = prepared.figures()
+        found = prepared.allowed()
         transaction.set_rollback(True)
     return found
 
@@ -115,7 +117,7 @@ def change(
     """
     with transaction.atomic():
         prepared = _Prepared.of(subscription, wanted, when, at)
-        figures = prepared.figures()
+        figures = prepared.allowed()
         current = prepared.subscription
         before = current.plan_version
         if when == PERIOD_END and prepared.period is not None:
@@ -158,6 +160,7 @@ class _Prepared:
     when: str
     at: datetime
     period: SubscriptionPeriod | None
+    upwards: bool
 
     @classmethod
     def of(cls, subscription: Subscription, wanted: Wanted, when: str, at: datetime | None) -> "_Prepared":
@@ -179,7 +182,14 @@ class _Prepared:
             minimum_commitment=commitment,
             overrides=wanted.price_overrides,
         )
-        return cls(journal, current, version, discount, commitment, when, moment, period)
+        return cls(journal, current, version, discount, commitment, when, moment, period, wanted.upwards)
+
+    def allowed(self) -> Change:
+        """The figures, where whoever asks may have them."""
+        figures = self.figures()
+        if self.upwards and (figures.lines or figures.allowances) and figures.total <= 0:
+            raise InvalidState("Only a plan that costs more can begin now. This one can begin with the next period.")
+        return figures
 
     def figures(self) -> Change:
         """The lines, to the last digit."""

@@ -98,6 +98,22 @@ def start(
     return subscription
 
 
+@retried
+def choose(*, actor: audit.Actor, customer: Customer, plan: Plan) -> Subscription:
+    """What a customer does without anybody's help: start on the plan's latest version, where there is no other plan.
+
+    There is one trial for each customer, whatever the plan. Raises as ``start``, and ``InvalidState``.
+    """
+    with transaction.atomic():
+        journal = Journal.open([customer.pk])
+        journal.write()
+        had = Subscription.objects.filter(customer=customer)
+        if had.filter(Q(ends_at__isnull=True) | Q(ends_at__gt=journal.now)).exists():
+            raise InvalidState("There is a plan already: change it instead.")
+        tried = had.filter(trial_ends_at__isnull=False).exists()
+        return start(actor=actor, customer=customer, plan=plan, trial_days=0 if tried else None)
+
+
 def public_version(plan: Plan, number: int | None) -> PlanVersion:
     """The plan's version with this number, or the latest."""
     if number is None:
