@@ -12,6 +12,7 @@ from billing.models import (
     Budget,
     Customer,
     Grant,
+    Invoice,
     PaymentMethod,
     Subscription,
     TopUp,
@@ -99,6 +100,17 @@ def subscription(*, principal: Principal, subscription_id: UUID) -> Subscription
     row = found.first()
     if row is None:
         raise NotFound("There is no such subscription.")
+    return row
+
+
+def invoice(*, principal: Principal, invoice_id: UUID) -> Invoice:
+    """The invoice with this id, if the principal reaches its customer."""
+    found = Invoice.objects.select_related("customer").filter(pk=invoice_id)
+    if principal.organization_id is not None:
+        found = found.filter(customer__organization_id=principal.organization_id)
+    row = found.first()
+    if row is None:
+        raise NotFound("There is no such invoice.")
     return row
 
 

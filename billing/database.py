@@ -11,6 +11,8 @@ APPEND_ONLY = [
     "billing_allowance",
     "billing_charge",
     "billing_correction",
+    "billing_invoice",
+    "billing_invoiceline",
     "billing_ledgerentry",
     "billing_ledgertransaction",
     "billing_manualmovement",

@@ -53,6 +53,11 @@ def auto_top_ups(customer_id: UUID) -> Query:
     return Query("SELECT id FROM billing_autotopup WHERE customer_id = %s ORDER BY id FOR UPDATE", [customer_id])
 
 
+def invoice_series(code: str) -> Query:
+    """Lock the series of numbers and read the last one given. After the balance whose invoice gets the next."""
+    return Query("SELECT last FROM billing_invoiceseries WHERE code = %s FOR UPDATE", [code])
+
+
 def how_many(customer_ids: Collection[UUID]) -> Query:
     """How many balances each of these customers has."""
     return Query(_ALL, [list(customer_ids)])

@@ -28,6 +28,7 @@ OPERATOR_SCOPES = {
     "catalog:read": "See assets, meters and plans",
     "catalog:write": "Add assets, meters and plans",
     "margins:read": "See what usage costs and what is left of it",
+    "invoices:read": "See invoices and credit notes",
     "revenue:read": "See the days of the books and take their journals along",
     "subscriptions:write": "Put customers on plans",
     "events:read": "See usage events and usage",
@@ -50,6 +51,7 @@ CUSTOMER_SCOPES = {
         "authorizations:write",
         "catalog:read",
         "limits:write",
+        "invoices:read",
         "webhooks:read",
         "webhooks:write",
     )

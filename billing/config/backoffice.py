@@ -125,6 +125,7 @@ UNFOLD: dict[str, Any] = {
                     "link": reverse_lazy("admin:billing_chart_of_accounts"),
                     "permission": _may("billing.view_accountmapping"),
                 },
+                _item("Invoices", "request_quote", "billing.invoice"),
                 _item("Ledger entries", "menu_book", "billing.ledgerentry"),
                 _item("Transactions", "receipt_long", "billing.ledgertransaction"),
                 _item("Balances", "balance", "billing.balance"),

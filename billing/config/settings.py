@@ -173,6 +173,7 @@ CELERY_BEAT_SCHEDULE = {
     "send-mail": {"task": "accounts.send_mail", "schedule": 10.0},
     "work-what-ifs": {"task": "billing.work_what_ifs", "schedule": 5.0},
     "expire-approvals": {"task": "billing.expire_approvals", "schedule": 60.0},
+    "issue-invoices": {"task": "billing.issue_invoices", "schedule": 3600.0},
     "close-days": {"task": "billing.close_days", "schedule": 60.0},
     "beat-alive": {"task": "billing.note_worker_alive", "schedule": 15.0},
 }
@@ -185,6 +186,16 @@ CLOSE_DAY_AFTER_SECONDS = env.int("CLOSE_DAY_AFTER_SECONDS", default=900)
 NETSUITE_SUBSIDIARY: str = env.str("NETSUITE_SUBSIDIARY", default="")
 SAP_COMPANY_CODE: str = env.str("SAP_COMPANY_CODE", default="")
 """What the journal's files say that we are, where the books of the company are kept."""
+
+INVOICE_EVERY: str = env.str("INVOICE_EVERY", default="month")
+"""When what customers owe is put on paper: at the end of each ``day``, ``week`` or ``month``."""
+INVOICE_DUE_DAYS = env.int("INVOICE_DUE_DAYS", default=14)
+INVOICE_SERIES: str = env.str("INVOICE_SERIES", default="INV")
+CREDIT_NOTE_SERIES: str = env.str("CREDIT_NOTE_SERIES", default="CN")
+INVOICE_SELLER: list[str] = env.list("INVOICE_SELLER", default=[])
+"""The lines that say who asks for it: name, address, tax number. Separated by commas."""
+INVOICE_NOTE: str = env.str("INVOICE_NOTE", default="")
+"""What stands below: how to pay, what the law wants said."""
 
 # --- People ---------------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"

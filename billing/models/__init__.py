@@ -22,6 +22,7 @@ from billing.models.funding import (
     TopUp,
 )
 from billing.models.idempotency import IdempotencyRecord
+from billing.models.invoices import Invoice, InvoiceLine, InvoiceSeries
 from billing.models.ledger import Account, EntryKind, LedgerEntry, LedgerTransaction
 from billing.models.notes import Note
 from billing.models.outbox import OutboxEvent
@@ -61,6 +62,9 @@ __all__ = [
     "Grant",
     "Hold",
     "IdempotencyRecord",
+    "Invoice",
+    "InvoiceLine",
+    "InvoiceSeries",
     "LedgerEntry",
     "LedgerTransaction",
     "ManualMovement",

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from billing.selectors import correction_books, revenue_books
+from billing.selectors import correction_books, invoices, revenue_books
 from billing.selectors.differences import Difference
 
 
@@ -293,6 +293,7 @@ INVARIANTS: dict[str, Invariant] = {
     ),
     **{name: Invariant(*invariant) for name, invariant in correction_books.INVARIANTS.items()},
     **{name: Invariant(*invariant) for name, invariant in revenue_books.INVARIANTS.items()},
+    **{name: Invariant(*invariant) for name, invariant in invoices.INVARIANTS.items()},
     "floor": Invariant(
         "No balance is below what its overdraft and a lost dispute allow.",
         "SELECT id AS balance, available, overdraft_limit, dispute_debt FROM billing_balance b"

@@ -15,6 +15,7 @@ from billing.services import (
     budgets,
     grants,
     heartbeat,
+    invoices,
     notices,
     outbox,
     revenue,
@@ -171,3 +172,9 @@ def seal_ledger() -> None:
 def close_days() -> None:
     """Close the days of the books that are over, also those that were missed."""
     revenue.close_due()
+
+
+@shared_task(name="billing.issue_invoices", time_limit=3600)
+def issue_invoices() -> None:
+    """Put on paper what customers owe for the period that is over."""
+    invoices.issue_due()

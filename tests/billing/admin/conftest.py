@@ -13,7 +13,7 @@ from accounts.models import User
 from accounts.services import audit
 from billing.admin import display
 from billing.models import Customer, IdempotencyRecord, SpendAnomaly, TopUp
-from billing.services import alerts, approvals, authorizations, costs, drafts, notices
+from billing.services import alerts, approvals, authorizations, costs, drafts, invoices, notices, wallets
 from billing.services.funding import packs, reconciliation, refunds, rules
 from billing.services.idempotency import Answer, once
 from billing.services.webhooks import endpoints
@@ -105,6 +105,11 @@ def acme(shop: Shop, bank: Bank) -> Customer:
     maker = User.objects.create_user("maker@ante.test", is_staff=True)
     by = audit.Actor.of_user(maker, ip_address=None, request_id="")
     approvals.perform(actor=by, kind="grant", customer=acme, terms=terms, reason="A million")
+    owing = shop.customer("owing")
+    Customer.objects.filter(pk=owing.pk).update(on_insufficient_funds="overdraft")
+    wallets.set_overdraft_limit(actor=audit.SYSTEM, customer=owing, asset=shop.usd, limit=Decimal(9))
+    shop.record(owing, id="owed", input_tokens=1_000_000)
+    invoices.issue(shop.balance(owing), end=timezone.now())
     Group.objects.create(name="Auditors")
     audit.record(actor=audit.SYSTEM, action="test.done", object_type="test", object_id="1", before={"a": 1})
     once(principal="test", key="k", fingerprint=b"x" * 32, run=lambda: Answer(201, {"a": 1}), refuse=_never)

@@ -17,6 +17,7 @@ from billing.models import (
     Budget,
     Customer,
     Grant,
+    Invoice,
     LedgerEntry,
     PaymentMethod,
     PlanDraft,
@@ -28,7 +29,7 @@ from billing.models import (
     WebhookEndpoint,
 )
 from billing.selectors import revenue_files
-from billing.services import authorizations, drafts, subscriptions
+from billing.services import authorizations, drafts, invoices, subscriptions, wallets
 from billing.services.funding import rules
 from billing.services.webhooks import endpoints
 from tests.billing.api.conftest import Api, cloud_event, problem
@@ -71,6 +72,9 @@ ROUTES: dict[str, dict[str, str]] = {
     "plans/<str:code>/drafts/<uuid:draft_id>/publish": {"POST": "catalog:write"},
     "provider-costs": {"GET": "catalog:read", "POST": "catalog:write"},
     "margins": {"GET": "margins:read"},
+    "invoices": {"GET": "invoices:read"},
+    "invoices/<uuid:invoice_id>": {"GET": "invoices:read"},
+    "invoices/<uuid:invoice_id>/pdf": {"GET": "invoices:read"},
     "revenue/days": {"GET": "revenue:read"},
     "revenue/days/<str:date>/export": {"GET": "revenue:read"},
     "subscriptions": {"GET": "customers:read", "POST": "subscriptions:write"},
@@ -148,6 +152,8 @@ def path(route: str, *, customer: str = "acme") -> str:
     if "method_id" in filled:
         kept = PaymentMethod.objects.get(customer__external_id=customer)
         filled = filled.replace("<str:method_id>", kept.provider_id)
+    if "invoice_id" in filled:
+        filled = filled.replace("<uuid:invoice_id>", str(Invoice.objects.get(customer__external_id=customer).pk))
     if "<str:date>" in filled:
         filled = filled.replace("<str:date>", closed_day().date.isoformat())
     if "endpoint_id" in filled:
@@ -158,6 +164,14 @@ def path(route: str, *, customer: str = "acme") -> str:
     if filled.startswith("events/one/"):
         filled = f"{filled}?customer={customer}"  # Both have an event of that id.
     return f"/{filled}"
+
+
+def owe(shop: Shop, customer: Customer) -> None:
+    """Use more than there is in the wallet, and put what is owed on paper."""
+    Customer.objects.filter(pk=customer.pk).update(on_insufficient_funds="overdraft")
+    wallets.set_overdraft_limit(actor=SYSTEM, customer=customer, asset=shop.usd, limit=Decimal(50))
+    shop.record(customer, input_tokens=10_000_000)
+    assert invoices.issue(shop.balance(customer), end=timezone.now()) is not None
 
 
 def closed_day() -> RevenueDay:
@@ -266,6 +280,8 @@ def world(shop: Shop, bank: Bank, request: pytest.FixtureRequest) -> Shop:
             rules.put(
                 actor=SYSTEM, customer=customer, order=rules.Order(every="month", starts_at=timezone.now(), **bought)
             )
+        if "invoice_id" in request.node.name:
+            owe(shop, customer)
         if "method_id" in request.node.name:
             Payer(shop, bank, customer).keep()
     return shop

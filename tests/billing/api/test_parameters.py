@@ -30,6 +30,7 @@ PATHS = [
     "/subscriptions",
     "/margins",
     "/provider-costs",
+    "/invoices",
     "/revenue/days",
     "/events",
     "/events/one",

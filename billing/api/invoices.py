@@ -1,0 +1,93 @@
+"""``/invoices``: what customers owe, put on paper."""
+
+from collections.abc import Collection, Mapping
+from decimal import Decimal
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.http import HttpResponse
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from billing import access
+from billing.api import base, pagination
+from billing.api.authentication import principal
+from billing.api.fields import moment_string
+from billing.api.schema import invoices as schema
+from billing.engine.money import EXACT, amount_string
+from billing.models import Invoice
+from billing.selectors import invoices
+from billing.services import documents
+
+
+class InvoicesView(base.View):
+    scopes: ClassVar[Mapping[str, str]] = {"GET": "invoices:read"}
+    parameters: ClassVar[Mapping[str, Collection[str]]] = {"GET": ("customer", *base.PAGE)}
+
+    @schema.INVOICES
+    def get(self, request: Request) -> Response:
+        rows = Invoice.objects.select_related("customer").prefetch_related("lines")
+        external_id = base.text(request, "customer")
+        if external_id is not None:
+            rows = rows.filter(customer=access.customer(principal=principal(request), external_id=external_id))
+        elif (own := access.customers(principal=principal(request))) is not None:
+            rows = rows.filter(customer_id__in=own)
+        page = pagination.page(request, rows, lambda invoice: invoice)
+        paid = invoices.paid(page["data"])
+        page["data"] = [show(invoice, paid[invoice.pk]) for invoice in page["data"]]
+        return Response(page)
+
+
+class InvoiceView(base.View):
+    scopes: ClassVar[Mapping[str, str]] = {"GET": "invoices:read"}
+
+    @schema.INVOICE
+    def get(self, request: Request, invoice_id: UUID) -> Response:
+        invoice = access.invoice(principal=principal(request), invoice_id=invoice_id)
+        return Response(show(invoice, invoices.paid([invoice])[invoice.pk]))
+
+
+class InvoicePdfView(base.View):
+    scopes: ClassVar[Mapping[str, str]] = {"GET": "invoices:read"}
+
+    @schema.INVOICE_PDF
+    def get(self, request: Request, invoice_id: UUID) -> HttpResponse:
+        invoice = access.invoice(principal=principal(request), invoice_id=invoice_id)
+        return HttpResponse(
+            documents.invoice_pdf(invoice),
+            content_type="application/pdf",
+            headers={"Content-Disposition": f'attachment; filename="{invoice.number}.pdf"'},
+        )
+
+
+def show(invoice: Invoice, paid: Decimal) -> dict[str, Any]:
+    """An invoice as the API gives it."""
+    return {
+        "id": invoice.pk,
+        "number": invoice.number,
+        "kind": invoice.kind,
+        "status": invoices.status(invoice, paid),
+        "customer": invoice.customer.external_id,
+        "currency": invoice.currency_id.upper(),
+        "period_start": moment_string(invoice.period_start),
+        "period_end": moment_string(invoice.period_end),
+        "total": amount_string(invoice.total),
+        "prepaid": amount_string(invoice.prepaid),
+        "due": amount_string(invoice.due),
+        "paid": amount_string(paid),
+        "outstanding": amount_string(EXACT.subtract(invoice.due, paid)) if invoice.due > 0 else "0",
+        "due_on": invoice.due_on.isoformat(),
+        "issued_at": moment_string(invoice.issued_at),
+        "lines": [
+            {
+                "kind": line.kind,
+                "product": line.product or None,
+                "description": line.description,
+                "quantity": None if line.quantity is None else amount_string(line.quantity),
+                "unit": line.unit,
+                "amount": amount_string(line.amount),
+                "exact": amount_string(line.exact),
+            }
+            for line in invoice.lines.all()
+        ],
+    }
