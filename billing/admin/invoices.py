@@ -20,7 +20,7 @@ _TONES = {"paid": "success", "partly paid": "info", "open": "warning", "credit n
 
 @admin.register(Invoice)
 class InvoiceAdmin(ReadOnlyAdmin):
-    list_display = ("number", "customer_link", "status_shown", "num_total", "num_prepaid", "num_due", "due_on", "pdf")
+    list_display = ("number", "customer_link", "kind", "num_total", "num_prepaid", "num_due", "due_on", "pdf")
     list_display_links = ("number",)
     list_filter = (("customer", AutocompleteSelectFilter), ("kind", ChoicesDropdownFilter))
     list_select_related = ("customer",)

@@ -190,7 +190,18 @@ _TYPES = [
         _PACE,
         _PACE_EXAMPLE | {"scope": {"api_key": _ID}, "action": "pause"},
     ),
-    EventType("invoice.finalized", "An invoice is final.", {}, {}),
+    EventType(
+        "invoice.finalized",
+        "An invoice or a credit note is final.",
+        {
+            **{"invoice": "Its id.", "number": "Its number.", "kind": "invoice or credit_note."},
+            **{"due": "What is due, negative for a credit note.", "currency": "In which currency."},
+        },
+        {
+            **{"invoice": _ID, "number": "INV-000042", "kind": "invoice"},
+            **{"due": "52.21", "currency": "USD"},
+        },
+    ),
     EventType("invoice.paid", "An invoice is paid.", {}, {}),
     EventType(
         "dispute.opened",
