@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action, labelled
 from billing.admin import display
@@ -27,10 +28,22 @@ class BudgetForm(ServiceForm):
     """A budget of the operator's: the customer sees it and cannot change it."""
 
     covers = forms.ChoiceField(
-        choices=[("", "All usage"), *((name, name.capitalize()) for name in ("type", *FIELDS))], required=False
+        choices=[("", "All usage"), *((name, name.capitalize()) for name in ("type", *FIELDS))],
+        required=False,
+        widget=UnfoldAdminSelectWidget,
     )
-    value = forms.CharField(max_length=255, required=False, help_text="Of what it covers. * is each value by itself.")
-    tell_at = forms.CharField(max_length=100, required=False, help_text="Shares of the limit, such as 0.5, 0.8, 1.")
+    value = forms.CharField(
+        max_length=255,
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Of what it covers. Empty, or *: each value by itself.",
+    )
+    tell_at = forms.CharField(
+        max_length=100,
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Shares of the limit, such as 0.5, 0.8, 1.",
+    )
 
     class Meta:
         model = Budget
@@ -40,6 +53,7 @@ class BudgetForm(ServiceForm):
         super().__init__(*args, **kwargs)
         if "asset" in self.fields:
             self.fields["asset"].required = False
+            self.fields["period"].initial = Budget.Period.MONTH
 
     def clean_tell_at(self) -> list[Decimal]:
         numbers = [parse(part) for part in self.cleaned_data["tell_at"].replace(",", " ").split()]

@@ -65,6 +65,7 @@ class Migration(migrations.Migration):
                 ('read_at', models.DateTimeField(blank=True, null=True)),
             ],
             options={
+                'verbose_name_plural': 'notice deliveries',
                 'ordering': ['-id'],
             },
         ),

@@ -122,6 +122,7 @@ class NoticeDelivery(models.Model):
     read_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
+        verbose_name_plural = "notice deliveries"
         ordering = ["-id"]
         indexes = [
             models.Index(fields=["due_at"], name="billing_delivery_due", condition=Q(state="due")),
