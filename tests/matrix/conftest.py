@@ -1,0 +1,138 @@
+"""Two customers, each with a row of everything, and what tells whether one of them was read or written."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.db import connection
+from django.utils import timezone
+
+from accounts.models import ApiKey, Membership, Organization, TrustedDevice, User
+from accounts.services import api_keys, audit, factors, staff, team
+from billing.models import Customer
+from billing.services import approvals, authorizations, drafts, notes
+from tests.builders import Shop
+from tests.payments import Bank, Payer
+
+
+@pytest.fixture(autouse=True)
+def _plain_static_files(settings: Any) -> None:
+    settings.STORAGES = settings.STORAGES | {
+        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    }
+
+
+@pytest.fixture(autouse=True)
+def _quick_passwords(settings: Any) -> None:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@dataclass(slots=True)
+class Tenant:
+    """A customer. ``ids`` are the values of its rows for the arguments of addresses; ``mark`` is in all its texts."""
+
+    customer: Customer
+    owner: User
+    ids: dict[str, str]
+    mark: str
+
+    def content(self) -> dict[str, str]:
+        """A digest of all rows of the customer and its organization, by table."""
+        found = {}
+        for model in [*apps.get_app_config("billing").get_models(), ApiKey, Membership, Organization]:
+            columns = {field.attname for field in model._meta.concrete_fields}
+            if "customer_id" in columns:
+                where, key = "customer_id", self.customer.pk
+            elif "organization_id" in columns:
+                where, key = "organization_id", self.customer.organization_id
+            elif model in {Customer, Organization}:
+                where, key = "id", self.customer.pk if model is Customer else self.customer.organization_id
+            else:
+                continue
+            table = model._meta.db_table
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    f"SELECT md5(string_agg(t::text, '|' ORDER BY t::text)) FROM {table} t WHERE {where} = %s", [key]
+                )
+                found[table] = str(cursor.fetchone()[0])
+        return found
+
+
+def tenant(shop: Shop, bank: Bank, name: str) -> Tenant:
+    """A customer with money, grants, usage, an authorization, payments, limits, keys, people and notes."""
+    mark = f"canary-{name}"
+    customer = shop.customer(name, usd="50", name=f"{name} {mark}", email=f"{mark}@{name}.test")
+    grant = shop.fund(customer, "3", kind="promotional", name=mark)
+    shop.record(customer, id=f"event-of-{name}", model=mark, input_tokens=1000, user=mark)
+    shop.record(customer, id=f"refused-{mark}", input_tokens=10**9)
+    owner = shop.member(customer, f"{mark}-owner@{name}.test")
+    viewer = Membership.objects.create(
+        organization=customer.organization, user=User.objects.create_user(f"{mark}-2@{name}.test"), role="viewer"
+    )
+    device = factors.begin(owner, confirmed=True)
+    key, _ = api_keys.issue(name=mark, scopes=["wallets:read"], organization=customer.organization)
+    invitation, _ = team.invite(
+        organization=customer.organization,
+        email=f"{mark}-3@{name}.test",
+        role="viewer",
+        by=Membership.objects.get(user=owner),
+        actor=audit.SYSTEM,
+    )
+    trusted = TrustedDevice.objects.create(
+        user=owner, token_hash=mark.encode(), bound_to="", name=mark, expires_at=timezone.now() + timedelta(days=1)
+    )
+    payer = Payer(shop, bank, customer)
+    method, top_up = payer.keep(), payer.paid()
+    opened = authorizations.open_amount(customer=customer, asset=shop.usd, amount=Decimal(1)).authorization
+    maker = User.objects.create_user(f"{mark}-maker@ante.test", is_staff=True)
+    by = audit.Actor.of_user(maker, ip_address=None, request_id="")
+    notes.add(actor=by, customer=customer, text=mark)
+    waiting = approvals.perform(
+        actor=by,
+        kind="grant",
+        customer=customer,
+        terms={"asset": "usd", "amount": "1000000", "kind": "promotional"},
+        reason=mark,
+    )
+    assert waiting is not None
+    return Tenant(
+        customer,
+        owner,
+        {
+            "external_id": name,
+            "grant_id": str(grant.pk),
+            "event_id": f"event-of-{name}",
+            "subscription_id": str(customer.subscriptions.get().pk),
+            "authorization_id": str(opened.pk),
+            "alert_id": str(shop.alert(customer, "5").pk),
+            "budget_id": str(shop.budget(customer, "100", name=mark).pk),
+            "top_up_id": str(top_up.pk),
+            "method_id": method.provider_id,
+            "key_id": str(key.pk),
+            "invitation_id": str(invitation.pk),
+            "membership_id": str(viewer.pk),
+            "device_id": str(trusted.pk),
+            "persistent_id": device.persistent_id,
+            "payment_method": method.provider_id,
+            "kept_method": str(method.pk),
+        },
+        mark,
+    )
+
+
+@pytest.fixture
+def acme(shop: Shop, bank: Bank) -> Tenant:
+    staff.make_groups()
+    shop.plan("second", [shop.price(shop.meter("seconds", "seconds"), "1")])
+    prices = [{"meter": "llm_input", "asset": "usd", "model": "per_unit", "unit_amount": "1"}]
+    drafts.create(actor=audit.SYSTEM, plan=shop.plan().plan, terms={"prices": prices})
+    return tenant(shop, bank, "acme")
+
+
+@pytest.fixture
+def globex(acme: Tenant, shop: Shop, bank: Bank) -> Tenant:
+    """The customer whose rows nobody of acme's may see or change."""
+    return tenant(shop, bank, "globex")

@@ -1,0 +1,162 @@
+"""Every page of the portal, every role of a customer's people, every place that can name somebody else's row."""
+
+import re
+from typing import Any
+
+from django.db import transaction
+from django.test import Client
+
+from accounts import roles
+from accounts.models import Authenticator, Membership, Role, User
+from portal import urls
+from tests.builders import browser_of
+from tests.matrix.conftest import Tenant
+
+MEMBER, OWN, OPEN = "every member", "about the person alone", "strangers too"
+
+# route: {method: the scope that it takes, or who it is for}
+PAGES: dict[str, dict[str, str]] = {
+    "": {"GET": MEMBER},
+    "activity": {"GET": MEMBER},
+    "balance.json": {"GET": MEMBER},
+    "usage": {"GET": MEMBER},
+    "usage.csv": {"GET": MEMBER},
+    "statement": {"GET": MEMBER},
+    "statement.csv": {"GET": MEMBER},
+    "top-up": {"GET": MEMBER, "POST": "wallet:fund"},
+    "top-up/quote": {"GET": MEMBER},
+    "top-up/back": {"GET": MEMBER},
+    "top-ups/<uuid:top_up_id>": {"GET": MEMBER},
+    "top-ups/<uuid:top_up_id>/receipt": {"GET": MEMBER},
+    "payment-methods": {"POST": "wallet:fund"},
+    "payment-methods/<uuid:method_id>/remove": {"POST": "wallet:fund"},
+    "keys": {"GET": "keys:read"},
+    "keys/new": {"POST": "keys:write"},
+    "keys/<uuid:key_id>/rotate": {"POST": "keys:write"},
+    "keys/<uuid:key_id>/revoke": {"POST": "keys:write"},
+    "team": {"GET": "team:read"},
+    "team/invite": {"POST": "team:write"},
+    "team/invitations/<uuid:invitation_id>/withdraw": {"POST": "team:write"},
+    "team/<uuid:membership_id>/role": {"POST": "team:write"},
+    "team/<uuid:membership_id>/remove": {"POST": "team:write"},
+    "trail": {"GET": "audit:read"},
+    "trail.csv": {"GET": "audit:read"},
+    "networks": {"GET": "security:write", "POST": "security:write"},
+    "organization": {"POST": MEMBER},
+    "security": {"GET": OWN},
+    "security/authenticator": {"GET": OWN},
+    "security/passkeys/begin": {"POST": OWN},
+    "security/passkeys": {"POST": OWN},
+    "security/password": {"GET": OWN},
+    "security/sessions/end": {"POST": OWN},
+    "security/devices/<uuid:device_id>/revoke": {"POST": OWN},
+    "security/recovery-codes": {"POST": OWN},
+    "security/factors/<str:persistent_id>/remove": {"POST": OWN},
+    "sign-in": {"GET": OPEN},
+    "sign-in/code": {"GET": OPEN},
+    "sign-in/passkey/begin": {"POST": OPEN},
+    "sign-in/passkey": {"POST": OPEN},
+    "sign-out": {"POST": OPEN},
+    "favicon.ico": {"GET": OPEN},
+    "reset": {"GET": OPEN},
+    "reset/sent": {"GET": OPEN},
+    "reset/<uidb64>/<token>": {"GET": OPEN},
+    "invitations/<str:token>": {"GET": OPEN},
+}
+CALLS = [(route, method, needs) for route, methods in PAGES.items() for method, needs in methods.items()]
+ARGUMENT = re.compile(r"<\w+:(\w+)>")
+
+
+def filled(route: str, whose: Tenant) -> str:
+    ids = whose.ids | {"method_id": whose.ids["kept_method"]}
+    return "/" + ARGUMENT.sub(lambda match: ids[match[1]], route)
+
+
+def text_of(response: Any) -> str:
+    return (b"".join(response) if response.streaming else response.content).decode()
+
+
+def people(acme: Tenant) -> list[tuple[str, User]]:
+    """Somebody of each role in acme's team."""
+    found = []
+    for role in Role.values:
+        user = User.objects.create_user(f"{role}@person.test")
+        Membership.objects.create(organization=acme.customer.organization, user=user, role=role)
+        found.append((role, user))
+    return found
+
+
+def send(client: Client, method: str, path: str, data: Any = None) -> Any:
+    """One request by itself: what it did is taken back, and who is signed in stays so."""
+    cookies = {name: morsel.value for name, morsel in client.cookies.items()}
+    with transaction.atomic():
+        response = client.get(path, data) if method == "GET" else client.post(path, data or {})
+        text = text_of(response)
+        transaction.set_rollback(True)
+    client.cookies.load(cookies)
+    return response, text
+
+
+def test_every_page_has_a_row() -> None:
+    assert {str(pattern.pattern) for pattern in urls.urlpatterns} == set(PAGES)
+
+
+def test_every_role_gets_what_the_table_says(acme: Tenant, globex: Tenant) -> None:
+    wrong = []
+    for role, user in people(acme):
+        client = browser_of(user, raise_request_exception=False)
+        for route, method, needs in CALLS:
+            if needs in {OWN, OPEN}:
+                continue
+            response, text = send(client, method, filled(route, acme))
+            refused = response.status_code == 403
+            if refused == (needs == MEMBER or roles.may(role, needs)) or response.status_code >= 500:
+                wrong.append((role, route, method, response.status_code))
+            if globex.mark in text:
+                wrong.append((role, route, method, "shows another customer's"))
+
+    assert wrong == []
+
+
+def test_no_address_reaches_another_customers_row(acme: Tenant, globex: Tenant) -> None:
+    before, found = globex.content(), []
+    routes = [call for call in CALLS if ARGUMENT.search(call[0]) and call[2] != OPEN]
+    assert len(routes) >= 10
+    for role, user in people(acme):
+        client = browser_of(user, raise_request_exception=False)
+        for route, method, needs in routes:
+            path = filled(route, globex)
+            response = client.get(path) if method == "GET" else client.post(path, {"role": "owner", "days": "1"})
+            # A person's own page about a device that is not theirs does nothing, and says as much.
+            does_nothing = needs == OWN and response.status_code == 302
+            if (response.status_code not in {403, 404} and not does_nothing) or globex.mark in text_of(response):
+                found.append((role, route, method, response.status_code))
+
+    assert found == []
+    assert globex.content() == before
+    assert globex.owner.trusted_devices.count() == 1
+    assert Authenticator.objects.filter(user=globex.owner).count() == 1
+
+
+NAMES = ("organization", "q", "before", "meter", "asset", "method", "group", "customer")
+"""Parameters that pages read, and one that they might."""
+
+
+def test_no_parameter_reaches_another_customers_row(acme: Tenant, globex: Tenant) -> None:
+    client = browser_of(acme.owner, raise_request_exception=False)
+    values = [*globex.ids.values(), str(globex.customer.pk), str(globex.customer.organization_id)]
+    for route, method, needs in CALLS:
+        if method == "GET" and needs not in {OWN, OPEN}:
+            for value in values:
+                response, text = send(client, "GET", filled(route, acme), dict.fromkeys(NAMES, value))
+                assert response.status_code < 500, (route, value)
+                assert globex.mark not in text.replace(value, ""), (route, value)
+
+
+def test_strangers_get_no_further_than_the_door(acme: Tenant) -> None:
+    for route, method, needs in CALLS:
+        if needs == OPEN:
+            continue
+        response, text = send(Client(), method, filled(route, acme))
+        assert response.status_code in {302, 401, 403, 404}, route
+        assert acme.mark not in text.replace(filled(route, acme), ""), route
