@@ -14,6 +14,7 @@ from accounts.models import ApiKey, Membership, Organization, TrustedDevice, Use
 from accounts.services import api_keys, audit, factors, staff, team
 from billing.models import Customer
 from billing.services import approvals, authorizations, drafts, notes
+from billing.services.webhooks import endpoints
 from tests.builders import Shop
 from tests.payments import Bank, Payer
 
@@ -87,6 +88,8 @@ def tenant(shop: Shop, bank: Bank, name: str) -> Tenant:
     payer = Payer(shop, bank, customer)
     method, top_up = payer.keep(), payer.paid()
     opened = authorizations.open_amount(customer=customer, asset=shop.usd, amount=Decimal(1)).authorization
+    endpoint, _ = endpoints.create(actor=audit.SYSTEM, customer=customer, url=f"https://{mark}.test/", events=["*"])
+    endpoints.test(endpoint)
     maker = User.objects.create_user(f"{mark}-maker@ante.test", is_staff=True)
     by = audit.Actor.of_user(maker, ip_address=None, request_id="")
     notes.add(actor=by, customer=customer, text=mark)
@@ -116,6 +119,8 @@ def tenant(shop: Shop, bank: Bank, name: str) -> Tenant:
             "membership_id": str(viewer.pk),
             "device_id": str(trusted.pk),
             "persistent_id": device.persistent_id,
+            "endpoint_id": str(endpoint.pk),
+            "delivery_id": str(endpoint.deliveries.get().pk),
             "payment_method": method.provider_id,
             "kept_method": str(method.pk),
         },

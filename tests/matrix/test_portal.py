@@ -34,6 +34,20 @@ PAGES: dict[str, dict[str, str]] = {
     "keys/new": {"POST": "keys:write"},
     "keys/<uuid:key_id>/rotate": {"POST": "keys:write"},
     "keys/<uuid:key_id>/revoke": {"POST": "keys:write"},
+    "budgets": {"GET": "wallets:read"},
+    "budgets/new": {"POST": "limits:write"},
+    "budgets/<uuid:budget_id>/change": {"GET": "limits:write", "POST": "limits:write"},
+    "budgets/<uuid:budget_id>/remove": {"POST": "limits:write"},
+    "alerts": {"GET": "wallets:read"},
+    "alerts/new": {"POST": "limits:write"},
+    "alerts/usual": {"POST": "limits:write"},
+    "alerts/mine": {"POST": MEMBER},
+    "alerts/<uuid:alert_id>/remove": {"POST": "limits:write"},
+    "inbox": {"GET": MEMBER},
+    "inbox/read": {"POST": MEMBER},
+    "letters": {"GET": OWN},
+    "letters/<str:name>": {"GET": OWN},
+    "letters/<str:name>/html": {"GET": OWN},
     "team": {"GET": "team:read"},
     "team/invite": {"POST": "team:write"},
     "team/invitations/<uuid:invitation_id>/withdraw": {"POST": "team:write"},
@@ -68,7 +82,7 @@ ARGUMENT = re.compile(r"<\w+:(\w+)>")
 
 
 def filled(route: str, whose: Tenant) -> str:
-    ids = whose.ids | {"method_id": whose.ids["kept_method"]}
+    ids = whose.ids | {"method_id": whose.ids["kept_method"], "name": "20260101-000000-1"}
     return "/" + ARGUMENT.sub(lambda match: ids[match[1]], route)
 
 
