@@ -41,6 +41,7 @@ PAGES: dict[str, set[str]] = {
     "billing_approval_withdraw": set(),
     "billing_plan_draft_version": FINANCE,
     "billing_plan_move_everybody": FINANCE,
+    "billing_plan_offer": FINANCE,
     "billing_customer_grant_credit": FINANCE,
     "billing_customer_adjust": FINANCE,
     "billing_customer_set_overdraft_limit": FINANCE,

@@ -40,7 +40,7 @@ PLAIN = {
     *("phase", "plan", "precision", "prefix", "preset", "price", "price_overrides", "prices", "priority", "provider"),
     *("publish", "quantity", "reason", "refund", "return_url", "save_payment_method", "specversion", "starts_at"),
     *("status", "time", "timezone", "to", "trial_days", "type", "unit", "unit_cost", "value", "version", "when"),
-    *("description", "enabled", "events", "only_failed", "state", "url", "workload"),
+    *("action", "description", "enabled", "events", "only_failed", "state", "url", "workload"),
 }
 SHARED = {"code", "draft_id", "date"}
 """Arguments of addresses that name the operator's own rows."""

@@ -21,6 +21,14 @@ PAGES: dict[str, dict[str, str]] = {
     "balance.json": {"GET": MEMBER},
     "usage": {"GET": MEMBER},
     "usage.csv": {"GET": MEMBER},
+    "wallet": {"GET": "wallets:read"},
+    "plan": {"GET": "catalog:read"},
+    "plan/start/<str:code>": {"POST": "wallet:fund"},
+    "plan/<uuid:subscription_id>/change/<str:code>": {"GET": "wallet:fund", "POST": "wallet:fund"},
+    "plan/<uuid:subscription_id>/cancel": {"POST": "wallet:fund"},
+    "plan/<uuid:subscription_id>/reactivate": {"POST": "wallet:fund"},
+    "calculator": {"GET": "catalog:read"},
+    "prices": {"GET": OPEN},
     "statement": {"GET": MEMBER},
     "statement.csv": {"GET": MEMBER},
     "top-up": {"GET": MEMBER, "POST": "wallet:fund"},
@@ -67,6 +75,8 @@ PAGES: dict[str, dict[str, str]] = {
     "security/recovery-codes": {"POST": OWN},
     "security/factors/<str:persistent_id>/remove": {"POST": OWN},
     "sign-in": {"GET": OPEN},
+    "sign-up": {"GET": OPEN},
+    "sign-up/<str:token>": {"GET": OPEN},
     "sign-in/code": {"GET": OPEN},
     "sign-in/passkey/begin": {"POST": OPEN},
     "sign-in/passkey": {"POST": OPEN},
@@ -82,7 +92,7 @@ ARGUMENT = re.compile(r"<\w+:(\w+)>")
 
 
 def filled(route: str, whose: Tenant) -> str:
-    ids = whose.ids | {"method_id": whose.ids["kept_method"], "name": "20260101-000000-1"}
+    ids = whose.ids | {"method_id": whose.ids["kept_method"], "name": "20260101-000000-1", "code": "second"}
     return "/" + ARGUMENT.sub(lambda match: ids[match[1]], route)
 
 
@@ -134,7 +144,7 @@ def test_every_role_gets_what_the_table_says(acme: Tenant, globex: Tenant) -> No
 
 def test_no_address_reaches_another_customers_row(acme: Tenant, globex: Tenant) -> None:
     before, found = globex.content(), []
-    routes = [call for call in CALLS if ARGUMENT.search(call[0]) and call[2] != OPEN]
+    routes = [call for call in CALLS if set(ARGUMENT.findall(call[0])) - {"code"} and call[2] != OPEN]
     assert len(routes) >= 10
     for role, user in people(acme):
         client = browser_of(user, raise_request_exception=False)
