@@ -67,7 +67,7 @@ def tenant(shop: Shop, bank: Bank, name: str) -> Tenant:
     mark = f"canary-{name}"
     customer = shop.customer(name, usd="50", name=f"{name} {mark}", email=f"{mark}@{name}.test")
     grant = shop.fund(customer, "3", kind="promotional", name=mark)
-    shop.record(customer, id=f"event-of-{name}", model=mark, input_tokens=1000, user=mark)
+    event = shop.record(customer, id=f"event-of-{name}", model=mark, input_tokens=1000, user=mark)
     shop.record(customer, id=f"refused-{mark}", input_tokens=10**9)
     owner = shop.member(customer, f"{mark}-owner@{name}.test")
     viewer = Membership.objects.create(
@@ -122,6 +122,7 @@ def tenant(shop: Shop, bank: Bank, name: str) -> Tenant:
             "endpoint_id": str(endpoint.pk),
             "delivery_id": str(endpoint.deliveries.get().pk),
             "payment_method": method.provider_id,
+            "event_pk": str(event.transaction_id),
             "kept_method": str(method.pk),
         },
         mark,

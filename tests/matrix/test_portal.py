@@ -29,6 +29,7 @@ PAGES: dict[str, dict[str, str]] = {
     "plan/<uuid:subscription_id>/reactivate": {"POST": "wallet:fund"},
     "calculator": {"GET": "catalog:read"},
     "prices": {"GET": OPEN},
+    "usage/events/<uuid:event_id>": {"GET": "events:read"},
     "statement": {"GET": MEMBER},
     "statement.csv": {"GET": MEMBER},
     "top-up": {"GET": MEMBER, "POST": "wallet:fund"},
@@ -42,6 +43,7 @@ PAGES: dict[str, dict[str, str]] = {
     "keys/new": {"POST": "keys:write"},
     "keys/<uuid:key_id>/rotate": {"POST": "keys:write"},
     "keys/<uuid:key_id>/revoke": {"POST": "keys:write"},
+    "keys/<uuid:key_id>/resume": {"POST": "keys:write"},
     "budgets": {"GET": "wallets:read"},
     "budgets/new": {"POST": "limits:write"},
     "budgets/<uuid:budget_id>/change": {"GET": "limits:write", "POST": "limits:write"},
@@ -92,7 +94,13 @@ ARGUMENT = re.compile(r"<\w+:(\w+)>")
 
 
 def filled(route: str, whose: Tenant) -> str:
-    ids = whose.ids | {"method_id": whose.ids["kept_method"], "name": "20260101-000000-1", "code": "second"}
+    own = {"method_id": whose.ids["kept_method"], "event_id": whose.ids["event_pk"]}
+    ids = whose.ids | own | {"name": "20260101-000000-1", "code": "second"}
+        "method_id": whose.ids["kept_method"],
+        "event_id": whose.ids["event_pk"],
+        "name": "20260101-000000-1",
+        "code": "second",
+    }
     return "/" + ARGUMENT.sub(lambda match: ids[match[1]], route)
 
 
