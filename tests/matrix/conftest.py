@@ -14,6 +14,7 @@ from accounts.models import ApiKey, Membership, Organization, TrustedDevice, Use
 from accounts.services import api_keys, audit, factors, staff, team
 from billing.models import Customer
 from billing.services import approvals, authorizations, drafts, notes
+from billing.services.funding import rules
 from billing.services.webhooks import endpoints
 from tests.builders import Shop
 from tests.payments import Bank, Payer
@@ -87,6 +88,9 @@ def tenant(shop: Shop, bank: Bank, name: str) -> Tenant:
     )
     payer = Payer(shop, bank, customer)
     method, top_up = payer.keep(), payer.paid()
+    bought = {"asset": shop.usd, "amount": Decimal(100)}
+    for when in ({"threshold": Decimal(5)}, {"every": "month", "starts_at": timezone.now() + timedelta(days=9)}):
+        rules.put(actor=audit.SYSTEM, customer=customer, order=rules.Order(**when, **bought))
     opened = authorizations.open_amount(customer=customer, asset=shop.usd, amount=Decimal(1)).authorization
     endpoint, _ = endpoints.create(actor=audit.SYSTEM, customer=customer, url=f"https://{mark}.test/", events=["*"])
     endpoints.test(endpoint)

@@ -20,7 +20,12 @@ from tests.billing.api.test_access import ROUTES, body
 from tests.builders import Shop
 from tests.matrix.conftest import Tenant
 
-OWNED = {"customer": "external_id", "subject": "external_id", "payment_method": "payment_method"}
+OWNED = {
+    "customer": "external_id",
+    "subject": "external_id",
+    "payment_method": "payment_method",
+    "method": "payment_method",
+}
 """Fields and parameters that name a customer's row, and which id they take."""
 NESTED = {
     "event": "a capture's own event: its subject must be the authorization's, which is another customer's or one's own",
@@ -40,6 +45,7 @@ PLAIN = {
     *("phase", "plan", "precision", "prefix", "preset", "price", "price_overrides", "prices", "priority", "provider"),
     *("publish", "quantity", "reason", "refund", "return_url", "save_payment_method", "specversion", "starts_at"),
     *("status", "time", "timezone", "to", "trial_days", "type", "unit", "unit_cost", "value", "version", "when"),
+    *("cooldown_seconds", "count_limit", "every", "monthly_limit", "target", "threshold"),
     *("action", "description", "enabled", "events", "only_failed", "state", "url", "workload"),
 }
 SHARED = {"code", "draft_id", "date"}

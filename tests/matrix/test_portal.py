@@ -38,6 +38,10 @@ PAGES: dict[str, dict[str, str]] = {
     "top-ups/<uuid:top_up_id>": {"GET": MEMBER},
     "top-ups/<uuid:top_up_id>/receipt": {"GET": MEMBER},
     "payment-methods": {"POST": "wallet:fund"},
+    "auto-top-up": {"GET": MEMBER},
+    "auto-top-up/save": {"POST": "wallet:fund"},
+    "auto-top-up/schedule": {"POST": "wallet:fund"},
+    r"^auto-top-up/(?P<purpose>auto_top_up|scheduled)/(?P<to>on|off)$": {"POST": "wallet:fund"},
     "payment-methods/<uuid:method_id>/remove": {"POST": "wallet:fund"},
     "keys": {"GET": "keys:read"},
     "keys/new": {"POST": "keys:write"},
@@ -96,11 +100,8 @@ ARGUMENT = re.compile(r"<\w+:(\w+)>")
 def filled(route: str, whose: Tenant) -> str:
     own = {"method_id": whose.ids["kept_method"], "event_id": whose.ids["event_pk"]}
     ids = whose.ids | own | {"name": "20260101-000000-1", "code": "second"}
-        "method_id": whose.ids["kept_method"],
-        "event_id": whose.ids["event_pk"],
-        "name": "20260101-000000-1",
-        "code": "second",
-    }
+    if route.startswith("^"):
+        return "/auto-top-up/scheduled/off"
     return "/" + ARGUMENT.sub(lambda match: ids[match[1]], route)
 
 
