@@ -13,7 +13,7 @@ from django.utils import timezone
 from accounts.models import ApiKey, Membership, Organization, TrustedDevice, User
 from accounts.services import api_keys, audit, factors, staff, team
 from billing.models import Customer
-from billing.services import approvals, authorizations, drafts, notes
+from billing.services import approvals, authorizations, drafts, invoices, notes, wallets
 from billing.services.funding import rules
 from billing.services.webhooks import endpoints
 from tests.builders import Shop
@@ -105,6 +105,11 @@ def tenant(shop: Shop, bank: Bank, name: str) -> Tenant:
         reason=mark,
     )
     assert waiting is not None
+    Customer.objects.filter(pk=customer.pk).update(on_insufficient_funds="overdraft")
+    wallets.set_overdraft_limit(actor=audit.SYSTEM, customer=customer, asset=shop.usd, limit=Decimal(50))
+    shop.record(customer, input_tokens=40_000_000)
+    invoice = invoices.issue(shop.balance(customer), end=timezone.now())
+    assert invoice is not None
     return Tenant(
         customer,
         owner,
@@ -126,6 +131,7 @@ def tenant(shop: Shop, bank: Bank, name: str) -> Tenant:
             "endpoint_id": str(endpoint.pk),
             "delivery_id": str(endpoint.deliveries.get().pk),
             "payment_method": method.provider_id,
+            "invoice_id": str(invoice.pk),
             "event_pk": str(event.transaction_id),
             "kept_method": str(method.pk),
         },

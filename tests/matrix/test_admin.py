@@ -87,6 +87,7 @@ ELSEWHERE = {
     "billing_revenue_lines": "the same",
     "billing_revenue_line": "the same",
     "billing_dispute_look_up": "of a dispute, which the provider opens",
+    "billing_invoice_pdf": "an invoice on paper, by the permission to see invoices",
     "billing_what_if_run": "of a run: tests/billing/admin/test_what_if.py",
     "billing_providercost_end_cost": "of a provider's price: tests/billing/admin/test_costs.py",
     "billing_pack_withdraw": "of a pack: tests/billing/admin/test_funding.py",
