@@ -17,6 +17,7 @@ from billing.api import (
     events,
     funding,
     invoices,
+    keys,
     margins,
     problems,
     revenue,
@@ -95,6 +96,7 @@ urlpatterns = [
     ),
     path("webhooks/stripe", funding.stripe_webhook),
     path("usage", usage.UsageView.as_view()),
+    path("key", keys.KeyView.as_view()),
     path("schema/", SpectacularAPIView.as_view(), name="api-schema"),
     path("docs/", SpectacularSwaggerView.as_view(url_name="api-schema"), name="api-docs"),
     re_path(r"^[\s\S]*$", problems.not_found),  # Line breaks too.

@@ -1,0 +1,19 @@
+"""Operations on the key itself."""
+
+from drf_spectacular.utils import extend_schema, inline_serializer
+from rest_framework import serializers
+
+KEY = extend_schema(
+    operation_id="get_key",
+    summary="Whose key this is",
+    tags=["Keys"],
+    responses={
+        200: inline_serializer(
+            name="Key",
+            fields={
+                "customer": serializers.CharField(allow_null=True, help_text="Null for a key of the operator's."),
+                "scopes": serializers.ListField(child=serializers.CharField()),
+            },
+        )
+    },
+)

@@ -1,0 +1,271 @@
+"""The gateway's ASGI application.
+
+A call goes through: who calls, what is asked, may it start and how long may it be, on to the provider, and back byte
+for byte while usage is read from what passes; then what was used is charged. Whoever leaves midway pays for what had
+come. Answers in one piece bear what they cost in their headers; a stream's last message does, where the caller asks for
+it with ``X-Ante-Usage: event``.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+
+from ante_client.aio import AsyncAnte
+from ante_client.asking import ask_async, refusal
+from ante_client.client import ASK
+from ante_client.errors import AnteError
+from ante_client.gateway import http
+from ante_client.gateway.callers import Caller, Callers
+from ante_client.gateway.http import Receive, Send
+from ante_client.gateway.settings import Route, Settings, read
+from ante_client.inference import AsyncInference
+from ante_client.providers import Api, Asked, Reported, api_of
+from ante_client.shapes import Receipt
+
+logger = logging.getLogger("ante_client.gateway")
+
+SOURCE = "ante-gateway"
+CHARGE_SECONDS = 5.0
+TIMEOUT = httpx2.Timeout(600.0, connect=10.0)
+LIMITS = httpx2.Limits(max_connections=1000, max_keepalive_connections=100)
+_SENT_ON = ("accept", "user-agent", "anthropic-version", "anthropic-beta", "openai-beta")
+_NOT_PASSED_ON = {
+    *("connection", "keep-alive", "transfer-encoding", "content-length", "content-encoding", "trailer", "upgrade"),
+    *("set-cookie", "server", "date", "alt-svc"),
+}
+
+
+@dataclass(slots=True)
+class Call:
+    """One call on its way through."""
+
+    asked: Asked
+    caller: Caller
+    run: AsyncInference
+    wants_event: bool
+    settled: bool = False
+
+
+class Gateway:
+    """One for each process; it opens its connections with the first call, in the server's event loop."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self._given = settings
+        self._opened = False
+
+    def _open(self) -> None:
+        self._settings = settings = self._given or read()
+        self._ante = AsyncAnte(settings.url, settings.key, source=SOURCE, spool=settings.spool, fail=settings.fail)
+        self._callers = Callers(self._ante, fail=settings.fail, steps_max=settings.steps_max)
+        self._http = httpx2.AsyncClient(timeout=TIMEOUT, limits=LIMITS)
+        self._opened = True
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live_and_die(receive, send)
+            return
+        if not self._opened:
+            self._open()
+        api = api_of(scope["path"])
+        if scope["path"] == "/healthz":
+            await http.whole(send, 200, b'{"status":"ok"}')
+        elif api is None or scope["method"] != "POST":
+            await http.whole(send, 404, http.error("not_found", "This gateway does not serve this."))
+        else:
+            with suppress(http.Gone):
+                await self._serve(api, scope, receive, send)
+
+    async def close(self) -> None:
+        if self._opened:
+            self._opened = False
+            await self._http.aclose()
+            await self._ante.close()
+
+    async def _live_and_die(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                self._open()
+            else:
+                await self.close()
+            await send({"type": f"{message['type']}.complete"})
+            if message["type"] == "lifespan.shutdown":
+                return
+
+    async def _serve(self, api: Api, scope: Any, receive: Receive, send: Send) -> None:
+        headers = http.headers_of(scope)
+        try:
+            caller = await self._callers.caller(headers)
+            asked = Asked.read(api, await http.body_of(receive), output_tokens=self._settings.output_tokens)
+            self._callers.step(caller, headers.get("x-ante-run", ""))
+            call = self._call(asked, caller, headers)
+            most = await ask_async(call.run, asked)
+        except http.TooLong:
+            await http.whole(send, 413, http.error("payload_too_large", "The body is too long."))
+        except ValueError as error:
+            await http.whole(send, 400, http.error("invalid_request", str(error)))
+        except AnteError as error:
+            await http.whole(send, *refusal(api, error))
+        else:
+            await self._pass_on(call, most, scope, headers, receive, send)
+
+    def _call(self, asked: Asked, caller: Caller, headers: Mapping[str, str]) -> Call:
+        who: dict[str, Any] = {**caller.meta, "model": asked.model, "request_type": asked.api}
+        if isinstance(asked.body.get("user"), str):
+            who.setdefault("user", asked.body["user"][:255])
+        run = AsyncInference(self._ante, caller.customer, self._settings.event_type, who)
+        return Call(asked, caller, run, wants_event=headers.get("x-ante-usage") == "event")
+
+    async def _pass_on(
+        self, call: Call, most: int | None, scope: Any, headers: Mapping[str, str], receive: Receive, send: Send
+    ) -> None:
+        request = self._request(call, most, scope, headers)
+        try:
+            response = await self._http.send(request, stream=True)
+        except httpx2.HTTPError as error:
+            await _given_back(call.run, type(error).__name__)
+            await http.whole(send, 502, http.error("provider_unavailable", "The provider does not answer."))
+            return
+        except asyncio.CancelledError:
+            await _given_back(call.run, "the caller left")
+            raise
+        try:
+            if response.status_code >= 400:
+                await _given_back(call.run, f"the provider answered {response.status_code}")
+                await http.whole(send, response.status_code, await response.aread(), _passed_on(response))
+            elif call.asked.stream:
+                await self._stream(call, response, receive, send)
+            else:
+                await self._whole(call, response, send)
+        finally:
+            await response.aclose()
+
+    def _request(self, call: Call, most: int | None, scope: Any, headers: Mapping[str, str]) -> httpx2.Request:
+        route = self._settings.route(call.asked.api, call.asked.model)
+        told = {**_credentials(route, call.asked.api), **{name: headers[name] for name in _SENT_ON if name in headers}}
+        told |= {"content-type": "application/json", "accept-encoding": "identity"}
+        return self._http.build_request(
+            "POST", f"{route.url}{scope['path']}", headers=told, content=call.asked.bounded(most)
+        )
+
+    async def _whole(self, call: Call, response: httpx2.Response, send: Send) -> None:
+        reported = Reported(call.asked)
+        try:
+            content = await response.aread()
+            reported.feed(content)
+            reported.end()
+            receipt = await self._charge(call, reported)
+        except httpx2.HTTPError:
+            await self._settle(call, reported, "failed")
+            await http.whole(send, 502, http.error("provider_unavailable", "The provider's answer broke off."))
+            return
+        finally:
+            await self._settle(call, reported)
+        told = {**_passed_on(response), **_usage_headers(call, reported, receipt)}
+        await http.whole(send, response.status_code, content, told)
+
+    async def _stream(self, call: Call, response: httpx2.Response, receive: Receive, send: Send) -> None:
+        """Whatever ends it, what had come is charged, once."""
+        reported = Reported(call.asked)
+        copying = asyncio.ensure_future(self._copy(call, reported, response, send))
+        leaving = asyncio.ensure_future(http.gone(receive))
+        try:
+            await asyncio.wait({copying, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            leaving.cancel()
+            copying.cancel()
+            with suppress(asyncio.CancelledError):
+                await copying
+
+    async def _copy(self, call: Call, reported: Reported, response: httpx2.Response, send: Send) -> None:
+        try:
+            told = {**_passed_on(response), "x-inference-id": call.run.id, "x-accel-buffering": "no"}
+            await http.start(send, response.status_code, told)
+            async for chunk in response.aiter_raw():
+                if passed := reported.feed(chunk):
+                    await http.piece(send, passed)
+            if rest := reported.end():
+                await http.piece(send, rest)
+            if call.wants_event:
+                receipt = await self._charge(call, reported)
+                usage = json.dumps(_usage_headers(call, reported, receipt), separators=(",", ":"))
+                await http.piece(send, f"event: ante.usage\ndata: {usage}\n\n".encode())
+            else:
+                await self._settle(call, reported)
+            await http.piece(send, b"", more=False)
+        except httpx2.HTTPError as error:
+            logger.warning("The provider's stream broke off: %s", error)
+            await self._settle(call, reported, "failed")
+            # A cut connection, as the provider's own is: never an answer that looks whole.
+            raise
+        finally:
+            await self._settle(call, reported)
+
+    async def _charge(self, call: Call, reported: Reported) -> Receipt | None:
+        """Charge at once, so that the answer can say what it cost; by way of the spool where that takes too long."""
+        call.run.used(**reported.data())
+        event = call.run.event()
+        try:
+            async with asyncio.timeout(CHARGE_SECONDS):
+                receipt = await self._ante.usage.send(event, call.run.held, retry=ASK)
+        except (AnteError, TimeoutError) as error:
+            logger.warning("%s is charged later: %s", call.run.id, error)
+            await self._settle(call, reported)
+            return None
+        call.settled = True
+        return receipt
+
+    async def _settle(self, call: Call, reported: Reported, outcome: str | None = None) -> None:
+        """Have it charged, once. Waits for nobody as long as the spool takes it."""
+        if call.settled:
+            return
+        call.settled = True
+        call.run.used(**reported.data())
+        try:
+            await call.run.settle(outcome)
+        except AnteError as error:
+            logger.error("Not charged: %s: %s", error, call.run.event(outcome))
+
+
+def _credentials(route: Route, api: Api) -> dict[str, str]:
+    if api == "messages":
+        return {"x-api-key": route.key, "anthropic-version": "2023-06-01"}
+    return {"authorization": f"Bearer {route.key}"}
+
+
+def _passed_on(response: httpx2.Response) -> dict[str, str]:
+    return {name.lower(): value for name, value in response.headers.items() if name.lower() not in _NOT_PASSED_ON}
+
+
+def _usage_headers(call: Call, reported: Reported, receipt: Receipt | None) -> dict[str, str]:
+    """What the call cost, in the asset that was set aside for it, and what it used."""
+    data = reported.data()
+    told = {
+        "x-inference-id": call.run.id,
+        "x-total-tokens": str(data["input_tokens"] + data["output_tokens"]),
+        "x-model": str(data["model"]),
+    }
+    if receipt is None:
+        return told
+    asset = call.run.authorization.asset if call.run.authorization is not None else ""
+    if asset not in receipt.cost:
+        asset = next(iter(receipt.cost), "")
+    if asset:
+        told["x-usage-cost"] = format(receipt.cost[asset], "f")
+    if asset in receipt.balance:
+        told["x-wallet-balance"] = format(receipt.balance[asset], "f")
+    return told
+
+
+async def _given_back(run: AsyncInference, reason: str) -> None:
+    with suppress(AnteError):  # Otherwise it lapses by itself.
+        await run.void(reason)
+
+
+application = Gateway()

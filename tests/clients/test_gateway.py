@@ -1,0 +1,144 @@
+"""The gateway, served as customers get it, between the official clients and stand-ins for models and billing."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import anthropic
+import httpx2
+import openai
+import pytest
+
+from ante_client.models import Models, serve
+from tests.clients.standin import CUSTOMER_KEY, OPERATOR_KEY, Billing, eventually
+from tests.config.processes import free_port
+
+SOURCES = Path(__file__).resolve().parents[2] / "clients" / "python" / "src"
+PROMPT = "x" * 400  # A hundred tokens.
+CHAT: dict[str, Any] = {"model": "gpt-4o", "messages": [{"role": "user", "content": PROMPT}]}
+
+
+@pytest.fixture
+def models() -> Iterator[Models]:
+    found = serve()
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def gateway(billing: Billing, models: Models, tmp_path: Path) -> Iterator[str]:
+    """The address of a gateway under the server that `manage.py up` uses."""
+    port = free_port()
+    environment = os.environ | {
+        "PYTHONPATH": str(SOURCES),
+        "ANTE_URL": billing.address,
+        "ANTE_API_KEY": OPERATOR_KEY,
+        "ANTE_GATEWAY_SPOOL": str(tmp_path / "spool"),
+        "ANTE_GATEWAY_STEPS_MAX": "2",
+        "OPENAI_BASE_URL": models.address,
+        "OPENAI_API_KEY": "sk-openai",
+        "ANTHROPIC_BASE_URL": models.address,
+        "ANTHROPIC_API_KEY": "sk-anthropic",
+    }
+    serve_it = ["-m", "granian", "ante_client.gateway.app:application", "--interface", "asgi", "--port", str(port)]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, *serve_it, "--log-level", "warning"], env=environment, stdout=log, stderr=log
+        )
+    address = f"http://127.0.0.1:{port}"
+
+    def answers() -> bool:
+        try:
+            return httpx2.get(f"{address}/healthz").status_code == 200
+        except httpx2.TransportError:
+            return False
+
+    try:
+        assert eventually(answers), (tmp_path / "log").read_text()
+        yield address
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def post(gateway: str, path: str, body: Any, *, key: str = CUSTOMER_KEY, **headers: str) -> httpx2.Response:
+    return httpx2.post(f"{gateway}{path}", json=body, headers={"authorization": f"Bearer {key}", **headers}, timeout=60)
+
+
+def charged(billing: Billing, count: int = 1) -> dict[str, Any]:
+    assert eventually(lambda: len(billing.events) == count and "open" not in billing.statuses())
+    return dict(list(billing.events.values())[-1])
+
+
+@pytest.mark.slow
+def test_whole_answers_and_their_headers(gateway: str, billing: Billing, models: Models) -> None:
+    through = post(gateway, "/v1/chat/completions", CHAT)
+    direct = httpx2.post(f"{models.address}/v1/chat/completions", json=CHAT)
+
+    assert through.content == direct.content
+    assert through.headers["x-usage-cost"] == "0.1300"
+    assert through.headers["x-total-tokens"] == "220"
+    assert through.headers["x-model"] == "gpt-4o"
+    assert Decimal(through.headers["x-wallet-balance"]) == Decimal("99.87")
+    event = charged(billing)
+    assert through.headers["x-inference-id"] == event["id"]
+    assert models.behaviour.keys[0] == "Bearer sk-openai"
+
+    who = post(gateway, "/v1/chat/completions", CHAT, key="ck_live_nobody")
+    assert who.status_code == 401
+    assert post(gateway, "/v1/files", {}).status_code == 404
+    assert post(gateway, "/v1/chat/completions", {"model": 1}).status_code == 400
+    run = {"x-ante-run": "r1"}
+    assert [post(gateway, "/v1/chat/completions", CHAT, **run).status_code for _ in range(3)] == [200, 200, 429]
+    with_operator = post(gateway, "/v1/chat/completions", CHAT, key=OPERATOR_KEY)
+    assert with_operator.status_code == 400
+    named = {"x-ante-customer": "acme"}
+    assert post(gateway, "/v1/chat/completions", CHAT, key=OPERATOR_KEY, **named).status_code == 200
+
+    billing.wallets["acme"] = Decimal(0)
+    refused = post(gateway, "/v1/chat/completions", CHAT)
+    assert refused.status_code == 402
+    assert refused.json()["error"]["code"] == "insufficient_funds"
+    billing.wallets["acme"] = Decimal("0.06")
+    assert post(gateway, "/v1/chat/completions", CHAT | {"max_tokens": 900}).json()["usage"]["completion_tokens"] == 50
+
+
+@pytest.mark.slow
+def test_streams_byte_for_byte_and_who_leaves_pays_for_what_came(
+    gateway: str, billing: Billing, models: Models
+) -> None:
+    asked = CHAT | {"stream": True, "stream_options": {"include_usage": True}}
+    through = post(gateway, "/v1/chat/completions", asked)
+    assert through.content == httpx2.post(f"{models.address}/v1/chat/completions", json=asked).content
+    assert charged(billing)["data"]["output_tokens"] == 120
+
+    told = post(gateway, "/v1/chat/completions", asked, **{"x-ante-usage": "event"})
+    assert told.content.startswith(through.content)
+    assert b'"x-usage-cost":"0.1300"' in told.content
+    charged(billing, 2)
+
+    message = {"model": "claude", "max_tokens": 50, "stream": True, "messages": CHAT["messages"]}
+    sonnet = anthropic.Anthropic(api_key=CUSTOMER_KEY, base_url=gateway, max_retries=0)
+    list(sonnet.messages.create(**message))
+    assert charged(billing, 3)["data"]["output_tokens"] == 50
+    assert models.behaviour.keys[-1] == "sk-anthropic"
+
+    models.behaviour.pause = 0.02
+    client = openai.OpenAI(api_key=CUSTOMER_KEY, base_url=f"{gateway}/v1", max_retries=0)
+    stream = client.chat.completions.create(**asked)
+    for _, _ in zip(range(10), stream, strict=False):
+        pass
+    stream.close()
+    left = charged(billing, 4)
+    assert "outcome" not in left
+    assert 5 <= left["data"]["output_tokens"] <= models.behaviour.sent < 120
+
+    models.behaviour.breaks_after = 30
+    with pytest.raises((openai.APIConnectionError, httpx2.RemoteProtocolError)):
+        list(client.chat.completions.create(**asked))
+    broken = charged(billing, 5)
+    assert (broken["outcome"], broken["data"]["output_tokens"]) == ("failed", 30)
