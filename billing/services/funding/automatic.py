@@ -149,7 +149,8 @@ def _wanted(rule: AutoTopUp, available: Decimal, now: datetime) -> quotes.Quote 
     most = settings.TOP_UP_MAX if room is None else min(room, settings.TOP_UP_MAX)
     pieces = min(pieces, int(most // price))
     if pieces < 1:
-        _tell_of_limit(rule, now)
+        if room is not None:
+            _stop_for_the_month(rule, now)
         return None
     if rule.pack is not None:
         return quotes.quote_pack(customer=rule.customer, pack=rule.pack, count=pieces)
@@ -165,7 +166,8 @@ def _filled(rule: AutoTopUp, gap: Decimal, room: Decimal | None, now: datetime) 
     most = settings.TOP_UP_MAX if room is None else min(room, settings.TOP_UP_MAX)
     amount = min(amount, Decimal(int(most * 10**coins)).scaleb(-coins))
     if amount < settings.TOP_UP_MIN:
-        _tell_of_limit(rule, now)
+        if room is not None:
+            _stop_for_the_month(rule, now)
         return None
     return quotes.quote(customer=rule.customer, amount=amount, currency=rule.customer.currency)
 
@@ -176,9 +178,14 @@ def _pieces(gap: Decimal, size: Decimal | None) -> int:
     return max(1, int(-(-Fraction(gap) // Fraction(size))))
 
 
-def _tell_of_limit(rule: AutoTopUp, now: datetime) -> None:
-    """Say once in a month that the limit keeps the order from running."""
-    start, _ = standing.month(rule.customer, now)
+def _stop_for_the_month(rule: AutoTopUp, now: datetime) -> None:
+    """The limit keeps the order from running: say so once in a month, and look again when the next one begins.
+
+    Otherwise those that may not run would be what each sweep looks at first, and the others would wait behind them.
+    """
+    start, end = standing.month(rule.customer, now)
+    rule.due_at = rules.next_time(rule, now) if rule.every else end
+    rule.save(update_fields=["due_at"])
     if rule.limit_told_at is None or rule.limit_told_at < start:
         rule.limit_told_at = now
         rule.save(update_fields=["limit_told_at"])

@@ -103,14 +103,17 @@ def put(*, actor: audit.Actor, customer: Customer, order: Order) -> AutoTopUp:
 
 @retried
 def resume(*, actor: audit.Actor, rule: AutoTopUp) -> AutoTopUp:
-    """Let a suspended order run again: whoever asks has put right what was wrong."""
+    """Let a suspended order run again: whoever asks has put right what was wrong.
+
+    A payment that failed is made up for. After a dispute none is missing: the next fixed time counts.
+    """
     with transaction.atomic():
         rule = _locked(rule)
         if rule.state != AutoTopUp.State.SUSPENDED:
             raise InvalidState("It is not suspended.", status=rule.state)
-        before = facts(rule)
+        before, now = facts(rule), timezone.now()
+        rule.due_at = next_time(rule, now) if rule.every and rule.reason_code == "dispute" else now
         rule.state, rule.declines, rule.reason_code, rule.reason = AutoTopUp.State.ARMED, 0, "", ""
-        rule.due_at = timezone.now()
         rule.save()
         _watch(rule)
         _record(actor, rule, "auto_top_up.resumed", before)

@@ -255,6 +255,40 @@ def test_an_open_dispute_suspends_it(payer: Payer, bank: Bank) -> None:
     assert (now(rule).state, rule.reason_code, len(cents(bank))) == ("suspended", "dispute", 1)
 
 
+def test_what_comes_at_fixed_times_is_not_charged_in_between_when_a_dispute_is_over(
+    payer: Payer, bank: Bank, later: Later
+) -> None:
+    payer.keep()
+    starts_at = timezone.now() + timedelta(hours=1)
+    rule = order(payer, threshold=None, amount=Decimal(30), every="week", starts_at=starts_at)
+    later(hours=2)
+    assert cents(bank) == [3_000]
+    bank.dispute(TopUp.objects.get())
+    bank.deliver()
+    assert now(rule).state == "suspended"
+    rules.resume(actor=SYSTEM, rule=rule)
+    later(days=1)
+    assert (now(rule).state, cents(bank)) == ("armed", [3_000])
+    later(days=7)
+    assert cents(bank) == [3_000, 3_000]
+
+
+def test_an_order_at_its_limit_leaves_the_sweep_to_others(
+    payer: Payer, bank: Bank, later: Later, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(automatic, "SWEEP_MAX", 1)
+    payer.keep()
+    order(payer, amount=Decimal(20), count_limit=1)
+    automatic.run_due()
+    spend(payer, "15")
+    other = Payer(payer.shop, bank, payer.shop.customer("other", country="US"))
+    other.keep()
+    order(other, amount=Decimal(50))
+    later(minutes=1)
+    later(minutes=1)
+    assert cents(bank) == [2_000, 5_000]
+
+
 @pytest.mark.parametrize("fault", ["timeout_before", "timeout_after", "reset_after", "error_after", "truncated"])
 def test_an_unknown_outcome_is_looked_up_before_anything_else_is_tried(
     payer: Payer, bank: Bank, later: Later, fault: str
