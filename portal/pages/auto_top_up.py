@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.services.audit import actor_of
-from billing.engine.money import amount_string, parse
+from billing.engine.money import amount_string, fits, parse
 from billing.errors import BillingError, InvalidRequest
 from billing.models import AutoTopUp, PaymentMethod
 from billing.selectors import standing
@@ -157,7 +157,7 @@ def _amount(values: dict[str, str], name: str, *, needed: bool = True) -> Any:
     if not text and not needed:
         return None
     amount = parse(text)
-    if amount is None:
+    if amount is None or not fits(amount):
         raise InvalidRequest.field(name, "is not a number")
     return amount
 

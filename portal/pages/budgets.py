@@ -15,7 +15,7 @@ from accounts import second_factor
 from accounts.models import ApiKey, Membership
 from accounts.services.audit import actor_of
 from billing.engine.budgets import EACH, FIELDS
-from billing.engine.money import amount_string, parse
+from billing.engine.money import amount_string, fits, parse
 from billing.errors import BillingError
 from billing.models import Asset, Balance, Budget
 from billing.selectors import budgets as selector
@@ -45,7 +45,7 @@ class AmountField(forms.CharField):
     def clean(self, value: Any) -> Any:
         text = super().clean(value).replace(",", "")
         number = parse(text)
-        if number is None:
+        if number is None or not fits(number):
             raise forms.ValidationError("A number is needed, such as 50 or 12.50.")
         return number
 

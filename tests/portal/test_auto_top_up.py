@@ -67,12 +67,13 @@ def test_what_suspended_it_is_shown_with_a_way_to_put_it_right(owner: Client, pa
     ("change", "words"),
     [
         ({"threshold": "x"}, "Balance is not a number"),
+        ({"threshold": "1e18"}, "Balance is not a number"),
         ({"amount": "1"}, "Amount must come to"),
         ({"buy": "target", "target": "10"}, "Fill-up amount must be above"),
         ({"monthly_limit": "5"}, "Monthly limit must reach"),
         ({"method": "nonsense"}, "Method is not kept"),
     ],
-    ids=["threshold", "amount", "target", "limit", "method"],
+    ids=["threshold", "beyond the books", "amount", "target", "limit", "method"],
 )
 def test_what_is_wrong_is_said_in_words(owner: Client, payer: Payer, change: dict[str, Any], words: str) -> None:
     response = owner.post("/auto-top-up/save", FORM | change)

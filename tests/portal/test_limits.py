@@ -109,6 +109,8 @@ def test_the_operators_budget_is_shown_and_left_alone(shop: Shop, acme: Customer
     "wrong",
     [
         {"limit": "much"},
+        {"limit": "1e18"},
+        {"limit": "1e999"},
         {"limit": "-1"},
         {"alert_at": "soon"},
         {"alert_at": "0"},
