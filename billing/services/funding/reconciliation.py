@@ -191,6 +191,10 @@ def _of_refund(refund: payments.Refund) -> Iterator[Found]:
         yield Found(Kind.REFUND_AMOUNT, refund.id, words, *common)
     elif refunds.stands_as(ours, refund.outcome):
         return
+    elif ours.status == Refund.Status.FAILED:
+        # It was given up, and nothing leaves that end: what came back may be spent by now.
+        words = "It was paid, and what it was for is back in the wallet. Take it out by hand."
+        yield Found(Kind.REFUND_STATE, refund.id, words, *common)
     else:
         words = f"It is {refund.outcome} there and {ours.status} here. It is looked up."
         yield Found(Kind.REFUND_STATE, refund.id, words, *common, lambda: refunds.look_up(ours.pk))

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from billing.gateways.payments import Unreachable
 from billing.models import Discrepancy, Dispute, LedgerEntry, PaymentAttempt, Reconciliation, Refund, TopUp
-from billing.services.funding import reconciliation
+from billing.services.funding import reconciliation, refunds
 from tests.billing.services.funding.test_refunds import refund
 from tests.payments import Bank, Payer, again
 
@@ -94,6 +94,22 @@ def test_twelve_kinds_of_drift_are_found_and_the_safe_ones_put_right_once(payer:
     second = compare()
     assert (second.found, second.repaired, LedgerEntry.objects.count()) == (8, 0, entries)
     assert Discrepancy.objects.count() == 13
+
+
+def test_a_refund_that_was_given_up_and_paid_after_all_is_for_staff(payer: Payer, bank: Bank) -> None:
+    top_up = payer.paid("25")
+    bank.faults("timeout_before", call="POST /v1/refunds", times=9)
+    back = refund(top_up, "5")
+    bank.faults()
+    Refund.objects.update(sent_at=timezone.now() - timedelta(minutes=20))
+    refunds.look_up(back.pk)
+    assert (Refund.objects.get().status, payer.available) == ("failed", 25)
+    with bank.rules.store.changing():
+        payment = {"payment_intent": again(top_up).attempt.payment_id, "amount": "500"}
+        bank.rules.refund(payment | {"metadata": {"ante_refund": str(back.pk)}})
+    done = compare()
+    assert (done.found, done.repaired, listed()) == (1, 0, ["refund_state"])
+    assert "by hand" in Discrepancy.objects.get().words
 
 
 def test_what_staff_put_right_is_listed_no_more(payer: Payer, bank: Bank) -> None:
