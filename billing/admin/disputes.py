@@ -4,14 +4,13 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 
 from accounts.backoffice import ReadOnlyAdmin, detail_action, labelled
 from accounts.services.audit import actor_of
-from billing.admin import display
+from billing.admin import display, lookup
 from billing.admin.base import BookAdmin
 from billing.admin.funding import LOOK_UP, asked, at_provider
 from billing.admin.periods import CreatedPeriodFilter
@@ -39,7 +38,7 @@ class DisputeAdmin(BookAdmin):
 
     @detail_action(description="Look up again", url_path="look-up", icon="sync", permissions=["look_up"])
     def look_up(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        dispute = get_object_or_404(Dispute, pk=object_id)
+        dispute = lookup.row(Dispute, object_id)
         return asked(self, request, dispute, LOOK_UP, lambda: disputes.look_again(dispute))
 
     @admin.display(description="Opened")
@@ -127,13 +126,13 @@ class AutoTopUpAdmin(ReadOnlyAdmin):
 
     @detail_action(description="Let it run again", url_path="resume", icon="play_arrow", permissions=["resume"])
     def resume(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        rule = get_object_or_404(AutoTopUp.objects.select_related("customer"), pk=object_id)
+        rule = lookup.row(AutoTopUp.objects.select_related("customer"), object_id)
         run = lambda: rules.resume(actor=actor_of(request), rule=rule)  # noqa: E731
         return asked(self, request, rule, "Let this automatic top-up charge again", run)
 
     @detail_action(description="Switch off", url_path="switch-off", icon="block", permissions=["switch_off"])
     def switch_off(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        rule = get_object_or_404(AutoTopUp.objects.select_related("customer"), pk=object_id)
+        rule = lookup.row(AutoTopUp.objects.select_related("customer"), object_id)
         run = lambda: rules.switch_off(actor=actor_of(request), rule=rule)  # noqa: E731
         return asked(self, request, rule, "Charge nothing more by itself", run)
 

@@ -6,13 +6,12 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action, labelled
-from billing.admin import display
+from billing.admin import display, lookup
 from billing.admin.adding import AddOnlyAdmin, ServiceForm
 from billing.admin.base import BookAdmin
 from billing.admin.funding import asked
@@ -106,7 +105,7 @@ class BudgetAdmin(AddOnlyAdmin):
 
     @detail_action(description="Remove", url_path="remove", icon="block", permissions=["remove_budget"])
     def remove_budget(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        budget = get_object_or_404(Budget.objects.select_related("customer"), pk=object_id)
+        budget = lookup.row(Budget.objects.select_related("customer"), object_id)
         actor = actor_of(request)
         return asked(
             self, request, budget, "Limit nothing by it any more", lambda: budgets.remove(actor=actor, budget=budget)
@@ -165,7 +164,7 @@ class AlertAdmin(ReadOnlyAdmin):
 
     @detail_action(description="Remove", url_path="remove", icon="block", permissions=["remove_alert"])
     def remove_alert(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        alert = get_object_or_404(Alert.objects.select_related("customer"), pk=object_id)
+        alert = lookup.row(Alert.objects.select_related("customer"), object_id)
         actor = actor_of(request)
         return asked(self, request, alert, "Tell of it no more", lambda: alerts.remove(actor=actor, alert=alert))
 

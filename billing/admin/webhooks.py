@@ -5,14 +5,13 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action, labelled
-from billing.admin import display
+from billing.admin import display, lookup
 from billing.admin.adding import AddOnlyAdmin, ServiceForm
 from billing.admin.base import BookAdmin
 from billing.admin.funding import asked
@@ -96,7 +95,7 @@ class WebhookEndpointAdmin(AddOnlyAdmin):
 
     def _endpoint(self, object_id: str) -> WebhookEndpoint:
         rows = WebhookEndpoint.objects.select_related("customer").filter(deleted_at=None)
-        return get_object_or_404(rows, pk=object_id)
+        return lookup.row(rows, object_id)
 
     def _secret(self, request: HttpRequest, endpoint: WebhookEndpoint, secret: str) -> HttpResponse:
         context = {
@@ -142,7 +141,7 @@ class WebhookDeliveryAdmin(BookAdmin):
     @detail_action(description="Send again", url_path="replay", icon="replay", permissions=["replay"])
     def replay_delivery(self, request: HttpRequest, object_id: str) -> HttpResponse:
         rows = WebhookDelivery.objects.select_related("endpoint__customer")
-        delivery, actor = get_object_or_404(rows, pk=object_id), actor_of(request)
+        delivery, actor = lookup.row(rows, object_id), actor_of(request)
         return asked(
             self,
             request,

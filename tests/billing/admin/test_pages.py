@@ -1,5 +1,6 @@
 """Every page opens, shows what it is for, and asks the database a bounded number of questions."""
 
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -8,7 +9,7 @@ from django.contrib import admin
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
-from django.urls import reverse
+from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 
 from billing.models import Authorization, Customer, UsageEvent
@@ -212,3 +213,18 @@ def test_a_customers_person_may_not_enter(acme: Customer, shop: Shop):
     client.force_login(acme.organization.members.get())
     assert client.get(reverse("admin:index")).status_code == 302
     assert client.get(customer_page(acme)).status_code == 302
+
+
+def test_what_is_no_id_is_the_address_of_no_row(office: Client) -> None:
+    """On every page and for every action of the back office that is about one row."""
+    office.raise_request_exception = False
+    tried = 0
+    for model in MODELS:
+        for pattern in admin.site._registry[model].get_urls():
+            if model._meta.app_label != "billing" or pattern.name is None:
+                continue
+            with suppress(NoReverseMatch):
+                tried += 1
+                address = reverse(f"admin:{pattern.name}", args=["nonsense"])
+                assert office.get(address).status_code < 500, address
+    assert tried > 50
