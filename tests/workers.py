@@ -1,8 +1,8 @@
-"""Loaded before the settings: each process of ``-n`` has a Valkey database to itself, as it has one of PostgreSQL."""
+"""Loaded before the settings: each process of ``-n`` uses the servers that were started for it."""
 
+import json
 import os
 
 _worker = os.environ.get("PYTEST_XDIST_WORKER", "")
-if _worker.startswith("gw") and "REDIS_URL" in os.environ:
-    _server = os.environ["REDIS_URL"].rpartition("/")[0]
-    os.environ["REDIS_URL"] = f"{_server}/{int(_worker.removeprefix('gw')) + 1}"
+if _worker.startswith("gw") and "ANTE_TEST_SERVERS" in os.environ:
+    os.environ |= json.loads(os.environ["ANTE_TEST_SERVERS"])[int(_worker.removeprefix("gw"))]

@@ -1,9 +1,13 @@
 """
 ``manage.py test [pytest's arguments]``: the tests, on a PostgreSQL and a Valkey made for this run and removed after it.
 
-The environment's DATABASE_URL and REDIS_URL are not used: tests must not meet data that somebody needs.
+With ``-n`` each process has servers of its own: in one PostgreSQL the transactions of one test would be those that
+another, which asks what has ended, waits for. The environment's DATABASE_URL and REDIS_URL are not used: tests must not
+meet data that somebody needs.
 """
 
+import argparse
+import json
 import os
 import secrets
 import shutil
@@ -31,22 +35,30 @@ def run(arguments: list[str]) -> int:
     arguments = arguments or ["-n", str(os.cpu_count() or 1), "--dist", "worksteal"]
     environment = {name: value for name, value in os.environ.items() if name not in NOT_FOR_TESTS}
     home = Path(tempfile.mkdtemp(prefix="ante-test-"))
-    home.chmod(0o711)
+    homes = [home / str(number) for number in range(_processes(arguments))]
+    for directory in homes:
+        directory.mkdir()
+    for directory in (home, *homes):
+        directory.chmod(0o711)
     reaper = Reaper()
     reaper.remove(home)
     passwords: dict[str, str] = {}
     tests: Child | None = None
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    servers = Servers(
-        home=home,
-        account=accounts.for_servers(),
-        reaper=reaper,
-        secret=lambda name: passwords.setdefault(name, secrets.token_urlsafe(32)),
-        environment={},
-        throwaway=True,
-    )
+    servers = [
+        Servers(
+            home=directory,
+            account=accounts.for_servers(),
+            reaper=reaper,
+            secret=lambda name: passwords.setdefault(name, secrets.token_urlsafe(32)),
+            environment={},
+            throwaway=True,
+        )
+        for directory in homes
+    ]
     try:
-        environment |= servers.start()
+        found = [each.start() for each in servers]
+        environment |= found[0] | {"ANTE_TEST_SERVERS": json.dumps(found)}
         (home / "data" / "static").mkdir(parents=True)
         environment |= {
             "DATA_DIR": str(home / "data"),
@@ -67,10 +79,19 @@ def run(arguments: list[str]) -> int:
     finally:
         if tests is not None:
             tests.stop()
-        servers.stop()
+        for each in servers:
+            each.stop()
         shutil.rmtree(home, ignore_errors=True)
         reaper.done()
     return code
+
+
+def _processes(arguments: list[str]) -> int:
+    """How many processes pytest is told to run the tests in."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("-n", "--numprocesses", default="1")
+    asked = str(parser.parse_known_args(arguments)[0].numprocesses)
+    return max(1, int(asked)) if asked.isdigit() else os.cpu_count() or 1
 
 
 def _wait(tests: Child) -> int:

@@ -89,13 +89,13 @@ def test_the_overview_shows_the_day(office: Client, acme: Customer):
     page = response.content.decode()
     assert response.status_code == 200
     assert len(queries) <= 15
-    assert response.context["events_today"]["total"] == 4
+    assert response.context["events_today"]["total"] == 5
     assert response.context["events_today"]["refused"] == 2
     assert "insufficient funds" in page
     assert "Gift" in page
     charged = [row["figure"] for row in response.context["usage_today"]]
-    # 1,000 input tokens at $2.50 and 450 output tokens at $10 a million, and a third of a dollar.
-    assert charged == ['<span class="ante-figure" title="$0.340333333333">$0.34</span>']
+    # 1,001,000 input tokens at $2.50 and 450 output tokens at $10 a million, and a third of a dollar.
+    assert charged == ['<span class="ante-figure" title="$2.840333333333">$2.84</span>']
 
 
 def test_the_overview_opens_on_an_empty_installation(office: Client):
