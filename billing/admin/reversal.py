@@ -13,11 +13,14 @@ from billing.models import Approval, Grant, UsageEvent
 from billing.selectors import balances, corrections, events
 from billing.services import approvals
 
+NOTHING = {False: "cost nothing", True: "was not paid"}
+
 
 def view(page: Any, request: HttpRequest, event: UsageEvent) -> HttpResponse:
     """The figures that will change, and a reason to give."""
     standing = corrections.standing(event)
     left = {asset: amount for asset, amount in standing.left.items() if amount}
+    forgiven = corrections.unpaid(event)
     available = {row.asset: row.available for row in balances.current([event.customer_id])}
     lines: list[tuple[str, object]] = [
         ("Customer", display.link(event.customer)),
@@ -30,6 +33,7 @@ def view(page: Any, request: HttpRequest, event: UsageEvent) -> HttpResponse:
             (f"Available now, {asset}", display.amount(now, asset)),
             (f"Afterwards, {asset}", display.amount(EXACT.add(now, amount), asset)),
         ]
+    lines += [("Unpaid, never to be paid then", display.amount(owed, asset)) for asset, owed in forgiven.items()]
     grants = Grant.objects.in_bulk([payment.grant_id for payment in standing.payments if payment.grant_id])
     for payment in standing.payments:
         where = "What is owed" if payment.grant_id is None else f"Back to {grants[payment.grant_id]}"
@@ -42,7 +46,7 @@ def view(page: Any, request: HttpRequest, event: UsageEvent) -> HttpResponse:
         request,
         obj=event,
         question="You are about to give back",
-        figure=format_html_join(" + ", "{}", figures) if figures else "nothing: it cost nothing",
+        figure=format_html_join(" + ", "{}", figures) if figures else f"nothing: it {NOTHING[bool(forgiven)]}",
         lines=lines,
         button="Reverse it",
         run=lambda reason: approvals.perform(
@@ -52,6 +56,6 @@ def view(page: Any, request: HttpRequest, event: UsageEvent) -> HttpResponse:
             terms={"event": str(event.pk)},
             reason=reason,
         ),
-        warning=by_hand.warning(request, left),
+        warning=by_hand.warning(request, {**forgiven, **left}),
         done=f"The charge of {event.event_id} was reversed.",
     )

@@ -10,7 +10,7 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from billing.engine.money import EXACT, ZERO
-from billing.models import Charge, Correction, EntryKind, LedgerEntry, LedgerTransaction, UsageEvent
+from billing.models import Charge, Correction, EntryKind, LedgerEntry, LedgerTransaction, UnpaidUsage, UsageEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,12 @@ def standing(event: UsageEvent) -> Standing:
         list(charges.values()),
         [Payment(charges[charge_id], grant_id, amount) for (charge_id, grant_id), amount in left.items() if amount],
     )
+
+
+def unpaid(event: UsageEvent) -> dict[str, Decimal]:
+    """What the event takes and the wallet has not paid yet, by asset. To act on it, ask under the customer's lock."""
+    rows = UnpaidUsage.objects.filter(customer_id=event.customer_id, event=event, open=True)
+    return dict(rows.values_list("asset_id", "required"))
 
 
 @dataclass(frozen=True, slots=True)

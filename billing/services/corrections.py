@@ -71,6 +71,7 @@ def reverse(*, actor: audit.Actor, event: Event, reason: str, approval: Approval
     with transaction.atomic():
         journal = Journal.open([event.customer_id])
         standing = _standing(event, or_unpaid=True)
+        forgiven = selector.unpaid(event)
         UnpaidUsage.objects.filter(customer_id=event.customer_id, event=event, open=True).update(open=False)
         return _book(
             journal,
@@ -80,6 +81,7 @@ def reverse(*, actor: audit.Actor, event: Event, reason: str, approval: Approval
             Correction(kind=Correction.Kind.REVERSAL, reason=reason),
             actor,
             approval,
+            forgiven,
         )
 
 
@@ -155,10 +157,12 @@ def _book(
     correction: Correction,
     actor: audit.Actor,
     approval: Approval | None,
+    forgiven: Mapping[str, Decimal] | None = None,
 ) -> Corrected:
     """Write ``correction``, which gives ``payments`` back, with its charges, entries, trail and message.
 
-    Both lists begin with what was taken last, so that debts are lowered before grants pay for them.
+    Both lists begin with what was taken last, so that debts are lowered before grants pay for them. What is
+    ``forgiven``, by asset, was never paid: nothing is booked of it, but it is given away like what was.
     """
     reversal = correction.kind == Correction.Kind.REVERSAL
     amounts: dict[str, Decimal] = {}
@@ -167,7 +171,7 @@ def _book(
     four_eyes.check(
         actor=actor,
         kind=Approval.Kind.REVERSAL if reversal else Approval.Kind.CHARGE_REFUND,
-        amounts=amounts,
+        amounts={**(forgiven or {}), **amounts},
         customer_id=event.customer_id,
         approval=approval,
     )

@@ -210,6 +210,12 @@ def _event(acme: Customer, shop: Shop) -> UsageEvent:
     return UsageEvent.objects.get(event_id="dear")
 
 
+def _unpaid(acme: Customer, shop: Shop) -> UsageEvent:
+    Customer.objects.filter(pk=acme.pk).update(on_insufficient_funds="overdraft")
+    shop.record(acme, id="unpaid", input_tokens=400_000_000)
+    return UsageEvent.objects.get(event_id="unpaid", status="unpaid")
+
+
 WAYS: dict[str, Callable[[Customer, Shop, audit.Actor], object]] = {
     "a grant": lambda acme, shop, actor: grants.create(
         actor=actor, customer=acme, asset=shop.usd, amount=Decimal(101), kind="promotional"
@@ -224,6 +230,9 @@ WAYS: dict[str, Callable[[Customer, Shop, audit.Actor], object]] = {
         actor=actor, customer=acme, asset=shop.usd, limit=Decimal(101)
     ),
     "a reversal": lambda acme, shop, actor: corrections.reverse(actor=actor, event=_event(acme, shop), reason="x"),
+    "unpaid usage forgiven": lambda acme, shop, actor: corrections.reverse(
+        actor=actor, event=_unpaid(acme, shop), reason="x"
+    ),
     "a charge refunded": lambda acme, shop, actor: corrections.refund(
         actor=actor, event=_event(acme, shop), asset=shop.usd, amount=Decimal(101), reason="x"
     ),
