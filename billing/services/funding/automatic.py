@@ -5,7 +5,6 @@ wallet that 200 debits empty at once is filled once.
 """
 
 import logging
-from contextlib import suppress
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -19,7 +18,7 @@ from django.utils import timezone
 from accounts.services.audit import SYSTEM
 from billing import locks
 from billing.engine.money import EXACT, ZERO, amount_string
-from billing.errors import BillingError
+from billing.errors import BillingError, InvalidRequest, WalletBusy
 from billing.gateways.payments import places
 from billing.models import AutoTopUp, Balance, PaymentAttempt, PaymentMethod, TopUp
 from billing.selectors import standing
@@ -36,6 +35,8 @@ LEFT_LYING = timedelta(seconds=5)
 DECLINES_PER_METHOD_MAX = 10
 DECLINES_WITHIN = timedelta(days=30)
 """Card networks allow 15 tries of a declined card in 30 days, the strictest of them; we stay below."""
+TROUBLE_WAIT = timedelta(minutes=10)
+"""How long an order waits that could not begin, so that it does not stand before the others for ever."""
 BURST, BURST_WITHIN = 5, timedelta(hours=1)
 """So many in so little time are worth telling people of."""
 
@@ -49,14 +50,22 @@ def run_due() -> int:
     for top_up_id in _left_lying(mode, now):
         sent += _send(top_up_id)
     for rule_id in list(_due(now).values_list("pk", flat=True)[:SWEEP_MAX]):
-        try:
-            begun = begin(rule_id)
-        except BillingError as trouble:
-            logger.warning("Automatic top-up %s could not begin: %s", rule_id, trouble)
-            continue
+        begun = _begin_alone(rule_id)
         if begun is not None:
             sent += _send(begun)
     return sent
+
+
+def _begin_alone(rule_id: UUID) -> UUID | None:
+    """``begin``, where the trouble of one order, of whatever kind, is not the others'."""
+    try:
+        return begin(rule_id)
+    except WalletBusy as trouble:
+        logger.warning("Automatic top-up %s could not begin: %s", rule_id, trouble)
+    except Exception:
+        logger.exception("Automatic top-up %s could not begin", rule_id)
+        AutoTopUp.objects.filter(pk=rule_id).update(due_at=timezone.now() + TROUBLE_WAIT)
+    return None
 
 
 @retried
@@ -74,7 +83,12 @@ def begin(rule_id: UUID) -> UUID | None:
         now = timezone.now()
         if not rule.runs or rule.due_at > now or standing.under_way(rule):
             return None
-        quote = _wanted(rule, journal.balances[customer_id, rule.asset_id].available, now)
+        try:
+            quote = _wanted(rule, journal.balances[customer_id, rule.asset_id].available, now)
+        except InvalidRequest as refusal:
+            code = "pack_withdrawn" if rule.pack is not None and not rule.pack.active else "not_sold"
+            rules.suspend(rule, code, f"What it buys is not sold like that any more ({refusal}).", now)
+            return None
         if quote is None:
             return None
         method = _method(rule)
@@ -122,10 +136,15 @@ def _left_lying(mode: str, now: datetime) -> list[UUID]:
 
 def _send(top_up_id: UUID) -> bool:
     """Have it paid. Trouble is for the look-up that follows every payment."""
-    with suppress(BillingError):
+    try:
         top_ups.start(top_up_id)
-        return True
-    return False
+    except BillingError as trouble:
+        logger.warning("Top-up %s could not be sent: %s", top_up_id, trouble)
+        return False
+    except Exception:
+        logger.exception("Top-up %s could not be sent", top_up_id)
+        return False
+    return True
 
 
 def _wanted(rule: AutoTopUp, available: Decimal, now: datetime) -> quotes.Quote | None:

@@ -13,7 +13,7 @@ from billing.errors import InvalidRequest
 from billing.models import AutoTopUp, Balance, Grant, Notice, OutboxEvent, PaymentAttempt, TopUp
 from billing.selectors import standing
 from billing.services import wallets
-from billing.services.funding import attempts, automatic, methods, packs, profiles, rules
+from billing.services.funding import attempts, automatic, methods, packs, profiles, rules, top_ups
 from tests.billing.services.test_races import together
 from tests.payments import ASKS, KEPT_DECLINED, Bank, Payer
 
@@ -287,6 +287,56 @@ def test_an_order_at_its_limit_leaves_the_sweep_to_others(
     later(minutes=1)
     later(minutes=1)
     assert cents(bank) == [2_000, 5_000]
+
+
+@pytest.mark.parametrize("step", ["begin", "start"])
+def test_the_trouble_of_one_order_is_not_that_of_the_others(
+    payer: Payer, bank: Bank, later: Later, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    monkeypatch.setattr(automatic, "SWEEP_MAX", 1)
+    payer.keep()
+    bad = order(payer, amount=Decimal(30))
+    other = Payer(payer.shop, bank, payer.shop.customer("other", country="US"))
+    other.keep()
+    order(other, amount=Decimal(50))
+
+    def fail_for_one(work: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def worked(id_: Any) -> Any:
+            top_up = TopUp.objects.filter(pk=id_).first()
+            if id_ == bad.pk or (top_up is not None and top_up.customer_id == payer.customer.pk):
+                raise ZeroDivisionError
+            return work(id_)
+
+        return worked
+
+    with monkeypatch.context() as patch:
+        where = automatic if step == "begin" else top_ups
+        patch.setattr(where, step, fail_for_one(getattr(where, step)))
+        automatic.run_due()
+        automatic.run_due()
+        assert cents(bank) == [5_000]
+    for _ in range(3):
+        later(minutes=6)
+    assert cents(bank) == [5_000, 3_000]
+
+
+def test_a_pack_that_is_not_sold_any_more_suspends_it_and_says_so(payer: Payer, bank: Bank) -> None:
+    payer.keep()
+    images = payer.shop.asset("images")
+    pack = packs.create(
+        actor=SYSTEM,
+        code="k",
+        name="1,000",
+        asset=images,
+        amount=Decimal(1),
+        price=Decimal(40),
+        currency=payer.shop.usd,
+    )
+    rule = order(payer, asset=images, amount=None, pack=pack)
+    packs.withdraw(actor=SYSTEM, pack=pack)
+    automatic.run_due()
+    assert (now(rule).state, rule.reason_code, cents(bank)) == ("suspended", "pack_withdrawn", [])
+    assert "not sold any more" in Notice.objects.get().text
 
 
 @pytest.mark.parametrize("fault", ["timeout_before", "timeout_after", "reset_after", "error_after", "truncated"])
