@@ -72,7 +72,8 @@ def _begin_alone(rule_id: UUID) -> UUID | None:
 def begin(rule_id: UUID) -> UUID | None:
     """Decide whether the order is to buy something now, and note the payment that is to be sent: the top-up's id.
 
-    None where it is not: because nothing is low, something is on its way, or a limit is reached.
+    None where it is not: because nothing is low, something is on its way, a limit is reached, or the wallet is frozen:
+    nobody is charged for what cannot be spent.
     """
     with transaction.atomic():
         customer_id = AutoTopUp.objects.values_list("customer_id", flat=True).get(pk=rule_id)
@@ -81,7 +82,7 @@ def begin(rule_id: UUID) -> UUID | None:
         found = AutoTopUp.objects.select_related("customer__currency", "asset", "pack__asset", "pack__currency")
         rule = found.get(pk=rule_id)
         now = timezone.now()
-        if not rule.runs or rule.due_at > now or standing.under_way(rule):
+        if not rule.runs or rule.due_at > now or standing.under_way(rule) or customer_id in journal.frozen:
             return None
         try:
             quote = _wanted(rule, journal.balances[customer_id, rule.asset_id].available, now)
@@ -118,7 +119,7 @@ def _due(now: datetime) -> "QuerySet[AutoTopUp]":
     )
     return (
         AutoTopUp.objects.filter(Q(purpose=AutoTopUp.Purpose.SCHEDULED) | Exists(low), ~Exists(open_))
-        .filter(enabled=True, state=AutoTopUp.State.ARMED, due_at__lte=now)
+        .filter(enabled=True, state=AutoTopUp.State.ARMED, due_at__lte=now, customer__wallet__frozen_at=None)
         .order_by("due_at", "id")
     )
 

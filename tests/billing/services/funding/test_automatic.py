@@ -320,6 +320,23 @@ def test_the_trouble_of_one_order_is_not_that_of_the_others(
     assert cents(bank) == [5_000, 3_000]
 
 
+@pytest.mark.parametrize("every", ["", "day"])
+def test_a_frozen_wallet_is_not_topped_up_until_it_is_unfrozen(
+    payer: Payer, bank: Bank, later: Later, every: str
+) -> None:
+    payer.keep()
+    terms: dict[str, Any] = {"threshold": None, "every": every, "starts_at": timezone.now() + timedelta(hours=1)}
+    rule = order(payer, **(terms if every else {}))
+    wallets.freeze(actor=SYSTEM, customer=payer.customer, reason="Looks odd.")
+    later(days=3)
+    assert automatic.begin(rule.pk) is None
+    assert (cents(bank), now(rule).state) == ([], "armed")
+    wallets.unfreeze(actor=SYSTEM, customer=payer.customer, reason="All is well.")
+    later(minutes=1)
+    later(minutes=1)
+    assert cents(bank) == [10_000]
+
+
 def test_a_pack_that_is_not_sold_any_more_suspends_it_and_says_so(payer: Payer, bank: Bank) -> None:
     payer.keep()
     images = payer.shop.asset("images")
