@@ -136,7 +136,7 @@ def payment_method(*, customer: Customer, method_id: str) -> PaymentMethod:
 def budget(*, principal: Principal, external_id: str, budget_id: UUID) -> Budget:
     """The customer's budget with this id, if the principal reaches the customer."""
     owner = customer(principal=principal, external_id=external_id)
-    found = Budget.objects.select_related("customer", "asset", "member__user").filter(pk=budget_id, customer=owner)
+    found = Budget.objects.select_related("customer", "asset", "member").filter(pk=budget_id, customer=owner)
     row = found.filter(removed_at=None).first()
     if row is None:
         raise NotFound("There is no such budget.")

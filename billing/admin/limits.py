@@ -76,7 +76,7 @@ class BudgetAdmin(AddOnlyAdmin):
         ("period", ChoicesDropdownFilter),
         ("set_by", ChoicesDropdownFilter),
     )
-    list_select_related = ("customer", "member__user", "api_key")
+    list_select_related = ("customer", "member", "api_key")
     search_fields = ("name", "customer__external_id", "customer__name")
     ordering = ("-id",)
     autocomplete_fields = ("customer",)
@@ -119,7 +119,7 @@ class BudgetAdmin(AddOnlyAdmin):
     def covers_shown(self, budget: Budget) -> str:
         words = [f"{name} {value}" for name, value in budget.scope.items()]
         words += [f"key {budget.api_key}"] if budget.api_key else []
-        words += [f"member {budget.member.user}"] if budget.member else []
+        words += [f"member {budget.member}"] if budget.member else []
         return ", ".join(words) or "All usage"
 
     @admin.display(description="Limit")

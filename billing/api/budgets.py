@@ -84,7 +84,7 @@ def _show(customer: Customer, budget: Budget) -> dict[str, Any]:
         "scope": {
             **budget.scope,
             **({} if budget.api_key_id is None else {"api_key": str(budget.api_key_id)}),
-            **({} if budget.member is None else {"member": budget.member.user.email}),
+            **({} if budget.member is None else {"member": budget.member.email}),
         },
         "counts": budget.counts,
         "asset": budget.asset_id,

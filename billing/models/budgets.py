@@ -3,7 +3,7 @@ from django.db import models
 from django.db.models import Q
 
 from accounts.ids import uuid7
-from accounts.models import ApiKey, Membership
+from accounts.models import ApiKey, User
 from billing.models.assets import Asset
 from billing.models.customers import Customer
 from billing.models.fields import AmountField, number_check
@@ -48,12 +48,12 @@ class Budget(models.Model):
         help_text="Usage reported with it, or with a key that renews it.",
     )
     member = models.ForeignKey(
-        Membership,
-        on_delete=models.CASCADE,
+        User,
+        on_delete=models.PROTECT,
         null=True,
         blank=True,
         related_name="+",
-        help_text="Usage of the user of that e-mail address, or reported with a key that the member made.",
+        help_text="Usage of the user of that e-mail address, or reported with a key that they made.",
     )
     counts = models.CharField(max_length=16, choices=Counts.choices, default=Counts.SPEND)
     asset = models.ForeignKey(Asset, on_delete=models.PROTECT, null=True, related_name="+", help_text="What is spent.")

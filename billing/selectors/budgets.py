@@ -56,7 +56,7 @@ class BudgetNow:
 def kept(customer: Customer) -> QuerySet[Budget]:
     """The customer's budgets, without those that were removed."""
     found = Budget.objects.filter(customer=customer, removed_at=None)
-    return found.select_related("customer", "asset", "api_key", "member__user")
+    return found.select_related("customer", "asset", "api_key", "member")
 
 
 def now(customer: Customer, budgets: Sequence[Budget]) -> list[BudgetNow]:
@@ -122,8 +122,8 @@ def _scope(budget: Budget) -> Scope:
         while renewed := set(ApiKey.objects.filter(renews__in=keys).values_list("id", flat=True)) - keys:
             keys |= renewed
     if budget.member is not None:
-        member = budget.member.user.email
-        made = ApiKey.objects.filter(created_by_id=budget.member.user_id, organization_id=budget.member.organization_id)
+        member = budget.member.email
+        made = ApiKey.objects.filter(created_by=budget.member, organization_id=budget.customer.organization_id)
         member_keys = frozenset(made.values_list("id", flat=True))
     return Scope(budget.scope, keys, member, member_keys)
 

@@ -200,7 +200,7 @@ def budget_covers(budget: Budget) -> str:
     """What a budget is for, in words: ``user u_17, each session``."""
     words = [f"each {name}" if value == EACH else f"{name} {value}" for name, value in budget.scope.items()]
     if budget.member is not None:
-        words.append(budget.member.user.get_full_name())
+        words.append(budget.member.get_full_name())
     if budget.api_key is not None:
         words.append(f"key {budget.api_key.name}")
     return ", ".join(words) or "All usage"

@@ -136,7 +136,7 @@ def test_budgets_cover_members_keys_and_runs(shop: Shop, acme: Customer, owner: 
         assert owner.post("/budgets/new", NEW_BUDGET | {"covers": covers, "value": "", "unit": "events", "limit": "5"})
 
     found = {(str(b.member_id or ""), str(b.scope), b.counts) for b in Budget.objects.all()}
-    assert found == {(str(member.pk), "{}", "events"), ("", "{'session': '*'}", "events"), ("", "{}", "events")}
+    assert found == {(str(member.user_id), "{}", "events"), ("", "{'session': '*'}", "events"), ("", "{}", "events")}
 
 
 def test_alerts_are_made_told_and_read(shop: Shop, acme: Customer, owner: Client) -> None:

@@ -87,7 +87,7 @@ def _create(
             name=terms.name,
             scope=dict(terms.scope),
             api_key=terms.api_key,
-            member=terms.member,
+            member=None if terms.member is None else terms.member.user,
             counts=terms.counts,
             asset=terms.asset,
             limit=terms.limit,

@@ -46,11 +46,12 @@ WITH RECURSIVE chain AS (
 SELECT first, id FROM chain
 """
 _MEMBERS = """
-SELECT m.id, u.email, k.id
-  FROM accounts_membership m
-  JOIN accounts_user u ON u.id = m.user_id
-  LEFT JOIN accounts_apikey k ON k.created_by_id = m.user_id AND k.organization_id = m.organization_id
- WHERE m.id = ANY(%s)
+SELECT b.id, u.email, k.id
+  FROM billing_budget b
+  JOIN billing_customer c ON c.id = b.customer_id
+  JOIN accounts_user u ON u.id = b.member_id
+  LEFT JOIN accounts_apikey k ON k.created_by_id = u.id AND k.organization_id = c.organization_id
+ WHERE b.id = ANY(%s)
 """
 
 
@@ -92,12 +93,12 @@ class Reading:
 
 def _states(rows: Sequence[tuple[Any, ...]]) -> list[BudgetState]:
     found: dict[UUID, BudgetState] = {}
-    renewals, members = _keys({row[12] for row in rows} - {None}), _people({row[13] for row in rows} - {None})
+    renewals, members = _keys({row[12] for row in rows} - {None}), _people({row[0] for row in rows if row[13]})
     for id_, customer_id, name, asset, counts, limit, period, hard, at_cap, alert_at, zone, *rest in rows:
         values, api_key_id, member_id, counter_id, *counter = rest
         state = found.get(id_)
         if state is None:
-            email, member_keys = members[member_id] if member_id else ("", frozenset())
+            email, member_keys = members[id_] if member_id else ("", frozenset())
             scope = Scope(values, renewals[api_key_id] if api_key_id else None, email, member_keys)
             shares = tuple(map(Decimal, alert_at))
             state = found[id_] = BudgetState(
@@ -131,7 +132,7 @@ def _keys(ids: Collection[UUID]) -> dict[UUID, frozenset[UUID]]:
 
 
 def _people(ids: Collection[UUID]) -> dict[UUID, tuple[str, frozenset[UUID]]]:
-    """Each member's address, and the keys that the member made."""
+    """Of each of these budgets, the member's address, and the keys that the member made."""
     addresses: dict[UUID, str] = {}
     keys: dict[UUID, set[UUID]] = {}
     if ids:

@@ -8,9 +8,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db.models import ProtectedError
 
 from accounts.models import ApiKey, Membership
-from accounts.services import api_keys
+from accounts.services import api_keys, team
 from accounts.services.audit import SYSTEM
 from billing import pipeline
 from billing.errors import BudgetExceeded, InsufficientFunds, RateLimited
@@ -392,6 +393,26 @@ def test_a_members_budget_counts_what_they_use_and_what_their_keys_report(shop: 
     assert spend(shop, acme, user="other@acme.test").status == "charged"
     assert spend(shop, acme, user="dev@acme.test").status == "rejected"
     assert spent(budget) == 2
+
+
+def test_a_members_budget_holds_when_the_team_lets_the_member_go_and_takes_them_in_again(shop: Shop) -> None:
+    acme = shop.customer(usd="100")
+    owner = Membership.objects.get(user=shop.member(acme))
+    person = shop.member(acme, "dev@acme.test", "developer")
+    key, _ = api_keys.issue(name="x", scopes=["events:write"], organization=acme.organization, created_by=person)
+    budget = shop.budget(acme, "2", member=Membership.objects.get(user=person))
+    by_key = shop.event(acme, input_tokens=2 * DOLLAR)
+    by_key.api_key_id = key.pk
+    assert usage.record([by_key])[0].status == "charged"
+
+    team.remove(Membership.objects.get(user=person), by=owner, actor=SYSTEM)
+
+    assert spend(shop, acme, user="dev@acme.test").status == "rejected"
+    Membership.objects.create(organization=acme.organization, user=person, role="developer")
+    assert spend(shop, acme, user="dev@acme.test").status == "rejected"
+    assert spent(budget) == 2
+    with pytest.raises(ProtectedError):
+        person.delete()
 
 
 # --- Telling ----------------------------------------------------------------------------------------------------------
