@@ -285,6 +285,8 @@ STRIPE_TIMEOUT_SECONDS = env.float("STRIPE_TIMEOUT_SECONDS", default=10.0)
 
 TOP_UP_MIN = Decimal(env.str("TOP_UP_MIN", default="5"))
 TOP_UP_MAX = Decimal(env.str("TOP_UP_MAX", default="10000"))
+AUTO_TOP_UPS_PER_DAY = env.int("AUTO_TOP_UPS_PER_DAY", default=5)
+"""After so many payments in 24 hours an automatic top-up that has no monthly limit is suspended."""
 TOP_UP_PRESETS = [Decimal(preset) for preset in env.list("TOP_UP_PRESETS", default=["10", "25", "50", "100", "250"])]
 TOP_UP_FEE_RATE = Decimal(env.str("TOP_UP_FEE_RATE", default="0"))
 TOP_UP_FEE_FIXED = Decimal(env.str("TOP_UP_FEE_FIXED", default="0"))

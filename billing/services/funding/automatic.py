@@ -93,11 +93,9 @@ def begin(rule_id: UUID) -> UUID | None:
         if quote is None:
             return None
         method = _method(rule)
-        if method is None:
-            rules.suspend(rule, "no_method", "", now)
-            return None
-        if _declined_too_often(method, now):
-            rules.suspend(rule, "too_many_declines", "", now)
+        forbids = _what_forbids(rule, method, now)
+        if method is None or forbids:
+            rules.suspend(rule, forbids, "", now)
             return None
         plan = Plan(PaymentAttempt.Way.OFF_SESSION, purpose=rule.purpose, method=method)
         top_up = top_ups.create(actor=SYSTEM, customer=rule.customer, quote=quote, plan=plan)
@@ -228,6 +226,15 @@ def _method(rule: AutoTopUp) -> PaymentMethod | None:
     return kept.filter(type="card").order_by("-id").first()
 
 
+def _what_forbids(rule: AutoTopUp, method: PaymentMethod | None, now: datetime) -> str:
+    """The code of what forbids a charge until somebody puts it right; empty where nothing does."""
+    if method is None:
+        return "no_method"
+    if _too_often(rule, now):
+        return "too_many_payments"
+    return "too_many_declines" if _declined_too_often(method, now) else ""
+
+
 def _declined_too_often(method: PaymentMethod, now: datetime) -> bool:
     declined = PaymentAttempt.objects.filter(
         customer_id=method.customer_id,
@@ -237,6 +244,20 @@ def _declined_too_often(method: PaymentMethod, now: datetime) -> bool:
         created_at__gt=now - DECLINES_WITHIN,
     ).exclude(failure_code__in=rules.NOT_TRIED)
     return declined.count() >= DECLINES_PER_METHOD_MAX
+
+
+def _too_often(rule: AutoTopUp, now: datetime) -> bool:
+    """Whether an order without a monthly limit has paid so often in a day that its threshold may be out of reach."""
+    if rule.monthly_limit is not None:
+        return False
+    paid = TopUp.objects.filter(
+        customer_id=rule.customer_id,
+        attempt__purpose=rule.purpose,
+        created_at__gt=now - timedelta(days=1),
+        status__in=[TopUp.Status.SUCCEEDED, TopUp.Status.PROCESSING],
+    )
+    most: int = settings.AUTO_TOP_UPS_PER_DAY
+    return paid.count() >= most
 
 
 def _tell_of_burst(rule: AutoTopUp, now: datetime) -> None:

@@ -46,6 +46,7 @@ _WORDS = {
     "no_method": "No payment method is kept that could be charged.",
     "dispute": "A payment was disputed.",
     "pack_withdrawn": "The pack that it buys is not sold any more.",
+    "too_many_payments": "It has paid so often within a day that something may be wrong. Set a limit for the month.",
     "too_many_declines": "The bank has declined this card too often lately; card networks forbid more.",
     "authentication_required": "The bank asks for its owner's consent, which only you can give.",
 }

@@ -181,11 +181,27 @@ def test_a_cool_down_keeps_them_apart(payer: Payer, bank: Bank, later: Later) ->
 
 def test_many_within_an_hour_are_told_of(payer: Payer, bank: Bank) -> None:
     payer.keep()
-    order(payer, amount=Decimal(20))
+    order(payer, amount=Decimal(20), monthly_limit=Decimal(500))
     for _ in range(6):
         automatic.run_due()
         spend(payer, "19")
     assert told().count("auto_top_up.burst") == 1
+
+
+def test_a_threshold_out_of_reach_is_paid_for_five_times_a_day_and_no_more(
+    payer: Payer, bank: Bank, later: Later, settings: Any
+) -> None:
+    settings.TOP_UP_MAX = Decimal(100)
+    payer.keep()
+    rule = order(payer, threshold=Decimal(100_000))
+    for _ in range(10):
+        later(minutes=2)
+    assert cents(bank) == [10_000] * 5
+    assert (now(rule).state, rule.reason_code) == ("suspended", "too_many_payments")
+    assert told().count("auto_top_up.disabled") == 1
+    order(payer, threshold=Decimal(100_000), monthly_limit=Decimal(600))
+    later(minutes=2)
+    assert (cents(bank), now(rule).state) == ([10_000] * 6, "armed")
 
 
 def test_a_card_that_always_declines_is_asked_three_times_and_then_no_more(
