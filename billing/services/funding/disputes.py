@@ -130,6 +130,17 @@ def apply(top_up_id: UUID, found: payments.Dispute, *, revision: int | None) -> 
     return dispute
 
 
+def follow(top_up: TopUp) -> None:
+    """Take what a refund that failed has put back as far as it is disputed. A part of the transaction that does so.
+
+    The payment's attempt is locked, and the refund is noted as failed.
+    """
+    for dispute in top_up.disputes.exclude(status__in=Dispute.HARMLESS).order_by("pk"):
+        _book(dispute, top_up)
+        dispute.revision += 1
+        dispute.save()
+
+
 def stands_in_the_way(top_up: TopUp) -> bool:
     """Whether the payment is wanted back by its payer's bank, so that nothing else of it may be paid back."""
     return Dispute.objects.filter(top_up=top_up).exclude(status__in=Dispute.HARMLESS).exists()
@@ -200,7 +211,7 @@ def _first_seen(top_up: TopUp, found: payments.Dispute) -> Dispute:
 def _book(dispute: Dispute, top_up: TopUp) -> None:
     """Bring what is in effect to what the status asks for. The payment's attempt is locked."""
     journal = Journal.open([dispute.customer_id])
-    if dispute.status != Status.LOST and dispute.loss_id is not None:
+    if dispute.loss_id is not None and (dispute.status != Status.LOST or _is_short(dispute, top_up)):
         _undo_loss(journal, dispute, top_up)
     if dispute.status in Dispute.HARMLESS:
         _release(journal, dispute, top_up)
@@ -212,6 +223,13 @@ def _book(dispute: Dispute, top_up: TopUp) -> None:
             _book_loss(journal, dispute, top_up, wanted)
     _move_money(journal, dispute, ZERO if dispute.status in Dispute.HARMLESS else dispute.amount)
     journal.write()
+
+
+def _is_short(dispute: Dispute, top_up: TopUp) -> bool:
+    """Whether it has taken less than is lost, because some of that was on its way back to the payer then."""
+    wanted = share(dispute, top_up)
+    taken = EXACT.add(EXACT.add(dispute.frozen, dispute.frozen_bonus), dispute.recovered)
+    return EXACT.add(wanted.credit, wanted.bonus) > taken
 
 
 def _begin(journal: Journal, dispute: Dispute, template: str) -> Transaction:

@@ -398,6 +398,8 @@ def _fail(refund_id: UUID, failure: str, *, provider_id: str = "") -> None:
         top_up.refunded = EXACT.subtract(top_up.refunded, refund.amount)
         top_up.tax_refunded = EXACT.subtract(top_up.tax_refunded, refund.tax)
         top_up.save(update_fields=["refunded", "tax_refunded"])
+        # Under a dispute the value is not the customer's to spend: what returns it has it frozen, or gone.
+        disputes.follow(top_up)
 
 
 def _book_returned(journal: Journal, refund: Refund, top_up: TopUp) -> None:

@@ -125,6 +125,36 @@ def test_what_was_paid_back_is_not_taken_again(payer: Payer, bank: Bank) -> None
     assert payer.available == 0
 
 
+@pytest.mark.parametrize("spent", ["0", "6"])
+@pytest.mark.parametrize("lost", [False, True], ids=["open", "lost"])
+def test_what_a_refund_that_fails_puts_back_is_frozen_or_gone_at_once(
+    payer: Payer, bank: Bank, lost: bool, spent: str
+) -> None:
+    top_up = payer.open("25")
+    bank.pay(top_up.attempt.checkout_url, kind="us_bank_account", number="000123456789")
+    bank.settle()
+    bank.deliver()
+    if Decimal(spent):
+        spend(payer, spent)
+    refund(top_up, "10")
+    dispute_id = bank.dispute(top_up, amount=2500)
+    if lost:
+        bank.decide(dispute_id, "lost")
+    bank.deliver()
+    with bank.rules.store.changing():
+        bank.rules.settle_refund(bank.rules.store.all("refund")[0], well=False)
+    bank.deliver()
+    dispute = Dispute.objects.get()
+    taken = (25 - Decimal(spent), Decimal(spent)) if lost else (25 - Decimal(spent), 0)
+    assert (dispute.frozen, dispute.recovered) == taken
+    assert payer.available == (-Decimal(spent) if lost else 0)
+    if lost:
+        assert (account("disputed"), account("cash_clearing")) == (0, 0)
+    bank.decide(dispute_id, "won")
+    bank.deliver()
+    assert (payer.available, account("disputed"), account("cash_clearing")) == (25 - Decimal(spent), 0, 25)
+
+
 def test_a_pack_is_taken_back_in_its_own_units(payer: Payer, bank: Bank) -> None:
     images = payer.shop.asset("images")
     pack = packs.create(
