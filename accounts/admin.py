@@ -10,7 +10,6 @@ from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
@@ -19,7 +18,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFil
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from accounts import key_pages
-from accounts.backoffice import AuditedAdmin, ReadOnlyAdmin, actor_of, detail_action, labelled
+from accounts.backoffice import AuditedAdmin, ReadOnlyAdmin, actor_of, detail_action, labelled, row
 from accounts.models import ApiKey, AuditEvent, Membership, Organization, User
 from accounts.services import api_keys, factors, staff
 
@@ -128,7 +127,7 @@ class PersonAdmin(Asking, AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
     )
     def reset_second_factor(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """A page that asks once more; confirmed, the person sets up a new factor at the next sign-in."""
-        person = get_object_or_404(User, pk=object_id)
+        person = row(User, object_id)
         return self._asked(
             request,
             person,
@@ -287,7 +286,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     @detail_action(description="Revoke", url_path="revoke", icon="key_off", permissions=["revoke"])
     def revoke(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """A page that asks once more; confirmed, the key ends."""
-        key = get_object_or_404(ApiKey, pk=object_id)
+        key = row(ApiKey, object_id)
         back = reverse("admin:accounts_apikey_change", args=[key.pk])
         if request.method == "POST":
             if api_keys.revoke(key, actor=actor_of(request)):

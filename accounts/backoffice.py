@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
+from uuid import UUID
 
 from django.contrib.admin import ShowFacets
 from django.core.paginator import Paginator
-from django.db.models import Model
-from django.http import HttpRequest
+from django.db.models import Model, QuerySet
+from django.http import Http404, HttpRequest
+from django.shortcuts import get_object_or_404
 from django.utils.functional import cached_property
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
@@ -17,10 +19,20 @@ from accounts.services import audit
 from accounts.services.audit import actor_of
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
+_Model = TypeVar("_Model", bound=Model)
 
-__all__ = ["AuditedAdmin", "BackOfficeAdmin", "ReadOnlyAdmin", "actor_of", "detail_action", "labelled"]
+__all__ = ["AuditedAdmin", "BackOfficeAdmin", "ReadOnlyAdmin", "actor_of", "detail_action", "labelled", "row"]
 
 ROWS_MAX = 10_000
+
+
+def row(rows: type[_Model] | QuerySet[_Model], object_id: object) -> _Model:
+    """The row of the model or queryset with this id, as it came in an address; 404 where it is none."""
+    try:
+        key = UUID(str(object_id))
+    except ValueError:
+        raise Http404 from None
+    return get_object_or_404(rows, pk=key)
 
 
 class CappedPaginator(Paginator):  # type: ignore[type-arg]

@@ -6,11 +6,11 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from accounts import addresses
+from accounts.backoffice import row
 from accounts.models import ApiKey
 from accounts.services import api_keys
 from accounts.services.audit import actor_of
@@ -42,7 +42,7 @@ class NetworksForm(forms.Form):
 
 def renew(page: Any, request: HttpRequest, object_id: str) -> HttpResponse:
     """A new key with the same powers, its secret shown this once; the old one ends after the overlap."""
-    key = get_object_or_404(ApiKey, pk=object_id)
+    key = row(ApiKey, object_id)
     form = OverlapForm(request.POST or None)
     shown: dict[str, Any] = {}
     if request.method == "POST" and form.is_valid():
@@ -60,7 +60,7 @@ def renew(page: Any, request: HttpRequest, object_id: str) -> HttpResponse:
 
 def allow_from(page: Any, request: HttpRequest, object_id: str) -> HttpResponse:
     """The key's allow-list."""
-    key = get_object_or_404(ApiKey, pk=object_id)
+    key = row(ApiKey, object_id)
     form = NetworksForm(request.POST or None, initial={"networks": "\n".join(key.allowed_networks)})
     if request.method == "POST" and form.is_valid():
         api_keys.allow_from(key, form.cleaned_data["networks"], actor=actor_of(request))

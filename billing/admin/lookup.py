@@ -5,17 +5,16 @@ what it can be: an id, a customer, a usage event.
 """
 
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Model, Q, QuerySet
-from django.http import Http404
-from django.shortcuts import get_object_or_404
+from django.db.models import Q, QuerySet
 
+from accounts.backoffice import row
 from billing.models import Customer
 
-_Model = TypeVar("_Model", bound=Model)
+__all__ = ["as_uuid", "customers", "events", "narrow", "row"]
 
 CUSTOMERS_MAX = 200
 
@@ -42,14 +41,6 @@ def as_uuid(term: str) -> UUID | None:
         return UUID(term)
     except ValueError:
         return None
-
-
-def row(rows: type[_Model] | QuerySet[_Model], object_id: object) -> _Model:
-    """The row of the model or queryset with this id, as it came in an address; 404 where it is none."""
-    key = as_uuid(str(object_id))
-    if key is None:
-        raise Http404
-    return get_object_or_404(rows, pk=key)
 
 
 def customers(term: str) -> list[UUID]:
