@@ -82,11 +82,10 @@ def _order(customer: Customer, data: Mapping[str, Any]) -> rules.Order:
     pack = data.get("pack")
     asset: Asset = data.get("asset") or (pack.asset if pack is not None else customer.currency)
     same = ("threshold", "amount", "target", "monthly_limit", "count_limit", "cooldown_seconds", "enabled", "every")
-    starts_at = (data.get("starts_at") or timezone.now()) if "every" in data else None
     return rules.Order(
         asset=asset,
         pack=pack,
-        starts_at=starts_at,
+        starts_at=data.get("starts_at"),
         method=_method(customer, data["method"]),
         **{name: data[name] for name in same if name in data},
     )

@@ -71,7 +71,7 @@ def save(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
 @require_POST
 @paying
 def save_schedule(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
-    """Take the form for fixed times. The first one is one period from now."""
+    """Take the form for fixed times. Other ones begin one period from now."""
     values = _texts(request)
     try:
         every = values.get("every", "")
@@ -81,7 +81,6 @@ def save_schedule(request: HttpRequest, visit: access.Visit) -> HttpResponseBase
             asset=visit.customer.currency,
             amount=_amount(values, "regular"),
             every=every,
-            starts_at=timezone.now(),
             method=_method(values, visit),
         )
         rules.put(actor=actor_of(request), customer=visit.customer, order=order)

@@ -1,7 +1,7 @@
 """Standing orders to top up: what customers ask for, and what becomes of an order when its payment has ended."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -56,7 +56,8 @@ _WORDS = {
 class Order:
     """What a customer asks for. Exactly one of ``amount``, ``target`` and ``pack``; ``every`` for fixed times.
 
-    Without a ``method`` the card that was kept last is charged.
+    Without a ``method`` the card that was kept last is charged. Without ``starts_at`` fixed times stay what they
+    were, or begin now.
     """
 
     asset: Asset
@@ -81,6 +82,8 @@ class Order:
 def put(*, actor: audit.Actor, customer: Customer, order: Order) -> AutoTopUp:
     """Make this the customer's order, in place of an earlier one. Whatever suspended that counts as put right.
 
+    Whoever says the same every day does not put off the next fixed time by it.
+
     Raises ``InvalidRequest`` for what can never be bought, and for a threshold below zero without an overdraft.
     """
     with transaction.atomic():
@@ -90,12 +93,16 @@ def put(*, actor: audit.Actor, customer: Customer, order: Order) -> AutoTopUp:
         _check(customer, order, journal.balances[customer.pk, order.asset.pk].overdraft_limit)
         rule = AutoTopUp.objects.filter(customer=customer, purpose=order.purpose).first()
         before = None if rule is None else facts(rule)
+        earlier = None if rule is None else (rule.runs, rule.every, rule.starts_at)
         rule = rule or AutoTopUp(customer=customer, purpose=order.purpose)
+        if order.every and order.starts_at is None:
+            order = replace(order, starts_at=rule.starts_at if rule.every == order.every else journal.now)
         for name in order.__slots__:
             setattr(rule, name, getattr(order, name))
         rule.state, rule.declines, rule.reason_code, rule.reason = AutoTopUp.State.ARMED, 0, "", ""
         rule.limit_told_at = None
-        rule.due_at = _first_due(rule, customer, journal.now)
+        if not rule.every or earlier != (rule.runs, rule.every, rule.starts_at):
+            rule.due_at = _first_due(rule, customer, journal.now)
         rule.save()
         _watch(rule)
         _record(actor, rule, "auto_top_up.changed", before)

@@ -436,6 +436,17 @@ def test_at_fixed_times_never_before_the_first_and_once_each(payer: Payer, bank:
     assert cents(bank) == [3_000, 3_000, 3_000]
 
 
+def test_saying_the_same_again_puts_off_no_fixed_time(payer: Payer, bank: Bank, later: Later) -> None:
+    payer.keep()
+    terms: dict[str, Any] = {"threshold": None, "every": "day"}
+    first = order(payer, **terms).starts_at
+    for _ in range(5):
+        later(hours=12, minutes=1)
+        assert order(payer, **terms).starts_at == first
+    assert cents(bank) == [10_000, 10_000]
+    assert order(payer, **terms | {"every": "week"}).starts_at != first
+
+
 def test_both_orders_side_by_side(payer: Payer, bank: Bank, later: Later) -> None:
     payer.keep()
     order(payer)
