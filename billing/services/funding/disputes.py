@@ -147,14 +147,18 @@ def stands_in_the_way(top_up: TopUp) -> bool:
 
 
 def share(dispute: Dispute, top_up: TopUp) -> Share:
-    """What the dispute is about. What was paid back before, or is in another dispute, is not in it a second time."""
+    """What the dispute is about. What was paid back before, or is in another dispute, is not in it a second time.
+
+    Nor are the fee and the tax that another one has taken: together they take no more than the payment.
+    """
     part = Fraction(dispute.amount) / Fraction(top_up.attempt.amount)
     coins = payments.places(dispute.currency_id)
-    fee = round_half_even(Fraction(top_up.fee) * part, precision=coins)
-    tax = min(
-        round_half_even(Fraction(top_up.tax) * part, precision=coins), EXACT.subtract(top_up.tax, top_up.tax_refunded)
-    )
+    taken = _taken_beside(top_up, but=dispute)
+    left_of_tax = EXACT.subtract(top_up.tax, EXACT.add(top_up.tax_refunded, taken["tax"]))
+    fee = min(round_half_even(Fraction(top_up.fee) * part, precision=coins), EXACT.subtract(top_up.fee, taken["fee"]))
+    tax = max(ZERO, min(round_half_even(Fraction(top_up.tax) * part, precision=coins), left_of_tax))
     amount = EXACT.subtract(dispute.amount, EXACT.add(fee, tax))
+    amount = min(amount, EXACT.subtract(top_up.amount, taken["credited"]))
     of_amount = Fraction(amount) / Fraction(top_up.amount)
     refunds = top_up.refunds.exclude(status=Refund.Status.FAILED).aggregate(credit=Sum("credit"), bonus=Sum("bonus"))
     others = top_up.disputes.exclude(pk=dispute.pk).aggregate(
@@ -174,6 +178,21 @@ def share(dispute: Dispute, top_up: TopUp) -> Share:
 def _units(whole: Decimal, part: Fraction, gone: Decimal, precision: int) -> Decimal:
     left = max(ZERO, EXACT.subtract(whole, gone))
     return min(left, round_half_even(Fraction(whole) * part, precision=precision))
+
+
+def _taken_beside(top_up: TopUp, *, but: Dispute) -> dict[str, Decimal]:
+    """What the other disputes of it that are lost have taken that was not the wallet's: by the name of the posting."""
+    losses = top_up.disputes.exclude(pk=but.pk).exclude(loss_id=None).values("loss_id")
+    taken = dict.fromkeys(TEMPLATES["dispute.lost"].postings, ZERO)
+    names = _names_of_a_loss()
+    for entry in LedgerEntry.objects.filter(customer_id=top_up.customer_id, transaction_id__in=losses, balance_id=None):
+        name = names[entry.debit, entry.credit]
+        taken[name] = EXACT.add(taken[name], entry.amount)
+    return taken
+
+
+def _names_of_a_loss() -> dict[tuple[str, str], str]:
+    return {(each.debit, each.credit): name for name, each in TEMPLATES["dispute.lost"].postings.items()}
 
 
 def _top_up_of(found: payments.Dispute) -> TopUp:
@@ -298,7 +317,8 @@ def _book_loss(journal: Journal, dispute: Dispute, top_up: TopUp, wanted: Share)
     if top_up.asset_id != dispute.currency_id:
         if wanted.credit:
             journal.post_beside(head, dispute.customer_id, top_up.asset_id, "exchanged", wanted.credit)
-        journal.post_beside(head, dispute.customer_id, dispute.currency_id, "credited", wanted.amount)
+        if wanted.amount:
+            journal.post_beside(head, dispute.customer_id, dispute.currency_id, "credited", wanted.amount)
     dispute.recovered = missing
     dispute.loss_id = head.id
 
@@ -307,8 +327,7 @@ def _undo_loss(journal: Journal, dispute: Dispute, top_up: TopUp) -> None:
     """Book the loss the other way round: to the very grants that were drawn, and off what is owed."""
     head = _begin(journal, dispute, "dispute.regained")
     balance = journal.balances[dispute.customer_id, top_up.asset_id]
-    lost = TEMPLATES["dispute.lost"].postings
-    names = {(posting.debit, posting.credit): name for name, posting in lost.items()}
+    names = _names_of_a_loss()
     parts = []
     for entry in LedgerEntry.objects.filter(customer_id=dispute.customer_id, transaction_id=dispute.loss_id):
         name = names[entry.debit, entry.credit]

@@ -116,6 +116,17 @@ def test_a_part_takes_a_part_with_fee_tax_and_bonus_in_proportion(payer: Payer, 
         refund(top_up, "1")
 
 
+@pytest.mark.parametrize("cents", [(13_200, 13_200), (9_900, 6_600)], ids=["whole", "overlapping"])
+def test_two_take_no_more_than_the_payment(payer: Payer, bank: Bank, settings: Any, cents: tuple[int, int]) -> None:
+    settings.TOP_UP_FEE_RATE, settings.TOP_UP_TAX_RATES = Decimal("0.10"), {"US": "0.20"}
+    top_up = payer.paid("100")
+    for amount in cents:
+        bank.decide(bank.dispute(top_up, amount=amount), "lost")
+        bank.deliver()
+    assert (payer.available, account("payment_fees"), account("tax_payable")) == (0, 0, 0)
+    assert account("disputed") == sum(cents) / Decimal(100) - 132
+
+
 def test_what_was_paid_back_is_not_taken_again(payer: Payer, bank: Bank) -> None:
     top_up = payer.paid("25")
     refund(top_up, "10")
