@@ -11,8 +11,8 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, RangeDateTime
 from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action, labelled
 from billing.admin import change_plan, confirm, display, lookup
 from billing.admin.catalog import ReadOnlyInline
-from billing.models import Fee, Subscription, SubscriptionPeriod
-from billing.services import subscriptions
+from billing.models import Approval, Fee, Subscription, SubscriptionPeriod
+from billing.services import approvals, subscriptions
 
 _STATUS_TONES = {"Active": "success", "Trialing": "info", "Scheduled": "info", "Past due": "danger", "Canceled": ""}
 _FEE_TONES = {"Paid": "success", "Due": "danger", "Lapsed": "warning"}
@@ -145,8 +145,12 @@ class SubscriptionAdmin(ReadOnlyAdmin):
                 ("What the customer bought", "Stays"),
             ],
             button="Cancel now, with refund",
-            run=lambda reason: subscriptions.cancel(
-                actor=actor_of(request), subscription=found, when="now", refund=True, reason=reason
+            run=lambda reason: approvals.perform(
+                actor=actor_of(request),
+                kind=Approval.Kind.CANCELLATION,
+                customer=found.customer,
+                terms={"subscription": str(found.pk)},
+                reason=reason,
             ),
             done=f"{found} has ended.",
         )

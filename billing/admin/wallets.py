@@ -14,12 +14,13 @@ from unfold.contrib.filters.admin import (
 )
 
 from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action, labelled
-from billing.admin import adjust_form, authorizations, confirm, display, grant_form, lookup, summaries, support
+from billing.admin import adjust_form, authorizations, by_hand, confirm, display, grant_form, lookup, summaries, support
 from billing.admin.base import SummaryAdmin, SummaryMixin
 from billing.admin.ledger import entry_row
+from billing.engine.money import EXACT
 from billing.engine.postings import TEMPLATES
-from billing.models import Grant, LedgerEntry, Wallet
-from billing.services import grants
+from billing.models import Approval, Grant, LedgerEntry, Wallet
+from billing.services import approvals
 
 
 @admin.register(Wallet)
@@ -162,7 +163,14 @@ class GrantAdmin(SummaryMixin, ReadOnlyAdmin):
                 ("In the books", display.posting(posting.debit, posting.credit) if grant.posted else "no entry"),
             ],
             button="Take it back",
-            run=lambda reason: grants.void(actor=actor_of(request), grant=grant, reason=reason),
+            run=lambda reason: approvals.perform(
+                actor=actor_of(request),
+                kind=Approval.Kind.VOID,
+                customer=grant.customer,
+                terms={"grant": str(grant.pk)},
+                reason=reason,
+            ),
+            warning=by_hand.warning(request, {grant.asset_id: EXACT.add(grant.remaining, grant.held)}),
             done=f"{grant} was taken back.",
         )
 

@@ -26,6 +26,8 @@ class Approval(models.Model):
         CHARGE_REFUND = "charge_refund", "Refund of a charge"
         OVERDRAFT_LIMIT = "overdraft_limit", "Overdraft limit"
         PLAN = "plan", "Publication of a plan"
+        VOID = "void", "Grant taken back"
+        CANCELLATION = "cancellation", "Cancellation with refund"
 
     class State(models.TextChoices):
         WAITING = "waiting", "Waiting"
@@ -60,7 +62,8 @@ class Approval(models.Model):
                 name="billing_approval_kind",
                 condition=Q(
                     kind__in=[
-                        *("grant", "adjustment", "refund", "reversal", "charge_refund", "overdraft_limit", "plan")
+                        *("grant", "adjustment", "refund", "reversal", "charge_refund", "overdraft_limit", "plan"),
+                        *("void", "cancellation"),
                     ]
                 ),
             ),

@@ -21,8 +21,8 @@ from accounts.services import audit, mail
 from billing import locks, pipeline
 from billing.engine.money import ZERO, amount_strings
 from billing.errors import ApprovalRequired, InvalidState, NotFound, PermissionDenied
-from billing.models import Approval, Asset, Customer, PlanDraft, TopUp, UsageEvent
-from billing.services import corrections, draft_terms, drafts, grants, wallets
+from billing.models import Approval, Asset, Customer, Grant, PlanDraft, Subscription, TopUp, UsageEvent
+from billing.services import corrections, draft_terms, drafts, grants, subscriptions, wallets
 from billing.services.funding import refunds
 from billing.services.retrying import retried
 
@@ -279,6 +279,19 @@ def _set_overdraft_limit(actor: audit.Actor, terms: Mapping[str, Any], approval:
     )
 
 
+def _void(actor: audit.Actor, terms: Mapping[str, Any], approval: Approval | None) -> object:
+    grant = Grant.objects.select_related("customer").get(pk=terms["grant"], customer_id=terms["customer"])
+    return grants.void(actor=actor, grant=grant, reason=terms["reason"], approval=approval)
+
+
+def _cancel(actor: audit.Actor, terms: Mapping[str, Any], approval: Approval | None) -> object:
+    found = Subscription.objects.get(pk=terms["subscription"], customer_id=terms["customer"])
+    reason = terms["reason"]
+    return subscriptions.cancel(
+        actor=actor, subscription=found, when="now", refund=True, reason=reason, approval=approval
+    )
+
+
 def _publish(actor: audit.Actor, terms: Mapping[str, Any], approval: Approval | None) -> object:
     draft = PlanDraft.objects.select_related("plan").filter(pk=terms["draft"]).first()
     if draft is None:
@@ -301,5 +314,7 @@ ACTIONS: Mapping[str, Action] = {
     Kind.REVERSAL: Action(("billing.add_correction",), _reverse),
     Kind.CHARGE_REFUND: Action(("billing.add_correction",), _refund_charge),
     Kind.OVERDRAFT_LIMIT: Action(("billing.change_balance",), _set_overdraft_limit),
+    Kind.VOID: Action(("billing.change_grant",), _void),
+    Kind.CANCELLATION: Action(("billing.change_subscription",), _cancel),
     Kind.PLAN: Action(("billing.add_planversion",), _publish),
 }

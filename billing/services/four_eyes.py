@@ -25,6 +25,8 @@ from billing.models import Approval, ManualMovement
 DAY = timedelta(hours=24)
 _PUTS_IN = {Approval.Kind.GRANT, Approval.Kind.ADJUSTMENT}
 """An adjustment upwards is made as a grant."""
+_SHRINKS = {Approval.Kind.VOID, Approval.Kind.CANCELLATION}
+"""What is left to move grows less while it waits: what was asked for is the most."""
 
 
 def check(
@@ -95,5 +97,7 @@ def _compare(
         raise InvariantViolation(f"Approval {stored.pk} is for another kind of movement")
     if stored.requested_by_id == actor.id or stored.customer_id != customer_id:
         raise InvariantViolation(f"Approval {stored.pk} is one's own, or another customer's")
-    if stored.amounts != amount_strings(moved):
+    asked = {asset: Decimal(amount) for asset, amount in stored.amounts.items()}
+    within = stored.kind in _SHRINKS and all(amount <= asked.get(asset, ZERO) for asset, amount in moved.items())
+    if not within and stored.amounts != amount_strings(moved):
         raise InvalidState("What would be moved is no longer what was asked for. It has to be asked for anew.")

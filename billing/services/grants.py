@@ -112,11 +112,12 @@ def create(
 
 
 @retried
-def void(*, actor: audit.Actor, grant: Grant, reason: str) -> Grant:
+def void(*, actor: audit.Actor, grant: Grant, reason: str, approval: Approval | None = None) -> Grant:
     """Take back what remains of the grant; what was spent stays spent.
 
     What is held stays with the work that it was set aside for, and goes out when that gives it back. Raises
-    ``InvalidState`` where nothing is left: depleted, expired or voided already.
+    ``InvalidState`` where nothing is left: depleted, expired or voided already; and ``ApprovalRequired``
+    (``four_eyes``), for which what is held counts as well.
     """
     with transaction.atomic():
         journal = Journal.open([grant.customer_id])
@@ -127,6 +128,13 @@ def void(*, actor: audit.Actor, grant: Grant, reason: str) -> Grant:
             status = grant.status_at(journal.now)
             raise InvalidState(f"The grant is {status} already: there is nothing to take back.", status=status.value)
         voided = journal.void(state)
+        four_eyes.check(
+            actor=actor,
+            kind=Approval.Kind.VOID,
+            amounts={grant.asset_id: EXACT.add(voided, state.held)},
+            customer_id=grant.customer_id,
+            approval=approval,
+        )
         journal.write()
         audit.record(
             actor=actor,

@@ -7,7 +7,8 @@ from django.db import transaction
 from accounts.services import audit
 from billing.engine.money import ZERO, amount_string
 from billing.errors import AlreadyExists, InvalidRequest, InvalidState
-from billing.models import Fee, Grant, Subscription
+from billing.models import Approval, Fee, Grant, Subscription
+from billing.services import four_eyes
 from billing.services.ledger import Journal
 from billing.services.retrying import retried
 from billing.services.subscriptions import changing, fees, periods
@@ -21,12 +22,13 @@ def cancel(
     when: str = changing.PERIOD_END,
     refund: bool = False,
     reason: str = "",
+    approval: Approval | None = None,
 ) -> Subscription:
     """End the subscription ``now`` or at the ``period_end``.
 
     Now: what the plan included goes, with ``refund`` the unused part of the fee comes back into the wallet, and fees
     that are due lapse. What the customer bought stays. At the period's end nothing happens before then, and
-    ``reactivate`` takes it back.
+    ``reactivate`` takes it back. What comes back counts as moved by hand: ``ApprovalRequired`` (``four_eyes``).
     """
     if refund and when != changing.NOW:
         raise InvalidRequest.field("refund", "is for canceling now: until the period's end it can be used")
@@ -48,6 +50,13 @@ def cancel(
             if line is not None:
                 changing.post_credit(journal, current, period, line)
                 refunded = line.amount
+                four_eyes.check(
+                    actor=actor,
+                    kind=Approval.Kind.CANCELLATION,
+                    amounts={line.asset.pk: refunded},
+                    customer_id=current.customer_id,
+                    approval=approval,
+                )
             for grant_id in Grant.objects.filter(period=period, open=True).values_list("pk", flat=True):
                 state = journal.grants.get(grant_id)
                 if state is not None and state.voided_at is None:

@@ -13,7 +13,7 @@ from accounts.models import AuditEvent, OutgoingMail, User
 from accounts.services import audit, staff
 from billing.errors import ApprovalRequired, BillingError, InvalidState, PermissionDenied
 from billing.models import Approval, Asset, Balance, Customer, Grant, ManualMovement, PlanVersion, Refund, UsageEvent
-from billing.services import approvals, corrections, four_eyes, grants, plans, wallets
+from billing.services import approvals, corrections, four_eyes, grants, plans, subscriptions, wallets
 from billing.services.funding import refunds
 from tests.architecture.sources import nodes
 from tests.billing.services.conftest import Clock
@@ -233,6 +233,9 @@ WAYS: dict[str, Callable[[Customer, Shop, audit.Actor], object]] = {
     "unpaid usage forgiven": lambda acme, shop, actor: corrections.reverse(
         actor=actor, event=_unpaid(acme, shop), reason="x"
     ),
+    "a grant taken back": lambda acme, shop, actor: grants.void(
+        actor=actor, grant=Grant.objects.get(customer=acme), reason="x"
+    ),
     "a charge refunded": lambda acme, shop, actor: corrections.refund(
         actor=actor, event=_event(acme, shop), asset=shop.usd, amount=Decimal(101), reason="x"
     ),
@@ -294,14 +297,17 @@ def test_a_top_up_is_paid_back_by_two(payer: Payer, maker: User, checker: User) 
         ("overdraft_limit", {"asset": "usd", "limit": "101"}),
         ("reversal", {}),
         ("charge_refund", {"asset": "usd", "amount": "150"}),
+        ("void", {}),
     ],
-    ids=["up", "down", "overdraft", "reversal", "refund"],
+    ids=["up", "down", "overdraft", "reversal", "refund", "void"],
 )
 def test_each_kind_is_done_when_it_is_approved(
     acme: Customer, shop: Shop, maker: User, checker: User, kind: str, terms: dict[str, str]
 ) -> None:
     if kind in {"reversal", "charge_refund"}:
         terms = {**terms, "event": str(_event(acme, shop).pk)}
+    if kind == "void":
+        terms = {"grant": str(Grant.objects.get(customer=acme).pk)}
     asked = approvals.perform(actor=by(maker), kind=kind, customer=acme, terms=terms, reason="x")
     assert asked is not None
     approvals.approve(actor=by(checker), approval=asked)
@@ -323,6 +329,25 @@ def test_an_approval_serves_for_nothing_else_and_only_once(
     for wrong in ({"actor": by(maker)}, {"customer": shop.customer("other")}):
         with pytest.raises(AssertionError), transaction.atomic():
             grants.create(**{**give, "amount": Decimal("100.01"), **wrong})  # type: ignore[arg-type]
+
+
+def test_a_cancellation_with_refund_is_approved_for_what_is_left_of_it_by_then(
+    shop: Shop, maker: User, checker: User, clock: Clock
+) -> None:
+    acme = shop.customer("dear", plan=None, usd="500")
+    version = shop.plan("dear", base_fee=Decimal(300))
+    subscription = subscriptions.start(actor=audit.SYSTEM, customer=acme, plan=version.plan)
+    terms = {"subscription": str(subscription.pk)}
+    asked = approvals.perform(actor=by(maker), kind="cancellation", customer=acme, terms=terms, reason="x")
+    assert asked is not None
+    clock.forward(hours=1)
+
+    approvals.approve(actor=by(checker), approval=asked)
+
+    subscription.refresh_from_db()
+    moved = ManualMovement.objects.get(approval=asked).amount
+    assert Decimal(100) < moved < Decimal(asked.amounts["usd"])
+    assert subscription.ends_at is not None
 
 
 # --- The database -----------------------------------------------------------------------------------------------------
@@ -433,9 +458,10 @@ def test_without_its_lock_it_would_not(committed_db: None, shop: Shop, monkeypat
 _PUBLISHED = "charges and gives back what a published version says, which was decided when it was published"
 UNLIMITED = {
     ("starting.py", "start"): _PUBLISHED,
-    ("ending.py", "cancel"): _PUBLISHED,
+    ("starting.py", "choose"): _PUBLISHED,
     ("ending.py", "reactivate"): _PUBLISHED,
-    ("grants.py", "void"): "takes back what the operator gave; nothing comes in and no debt is made",
+    ("grants.py", "extend"): "moves nothing: what is there stays there for longer",
+    ("rules.py", "put"): "a rule for what the customer pays for",
 }
 """What an actor moves without being asked for a second person, and why."""
 
