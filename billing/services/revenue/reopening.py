@@ -5,8 +5,11 @@ to the day that is open. The further version also takes in what has been posted 
 what was closed before stays beside it, file and hash.
 """
 
+from uuid import UUID
+
 from django.db import transaction
 
+from accounts.models import AuditEvent
 from accounts.services import audit
 from billing import locks
 from billing.errors import InvalidState
@@ -14,6 +17,7 @@ from billing.models import RevenueDay
 from billing.selectors import revenue_days
 
 State = RevenueDay.State
+ASKED = "revenue_day.reopening_asked"
 
 
 def reopen(*, actor: audit.Actor, day: RevenueDay, reason: str) -> RevenueDay:
@@ -36,7 +40,7 @@ def reopen(*, actor: audit.Actor, day: RevenueDay, reason: str) -> RevenueDay:
             reopened_by=actor.label,
             reason=reason,
         )
-        _record(actor, "revenue_day.reopening_asked", asked)
+        _record(actor, ASKED, asked)
     return asked
 
 
@@ -50,13 +54,21 @@ def approve(*, actor: audit.Actor, day: RevenueDay) -> RevenueDay:
         asked = RevenueDay.objects.get(pk=day.pk)
         if asked.state != State.OPEN or asked.version == 1 or asked.approved_by:
             raise InvalidState("There is nothing to agree to.")
-        if asked.reopened_by == actor.label:
+        if asked.reopened_by == actor.label or actor.id in _who_asked(asked):
             raise InvalidState("It takes another person than the one who asked.")
         _newest(asked)
         asked.approved_by = actor.label
         asked.save(update_fields=["approved_by"])
         _record(actor, "revenue_day.reopened", asked)
     return asked
+
+
+def _who_asked(day: RevenueDay) -> set[UUID]:
+    """Whoever asked for this version, by id: a person's address can change, and their row in the trail cannot."""
+    trail = AuditEvent.objects.filter(
+        action=ASKED, object_type="revenue_day", object_id=day.date.isoformat(), after__version=day.version
+    )
+    return {actor_id for actor_id in trail.values_list("actor_id", flat=True) if actor_id is not None}
 
 
 def _alone() -> None:

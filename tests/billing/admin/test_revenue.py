@@ -87,6 +87,8 @@ def test_reopening_asks_for_a_second_person(staff: Client, closed: Clock) -> Non
     assert staff.post(DAY, {"reason": "The import was late"}).status_code == 302
     waiting = RevenueDay.objects.get(version=2)
     assert "another person" in staff.post(DAY, {"approve": str(waiting.pk)}).context["refused"]
+    User.objects.filter(pk=staff.session["_auth_user_id"]).update(email="another@ante.test")
+    assert "another person" in staff.post(DAY, {"approve": str(waiting.pk)}).context["refused"]
     assert "The import was late" in ben.get(DAY).content.decode()
     assert ben.post(DAY, {"approve": str(waiting.pk)}).status_code == 302
     closed.forward(minutes=1)
