@@ -16,6 +16,7 @@ SCOPES: dict[str, tuple[str, frozenset[str]]] = {
     ),
     "events:read": ("See usage", frozenset({OWNER, ADMIN, DEVELOPER, BILLING, VIEWER})),
     "catalog:read": ("See plans and prices", frozenset({OWNER, ADMIN, DEVELOPER, BILLING, VIEWER})),
+    "invoices:read": ("See invoices", frozenset({OWNER, ADMIN, BILLING, VIEWER})),
     "team:read": ("See who is in the team", frozenset({OWNER, ADMIN, DEVELOPER, BILLING, VIEWER})),
     "events:write": ("Record usage, with a key", frozenset({OWNER, ADMIN, DEVELOPER})),
     "authorizations:write": ("Set value aside for work, with a key", frozenset({OWNER, ADMIN, DEVELOPER})),

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 from django.conf import settings
 from django.db import connection, connections
-from django.test.utils import setup_databases, teardown_databases
+from django.test.utils import setup_databases
 from psycopg import sql
 
 from accounts.services import api_keys, attempts
@@ -28,20 +28,15 @@ KEPT_TABLES = {"django_migrations", "django_content_type", "auth_permission", "b
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(
-    django_test_environment: None, django_db_modify_db_settings: None, django_db_blocker: Any
-) -> Iterator[None]:
+def django_db_setup(django_test_environment: None, django_db_modify_db_settings: None, django_db_blocker: Any) -> None:
     """Create and migrate the database as its owner, then connect in the application's role."""
     application = dict(settings.DATABASES["default"])
     owner = urlsplit(os.environ["DATABASE_OWNER_URL"])
     with django_db_blocker.unblock():
         _sign_in(owner.username, owner.password)
-        databases = setup_databases(verbosity=0, interactive=False)
+        setup_databases(verbosity=0, interactive=False)
         _sign_in(application["USER"], application["PASSWORD"])
-    yield
-    with django_db_blocker.unblock():
-        _sign_in(owner.username, owner.password)
-        teardown_databases(databases, verbosity=0)
+    # It goes with the server that was made for this run, whoever is still connected.
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Going around the services: rows in every table, and statements that should be refused."""
 
 from contextlib import suppress
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -10,8 +11,8 @@ from django.utils import timezone
 from accounts.models import Membership, User
 from accounts.services.audit import SYSTEM, Actor
 from billing.engine.prices import TierTerms
-from billing.models import IdempotencyRecord, Seal, UsageEvent
-from billing.services import corrections, plans, wallets
+from billing.models import Customer, IdempotencyRecord, Seal, UsageEvent
+from billing.services import corrections, invoices, plans, wallets
 from billing.services.prices import PriceTerms
 from tests.builders import Shop
 
@@ -52,6 +53,11 @@ def fill(shop: Shop) -> None:
         written_before=1,
         made_at=timezone.now(),
     )
+    owing = shop.customer("owing")
+    Customer.objects.filter(pk=owing.pk).update(on_insufficient_funds="overdraft")
+    wallets.set_overdraft_limit(actor=SYSTEM, customer=owing, asset=shop.usd, limit=Decimal(9))
+    shop.record(owing, id="owed", tokens=1)
+    assert invoices.issue(shop.balance(owing), end=timezone.now() + timedelta(days=1)) is not None
     IdempotencyRecord.objects.create(principal="operator", key="k", fingerprint=b"f", status=200)
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -366,7 +367,7 @@ def test_batches_that_name_the_customers_in_opposite_order_do_not_wait_for_each_
 ) -> None:
     acme, globex = shop.customer(usd="1000"), shop.customer("globex", usd="1000")
     # A deadlock would be hidden by trying again.
-    record = recording._record.__wrapped__  # type: ignore[attr-defined]
+    record = partial(recording._record_locked, renewing=False)
 
     def batches(first: Customer, second: Customer) -> list[usage.Outcome]:
         outcomes: list[usage.Outcome] = []
