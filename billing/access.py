@@ -1,8 +1,9 @@
 """The one way to load a customer's row for a request. What is not theirs is not there: 404, never 403."""
 
+from typing import TypeVar
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 
 from accounts.services.api_keys import Principal
 from billing.errors import InvalidRequest, NotFound, PermissionDenied
@@ -20,6 +21,8 @@ from billing.models import (
     WebhookDelivery,
     WebhookEndpoint,
 )
+
+_Row = TypeVar("_Row", bound=Model)
 
 
 def customer(*, principal: Principal, external_id: str) -> Customer:
@@ -70,113 +73,87 @@ def usage_event(
 
 def authorization(*, principal: Principal, authorization_id: UUID) -> Authorization:
     """The authorization with this id, if the principal reaches its customer."""
-    found = Authorization.objects.select_related("customer", "asset").filter(pk=authorization_id)
-    if principal.organization_id is not None:
-        found = found.filter(customer__organization_id=principal.organization_id)
-    row = found.first()
-    if row is None:
-        raise NotFound("There is no such authorization.")
-    return row
+    rows = Authorization.objects.select_related("customer", "asset").filter(pk=authorization_id)
+    return _one(_reached(principal, rows), "authorization")
 
 
 def grant(*, principal: Principal, grant_id: UUID) -> Grant:
     """The grant with this id, if the principal reaches its customer."""
-    found = Grant.objects.select_related("customer").filter(pk=grant_id)
-    if principal.organization_id is not None:
-        found = found.filter(customer__organization_id=principal.organization_id)
-    row = found.first()
-    if row is None:
-        raise NotFound("There is no such grant.")
-    return row
+    rows = Grant.objects.select_related("customer").filter(pk=grant_id)
+    return _one(_reached(principal, rows), "grant")
 
 
 def subscription(*, principal: Principal, subscription_id: UUID) -> Subscription:
     """The subscription with this id, if the principal reaches its customer."""
-    found = Subscription.objects.select_related(
+    rows = Subscription.objects.select_related(
         "customer", "plan__currency", "plan_version__plan__currency", "next_version__plan"
     ).filter(pk=subscription_id)
-    if principal.organization_id is not None:
-        found = found.filter(customer__organization_id=principal.organization_id)
-    row = found.first()
-    if row is None:
-        raise NotFound("There is no such subscription.")
-    return row
+    return _one(_reached(principal, rows), "subscription")
 
 
 def invoice(*, principal: Principal, invoice_id: UUID) -> Invoice:
     """The invoice with this id, if the principal reaches its customer."""
-    found = Invoice.objects.select_related("customer").filter(pk=invoice_id)
-    if principal.organization_id is not None:
-        found = found.filter(customer__organization_id=principal.organization_id)
-    row = found.first()
-    if row is None:
-        raise NotFound("There is no such invoice.")
-    return row
+    rows = Invoice.objects.select_related("customer").filter(pk=invoice_id)
+    return _one(_reached(principal, rows), "invoice")
 
 
 def top_up(*, principal: Principal, top_up_id: UUID) -> TopUp:
     """The top-up with this id, if the principal reaches its customer."""
-    found = TopUp.objects.select_related("customer", "attempt", "pack").filter(pk=top_up_id)
-    if principal.organization_id is not None:
-        found = found.filter(customer__organization_id=principal.organization_id)
-    row = found.first()
-    if row is None:
-        raise NotFound("There is no such top-up.")
-    return row
+    rows = TopUp.objects.select_related("customer", "attempt", "pack").filter(pk=top_up_id)
+    return _one(_reached(principal, rows), "top-up")
 
 
 def payment_method(*, customer: Customer, method_id: str) -> PaymentMethod:
     """The customer's payment method with this id of the provider's."""
-    found = PaymentMethod.objects.select_related("customer").filter(customer=customer, provider_id=method_id).first()
-    if found is None:
-        raise NotFound("There is no such payment method.")
-    return found
+    rows = PaymentMethod.objects.select_related("customer").filter(customer=customer, provider_id=method_id)
+    return _one(rows, "payment method")
 
 
 def budget(*, principal: Principal, external_id: str, budget_id: UUID) -> Budget:
     """The customer's budget with this id, if the principal reaches the customer."""
     owner = customer(principal=principal, external_id=external_id)
-    found = Budget.objects.select_related("customer", "asset", "member").filter(pk=budget_id, customer=owner)
-    row = found.filter(removed_at=None).first()
-    if row is None:
-        raise NotFound("There is no such budget.")
-    return row
+    rows = Budget.objects.select_related("customer", "asset", "member").filter(pk=budget_id, customer=owner)
+    return _one(rows.filter(removed_at=None), "budget")
 
 
 def alert(*, principal: Principal, external_id: str, alert_id: UUID) -> Alert:
     """The customer's alert with this id, if the principal reaches the customer."""
     owner = customer(principal=principal, external_id=external_id)
-    row = Alert.objects.select_related("customer").filter(pk=alert_id, customer=owner, removed_at=None).first()
-    if row is None:
-        raise NotFound("There is no such alert.")
-    return row
+    rows = Alert.objects.select_related("customer").filter(pk=alert_id, customer=owner, removed_at=None)
+    return _one(rows, "alert")
 
 
 def webhook_endpoints(*, principal: Principal) -> QuerySet[WebhookEndpoint]:
     """The endpoints that the principal reaches: a customer's key those of its customer."""
-    found = WebhookEndpoint.objects.select_related("customer").filter(deleted_at=None)
-    if principal.organization_id is not None:
-        found = found.filter(customer__organization_id=principal.organization_id)
-    return found
+    return _reached(principal, WebhookEndpoint.objects.select_related("customer").filter(deleted_at=None))
 
 
 def webhook_endpoint(*, principal: Principal, endpoint_id: UUID) -> WebhookEndpoint:
     """The endpoint with this id, if the principal reaches it."""
-    row = webhook_endpoints(principal=principal).filter(pk=endpoint_id).first()
-    if row is None:
-        raise NotFound("There is no such webhook endpoint.")
-    return row
+    return _one(webhook_endpoints(principal=principal).filter(pk=endpoint_id), "webhook endpoint")
 
 
 def webhook_delivery(*, endpoint: WebhookEndpoint, delivery_id: UUID) -> WebhookDelivery:
     """What was sent to the endpoint under this id."""
-    row = WebhookDelivery.objects.select_related("endpoint__customer").filter(endpoint=endpoint, pk=delivery_id).first()
-    if row is None:
-        raise NotFound("There is no such delivery.")
-    return row
+    rows = WebhookDelivery.objects.select_related("endpoint__customer").filter(endpoint=endpoint, pk=delivery_id)
+    return _one(rows, "delivery")
 
 
 def operator(*, principal: Principal) -> None:
     """Refuse a customer's key where only the operator's may act."""
     if principal.organization_id is not None:
         raise PermissionDenied("Only the operator's keys may do this.")
+
+
+def _reached(principal: Principal, rows: QuerySet[_Row]) -> QuerySet[_Row]:
+    """Those of ``rows`` whose customer the principal reaches."""
+    if principal.organization_id is None:
+        return rows
+    return rows.filter(customer__organization_id=principal.organization_id)
+
+
+def _one(rows: QuerySet[_Row], what: str) -> _Row:
+    row = rows.first()
+    if row is None:
+        raise NotFound(f"There is no such {what}.")
+    return row

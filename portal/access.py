@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec
+from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.contrib.auth.views import redirect_to_login
@@ -92,6 +93,14 @@ def choose(request: HttpRequest, organization_id: str) -> None:
 def asked(request: HttpRequest, name: str) -> str:
     """A text from the query string. A NUL, which no database takes, becomes a mark that nothing is named by."""
     return request.GET.get(name, "").replace("\x00", "\N{REPLACEMENT CHARACTER}")
+
+
+def before(request: HttpRequest) -> UUID | None:
+    """The row that the next page of a list begins after; None for its first page, and for what is no id."""
+    try:
+        return UUID(request.GET.get("before", ""))
+    except ValueError:
+        return None
 
 
 Page = Callable[Concatenate[HttpRequest, Visit, P], HttpResponseBase]

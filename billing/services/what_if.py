@@ -19,7 +19,7 @@ from django.db import connection, transaction
 from accounts.ids import first_id
 from billing import pipeline
 from billing.engine.costs import BEGINNING, Catalogue
-from billing.engine.money import EXACT, ZERO
+from billing.engine.money import EXACT, ZERO, amount_string, amount_strings
 from billing.errors import InvalidRequest, PermissionDenied, UnpricedUsage
 from billing.models import Correction, PlanVersion, SubscriptionPeriod
 from billing.selectors import costs
@@ -80,6 +80,19 @@ class Result:
         self.without_cost += other.without_cost
         self.cost_now = EXACT.add(self.cost_now, other.cost_now)
         self.cost_then = EXACT.add(self.cost_then, other.cost_then)
+
+    def as_strings(self) -> dict[str, Any]:
+        """The fields by name, amounts as strings that give them exactly."""
+        return {
+            "customer": self.customer,
+            "events": self.events,
+            "now": amount_strings(self.now),
+            "then": amount_strings(self.then),
+            "cost_now": amount_string(self.cost_now),
+            "cost_then": amount_string(self.cost_then),
+            "unpriced": self.unpriced,
+            "without_cost": self.without_cost,
+        }
 
 
 def check(scenario: Scenario) -> None:

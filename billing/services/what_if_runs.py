@@ -10,7 +10,6 @@ from uuid import UUID
 from django.core.cache import cache
 from django.utils import timezone
 
-from billing.engine.money import amount_string, amount_strings
 from billing.errors import BillingError
 from billing.models import Customer, PlanVersion, WhatIfRun
 from billing.services import what_if
@@ -104,7 +103,7 @@ def _go_on(run: WhatIfRun, until: float) -> None:
     for customer_id, _ in customers:
         if position is not None and customer_id <= position:
             continue
-        rows.append(_write(what_if.replay(scenario, customer_id, advance=advance)))
+        rows.append(what_if.replay(scenario, customer_id, advance=advance).as_strings())
         position = customer_id
         now = time.monotonic()
         if now - saved > _SAVE_SECONDS or now > until:
@@ -126,19 +125,6 @@ def _finish(run: WhatIfRun, state: str, detail: str = "") -> None:
 
 def _key(run: WhatIfRun) -> str:
     return f"what_if:{run.pk}"
-
-
-def _write(result: Result) -> dict[str, Any]:
-    return {
-        "customer": result.customer,
-        "events": result.events,
-        "now": amount_strings(result.now),
-        "then": amount_strings(result.then),
-        "cost_now": amount_string(result.cost_now),
-        "cost_then": amount_string(result.cost_then),
-        "unpriced": result.unpriced,
-        "without_cost": result.without_cost,
-    }
 
 
 def _read(row: Mapping[str, Any]) -> Result:

@@ -4,18 +4,18 @@ from typing import Any
 
 from django import forms
 from django.conf import settings
-from django.contrib.auth import login, password_validation
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.contrib.auth import login
+from django.http import Http404, HttpRequest, HttpResponseBase
 from django.shortcuts import redirect, render
-from django.utils.cache import add_never_cache_headers
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from accounts import addresses, second_factor
-from accounts.models import User
 from accounts.services import attempts
 from billing.errors import AlreadyExists
 from billing.services import sign_up
 from portal import access, plans
+from portal.forms import NewPasswordForm
 
 
 class AskForm(forms.Form):
@@ -34,23 +34,6 @@ class AskForm(forms.Form):
     def asked(self) -> sign_up.Asked:
         data = self.cleaned_data
         return sign_up.Asked(data["email"].lower(), data["name"], data["company"], data.get("plan", ""))
-
-
-class PasswordForm(forms.Form):
-    """The password of the new account."""
-
-    password = forms.CharField(
-        label="Password", strip=False, widget=forms.PasswordInput({"autocomplete": "new-password"})
-    )
-
-    def __init__(self, *args: Any, asked: sign_up.Asked, **kwargs: Any) -> None:
-        super().__init__(*args, **{**kwargs, "label_suffix": ""})
-        self._asked = asked
-
-    def clean_password(self) -> str:
-        password: str = self.cleaned_data["password"]
-        password_validation.validate_password(password, User(email=self._asked.email, name=self._asked.name))
-        return password
 
 
 @second_factor.open_to_strangers
@@ -72,20 +55,15 @@ def ask(request: HttpRequest) -> HttpResponseBase:
 
 
 @second_factor.open_to_strangers
+@never_cache
 @require_http_methods(["GET", "POST"])
 def confirm(request: HttpRequest, token: str) -> HttpResponseBase:
     """What the link leads to. Seeing it changes nothing: the account is made by a POST."""
     _if_open()
-    response = _confirm(request, token)
-    add_never_cache_headers(response)
-    return response
-
-
-def _confirm(request: HttpRequest, token: str) -> HttpResponse:
     asked = sign_up.read(token)
     if asked is None:
         return render(request, "portal/sign_up_confirm.html", {"asked": None}, status=404)
-    form = PasswordForm(request.POST or None, asked=asked)
+    form = NewPasswordForm(request.POST or None, email=asked.email, name=asked.name)
     if form.is_valid():
         try:
             user = sign_up.open_account(

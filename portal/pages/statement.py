@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 from urllib.parse import urlencode
-from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.views.decorators.http import require_GET
@@ -88,7 +87,7 @@ class Filters:
 def statement(request: HttpRequest, visit: access.Visit) -> HttpResponse:
     """One page of the statement. With htmx: the results for new filters, or the further rows alone."""
     filters = Filters.read(request)
-    before = _cursor(request.GET.get("before"))
+    before = access.before(request)
     page = statements.page(**filters.arguments(visit), before=before, limit=PAGE_ROWS)
     context: dict[str, Any] = {
         "filters": filters,
@@ -133,10 +132,3 @@ def statement_csv(request: HttpRequest, visit: access.Visit) -> HttpResponseBase
             ]
 
     return downloads.response(f"statement-{visit.customer.external_id[:40]}.csv", HEADER, cells())
-
-
-def _cursor(value: str | None) -> UUID | None:
-    try:
-        return UUID(value or "")
-    except ValueError:
-        return None

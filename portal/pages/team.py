@@ -5,12 +5,12 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import messages
-from django.contrib.auth import login, password_validation
+from django.contrib.auth import login
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils import timezone
-from django.utils.cache import add_never_cache_headers
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts import addresses, roles, second_factor
@@ -18,6 +18,7 @@ from accounts.models import Invitation, Membership, Role, User
 from accounts.services import audit, team
 from accounts.services.audit import actor_of
 from portal import access
+from portal.forms import NewPasswordForm
 
 
 class InviteForm(forms.Form):
@@ -27,22 +28,15 @@ class InviteForm(forms.Form):
     role = forms.ChoiceField(label="Role", choices=Role.choices, initial=Role.VIEWER)
 
 
-class JoinForm(forms.Form):
+class JoinForm(NewPasswordForm):
     """For who is invited and has no account yet."""
 
     name = forms.CharField(label="Your name", max_length=200)
-    password = forms.CharField(
-        label="Password", strip=False, widget=forms.PasswordInput({"autocomplete": "new-password"})
-    )
+    field_order = ("name", "password")
 
-    def __init__(self, *args: Any, email: str, **kwargs: Any) -> None:
-        super().__init__(*args, **{**kwargs, "label_suffix": ""})
-        self.email = email
-
-    def clean_password(self) -> str:
-        password: str = self.cleaned_data["password"]
-        password_validation.validate_password(password, User(email=self.email, name=self.data.get("name", "")))
-        return password
+    def clean_name(self) -> str:
+        self.owner.name = self.cleaned_data["name"]
+        return self.owner.name
 
 
 @require_GET
@@ -120,15 +114,10 @@ def remove(request: HttpRequest, visit: access.Visit, membership_id: UUID) -> Ht
 
 
 @second_factor.open_to_strangers
+@never_cache
 @require_http_methods(["GET", "POST"])
 def invitation(request: HttpRequest, token: str) -> HttpResponseBase:
     """What an invitation's link leads to. Seeing it changes nothing: accepting is a POST."""
-    response = _invitation(request, token)
-    add_never_cache_headers(response)
-    return response
-
-
-def _invitation(request: HttpRequest, token: str) -> HttpResponseBase:
     found = team.find(token)
     if found is None:
         return render(request, "portal/invitation.html", {"invitation": None}, status=404)

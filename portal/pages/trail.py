@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
-from uuid import UUID
 
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -69,7 +68,7 @@ def trail(request: HttpRequest, visit: access.Visit) -> HttpResponse:
     """One page of the trail."""
     filters = Filters.read(request)
     found = filters.rows(visit)
-    before = _cursor(request.GET.get("before"))
+    before = access.before(request)
     rows = list((found.filter(pk__lt=before) if before else found)[: PAGE_ROWS + 1])
     mine = AuditEvent.objects.filter(organization_id=visit.membership.organization_id).order_by()
     return access.render_for(
@@ -114,10 +113,3 @@ def _text(value: Any) -> str | None:
     if value is None:
         return None
     return "; ".join(f"{name}: {said}" for name, said in value.items()) if isinstance(value, dict) else str(value)
-
-
-def _cursor(value: str | None) -> UUID | None:
-    try:
-        return UUID(value or "")
-    except ValueError:
-        return None

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -92,7 +91,7 @@ def _past_day(visit: access.Visit, request: HttpRequest, now: datetime) -> PastD
 def _past(visit: access.Visit, request: HttpRequest, now: datetime) -> dict[str, Any]:
     """Grants that can pay no more, the newest first, and where the next page of them begins."""
     over: QuerySet[Grant] = Grant.objects.filter(customer=visit.customer).filter(Q(open=False) | Q(expires_at__lte=now))
-    before = _cursor(request.GET.get("before"))
+    before = access.before(request)
     if before is not None:
         over = over.filter(id__lt=before)
     rows = list(over.order_by("-id")[: PAGE_ROWS + 1])
@@ -101,10 +100,3 @@ def _past(visit: access.Visit, request: HttpRequest, now: datetime) -> dict[str,
         "past": [(grant, grant.status_at(now)) for grant in shown],
         "more": shown[-1].pk if len(rows) > PAGE_ROWS else None,
     }
-
-
-def _cursor(value: str | None) -> UUID | None:
-    try:
-        return UUID(value or "")
-    except ValueError:
-        return None

@@ -10,7 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
 from django.utils import timezone
 
-from billing.engine.money import ZERO, amount_string, amount_strings
+from billing.engine.money import ZERO, amount_string
 from billing.engine.spreadsheets import harmless
 from billing.errors import BillingError
 from billing.management.progress import Progress
@@ -128,21 +128,8 @@ class Command(BaseCommand):
                 )
 
     def _json(self, results: list[Result], whole: Result) -> None:
-        rows = [_as_json(result) for result in results]
-        self.stdout.write(json.dumps({"customers": rows, "total": _as_json(whole)}, indent=2))
-
-
-def _as_json(result: Result) -> dict[str, Any]:
-    return {
-        "customer": result.customer,
-        "events": result.events,
-        "now": amount_strings(result.now),
-        "then": amount_strings(result.then),
-        "cost_now": amount_string(result.cost_now),
-        "cost_then": amount_string(result.cost_then),
-        "unpriced": result.unpriced,
-        "without_cost": result.without_cost,
-    }
+        rows = [result.as_strings() for result in results]
+        self.stdout.write(json.dumps({"customers": rows, "total": whole.as_strings()}, indent=2))
 
 
 def _scenario(options: dict[str, Any]) -> Scenario:
