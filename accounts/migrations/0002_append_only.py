@@ -6,7 +6,7 @@ SQL = Path(__file__).parent / "sql"
 
 
 class Migration(migrations.Migration):
-    dependencies = [("accounts", "0001_initial")]
+    dependencies = [("accounts", "0001_tables")]
 
     operations = [
         migrations.RunSQL(

@@ -8,6 +8,6 @@ def add_currencies(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0002_append_only")]
+    dependencies = [("billing", "0002_guards")]
 
     operations = [migrations.RunPython(add_currencies, migrations.RunPython.noop)]
