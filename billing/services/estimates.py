@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -26,6 +27,7 @@ from billing.services.usage import IncomingEvent, rating
 from billing.services.usage.counters import Counters
 from billing.services.usage.drawing import Drawing, Piece
 from billing.services.usage.recording import Recording
+from billing.services.usage.renewing import renewed_first
 
 _ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -116,7 +118,7 @@ def for_customer(*, event: IncomingEvent, usage: Sequence[Usage]) -> Estimate:
     Raises what recording would refuse with: ``UnpricedUsage``, ``InvalidRequest``, ``PermissionDenied``.
     """
     with transaction.atomic():
-        recording = Recording.open([event])
+        recording = renewed_first(partial(_read, event))
         payer = recording.payers[event.subject]
         lines = _lines(recording, payer, event, usage)
         recording.ensure_balances(event, lines)
@@ -124,9 +126,14 @@ def for_customer(*, event: IncomingEvent, usage: Sequence[Usage]) -> Estimate:
         drawing = Drawing(recording.journal, recording.counters, payer.id, lines)
         drawing.take(beyond=True)
         estimate = _estimate(drawing.pieces)
-        # The grants that were due, and the balances that were missing, are for somebody else to write.
+        # The periods and grants that were due, and the balances that were missing, are for somebody else to write.
         transaction.set_rollback(True)
     return estimate
+
+
+def _read(event: IncomingEvent, renewing: bool) -> Recording:
+    with transaction.atomic():
+        return Recording.open([event], renewing=renewing)
 
 
 def for_plan(*, version: PlanVersion, usage: Sequence[Usage], event: IncomingEvent) -> Estimate:

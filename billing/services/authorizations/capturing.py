@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import reduce
+from functools import partial, reduce
 from uuid import UUID
 
 from django.db import transaction
@@ -19,6 +19,7 @@ from billing.services.ledger import Journal, Wanted
 from billing.services.retrying import retried
 from billing.services.usage import IncomingEvent, Outcome
 from billing.services.usage.recording import Recording
+from billing.services.usage.renewing import reading_due, refuse_due, renewed_first
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,8 @@ def capture_usage(*, authorization: Authorization, event: IncomingEvent, final: 
     """
     if event.subject != authorization.customer.external_id:
         raise InvalidRequest.field("subject", "is not the authorization's customer")
-    captured = _capture_usage(authorization_id=authorization.pk, event=event, final=final)
+    work = retried(partial(_capture_usage, authorization_id=authorization.pk, event=event, final=final))
+    captured = renewed_first(work)
     if captured is None:
         raise ending.over(authorization)
     if isinstance(captured, BillingError):
@@ -51,12 +53,13 @@ def capture_usage(*, authorization: Authorization, event: IncomingEvent, final: 
     return captured
 
 
-@retried
-def _capture_usage(*, authorization_id: UUID, event: IncomingEvent, final: bool) -> Captured | BillingError | None:
+def _capture_usage(
+    renewing: bool, *, authorization_id: UUID, event: IncomingEvent, final: bool
+) -> Captured | BillingError | None:
     """None where the authorization is closed; a refusal that is returned leaves what was given back given back."""
     with transaction.atomic():
         read = holds.reading([authorization_id])
-        recording = Recording.open([event], read)
+        recording = Recording.open([event], read, renewing=renewing)
         journal = recording.journal
         state = holds.states(read.rows, journal)[authorization_id]
         if recording.known or state.is_late(journal.now):
@@ -121,19 +124,21 @@ def capture_amount(*, authorization: Authorization, amount: Decimal, final: bool
         raise InvalidRequest.field(
             "amount", f"{authorization.asset_id} has at most {authorization.asset.precision} decimals"
         )
-    captured = _capture_amount(authorization=authorization, amount=amount, final=final)
+    captured = renewed_first(retried(partial(_capture_amount, authorization=authorization, amount=amount, final=final)))
     if captured is None:
         raise ending.over(authorization)
     return captured
 
 
-@retried
-def _capture_amount(*, authorization: Authorization, amount: Decimal, final: bool) -> Captured | None:
+def _capture_amount(renewing: bool, *, authorization: Authorization, amount: Decimal, final: bool) -> Captured | None:
     with transaction.atomic():
         read = holds.reading([authorization.pk])
+        due = reading_due(authorization.customer_id)
         use = Use(authorization.type, authorization.data, authorization.api_key_id)
         limits = budgets.Reading([authorization.customer_id], lambda: [use], surely=True)
-        journal = Journal.open([authorization.customer_id], read, *limits.queries)
+        journal = Journal.open([authorization.customer_id], read, due, *limits.queries)
+        if renewing:
+            refuse_due(due, journal.now)
         spending = limits.load(journal)
         state = holds.states(read.rows, journal)[authorization.pk]
         if state.status != "open":

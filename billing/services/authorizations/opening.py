@@ -22,7 +22,7 @@ from billing.services.ledger import Journal, Wanted
 from billing.services.retrying import retried
 from billing.services.usage import IncomingEvent
 from billing.services.usage.recording import Recording, frozen
-from billing.services.usage.renewing import renewed_first
+from billing.services.usage.renewing import reading_due, refuse_due, renewed_first
 from billing.services.wallets import ensure_balances
 
 LIFE_DEFAULT = timedelta(minutes=10)
@@ -89,16 +89,20 @@ def open_amount(
     if decimals(amount) > asset.precision:
         raise InvalidRequest.field("amount", f"{asset.code} has at most {asset.precision} decimals")
     wanted = Wanted(asset.pk, None, amount)
-    return _passed(_open_amount(customer.pk, wanted, Use("", {}, api_key_id), own_key=own_key, life=life))
+    use = Use("", {}, api_key_id)
+    work = retried(partial(_open_amount, customer.pk, wanted, use, own_key=own_key, life=life))
+    return _passed(renewed_first(work))
 
 
-@retried
 def _open_amount(
-    customer_id: UUID, wanted: Wanted, use: Use, *, own_key: bool, life: timedelta
+    customer_id: UUID, wanted: Wanted, use: Use, renewing: bool, *, own_key: bool, life: timedelta
 ) -> Opened | BillingError:
     with transaction.atomic():
+        due = reading_due(customer_id)
         limits = budgets.Reading([customer_id], lambda: [use], surely=True)
-        journal = Journal.open([customer_id], *limits.queries)
+        journal = Journal.open([customer_id], due, *limits.queries)
+        if renewing:
+            refuse_due(due, journal.now)
         ensure_balances(journal, [(customer_id, wanted.asset)])
         spending = limits.load(journal)
         return _open(

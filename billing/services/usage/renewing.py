@@ -1,9 +1,11 @@
 """A billing period opens with its first event, whether or not a worker has come by."""
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
+from billing import pipeline
 from billing.services import subscriptions
 
 _R = TypeVar("_R")
@@ -28,3 +30,18 @@ def renewed_first(work: Callable[[bool], _R]) -> _R:
     except PeriodBegins as begins:
         subscriptions.renew(begins.customer_ids)
     return work(False)
+
+
+_DUE = "SELECT customer_id, renews_at FROM billing_subscription WHERE customer_id = %s AND renews_at IS NOT NULL"
+
+
+def reading_due(customer_id: UUID) -> pipeline.Query:
+    """When the customer's next periods begin, for ``refuse_due``: for work that reads no plan."""
+    return pipeline.Query(_DUE, [customer_id])
+
+
+def refuse_due(found: pipeline.Query, moment: datetime) -> None:
+    """Raise ``PeriodBegins`` where one has begun by ``moment`` and is not open yet."""
+    begun = {owner for owner, renews_at in found.rows if renews_at <= moment}
+    if begun:
+        raise PeriodBegins(list(begun))

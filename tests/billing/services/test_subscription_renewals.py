@@ -12,13 +12,13 @@ from django.db import IntegrityError
 
 from accounts.services.audit import SYSTEM
 from billing import locks, pipeline
-from billing.models import Fee, LedgerTransaction, SubscriptionPeriod
-from billing.services import authorizations, plans, subscriptions, usage
+from billing.models import Authorization, Fee, LedgerTransaction, SubscriptionPeriod
+from billing.services import authorizations, estimates, plans, subscriptions, usage
 from billing.services.subscriptions import periods
 from tests.billing.services.conftest import Clock
 from tests.billing.services.test_races import together
 from tests.billing.services.test_subscriptions import make_plan, moment, start
-from tests.builders import Shop
+from tests.builders import LLM, Shop
 
 ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "Pacific/Apia"]
 LENGTHS = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
@@ -175,6 +175,52 @@ def test_an_authorization_opens_it_as_well(shop: Shop, clock: Clock) -> None:
 
     assert opened.holds == {"base_tokens": Decimal(4)}
     assert SubscriptionPeriod.objects.filter(customer=customer).count() == 2
+
+
+def test_a_capture_opens_it_and_is_paid_by_what_it_includes(shop: Shop, clock: Clock) -> None:
+    customer = _at_the_turn(shop, clock)
+    clock.stop(moment("2027-02-27T23:59:00"))
+    opened = authorizations.open_for_usage(event=shop.event(customer, tokens=4))
+    assert opened.holds == {"usd": Decimal(4)}
+    clock.stop(moment("2027-02-28T00:00:01"))
+
+    captured = authorizations.capture_usage(
+        authorization=opened.authorization, event=shop.event(customer, id="run", tokens=12)
+    )
+
+    assert captured.outcome is not None
+    assert captured.outcome.cost == {"base_tokens": Decimal(10), "usd": Decimal(2)}
+    assert SubscriptionPeriod.objects.filter(customer=customer).count() == 2
+    assert (shop.balance(customer).available, shop.balance(customer).held) == (98, 0)
+
+
+def test_plain_amounts_open_it_as_well(shop: Shop, clock: Clock) -> None:
+    clock.stop(moment("2027-01-31"))
+    version = make_plan(shop, "included", fee="0", allowances=[("usd", "10", "0")])
+    customer = shop.customer(plan=None, usd="1")
+    start(customer, version)
+
+    clock.stop(moment("2027-02-28"))
+    opened = authorizations.open_amount(customer=customer, asset=shop.usd, amount=Decimal(10))
+    assert SubscriptionPeriod.objects.filter(customer=customer).count() == 2
+    clock.stop(moment("2027-03-31"))
+    Authorization.objects.update(expires_at=moment("2027-04-01"))
+    captured = authorizations.capture_amount(authorization=opened.authorization, amount=Decimal(15))
+
+    assert captured.authorization.captured == 15
+    assert SubscriptionPeriod.objects.filter(customer=customer).count() == 3
+    assert shop.balance(customer).available == 6
+
+
+def test_an_estimate_counts_what_it_includes_and_opens_nothing(shop: Shop, clock: Clock) -> None:
+    customer = _at_the_turn(shop, clock, base_fee=Decimal(5))
+    before = shop.balance(customer)
+
+    estimate = estimates.for_customer(event=shop.event(customer), usage=[estimates.Usage(LLM, {"tokens": 12})])
+
+    assert estimate.cost == {"base_tokens": Decimal(10), "usd": Decimal(2)}
+    assert SubscriptionPeriod.objects.filter(customer=customer).count() == 1
+    assert shop.balance(customer).seq == before.seq
 
 
 def test_events_in_one_transaction_open_every_period_that_was_missed(shop: Shop, clock: Clock) -> None:
