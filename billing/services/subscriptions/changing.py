@@ -196,7 +196,8 @@ class _Prepared:
         if self.when == PERIOD_END or self.period is None or self.period.trial:
             return Change(self.at, self.version, self._span())
         start, end = self.at, self.period.end
-        lines = [*self._credit()]
+        credits = self._credit()
+        lines = [*credits]
         old, new = self.subscription.plan_version, self.version
         if new.interval == old.interval:
             whole = periods.bounds(start, version=new, anchor=self.subscription.anchor, zone=self.subscription.timezone)
@@ -208,7 +209,7 @@ class _Prepared:
         if amount > 0:
             name = f"{new.plan.name}, {periods.span(start, end, self.subscription.timezone)}"
             lines.append(FeeLine(Fee.Kind.CHANGE, name, new.plan.currency, list_amount, amount, start, end))
-        return Change(self.at, new, (start, end), lines, self._allowances(of))
+        return Change(self.at, new, (start, end), lines, self._allowances(of, credited=bool(credits)))
 
     def post(self, figures: Change) -> None:
         """Do what the figures say."""
@@ -248,10 +249,14 @@ class _Prepared:
         line = credit(self.subscription, self.period, self.at)
         return [] if line is None else [line]
 
-    def _allowances(self, of: Fraction) -> list[AllowanceLine]:
-        """What was included for the time that is left goes; what was not used before then stays, beside the new."""
+    def _allowances(self, of: Fraction, *, credited: bool) -> list[AllowanceLine]:
+        """What was included for the time that is left goes; what was not used before then stays, beside the new.
+
+        Where more than the share of the time gone by was used, the rest was used ahead. Where a fee comes back for that
+        time (``credited``), it comes off the new, or it would cost nothing. What is held is not used.
+        """
         assert self.period is not None
-        remaining = _remaining(self.journal, self.period)
+        remaining, held = _remaining(self.journal, self.period)
         old, subscription = self.subscription.plan_version, self.subscription
         whole = periods.bounds(self.at, version=old, anchor=subscription.anchor, zone=subscription.timezone)
         left = share(self.at, self.period.end, of=whole)
@@ -263,7 +268,8 @@ class _Prepared:
             before = remaining.get(asset, ZERO)
             gone = part(included.get(code, ZERO), left, precision=asset.precision)
             fresh = part(new[code].amount, of, precision=asset.precision) if code in new else ZERO
-            after = EXACT.add(max(ZERO, EXACT.subtract(before, gone)), fresh)
+            ahead = max(ZERO, EXACT.subtract(gone, EXACT.add(before, held.get(asset, ZERO)))) if credited else ZERO
+            after = EXACT.add(max(ZERO, EXACT.subtract(before, gone)), max(ZERO, EXACT.subtract(fresh, ahead)))
             if before or after:
                 found.append(AllowanceLine(asset, before, after))
         return found
@@ -405,13 +411,16 @@ def _is_on(subscription: Subscription, plan: Plan) -> bool:
     return others.exclude(pk=subscription.pk).exists()
 
 
-def _remaining(journal: Journal, period: SubscriptionPeriod) -> dict[Asset, Decimal]:
-    found: dict[Asset, Decimal] = {}
+def _remaining(journal: Journal, period: SubscriptionPeriod) -> tuple[dict[Asset, Decimal], dict[Asset, Decimal]]:
+    """What the wallet still has of what the period included, and what open authorizations hold of it."""
+    remaining: dict[Asset, Decimal] = {}
+    held: dict[Asset, Decimal] = {}
     for grant in Grant.objects.filter(period=period, open=True).select_related("asset"):
         state = journal.grants.get(grant.pk)
         rest = grant.remaining if state is None else state.source.remaining
-        found[grant.asset] = EXACT.add(found.get(grant.asset, ZERO), rest)
-    return found
+        remaining[grant.asset] = EXACT.add(remaining.get(grant.asset, ZERO), rest)
+        held[grant.asset] = EXACT.add(held.get(grant.asset, ZERO), grant.held if state is None else state.held)
+    return remaining, held
 
 
 def _granted(period: SubscriptionPeriod) -> dict[str, Decimal]:

@@ -1,5 +1,6 @@
 """Changing plans and ending subscriptions: to the second, shown before, and nothing bought is touched."""
 
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from accounts.services.audit import SYSTEM
 from billing.errors import AlreadyExists, BillingError, InsufficientFunds, InvalidRequest, InvalidState
 from billing.models import Fee, Grant, LedgerEntry, PlanVersion, Subscription
-from billing.services import plans, subscriptions
+from billing.services import authorizations, plans, subscriptions
 from tests.billing.services.conftest import Clock
 from tests.billing.services.test_subscriptions import available, fees, make_plan, moment, spans, start, sweep
 from tests.builders import Shop
@@ -76,6 +77,74 @@ def test_credit_and_used_part_are_the_fee_to_the_last_digit(shop: Shop, clock: C
     credited = Fee.objects.get(kind="credit").amount
     assert abs(credited - D(49) * (86_400 * 30 - second) / (86_400 * 30)) < D("0.000000000001")
     assert available(shop, acme) == 51 + credited
+
+
+@pytest.mark.parametrize(
+    ("used", "left"),
+    [("100", 650), ("150", 600), ("300", 450)],
+    ids=["less than its share", "its share", "all of it, half a month early"],
+)
+def test_what_was_used_ahead_of_time_comes_off_the_new_allowance(
+    shop: Shop, clock: Clock, used: str, left: int
+) -> None:
+    """Half of each for half the month is 150 + 450: nobody has more than what the two fees are for."""
+    clock.stop(moment("2026-06-01"))
+    small, large = _covered(shop, "small", "30", "300"), _covered(shop, "large", "90", "900")
+    acme = shop.customer(plan=None, usd="200")
+    subscription = start(acme, small)
+    shop.record(acme, tokens=used)
+    clock.stop(moment("2026-06-16"))
+
+    shown = preview(subscription, large)
+    change(subscription, large)
+
+    assert [line.after for line in shown.allowances] == [left - 150]
+    assert available(shop, acme, "base_tokens") == left - 150
+    # And changing twice in one moment comes to the same as once.
+    huge = _covered(shop, "huge", "100", "900")
+    change(subscription, huge)
+    assert abs(available(shop, acme, "base_tokens") - (left - 150)) <= 1
+
+
+def test_what_an_authorization_holds_was_not_used_ahead(shop: Shop, clock: Clock) -> None:
+    clock.stop(moment("2026-06-01"))
+    small, large = _covered(shop, "small", "30", "300"), _covered(shop, "large", "90", "900")
+    acme = shop.customer(plan=None, usd="200")
+    subscription = start(acme, small)
+    clock.stop(moment("2026-06-16"))
+    authorizations.open_for_usage(event=shop.event(acme, tokens=300))
+
+    change(subscription, large)
+
+    assert available(shop, acme, "base_tokens") == 450
+
+
+def test_what_was_free_comes_off_nothing(shop: Shop, clock: Clock) -> None:
+    clock.stop(moment("2026-06-01"))
+    free, large = _covered(shop, "free", "0", "300"), _covered(shop, "large", "90", "900")
+    acme = shop.customer(plan=None, usd="200")
+    subscription = start(acme, free)
+    shop.record(acme, tokens=300)
+    clock.stop(moment("2026-06-16"))
+
+    change(subscription, large)
+
+    assert available(shop, acme, "base_tokens") == 450
+
+
+def _covered(shop: Shop, code: str, fee: str, included: str) -> PlanVersion:
+    """A plan whose tokens are taken from what it includes."""
+    asset = shop.asset("base_tokens")
+    return plans.create(
+        actor=SYSTEM,
+        code=code,
+        name=code.title(),
+        currency=shop.usd,
+        interval="month",
+        base_fee=D(fee),
+        allowances=[plans.AllowanceTerms(asset, D(included))],
+        prices=[replace(shop.price(shop.meter("tokens", "tokens"), "1"), covered_by=asset)],
+    )
 
 
 def test_the_preview_is_what_is_posted_when_its_moment_is_sent_along(shop: Shop, clock: Clock) -> None:
