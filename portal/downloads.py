@@ -1,4 +1,4 @@
-"""CSV as RFC 4180 has it, streamed, and harmless to the spreadsheet that opens it."""
+"""Files to take along: CSV as RFC 4180 has it, streamed, and harmless to the spreadsheet that opens it; and paper."""
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.http import StreamingHttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
 
 from billing.engine.money import amount_string
 from billing.engine.spreadsheets import harmless
@@ -44,9 +44,16 @@ def lines(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> Iterator[str
 
 def response(filename: str, header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> StreamingHttpResponse:
     """A download that is sent while it is made, so that a long one starts at once and fills no memory."""
-    safe = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "-" for c in filename)
     return StreamingHttpResponse(
-        lines(header, rows),
-        content_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="{safe}"', "X-Content-Type-Options": "nosniff"},
+        lines(header, rows), content_type="text/csv; charset=utf-8", headers=_headers(filename)
     )
+
+
+def pdf(filename: str, content: bytes) -> HttpResponse:
+    """A paper."""
+    return HttpResponse(content, content_type="application/pdf", headers=_headers(filename))
+
+
+def _headers(filename: str) -> dict[str, str]:
+    safe = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "-" for c in filename)
+    return {"Content-Disposition": f'attachment; filename="{safe}"', "X-Content-Type-Options": "nosniff"}

@@ -32,6 +32,9 @@ PAGES: dict[str, dict[str, str]] = {
     "usage/events/<uuid:event_id>": {"GET": "events:read"},
     "statement": {"GET": MEMBER},
     "statement.csv": {"GET": MEMBER},
+    "invoices": {"GET": "invoices:read"},
+    "invoices/<uuid:invoice_id>": {"GET": "invoices:read"},
+    "invoices/<uuid:invoice_id>/pdf": {"GET": "invoices:read"},
     "top-up": {"GET": MEMBER, "POST": "wallet:fund"},
     "top-up/quote": {"GET": MEMBER},
     "top-up/back": {"GET": MEMBER},
@@ -111,7 +114,8 @@ def filled(route: str, whose: Tenant) -> str:
 
 
 def text_of(response: Any) -> str:
-    return (b"".join(response) if response.streaming else response.content).decode()
+    content = b"".join(response) if response.streaming else response.content
+    return content.decode(errors="replace")
 
 
 def people(acme: Tenant) -> list[tuple[str, User]]:

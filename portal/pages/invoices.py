@@ -1,0 +1,67 @@
+"""Invoices and credit notes: what was owed for a period, what the wallet had paid of it, and the paper."""
+
+from uuid import UUID
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.views.decorators.http import require_GET
+
+from billing.engine.money import EXACT
+from billing.models import Invoice
+from billing.selectors import invoices as figures
+from billing.services import documents
+from portal import access, downloads
+
+PAGE_ROWS = 50
+
+
+@require_GET
+@access.signed_in
+@access.requires("invoices:read")
+def invoices(request: HttpRequest, visit: access.Visit) -> HttpResponse:
+    """The customer's invoices and credit notes, newest first."""
+    found = Invoice.objects.filter(customer=visit.customer)
+    before = access.before(request)
+    rows = list((found.filter(pk__lt=before) if before else found)[: PAGE_ROWS + 1])
+    shown, paid = rows[:PAGE_ROWS], figures.paid(rows[:PAGE_ROWS])
+    return access.render_for(
+        request,
+        visit,
+        "portal/invoices.html",
+        rows=[(invoice, figures.status(invoice, paid[invoice.pk])) for invoice in shown],
+        further=shown[-1].pk if len(rows) > PAGE_ROWS else None,
+    )
+
+
+@require_GET
+@access.signed_in
+@access.requires("invoices:read")
+def invoice(request: HttpRequest, visit: access.Visit, invoice_id: UUID) -> HttpResponse:
+    """One of them: its lines, what was paid from the wallet already, and what has come in since."""
+    found = _own(visit, invoice_id)
+    paid = figures.paid([found])[found.pk]
+    return access.render_for(
+        request,
+        visit,
+        "portal/invoice.html",
+        invoice=found,
+        lines=found.lines.order_by("position"),
+        state=figures.status(found, paid),
+        paid=paid,
+        outstanding=EXACT.subtract(found.due, paid),
+    )
+
+
+@require_GET
+@access.signed_in
+@access.requires("invoices:read")
+def invoice_pdf(request: HttpRequest, visit: access.Visit, invoice_id: UUID) -> HttpResponse:
+    """The paper."""
+    found = _own(visit, invoice_id)
+    return downloads.pdf(f"{found.number}.pdf", documents.invoice_pdf(found))
+
+
+def _own(visit: access.Visit, invoice_id: UUID) -> Invoice:
+    found = Invoice.objects.filter(pk=invoice_id, customer=visit.customer).first()
+    if found is None:
+        raise Http404
+    return found
