@@ -102,18 +102,20 @@ INVARIANTS: dict[str, tuple[str, str]] = {
     "invoice-numbers": (
         "The numbers of a series of invoices have no gap.",
         """
-        SELECT s.code AS series, s.last, i.count, i.highest FROM billing_invoiceseries s
-          LEFT JOIN (SELECT series, COUNT(*) AS count, MAX(sequence) AS highest FROM billing_invoice GROUP BY series) i
+        SELECT COALESCE(s.code, i.series) AS series, s.last, i.count, i.highest FROM billing_invoiceseries s
+          FULL JOIN (SELECT series, COUNT(*) AS count, MAX(sequence) AS highest FROM billing_invoice GROUP BY series) i
                ON i.series = s.code
-         WHERE (s.last, s.last) IS DISTINCT FROM (COALESCE(i.count, 0), COALESCE(i.highest, 0))
+         WHERE s.last IS NULL OR (s.last, s.last) <> (COALESCE(i.count, 0), COALESCE(i.highest, 0))
         """,
     ),
     "invoices": (
         "An invoice is the sum of its lines, and is what the ledger says was owed for its entries; no entry is in two.",
         """
-        SELECT i.number, i.total, l.amount AS lines, i.first_seq, i.expected_seq, i.due, e.owed
+        SELECT i.number, i.total, l.amount AS lines, i.first_seq, i.expected_seq, i.due, e.owed,
+               i.due_before, i.expected_before
           FROM (SELECT i.*, LAG(i.last_seq, 1, 0) OVER w + 1 AS expected_seq,
-                       LAG(i.owed_after, 1, 0) OVER w AS owed_before
+                       LAG(i.owed_after, 1, 0) OVER w AS owed_before,
+                       LAG(i.due_before + i.due, 1, 0) OVER w AS expected_before
                   FROM billing_invoice i WHERE WITHIN(i) WINDOW w AS (PARTITION BY i.balance_id ORDER BY i.first_seq)
                ) i
           LEFT JOIN (SELECT invoice_id, SUM(amount) AS amount FROM billing_invoiceline l WHERE WITHIN(l)
@@ -125,7 +127,7 @@ INVARIANTS: dict[str, tuple[str, str]] = {
                 WHERE e.balance_id = i.balance_id AND e.seq BETWEEN i.first_seq AND i.last_seq
                   AND e.kind NOT IN ('settlement', 'reinstatement', 'hold', 'release')) e ON true
          WHERE i.total <> COALESCE(l.amount, 0) OR i.first_seq <> i.expected_seq
-            OR i.owed_after <> i.owed_before + e.owed OR abs(i.due - e.owed) > 0.01
+            OR i.owed_after <> i.owed_before + e.owed OR i.due_before <> i.expected_before OR abs(i.due - e.owed) > 0.01
         """,
     ),
 }

@@ -118,7 +118,7 @@ def _cut_off(day: RevenueDay) -> bool:
         day.refresh_from_db()
         if day.state != State.OPEN:
             return True
-        # The time first: what bears a time before it has its number by then.
+        # The time first: what bears a time before it has its number by then, and this transaction gets a higher one.
         day.cut_at = _now()
         if day.cut_at < day.end:
             return False
@@ -126,7 +126,7 @@ def _cut_off(day: RevenueDay) -> bool:
         previous = revenue_days.before(day)
         day.numbered = previous is None or previous.cluster == day.cluster
         with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
+            cursor.execute("SELECT pg_current_xact_id()::text::bigint")
             day.written_before = cursor.fetchone()[0]
         day.state = State.CLOSING
         day.save()

@@ -11,7 +11,17 @@ from django.utils import timezone
 from accounts.models import Membership, User
 from accounts.services.audit import SYSTEM, Actor
 from billing.engine.prices import TierTerms
-from billing.models import Customer, IdempotencyRecord, Seal, UsageEvent
+from billing.models import (
+    Customer,
+    Grant,
+    IdempotencyRecord,
+    Obligation,
+    Recognition,
+    RevenueDay,
+    RevenueTotal,
+    Seal,
+    UsageEvent,
+)
 from billing.services import corrections, invoices, plans, wallets
 from billing.services.prices import PriceTerms
 from tests.builders import Shop
@@ -59,6 +69,47 @@ def fill(shop: Shop) -> None:
     shop.record(owing, id="owed", tokens=1)
     assert invoices.issue(shop.balance(owing), end=timezone.now() + timedelta(days=1)) is not None
     IdempotencyRecord.objects.create(principal="operator", key="k", fingerprint=b"f", status=200)
+    _close_a_day(shop)
+
+
+def _close_a_day(shop: Shop) -> None:
+    """What only the close of a day writes, which would wait for this transaction: the rows themselves."""
+    now = timezone.now()
+    day = RevenueDay.objects.create(
+        date=now.date(),
+        state="closed",
+        zone="UTC",
+        start=now,
+        end=now + timedelta(days=1),
+        cut_at=now,
+        written_before=1,
+        sha256="0" * 64,
+        closed_at=now,
+    )
+    grant = Grant.objects.filter(paid_amount__gt=0).earliest("id")
+    kind = {
+        "day": day,
+        "number": 1,
+        "movement": "billed",
+        "debit": "cash_clearing",
+        "credit": "deferred_revenue",
+        "currency": shop.usd,
+        "amount": grant.paid_amount,
+        "occurred_on": day.date,
+    }
+    Recognition.objects.create(customer=grant.customer, asset=shop.usd, grant=grant, **kind)
+    RevenueTotal.objects.create(closing=grant.paid_amount, lines=1, **kind)
+    Obligation.objects.create(
+        day=day,
+        date=day.date,
+        customer=grant.customer,
+        grant=grant,
+        currency=shop.usd,
+        value=grant.paid_amount,
+        total=grant.amount,
+        done=Decimal(0),
+        booked=Decimal(0),
+    )
 
 
 class _Went(Exception):

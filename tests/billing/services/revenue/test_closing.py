@@ -183,6 +183,25 @@ def test_the_operators_midnight_ends_the_day(shop: Shop, days: Clock, settings: 
     assert second.end - second.start == timedelta(hours=25)
 
 
+def test_a_day_waits_even_for_the_newest_of_all_transactions(shop: Shop, days: Clock) -> None:
+    """None ends after it begins: what PostgreSQL calls the end of a snapshot would be its number, and not above."""
+    shop.customer(usd="10")
+    assert revenue.close_due() == []
+    other = connection.copy()
+    try:
+        with other.cursor() as cursor:
+            cursor.execute("BEGIN")
+            cursor.execute("SELECT pg_current_xact_id()")
+            days.forward(days=1)
+            assert revenue.close_due() == []
+            assert revenue.waiting()
+            cursor.execute("COMMIT")
+    finally:
+        other.close()
+
+    assert len(revenue.close_due()) == 1
+
+
 def test_a_day_waits_for_what_began_before_its_end(shop: Shop, days: Clock) -> None:
     acme = shop.customer(usd="10")
     days.forward(hours=14, minutes=59)
