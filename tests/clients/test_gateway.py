@@ -1,8 +1,5 @@
 """The gateway, served as customers get it, between the official clients and stand-ins for models and billing."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -14,10 +11,9 @@ import openai
 import pytest
 
 from ante_client.models import Models, serve
+from tests.clients.gateways import answered_by, billed_by, running
 from tests.clients.standin import CUSTOMER_KEY, OPERATOR_KEY, Billing, eventually
-from tests.config.processes import free_port
 
-SOURCES = Path(__file__).resolve().parents[2] / "clients" / "python" / "src"
 PROMPT = "x" * 400  # A hundred tokens.
 CHAT: dict[str, Any] = {"model": "gpt-4o", "messages": [{"role": "user", "content": PROMPT}]}
 
@@ -31,38 +27,9 @@ def models() -> Iterator[Models]:
 
 @pytest.fixture
 def gateway(billing: Billing, models: Models, tmp_path: Path) -> Iterator[str]:
-    """The address of a gateway under the server that `manage.py up` uses."""
-    port = free_port()
-    environment = os.environ | {
-        "PYTHONPATH": str(SOURCES),
-        "ANTE_URL": billing.address,
-        "ANTE_API_KEY": OPERATOR_KEY,
-        "ANTE_GATEWAY_SPOOL": str(tmp_path / "spool"),
-        "ANTE_GATEWAY_STEPS_MAX": "2",
-        "OPENAI_BASE_URL": models.address,
-        "OPENAI_API_KEY": "sk-openai",
-        "ANTHROPIC_BASE_URL": models.address,
-        "ANTHROPIC_API_KEY": "sk-anthropic",
-    }
-    serve_it = ["-m", "granian", "ante_client.gateway.app:application", "--interface", "asgi", "--port", str(port)]
-    with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, *serve_it, "--log-level", "warning"], env=environment, stdout=log, stderr=log
-        )
-    address = f"http://127.0.0.1:{port}"
-
-    def answers() -> bool:
-        try:
-            return httpx2.get(f"{address}/healthz").status_code == 200
-        except httpx2.TransportError:
-            return False
-
-    try:
-        assert eventually(answers), (tmp_path / "log").read_text()
+    settings = {**billed_by(billing.address, OPERATOR_KEY), **answered_by(models), "ANTE_GATEWAY_STEPS_MAX": "2"}
+    with running(tmp_path, **settings) as address:
         yield address
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 def post(gateway: str, path: str, body: Any, *, key: str = CUSTOMER_KEY, **headers: str) -> httpx2.Response:

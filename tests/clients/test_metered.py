@@ -193,7 +193,7 @@ def test_who_cannot_pay_gets_the_client_s_own_error(
     assert raised.value.status_code == 402
     assert raised.value.body["error"]["code"] if name == "anthropic" else raised.value.body["code"]
     assert "insufficient_funds" in str(raised.value)
-    assert models.behaviour.bodies == []
+    assert not models.behaviour.bodies
     assert billing.wallets["acme"] == Decimal("0.001")
 
 

@@ -22,6 +22,8 @@ NEEDS_NO_SERVER = {
     *("help", "version", "--version", "check", "makemigrations", "diffsettings", "optimizemigration"),
     *("collectstatic", "findstatic", "compilemessages", "makemessages", "startapp", "startproject", "spectacular"),
 }
+NEEDS_UP = {"gateway"}
+"""What runs beside the product, and is nothing without it."""
 STARTING_SECONDS = 60.0
 
 
@@ -47,6 +49,8 @@ def run(argv: list[str]) -> int:
     if running is not None:
         os.environ.update({name: value for name, value in running.items() if not os.environ.get(name)})
         return _execute(argv)
+    if command in NEEDS_UP:
+        raise Problem(f"Nothing runs on {data.path}: start `manage.py up` first, or set DATABASE_URL and REDIS_URL.")
     return _execute_with_servers(argv, data)
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 WEB_INTERFACE = "asgi"
 """``asgi`` serves live updates too; ``wsgi`` serves all but those. Each has its module in ``billing.config``."""
 
+MANAGE = (sys.executable, str(ROOT / "manage.py"))
 CELERY = (sys.executable, "-m", "celery", "--quiet", "-A", "billing.config.celery")
 WORKER_PROCESSES = 2
 WEB_GRACE_SECONDS = 3
@@ -28,12 +29,16 @@ class Program:
     patience_seconds: float = 10.0
 
 
-def long_running(options: "Options", data_dir: Path, *, standin_port: int | None = None) -> list[Program]:
+def long_running(
+    options: "Options", data_dir: Path, *, standin_port: int | None = None, gateway_port: int | None = None
+) -> list[Program]:
     programs = [web(options), worker(), beat(data_dir)]
     if standin_port is not None:
         programs.append(payments(options, data_dir, standin_port))
+    if gateway_port is not None:
+        programs.insert(0, gateway(options, gateway_port))
     if options.demo:
-        programs.insert(0, Program("demo", [sys.executable, str(ROOT / "manage.py"), "demo_traffic"], 3.0))
+        programs.insert(0, Program("demo", [*MANAGE, "demo_traffic"], 3.0))
     return programs
 
 
@@ -53,6 +58,11 @@ def payments(options: "Options", data_dir: Path, port: int) -> Program:
     webhook = f"{options.address}/api/v1/webhooks/stripe"
     argv = [sys.executable, "-m", "billing.standin", "--port", str(port), "--data-dir", str(data_dir)]
     return Program("payments", [*argv, "--webhook", webhook], 3.0)
+
+
+def gateway(options: "Options", port: int) -> Program:
+    """The metering gateway, with a stand-in for the models. On this machine alone, like the payments."""
+    return Program("gateway", [*MANAGE, "gateway", "--port", str(port), "--url", options.address, "--stand-in"])
 
 
 def worker() -> Program:

@@ -124,6 +124,7 @@ class Up:
     watched: list[Watched] = field(default_factory=list)
     steps: list[Child] = field(default_factory=list)
     standin_port: int | None = None
+    gateway_port: int | None = None
     asked_to_stop: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> int:
@@ -162,6 +163,7 @@ class Up:
             environment["SECRET_KEY"] = self.data.secret("secret_key")
         if self.options.demo:
             environment["ANTE_DEMO"] = "1"
+            self.gateway_port = _free_port(self.options.port + 2)
         if not environment.get("STRIPE_SECRET_KEY"):
             self.standin_port = _free_port(self.options.port + 1)
             environment["STRIPE_SECRET_KEY"] = f"sk_test_{self.data.secret('payments_key')}"
@@ -234,7 +236,9 @@ class Up:
         everyday = {name: value for name, value in environment.items() if name != "DATABASE_OWNER_URL"}
         # Celery disapproves of root at every start; whoever starts this as root has decided it.
         everyday.setdefault("PYTHONWARNINGS", "ignore:You're running the worker with superuser privileges")
-        for program in long_running(self.options, self.data.path, standin_port=self.standin_port):
+        for program in long_running(
+            self.options, self.data.path, standin_port=self.standin_port, gateway_port=self.gateway_port
+        ):
             child = Child(
                 name=program.name,
                 argv=program.argv,
@@ -271,6 +275,8 @@ class Up:
         if self.standin_port is not None:
             stand_in = f"  Payments      http://127.0.0.1:{self.standin_port}/ (a stand-in: no money moves)"
             lines.insert(-1, stand_in)
+        if self.gateway_port is not None:
+            lines.insert(-1, f"  Gateway       http://127.0.0.1:{self.gateway_port}/v1 (no model is asked: a stand-in)")
         if signs:
             lines += ["", signs]
         return "\n".join([*lines, "", "Ctrl-C stops everything; the data stays."])
@@ -362,7 +368,7 @@ def _free_port(wanted: int) -> int:
             except (OSError, OverflowError):
                 continue
             return int(probe.getsockname()[1])
-    raise Problem("There is no free port for the stand-in of the payment provider.")
+    raise Problem("There is no free port on this machine.")
 
 
 def _sensible_workers() -> int:

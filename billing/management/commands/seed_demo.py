@@ -1,13 +1,11 @@
 """``manage.py seed_demo``: sample customers with a month of usage, made the first time and left alone afterwards."""
 
-import os
 import time
 from argparse import ArgumentParser
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from io import StringIO
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -19,10 +17,11 @@ from django.utils import timezone
 
 from accounts.demo import DEMO_CODE, DEMO_PASSWORD, DEMO_SIGN_INS
 from accounts.models import Membership, User
-from accounts.services import api_keys, factors, staff
+from accounts.services import factors, staff
 from accounts.services.audit import SYSTEM
 from billing.demo import catalog, traffic
 from billing.demo.customers import ALERTS, CUSTOMERS, Gift, Purchase, SampleCustomer
+from billing.management import keyfiles
 from billing.models import Asset, Balance, Customer, Meter, Plan
 from billing.services import alerts, assets, budgets, costs, customers, grants, meters, plans, subscriptions, usage
 from billing.services.funding import packs
@@ -31,6 +30,9 @@ from billing.services.prices import PriceTerms
 BATCH = 1000
 KEY_FILE = "demo-api-key"
 KEY_SCOPES = ("customers:read", "wallets:read", "grants:write", "events:write", "events:read")
+CUSTOMER_KEY_FILE = "demo-customer-key"
+CUSTOMER_KEY_SCOPES = ("wallets:read", "events:read")
+"""For the gateway, and to look at the wallet by hand."""
 _SEED = 20260101
 _AUDIO_PER_SECOND = Decimal("0.0001")
 _AUDIO_SECONDS_MAX = 3600 * 4
@@ -51,7 +53,13 @@ class Command(BaseCommand):
             with transaction.atomic():
                 recorded = Seed(timezone.now(), say=self._progress).run()
             self._progress(f"Recorded {recorded:,} sample events in {time.monotonic() - started:.0f} s.")
-        _keep_api_key(settings.DATA_DIR / KEY_FILE)
+        keyfiles.keep(settings.DATA_DIR / KEY_FILE, name="Demonstration traffic", scopes=KEY_SCOPES)
+        keyfiles.keep(
+            settings.DATA_DIR / CUSTOMER_KEY_FILE,
+            name="Gateway",
+            scopes=CUSTOMER_KEY_SCOPES,
+            organization=Customer.objects.get(external_id=CUSTOMERS[0].external_id).organization,
+        )
         self._show_sign_ins()
 
     def _progress(self, line: str) -> None:
@@ -64,6 +72,9 @@ class Command(BaseCommand):
         )
         for person in DEMO_SIGN_INS:
             self.stdout.write(f"  {person.email:<{width}}   {person.title}")
+        self.stdout.write(
+            f"A key of {CUSTOMERS[0].name} for the gateway is in {settings.DATA_DIR / CUSTOMER_KEY_FILE}."
+        )
 
 
 class Seed:
@@ -295,15 +306,3 @@ def _event(made: traffic.TimedCall) -> usage.IncomingEvent:
         time=made.time,
         data=made.call.data,
     )
-
-
-def _keep_api_key(file: Path, scopes: Iterable[str] = KEY_SCOPES) -> None:
-    """The key of the live stream, readable by its owner alone. A new one where the file has none that works."""
-    if file.exists() and api_keys.authenticate(file.read_text().strip()) is not None:
-        return
-    _, secret = api_keys.issue(name="Demonstration traffic", scopes=list(scopes))
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.unlink(missing_ok=True)
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as out:
-        out.write(secret + "\n")

@@ -61,6 +61,9 @@ def test_the_first_run_fills_and_the_second_changes_nothing(
     secret = demonstration.read_text().strip()
     assert api_keys.authenticate(secret) is not None
     assert stat.S_IMODE(demonstration.stat().st_mode) == 0o600
+    of_acme = api_keys.authenticate((demonstration.parent / "demo-customer-key").read_text().strip())
+    assert of_acme is not None
+    assert of_acme.organization_id == Customer.objects.get(external_id="acme").organization_id
 
     counts = UsageEvent.objects.count(), Grant.objects.count(), User.objects.count()
     call_command("seed_demo")

@@ -8,6 +8,7 @@ import argparse
 import json
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,23 +18,28 @@ from ante_client.providers import Asked, api_of
 
 TOKENS = 120
 """How long an answer is where nothing else bounds it."""
+REMEMBERED = 100
+"""So many of the last requests."""
 _WORDS = ("and ", "the ", "sun ", "was ", "low ", "now ", "far ", "sea ", "air ", "our ")
 
 
 @dataclass
 class Behaviour:
-    """How it answers. ``silent``: usage is not reported. ``breaks_after``: so many tokens, then the connection."""
+    """How it answers. ``silent``: usage is not reported. After ``breaks_after`` tokens the connection is cut, after
+    ``waits_after`` the stream stands still until ``go`` is set."""
 
     tokens: int = TOKENS
     pause: float = 0.0
     cached: int = 0
     silent: bool = False
     breaks_after: int | None = None
+    waits_after: int | None = None
+    go: threading.Event = field(default_factory=threading.Event)
     status: int = 200
     sent: int = 0
     """Tokens that went out in the last stream."""
-    bodies: list[dict[str, Any]] = field(default_factory=list)
-    keys: list[str] = field(default_factory=list)
+    bodies: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    keys: deque[str] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -87,6 +93,8 @@ class _Handler(BaseHTTPRequestHandler):
                 if is_token and behaviour.sent == behaviour.breaks_after:
                     self.close_connection = True
                     return
+                if is_token and behaviour.sent == behaviour.waits_after:
+                    behaviour.go.wait()
                 self.wfile.write(b"%x\r\n%b\r\n" % (len(message), message))
                 if is_token:
                     behaviour.sent += 1

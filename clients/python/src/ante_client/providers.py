@@ -6,6 +6,7 @@ counted here at four characters each, which is the usual rule of thumb and no mo
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -95,7 +96,8 @@ class Asked:
             usage = {"prompt_tokens": self.input_tokens, "completion_tokens": output_tokens}
         else:
             usage = {"input_tokens": self.input_tokens, "output_tokens": output_tokens}
-        return {"input_tokens": self.input_tokens, "output_tokens": output_tokens, "usage": usage}
+        counted = {"input_tokens": self.input_tokens, "cached_input_tokens": 0, "output_tokens": output_tokens}
+        return {**counted, "usage": usage}
 
     def bounded(self, output_tokens: int | None) -> bytes:
         """The body to send on: with at most ``output_tokens`` in all, and such that the stream says what was used.
@@ -134,7 +136,10 @@ class Reported:
             return chunk
         *messages, self._rest = _messages(self._rest + chunk)
         kept = [message for message in messages if self._read(message)]
-        return b"".join(kept) if self._asked.hides_usage else chunk
+        if not self._asked.hides_usage:
+            return chunk
+        # What else comes only because we asked: in each message, that there is no usage yet.
+        return b"".join(_NO_USAGE.sub(b"", message, count=1) for message in kept)
 
     def end(self) -> bytes:
         """The answer has ended. What was kept back because it might have become a message goes on now."""
@@ -219,6 +224,10 @@ class Reported:
 
 _PROMPT = ("messages", "system", "input", "instructions", "prompt", "tools")
 _TEXTS = {"content", "text", "refusal", "reasoning", "reasoning_content", "thinking", "partial_json", "arguments"}
+
+
+_NO_USAGE = re.compile(rb', ?"usage": ?null(?=[,}])')
+"""Never part of a text: its quotation marks would have backslashes before them."""
 
 
 def _messages(received: bytes) -> list[bytes]:

@@ -1,0 +1,23 @@
+"""API keys that a command keeps in a file of its own, so that the next start finds them again."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from accounts.models import Organization
+from accounts.services import api_keys
+
+
+def keep(file: Path, *, name: str, scopes: Iterable[str], organization: Organization | None = None) -> str:
+    """The key in ``file``, readable by its owner alone. A new one where the file has none that works."""
+    if file.exists():
+        kept = file.read_text().strip()
+        if api_keys.authenticate(kept) is not None:
+            return kept
+    _, secret = api_keys.issue(name=name, scopes=list(scopes), organization=organization)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.unlink(missing_ok=True)
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as out:
+        out.write(secret + "\n")
+    return secret

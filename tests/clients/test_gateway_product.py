@@ -1,0 +1,136 @@
+"""The gateway between the official clients and the product itself: what the books say, to the last digit.
+
+``pro`` charges $2.50 for a million input tokens and $10 for a million output tokens.
+"""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import anthropic
+import httpx2
+import openai
+import pytest
+
+from ante_client.models import Models, serve
+from billing.models import Authorization, Balance, UsageEvent
+from tests.browser.server import serving
+from tests.builders import Shop
+from tests.clients.gateways import answered_by, billed_by, running
+from tests.clients.standin import eventually
+
+pytestmark = pytest.mark.slow
+
+PROMPT = "x" * 400  # A hundred tokens: 0.00025.
+CHAT: dict[str, Any] = {"model": "gpt-4o", "messages": [{"role": "user", "content": PROMPT}]}
+STREAM: dict[str, Any] = CHAT | {"stream": True, "stream_options": {"include_usage": True}}
+
+
+@pytest.fixture
+def models() -> Iterator[Models]:
+    found = serve()
+    yield found
+    found.behaviour.go.set()
+    found.close()
+
+
+@pytest.fixture
+def key(committed_db: None, shop: Shop) -> str:
+    """That of acme, who has a dollar."""
+    shop.plan()
+    organization = shop.customer("acme", usd="1").organization
+    return shop.key("wallets:read", organization=organization)
+
+
+@pytest.fixture
+def gateway(key: str, shop: Shop, models: Models, tmp_path: Path) -> Iterator[str]:
+    operator = shop.key("authorizations:write", "events:write")
+    with (
+        serving(tmp_path, static_files=False) as product,
+        running(tmp_path, **billed_by(product.address, operator), **answered_by(models)) as address,
+    ):
+        yield address
+
+
+@pytest.fixture
+def client(gateway: str, key: str) -> openai.OpenAI:
+    return openai.OpenAI(api_key=key, base_url=f"{gateway}/v1", max_retries=0)
+
+
+def charged(count: int) -> UsageEvent:
+    """The newest of so many events, when nothing is set aside any more."""
+    assert eventually(lambda: UsageEvent.objects.count() == count and not Authorization.objects.filter(status="open"))
+    return UsageEvent.objects.latest("received_at")
+
+
+def left() -> Decimal:
+    balance = Balance.objects.get(customer__external_id="acme", asset_id="usd")
+    assert balance.held == 0
+    return balance.available
+
+
+def test_a_call_costs_what_it_comes_to_by_hand(gateway: str, client: openai.OpenAI, key: str, models: Models) -> None:
+    whole = client.chat.completions.with_raw_response.create(**CHAT)
+    # 100 tokens in at 2.50 and 120 out at 10 for a million.
+    cost = Decimal("0.00025") + Decimal("0.0012")
+    assert Decimal(whole.headers["x-usage-cost"]) == cost
+    assert Decimal(whole.headers["x-wallet-balance"]) == 1 - cost
+    assert charged(1).event_id == whole.headers["x-inference-id"]
+    assert left() == 1 - cost
+
+    # One caller asks the provider for usage, the other does not: both see the provider's own bytes.
+    for count, asked in enumerate((STREAM, CHAT | {"stream": True}), start=2):
+        through = httpx2.post(
+            f"{gateway}/v1/chat/completions", json=asked, headers={"authorization": f"Bearer {key}"}, timeout=60
+        )
+        assert through.content == httpx2.post(f"{models.address}/v1/chat/completions", json=asked, timeout=60).content
+        assert charged(count).data["usage_source"] == "provider"
+        assert left() == 1 - count * cost
+
+    sonnet = anthropic.Anthropic(api_key=key, base_url=gateway, max_retries=0)
+    sonnet.messages.create(model="claude", max_tokens=50, messages=CHAT["messages"])
+    assert charged(4).data["model"] == "claude"
+    cost = 3 * cost + Decimal("0.00025") + Decimal("0.0005")
+    assert left() == 1 - cost
+
+
+def test_who_leaves_at_token_k_pays_for_the_prompt_and_k(client: openai.OpenAI, models: Models) -> None:
+    models.behaviour.waits_after = 30
+    stream = client.chat.completions.create(**STREAM)
+    came = [next(stream).choices[0].delta.content for _ in range(30)]
+    assert len("".join(came)) == 30 * 4
+    stream.close()
+
+    left_early = charged(1)
+    assert (left_early.data["input_tokens"], left_early.data["output_tokens"]) == (100, 30)
+    assert left_early.data["usage_source"] == "counted"
+    assert left() == 1 - Decimal("0.00025") - Decimal("0.0003")
+
+    models.behaviour.waits_after, models.behaviour.breaks_after = None, 40
+    with pytest.raises((openai.APIConnectionError, httpx2.RemoteProtocolError)):
+        list(client.chat.completions.create(**STREAM))
+    broken = charged(2)
+    assert broken.data["output_tokens"] == 40
+    assert broken.extensions["outcome"] == "failed"
+    assert left() == 1 - Decimal("0.00025") - Decimal("0.0003") - Decimal("0.00025") - Decimal("0.0004")
+
+
+def test_a_wallet_bounds_the_answer_and_an_empty_one_stops_the_call(
+    client: openai.OpenAI, shop: Shop, models: Models
+) -> None:
+    spend = Decimal("0.99925")  # What is left pays the prompt and fifty tokens.
+    shop.record("acme", data={"input_tokens": int(spend / Decimal("0.0000025")), "output_tokens": 0})
+    answer = client.chat.completions.create(**CHAT, max_tokens=110)
+    assert answer.usage is not None
+    assert answer.usage.completion_tokens == 50
+    charged(2)
+    assert left() == 0
+
+    asked = len(models.behaviour.bodies)
+    with pytest.raises(openai.APIStatusError) as raised:
+        client.chat.completions.create(**CHAT)
+    assert raised.value.status_code == 402
+    body: Any = raised.value.body
+    assert (body["code"], body["asset"], body["available"]) == ("insufficient_funds", "usd", "0")
+    assert len(models.behaviour.bodies) == asked
