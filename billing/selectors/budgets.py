@@ -69,6 +69,25 @@ def now(customer: Customer, budgets: Sequence[Budget]) -> list[BudgetNow]:
     return [_now(budget, counters.get(budget.pk, []), held, moment, zone) for budget in budgets]
 
 
+def by_member(rows: Sequence[BudgetNow]) -> dict[UUID, list[BudgetNow]]:
+    """Those that limit one person alone, by the person."""
+    found: dict[UUID, list[BudgetNow]] = {}
+    for row in rows:
+        if row.budget.member_id is not None and row.only is not None:
+            found.setdefault(row.budget.member_id, []).append(row)
+    return found
+
+
+def by_key(rows: Sequence[BudgetNow]) -> dict[UUID, list[BudgetNow]]:
+    """Those that limit one API key, by the key and by every key that renews it."""
+    found: dict[UUID, list[BudgetNow]] = {}
+    for row in rows:
+        if row.budget.api_key_id is not None and row.only is not None:
+            for key_id in _renewals(row.budget.api_key_id):
+                found.setdefault(key_id, []).append(row)
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class _Held:
     use: Use
@@ -118,14 +137,20 @@ def _waiting(budget: Budget, held: Sequence[_Held]) -> dict[str, Decimal]:
 def _scope(budget: Budget) -> Scope:
     keys, member, member_keys = None, "", frozenset[UUID]()
     if budget.api_key_id is not None:
-        keys = {budget.api_key_id}
-        while renewed := set(ApiKey.objects.filter(renews__in=keys).values_list("id", flat=True)) - keys:
-            keys |= renewed
+        keys = _renewals(budget.api_key_id)
     if budget.member is not None:
         member = budget.member.email
         made = ApiKey.objects.filter(created_by=budget.member, organization_id=budget.customer.organization_id)
         member_keys = frozenset(made.values_list("id", flat=True))
     return Scope(budget.scope, keys, member, member_keys)
+
+
+def _renewals(key_id: UUID) -> set[UUID]:
+    """The key, and all that it was renewed by."""
+    keys = {key_id}
+    while renewed := set(ApiKey.objects.filter(renews__in=keys).values_list("id", flat=True)) - keys:
+        keys |= renewed
+    return keys
 
 
 def _held(customer: Customer) -> list[_Held]:

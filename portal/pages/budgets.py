@@ -137,8 +137,14 @@ class BudgetForm(LimitForm):
 @access.signed_in
 @access.requires("wallets:read")
 def overview(request: HttpRequest, visit: access.Visit) -> HttpResponse:
-    """All budgets with where they stand, and a form for another."""
-    initial = {"at_cap": Budget.AtCap.REFUSE, "alert_at": "50, 80, 100", "unit": visit.customer.currency_id}
+    """All budgets with where they stand, and a form for another; ``?covers=member:…`` or ``key:…`` fills it in."""
+    initial = {
+        "at_cap": Budget.AtCap.REFUSE,
+        "alert_at": "50, 80, 100",
+        "unit": visit.customer.currency_id,
+        "covers": access.asked(request, "covers"),
+        "name": access.asked(request, "name")[:100],
+    }
     return _page(request, visit, BudgetForm(visit=visit, initial=initial))
 
 

@@ -15,6 +15,7 @@ from accounts import addresses, second_factor
 from accounts.models import ApiKey
 from accounts.services import api_keys
 from accounts.services.audit import actor_of
+from billing.selectors import budgets
 from portal import access
 
 OVERLAP = timedelta(hours=24)
@@ -135,7 +136,9 @@ def _key(visit: access.Visit, key_id: UUID) -> ApiKey:
 
 
 def _page(request: HttpRequest, visit: access.Visit, form: KeyForm, *, status: int = 200) -> HttpResponse:
-    rows = ApiKey.objects.filter(organization=visit.membership.organization).select_related("created_by")
+    rows = ApiKey.objects.filter(organization=visit.membership.organization).select_related("created_by", "renewed_by")
+    limits = budgets.by_key(budgets.now(visit.customer, list(budgets.kept(visit.customer).exclude(api_key=None))))
+    keys = [(key, limits.get(key.pk, [])) for key in rows]
     return access.render_for(
-        request, visit, "portal/keys.html", status=status, keys=rows, form=form, now=timezone.now()
+        request, visit, "portal/keys.html", status=status, keys=keys, form=form, now=timezone.now()
     )

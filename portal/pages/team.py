@@ -17,6 +17,7 @@ from accounts import addresses, roles, second_factor
 from accounts.models import Invitation, Membership, Role, User
 from accounts.services import audit, team
 from accounts.services.audit import actor_of
+from billing.selectors import budgets
 from portal import access
 from portal.forms import NewPasswordForm
 
@@ -178,7 +179,13 @@ def _done(request: HttpRequest, change: Any, said: str) -> HttpResponseBase:
 
 def _page(request: HttpRequest, visit: access.Visit, form: InviteForm, *, status: int = 200) -> HttpResponse:
     organization = visit.membership.organization
-    people = Membership.objects.filter(organization=organization).select_related("user").order_by("created_at")
+    people = list(Membership.objects.filter(organization=organization).select_related("user").order_by("created_at"))
+    limits = budgets.by_member(
+        budgets.now(
+            visit.customer,
+            list(budgets.kept(visit.customer).exclude(member=None).filter(member__in=[m.user_id for m in people])),
+        )
+    )
     invitations = Invitation.objects.filter(organization=organization, accepted_at=None, revoked_at=None)
     table = [(does, [role.value in holders for role in Role]) for does, holders in roles.SCOPES.values()]
     return access.render_for(
@@ -186,7 +193,7 @@ def _page(request: HttpRequest, visit: access.Visit, form: InviteForm, *, status
         visit,
         "portal/team.html",
         status=status,
-        people=people,
+        people=[(member, limits.get(member.user_id, [])) for member in people],
         invitations=invitations.filter(expires_at__gt=timezone.now()),
         form=form,
         roles=Role.choices,

@@ -71,6 +71,7 @@ PAGES: dict[str, dict[str, str]] = {
     "letters/<str:name>": {"GET": OWN},
     "letters/<str:name>/html": {"GET": OWN},
     "team": {"GET": "team:read"},
+    "team/<uuid:membership_id>": {"GET": "team:read"},
     "team/invite": {"POST": "team:write"},
     "team/invitations/<uuid:invitation_id>/withdraw": {"POST": "team:write"},
     "team/<uuid:membership_id>/role": {"POST": "team:write"},

@@ -208,7 +208,7 @@ class Budgets:
         figures: dict[str, Any] = {
             "budget": str(budget.id),
             "name": budget.name,
-            "scope": dict(budget.scope.values),
+            "scope": {**budget.scope.values, **({"member": budget.scope.member} if budget.scope.member else {})},
             "value": counter.value or None,
             "unit": budget.unit,
             "limit": budget.limit,
