@@ -119,6 +119,8 @@ class CaptureView(base.View):
                     authorization=authorization, amount=data["amount"], final=data["final"]
                 )
             body = show(captured.authorization)
+            if captured.refused is not None:
+                body["refused"] = captured.refused
             if captured.outcome is None:
                 return Answer(200, body)
             body["event"] = ingest.event_body(captured.outcome)

@@ -226,6 +226,7 @@ def event_body(outcome: usage.Outcome) -> dict[str, Any]:
         "cost": amount_strings(outcome.cost),
         "balance": amount_strings(outcome.balance),
         "transaction": None if outcome.posted_id is None else str(outcome.posted_id),
+        **({} if outcome.refused is None else {"refused": outcome.refused}),
     }
 
 

@@ -158,6 +158,18 @@ def draw_reserved(reserved: Sequence[Reserved], amount: Decimal, *, meter: str |
     return draws
 
 
+def draw_less(draws: Sequence[Draw], less: Decimal) -> list[Draw]:
+    """What stays of these draws where ``less`` of their sum is undone: what was taken last goes back first."""
+    kept = []
+    for part in reversed(draws):
+        back = min(part.amount, less)
+        less = EXACT.subtract(less, back)
+        put_back([Draw(part.source, back, part.reserved)])
+        if rest := EXACT.subtract(part.amount, back):
+            kept.append(Draw(part.source, rest, part.reserved))
+    return kept[::-1]
+
+
 def put_back(draws: Iterable[Draw]) -> None:
     """Undo ``draw`` and ``draw_reserved``: the sources hold again what they held before, and as much is set aside."""
     for part in draws:

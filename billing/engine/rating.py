@@ -22,7 +22,8 @@ class ExplainedLine:
     """One line of why an event costs what it costs. The amounts of all lines add up to the charge, to the last digit.
 
     ``kind`` is ``units`` (``quantity`` ÷ ``per`` × ``unit_amount``), ``packages``, ``flat_amount``, ``free_units``,
-    ``maximum`` (what is beyond the most of the period), ``discount``, ``covered`` (units from another asset).
+    ``maximum`` (what is beyond the most of the period), ``discount``, ``covered`` (units from another asset),
+    ``refused`` (what a budget left out of a capture).
     """
 
     kind: str

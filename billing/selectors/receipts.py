@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
 
+from billing.engine import rating
 from billing.engine.money import EXACT, ZERO
 from billing.engine.prices import FromCatalogue, Measure
 from billing.engine.rating import ExplainedLine
@@ -113,5 +114,11 @@ def explain(charge: Charge, event: UsageEvent) -> list[ExplainedLine]:
     if charge.asset_id != charge.price.asset_id:
         return [ExplainedLine("covered", charge.amount, charge.quantity, Decimal(1), Decimal(1))]
     price = compile_price(charge.price)
-    before = charge.quantity_before or ZERO
-    return price.explain(before=before, moved=basis(charge, price.measure, event), amount=charge.amount)
+    before, moved = charge.quantity_before or ZERO, basis(charge, price.measure, event)
+    if event.refusal is None:
+        return price.explain(before=before, moved=moved, amount=charge.amount)
+    full = rating.charge(price.net, before=before, quantity=moved, precision=price.precision)
+    lines = price.explain(before=before, moved=moved, amount=full)
+    if full != charge.amount:
+        lines.append(ExplainedLine("refused", EXACT.subtract(charge.amount, full)))
+    return lines

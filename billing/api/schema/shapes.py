@@ -262,7 +262,7 @@ class NextChangeShape(serializers.Serializer[Any]):
 
 class PriceLineShape(serializers.Serializer[Any]):
     kind = serializers.CharField(
-        help_text="units, packages, flat_amount, free_units, maximum, discount, covered, event or waived."
+        help_text="units, packages, flat_amount, free_units, maximum, discount, covered, event, waived or refused."
     )
     tier = serializers.IntegerField(allow_null=True)
     quantity = AmountField(allow_null=True)
@@ -396,6 +396,13 @@ class ChargeShape(serializers.Serializer[Any]):
     )
 
 
+class RefusedShape(serializers.Serializer[Any]):
+    code = serializers.CharField()
+    detail = serializers.CharField()
+    budget = serializers.UUIDField()
+    refused = AmountsField(help_text="What was left out of the charge.")
+
+
 class EventAnswerShape(serializers.Serializer[Any]):
     id = serializers.CharField()
     status = serializers.ChoiceField(["charged", "unpaid"])
@@ -404,6 +411,7 @@ class EventAnswerShape(serializers.Serializer[Any]):
     cost = AmountsField()
     balance = AmountsField()
     transaction = serializers.UUIDField(allow_null=True)
+    refused = RefusedShape(required=False, help_text="Of a capture beyond what was set aside: what a budget refused.")
 
 
 class EventResultShape(serializers.Serializer[Any]):
@@ -435,6 +443,7 @@ class OpenedShape(AuthorizationShape):
 
 class CapturedShape(AuthorizationShape):
     event = EventAnswerShape(required=False)
+    refused = RefusedShape(required=False, help_text="Of a plain amount: what a budget refused.")
 
 
 class BatchAnswerShape(serializers.Serializer[Any]):

@@ -15,6 +15,7 @@ _NAMES = {
     "covered": "{quantity} covered",
     "event": "{amount} as the event says",
     "waived": "{quantity} not charged: failed run",
+    "refused": "refused by a budget {amount}",
 }
 
 

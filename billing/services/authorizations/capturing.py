@@ -1,8 +1,10 @@
 """Charging what was really used, from what was set aside first."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial, reduce
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -11,23 +13,27 @@ from billing.engine import burndown
 from billing.engine.budgets import Use
 from billing.engine.money import EXACT, ZERO, amount_string, decimals
 from billing.errors import BillingError, InvalidRequest
-from billing.models import Authorization, UsageEvent
+from billing.models import Authorization, Customer, UsageEvent
 from billing.services import budgets, holds
 from billing.services.authorizations import ending, funds
+from billing.services.budgets import Budgets
 from billing.services.holds import AuthorizationState
 from billing.services.ledger import Journal, Wanted
 from billing.services.retrying import retried
 from billing.services.usage import IncomingEvent, Outcome
+from billing.services.usage.answers import stored_refusal
 from billing.services.usage.recording import Recording
 from billing.services.usage.renewing import reading_due, refuse_due, renewed_first
 
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """What a capture came to. ``outcome`` is the usage event's, where there was one."""
+    """What a capture came to. ``outcome`` is the usage event's, where there was one; ``refused`` what budgets left out
+    of a plain amount, with the code and figures of why."""
 
     authorization: Authorization
     outcome: Outcome | None = None
+    refused: Mapping[str, Any] | None = None
 
 
 def capture_usage(*, authorization: Authorization, event: IncomingEvent, final: bool = True) -> Captured:
@@ -37,6 +43,11 @@ def capture_usage(*, authorization: Authorization, event: IncomingEvent, final: 
     than was set aside comes out of the free balance; where that does not suffice ``InsufficientFunds`` is raised and
     nothing changes, or, as the customer's policy says, the event is kept as unpaid. The same event again gets its first
     answer again, and where it is the final one, the authorization is closed all the same.
+
+    What was set aside is charged whatever the budgets say by now. What is beyond it and a budget refuses is left out
+    of the charge (``Outcome.refused``), or, where the customer's policy is that work counts as done, charged all the
+    same; ``BudgetExceeded`` or ``RateLimited`` is raised where nothing else is left to charge. Where a budget that
+    counts events has no room for another one, the capture is the final one.
 
     What comes when the authorization's time is over is recorded by itself, for the work was done: what was set aside
     has gone back, so it needs funds of its own. Raises ``InvalidState`` where the authorization is captured or voided.
@@ -76,7 +87,8 @@ def _capture_usage(
             only = [each for line in wanted for each in line]
         recording.reserved = holds.release(journal, state, only=only)
         recording.budgets.release(state.customer_id, state.id, state.left())
-        recording.allowed_before = True
+        recording.budgets.enforced = not recording.payers[event.subject].overdraft
+        recording.allowed_before = recording.in_part = True
         (outcome,) = recording.decide()
         if outcome.error is not None:
             raise outcome.error
@@ -88,6 +100,9 @@ def _capture_usage(
             recording.write()
             return Captured(ending.load(authorization_id), outcome)
         state.captured = EXACT.add(state.captured, outcome.cost.get(state.asset, ZERO))
+        if not final and recording.budgets.full(state.customer_id, event.use):
+            final = True
+            recording.reserved = [*recording.reserved, *holds.release(journal, state)]
         holds.retire_rest(journal, recording.reserved)
         recording.write(*holds.close(state, status="captured" if final else "open", now=journal.now))
     return Captured(ending.load(authorization_id), outcome)
@@ -150,6 +165,8 @@ def _capture_amount(renewing: bool, *, authorization: Authorization, amount: Dec
         only = None if final else [Wanted(authorization.asset_id, None, amount)]
         reserved = holds.release(journal, state, only=only)
         spending.release(state.customer_id, state.id, state.left())
+        spending.enforced = authorization.customer.on_insufficient_funds == Customer.FundsPolicy.REJECT
+        amount, refused = _let_pass(spending, authorization, use, amount)
         draws = burndown.draw_reserved(
             [part for part in reserved if journal.grants[part.source.id].balance is balance], amount, meter=None
         )
@@ -159,9 +176,6 @@ def _capture_amount(renewing: bool, *, authorization: Authorization, amount: Dec
             burndown.put_back(draws)
             payable = burndown.payable(balance.sources, meter=None, moment=journal.now)
             raise funds.insufficient(balance, amount, payable=payable)
-        refusal = spending.admit(authorization.customer_id, use, {authorization.asset_id: amount}, events=0)
-        if refusal is not None:
-            raise refusal
         head = journal.begin(
             customer_id=authorization.customer_id,
             template="authorization.captured",
@@ -172,4 +186,20 @@ def _capture_amount(renewing: bool, *, authorization: Authorization, amount: Dec
         state.captured = EXACT.add(state.captured, amount)
         holds.retire_rest(journal, reserved)
         journal.write(*holds.close(state, status="captured" if final else "open", now=journal.now), *spending.writes())
-    return Captured(ending.load(authorization.pk))
+    return Captured(ending.load(authorization.pk), refused=refused)
+
+
+def _let_pass(
+    spending: Budgets, authorization: Authorization, use: Use, amount: Decimal
+) -> tuple[Decimal, Mapping[str, Any] | None]:
+    """What of the amount the budgets let pass, which is counted, and, where that is less, why."""
+    customer_id, asset = authorization.customer_id, authorization.asset_id
+    refusal = spending.admit(customer_id, use, {asset: amount}, events=0)
+    if refusal is None:
+        return amount, None
+    passes = spending.room(customer_id, use, {asset: amount})[asset]
+    if passes <= 0:
+        raise refusal
+    refusal.figures["refused"] = {asset: amount_string(EXACT.subtract(amount, passes))}
+    spending.admit(customer_id, use, {asset: passes}, events=0)
+    return passes, stored_refusal(refusal)

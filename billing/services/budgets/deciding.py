@@ -49,7 +49,8 @@ class Budgets:
     ) -> None:
         """An authorization gave back what it set aside, but for what is ``left``, by asset, to be used now.
 
-        So much was let pass when it was opened, whatever has become of the budgets since; unless it comes ``late``.
+        So much, and the event, was let pass when it was opened, whatever has become of the budgets since; unless it
+        comes ``late``.
         """
         for held in self._held.get(customer_id, ()):
             if held.authorization_id == authorization_id:
@@ -57,16 +58,29 @@ class Budgets:
                     self._admitted = {
                         asset: EXACT.subtract(amount, left.get(asset, ZERO)) for asset, amount in held.amounts.items()
                     }
-                    self._admitted_events = held.events
-                held.amounts = dict(left)
-                if not left:
-                    self._held[customer_id].remove(held)
+                    self._admitted_events = 1
+                held.amounts, held.events = dict(left), 0
                 self._held_sums.clear()
                 return
 
     def carry(self, customer_id: UUID, use: Use, amounts: Mapping[str, Decimal], *, events: int = 1) -> bool:
         """Whether usage of these amounts, by asset, would pass. Nothing is noted."""
         return not self._blocking(customer_id, use, amounts, events)
+
+    def room(self, customer_id: UUID, use: Use, amounts: Mapping[str, Decimal]) -> dict[str, Decimal]:
+        """Where a budget would not let these amounts pass: how much of the asset it would."""
+        found: dict[str, Decimal] = {}
+        for budget, _, left in self._blocking(customer_id, use, amounts, events=0):
+            passes = max(left, budget.of(self._admitted, 0))
+            asset = budget.asset or ""
+            found[asset] = min(found.get(asset, passes), passes)
+        return found
+
+    def full(self, customer_id: UUID, use: Use) -> bool:
+        """Whether there is no room for one more event like that which was let pass: an authorization that stayed open
+        would hold it."""
+        self._admitted, self._admitted_events = {}, 0
+        return bool(self._blocking(customer_id, use, {}, events=1))
 
     def refusal(
         self, customer_id: UUID, use: Use, amounts: Mapping[str, Decimal], *, events: int = 1, own_key: bool = False
@@ -184,7 +198,7 @@ class Budgets:
                 share = amount_string(budget.alert_at[level - 1])
                 self._tell(budget, counter, "budget.threshold_reached", threshold=share)
             counter.level = level
-            if not budget.hard and counter.spent > budget.limit:
+            if counter.spent > budget.limit:
                 self._tell_exceeded(budget, counter)
 
     def _tell_exceeded(self, budget: BudgetState, counter: CounterState) -> None:

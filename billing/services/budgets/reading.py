@@ -114,7 +114,8 @@ def _states(rows: Sequence[tuple[Any, ...]]) -> list[BudgetState]:
 def _held(rows: Sequence[tuple[Any, ...]]) -> dict[UUID, list[Held]]:
     found: dict[UUID, dict[UUID, Held]] = {}
     for id_, customer_id, type_, data, api_key_id, asset, outstanding in rows:
-        held = found.setdefault(customer_id, {}).setdefault(id_, Held(id_, Use(type_, data, api_key_id), {}))
+        new = Held(id_, Use(type_, data, api_key_id), {}, events=1 if type_ else 0)
+        held = found.setdefault(customer_id, {}).setdefault(id_, new)
         if asset is not None:
             add(held.amounts, asset, outstanding)
     return {customer_id: list(theirs.values()) for customer_id, theirs in found.items()}

@@ -80,11 +80,8 @@ class Held:
     authorization_id: UUID
     use: Use
     amounts: dict[str, Decimal]
-
-    @property
-    def events(self) -> int:
-        """One that was opened for usage is an event to come."""
-        return 1 if self.use.type else 0
+    events: int
+    """One that was opened for usage is an event to come."""
 
 
 def facts(budget: BudgetState | Budget, *, value: str, spent: Decimal, end: datetime | None) -> dict[str, Any]:

@@ -59,6 +59,7 @@ class Recorded:
             data=event.data,
             replayed=True,
             error=_read_refusal(self.row.refusal) if self.row.status == UsageEvent.Status.REJECTED else None,
+            refused=self.row.refusal if self.row.status == UsageEvent.Status.CHARGED else None,
         )
 
 

@@ -1,6 +1,6 @@
 """What an event's lines take from a wallet: rated one after the other, and drawn from what is left."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import ROUND_DOWN, Context, Decimal
@@ -86,6 +86,20 @@ class Drawing:
         for piece in self.pieces:
             found[piece.asset] = EXACT.add(found.get(piece.asset, ZERO), piece.amount)
         return found
+
+    def limit(self, room: Mapping[str, Decimal]) -> dict[str, Decimal]:
+        """Take no more of each asset than there is ``room``, so that the last pieces cost less. What was left out, by
+        asset. The quantities stay: so much was used."""
+        left_out = {}
+        for asset, most in room.items():
+            excess = left_out[asset] = EXACT.subtract(self.amounts()[asset], most)
+            for piece in reversed(self.pieces):
+                if piece.asset == asset and excess > 0:
+                    less = min(excess, max(piece.amount, ZERO))
+                    piece.rated.amount = EXACT.subtract(piece.amount, less)
+                    piece.draws = burndown.draw_less(piece.draws, less)
+                    excess = EXACT.subtract(excess, less)
+        return left_out
 
     def undo(self) -> None:
         """As if the event had not come."""

@@ -84,6 +84,8 @@ class Outcome:
     data: Mapping[str, Any] = field(default_factory=dict)
     replayed: bool = False
     error: BillingError | None = None
+    refused: Mapping[str, Any] | None = None
+    """Of a charged event, what budgets left out of it (``refused``, by asset), with the code and figures of why."""
 
     @property
     def posted_id(self) -> UUID | None:

@@ -14,7 +14,7 @@ from django.utils import timezone
 from accounts.ids import uuid7
 from billing import pipeline
 from billing.engine import burndown
-from billing.engine.money import EXACT, ZERO, amount_string
+from billing.engine.money import EXACT, ZERO, amount_string, amount_strings
 from billing.errors import (
     BillingError,
     InsufficientFunds,
@@ -120,6 +120,8 @@ class Recording:
         self.budgets = budgets.Budgets(journal)
         self.allowed_before = False
         """Whether the work was allowed when the wallet could still pay: a wallet frozen since pays for it."""
+        self.in_part = False
+        """Whether budgets leave out what is beyond them, rather than refuse the event: the work was let pass once."""
         self.reserved: Sequence[burndown.Reserved] = ()
         """What an authorization set aside for the event, and has given back: it pays first."""
         self.first: dict[answers.Key, tuple[bytes, Outcome]] = {}
@@ -299,15 +301,25 @@ class Recording:
         drawing = self._drawing(payer, lines)
         if not drawing.take():
             return self._refuse_for_funds(event, payer, drawing)
-        if payer.budgeted and (refusal := self._admit(event, payer, drawing)):
+        refusal = self._admit(event, payer, drawing) if payer.budgeted else None
+        if refusal is not None and not (self.in_part and self._leave_out(event, payer, drawing, refusal)):
             drawing.undo()
             return self._refuse_for_budget(event, payer, refusal)
-        return self._book(event, payer, drawing.pieces)
+        return self._book(event, payer, drawing.pieces, refusal)
 
     def _admit(self, event: IncomingEvent, payer: rating.Payer, drawing: Drawing) -> BillingError | None:
         """Count the event against the customer's budgets; why it cannot be charged where one of them refuses it."""
         own_key = event.organization_id is not None
         return self.budgets.admit(payer.id, event.use, drawing.amounts(), own_key=own_key)
+
+    def _leave_out(self, event: IncomingEvent, payer: rating.Payer, drawing: Drawing, refusal: BillingError) -> bool:
+        """Charge only what the budgets let pass, and note the rest with ``refusal``. False where that is nothing."""
+        left_out = drawing.limit(self.budgets.room(payer.id, event.use, drawing.amounts()))
+        if not left_out or not any(amount > 0 for amount in drawing.amounts().values()):
+            return False
+        refusal.figures["refused"] = amount_strings(left_out)
+        assert self._admit(event, payer, drawing) is None
+        return True
 
     def _refuse_for_budget(self, event: IncomingEvent, payer: rating.Payer, refusal: BillingError) -> Outcome:
         """One that may come again later is not kept: the same event is decided anew then."""
@@ -323,7 +335,9 @@ class Recording:
         event: IncomingEvent,
         payer: rating.Payer,
         pieces: Sequence[Piece],
+        refusal: BillingError | None = None,
     ) -> Outcome:
+        """Debit the pieces. ``refusal`` is why some of them cost less than they would."""
         event_pk = self._new_pk(event)
         occurred_at = event.time or self.journal.now
         outcome = Outcome(
@@ -366,7 +380,8 @@ class Recording:
             outcome.cost[asset] = EXACT.add(outcome.cost.get(asset, ZERO), rated.amount)
             outcome.balance[asset] = balance.available
         outcome.transaction_id = event_pk
-        self.rows.event(event, payer, event_pk, outcome.status, balance_after=outcome.balance)
+        outcome.refused = None if refusal is None else answers.stored_refusal(refusal)
+        self.rows.event(event, payer, event_pk, outcome.status, refusal=refusal, balance_after=outcome.balance)
         return outcome
 
     def _refuse_for_funds(self, event: IncomingEvent, payer: rating.Payer, drawing: Drawing) -> Outcome:

@@ -170,3 +170,18 @@ def test_there_is_an_end_to_budgets(api: Api, acme: Customer, monkeypatch: pytes
     api.post("/customers/acme/budgets", SUPPORT)
 
     problem(api.post("/customers/acme/budgets", SUPPORT), 409, "invalid_state")
+
+
+def test_a_capture_says_what_a_budget_left_out_of_it(api: Api, acme: Customer) -> None:
+    api.post("/customers/acme/budgets", SUPPORT | {"limit": "5"})
+    data = {"input_tokens": 400_000, "user": "u_17"}
+    opened = api.post("/authorizations", {"customer": "acme", "type": "llm.completion", "data": data}).json()
+
+    event = {"data": data | {"input_tokens": 2_400_000}}
+    captured = api.post(f"/authorizations/{opened['id']}/capture", {"event": event}).json()
+
+    assert (captured["captured"], captured["event"]["cost"]) == ("5", {"usd": "5"})
+    assert captured["event"]["refused"]["code"] == "budget_exceeded"
+    assert captured["event"]["refused"]["refused"] == {"usd": "1"}
+    receipt = api.get(f"/events/{captured['event']['id']}").json()
+    assert [line["kind"] for line in receipt["charges"][0]["lines"]] == ["units", "refused"]

@@ -14,9 +14,10 @@ from accounts.models import ApiKey, Membership
 from accounts.services import api_keys, team
 from accounts.services.audit import SYSTEM
 from billing import pipeline
-from billing.errors import BudgetExceeded, InsufficientFunds, RateLimited
+from billing.errors import BudgetExceeded, InsufficientFunds, InvalidState, RateLimited
 from billing.models import Authorization, Budget, BudgetCounter, Customer, OutboxEvent, UsageEvent
 from billing.selectors import budgets as selector
+from billing.selectors import receipts
 from billing.services import authorizations, budgets, corrections, usage
 from billing.services.usage import unpaid
 from tests.billing.services.test_races import together, workers
@@ -313,8 +314,6 @@ def test_what_was_set_aside_may_be_captured_whatever_became_of_the_budget(shop: 
     authorization = authorize(acme, 3)
     budgets.change(actor=SYSTEM, budget=budget, changes={"limit": Decimal(1)})
 
-    with pytest.raises(BudgetExceeded):
-        authorizations.capture_usage(authorization=authorization, event=shop.event(acme, input_tokens=4 * DOLLAR))
     authorizations.capture_usage(authorization=authorization, event=shop.event(acme, input_tokens=DOLLAR), final=False)
     captured = authorizations.capture_usage(
         authorization=authorization, event=shop.event(acme, input_tokens=2 * DOLLAR)
@@ -333,12 +332,114 @@ def test_a_plain_amount_counts_when_it_is_set_aside_and_when_it_is_captured(shop
         authorizations.open_amount(customer=acme, asset=shop.usd, amount=Decimal(2))
     authorization = Authorization.objects.select_related("customer", "asset").get(pk=opened.authorization.pk)
 
-    with pytest.raises(BudgetExceeded):
-        authorizations.capture_amount(authorization=authorization, amount=Decimal(6))
     authorizations.capture_amount(authorization=authorization, amount=Decimal(3))
 
     assert spent(budget) == 3
     assert spend(shop, acme, 2).status == "charged"
+
+
+def test_beyond_what_was_set_aside_only_what_the_budget_allows_is_charged(shop: Shop) -> None:
+    acme = shop.customer(usd="100")
+    budget = shop.budget(acme, "5")
+    authorization = authorize(acme, 3)
+    event = shop.event(acme, input_tokens=7 * DOLLAR)
+
+    captured = authorizations.capture_usage(authorization=authorization, event=event)
+
+    assert captured.authorization.status == "captured"
+    assert captured.outcome is not None
+    assert (captured.outcome.status, captured.outcome.cost) == ("charged", {"usd": Decimal(5)})
+    assert captured.outcome.refused is not None
+    assert captured.outcome.refused["code"] == "budget_exceeded"
+    assert captured.outcome.refused["refused"] == {"usd": "2"}
+    assert (shop.balance(acme).available, shop.balance(acme).held, spent(budget)) == (95, 0, 5)
+    assert told() == [("budget.exceeded", None)]
+    # The same event again gets the first answer again, and the receipt says what was left out.
+    again = usage.record([event])[0]
+    assert (again.replayed, again.cost, again.refused) == (True, {"usd": Decimal(5)}, captured.outcome.refused)
+    receipt = receipts.of(UsageEvent.objects.get(event_id=event.id))
+    assert [(line.kind, line.amount) for line in receipt.charges[0].lines] == [("units", 7), ("refused", -2)]
+
+
+def test_what_was_set_aside_is_charged_where_the_budget_has_nothing_left(shop: Shop) -> None:
+    acme = shop.customer(usd="100")
+    budget = shop.budget(acme, "5", at_cap="throttle")
+    authorization = authorize(acme, 3)
+    spend(shop, acme, 2)
+    event = shop.event(acme, input_tokens=2 * DOLLAR, output_tokens=200_000)
+
+    captured = authorizations.capture_usage(authorization=authorization, event=event)
+
+    assert captured.outcome is not None
+    assert [line.amount for line in captured.outcome.charges] == [2, 1]
+    assert captured.outcome.refused is not None
+    assert (captured.outcome.refused["code"], captured.outcome.refused["refused"]) == ("rate_limited", {"usd": "1"})
+    assert spent(budget) == 5
+
+
+def test_work_that_counts_as_done_is_charged_whole(shop: Shop) -> None:
+    acme = shop.customer(usd="100", on_insufficient_funds="overdraft")
+    budget = shop.budget(acme, "5")
+    authorization = authorize(acme, 3)
+
+    event = shop.event(acme, input_tokens=7 * DOLLAR)
+    captured = authorizations.capture_usage(authorization=authorization, event=event)
+
+    assert captured.outcome is not None
+    assert (captured.outcome.cost, captured.outcome.refused) == ({"usd": Decimal(7)}, None)
+    assert spent(budget) == 7
+    assert told() == [("budget.exceeded", None)]
+
+
+def test_a_part_of_a_stream_is_refused_once_nothing_is_left_to_charge_it_to(shop: Shop) -> None:
+    acme = shop.customer(usd="100")
+    budget = shop.budget(acme, "4")
+    authorization = authorize(acme, 3)
+
+    def part(dollars: int) -> usage.Outcome | None:
+        event = shop.event(acme, input_tokens=dollars * DOLLAR)
+        return authorizations.capture_usage(authorization=authorization, event=event, final=False).outcome
+
+    first, second = part(2), part(9)
+
+    assert first is not None
+    assert second is not None
+    assert (first.refused, second.cost) == (None, {"usd": Decimal(2)})
+    with pytest.raises(BudgetExceeded):
+        part(1)
+    assert spent(budget) == 4
+    assert authorizations.void(authorization=authorization).captured == 4
+
+
+def test_of_a_plain_amount_only_what_the_budget_allows_is_captured(shop: Shop) -> None:
+    acme = shop.customer(usd="100")
+    budget = shop.budget(acme, "5")
+    opened = authorizations.open_amount(customer=acme, asset=shop.usd, amount=Decimal(4))
+    authorization = Authorization.objects.select_related("customer", "asset").get(pk=opened.authorization.pk)
+
+    captured = authorizations.capture_amount(authorization=authorization, amount=Decimal(6))
+
+    assert (captured.authorization.captured, captured.authorization.status) == (5, "captured")
+    assert captured.refused is not None
+    assert captured.refused["refused"] == {"usd": "1"}
+    assert (spent(budget), shop.balance(acme).available) == (5, 95)
+
+
+def test_a_capture_that_takes_the_last_event_of_a_budget_is_the_final_one(shop: Shop) -> None:
+    acme = shop.customer(usd="100")
+    budget = shop.budget(acme, "3", counts="events", scope={"session": "*"}, period="total")
+    authorization = authorize(acme, 3, session="run")
+
+    def part() -> str:
+        event = shop.event(acme, input_tokens=DOLLAR // 2, session="run")
+        return authorizations.capture_usage(authorization=authorization, event=event, final=False).authorization.status
+
+    assert [part(), part(), part()] == ["open", "open", "captured"]
+
+    assert (spent(budget, "run"), shop.balance(acme).held) == (3, 0)
+    with pytest.raises(InvalidState):
+        part()
+    assert spend(shop, acme, session="run").status == "rejected"
 
 
 def test_affordable_respects_budgets(shop: Shop) -> None:
@@ -494,13 +595,9 @@ def test_authorizations_and_events_share_the_room(committed_db: None, shop: Shop
     assert spent(budget) + Authorization.objects.count() == 10
 
 
-def test_that_race_is_real_where_budgets_are_read_before_the_lock(
-    committed_db: None, shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The control: what a check in front of the debit would see."""
-    acme = shop.customer(usd="1000")
-    budget = shop.budget(acme, "2")
-    spend(shop, acme)
+@pytest.fixture
+def too_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control: four callers decide on what a check in front of the debit would see."""
     barrier = threading.Barrier(4)
     asking, load = budgets.Reading._asking, budgets.Reading.load
     before: dict[int, list[Any]] = {}
@@ -519,7 +616,48 @@ def test_that_race_is_real_where_budgets_are_read_before_the_lock(
 
     monkeypatch.setattr(budgets.Reading, "_asking", ask_too_early)
     monkeypatch.setattr(budgets.Reading, "load", take_the_early_answer)
+
+
+def test_that_race_is_real_where_budgets_are_read_before_the_lock(
+    committed_db: None, shop: Shop, request: pytest.FixtureRequest
+) -> None:
+    acme = shop.customer(usd="1000")
+    budget = shop.budget(acme, "2")
+    spend(shop, acme)
+    request.getfixturevalue("too_early")
+
     outcomes = together(*(spender(shop, acme, n) for n in range(4)))
 
     assert [outcome.status for outcome in outcomes] == ["charged"] * 4
     assert spent(budget) == 2
+
+
+def capturer(shop: Shop, customer: Customer, number: int) -> Callable[[], usage.Outcome | None]:
+    """Captures two dollars of an authorization for one."""
+    authorization = authorize(customer)
+    event = shop.event(customer, id=f"capture-{number}", input_tokens=2 * DOLLAR)
+    return lambda: authorizations.capture_usage(authorization=authorization, event=event).outcome
+
+
+def test_captures_share_what_a_budget_has_beyond_what_they_set_aside(committed_db: None, shop: Shop) -> None:
+    acme = shop.customer(usd="1000")
+    budget = shop.budget(acme, "30")
+
+    outcomes = workers([capturer(shop, acme, n) for n in range(20)])
+
+    assert Counter(outcome.cost["usd"] for outcome in outcomes) == {2: 10, 1: 10}
+    assert (spent(budget), shop.balance(acme).available, shop.balance(acme).held) == (30, 970, 0)
+
+
+def test_that_race_is_real_too_where_budgets_are_read_before_the_lock(
+    committed_db: None, shop: Shop, request: pytest.FixtureRequest
+) -> None:
+    acme = shop.customer(usd="1000")
+    shop.budget(acme, "6")
+    spend(shop, acme)
+    calls = [capturer(shop, acme, n) for n in range(4)]
+    request.getfixturevalue("too_early")
+
+    outcomes = together(*calls)
+
+    assert [outcome.cost["usd"] for outcome in outcomes] == [2] * 4
