@@ -10,9 +10,9 @@ import httpx2
 import openai
 import pytest
 
-from ante_client import Ante, AsyncAnte
+from ante_client import Ante, AsyncAnte, paid_by
 from ante_client.inference import BlockingInference
-from ante_client.metered import metered, paid_by
+from ante_client.metered import metered
 from ante_client.models import Models, serve
 from tests.clients.conftest import QUICK
 from tests.clients.standin import OPERATOR_KEY, Billing, eventually

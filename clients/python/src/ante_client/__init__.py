@@ -6,6 +6,8 @@
 from ante_client.aio import AsyncAnte
 from ante_client.calls import Exact, new_id
 from ante_client.client import Ante
+from ante_client.context import billed, paid_by
+from ante_client.decorators import charged
 from ante_client.errors import (
     AnteError,
     Conflict,
@@ -52,5 +54,8 @@ __all__ = [
     "UnpricedUsage",
     "Unreachable",
     "Unseen",
+    "billed",
+    "charged",
     "new_id",
+    "paid_by",
 ]

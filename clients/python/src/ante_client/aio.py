@@ -12,8 +12,9 @@ import httpx2
 
 from ante_client import calls
 from ante_client.calls import Exact
-from ante_client.client import ASK, CLOSE_SECONDS, SOURCE, TIMEOUT, Ante
-from ante_client.errors import PaymentRequired, SpoolError, Unreachable
+from ante_client.client import ASK, CHARGE_SECONDS, CLOSE_SECONDS, SOURCE, TIMEOUT, Ante
+from ante_client.context import open_bill
+from ante_client.errors import PaymentRequired, Refused, SpoolError, Unreachable
 from ante_client.exchange import ONCE, Answer, Call, Retry, Wait, exchange
 from ante_client.guard import Fail, Unseen
 from ante_client.inference import HOLD_SECONDS, AsyncInference
@@ -217,7 +218,27 @@ class AsyncUsage:
         return str(event["id"])
 
     async def settle(self, event: Mapping[str, Any], authorization: str | None = None) -> None:
-        """See ``Usage.settle``. The append to the spool is done at once: it is quicker than handing it to a thread."""
+        """See ``Usage.settle``."""
+        bill = open_bill()
+        if bill is None:
+            await self._keep(event, authorization)
+        else:
+            bill.add(event["data"], await self.charge(event, authorization))
+
+    async def charge(self, event: Mapping[str, Any], authorization: str | None = None) -> Receipt | None:
+        """See ``Usage.charge``."""
+        try:
+            async with asyncio.timeout(CHARGE_SECONDS):
+                return await self.send(event, authorization, retry=ASK)
+        except BaseException as error:
+            await self._keep(event, authorization)
+            if not isinstance(error, Refused | Unreachable | TimeoutError):
+                raise
+            logger.warning("%s is charged later: %s", event["id"], error)
+            return None
+
+    async def _keep(self, event: Mapping[str, Any], authorization: str | None) -> None:
+        """The append to the spool is done at once: it is quicker than handing it to a thread."""
         retry = None
         trouble: SpoolError | None = None
         try:

@@ -4,6 +4,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from types import TracebackType
@@ -13,7 +14,8 @@ import httpx2
 
 from ante_client import calls
 from ante_client.calls import Exact
-from ante_client.errors import PaymentRequired, SpoolError, Unreachable
+from ante_client.context import open_bill
+from ante_client.errors import PaymentRequired, Refused, SpoolError, Unreachable
 from ante_client.exchange import ONCE, Answer, Call, Retry, Wait, exchange
 from ante_client.forward import Forwarder
 from ante_client.guard import Fail, Guard, Unseen
@@ -27,6 +29,8 @@ T = TypeVar("T")
 
 SOURCE = "ante-client"
 CLOSE_SECONDS = 5.0
+CHARGE_SECONDS = 5.0
+"""So long does an answer wait for what it cost."""
 TIMEOUT = httpx2.Timeout(10.0, connect=3.0)
 ASK = Retry(attempts=2, first=0.1, longest=0.5)
 """For what a person waits for: the question whether a run may start."""
@@ -153,7 +157,12 @@ class Ante:
             self._http, self._pid = self._open(), os.getpid()
         try:
             answer = self._http.request(
-                call.method, call.path, content=call.content(), headers=call.headers(), params=dict(call.query)
+                call.method,
+                call.path,
+                content=call.content(),
+                headers=call.headers(),
+                params=dict(call.query),
+                timeout=httpx2.USE_CLIENT_DEFAULT if call.timeout is None else call.timeout,
             )
         except httpx2.TransportError as error:
             return f"{type(error).__name__}: {error}"
@@ -258,7 +267,31 @@ class Usage:
         return str(event["id"])
 
     def settle(self, event: Mapping[str, Any], authorization: str | None = None) -> None:
-        """Put a finished CloudEvent into the spool; without one, or where it takes no more, send it at once."""
+        """Put a finished CloudEvent into the spool; without one, or where it takes no more, send it at once.
+
+        While a request is answered whose bill is open (``ante_client.context``), charge it at once and put it there.
+        """
+        bill = open_bill()
+        if bill is None:
+            self._keep(event, authorization)
+        else:
+            bill.add(event["data"], self.charge(event, authorization))
+
+    def charge(self, event: Mapping[str, Any], authorization: str | None = None) -> Receipt | None:
+        """Send a finished CloudEvent at once and return what it came to.
+
+        Where that fails, takes too long or is interrupted, it goes to the spool; nobody knows yet then: None.
+        """
+        try:
+            return self.send(event, authorization, retry=ASK, timeout=CHARGE_SECONDS)
+        except BaseException as error:
+            self._keep(event, authorization)
+            if not isinstance(error, Refused | Unreachable):
+                raise
+            logger.warning("%s is charged later: %s", event["id"], error)
+            return None
+
+    def _keep(self, event: Mapping[str, Any], authorization: str | None) -> None:
         retry = None
         trouble: SpoolError | None = None
         try:
@@ -275,12 +308,16 @@ class Usage:
             raise
 
     def send(
-        self, event: Mapping[str, Any], authorization: str | None = None, *, retry: Retry | None = None
+        self,
+        event: Mapping[str, Any],
+        authorization: str | None = None,
+        *,
+        retry: Retry | None = None,
+        timeout: float | None = None,
     ) -> Receipt:
         """Send a finished CloudEvent now and return what became of it. Raises ``Refused`` and ``Unreachable``."""
-        if authorization is None:
-            return self._ante.perform(calls.record(event), retry)
-        return self._ante.perform(calls.capture(authorization, event), retry)
+        call = calls.record(event) if authorization is None else calls.capture(authorization, event)
+        return self._ante.perform(replace(call, timeout=timeout), retry)
 
     def summary(self, customer: str, *, start: datetime | None = None, end: datetime | None = None) -> Summary:
         """What was used and what it came to, from ``start`` (the first of the month) to ``end`` (now)."""

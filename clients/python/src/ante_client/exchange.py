@@ -49,6 +49,8 @@ class Call(Generic[T]):
     key: str | None = None
     token: str | None = None
     """Another API key than the client's own, for this call."""
+    timeout: float | None = None
+    """Seconds for each try, where it is not the client's."""
 
     def content(self) -> bytes | None:
         return None if self.body is None else encode(self.body)

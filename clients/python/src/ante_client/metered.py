@@ -8,9 +8,8 @@ Who pays for a call: the ``customer`` given here, or whoever ``paid_by`` names a
 """
 
 import logging
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import httpx2
@@ -18,7 +17,8 @@ import httpx2
 from ante_client.aio import AsyncAnte
 from ante_client.asking import ask, ask_async, refusal
 from ante_client.client import Ante
-from ante_client.errors import AnteError
+from ante_client.context import Payer, note_refusal, payer
+from ante_client.errors import AnteError, PaymentRequired
 from ante_client.inference import AsyncInference, BlockingInference
 from ante_client.providers import Api, Asked, Reported, api_of
 
@@ -27,18 +27,6 @@ logger = logging.getLogger("ante_client")
 EVENT_TYPE = "llm.completion"
 
 C = TypeVar("C")
-
-_payer: ContextVar[tuple[str, Mapping[str, Any]] | None] = ContextVar("ante_payer", default=None)
-
-
-@contextmanager
-def paid_by(customer: str, **meta: Any) -> Iterator[None]:
-    """Calls made inside are this customer's; ``meta`` (``user``, ``project``, ``feature``, …) is in their events."""
-    token = _payer.set((customer, meta))
-    try:
-        yield
-    finally:
-        _payer.reset(token)
 
 
 def metered(
@@ -49,30 +37,27 @@ def metered(
     Metered are chat completions, responses, embeddings and messages; everything else passes as it is.
     """
     given: Any = client
-    payer = None if customer is None else (customer, meta)
+    who = None if customer is None else (customer, meta)
     common: dict[str, Any] = {"timeout": given.timeout, "follow_redirects": True}
     http: httpx2.Client | httpx2.AsyncClient
     if isinstance(ante, AsyncAnte):
         http = httpx2.AsyncClient(
-            transport=AsyncMeteredTransport(ante, httpx2.AsyncHTTPTransport(), payer=payer, type=type), **common
+            transport=AsyncMeteredTransport(ante, httpx2.AsyncHTTPTransport(), payer=who, type=type), **common
         )
     else:
-        http = httpx2.Client(transport=MeteredTransport(ante, httpx2.HTTPTransport(), payer=payer, type=type), **common)
+        http = httpx2.Client(transport=MeteredTransport(ante, httpx2.HTTPTransport(), payer=who, type=type), **common)
     return given.with_options(http_client=http)  # type: ignore[no-any-return]
 
 
 class _Metering:
     """What the two transports share. ``payer`` is a customer and what is said of all its calls."""
 
-    def __init__(self, payer: tuple[str, Mapping[str, Any]] | None, type: str) -> None:
+    def __init__(self, payer: Payer | None, type: str) -> None:
         self._payer = payer
         self._type = type
 
     def _run_of(self, asked: Asked) -> tuple[str, dict[str, Any]]:
-        payer = _payer.get() or self._payer
-        if payer is None:
-            raise LookupError("Nobody pays for this call: name a customer in metered(...) or with paid_by(...).")
-        customer, meta = payer
+        customer, meta = payer(self._payer)
         return customer, {**meta, "model": asked.model, "request_type": asked.api}
 
 
@@ -86,6 +71,8 @@ def _asked(request: httpx2.Request, content: bytes) -> Asked | None:
 
 
 def _refused(api: Api, error: AnteError, request: httpx2.Request) -> httpx2.Response:
+    if isinstance(error, PaymentRequired):
+        note_refusal(error)
     status, body = refusal(api, error)
     # They would otherwise try a 503 again by themselves: that was done already.
     headers = {"content-type": "application/json", "x-should-retry": "false"}
@@ -110,9 +97,7 @@ def _passed_on(response: httpx2.Response, stream: Any, asked: Asked) -> httpx2.R
 class MeteredTransport(_Metering, httpx2.BaseTransport):
     """For ``httpx2.Client``."""
 
-    def __init__(
-        self, ante: Ante, inner: httpx2.BaseTransport, *, payer: tuple[str, Mapping[str, Any]] | None, type: str
-    ) -> None:
+    def __init__(self, ante: Ante, inner: httpx2.BaseTransport, *, payer: Payer | None, type: str) -> None:
         super().__init__(payer, type)
         self._ante = ante
         self._inner = inner
@@ -192,7 +177,7 @@ class AsyncMeteredTransport(_Metering, httpx2.AsyncBaseTransport):
         ante: AsyncAnte,
         inner: httpx2.AsyncBaseTransport,
         *,
-        payer: tuple[str, Mapping[str, Any]] | None,
+        payer: Payer | None,
         type: str,
     ) -> None:
         super().__init__(payer, type)

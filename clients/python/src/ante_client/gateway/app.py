@@ -18,7 +18,6 @@ import httpx2
 
 from ante_client.aio import AsyncAnte
 from ante_client.asking import ask_async, refusal
-from ante_client.client import ASK
 from ante_client.errors import AnteError
 from ante_client.gateway import http
 from ante_client.gateway.callers import Caller, Callers
@@ -31,7 +30,6 @@ from ante_client.shapes import Receipt
 logger = logging.getLogger("ante_client.gateway")
 
 SOURCE = "ante-gateway"
-CHARGE_SECONDS = 5.0
 TIMEOUT = httpx2.Timeout(600.0, connect=10.0)
 LIMITS = httpx2.Limits(max_connections=1000, max_keepalive_connections=100)
 _SENT_ON = ("accept", "user-agent", "anthropic-version", "anthropic-beta", "openai-beta")
@@ -211,15 +209,12 @@ class Gateway:
         """Charge at once, so that the answer can say what it cost; by way of the spool where that takes too long."""
         call.run.used(**reported.data())
         event = call.run.event()
+        call.settled = True  # From here on, whatever interrupts it.
         try:
-            async with asyncio.timeout(CHARGE_SECONDS):
-                receipt = await self._ante.usage.send(event, call.run.held, retry=ASK)
-        except (AnteError, TimeoutError) as error:
-            logger.warning("%s is charged later: %s", call.run.id, error)
-            await self._settle(call, reported)
+            return await self._ante.usage.charge(event, call.run.held)
+        except AnteError as error:
+            logger.error("Not charged: %s: %s", error, event)
             return None
-        call.settled = True
-        return receipt
 
     async def _settle(self, call: Call, reported: Reported, outcome: str | None = None) -> None:
         """Have it charged, once. Waits for nobody as long as the spool takes it."""
