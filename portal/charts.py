@@ -28,21 +28,29 @@ class Series:
         return amounts.total(self.values)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Chart:
-    """Amounts of one asset by period, stacked. ``series`` is in the order of the legend, largest first."""
+    """Amounts of one asset by period, stacked. ``series`` is in the order of the legend, largest first.
+
+    ``links`` are where the bars lead to, one for each label, or none.
+    """
 
     asset: str
     labels: list[str]
     series: list[Series]
+    links: list[str] = field(default_factory=list)
 
     @property
     def empty(self) -> bool:
         return not any(value for series in self.series for value in series.values)
 
-    def table(self) -> list[tuple[str, list[Decimal]]]:
-        """A row for each period, a value for each series."""
-        return [(label, [s.values[n] for s in self.series]) for n, label in enumerate(self.labels)]
+    def table(self) -> list[tuple[str, str, list[Decimal]]]:
+        """A row for each period: its label, where it leads to, and a value for each series."""
+        links = self.links or [""] * len(self.labels)
+        return [
+            (label, link, [s.values[n] for s in self.series])
+            for n, (label, link) in enumerate(zip(self.labels, links, strict=True))
+        ]
 
     def data(self) -> dict[str, Any]:
         """For the script: floats to draw by, texts to show."""
@@ -51,6 +59,7 @@ class Chart:
             "labels": self.labels,
             "symbol": look.symbol,
             "unit": "" if look.currency else look.name,
+            "links": self.links,
             "series": [
                 {
                     "name": s.name,
@@ -68,9 +77,18 @@ class Chart:
 
 
 def stacked(
-    rows: Sequence[UsageRow], *, asset: str, period: Period, name: Callable[[UsageRow], str], largest: int = PALETTE - 1
+    rows: Sequence[UsageRow],
+    *,
+    asset: str,
+    period: Period,
+    name: Callable[[UsageRow], str],
+    largest: int = PALETTE - 1,
+    whole: Sequence[UsageRow] | None = None,
 ) -> Chart:
-    """A chart of ``rows`` that were grouped by one thing: the ``largest`` groups, and the rest as one."""
+    """A chart of ``rows`` that were grouped by one thing: the ``largest`` groups, and the rest as one.
+
+    ``whole``, not grouped, is what all of it comes to where ``rows`` are some groups only.
+    """
     marks = period.marks()
     position = {mark.astimezone(UTC): n for n, mark in enumerate(marks)}
     by_name: dict[str, list[Decimal]] = {}
@@ -82,9 +100,26 @@ def stacked(
     ranked = sorted(by_name.items(), key=lambda item: (amounts.total(item[1]).copy_negate(), item[0]))
     series = [Series(group, tone, values) for tone, (group, values) in enumerate(ranked[:largest], start=1)]
     rest = [values for _, values in ranked[largest:]]
-    if rest:
-        series.append(Series(REST, 0, [amounts.total(column) for column in zip(*rest, strict=True)]))
+    if whole is not None:
+        rest = [_beside(series, _by_mark(whole, asset, position))]
+    others = [amounts.total(column) for column in zip(*rest, strict=True)]
+    if any(others):
+        series.append(Series(REST, 0, others))
     return Chart(asset, [period.label(mark) for mark in marks], series)
+
+
+def _by_mark(rows: Sequence[UsageRow], asset: str, position: dict[datetime, int]) -> list[Decimal]:
+    values = [ZERO] * len(position)
+    for row in rows:
+        if row.asset == asset:
+            place = _place(position, row.period_start)
+            values[place] = EXACT.add(values[place], row.amount)
+    return values
+
+
+def _beside(series: Sequence[Series], whole: Sequence[Decimal]) -> list[Decimal]:
+    """What of the whole is in none of the series."""
+    return [EXACT.subtract(total, amounts.total(s.values[n] for s in series)) for n, total in enumerate(whole)]
 
 
 def _place(position: dict[datetime, int], moment: datetime) -> int:

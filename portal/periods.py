@@ -66,6 +66,13 @@ class Period:
             all_days = sorted({day.replace(day=1) for day in all_days})
         return [midnight(day, self.zone) for day in all_days]
 
+    def within(self, mark: datetime) -> "Period":
+        """The day or the month of the period that begins at this mark."""
+        first = last = mark.astimezone(self.zone).date()
+        if self.granularity == "month":
+            last = (first.replace(day=28) + timedelta(days=4)).replace(day=1) - timedelta(days=1)
+        return Period(max(first, self.first), min(last, self.last), self.zone, "custom")
+
     def label(self, mark: datetime) -> str:
         """A mark as the chart's axis and the table show it."""
         local = mark.astimezone(self.zone)

@@ -26,6 +26,7 @@ from portal.pages import (
     team,
     trail,
     usage,
+    usage_events,
     wallet,
     webhooks,
 )
@@ -46,6 +47,8 @@ urlpatterns = [
     path("plan/<uuid:subscription_id>/change/<str:code>", plan.change, name="change-plan"),
     path("plan/<uuid:subscription_id>/cancel", plan.cancel, name="cancel-plan"),
     path("plan/<uuid:subscription_id>/reactivate", plan.reactivate, name="reactivate-plan"),
+    path("usage/events", usage_events.usage_events, name="usage-events"),
+    path("usage/events.csv", usage_events.usage_events_csv, name="usage-events-csv"),
     path("usage/events/<uuid:event_id>", event.event, name="event"),
     path("statement", statement.statement, name="statement"),
     path("statement.csv", statement.statement_csv, name="statement-csv"),

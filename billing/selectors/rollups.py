@@ -4,7 +4,7 @@ A charge is in the rollups if the database transaction that wrote it has a lower
 the charges beyond it are read by one statement, so in one snapshot: none is missing and none is counted twice.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,6 +21,9 @@ GRAINS: dict[str, tuple[str, ...]] = {
 }
 """The dimensions of each grain, the coarsest first. Any other dimension is read from the charges."""
 
+API_KEY = "api_key"
+"""What is asked for like a dimension, and is the key that the event came with. Kept by the grain of work."""
+
 EVENTS_SQL = "(CASE WHEN c.reverses_id IS NOT NULL THEN -1 WHEN c.refunds_id IS NOT NULL THEN 0 ELSE 1 END)"
 """What the charge called ``c`` does to the number of events: each of an event's charges says the same."""
 
@@ -32,23 +35,54 @@ _BEYOND = "c.written_in >= (SELECT written_before FROM billing_rollupmark)"
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """How far the rollups were a moment ago. They may be further by now, never less far."""
+    """How far the rollups were a moment ago. They may be further by now, never less far.
 
-    written_before: int
-    restored_until: datetime | None
+    ``written_before`` is None while there are no rollups to go by: before the first, and after the database was
+    restored elsewhere.
+    """
+
+    written_before: int | None = None
+    restored_until: datetime | None = None
 
 
-def mark() -> Mark | None:
-    """None while there are no rollups to go by: before the first, and after the database was restored elsewhere."""
+def mark() -> Mark:
+    """The mark as it is. Whoever asks several questions at once asks for it once, and hands it on."""
     with connection.cursor() as cursor:
         cursor.execute(_MARK)
-        row = cursor.fetchone()
-    return None if row is None else Mark(*row)
+        return Mark(*(cursor.fetchone() or ()))
 
 
 def grain(dimensions: Collection[str]) -> str | None:
     """The coarsest grain that keeps these dimensions apart, if there is any."""
-    return next((str(name) for name, kept in GRAINS.items() if set(dimensions) <= set(kept)), None)
+    return next((str(name) for name in GRAINS if set(dimensions) <= _kept(name)), None)
+
+
+def value_sql(row: str, name: str, parameter: str) -> str:
+    """The value of a dimension in a row of ``source``, or of the API key; the parameter is the dimension's name."""
+    return f"{row}.api_key_id::text" if name == API_KEY else f"{row}.dimensions ->> %({parameter})s::text"
+
+
+def where_sql(row: str, where: Mapping[str, str | None], parameters: str = "where") -> tuple[str, dict[str, Any]]:
+    """The condition that a row of ``source`` has just these values, None standing for none, and its parameters."""
+    conditions: list[str] = ["TRUE"]
+    values: dict[str, Any] = {}
+    for position, (name, value) in enumerate(where.items()):
+        parameter = f"{parameters}{position}"
+        values |= {parameter: name, f"{parameter}_is": value}
+        told = "IS NULL" if value is None else f"= %({parameter}_is)s"
+        conditions.append(f"{value_sql(row, name, parameter)} {told}")
+    return " AND ".join(conditions), values
+
+
+def _kept(name: str) -> set[str]:
+    return {*GRAINS[name], API_KEY} if name == UsageRollup.Grain.WORK else set(GRAINS[name])
+
+
+def _narrowing(where: Mapping[str, str | None]) -> str | None:
+    """The grain that tells of most of these, the finest of several; None where none does."""
+    counted = [(len(_kept(name) & set(where)), position, str(name)) for position, name in enumerate(GRAINS)]
+    told, _, name = max(counted)
+    return name if told else None
 
 
 def source(
@@ -59,25 +93,37 @@ def source(
     dimensions: Collection[str],
     granularity: str | None,
     zone: str,
+    where: Mapping[str, str | None] | None = None,
+    found: Mark | None = None,
 ) -> tuple[str, dict[str, Any]]:
     """A query, and its parameters, for what occurred in [``start``, ``end``): rollups, and single charges.
 
     Its columns: ``at``, a time in the right period of that granularity in that zone (None: there is only one period);
-    ``work``, an event, or all events of one shape in an hour; ``meter_id``, ``asset_id``, ``dimensions``, ``quantity``,
-    ``amount`` and ``events``. Rows with the same ``at``, ``work`` and ``events`` are of the same events. An hour that
-    is not wholly in the interval, or in which a period ends, is read from its charges.
+    ``work``, an event, or all events of one shape in an hour; ``meter_id``, ``asset_id``, ``dimensions``,
+    ``api_key_id`` (only where it is asked for), ``quantity``, ``amount`` and ``events``. Rows with the same ``at``,
+    ``work`` and ``events`` are of the same events. An hour that is not wholly in the interval, or in which a period
+    ends, is read from its charges.
+
+    ``where`` says which rows are wanted, and the caller still has to leave out the others: where no rollups keep apart
+    what is asked for, they tell at least in which hours to look. ``found`` is the mark, if it was asked for before.
     """
     values: dict[str, Any] = {"start": start, "end": end, "customer": customer_id}
     whose = "TRUE" if customer_id is None else "c.customer_id = %(customer)s"
-    found, kept = mark(), grain(dimensions)
+    where = where or {}
+    needed = {*dimensions, *where}
+    found, kept = found or mark(), grain(needed)
+    narrowing = _narrowing(where) if kept is None else None
+    key = "NULL::uuid"
+    if API_KEY in needed:
+        key = "(SELECT e.api_key_id FROM billing_usageevent e WHERE e.id = c.event_id)"
     charges = f"""
-        SELECT c.occurred_at AS at, c.event_id AS work, c.meter_id, c.asset_id, c.dimensions, c.quantity, c.amount,
-               {EVENTS_SQL} AS events
+        SELECT c.occurred_at AS at, c.event_id AS work, c.meter_id, c.asset_id, c.dimensions, {key} AS api_key_id,
+               c.quantity, c.amount, {EVENTS_SQL} AS events
           FROM billing_charge c
          WHERE {whose} AND c.occurred_at >= %(start)s AND c.occurred_at < %(end)s"""
-    if found is None or kept is None:
+    if found.written_before is None or (kept is None and narrowing is None):
         return charges, values
-    values |= {"grain": kept, "mark": found.written_before, "restored": found.restored_until}
+    values |= {"grain": kept or narrowing, "mark": found.written_before, "restored": found.restored_until}
     # The mark as it was is a number that the planner can judge by; the one that counts is read in the statement.
     beyond = f"c.written_in >= %(mark)s AND {_BEYOND}"
     if found.restored_until is not None:
@@ -90,10 +136,16 @@ def source(
     hours = f"""
           FROM billing_usagerollup c
          WHERE {whose} AND c.grain = %(grain)s AND c.hour > %(start)s::timestamptz - {_HOUR} AND c.hour < %(end)s"""
+    if narrowing is not None:
+        whole = "FALSE"
+        known = {name: value for name, value in where.items() if name in _kept(narrowing)}
+        told, more = where_sql("c", known, "told")
+        hours, values = f"{hours} AND {told}", values | more
     # Hour by hour along the customer's index, whatever the planner thinks of it.
     apart = "" if customer_id is None else "OFFSET 0"
     query = f"""
-        SELECT c.hour AS at, c.shape AS work, c.meter_id, c.asset_id, c.dimensions, c.quantity, c.amount, c.events
+        SELECT c.hour AS at, c.shape AS work, c.meter_id, c.asset_id, c.dimensions, c.api_key_id, c.quantity, c.amount,
+               c.events
         {hours} AND {whole}
         UNION ALL
         {charges} AND {beyond}
@@ -107,7 +159,7 @@ def source(
 def exact(customer_id: UUID) -> bool:
     """Whether the rollups of every grain and the charges beyond them are what all charges come to, hour by hour."""
     found = mark()
-    if found is None:
+    if found.written_before is None:
         return True
     with connection.cursor() as cursor:
         cursor.execute(_INEXACT, {"customer": customer_id, "restored": found.restored_until})

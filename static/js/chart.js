@@ -142,6 +142,13 @@ function draw(box) {
     [xs, ...stacked.toReversed()],
     box,
   );
+  // Only a shortcut for the mouse: the table below has the same links.
+  if (data.links?.length) {
+    plot.over.classList.add("leads-on");
+    plot.over.addEventListener("click", () => {
+      if (plot.cursor.idx !== null && plot.cursor.idx !== undefined) location.assign(data.links[plot.cursor.idx]);
+    });
+  }
   charts.set(box, plot);
 }
 

@@ -21,6 +21,8 @@ PAGES: dict[str, dict[str, str]] = {
     "balance.json": {"GET": MEMBER},
     "usage": {"GET": MEMBER},
     "usage.csv": {"GET": MEMBER},
+    "usage/events": {"GET": MEMBER},
+    "usage/events.csv": {"GET": MEMBER},
     "wallet": {"GET": "wallets:read"},
     "plan": {"GET": "catalog:read"},
     "plan/start/<str:code>": {"POST": "wallet:fund"},

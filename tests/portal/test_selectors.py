@@ -12,10 +12,12 @@ import time_machine
 from django.db import connection
 from django.utils import timezone
 
+from accounts.services import api_keys
 from accounts.services.audit import SYSTEM
 from billing.errors import InvalidRequest
 from billing.models import Customer, LedgerEntry
-from billing.selectors import balances, statements, usage
+from billing.selectors import balances, rollups, statements, usage
+from billing.services import usage as recording
 from billing.services import wallets
 from tests.builders import Shop
 
@@ -280,3 +282,46 @@ def test_names_that_cannot_be_dimensions_are_refused(march: Customer, name: str)
 def test_usage_is_one_statement_after_a_look_at_the_mark(march: Customer, django_assert_num_queries: object) -> None:
     with django_assert_num_queries(2):  # type: ignore[operator]
         usage.rows(customer_id=march.pk, **WEEK, group_by=("model", "meter", "user"))
+    mark = rollups.mark()
+    with django_assert_num_queries(1):  # type: ignore[operator]
+        usage.rows(customer_id=march.pk, **WEEK, group_by=("model",), where={"user": "u_1"}, mark=mark)
+
+
+def test_usage_of_one_user(march: Customer) -> None:
+    (row,) = usage.totals(customer_id=march.pk, **WEEK, where={"user": "u_1"})
+    assert (row.amount, row.events) == (Decimal("6.5"), 3)
+    (rest,) = usage.totals(customer_id=march.pk, **WEEK, where={"user": None})
+    assert (rest.amount, rest.events) == (Decimal("0.01"), 1)
+    assert usage.totals(customer_id=march.pk, **WEEK, where={"user": "u_1", "model": None}) == []
+
+
+def test_groups_are_sorted_and_paged_by_the_database(march: Customer) -> None:
+    def groups(**order: Any) -> list[str | None]:
+        found = usage.ranking(customer_id=march.pk, **WEEK, group_by="model", asset="usd", **order)
+        assert (found.groups, found.amount) == (3, Decimal("6.51"))
+        return [row.value for row in found.rows]
+
+    assert groups() == ["gpt-4o", "o3", None]
+    assert groups(descending=False) == [None, "o3", "gpt-4o"]
+    assert groups(order="name", descending=False) == ["gpt-4o", "o3", None]
+    assert groups(order="events") == ["gpt-4o", "o3", None]
+    assert groups(offset=1, limit=1) == ["o3"]
+    nothing = usage.ranking(customer_id=march.pk, **WEEK, group_by="model", asset="eur")
+    assert (nothing.rows, nothing.groups, nothing.amount) == ([], 0, 0)
+
+
+def test_usage_is_told_apart_by_the_key_that_it_came_with(shop: Shop) -> None:
+    acme = shop.customer(usd="10")
+    key, _ = api_keys.issue(name="ci", scopes=["*"])
+    events = [shop.event(acme, output_tokens=1000), shop.event(acme, output_tokens=3000)]
+    events[1].api_key_id = key.pk
+    recording.record(events)
+    span: dict[str, Any] = {"start": timezone.now() - HOUR, "end": timezone.now() + HOUR}
+
+    def by_key() -> list[tuple[str | None, Decimal]]:
+        found = usage.ranking(customer_id=acme.pk, **span, group_by="api_key", asset="usd")
+        return [(row.value, row.amount) for row in found.rows]
+
+    assert by_key() == [(str(key.pk), Decimal("0.03")), (None, Decimal("0.01"))]
+    (row,) = usage.totals(customer_id=acme.pk, **span, where={"api_key": str(key.pk)})
+    assert row.amount == Decimal("0.03")

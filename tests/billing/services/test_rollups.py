@@ -18,8 +18,8 @@ from django.db import connection, transaction
 from accounts.services.audit import SYSTEM
 from billing.engine.money import EXACT
 from billing.models import Charge, Customer, RollupMark, UsageEvent, UsageRollup
+from billing.selectors import charged_events, usage
 from billing.selectors import rollups as selector
-from billing.selectors import usage
 from billing.services import corrections, rollups
 from tests.builders import Shop
 from tests.owner import as_owner
@@ -34,6 +34,10 @@ QUESTIONS: list[dict[str, Any]] = [
     {"group_by": ("region",)},
     {"group_by": ("model",), "meter": "llm_output"},
     {"group_by": ("user",), "granularity": None},
+    {"group_by": ("model",), "where": {"user": "user-1", "feature": None}},
+    {"group_by": ("model", "user"), "where": {"session": "session-0"}, "granularity": "hour"},
+    {"group_by": ("session",), "where": {"region": "region-2", "model": "model-1"}},
+    {"group_by": ("api_key",), "where": {"api_key": None}},
 ]
 
 
@@ -76,6 +80,8 @@ def expected(customer: Customer, start: datetime, end: datetime, zone: str, ques
     for charge in charges.select_related("meter"):
         if question.get("meter") not in (None, charge.meter.code):
             continue
+        if any(charge.dimensions.get(name) != value for name, value in question.get("where", {}).items()):
+            continue
         group = tuple(
             charge.meter.code if name == "meter" else charge.dimensions.get(name) for name in question["group_by"]
         )
@@ -108,6 +114,30 @@ def compare(customer: Customer, chance: random.Random) -> None:
         zone = chance.choice(ZONES)
         found = sorted(asked(customer, start, end, zone, question), key=str)
         assert found == expected(customer, start, end, zone, question), (start, end, zone, question)
+    for where in ({}, {"user": "user-0"}, {"session": "session-1", "region": None}):
+        assert listed(customer, start, end, where) == expected_events(customer, start, end, where), (start, end, where)
+
+
+def listed(customer: Customer, start: datetime, end: datetime, where: Any) -> list[Any]:
+    """The events behind a figure, read page by page."""
+    found, before = [], None
+    while True:
+        page = charged_events.page(
+            customer_id=customer.pk, start=start, end=end, asset="usd", where=where, before=before, limit=7
+        )
+        found += [(row.occurred_at, row.id, row.amount) for row in page.rows]
+        before = page.next_before
+        if before is None:
+            return found
+
+
+def expected_events(customer: Customer, start: datetime, end: datetime, where: Any) -> list[Any]:
+    sums: dict[Any, Decimal] = {}
+    for charge in Charge.objects.filter(customer=customer, occurred_at__gte=start, occurred_at__lt=end):
+        if all(charge.dimensions.get(name) == value for name, value in where.items()):
+            key = (charge.occurred_at, charge.event_id)
+            sums[key] = EXACT.add(sums.get(key, Decimal(0)), charge.amount)
+    return [(*key, amount) for key, amount in sorted(sums.items(), reverse=True)]
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -1,0 +1,108 @@
+"""The single events behind a figure: those that were charged, the latest first, a page at a time."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+from django.db import connection
+
+from billing.models import UsageEvent
+from billing.selectors import rollups, usage
+
+_HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class ChargedEvent:
+    """An event and what it comes to in one asset, less what was taken back. ``dimensions``: of one of its charges."""
+
+    id: UUID
+    event_id: str
+    type: str
+    occurred_at: datetime
+    amount: Decimal
+    dimensions: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """``next_before`` is the event that the next page begins after, None on the last one."""
+
+    rows: list[ChargedEvent]
+    next_before: UUID | None
+
+
+def page(
+    *,
+    customer_id: UUID,
+    start: datetime,
+    end: datetime,
+    asset: str,
+    meter: str | None = None,
+    where: Mapping[str, str | None] | None = None,
+    before: UUID | None = None,
+    limit: int = 50,
+) -> EventPage:
+    """Events of [``start``, ``end``) with a charge in this asset that has these values, as in ``usage.rows``.
+
+    The sums by the hour tell in which hours to look, so that a rare one is found among millions as quickly as a common
+    one. ``before`` is an event of the page before; one that is not the customer's begins anew.
+    """
+    after = UsageEvent.objects.filter(pk=before, customer_id=customer_id).first() if before else None
+    last = min(end, after.occurred_at + timedelta(microseconds=1)) if after else end
+    hours = _hours(customer_id, start, last, asset, meter, where, limit + 1)
+    wanted, values = rollups.where_sql("c", where or {})
+    values |= {"customer": customer_id, "start": start, "end": last, "asset": asset, "hours": hours, "limit": limit + 1}
+    if after is not None:
+        wanted += " AND (c.occurred_at, c.event_id) < (%(last)s, %(after)s)"
+        values |= {"last": after.occurred_at, "after": after.pk}
+    if meter is not None:
+        wanted += " AND c.meter_id = (SELECT id FROM billing_meter WHERE code = %(meter)s)"
+        values["meter"] = meter
+    charges = "billing_charge"
+    if rollups.API_KEY in (where or {}):
+        charges = "(SELECT c.*, e.api_key_id FROM billing_charge c JOIN billing_usageevent e ON e.id = c.event_id)"
+    statement = f"""
+        SELECT e.id, e.event_id, e.type, e.occurred_at, found.amount, found.dimensions
+          FROM (SELECT c.occurred_at, c.event_id, SUM(c.amount) AS amount,
+                       (array_agg(c.dimensions ORDER BY c.id))[1] AS dimensions
+                  FROM unnest(%(hours)s::timestamptz[]) AS h(hour)
+                  JOIN {charges} c
+                    ON c.customer_id = %(customer)s AND c.occurred_at >= h.hour
+                   AND c.occurred_at < h.hour + interval '1 hour'
+                 WHERE c.occurred_at >= %(start)s AND c.occurred_at < %(end)s AND c.asset_id = %(asset)s AND {wanted}
+                 GROUP BY 1, 2 ORDER BY 1 DESC, 2 DESC LIMIT %(limit)s) found
+          JOIN billing_usageevent e ON e.id = found.event_id AND e.customer_id = %(customer)s
+         ORDER BY found.occurred_at DESC, found.event_id DESC
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        rows = [
+            ChargedEvent(id, event_id, type, occurred_at, amount, json.loads(dimensions))
+            for id, event_id, type, occurred_at, amount, dimensions in cursor.fetchall()
+        ]
+    return EventPage(rows[:limit], rows[limit - 1].id if len(rows) > limit else None)
+
+
+def _hours(
+    customer_id: UUID,
+    start: datetime,
+    end: datetime,
+    asset: str,
+    meter: str | None,
+    where: Mapping[str, str | None] | None,
+    events: int,
+) -> Sequence[datetime]:
+    """The latest hours that have so many of the events, or all hours that have any."""
+    by_hour = usage.rows(
+        customer_id=customer_id, start=start, end=end, granularity="hour", meter=meter, where=where, timezone=UTC
+    )
+    hours, counted = [], 0
+    for row in reversed(by_hour):
+        if row.asset == asset and counted < events:
+            hours.append(row.period_start)
+            counted += max(0, row.events)
+    return hours

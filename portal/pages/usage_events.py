@@ -1,0 +1,101 @@
+"""The single events behind a figure of the explorer, each with a link to why it was charged."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.views.decorators.http import require_GET
+
+from billing.engine.money import ZERO
+from billing.selectors import charged_events
+from billing.selectors import usage as selector
+from billing.selectors.charged_events import EventPage
+from portal import access, downloads, explorer
+from portal.explorer import Question
+
+PAGE_ROWS = 50
+CSV_ROWS = 1000
+SHOWN = ("model", "user", "project", "feature", "session")
+
+
+@require_GET
+@access.signed_in
+def usage_events(request: HttpRequest, visit: access.Visit) -> HttpResponse:
+    """The latest of them, and with htmx the further rows alone."""
+    question = Question.read(request, visit)
+    before = access.before(request)
+    context: dict[str, Any] = {
+        "question": question,
+        "query": urlencode(question.query()),
+        "page": _page(visit, question, before, PAGE_ROWS),
+        "before": before,
+    }
+    if getattr(request, "htmx", False) and before is not None:
+        return access.render_for(request, visit, "portal/parts/usage_event_rows.html", **context)
+    keys = explorer.key_names(visit) if selector.API_KEY in question.where else {}
+    total, events = _total(visit, question)
+    return access.render_for(
+        request,
+        visit,
+        "portal/usage_events.html",
+        filters=question.filters(keys),
+        total=total,
+        events=events,
+        back=question.link(hour=None),
+        **context,
+    )
+
+
+@require_GET
+@access.signed_in
+def usage_events_csv(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
+    """All of them, the latest first: what each came to in the asset, less what was taken back."""
+    question = Question.read(request, visit)
+
+    def cells() -> Iterator[list[downloads.Cell]]:
+        page = _page(visit, question, None, CSV_ROWS)
+        while True:
+            for row in page.rows:
+                values = [row.dimensions.get(name) for name in SHOWN]
+                yield [
+                    row.occurred_at.astimezone(visit.zone),
+                    row.event_id,
+                    row.type,
+                    *values,
+                    question.asset,
+                    row.amount,
+                ]
+            if page.next_before is None:
+                return
+            page = _page(visit, question, page.next_before, CSV_ROWS)
+
+    name = f"events-{question.period.first}-{question.period.last}.csv"
+    return downloads.response(name, ["occurred_at", "event", "type", *SHOWN, "asset", "amount"], cells())
+
+
+def _page(visit: access.Visit, question: Question, before: UUID | None, limit: int) -> EventPage:
+    return charged_events.page(
+        customer_id=visit.customer.pk,
+        start=question.start,
+        end=question.end,
+        asset=question.asset,
+        meter=question.meter.code if question.meter else None,
+        where=question.where,
+        before=before,
+        limit=limit,
+    )
+
+
+def _total(visit: access.Visit, question: Question) -> tuple[Decimal, int]:
+    """What all of them come to, and how many stand."""
+    found = selector.totals(
+        customer_id=visit.customer.pk,
+        start=question.start,
+        end=question.end,
+        meter=question.meter.code if question.meter else None,
+        where=question.where,
+    )
+    return next(((row.amount, row.events) for row in found if row.asset == question.asset), (ZERO, 0))
