@@ -13,6 +13,8 @@ from billing.services import costs, customers, grants, meters, plans, subscripti
 from billing.services.prices import PriceTerms
 
 EVENT_TYPE = "llm.completion"
+ONE_METER_TYPE = "llm.embedding"
+"""Events of this type have one meter and so one charge, where those of ``EVENT_TYPE`` have two."""
 DIMENSIONS = ["model", "user", "project", "feature", "session"]
 INPUT_PRICE = Decimal("0.0000025")
 OUTPUT_PRICE = Decimal("0.00001")
@@ -23,13 +25,17 @@ HOT = "bench-hot"
 
 
 def make(count: int, *, made: Callable[[int], None]) -> list[str]:
-    """A plan with two prices and ``count`` customers on it, and ``HOT``; the external ids of the ``count``."""
+    """A plan with three prices and ``count`` customers on it, and ``HOT``; the external ids of the ``count``."""
     usd = Asset.objects.get(pk="usd")
     for unit, amount in (("input", Decimal("2.5")), ("output", Decimal(10))):
         costs.create(actor=SYSTEM, provider="openai", model=MODEL, unit=unit, unit_cost=amount, per=Decimal(1_000_000))
     prices = [
         PriceTerms(meter=meter, asset=usd, model="per_unit", unit_amount=amount, per=Decimal(1), match={})
-        for meter, amount in ((_meter("input"), INPUT_PRICE), (_meter("output"), OUTPUT_PRICE))
+        for meter, amount in (
+            (_meter("input"), INPUT_PRICE),
+            (_meter("output"), OUTPUT_PRICE),
+            (_meter("input", event_type=ONE_METER_TYPE), INPUT_PRICE),
+        )
     ]
     version = plans.create(actor=SYSTEM, code="bench", name="Bench", currency=usd, interval="month", prices=prices)
     names = [f"bench-{number:05}" for number in range(count)]
@@ -56,12 +62,12 @@ def key() -> str:
     return api_keys.issue(name="bench", scopes=["events:write", "wallets:read"])[1]
 
 
-def _meter(kind: str) -> Meter:
+def _meter(kind: str, *, event_type: str = EVENT_TYPE) -> Meter:
     return meters.create(
         actor=SYSTEM,
-        code=f"bench_{kind}",
-        name=f"{kind.title()} tokens",
-        event_type=EVENT_TYPE,
+        code=f"bench_{event_type.removeprefix('llm.')}_{kind}",
+        name=f"{kind.title()} tokens of {event_type}",
+        event_type=event_type,
         aggregation="sum",
         value=f"{kind}_tokens",
         dimensions=DIMENSIONS,

@@ -9,7 +9,7 @@ from billing.bench import shop
 from billing.bench.load import Request
 
 _EVENT = (
-    '{{"specversion":"1.0","id":"{id}","source":"bench","type":"' + shop.EVENT_TYPE + '","subject":"{subject}",'
+    '{{"specversion":"1.0","id":"{id}","source":"bench","type":"{type}","subject":"{subject}",'
     '"data":{{"model":"gpt-4o-2024-08-06","input_tokens":{input},"output_tokens":{output},"user":"u_17",'
     '"project":"search","feature":"code-review","session":"s_9"}}}}'
 )
@@ -50,11 +50,11 @@ class Traffic:
 
         return request
 
-    def batch(self, size: int) -> Callable[[], Request]:
-        """``size`` events a request, each on any wallet."""
+    def batch(self, size: int, *, one_meter: bool = False) -> Callable[[], Request]:
+        """``size`` events a request, each on any wallet; two charges each, or one."""
 
         def request() -> Request:
-            made = [self._event(self._random.choice(self.customers)) for _ in range(size)]
+            made = [self._event(self._random.choice(self.customers), one_meter=one_meter) for _ in range(size)]
             total = sum((cost for _, cost in made), Decimal(0))
 
             def is_right(status: int, body: bytes) -> bool:
@@ -89,10 +89,16 @@ class Traffic:
 
         return request
 
-    def _event(self, subject: str) -> tuple[str, Decimal]:
+    def _event(self, subject: str, *, one_meter: bool = False) -> tuple[str, Decimal]:
         input_, output, cost = self._sizes[self._random.randrange(SIZES)]
-        text = _EVENT.format(id=f"bench-{next(self._numbers)}", subject=subject, input=input_, output=output)
-        return text, cost
+        text = _EVENT.format(
+            id=f"bench-{next(self._numbers)}",
+            type=shop.ONE_METER_TYPE if one_meter else shop.EVENT_TYPE,
+            subject=subject,
+            input=input_,
+            output=output,
+        )
+        return text, input_ * shop.INPUT_PRICE if one_meter else cost
 
     def _charged(self, events: int, cost: Decimal) -> None:
         self.events += events
