@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 
 _MONTHS = {"month": 1, "quarter": 3, "year": 12}
 _DAYS = {"day": 1, "week": 7}
+_SHORTEST_MONTH = 28
 
 
 def period(moment: datetime, *, anchor: datetime, interval: str, zone: tzinfo) -> tuple[datetime, datetime]:
@@ -21,12 +22,9 @@ def period(moment: datetime, *, anchor: datetime, interval: str, zone: tzinfo) -
     else:
         number = (local.date() - local_anchor.date()).days // _DAYS[interval]
     # More than one step back only where a zone moved across the date line and left a day out.
-    while _nth_start(local_anchor, number, interval) > moment:
+    while (start := _nth_start(local_anchor, number, interval)) > moment:
         number -= 1
-    return (
-        _nth_start(local_anchor, number, interval).astimezone(UTC),
-        _nth_start(local_anchor, number + 1, interval).astimezone(UTC),
-    )
+    return start.astimezone(UTC), _nth_start(local_anchor, number + 1, interval).astimezone(UTC)
 
 
 def _nth_start(anchor: datetime, number: int, interval: str) -> datetime:
@@ -35,5 +33,7 @@ def _nth_start(anchor: datetime, number: int, interval: str) -> datetime:
         return (anchor.replace(tzinfo=None) + timedelta(days=number * _DAYS[interval])).replace(tzinfo=anchor.tzinfo)
     months = anchor.year * 12 + anchor.month - 1 + number * _MONTHS[interval]
     year, month = divmod(months, 12)
-    day = min(anchor.day, calendar.monthrange(year, month + 1)[1])
+    day = anchor.day
+    if day > _SHORTEST_MONTH:
+        day = min(day, calendar.monthrange(year, month + 1)[1])
     return anchor.replace(year=year, month=month + 1, day=day)

@@ -146,9 +146,9 @@ def _alone(
     price = line.price
     if line.waived is not None:
         return None
-    counted = recording.counters.snapshot([line])
+    begun = recording.counters.mark()
     before = recording.counters.charge(customer_id, replace(line, quantity=ZERO, basis=ZERO)).before or ZERO
-    recording.counters.restore(counted)
+    recording.counters.back_to(begun)
     paid = engine.affordable(
         price.net,
         before=before,

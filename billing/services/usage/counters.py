@@ -1,6 +1,6 @@
 """Running quantities, for the prices whose next charge depends on them."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -45,14 +45,6 @@ class Rated:
     """Where the period stood, if the amount depends on it."""
 
 
-@dataclass(slots=True)
-class CounterSnapshot:
-    """Where some periods stood."""
-
-    running: Mapping[Key, tuple[Running | None, Decimal | None]]
-    unseen: Collection[_Value]
-
-
 class Counters:
     """The counters of the locked customers, loaded once and written once.
 
@@ -67,6 +59,8 @@ class Counters:
         self._moved: dict[Key, tuple[UUID, datetime]] = {}
         self._seen: set[_Value] = set()
         self._new: dict[_Value, UUID] = {}
+        self._before: list[tuple[dict[Any, Any], Any, Any]] = []
+        """What was where before each change, in order: a table of the above, its key, what stood there."""
 
     def take(self, rows: Sequence[tuple[Any, ...]]) -> None:
         """Take in what ``reading`` found."""
@@ -89,12 +83,14 @@ class Counters:
         if line.waived is not None:
             return Rated(ZERO, ZERO)
         price, key = line.price, line.counter
-        before = self._running.get(key)
+        before = stood = self._running.get(key)
         if before is None:
             if line.additive and price.may_go_uncounted:
                 # Late usage always counts: what its own time charged so far would not find it in this period.
                 if not line.late and price.net.adds_up(line.basis, precision=price.precision):
-                    self._uncounted[key] = EXACT.add(self._uncounted.get(key, ZERO), line.basis)
+                    so_far = self._uncounted.get(key)
+                    self._before.append((self._uncounted, key, so_far))
+                    self._uncounted[key] = line.basis if so_far is None else EXACT.add(so_far, line.basis)
                     return self._rated(line, line.quantity, ZERO, line.basis, counted=False)
                 so_far = EXACT.add(self.charged_before(customer_id, line), self._uncounted.get(key, ZERO))
                 before = Running(so_far)
@@ -106,6 +102,7 @@ class Counters:
         moved = EXACT.subtract(after.quantity, before.quantity)
         rated = self._rated(line, line.quantity if line.additive else moved, before.quantity, moved)
         self._moved[key] = (customer_id, line.period_end)
+        self._before.append((self._running, key, stood))
         self._running[key] = after
         return rated
 
@@ -146,31 +143,24 @@ class Counters:
         if value in self._seen:
             return ZERO
         self._seen.add(value)
+        self._before.append((self._new, value, None))
         self._new[value] = customer_id
         return Decimal(1)
 
-    def snapshot(self, lines: Iterable[Line]) -> CounterSnapshot:
-        """Where these lines' periods stand, to be given to ``restore``."""
-        keys = {line.counter for line in lines}
-        values = {(line.counter, line.digest) for line in lines if line.digest}
-        return CounterSnapshot(
-            {key: (self._running.get(key), self._uncounted.get(key)) for key in keys}, values - self._seen
-        )
+    def mark(self) -> int:
+        """This moment, to be given to ``back_to``."""
+        return len(self._before)
 
-    def restore(self, snapshot: CounterSnapshot) -> None:
-        """Go back to ``snapshot``: the event was not charged."""
-        for key, (running, uncounted) in snapshot.running.items():
-            if running is None:
-                self._running.pop(key, None)
-            else:
-                self._running[key] = running
-            if uncounted is None:
-                self._uncounted.pop(key, None)
-            else:
-                self._uncounted[key] = uncounted
-        for value in snapshot.unseen:
-            self._seen.discard(value)
-            self._new.pop(value, None)
+    def back_to(self, mark: int) -> None:
+        """Where the periods stood at ``mark``: what was charged since was not charged."""
+        while len(self._before) > mark:
+            table, key, stood = self._before.pop()
+            if stood is not None:
+                table[key] = stood
+                continue
+            table.pop(key, None)
+            if table is self._new:
+                self._seen.discard(key)
 
     def rows_sent(self) -> None:
         """The charges so far are on their way: who asks the database for a period from now on is told of them."""

@@ -12,7 +12,7 @@ from billing.engine.money import EXACT, ZERO
 from billing.engine.rating import ExplainedLine
 from billing.services.ledger import Journal
 from billing.services.states import BalanceState
-from billing.services.usage.counters import Counters, CounterSnapshot, Rated
+from billing.services.usage.counters import Counters, Rated
 from billing.services.usage.rating import Line
 
 _DOWN = Context(prec=60, rounding=ROUND_DOWN)
@@ -62,7 +62,7 @@ class Drawing:
         self._reserved = reserved
         self._set_aside = list(set_aside)
         """Of grants, beside what they have: it counts as cover, but cannot be drawn yet."""
-        self._counted: CounterSnapshot = counters.snapshot(lines)
+        self._begun = counters.mark()
 
     def take(self, *, beyond: bool = False) -> bool:
         """Rate and draw all lines. False, and nothing taken, where the wallet does not suffice.
@@ -106,7 +106,7 @@ class Drawing:
         for piece in reversed(self.pieces):
             burndown.put_back(piece.draws)
         self.pieces = []
-        self.counters.restore(self._counted)
+        self.counters.back_to(self._begun)
 
     def _take_line(self, line: Line, *, beyond: bool) -> bool:
         if line.price.covered_by is not None and line.waived is None:
