@@ -1,4 +1,4 @@
-"""The first page: what happened today, what wallets hold, thirty days at a glance, what was refused.
+"""The first page: what waits for somebody, what happened today, what wallets hold, thirty days, what was refused.
 
 Every figure is found along the ids, which grow with time, or in sums by the hour, so that it costs what the period
 costs and not what the table holds. Days begin where they begin in the operator's time zone; usage counts on the day on
@@ -15,10 +15,10 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from accounts.ids import first_id
-from billing.admin import display, summaries
+from billing.admin import attention, display, summaries
 from billing.admin.lookup import BOOKED_BEFORE_MAX
 from billing.engine.money import EXACT, ZERO, amount_string
-from billing.models import Account, Approval, Balance, Customer, Grant, LedgerEntry, Meter, OutboxEvent, UsageEvent
+from billing.models import Account, Balance, Customer, Grant, LedgerEntry, Meter, OutboxEvent, UsageEvent
 from billing.selectors import events
 from billing.selectors import usage as used
 
@@ -53,6 +53,7 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         **context,
         "is_overview": True,
         "today": today,
+        "attention": attention.matters(request),
         "usage_today": _by_asset([row for row in usage if row.day == today.date()], main),
         "usage_yesterday": _by_asset([row for row in usage if row.day == today.date() - timedelta(days=1)], main),
         "granted_today": _granted(today),
@@ -67,9 +68,8 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 
 def approvals_waiting(request: HttpRequest) -> int:
-    """How many requests wait for somebody else than this person, for the sidebar."""
-    waiting = Approval.objects.filter(state=Approval.State.WAITING, expires_at__gt=timezone.now())
-    return waiting.exclude(requested_by=request.user.pk).count()
+    """How many requests this person could decide, for the sidebar."""
+    return attention.approvals_for(request).count()
 
 
 def _daily(start: datetime, end: datetime) -> list[DayUsage]:

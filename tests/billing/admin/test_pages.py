@@ -12,7 +12,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 
-from billing.models import Authorization, Customer, UsageEvent
+from billing.admin.attention import COUNTED_MAX
+from billing.models import Authorization, Customer, OutboxEvent, SpendAnomaly, UsageEvent
 from billing.services import authorizations
 from tests.builders import Shop
 
@@ -88,7 +89,7 @@ def test_the_overview_shows_the_day(office: Client, acme: Customer):
         response = office.get(reverse("admin:index"))
     page = response.content.decode()
     assert response.status_code == 200
-    assert len(queries) <= 15
+    assert len(queries) <= 16
     assert response.context["events_today"]["total"] == 5
     assert response.context["events_today"]["refused"] == 2
     assert "insufficient funds" in page
@@ -96,6 +97,33 @@ def test_the_overview_shows_the_day(office: Client, acme: Customer):
     charged = [row["figure"] for row in response.context["usage_today"]]
     # 1,001,000 input tokens at $2.50 and 450 output tokens at $10 a million, and a third of a dollar.
     assert charged == ['<span class="ante-figure" title="$2.840333333333">$2.84</span>']
+
+
+def test_the_overview_says_what_waits_for_somebody(office: Client, acme: Customer):
+    before = {matter.title for matter in office.get(reverse("admin:index")).context["attention"]}
+    now = timezone.now()
+    SpendAnomaly.objects.create(
+        customer=acme,
+        asset_id="usd",
+        hour=now,
+        scope="customer",
+        level="runaway",
+        spent=500,
+        usual=10,
+        above=50,
+        created_at=now,
+    )
+    for _ in range(COUNTED_MAX + 1):
+        OutboxEvent.objects.create(customer=acme, type="t", payload={}, state="parked", due_at=now, created_at=now)
+    shown = office.get(reverse("admin:index")).context["attention"]
+    assert {matter.title: matter.number for matter in shown if matter.title not in before} == {
+        "Runaway spending in the last day": "1",
+        "Messages that could not be passed on": "99+",
+    }
+    for matter in shown:
+        page = office.get(matter.url)
+        assert page.status_code == 200
+        assert page.context["cl"].queryset.count() > 0
 
 
 def test_the_overview_opens_on_an_empty_installation(office: Client):
