@@ -112,7 +112,7 @@ def payment_method(*, customer: Customer, method_id: str) -> PaymentMethod:
 def budget(*, principal: Principal, external_id: str, budget_id: UUID) -> Budget:
     """The customer's budget with this id, if the principal reaches the customer."""
     owner = customer(principal=principal, external_id=external_id)
-    rows = Budget.objects.select_related("customer", "asset", "member").filter(pk=budget_id, customer=owner)
+    rows = Budget.objects.select_related("customer", "asset", "member", "plan").filter(pk=budget_id, customer=owner)
     return _one(rows.filter(removed_at=None), "budget")
 
 

@@ -46,12 +46,12 @@ class BudgetForm(ServiceForm):
 
     class Meta:
         model = Budget
-        fields = ("customer", "name", "counts", "asset", "limit", "period", "hard", "at_cap")
+        fields = ("customer", "name", "counts", "asset", "limit", "period", "hard", "at_cap", "plan")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if "asset" in self.fields:
-            self.fields["asset"].required = False
+            self.fields["asset"].required = self.fields["plan"].required = False
             self.fields["period"].initial = Budget.Period.MONTH
 
     def clean_tell_at(self) -> list[Decimal]:
@@ -87,7 +87,7 @@ class BudgetAdmin(AddOnlyAdmin):
             return (*BudgetForm.Meta.fields[:2], "covers", "value", *BudgetForm.Meta.fields[2:], "tell_at")
         return (
             *("name", "customer_link", "covers_shown", "num_limit", "period", "num_spent", "num_left", "resets"),
-            *("hard", "at_cap", "tells", "set_by", "state_shown", "created_at", "removed_at"),
+            *("hard", "at_cap", "plan", "plan_failure", "tells", "set_by", "state_shown", "created_at", "removed_at"),
         )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Budget | None = None) -> Any:

@@ -92,6 +92,8 @@ def _show(customer: Customer, budget: Budget) -> dict[str, Any]:
         "period": budget.period,
         "hard": budget.hard,
         "at_cap": budget.at_cap,
+        "plan": None if budget.plan is None else budget.plan.code,
+        "plan_failure": budget.plan_failure or None,
         "alert_at": budget.alert_at,
         "set_by": budget.set_by,
         "spent": None if only is None else amount_string(only.spent),

@@ -8,7 +8,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from accounts.models import ApiKey, Membership
-from billing.api.codes import AssetField
+from billing.api.codes import AssetField, PlanField
 from billing.api.fields import AmountField, StrictSerializer, TextField
 from billing.engine.budgets import FIELDS
 from billing.errors import InvalidRequest
@@ -49,6 +49,7 @@ class BudgetChange(StrictSerializer):
     limit = AmountField(minimum=0, required=False)
     hard = serializers.BooleanField(required=False)
     at_cap = serializers.ChoiceField(Budget.AtCap.choices, required=False)
+    plan = PlanField(required=False)
     alert_at = serializers.ListField(child=AmountField(), required=False, max_length=SHARES_MAX)
 
 

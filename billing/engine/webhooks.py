@@ -67,13 +67,15 @@ _TOP_UP = {
     **{"asset": "What comes into the wallet.", "credit": "How much of it, with the bonus."},
 }
 _TOP_UP_EXAMPLE = {"top_up": _ID, "amount": "100", "currency": "USD", "asset": "usd", "credit": "100"}
+_NAMED_BUDGET = {"budget": "Its id.", "name": "Its name.", "limit": "How much it allows.", "unit": "Of what."}
 _BUDGET = {
-    **{"budget": "Its id.", "name": "Its name.", "limit": "How much it allows.", "unit": "Of what."},
+    **_NAMED_BUDGET,
     **{"spent": "How much of it is used.", "period": "For how long it is.", "resets_at": "When it begins anew."},
 }
+_NAMED_EXAMPLE = {"budget": _ID, "name": "Support", "limit": "50", "unit": "usd"}
 _BUDGET_EXAMPLE = {
-    **{"budget": _ID, "name": "Support", "limit": "50", "unit": "usd", "spent": "40.2", "period": "month"},
-    "resets_at": "2026-12-01T00:00:00Z",
+    **_NAMED_EXAMPLE,
+    **{"spent": "40.2", "period": "month", "resets_at": "2026-12-01T00:00:00Z"},
 }
 _PACE = {
     **{"asset": "In what.", "hour": "The hour that it is about.", "spent": "What was spent in it so far."},
@@ -154,6 +156,18 @@ _TYPES = [
     ),
     EventType("budget.threshold_reached", "A share of a budget is used.", _BUDGET, _BUDGET_EXAMPLE),
     EventType("budget.exceeded", "A budget is used up.", _BUDGET, _BUDGET_EXAMPLE),
+    EventType(
+        "budget.plan_changed",
+        "A budget is used up, and its customer was moved to another plan.",
+        {**_NAMED_BUDGET, "plan": "The code of the plan that it is now.", "previous": "The name of the one before."},
+        {**_NAMED_EXAMPLE, "plan": "scale", "previous": "Pro"},
+    ),
+    EventType(
+        "budget.plan_not_changed",
+        "A budget is used up, and its customer could not be moved to another plan.",
+        {**_NAMED_BUDGET, "plan": "The code of the plan that it was to be.", "reason": "Why it was not."},
+        {**_NAMED_EXAMPLE, "plan": "scale", "reason": "The rest of the period costs 49 usd, and the wallet has 3."},
+    ),
     EventType(
         "usage.recorded",
         "Usage was recorded: what was used and what it cost. To be asked for by name.",

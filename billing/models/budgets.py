@@ -5,6 +5,7 @@ from django.db.models import Q
 from accounts.ids import uuid7
 from accounts.models import ApiKey, User
 from billing.models.assets import Asset
+from billing.models.catalog import Plan
 from billing.models.customers import Customer
 from billing.models.fields import AmountField, number_check
 
@@ -30,6 +31,7 @@ class Budget(models.Model):
         REFUSE = "refuse", "Refuse it"
         THROTTLE = "throttle", "Ask to come again later"
         PAUSE_KEY = "pause_key", "Refuse it and pause the API key"
+        CHANGE_PLAN = "change_plan", "Move to another plan"
 
     class SetBy(models.TextChoices):
         OPERATOR = "operator", "The operator"
@@ -61,6 +63,11 @@ class Budget(models.Model):
     period = models.CharField(max_length=16, choices=Period.choices)
     hard = models.BooleanField(default=True, help_text="Refuses what would pass the limit; else it only tells.")
     at_cap = models.CharField(max_length=16, choices=AtCap.choices, default=AtCap.REFUSE)
+    plan = models.ForeignKey(
+        Plan, on_delete=models.PROTECT, null=True, blank=True, related_name="+", help_text="That the customer moves to."
+    )
+    plan_failed_at = models.DateTimeField(null=True, blank=True, help_text="When they could not be moved to it.")
+    plan_failure = models.CharField(max_length=300, blank=True)
     alert_at = ArrayField(models.CharField(max_length=16), default=list, help_text="Shares of the limit, rising.")
     set_by = models.CharField(max_length=16, choices=SetBy.choices)
     created_at = models.DateTimeField()
@@ -77,8 +84,10 @@ class Budget(models.Model):
             ),
             models.CheckConstraint(
                 name="billing_budget_at_cap",
-                condition=Q(at_cap="refuse") | (Q(hard=True) & (Q(at_cap="pause_key") | ~Q(period="total"))),
+                condition=Q(at_cap="refuse")
+                | (Q(hard=True) & (Q(at_cap__in=["pause_key", "change_plan"]) | ~Q(period="total"))),
             ),
+            models.CheckConstraint(name="billing_budget_plan", condition=Q(at_cap="change_plan") ^ Q(plan=None)),
             models.CheckConstraint(name="billing_budget_set_by", condition=Q(set_by__in=["operator", "customer"])),
         ]
 

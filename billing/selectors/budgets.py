@@ -56,7 +56,7 @@ class BudgetNow:
 def kept(customer: Customer) -> QuerySet[Budget]:
     """The customer's budgets, without those that were removed."""
     found = Budget.objects.filter(customer=customer, removed_at=None)
-    return found.select_related("customer", "asset", "api_key", "member")
+    return found.select_related("customer", "asset", "api_key", "member", "plan")
 
 
 def now(customer: Customer, budgets: Sequence[Budget]) -> list[BudgetNow]:

@@ -25,7 +25,8 @@ from portal import access
 EVENTS = "events"
 TELL = "tell"
 _FIELD_WORDS = {"type": "A kind of event", **{field: f"A {field}" for field in FIELDS}, "session": "A run (session)"}
-_AT_CAP = [(TELL, "Only tell us"), *Budget.AtCap.choices]
+_AT_CAP = [(TELL, "Only tell us"), *((cap.value, cap.label) for cap in Budget.AtCap if cap != Budget.AtCap.CHANGE_PLAN)]
+"""Only the operator can have a budget change the plan."""
 
 
 def _shares(text: str) -> list[Decimal]:

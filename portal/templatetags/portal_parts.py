@@ -211,6 +211,8 @@ def budget_at_cap(budget: Budget) -> str:
     """What happens at its limit, in words."""
     if not budget.hard:
         return "only tells"
+    if budget.plan is not None:
+        return f"moves to the plan {budget.plan.name}"
     return _AT_CAP[budget.at_cap]
 
 

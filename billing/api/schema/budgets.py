@@ -29,6 +29,8 @@ class BudgetShape(rest.Serializer[Any]):
     period = rest.ChoiceField(Budget.Period.choices)
     hard = rest.BooleanField()
     at_cap = rest.ChoiceField(Budget.AtCap.choices)
+    plan = rest.CharField(allow_null=True, help_text="That change_plan moves the customer to.")
+    plan_failure = rest.CharField(allow_null=True, help_text="Why they could not be moved to it.")
     alert_at = rest.ListField(child=AmountField())
     set_by = rest.ChoiceField(Budget.SetBy.choices)
     spent = AmountField(allow_null=True, help_text="In this window; null for a budget for each value.")
@@ -46,7 +48,8 @@ BUDGET = extend_schema(
     description=(
         "The scope is empty (all usage) or names values of user, project, feature, model, session, type, an api_key by "
         "its id, a member by e-mail; * in place of one value gives each of its values the limit. A hard budget answers "
-        "402 budget_exceeded, or 429 with Retry-After where at_cap says throttle; a soft one only tells."
+        "402 budget_exceeded, or 429 with Retry-After where at_cap says throttle; with change_plan the "
+        "customer is moved to that plan, and the usage is charged on it; a soft one only tells."
     ),
     tags=["Spend controls"],
     request=limits.BudgetCreate,

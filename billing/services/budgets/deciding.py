@@ -13,6 +13,7 @@ from billing.engine.money import EXACT, ZERO, amount_string
 from billing.errors import BillingError, BudgetExceeded, RateLimited
 from billing.models import Budget
 from billing.services import bulk, outbox
+from billing.services.budgets.moving import PlanMoves
 from billing.services.budgets.states import BudgetState, CounterState, Held, facts, utc
 from billing.services.ledger import Journal
 from billing.services.notices import Told, publication
@@ -88,11 +89,14 @@ class Budgets:
         """Why usage of these amounts, by asset, cannot pass: ``BudgetExceeded``, or ``RateLimited`` where it may come
         again later. None, and nothing counted, where it can.
 
-        ``own_key``: it is the customer's own key that reports it, which a budget may pause.
+        ``own_key``: it is the customer's own key that reports it, which a budget may pause. Raises ``PlanMoves`` where
+        another plan is wanted first.
         """
         blocking = self._blocking(customer_id, use, amounts, events)
         if not blocking:
             return None
+        if all(budget.may_move for budget, _, _ in blocking):
+            raise PlanMoves([budget.id for budget, _, _ in blocking])
         for budget, counter, _ in blocking:
             self._tell_exceeded(budget, counter)
             if budget.at_cap == Budget.AtCap.PAUSE_KEY and own_key and use.api_key_id is not None:
@@ -164,7 +168,7 @@ class Budgets:
         found = []
         for budget in self._budgets.get(customer_id, ()):
             more = budget.of(amounts, events)
-            if not budget.hard or more <= 0 or not self.enforced:
+            if not budget.hard or budget.moved or more <= 0 or not self.enforced:
                 continue
             counter = budget.counter(use, now=self._journal.now)
             if counter is None:

@@ -18,13 +18,14 @@ from billing.engine import budgets as engine
 from billing.engine.budgets import EACH
 from billing.engine.money import EXACT, ZERO, amount_string, decimals
 from billing.errors import InvalidRequest, InvalidState, NotFound, PermissionDenied
-from billing.models import Asset, Budget, BudgetCounter, Customer
+from billing.models import Asset, Budget, BudgetCounter, Customer, Plan
 from billing.services.retrying import retried
 
 BUDGETS_MAX = 50
 """Of one customer: each is looked at for every event."""
 SHARE_MAX = Decimal(10)
 _SKEW = timedelta(hours=1)
+_CHANGED = ("name", "limit", "hard", "at_cap", "plan", "alert_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,8 @@ class Terms:
     member: Membership | None = None
     hard: bool = True
     at_cap: str = Budget.AtCap.REFUSE
+    plan: Plan | None = None
+    """With ``at_cap`` ``change_plan``: the one that the customer is moved to. Operators alone can ask for that."""
     alert_at: Sequence[Decimal] = ()
 
 
@@ -52,7 +55,7 @@ def create(*, actor: audit.Actor, customer: Customer, terms: Terms, set_by: str)
 
     Raises ``InvalidRequest`` for terms that make no sense, ``InvalidState`` where there are ``BUDGETS_MAX`` already.
     """
-    _check(customer, terms)
+    _check(customer, terms, set_by)
     # The past is added up without the lock, and under it only what came in between.
     with transaction.atomic():
         until = _lock(customer)
@@ -94,6 +97,7 @@ def _create(
             period=terms.period,
             hard=terms.hard,
             at_cap=terms.at_cap,
+            plan=terms.plan,
             alert_at=[amount_string(share) for share in sorted(set(terms.alert_at))],
             set_by=set_by,
             created_at=now,
@@ -122,21 +126,25 @@ def _create(
 
 @retried
 def change(*, actor: audit.Actor, budget: Budget, changes: Mapping[str, Any], by_customer: bool = False) -> Budget:
-    """Change name, limit, hard, at_cap or alert_at. What was told is told again where the new limit is reached anew.
+    """Change name, limit, hard, at_cap, plan or alert_at. What was told is told again at the new limit.
 
     Raises ``PermissionDenied`` where it is the operator's and a customer asks, ``NotFound`` where it was removed.
     """
-    assert set(changes) <= {"name", "limit", "hard", "at_cap", "alert_at"}
+    assert set(changes) <= set(_CHANGED)
     with transaction.atomic():
         _lock(budget.customer)
         budget = _own(budget, by_customer=by_customer)
         before = _facts(budget)
         for field, value in changes.items():
             setattr(budget, field, value)
+        if budget.at_cap != Budget.AtCap.CHANGE_PLAN and "plan" not in changes:
+            budget.plan = None
         shares = changes.get("alert_at", _shares(budget))
         _check_terms(budget, shares)
+        _check_plan(budget.customer, budget)
+        budget.plan_failed_at, budget.plan_failure = None, ""
         budget.alert_at = [amount_string(share) for share in sorted(set(shares))]
-        budget.save(update_fields=["name", "limit", "hard", "at_cap", "alert_at"])
+        budget.save(update_fields=[*_CHANGED, "plan_failed_at", "plan_failure"])
         for counter in BudgetCounter.objects.filter(budget=budget, customer_id=budget.customer_id):
             counter.level = engine.level(counter.spent, limit=budget.limit, alert_at=_shares(budget))
             counter.exceeded = counter.exceeded and counter.spent >= budget.limit
@@ -167,7 +175,7 @@ def _lock(customer: Customer) -> datetime:
 
 
 def _own(budget: Budget, *, by_customer: bool) -> Budget:
-    found = Budget.objects.select_related("customer", "asset").filter(pk=budget.pk, removed_at=None).first()
+    found = Budget.objects.select_related("customer", "asset", "plan").filter(pk=budget.pk, removed_at=None).first()
     if found is None:
         raise NotFound("There is no such budget.")
     if by_customer and found.set_by == Budget.SetBy.OPERATOR:
@@ -175,7 +183,7 @@ def _own(budget: Budget, *, by_customer: bool) -> Budget:
     return found
 
 
-def _check(customer: Customer, terms: Terms) -> None:
+def _check(customer: Customer, terms: Terms, set_by: str) -> None:
     if unknown := sorted(set(terms.scope) - {"type", *engine.FIELDS}):
         raise InvalidRequest.field(f"scope.{unknown[0]}", "is nothing that a budget can be for", code="unknown_field")
     if sum(value == EACH for value in terms.scope.values()) > 1:
@@ -191,6 +199,17 @@ def _check(customer: Customer, terms: Terms) -> None:
     if terms.member is not None and "user" in terms.scope:
         raise InvalidRequest.field("scope.user", "does not go with a member")
     _check_terms(terms, terms.alert_at)
+    _check_plan(customer, terms, set_by)
+
+
+def _check_plan(customer: Customer, terms: Terms | Budget, set_by: str = "") -> None:
+    moves = terms.at_cap == Budget.AtCap.CHANGE_PLAN
+    if moves and (getattr(terms, "set_by", "") or set_by) != Budget.SetBy.OPERATOR:
+        raise PermissionDenied("Only the operator can have a budget change the plan.")
+    if moves != (terms.plan is not None):
+        raise InvalidRequest.field("plan", "goes with change_plan, and is needed there", code="required")
+    if terms.plan is not None and terms.plan.currency_id != customer.currency_id:
+        raise InvalidRequest.field("plan", f"charges in {terms.plan.currency_id}, not {customer.currency_id}")
 
 
 def _check_terms(terms: Terms | Budget, shares: Sequence[Decimal]) -> None:
@@ -278,6 +297,7 @@ def _facts(budget: Budget) -> dict[str, Any]:
         "period": budget.period,
         "hard": budget.hard,
         "at_cap": budget.at_cap,
+        **({} if budget.plan is None else {"plan": budget.plan.code}),
         "alert_at": budget.alert_at,
     }
 

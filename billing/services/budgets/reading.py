@@ -23,6 +23,10 @@ _known: set[UUID] = set()
 _BUDGETS = """
 SELECT b.id, b.customer_id, b.name, b.asset_id, b.counts, b.limit_amount, b.period, b.hard, b.at_cap, b.alert_at,
        c.timezone, b.scope, b.api_key_id, b.member_id,
+       b.plan_id IS NOT NULL AND EXISTS (
+           SELECT FROM billing_subscription s WHERE s.customer_id = b.customer_id AND s.plan_id = b.plan_id
+              AND s.starts_at <= now() AND s.ends_at IS NULL),
+       b.plan_id IS NOT NULL AND (b.plan_failed_at IS NULL OR b.plan_failed_at < now() - interval '1 minute'),
        k.id, k.value, k.window_start, k.window_end, k.spent, k.level, k.exceeded
   FROM billing_budget b
   JOIN billing_customer c ON c.id = b.customer_id
@@ -95,15 +99,14 @@ def _states(rows: Sequence[tuple[Any, ...]]) -> list[BudgetState]:
     found: dict[UUID, BudgetState] = {}
     renewals, members = _keys({row[12] for row in rows} - {None}), _people({row[0] for row in rows if row[13]})
     for id_, customer_id, name, asset, counts, limit, period, hard, at_cap, alert_at, zone, *rest in rows:
-        values, api_key_id, member_id, counter_id, *counter = rest
+        values, api_key_id, member_id, moved, may_move, counter_id, *counter = rest
         state = found.get(id_)
         if state is None:
             email, member_keys = members[id_] if member_id else ("", frozenset())
             scope = Scope(values, renewals[api_key_id] if api_key_id else None, email, member_keys)
             shares = tuple(map(Decimal, alert_at))
-            state = found[id_] = BudgetState(
-                id_, customer_id, name, scope, asset, counts, limit, period, hard, at_cap, shares, ZoneInfo(zone)
-            )
+            terms = (name, scope, asset, counts, limit, period, hard, at_cap, shares, ZoneInfo(zone))
+            state = found[id_] = BudgetState(id_, customer_id, *terms, moved, may_move)
         if counter_id is not None:
             kept = CounterState(counter_id, *counter)
             kept.stored = True

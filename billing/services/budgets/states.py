@@ -46,6 +46,10 @@ class BudgetState:
     at_cap: str
     alert_at: tuple[Decimal, ...]
     zone: ZoneInfo
+    moved: bool
+    """Whether the customer is on the plan that it moves to at its limit; then it refuses nothing."""
+    may_move: bool
+    """Whether the customer could be moved there now."""
     counters: dict[str, CounterState] = field(default_factory=dict)
 
     @property

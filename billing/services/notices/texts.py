@@ -73,6 +73,21 @@ def _reset(facts: Facts) -> tuple[str, str]:
     return f"Budget {_named(facts)} began anew", f"{limit} can be used again.{_until(facts)}"
 
 
+def _plan_changed(facts: Facts) -> tuple[str, str]:
+    limit = amount(facts["limit"], facts["unit"])
+    return (
+        f"Budget {facts['name']} is used up: the plan is now {facts['plan_name']}",
+        f"The limit of {limit} is reached, so you were moved from {facts['previous']} to {facts['plan_name']}.",
+    )
+
+
+def _plan_not_changed(facts: Facts) -> tuple[str, str]:
+    return (
+        f"Budget {facts['name']} is used up, and the plan could not be changed",
+        f"You were to be moved to {facts['plan_name']}. {facts['reason']} Usage beyond the limit is refused.",
+    )
+
+
 def _low(facts: Facts) -> tuple[str, str]:
     left = amount(facts["available"], facts["asset"])
     below = amount(facts["threshold"], facts["asset"])
@@ -155,6 +170,8 @@ _WORDS: dict[str, Callable[[Facts], tuple[str, str]]] = {
     "budget.threshold_reached": _reached,
     "budget.exceeded": _exceeded,
     "budget.reset": _reset,
+    "budget.plan_changed": _plan_changed,
+    "budget.plan_not_changed": _plan_not_changed,
     "wallet.balance_low": _low,
     "wallet.depleted": _depleted,
     "wallet.balance_recovered": _recovered,

@@ -88,6 +88,8 @@ class Wanted:
     price_overrides: Sequence[PriceTerms] = ()
     upwards: bool = False
     """Now only where it costs more. To and fro, somebody would get a fee back and use what it includes each time."""
+    leaving: Plan | None = None
+    """Only as long as it is on this plan."""
 
 
 @retried
@@ -168,6 +170,8 @@ class _Prepared:
         current = load(subscription.pk)
         period = running(journal, current)
         moment = _moment(journal, current, period, when, at)
+        if wanted.leaving is not None and current.plan_id != wanted.leaving.pk:
+            raise InvalidState(f"The subscription is on {current.plan.name} by now.")
         public = public_version(wanted.plan, wanted.version)
         if public.plan_id != current.plan_id and _is_on(current, public.plan):
             raise AlreadyExists(f"{current.customer.external_id} is on the plan {public.plan.code} already.")

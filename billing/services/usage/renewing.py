@@ -1,4 +1,5 @@
-"""A billing period opens with its first event, whether or not a worker has come by."""
+"""What comes before usage is decided: a billing period opens with its first event, whether or not a worker has come by,
+and a budget that wants another plan at its limit gets it."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -6,7 +7,8 @@ from typing import TypeVar
 from uuid import UUID
 
 from billing import pipeline
-from billing.services import subscriptions
+from billing.services import budgets, subscriptions
+from billing.services.budgets import PlanMoves
 
 _R = TypeVar("_R")
 
@@ -23,13 +25,19 @@ def renewed_first(work: Callable[[bool], _R]) -> _R:
     """Do ``work``, which raises ``PeriodBegins`` where it is told to look (True) and a period is not open yet.
 
     The period is opened in a transaction of its own, and then the work is done: what the period includes pays for its
-    first event. A period that cannot be opened now is for the worker, and the work is done without it.
+    first event. A period that cannot be opened now is for the worker, and the work is done without it. So is the
+    change of plan of a budget that the work would pass; it is asked for no more once it was made, or failed.
     """
-    try:
-        return work(True)
-    except PeriodBegins as begins:
-        subscriptions.renew(begins.customer_ids)
-    return work(False)
+    renewing = True
+    while True:
+        try:
+            return work(renewing)
+        except PeriodBegins as begins:
+            subscriptions.renew(begins.customer_ids)
+            renewing = False
+        except PlanMoves as moves:
+            for budget_id in moves.budget_ids:
+                budgets.move(budget_id)
 
 
 _DUE = "SELECT customer_id, renews_at FROM billing_subscription WHERE customer_id = %s AND renews_at IS NOT NULL"

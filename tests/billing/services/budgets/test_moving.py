@@ -1,0 +1,154 @@
+"""At the cap the customer moves to another plan: once, before what would pass it is charged, or not at all."""
+
+import threading
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from accounts.models import AuditEvent
+from accounts.services.audit import SYSTEM
+from billing.errors import BudgetExceeded, InvalidRequest, PermissionDenied
+from billing.models import Budget, Customer, Notice, OutboxEvent, Subscription
+from billing.services import authorizations, budgets, subscriptions, usage
+from billing.services.budgets import moving
+from tests.billing.services.budgets.test_deciding import DOLLAR, spend, spender, spent
+from tests.billing.services.test_races import together, workers
+from tests.builders import LLM, Shop
+
+
+@pytest.fixture
+def acme(shop: Shop) -> Customer:
+    """On ``pro``; ``scale`` costs 10 a month and charges half."""
+    shop.plan("pro")
+    cheap = [shop.price(shop.meter("llm_input", "input_tokens"), "1.25", per="1000000")]
+    shop.plan("scale", cheap, base_fee=Decimal(10))
+    return shop.customer(usd="100")
+
+
+def capped(shop: Shop, customer: Customer, limit: str = "2", **terms: Any) -> Budget:
+    return shop.budget(customer, limit, at_cap="change_plan", plan=shop.plan("scale").plan, **terms)
+
+
+def plan_of(customer: Customer) -> str:
+    return Subscription.objects.get(customer=customer).plan.code
+
+
+def moves() -> int:
+    return AuditEvent.objects.filter(action="subscription.changed").count()
+
+
+def test_what_would_pass_the_limit_is_charged_on_the_other_plan(shop: Shop, acme: Customer) -> None:
+    budget = capped(shop, acme)
+    spend(shop, acme, 2)
+    before = shop.balance(acme).available
+
+    outcome = spend(shop, acme, 4)
+
+    assert (outcome.status, outcome.cost, outcome.charges[0].plan) == ("charged", {"usd": Decimal(2)}, "scale")
+    assert plan_of(acme) == "scale"
+    fee = before - shop.balance(acme).available - 2
+    assert 0 < fee <= 10
+    assert spend(shop, acme, 2).status == "charged"
+    assert (spent(budget), moves()) == (5, 1)
+    told = OutboxEvent.objects.get(type="budget.plan_changed").payload
+    assert (told["plan"], told["previous"]) == ("scale", "Pro")
+    assert Notice.objects.filter(kind="budget.plan_changed").count() == 1
+    assert AuditEvent.objects.get(action="subscription.changed").after["reason"] == "The budget Budget is used up."
+
+
+def test_an_authorization_moves_it_too(shop: Shop, acme: Customer) -> None:
+    capped(shop, acme, period="total")
+    event = usage.IncomingEvent(
+        id="", source="", type=LLM, subject="acme", time=None, data={"input_tokens": 3 * DOLLAR}
+    )
+
+    opened = authorizations.open_for_usage(event=event)
+
+    assert (opened.holds, plan_of(acme)) == ({"usd": Decimal("1.5")}, "scale")
+
+
+def test_where_another_budget_refuses_it_anyway_nothing_moves(shop: Shop, acme: Customer) -> None:
+    capped(shop, acme)
+    shop.budget(acme, "1", name="Hard")
+
+    assert isinstance(spend(shop, acme, 3).error, BudgetExceeded)
+    assert plan_of(acme) == "pro"
+
+
+def test_a_plan_that_cannot_be_paid_is_told_once_and_tried_again_later(shop: Shop, acme: Customer) -> None:
+    budget = capped(shop, acme, "90")
+    Subscription.objects.filter(customer=acme).update(past_due_since=timezone.now())
+    spend(shop, acme, 90)
+
+    assert [spend(shop, acme).status, spend(shop, acme).status] == ["rejected", "rejected"]
+
+    budget.refresh_from_db()
+    assert "past due" in budget.plan_failure
+    assert Notice.objects.filter(kind="budget.plan_not_changed").count() == 1
+    Subscription.objects.filter(customer=acme).update(past_due_since=None)
+    assert spend(shop, acme).status == "rejected"
+    Budget.objects.filter(pk=budget.pk).update(plan_failed_at=timezone.now() - timedelta(minutes=2))
+    shop.fund(acme, "20")
+    assert spend(shop, acme).status == "charged"
+    budget.refresh_from_db()
+    assert (plan_of(acme), budget.plan_failure) == ("scale", "")
+
+
+def test_only_the_operator_sets_it_and_only_with_a_plan_in_the_same_currency(shop: Shop, acme: Customer) -> None:
+    with pytest.raises(PermissionDenied):
+        capped(shop, acme, set_by="customer")
+    with pytest.raises(InvalidRequest):
+        shop.budget(acme, "2", at_cap="change_plan")
+    with pytest.raises(InvalidRequest):
+        shop.budget(acme, "2", plan=shop.plan("scale").plan)
+    budget = capped(shop, acme)
+    changed = budgets.change(actor=SYSTEM, budget=budget, changes={"at_cap": "refuse"})
+    assert changed.plan is None
+
+
+def test_of_many_at_once_one_moves_it_and_all_pass(committed_db: None, shop: Shop, acme: Customer) -> None:
+    capped(shop, acme)
+
+    outcomes = workers([spender(shop, acme, n) for n in range(20)])
+
+    assert {outcome.status for outcome in outcomes} == {"charged"}
+    assert (plan_of(acme), moves()) == ("scale", 1)
+    assert Notice.objects.filter(kind="budget.plan_changed").count() == 1
+
+
+def all_at_once(monkeypatch: pytest.MonkeyPatch, callers: int) -> None:
+    """Every mover has seen the old plan before any of them changes it."""
+    barrier, change = threading.Barrier(callers), subscriptions.change
+
+    def meet(**how: Any) -> Any:
+        barrier.wait(timeout=60)
+        return change(**how)
+
+    monkeypatch.setattr(moving.subscriptions, "change", meet)
+
+
+def test_movers_that_meet_move_it_once(
+    committed_db: None, shop: Shop, acme: Customer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    budget = capped(shop, acme)
+    all_at_once(monkeypatch, 3)
+
+    assert together(*[lambda: budgets.move(budget.pk)] * 3) == [None] * 3
+
+    budget.refresh_from_db()
+    assert (plan_of(acme), moves(), budget.plan_failure) == ("scale", 1, "")
+
+
+def test_that_race_is_real_where_it_does_not_matter_what_it_leaves(
+    committed_db: None, shop: Shop, acme: Customer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    budget = capped(shop, acme)
+    all_at_once(monkeypatch, 3)
+    monkeypatch.setattr(moving.subscriptions, "Wanted", lambda plan, leaving: subscriptions.changing.Wanted(plan))
+
+    together(*[lambda: budgets.move(budget.pk)] * 3)
+
+    assert moves() == 3
