@@ -9,7 +9,7 @@ from django.db.models import Q, Sum
 from django.utils import timezone
 
 from billing.engine.prices import words
-from billing.models import Customer, Grant, Plan, PlanVersion, Price, Subscription, SubscriptionPeriod
+from billing.models import Allowance, Customer, Grant, Plan, PlanVersion, Price, Subscription, SubscriptionPeriod
 from billing.selectors.catalog import price_terms
 from portal.templatetags.portal_parts import per_units
 
@@ -101,6 +101,8 @@ class Offer:
     version: PlanVersion
     prices: PriceList
 
+    allowances: list[Allowance]
+
     @property
     def plan(self) -> Plan:
         return self.version.plan
@@ -125,20 +127,22 @@ def running(customer: Customer, now: datetime) -> list[Running]:
 
 
 def offers(currency: str | None = None) -> list[Offer]:
-    """The plans that anybody may choose, the cheapest fee first; with ``currency`` those that charge in it."""
+    """The plans that anybody may choose, by currency, the cheapest fee first; with ``currency`` those of it alone."""
     plans = Plan.objects.filter(offered=True)
     if currency is not None:
         plans = plans.filter(currency=currency)
     latest = [version for plan in plans.order_by("code") if (version := plan.latest()) is not None]
-    return [Offer(version, price_list(version)) for version in sorted(latest, key=lambda one: one.base_fee)]
+    latest.sort(key=lambda one: (one.plan.currency_id, one.base_fee))
+    return [Offer(version, price_list(version), list(version.allowances.all())) for version in latest]
 
 
 def price_list(version: PlanVersion) -> PriceList:
     """The version's prices, in their order."""
     prices = list(version.prices.select_related("meter", "asset").prefetch_related("tiers").order_by("position"))
-    table = _table([price for price in prices if price.match and not _in_words(price)])
+    lines = [PriceLine(price, _in_words(price)) for price in prices]
+    table = _table([line.price for line in lines if line.price.match and not line.words])
     shown = {price.pk for _, cells in (table.rows if table else ()) for price in cells if price is not None}
-    return PriceList(table, [PriceLine(price, _in_words(price)) for price in prices if price.pk not in shown])
+    return PriceList(table, [line for line in lines if line.price.pk not in shown])
 
 
 def _table(prices: list[Price]) -> PriceTable | None:

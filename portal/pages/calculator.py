@@ -43,14 +43,18 @@ def prices(request: HttpRequest) -> HttpResponse:
 
 
 def answer(request: HttpRequest, versions: list[PlanVersion]) -> dict[str, Any]:
-    """What the address asks for, and what it costs on each version, the cheapest first."""
+    """What the address asks for, and what it costs on each version, the cheapest first.
+
+    Plans of different currencies stand beside each other and are not compared: there is no rate to do it by.
+    """
     kinds = calculator.kinds(versions)
     kind = next((one for one in kinds if one.type == access.asked(request, "type")), kinds[0] if kinds else None)
     if kind is None:
-        return {"kinds": [], "kind": None, "costs": []}
+        return {"kinds": [], "kind": None, "comparisons": []}
     workload, errors = _workload(request, kind)
-    costs = [] if errors else sorted((calculator.cost(one, workload) for one in versions), key=_order)
-    most = max((one.total for one in costs), default=Decimal(0))
+    by_currency: dict[str, list[PlanVersion]] = {}
+    for version in versions if not errors else []:
+        by_currency.setdefault(version.plan.currency_id, []).append(version)
     return {
         "kinds": kinds,
         "kind": kind,
@@ -58,9 +62,19 @@ def answer(request: HttpRequest, versions: list[PlanVersion]) -> dict[str, Any]:
         "numbers": [(name, workload.data[name]) for name in kind.numbers],
         "choices": [(name, values, workload.data.get(name, "")) for name, values in kind.choices.items()],
         "errors": errors,
-        "costs": [(one, float(one.total / most) if most else 0.0, _arithmetic(one)) for one in costs],
-        "cheaper": [] if errors or not costs else _models(versions[0], workload),
+        "comparisons": [_comparison(currency, alike, workload) for currency, alike in sorted(by_currency.items())],
         "days": calculator.DAYS,
+    }
+
+
+def _comparison(currency: str, versions: list[PlanVersion], workload: Workload) -> dict[str, Any]:
+    """The plans of one currency, the cheapest first, each with its share of what the dearest costs."""
+    costs = sorted((calculator.cost(one, workload) for one in versions), key=_order)
+    most = max(one.total for one in costs)
+    return {
+        "currency": currency,
+        "costs": [(one, float(one.total / most) if most else 0.0, _arithmetic(one)) for one in costs],
+        "cheaper": _models(versions[0], workload),
     }
 
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from accounts.models import AuditEvent, Membership, OutgoingMail, User
 from accounts.services.audit import SYSTEM
-from billing.models import Customer, Plan, Subscription
+from billing.models import Asset, Customer, Plan, Subscription
 from billing.services import plans, subscriptions
 from tests.builders import Shop, browser_of
 
@@ -253,6 +253,26 @@ def test_the_price_page_is_for_everybody_and_shows_only_offers(shop: Shop, acme:
     assert "Team" in page
     assert "Pro" not in page
     assert "What would yours cost?" in page
+
+
+def test_plans_of_different_currencies_are_not_compared(shop: Shop, team: Plan) -> None:
+    eur = Asset.objects.get(pk="eur")
+    prices = [shop.price(shop.meter("llm_output", "output_tokens"), "4", per="1000000", asset=eur)]
+    version = plans.create(actor=SYSTEM, code="europe", name="Europe", currency=eur, prices=prices, interval="month")
+    plans.offer(actor=SYSTEM, plan=version.plan, offered=True)
+    part = text(Client().get("/prices?requests=1000&n.output_tokens=1000", headers=HTMX))
+    assert part.index("In EUR") < part.index("Europe") < part.index("In USD") < part.index("Team")
+    assert "€120.00" in part
+    assert 'value="260"' in part
+    assert "cheapest" not in part
+
+
+def test_the_price_page_asks_no_more_for_more_prices(
+    shop: Shop, team: Plan, django_assert_max_num_queries: Any
+) -> None:
+    Client().get("/prices")
+    with django_assert_max_num_queries(14):
+        Client().get("/prices")
 
 
 def test_the_price_page_without_offers_says_so(shop: Shop, acme: Customer) -> None:
