@@ -1,4 +1,4 @@
-"""``/live/balance``: a stream of server-sent events that says what the wallet holds, from now on.
+"""``/live/…``: streams of server-sent events that say, from now on, what the wallet holds or which events come in.
 
 An ASGI application beside Django's views. A stream stays open for minutes and must cost neither a thread nor a
 connection to the database; it knows its user by Django's session, asked when it opens and again at every heartbeat: who
@@ -10,10 +10,10 @@ import asyncio
 import json
 import signal
 import threading
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from decimal import Decimal
+from dataclasses import dataclass
 from importlib import import_module
 from types import FrameType
 from typing import Any, NamedTuple, TypeVar
@@ -26,8 +26,9 @@ from django.http import Http404, HttpRequest, parse_cookie
 
 from accounts import second_factor
 from accounts.middleware import printable_cookies
-from billing.selectors import balances
+from billing.selectors import balances, tail
 from billing.selectors.balances import BalanceNow
+from billing.selectors.tail import TailEvent
 from portal import access, payloads
 from portal.hub import Hub, Listener, TooManyListeners
 
@@ -47,7 +48,6 @@ class Visitor(NamedTuple):
     forwarded: str = ""
 
 
-PATH = "/live/balance"
 HEARTBEAT_SECONDS = 15.0
 RETRY_MILLISECONDS = 2000
 STREAM_SECONDS = 15 * 60.0
@@ -68,16 +68,42 @@ def _read(customer_ids: Iterable[UUID]) -> list[BalanceNow]:
     return _with_connection(lambda: balances.current(customer_ids))
 
 
+def _read_events(customer_ids: Iterable[UUID]) -> list[TailEvent]:
+    return _with_connection(lambda: tail.latest(customer_ids))
+
+
 def _rest() -> None:
     connection.close()
 
 
-hub = Hub(_read, executor=_executor, rest=_rest)
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """What one address streams: who reads the rows, and what of them is new to a listener.
+
+    ``says`` gets the rows and those that this listener was told last, none at first, and makes the message; None: there
+    is nothing to say.
+    """
+
+    name: str
+    hub: Hub[Any]
+    says: Callable[[Sequence[Any], Sequence[Any]], dict[str, Any] | None]
+
+
+def _says_balances(rows: Sequence[BalanceNow], told: Sequence[BalanceNow]) -> dict[str, Any]:
+    return payloads.balances(rows, told={row.asset: row.available for row in told})
+
+
+PATH = "/live/balance"
+CHANNELS = {
+    PATH: Channel("balance", Hub(_read, executor=_executor, rest=_rest), _says_balances),
+    "/live/events": Channel("events", Hub(_read_events, executor=_executor, rest=_rest), payloads.new_events),
+}
 
 
 def close() -> None:
     """End all streams. For the server's shutdown."""
-    hub.close()
+    for channel in CHANNELS.values():
+        channel.hub.close()
 
 
 def _end_with_the_server() -> None:
@@ -110,7 +136,8 @@ _watched = threading.Event()
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer one request below ``/live/``."""
     assert scope["type"] == "http"
-    if scope["path"] != PATH:
+    channel = CHANNELS.get(scope["path"])
+    if channel is None:
         return await _refuse(send, 404, b"Not found")
     if scope["method"] != "GET":
         return await _refuse(send, 405, b"GET only", (b"allow", b"GET"))
@@ -123,24 +150,24 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         return await _refuse(send, 401, b"Sign in first")
     _end_with_the_server()
     try:
-        listener = hub.join(customer_id)
+        listener = channel.hub.join(customer_id)
     except TooManyListeners:
         return await _refuse(send, 503, b"Too many listeners", (b"retry-after", b"5"))
     gone = asyncio.create_task(_disconnect(receive))
     gone.add_done_callback(lambda _: listener.close())
     try:
-        await _stream(listener, visitor, send)
+        await _stream(channel, listener, visitor, send)
         if not gone.done():
             await send({"type": "http.response.body", "body": b"", "more_body": False})
     except OSError:
         pass  # The browser went away between two messages.
     finally:
         gone.cancel()
-        hub.leave(listener)
+        channel.hub.leave(listener)
     return None
 
 
-async def _stream(listener: Listener, visitor: Visitor, send: Send) -> None:
+async def _stream(channel: Channel, listener: Listener[Any], visitor: Visitor, send: Send) -> None:
     headers = [
         (b"content-type", b"text/event-stream; charset=utf-8"),
         (b"cache-control", b"no-store"),
@@ -152,7 +179,7 @@ async def _stream(listener: Listener, visitor: Visitor, send: Send) -> None:
     loop = asyncio.get_running_loop()
     end = loop.time() + STREAM_SECONDS
     check = loop.time() + HEARTBEAT_SECONDS
-    told: dict[str, Decimal] = {}
+    told: Sequence[Any] = ()
     while not listener.closed and loop.time() < end:
         news = await listener.wait(max(0.0, check - loop.time()))
         if listener.closed:
@@ -164,16 +191,17 @@ async def _stream(listener: Listener, visitor: Visitor, send: Send) -> None:
         if news is None:
             await _write(send, ": still here\n\n")
         else:
-            data = await loop.run_in_executor(_executor, _event, news, told)
-            told = {row.asset: row.available for row in news}
-            await _write(send, f"event: balance\ndata: {data}\n\n")
+            data = await loop.run_in_executor(_executor, _message, channel, news, told)
+            told = news
+            if data is not None:
+                await _write(send, f"event: {channel.name}\ndata: {data}\n\n")
 
 
 async def _whose(visitor: Visitor) -> UUID | None:
     return await asyncio.get_running_loop().run_in_executor(_executor, _customer_id, visitor)
 
 
-async def _is_still_theirs(listener: Listener, visitor: Visitor) -> bool:
+async def _is_still_theirs(listener: Listener[Any], visitor: Visitor) -> bool:
     """Whether the same browser would open the same stream now. Where that cannot be found out, they would not."""
     try:
         return await _whose(visitor) == listener.customer_id
@@ -181,8 +209,9 @@ async def _is_still_theirs(listener: Listener, visitor: Visitor) -> bool:
         return False
 
 
-def _event(rows: list[BalanceNow], told: dict[str, Decimal]) -> str:
-    return _with_connection(lambda: json.dumps(payloads.balances(rows, told=told), separators=(",", ":")))
+def _message(channel: Channel, rows: Sequence[Any], told: Sequence[Any]) -> str | None:
+    said = _with_connection(lambda: channel.says(rows, told))
+    return None if said is None else json.dumps(said, separators=(",", ":"))
 
 
 async def _write(send: Send, text: str) -> None:

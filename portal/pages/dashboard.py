@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET
 
 from billing.engine.money import EXACT, ZERO
 from billing.models import Meter, UsageEvent
-from billing.selectors import balances, statements, usage
+from billing.selectors import balances, rollups, statements, usage
 from billing.selectors.balances import BalanceNow
 from portal import access, amounts, charts, first_steps, payloads, plans, stacks
 from portal.periods import Period
@@ -61,10 +61,10 @@ def dashboard(request: HttpRequest, visit: access.Visit) -> HttpResponse:
     now = timezone.now()
     period = _period(now, visit)
     main = visit.customer.currency_id
-    by_day = usage.rows(
-        customer_id=visit.customer.pk, start=period.start, end=period.end, granularity="day", timezone=visit.zone
-    )
-    cards = _cards(visit, now, by_day)
+    mark = rollups.mark()
+    by_day = _by_day(visit, period, mark)
+    cards = _cards(visit, now, by_day, mark)
+    burned = _burned(visit, period, mark)
     has_events = bool(by_day) or UsageEvent.objects.filter(customer=visit.customer).exists()
     return access.render_for(
         request,
@@ -72,12 +72,12 @@ def dashboard(request: HttpRequest, visit: access.Visit) -> HttpResponse:
         "portal/dashboard.html",
         steps=first_steps.steps(visit, has_events=has_events),
         main_card=next((card for card in cards if card.balance.asset == main), None),
-        other_cards=[card for card in cards if card.balance.asset != main],
+        other_cards=[(card, burned.get(card.balance.asset, [])) for card in cards if card.balance.asset != main],
         chart=charts.stacked(by_day, asset=main, period=period, name=lambda _: "Spend"),
         period=period,
         mean_per_day=_mean_per_day(visit, by_day),
         events_today=sum(row.events for row in by_day if row.period_start == _today_start(now, visit)),
-        models=_models(visit, period, main),
+        models=burned.get(main, []),
         subscriptions=[one for one in plans.running(visit.customer, now) if one.started],
         entries=statements.page(customer_id=visit.customer.pk, limit=LATEST).rows,
         has_events=has_events,
@@ -97,10 +97,9 @@ def activity(request: HttpRequest, visit: access.Visit) -> HttpResponse:
     period = (
         _period(now, visit) if whole else Period.latest(1, today=now.astimezone(visit.zone).date(), zone=visit.zone)
     )
-    by_day = usage.rows(
-        customer_id=visit.customer.pk, start=period.start, end=period.end, granularity="day", timezone=visit.zone
-    )
-    cards = _cards(visit, now, by_day)
+    mark = rollups.mark()
+    by_day = _by_day(visit, period, mark)
+    cards = _cards(visit, now, by_day, mark)
     return access.render_for(
         request,
         visit,
@@ -129,6 +128,17 @@ def _period(now: datetime, visit: access.Visit) -> Period:
     return Period.latest(DAYS, today=now.astimezone(visit.zone).date(), zone=visit.zone)
 
 
+def _by_day(visit: access.Visit, period: Period, mark: rollups.Mark) -> list[usage.UsageRow]:
+    return usage.rows(
+        customer_id=visit.customer.pk,
+        start=period.start,
+        end=period.end,
+        granularity="day",
+        timezone=visit.zone,
+        mark=mark,
+    )
+
+
 def _mean_per_day(visit: access.Visit, by_day: Sequence[usage.UsageRow]) -> Decimal:
     return _sum(by_day, visit.customer.currency_id) / DAYS
 
@@ -137,11 +147,11 @@ def _today_start(now: datetime, visit: access.Visit) -> datetime:
     return now.astimezone(visit.zone).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def _cards(visit: access.Visit, now: datetime, by_day: Sequence[usage.UsageRow]) -> list[AssetCard]:
+def _cards(visit: access.Visit, now: datetime, by_day: Sequence[usage.UsageRow], mark: rollups.Mark) -> list[AssetCard]:
     today = _today_start(now, visit)
+    week = now - timedelta(days=RUNWAY_DAYS)
     recent = {
-        row.asset: row.amount
-        for row in usage.totals(customer_id=visit.customer.pk, start=now - timedelta(days=RUNWAY_DAYS), end=now)
+        row.asset: row.amount for row in usage.totals(customer_id=visit.customer.pk, start=week, end=now, mark=mark)
     }
     grants = {
         asset: list(found)
@@ -171,15 +181,21 @@ def _sum(by_day: Sequence[usage.UsageRow], asset: str, day: datetime | None = No
     return amounts.total(r.amount for r in by_day if r.asset == asset and day in (None, r.period_start))
 
 
-def _models(visit: access.Visit, period: Period, asset: str) -> list[tuple[str, Decimal, float]]:
-    """What most was spent on, by model, or by meter where usage has none: name, amount, share of the largest."""
-    rows = usage.totals(customer_id=visit.customer.pk, start=period.start, end=period.end, group_by=("model", "meter"))
+def _burned(visit: access.Visit, period: Period, mark: rollups.Mark) -> dict[str, list[tuple[str, Decimal, float]]]:
+    """What most of each asset went on, by model or else by meter: name, amount, share of the largest."""
+    rows = usage.totals(
+        customer_id=visit.customer.pk, start=period.start, end=period.end, group_by=("model", "meter"), mark=mark
+    )
     meters = dict(Meter.objects.values_list("code", "name"))
-    spent: dict[str, Decimal] = {}
+    spent: dict[str, dict[str, Decimal]] = {}
     for row in rows:
-        if row.asset == asset:
-            model, meter = row.group
-            name = model or meters.get(meter or "", "Other")
-            spent[name] = EXACT.add(spent.get(name, ZERO), row.amount)
+        model, meter = row.group
+        name = model or meters.get(meter or "", "Other")
+        of_asset = spent.setdefault(row.asset, {})
+        of_asset[name] = EXACT.add(of_asset.get(name, ZERO), row.amount)
+    return {asset: _largest(of_asset) for asset, of_asset in spent.items()}
+
+
+def _largest(spent: dict[str, Decimal]) -> list[tuple[str, Decimal, float]]:
     ranked = sorted(((name, amount) for name, amount in spent.items() if amount > 0), key=lambda one: -one[1])[:MODELS]
     return [(name, amount, float(amount / ranked[0][1])) for name, amount in ranked]

@@ -1,4 +1,4 @@
-"""The single events behind a figure of the explorer, each with a link to why it was charged."""
+"""The single events behind a figure of the explorer, each with a link to why it was charged; and those that come in."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -6,14 +6,14 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.views.decorators.http import require_GET
 
 from billing.engine.money import ZERO
-from billing.selectors import charged_events
+from billing.selectors import charged_events, tail
 from billing.selectors import usage as selector
 from billing.selectors.charged_events import EventPage
-from portal import access, downloads, explorer
+from portal import access, downloads, explorer, payloads
 from portal.explorer import Question
 
 PAGE_ROWS = 50
@@ -74,6 +74,25 @@ def usage_events_csv(request: HttpRequest, visit: access.Visit) -> HttpResponseB
 
     name = f"events-{question.period.first}-{question.period.last}.csv"
     return downloads.response(name, ["occurred_at", "event", "type", *SHOWN, "asset", "amount"], cells())
+
+
+@require_GET
+@access.signed_in
+def usage_live(request: HttpRequest, visit: access.Visit) -> HttpResponse:
+    """The latest events, and from then on those that come in."""
+    events = [payloads.event(row) for row in tail.latest([visit.customer.pk])]
+    return access.render_for(request, visit, "portal/usage_live.html", events=events, latest=tail.LATEST)
+
+
+@require_GET
+def usage_live_json(request: HttpRequest) -> JsonResponse:
+    """The latest events, once: for browsers that cannot keep a stream open."""
+    headers = {"Cache-Control": "no-store"}
+    try:
+        customer = access.customer_for(request)
+    except Http404:
+        return JsonResponse({"detail": "Sign in first."}, status=401, headers=headers)
+    return JsonResponse(payloads.new_events(tail.latest([customer.pk]), ()) or {"events": []}, headers=headers)
 
 
 def _page(visit: access.Visit, question: Question, before: UUID | None, limit: int) -> EventPage:

@@ -1,32 +1,13 @@
-// The balance, live: server-sent events, or a question every five seconds where those fail. All amounts arrive as the
-// text to show; the only arithmetic here moves digits for the eye and is never what stays on the page.
+// The balance, live. All amounts arrive as the text to show; the only arithmetic here moves digits for the eye and is
+// never what stays on the page.
 
 const root = document.querySelector("[data-live]");
 const state = document.querySelector("[data-live-state]");
 const note = document.querySelector("[data-live-note]");
 const still = window.matchMedia("(prefers-reduced-motion: reduce)");
 
-const POLL_MS = 5000;
 const MOVED_MS = 1500;
 const NOTE_MS = 10000;
-const FAILURES_BEFORE_POLLING = 3;
-const WORDS = {
-  live: "Live",
-  polling: "Every 5 seconds",
-  offline: "Not connected",
-  off: "Paused",
-};
-
-let source = null;
-let poll = null;
-let failures = 0;
-
-function show(name) {
-  state.dataset.state = name;
-  state.textContent = WORDS[name];
-}
-
-// --- Showing ---------------------------------------------------------------------------------------------------------
 
 function receive(message) {
   let moved = false;
@@ -139,72 +120,6 @@ function tellOthers() {
   );
 }
 
-// --- Listening -------------------------------------------------------------------------------------------------------
-
-function listen() {
-  if (source || document.hidden) return;
-  source = new EventSource(root.dataset.live);
-  source.addEventListener("open", () => {
-    failures = 0;
-    stopPolling();
-    show("live");
-  });
-  source.addEventListener("balance", (event) => receive(JSON.parse(event.data)));
-  source.addEventListener("error", () => {
-    failures += 1;
-    if (source && source.readyState === EventSource.CLOSED) {
-      source = null;
-      startPolling();
-    } else if (failures >= FAILURES_BEFORE_POLLING) {
-      startPolling();
-    }
-  });
+if (root && state) {
+  window.anteListen({ stream: root.dataset.live, poll: root.dataset.poll, event: "balance", state, receive });
 }
-
-function stop() {
-  source?.close();
-  source = null;
-  stopPolling();
-}
-
-function startPolling() {
-  if (poll || document.hidden) return;
-  poll = setInterval(ask, POLL_MS);
-  ask();
-}
-
-function stopPolling() {
-  clearInterval(poll);
-  poll = null;
-}
-
-async function ask() {
-  try {
-    const response = await fetch(root.dataset.poll, { headers: { Accept: "application/json" } });
-    if (response.status === 401) {
-      location.reload();
-      return;
-    }
-    if (!response.ok) throw new Error(`answered ${response.status}`);
-    receive(await response.json());
-    show("polling");
-  } catch (error) {
-    show("offline");
-  }
-}
-
-// A page that nobody sees keeps no stream: browsers allow six connections to a server, and tabs are many.
-document.addEventListener("visibilitychange", () => {
-  if (document.hidden) {
-    stop();
-    show("off");
-  } else {
-    listen();
-  }
-});
-window.addEventListener("pagehide", stop);
-window.addEventListener("pageshow", (event) => {
-  if (event.persisted) listen();
-});
-
-if (root && state) listen();

@@ -17,6 +17,8 @@ from tests.builders import Shop
 PAGES = [
     "/",
     "/usage",
+    "/usage/events",
+    "/usage/live",
     "/wallet",
     "/statement",
     "/plan",
@@ -178,6 +180,41 @@ def test_usage_is_explored_without_reload_and_back_leads_back(sign_in: SignIn, o
     page.go_back()
     expect(page).to_have_url(re.compile(r"period=30&group=user"))
     expect(page.get_by_role("heading", name="Spend by user")).to_be_visible()
+    assert sign_in.complaints == []
+
+
+def test_a_bar_and_a_name_lead_on_to_the_receipt(sign_in: SignIn, owner: User, site: str) -> None:
+    page = sign_in(owner, "/usage?group=model")
+    page.get_by_role("link", name="gpt-4o").click()
+    expect(page).to_have_url(re.compile(r"group=time&model=gpt-4o"))
+    page.locator(".u-over").click(position={"x": 5, "y": 60})
+    expect(page).to_have_url(re.compile(r"from=(\S+)&to=\1&group=time&model=gpt-4o"))
+    page.goto(f"{site}/usage?group=time&model=gpt-4o")
+    page.locator("th a.drill").first.click()
+    page.locator("th a.drill").first.click()
+    page.locator("#rows a").first.click()
+    expect(page.get_by_role("heading", name="Why this was charged")).to_be_visible()
+    assert sign_in.complaints == []
+
+
+def test_events_are_watched_as_they_come_in(sign_in: SignIn, owner: User, shop: Shop, acme: Customer) -> None:
+    page = sign_in(owner, "/usage/live")
+    live(page)
+    rows = page.locator("[data-tail] tr:visible")
+    shop.record(acme, id="seen", model="o3", output_tokens=1000)
+    expect(rows.first).to_contain_text("seen")
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator("[data-live-state]")).to_have_text("Paused")
+    shop.record(acme, id="missed", output_tokens=50_000_000)
+    page.get_by_role("button", name="Resume").click()
+    expect(rows.first).to_contain_text("Rejected")
+    page.get_by_label("Filter").fill("o3")
+    expect(rows.first).to_contain_text("seen")
+    page.get_by_label("Filter").fill("")
+    page.get_by_label("Refused and unpaid only").check()
+    expect(rows).to_have_count(1)
+    rows.first.get_by_role("link").click()
+    expect(page.get_by_text("Nothing was charged")).to_be_visible()
     assert sign_in.complaints == []
 
 

@@ -23,6 +23,8 @@ PAGES: dict[str, dict[str, str]] = {
     "usage.csv": {"GET": MEMBER},
     "usage/events": {"GET": MEMBER},
     "usage/events.csv": {"GET": MEMBER},
+    "usage/live": {"GET": MEMBER},
+    "usage/live.json": {"GET": MEMBER},
     "wallet": {"GET": "wallets:read"},
     "plan": {"GET": "catalog:read"},
     "plan/start/<str:code>": {"POST": "wallet:fund"},

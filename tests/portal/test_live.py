@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -198,11 +199,11 @@ class Browser:
         message = await asyncio.wait_for(self.sent.get(), 5)
         return int(message["status"])
 
-    async def event(self) -> Any:
+    async def event(self, name: str = "balance") -> Any:
         while True:
             message = await asyncio.wait_for(self.sent.get(), 5)
             body = message["body"].decode()
-            if body.startswith("event: balance\n"):
+            if body.startswith(f"event: {name}\n"):
                 return json.loads(body.split("data: ", 1)[1])
 
 
@@ -211,7 +212,9 @@ def live_hub(committed_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hu
     """The application with a hub of its own, whose thread leaves no connection behind."""
     monkeypatch.setattr(hub_module, "POLL_SECONDS", 0.05)
     hub = Hub(live._read, executor=live._executor)
-    monkeypatch.setattr(live, "hub", hub)
+    events = Hub(live._read_events, executor=live._executor)
+    monkeypatch.setitem(live.CHANNELS, "/live/events", replace(live.CHANNELS["/live/events"], hub=events))
+    monkeypatch.setitem(live.CHANNELS, live.PATH, replace(live.CHANNELS[live.PATH], hub=hub))
     yield hub
     live._executor.submit(connections.close_all).result()
 
@@ -240,9 +243,35 @@ def test_a_debit_reaches_the_browser(live_hub: Hub, shop: Shop) -> None:
     run(story())
 
 
-def _record_and_close(shop: Shop, customer: Any) -> None:
+def test_events_reach_the_browser_once_each_with_what_became_of_them(live_hub: Hub, shop: Shop) -> None:
+    acme = shop.customer("acme", usd="10")
+    shop.record(shop.customer("umbrella", usd="10"), id="not theirs", output_tokens=1000)
+    shop.record(acme, id="first", model="o3", output_tokens=1000)
+    client = Client()
+    client.force_login(shop.member(acme))
+
+    async def story() -> None:
+        browser = Browser(cookie_of(client), path="/live/events")
+        task = browser.start()
+        assert await browser.status() == 200
+        (first,) = (await browser.event("events"))["events"]
+        assert (first["event"], first["amount"], first["status"]) == ("first", "$0.01", "charged")
+        assert first["bears"] == [{"name": "model", "value": "o3"}]
+        await asyncio.to_thread(_record_and_close, shop, acme, id="refused", output_tokens=5_000_000)
+        (refused,) = (await browser.event("events"))["events"]
+        assert (refused["event"], refused["amount"], refused["status"]) == ("refused", "–", "rejected")
+        assert "too little" in refused["refusal"] or "takes" in refused["refusal"]
+        browser.gone.set()
+        await asyncio.wait_for(task, 2)
+
+    run(story())
+    assert [event["event"] for event in client.get("/usage/live.json").json()["events"]] == ["first", "refused"]
+    assert Client().get("/usage/live.json").status_code == 401
+
+
+def _record_and_close(shop: Shop, customer: Any, **fields: Any) -> None:
     try:
-        shop.record(customer, output_tokens=1000)
+        shop.record(customer, **{"output_tokens": 1000, **fields})
     finally:
         connections.close_all()
 
@@ -351,7 +380,9 @@ def test_it_is_looked_up_also_while_there_is_news_all_the_time(
 
     async def story() -> None:
         browser, listener = Browser(), hub_module.Listener(user.pk)
-        task = asyncio.create_task(live._stream(listener, live.Visitor(cookies), browser.send))
+        task = asyncio.create_task(
+            live._stream(live.CHANNELS[live.PATH], listener, live.Visitor(cookies), browser.send)
+        )
         for _ in range(100):
             listener.tell([])
             await asyncio.sleep(0.05)

@@ -10,7 +10,9 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import User
@@ -60,6 +62,22 @@ def test_runway_needs_spend(shop: Shop, signed_in: SignedIn, acme: Client) -> No
     idle = shop.customer("idle", usd="5")
     assert "no spend in the last 7 days" in text(signed_in(shop.member(idle, "owner@idle.test")).get("/"))
     assert "at the mean of the last 7 days" in text(acme.get("/"))
+
+
+def test_the_overview_says_what_burned_credits_and_reads_the_mark_once(shop: Shop, signed_in: SignedIn) -> None:
+    credits = shop.asset("compute_credits")
+    gpu = shop.meter("gpu_seconds", "gpu_seconds", event_type="gpu")
+    shop.plan("pro", [shop.price(gpu, "2", asset=credits)])
+    customer = shop.customer("acme", usd="1")
+    shop.fund(customer, "100", asset="compute_credits", kind="promotional")
+    shop.record(customer, type="gpu", model="h100", gpu_seconds=7)
+    client = signed_in(shop.member(customer))
+    with CaptureQueriesContext(connection) as asked:
+        page = text(client.get("/"))
+    assert sum("written_before, restored_until" in query["sql"] for query in asked.captured_queries) == 1
+    card = page[page.index("What burned it") :]
+    assert re.search(r'title="h100">h100</span><data class="money" value="14"', card)
+    assert "?asset=compute_credits" in card
 
 
 def test_a_new_customer_is_taught_the_first_event(shop: Shop, signed_in: SignedIn) -> None:
