@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote
 
 from accounts.services.api_keys import Principal
 from billing.api.fields import parse_moment
@@ -11,6 +12,7 @@ from billing.services.usage import PRICING_SCOPE, IncomingEvent
 
 TEXT_MAX = 255
 _ATTRIBUTES = {"specversion", "id", "source", "type", "subject", "time", "data", "datacontenttype", "dataschema"}
+_PREFIX = "ce-"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _EXTENSION = re.compile(r"[a-z0-9]{1,20}\Z")
 _OUTCOMES = {"succeeded", "failed"}
@@ -59,6 +61,27 @@ def parse(body: Any, reporter: Principal, *, path: str = "") -> IncomingEvent:
         organization_id=reporter.organization_id,
         may_price=reporter.may(PRICING_SCOPE),
     )
+
+
+def is_binary(headers: Mapping[str, str]) -> bool:
+    """Whether the request is an event in HTTP's binary mode: its attributes in headers, its data in the body."""
+    return f"{_PREFIX}specversion" in headers
+
+
+def from_headers(headers: Mapping[str, str], data: Any) -> dict[str, Any]:
+    """Such an event as the JSON format has it. Raises ``InvalidRequest`` where a header is no UTF-8 when decoded."""
+    body: dict[str, Any] = {"data": data}
+    for name, value in headers.items():
+        if name in {"ce-data", "ce-datacontenttype"}:
+            raise InvalidRequest.field(name, "is said by the body and its content type")
+        if name.startswith(_PREFIX):
+            try:
+                body[name.removeprefix(_PREFIX)] = unquote(value, errors="strict")
+            except UnicodeDecodeError:
+                raise InvalidRequest.field(name[:100], "is not UTF-8 where it is percent-encoded") from None
+    if kind := headers.get("content-type"):
+        body["datacontenttype"] = kind
+    return body
 
 
 def _extensions(body: Mapping[str, Any], wrong: list[FieldError]) -> dict[str, Any]:

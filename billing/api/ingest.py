@@ -11,7 +11,7 @@ from typing import Any
 
 from accounts.services import api_keys
 from accounts.services.api_keys import Principal
-from billing.api import authentication, cloudevents, json, problems
+from billing.api import authentication, cloudevents, json, lago, problems
 from billing.engine.money import EXACT, ZERO, amount_string, amount_strings, fits, parse
 from billing.errors import (
     BillingError,
@@ -28,7 +28,8 @@ SCOPE = "events:write"
 EVENTS_MAX = 1000
 _ONE = "application/cloudevents+json"
 _MANY = "application/cloudevents-batch+json"
-_UNREAD = {"application/json", _ONE, _MANY}
+_ANY = "application/json"
+_UNREAD = {_ANY, _ONE, _MANY}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ def answer(call: Call) -> Reply:
         if key is None:
             submission = read(call, reporter)
             return reply(submission, usage.record(submission.events), call)
-        content = json.read(call.body)
+        content = _read_body(call)[1]
         found = idempotency.once(
             principal=str(reporter.organization_id or "operator"),
             key=key,
@@ -108,13 +109,12 @@ def _permitted(reporter: Principal) -> Principal:
 
 def read(call: Call, reporter: Principal) -> Submission:
     """The events in the body: one, or a list of at most 1,000."""
-    kind = call.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind not in _UNREAD:
-        raise UnsupportedMediaType(f"Send application/json, {_ONE} or {_MANY}, not {kind[:100] or 'nothing'}.")
-    body = json.read(call.body)
+    kind, body = _read_body(call)
     if not isinstance(body, list):
         if kind == _MANY:
             raise InvalidRequest("This content type takes a list of events.")
+        if kind == _ANY and lago.is_one(body):
+            return Submission([lago.parse(body, reporter)], is_batch=False)
         return Submission([cloudevents.parse(body, reporter)], is_batch=False)
     if kind == _ONE:
         raise InvalidRequest(f"This content type takes one event; use {_MANY} for a list.")
@@ -153,6 +153,16 @@ def refusal(error: BillingError, call: Call) -> Reply:
 def failure(request_id: str) -> Reply:
     """The answer to a bug of ours."""
     return _reply(500, problems.internal_error(request_id), {})
+
+
+def _read_body(call: Call) -> tuple[str, Any]:
+    """The content type, and what was sent, as CloudEvents' JSON format has it whichever way it came."""
+    kind = call.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in {_ONE, _MANY} and cloudevents.is_binary(call.headers):
+        return _ONE, cloudevents.from_headers(call.headers, json.read(call.body) if call.body else {})
+    if kind not in _UNREAD:
+        raise UnsupportedMediaType(f"Send {_ANY}, {_ONE} or {_MANY}, not {kind[:100] or 'nothing'}.")
+    return kind, json.read(call.body)
 
 
 def _once(call: Call, reporter: Principal) -> Answer:

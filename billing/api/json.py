@@ -44,7 +44,7 @@ def read(body: bytes) -> Any:
     except RecursionError:
         raise InvalidRequest(f"The body is nested more than {DEPTH_MAX} levels deep.") from None
     if "\\u" in text or "\x00" in text:
-        _check_strings(value)
+        check_strings(value)
     return value
 
 
@@ -94,7 +94,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def _check_strings(value: Any) -> None:
+def check_strings(value: Any) -> None:
     """Refuse what PostgreSQL cannot store: NUL, and half of a surrogate pair."""
     if isinstance(value, str):
         if "\x00" in value:
@@ -105,11 +105,11 @@ def _check_strings(value: Any) -> None:
             raise InvalidRequest("A string has half of a surrogate pair in it.") from None
     elif isinstance(value, dict):
         for key, member in value.items():
-            _check_strings(key)
-            _check_strings(member)
+            check_strings(key)
+            check_strings(member)
     elif isinstance(value, list):
         for member in value:
-            _check_strings(member)
+            check_strings(member)
 
 
 _decoder = json.JSONDecoder(

@@ -31,6 +31,7 @@ NESTED = {
     "event": "a capture's own event: its subject must be the authorization's, which is another customer's or one's own",
     "scope": "names keys and people, which are looked for among the customer's own: tests/billing/api/test_budgets.py",
     "cursor": "a position in a list that is filtered all the same",
+    "resourceSpans": "spans, whose customer is an attribute: tests/billing/api/test_otlp.py",
     "source": "narrows events that are filtered all the same",
     "external_id": "only of a customer that is added",
     "id": "only of an event that is added",

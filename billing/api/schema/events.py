@@ -24,6 +24,27 @@ _EVENT = {
     "patternProperties": {"^[a-z0-9]{1,20}$": {}},
     "additionalProperties": False,
 }
+_LAGO = {
+    "type": "object",
+    "description": "One event in the form of Lago's API; its customer is the subscription's or the customer's id.",
+    "required": ["event"],
+    "properties": {
+        "event": {
+            "type": "object",
+            "required": ["transaction_id", "code"],
+            "properties": {
+                "transaction_id": _TEXT,
+                "code": {**_TEXT, "description": "The event's type."},
+                "external_subscription_id": _TEXT,
+                "external_customer_id": _TEXT,
+                "timestamp": {"type": ["string", "number", "null"], "description": "Seconds since 1970."},
+                "properties": {"type": "object", "description": "The event's data."},
+            },
+            "additionalProperties": False,
+        }
+    },
+    "additionalProperties": False,
+}
 _BATCH = {"type": "array", "items": _EVENT, "minItems": 1, "maxItems": 1000}
 
 
@@ -45,10 +66,11 @@ _ANSWER_HEADERS = [
 RECORD = extend_schema(
     operation_id="record_events",
     summary="Record usage: one CloudEvent, or a list of up to 1,000",
-    description="Rated and debited before the answer. The same event again gets its first answer again.",
+    description="Rated and debited before the answer. The same event again gets its first answer again. An event may "
+    "also come in HTTP's binary mode: its attributes in `ce-` headers, its data in the body.",
     tags=["Usage"],
     request={
-        "application/json": {"oneOf": [_EVENT, _BATCH]},
+        "application/json": {"oneOf": [_EVENT, _BATCH, _LAGO]},
         "application/cloudevents+json": _EVENT,
         "application/cloudevents-batch+json": _BATCH,
     },

@@ -76,3 +76,35 @@ def cloud_event(id: str = "one", **attributes: Any) -> dict[str, Any]:
         "subject": "acme",
         "data": {"model": "gpt-4o", "input_tokens": 1000, "output_tokens": 450},
     } | attributes
+
+
+def span(*, customer: str | None = "acme", number: int = 1, status: int = 1, **attributes: Any) -> dict[str, Any]:
+    """A span in OTLP's JSON: a model call of 1,000 input and 450 output tokens."""
+    said = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.request.model": "gpt-4o",
+        "gen_ai.usage.input_tokens": 1000,
+        "gen_ai.usage.output_tokens": 450,
+        **({} if customer is None else {"ante.customer": customer}),
+        **{name.replace("__", "."): value for name, value in attributes.items()},
+    }
+    return {
+        "traceId": f"{1:032x}",
+        "spanId": f"{number:016x}",
+        "name": "chat gpt-4o",
+        "kind": 3,
+        "startTimeUnixNano": "1790000000000000000",
+        "endTimeUnixNano": "1790000001500000000",
+        "attributes": [
+            {"key": name, "value": {"intValue": str(value)} if isinstance(value, int) else {"stringValue": value}}
+            for name, value in said.items()
+            if value is not None
+        ],
+        "status": {"code": status},
+    }
+
+
+def traces(*spans: Any, **resource: str) -> dict[str, Any]:
+    """An export request in OTLP's JSON."""
+    said = [{"key": name.replace("__", "."), "value": {"stringValue": value}} for name, value in resource.items()]
+    return {"resourceSpans": [{"resource": {"attributes": said}, "scopeSpans": [{"scope": {}, "spans": list(spans)}]}]}

@@ -32,7 +32,7 @@ from billing.selectors import revenue_files
 from billing.services import authorizations, drafts, invoices, subscriptions, wallets
 from billing.services.funding import rules
 from billing.services.webhooks import endpoints
-from tests.billing.api.conftest import Api, cloud_event, problem
+from tests.billing.api.conftest import Api, cloud_event, problem, span, traces
 from tests.builders import Shop
 from tests.payments import Bank, Payer
 
@@ -101,6 +101,7 @@ ROUTES: dict[str, dict[str, str]] = {
     "subscriptions/<uuid:subscription_id>/cancel": {"POST": "subscriptions:write"},
     "subscriptions/<uuid:subscription_id>/reactivate": {"POST": "subscriptions:write"},
     "events": {"GET": "events:read", "POST": "events:write"},
+    "otlp/v1/traces": {"POST": "events:write"},
     "events/<path:event_id>": {"GET": "events:read"},
     "events/<path:event_id>/reverse": {"POST": "events:reverse"},
     "events/<path:event_id>/refund": {"POST": "events:reverse"},
@@ -244,6 +245,7 @@ def body(route: str, *, customer: str = "acme") -> Any:
         "webhook-endpoints/<uuid:endpoint_id>": {"enabled": True},
         "webhook-endpoints/<uuid:endpoint_id>/replay": {"from": "2026-01-01T00:00:00Z"},
         "events": cloud_event("new", subject=customer),
+        "otlp/v1/traces": traces(span(customer=customer)),
         "authorizations": {"customer": customer, "asset": "usd", "amount": "1"},
         "authorizations/<uuid:authorization_id>/capture": {"amount": "0.5"},
         "authorizations/<uuid:authorization_id>/void": {},
