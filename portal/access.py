@@ -46,11 +46,16 @@ class Visit:
 
     @property
     def zone(self) -> ZoneInfo:
-        """The customer's time zone: their days, their midnight. UTC where it is not known here."""
-        try:
-            return ZoneInfo(self.customer.timezone)
-        except (ZoneInfoNotFoundError, ValueError):
-            return ZoneInfo("UTC")
+        """The customer's time zone: their days, their midnight."""
+        return zone_of(self.customer)
+
+
+def zone_of(customer: Customer) -> ZoneInfo:
+    """The customer's time zone; UTC where it is not known here."""
+    try:
+        return ZoneInfo(customer.timezone)
+    except (ZoneInfoNotFoundError, ValueError):
+        return ZoneInfo("UTC")
 
 
 def visit_for(request: HttpRequest) -> Visit:

@@ -251,6 +251,12 @@ def authenticate(secret: str) -> Principal | None:
     return principal
 
 
+def works(key_id: UUID) -> bool:
+    """Whether this key could be used now: it has not ended and nobody paused it."""
+    found = ApiKey.objects.filter(pk=key_id, live=True, revoked_at__isnull=True, paused_at__isnull=True)
+    return found.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=timezone.now())).exists()
+
+
 def recently_seen(secret: str) -> Principal | None:
     """The principal behind ``secret`` if it was looked up in the last second, without asking the database."""
     found = _seen.get(_digest(secret))

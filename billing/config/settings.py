@@ -26,6 +26,8 @@ SELF_SIGN_UP = env.bool("SELF_SIGN_UP", default=DEMO)
 MARGIN_FLOOR = Decimal(env.str("MARGIN_FLOOR", default="0.2"))
 """The least that is to be left of what usage is charged, as a share of it: what is below is flagged."""
 
+# Sites that may show the pages of signed links in a frame, such as https://app.example.com. Without any: none.
+EMBED_ANCESTORS: list[str] = env.list("EMBED_ANCESTORS", default=[])
 BASE_URL: str = env.str("BASE_URL", default="http://127.0.0.1:8000")
 DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / "var")))
 HTTPS = BASE_URL.startswith("https://")

@@ -47,7 +47,7 @@ PLAIN = {
     *("publish", "quantity", "reason", "refund", "return_url", "save_payment_method", "specversion", "starts_at"),
     *("status", "time", "timezone", "to", "trial_days", "type", "unit", "unit_cost", "value", "version", "when"),
     *("cooldown_seconds", "count_limit", "every", "monthly_limit", "target", "threshold"),
-    *("action", "description", "enabled", "events", "only_failed", "state", "url", "workload"),
+    *("action", "description", "enabled", "events", "only_failed", "state", "url", "view", "workload"),
 }
 SHARED = {"code", "draft_id", "date"}
 """Arguments of addresses that name the operator's own rows."""
