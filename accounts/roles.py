@@ -26,6 +26,11 @@ SCOPES: dict[str, tuple[str, frozenset[str]]] = {
     "webhooks:write": ("Name, test and remove webhooks", frozenset({OWNER, ADMIN, DEVELOPER})),
     "wallet:fund": ("Top up; change payment methods and auto top-up", frozenset({OWNER, ADMIN, BILLING})),
     "limits:write": ("Set budgets, spending limits and alerts", frozenset({OWNER, ADMIN, BILLING})),
+    "disputes:read": (
+        "See which charges are disputed",
+        frozenset({OWNER, ADMIN, DEVELOPER, BILLING, VIEWER}),
+    ),
+    "disputes:write": ("Dispute charges", frozenset({OWNER, ADMIN, BILLING})),
     "audit:read": ("See who changed what", frozenset({OWNER, ADMIN, BILLING})),
     "team:write": ("Invite and remove people, change their roles", frozenset({OWNER, ADMIN})),
     "security:write": ("Change from which addresses access is allowed", frozenset({OWNER, ADMIN})),

@@ -11,7 +11,9 @@ from billing.models import (
     Alert,
     Authorization,
     Budget,
+    ChargeDispute,
     Customer,
+    Dispute,
     Grant,
     Invoice,
     PaymentMethod,
@@ -95,6 +97,13 @@ def invoice(*, principal: Principal, invoice_id: UUID) -> Invoice:
     """The invoice with this id, if the principal reaches its customer."""
     rows = Invoice.objects.select_related("customer").filter(pk=invoice_id)
     return _one(_reached(principal, rows), "invoice")
+
+
+def dispute(*, principal: Principal, dispute_id: UUID) -> ChargeDispute | Dispute:
+    """The case with this id, of charges or of a payment, if the principal reaches its customer."""
+    charges = ChargeDispute.objects.select_related("customer").filter(pk=dispute_id)
+    payments = Dispute.objects.select_related("customer", "top_up__attempt").filter(pk=dispute_id)
+    return _reached(principal, charges).first() or _one(_reached(principal, payments), "dispute")
 
 
 def top_up(*, principal: Principal, top_up_id: UUID) -> TopUp:

@@ -29,6 +29,8 @@ OPERATOR_SCOPES = {
     "catalog:write": "Add assets, meters and plans",
     "margins:read": "See what usage costs and what is left of it",
     "invoices:read": "See invoices and credit notes",
+    "disputes:read": "See disputes and their evidence",
+    "disputes:write": "Dispute charges",
     "revenue:read": "See the days of the books and take their journals along",
     "subscriptions:write": "Put customers on plans",
     "events:read": "See usage events and usage",
@@ -52,6 +54,8 @@ CUSTOMER_SCOPES = {
         "catalog:read",
         "limits:write",
         "invoices:read",
+        "disputes:read",
+        "disputes:write",
         "webhooks:read",
         "webhooks:write",
     )

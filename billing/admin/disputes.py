@@ -12,29 +12,43 @@ from accounts.backoffice import ReadOnlyAdmin, detail_action, labelled
 from accounts.services.audit import actor_of
 from billing.admin import display, lookup
 from billing.admin.base import BookAdmin
+from billing.admin.evidence import EvidenceMixin
 from billing.admin.funding import LOOK_UP, asked, at_provider
 from billing.admin.periods import CreatedPeriodFilter
 from billing.models import AutoTopUp, Discrepancy, Dispute, Reconciliation
-from billing.selectors import standing
-from billing.services.funding import disputes, rules
+from billing.selectors import evidence, standing
+from billing.services.funding import answering, disputes, rules
 
 
 @admin.register(Dispute)
-class DisputeAdmin(BookAdmin):
+class DisputeAdmin(EvidenceMixin, BookAdmin):
     booked_field = "created_at"
     list_display = ("opened", "customer_link", "status_shown", "num_amount", "reason", "answer_until")
     list_display_links = ("opened",)
     list_filter = (CreatedPeriodFilter, ("customer", AutocompleteSelectFilter), ("status", ChoicesDropdownFilter))
     list_select_related = ("customer",)
     search_help_text = "A customer, or a dispute's id"
-    actions_detail = ("look_up",)
+    actions_detail = ("evidence", "evidence_json", "send_evidence", "look_up")
     fields = (
         *("id", "opened", "customer_link", "status_shown", "top_up_link", "num_amount", "reason", "answer_until"),
-        *("num_frozen", "num_bonus", "num_recovered", "num_withdrawn", "provider_link", "closed"),
+        *("evidence_sent", "num_frozen", "num_bonus", "num_recovered", "num_withdrawn", "provider_link", "closed"),
     )
+
+    def pack(self, dispute: Any) -> dict[str, Any]:
+        return evidence.of_payment_dispute(dispute)
 
     def has_look_up_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return request.user.has_perm("billing.change_dispute")
+
+    has_send_evidence_permission = has_look_up_permission
+
+    @detail_action(
+        description="Send the evidence", url_path="send-evidence", icon="send", permissions=["send_evidence"]
+    )
+    def send_evidence(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        dispute = lookup.row(Dispute.objects.select_related("customer", "top_up"), object_id)
+        run = lambda: answering.send(actor=actor_of(request), dispute=dispute)  # noqa: E731
+        return asked(self, request, dispute, "Send the payer's bank all that the books know. It takes one answer", run)
 
     @detail_action(description="Look up again", url_path="look-up", icon="sync", permissions=["look_up"])
     def look_up(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -74,6 +88,10 @@ class DisputeAdmin(BookAdmin):
     @admin.display(description="Answer until")
     def answer_until(self, dispute: Dispute) -> SafeString:
         return display.moment(dispute.answer_by)
+
+    @admin.display(description="Evidence sent")
+    def evidence_sent(self, dispute: Dispute) -> SafeString:
+        return display.moment(dispute.evidence_sent_at)
 
     @admin.display(description="Frozen or gone of what was bought")
     def num_frozen(self, dispute: Dispute) -> SafeString:

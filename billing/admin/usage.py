@@ -18,19 +18,20 @@ from accounts.backoffice import detail_action, labelled
 from accounts.models import ApiKey
 from billing.admin import cost_card, display, lookup, reversal
 from billing.admin.base import BookAdmin, SummaryMixin
+from billing.admin.evidence import EvidenceMixin
 from billing.admin.ledger import entry_row
 from billing.admin.periods import PeriodFilter, ReceivedPeriodFilter
 from billing.engine.money import EXACT, ZERO
 from billing.engine.prices import words
 from billing.models import Charge, LedgerEntry, LedgerTransaction, Price, UsageEvent
-from billing.selectors import corrections, events, receipts
+from billing.selectors import corrections, events, evidence, receipts
 from billing.selectors.catalog import price_terms
 
 _STATUS_TONES = {"Charged": "success", "Unpaid": "warning", "Rejected": "danger", "Reversed": "info"}
 
 
 @admin.register(UsageEvent)
-class UsageEventAdmin(SummaryMixin, BookAdmin):
+class UsageEventAdmin(EvidenceMixin, SummaryMixin, BookAdmin):
     change_form_template = "admin/ante/event.html"
     booked_field = "received_at"
     list_display = ("received", "customer_link", "event_id", "what", "status_shown", "num_cost", "occurred")
@@ -41,9 +42,12 @@ class UsageEventAdmin(SummaryMixin, BookAdmin):
         ("status", ChoicesDropdownFilter),
         ("occurred_at", RangeDateTimeFilter),
     )
-    actions_detail = ("reverse",)
+    actions_detail = ("reverse", "evidence", "evidence_json")
     search_event = "id"
     search_help_text = "A customer, the sender's event id, or our own id of the event"
+
+    def pack(self, event: Any) -> dict[str, Any]:
+        return evidence.of_event(event)
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return events.with_status(super().get_queryset(request)).prefetch_related("charges")

@@ -97,6 +97,7 @@ UNFOLD: dict[str, Any] = {
                 _item("Payments", "credit_card", "billing.paymentattempt"),
                 _item("Refunds", "undo", "billing.refund"),
                 _item("Disputes", "gavel", "billing.dispute"),
+                _item("Disputed charges", "feedback", "billing.chargedispute"),
                 _item("Automatic top-ups", "autorenew", "billing.autotopup"),
                 _item("Payment methods", "wallet", "billing.paymentmethod"),
                 _item("Packs", "inventory_2", "billing.pack"),

@@ -230,6 +230,21 @@ _TYPES = [
         },
     ),
     EventType(
+        "charge_dispute.opened",
+        "A customer disputes charges.",
+        {"dispute": "Its id.", "status": "How it stands.", "events": "How many events it is about."},
+        {"dispute": _ID, "status": "open", "events": 2},
+    ),
+    EventType(
+        "charge_dispute.closed",
+        "Disputed charges were decided on, or are disputed no longer.",
+        {
+            **{"dispute": "Its id.", "status": "accepted, declined or withdrawn."},
+            **{"events": "How many events it is about."},
+        },
+        {"dispute": _ID, "status": "accepted", "events": 2},
+    ),
+    EventType(
         "revenue_export.completed",
         "A day is closed and its export is there.",
         {"date": "Which day.", "sha256": "The hash of the export."},

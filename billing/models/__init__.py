@@ -8,6 +8,7 @@ from billing.models.authorizations import Authorization, Hold
 from billing.models.auto_top_ups import AutoTopUp
 from billing.models.budgets import Budget, BudgetCounter
 from billing.models.catalog import Allowance, Meter, Plan, PlanDraft, PlanVersion, Price, Tier
+from billing.models.charge_disputes import ChargeDispute, DisputedEvent
 from billing.models.corrections import Correction
 from billing.models.costs import CostVersion, Overhead, ProviderCost
 from billing.models.customers import Customer
@@ -50,12 +51,14 @@ __all__ = [
     "Budget",
     "BudgetCounter",
     "Charge",
+    "ChargeDispute",
     "Correction",
     "CostVersion",
     "CountedValue",
     "Customer",
     "Discrepancy",
     "Dispute",
+    "DisputedEvent",
     "EntryKind",
     "ExpiryTold",
     "Fee",

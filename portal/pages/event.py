@@ -10,7 +10,7 @@ from django.views.decorators.http import require_GET
 
 from billing.engine.prices import words
 from billing.models import Meter, UsageEvent
-from billing.selectors import events, receipts
+from billing.selectors import charge_disputes, events, receipts
 from billing.selectors.catalog import price_terms
 from billing.selectors.receipts import ReceiptCharge
 from portal import access, amounts
@@ -35,6 +35,8 @@ def event(request: HttpRequest, visit: access.Visit, event_id: UUID) -> HttpResp
         collected_at=events.collected_at(found),
         charges=[_shown(charge) for charge in receipt.charges],
         receipt=receipt,
+        dispute=charge_disputes.latest_of(found),
+        may_dispute=visit.may("disputes:write") and events.status(found) == UsageEvent.Status.CHARGED,
         data=msgspec.json.format(_encode(found.data), indent=2).decode(),
     )
 

@@ -45,6 +45,7 @@ WITHOUT_CUSTOMER_AT_TIMES = {
 }
 STATE_MACHINES = {
     "billing_approval",
+    "billing_chargedispute",
     "billing_dispute",
     "billing_paymentattempt",
     "billing_refund",
@@ -53,7 +54,9 @@ STATE_MACHINES = {
 }
 """What is asked of a payer or of a second person, and the days of the books: never removed, and their states follow
 their machine."""
-GUARDS = {"ante_guard_payment", "ante_guard_approval", "ante_guard_revenue_day"}
+GUARDS = {
+    *("ante_guard_payment", "ante_guard_approval", "ante_guard_revenue_day", "ante_guard_charge_dispute"),
+}
 UNBOUNDED = {("billing_grant", "amount"): "the sum of its parts, each of which is bounded"}
 
 

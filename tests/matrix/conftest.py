@@ -12,8 +12,8 @@ from django.utils import timezone
 
 from accounts.models import ApiKey, Membership, Organization, TrustedDevice, User
 from accounts.services import api_keys, audit, factors, staff, team
-from billing.models import Customer
-from billing.services import approvals, authorizations, drafts, invoices, notes, wallets
+from billing.models import Customer, UsageEvent
+from billing.services import approvals, authorizations, charge_disputes, drafts, invoices, notes, wallets
 from billing.services.funding import rules
 from billing.services.webhooks import endpoints
 from tests.builders import Shop
@@ -110,6 +110,8 @@ def tenant(shop: Shop, bank: Bank, name: str) -> Tenant:
     shop.record(customer, input_tokens=40_000_000)
     invoice = invoices.issue(shop.balance(customer), end=timezone.now())
     assert invoice is not None
+    recorded = UsageEvent.objects.get(pk=event.transaction_id)
+    dispute = charge_disputes.lodge(actor=audit.SYSTEM, customer=customer, events=[recorded], reason=mark)
     return Tenant(
         customer,
         owner,
@@ -121,6 +123,7 @@ def tenant(shop: Shop, bank: Bank, name: str) -> Tenant:
             "authorization_id": str(opened.pk),
             "alert_id": str(shop.alert(customer, "5").pk),
             "budget_id": str(shop.budget(customer, "100", name=mark).pk),
+            "dispute_id": str(dispute.pk),
             "top_up_id": str(top_up.pk),
             "method_id": method.provider_id,
             "key_id": str(key.pk),

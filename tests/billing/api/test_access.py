@@ -15,6 +15,7 @@ from billing.models import (
     Alert,
     Authorization,
     Budget,
+    ChargeDispute,
     Customer,
     Grant,
     Invoice,
@@ -29,7 +30,7 @@ from billing.models import (
     WebhookEndpoint,
 )
 from billing.selectors import revenue_files
-from billing.services import authorizations, drafts, invoices, subscriptions, wallets
+from billing.services import authorizations, charge_disputes, drafts, invoices, subscriptions, wallets
 from billing.services.funding import rules
 from billing.services.webhooks import endpoints
 from tests.billing.api.conftest import Api, cloud_event, problem, span, traces
@@ -76,6 +77,10 @@ ROUTES: dict[str, dict[str, str]] = {
     "invoices": {"GET": "invoices:read"},
     "invoices/<uuid:invoice_id>": {"GET": "invoices:read"},
     "invoices/<uuid:invoice_id>/pdf": {"GET": "invoices:read"},
+    "disputes": {"GET": "disputes:read", "POST": "disputes:write"},
+    "disputes/<uuid:dispute_id>": {"GET": "disputes:read"},
+    "disputes/<uuid:dispute_id>/evidence": {"GET": "disputes:read"},
+    "disputes/<uuid:dispute_id>/evidence/pdf": {"GET": "disputes:read"},
     "revenue/days": {"GET": "revenue:read"},
     "revenue/days/<str:date>/export": {"GET": "revenue:read"},
     "subscriptions": {"GET": "customers:read", "POST": "subscriptions:write"},
@@ -106,6 +111,8 @@ ROUTES: dict[str, dict[str, str]] = {
     "events/<path:event_id>": {"GET": "events:read"},
     "events/<path:event_id>/reverse": {"POST": "events:reverse"},
     "events/<path:event_id>/refund": {"POST": "events:reverse"},
+    "events/<path:event_id>/evidence": {"GET": "events:read"},
+    "events/<path:event_id>/evidence/pdf": {"GET": "events:read"},
     "usage": {"GET": "events:read"},
     "customers/<str:external_id>/spend-watch": {"GET": "wallets:read", "PUT": "limits:write"},
     "customers/<str:external_id>/anomalies": {"GET": "wallets:read"},
@@ -145,6 +152,8 @@ def path(route: str, *, customer: str = "acme") -> str:
         filled = filled.replace("<uuid:subscription_id>", str(subscription.pk))
     if "alert_id" in filled:
         filled = filled.replace("<uuid:alert_id>", str(Alert.objects.get(customer__external_id=customer).pk))
+    if "dispute_id" in filled:
+        filled = filled.replace("<uuid:dispute_id>", str(ChargeDispute.objects.get(customer__external_id=customer).pk))
     if "budget_id" in filled:
         filled = filled.replace("<uuid:budget_id>", str(Budget.objects.get(customer__external_id=customer).pk))
     if "grant_id" in filled:
@@ -208,6 +217,7 @@ def body(route: str, *, customer: str = "acme") -> Any:
         "grants/<uuid:grant_id>/void": {"reason": "By mistake"},
         "events/<path:event_id>/reverse": {"reason": "By mistake"},
         "events/<path:event_id>/refund": {"asset": "usd", "amount": "0.001", "reason": "By mistake"},
+        "disputes": {"customer": customer, "events": ["one"], "reason": "Not ours"},
         "assets": {"code": "gold", "name": "Gold", "kind": "unit", "precision": 0},
         "meters": {"code": "calls", "name": "Calls", "event_type": "call", "aggregation": "count"},
         "estimates": {"customer": customer, "type": "llm.completion", "data": {"input_tokens": 1}},
@@ -270,6 +280,9 @@ def world(shop: Shop, bank: Bank, request: pytest.FixtureRequest) -> Shop:
         authorizations.open_amount(customer=customer, asset=shop.usd, amount=Decimal(1))
         if "alert_id" in request.node.name:
             shop.alert(customer, "5")
+        if "dispute_id" in request.node.name:
+            one = UsageEvent.objects.get(customer=customer, event_id="one")
+            charge_disputes.lodge(actor=SYSTEM, customer=customer, events=[one], reason="Not ours")
         if "budget_id" in request.node.name:
             shop.budget(customer, "100")
         if "endpoint_id" in request.node.name:
