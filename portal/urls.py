@@ -75,6 +75,7 @@ urlpatterns = [
     path("auto-top-up/save", auto_top_up.save, name="auto-top-up-save"),
     path("auto-top-up/schedule", auto_top_up.save_schedule, name="auto-top-up-schedule"),
     re_path(r"^auto-top-up/(?P<purpose>auto_top_up|scheduled)/(?P<to>on|off)$", auto_top_up.switch, name="auto-switch"),
+    path("top-ups/<uuid:top_up_id>/receipt.pdf", funding.receipt_pdf, name="receipt-pdf"),
     path("payment-methods", funding.add_method, name="add-method"),
     path("payment-methods/<uuid:method_id>/remove", funding.remove_method, name="remove-method"),
     path("sign-out", session.sign_out, name="sign-out"),

@@ -1,5 +1,6 @@
 """Money in: top-ups, attempts, refunds, kept methods, packs, and what the provider reported. Actions call services."""
 
+from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
@@ -15,6 +16,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdo
 from accounts.backoffice import ReadOnlyAdmin, detail_action, labelled
 from accounts.services.audit import actor_of
 from billing.admin import by_hand, confirm, display, lookup
+from billing.admin.amounts import AmountField
 from billing.admin.base import BookAdmin
 from billing.admin.periods import CreatedPeriodFilter, ReceivedPeriodFilter
 from billing.engine.money import amount_string
@@ -77,12 +79,13 @@ class TopUpAdmin(BookAdmin):
         top_up = lookup.row(TopUp.objects.select_related("customer", "attempt"), object_id)
         most = refunds.refundable(top_up)
 
-        def run(reason: str) -> Approval | None:
+        def run(reason: str, amount: Decimal | None) -> Approval | None:
+            wanted = amount if amount is not None else most or None
             return approvals.perform(
                 actor=actor_of(request),
                 kind=Approval.Kind.REFUND,
                 customer=top_up.customer,
-                terms={"top_up": str(top_up.pk), "amount": amount_string(most) if most else None},
+                terms={"top_up": str(top_up.pk), "amount": None if wanted is None else amount_string(wanted)},
                 reason=reason,
             )
 
@@ -90,7 +93,7 @@ class TopUpAdmin(BookAdmin):
             self,
             request,
             obj=top_up,
-            question="You are about to pay back",
+            question="You are about to pay back, or a part of it",
             figure=display.figure(most, top_up.currency_id),
             lines=[
                 ("To", display.link(top_up.customer)),
@@ -103,6 +106,7 @@ class TopUpAdmin(BookAdmin):
             run=run,
             done="The refund was sent to the payment provider.",
             warning=by_hand.warning(request, {top_up.currency_id: most}),
+            fields={"amount": AmountField(help_text="Empty: all that is unspent.")},
         )
 
     @detail_action(description="Look up again", url_path="look-up", icon="sync", permissions=["look_up"])

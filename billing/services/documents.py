@@ -1,4 +1,4 @@
-"""Invoices as PDF."""
+"""Invoices and receipts as PDF."""
 
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -9,7 +9,7 @@ from django.conf import settings
 
 from billing.engine.money import amount_string
 from billing.gateways import documents
-from billing.models import Invoice
+from billing.models import Asset, Invoice, Refund, TopUp
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -48,6 +48,56 @@ def shown(invoice: Invoice) -> dict[str, Any]:
         "due": _money(invoice.due.copy_abs() if note else invoice.due),
         "note": settings.INVOICE_NOTE,
     }
+
+
+def receipt_pdf(top_up: TopUp) -> bytes:
+    """The receipt of a top-up that is in the wallet, with what was paid back of it by now."""
+    return documents.pdf("receipt", shown_receipt(top_up))
+
+
+def shown_receipt(top_up: TopUp) -> dict[str, Any]:
+    """What is on the receipt: both currencies and the rate where what came in is not what was paid."""
+    attempt, customer, paid_in = top_up.attempt, top_up.customer, top_up.currency_id
+    assert top_up.settled_at is not None
+    method = " ".join(filter(None, [attempt.method_brand or attempt.method_type, attempt.method_last4]))
+    came_in = [("Came into the wallet", _unit(top_up.credit, top_up.asset))]
+    if top_up.rate is not None:
+        code = _code(top_up.asset)
+        came_in.append(("Rate", f"1 {paid_in.upper()} = {amount_string(top_up.rate)} {code}"))
+    if top_up.bonus:
+        came_in.append(("Bonus", _unit(top_up.bonus, top_up.asset)))
+    refunds = top_up.refunds.filter(status=Refund.Status.SUCCEEDED).order_by("pk")
+    for refund in refunds:
+        assert refund.finished_at is not None
+        came_in.append((f"Paid back on {_day(refund.finished_at)}", f"{_money(refund.total)} {paid_in.upper()}"))
+    return {
+        "title": "Receipt",
+        "number": str(top_up.pk),
+        "seller": settings.INVOICE_SELLER,
+        "buyer": [text for text in (customer.name, customer.email, customer.country, customer.external_id) if text],
+        "facts": [("Paid on", _day(top_up.settled_at)), ("Paid with", method or "–")],
+        "lines": [
+            (name, f"{_money(amount)} {paid_in.upper()}")
+            for name, amount in (
+                (top_up.pack.name if top_up.pack else "Wallet top-up", top_up.amount),
+                ("Payment fee", top_up.fee),
+                ("Tax", top_up.tax),
+            )
+            if amount
+        ],
+        "paid": f"{_money(attempt.amount)} {paid_in.upper()}",
+        "after": came_in,
+        "note": settings.INVOICE_NOTE,
+    }
+
+
+def _code(asset: Asset) -> str:
+    return asset.code.upper() if asset.kind == Asset.Kind.CURRENCY else asset.name
+
+
+def _unit(amount: Decimal, asset: Asset) -> str:
+    money = asset.kind == Asset.Kind.CURRENCY
+    return f"{_money(amount) if money else _number(amount)} {_code(asset)}"
 
 
 def _day(moment: datetime) -> str:

@@ -19,8 +19,9 @@ from accounts.services.audit import actor_of
 from billing.engine.money import parse
 from billing.errors import BillingError, InvalidRequest
 from billing.models import AutoTopUp, Pack, PaymentAttempt, PaymentMethod, Refund, TopUp
+from billing.services import documents
 from billing.services.funding import attempts, methods, profiles, quotes, top_ups
-from portal import access
+from portal import access, downloads
 
 PAGE_ROWS = 30
 P = ParamSpec("P")
@@ -146,6 +147,16 @@ def receipt(request: HttpRequest, visit: access.Visit, top_up_id: UUID) -> HttpR
     )
 
 
+@require_GET
+@access.signed_in
+def receipt_pdf(request: HttpRequest, visit: access.Visit, top_up_id: UUID) -> HttpResponse:
+    """The receipt on paper."""
+    found = _own(visit, top_up_id)
+    if found.status != TopUp.Status.SUCCEEDED:
+        raise Http404
+    return downloads.pdf(f"receipt-{found.pk}.pdf", documents.receipt_pdf(found))
+
+
 @require_POST
 @paying
 def add_method(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
@@ -248,7 +259,7 @@ def _quoted(choice: Choice, visit: access.Visit) -> dict[str, Any]:
 
 
 def _own(visit: access.Visit, top_up_id: UUID) -> TopUp:
-    rows = TopUp.objects.filter(customer=visit.customer).select_related("attempt", "pack", "asset")
+    rows = TopUp.objects.filter(customer=visit.customer).select_related("customer", "attempt", "pack", "asset")
     found = rows.filter(pk=top_up_id).first()
     if found is None:
         raise Http404

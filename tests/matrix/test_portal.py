@@ -48,6 +48,7 @@ PAGES: dict[str, dict[str, str]] = {
     "top-up/back": {"GET": MEMBER},
     "top-ups/<uuid:top_up_id>": {"GET": MEMBER},
     "top-ups/<uuid:top_up_id>/receipt": {"GET": MEMBER},
+    "top-ups/<uuid:top_up_id>/receipt.pdf": {"GET": MEMBER},
     "payment-methods": {"POST": "wallet:fund"},
     "webhooks": {"GET": "webhooks:read"},
     "webhooks/new": {"POST": "webhooks:write"},

@@ -2,10 +2,12 @@
 
 from datetime import datetime, timedelta
 
+from django.conf import settings
+
 from accounts.services.audit import SYSTEM
 from billing.engine.money import EXACT, amount_string
 from billing.models import Grant, PaymentAttempt, TopUp
-from billing.services import grants, outbox
+from billing.services import bulk, grants, notices, outbox
 from billing.services.ledger import Journal
 
 _OF_ATTEMPT = {
@@ -42,6 +44,7 @@ def follow(top_up: TopUp, attempt: PaymentAttempt, *, now: datetime) -> None:
     if status == TopUp.Status.SUCCEEDED:
         _credit(top_up, attempt)
         _tell("top_up.succeeded", top_up, now)
+        bulk.run(notices.publication([_received(top_up, attempt)], now=now))
     elif status == TopUp.Status.FAILED:
         _tell("top_up.failed", top_up, now, code=attempt.failure_code)
 
@@ -102,6 +105,19 @@ def _book_beside(top_up: TopUp) -> None:
         journal.post_beside(head, customer_id, paid, "exchanged", top_up.amount)
         journal.post_beside(head, customer_id, top_up.asset_id, "credited", top_up.credit)
     journal.write()
+
+
+def _received(top_up: TopUp, attempt: PaymentAttempt) -> notices.Told:
+    """The notice that goes out with the receipt."""
+    facts = {
+        "top_up": str(top_up.pk),
+        "paid": amount_string(attempt.amount),
+        "currency": top_up.currency_id,
+        "credit": amount_string(EXACT.add(top_up.credit, top_up.bonus)),
+        "asset": top_up.asset_id,
+        "receipt_url": f"{settings.BASE_URL}/top-ups/{top_up.pk}/receipt",
+    }
+    return notices.Told(top_up.customer_id, "top_up.succeeded", facts)
 
 
 def _tell(type: str, top_up: TopUp, now: datetime, **more: str) -> None:

@@ -127,13 +127,16 @@ def apply(top_up_id: UUID, found: payments.Dispute, *, revision: int | None) -> 
         dispute.closed_at = (dispute.closed_at or timezone.now()) if ended else None
         dispute.check_at = None if ended else timezone.now() + LOOK_EVERY
         dispute.save()
+        if dispute.status in Dispute.HARMLESS and not new and before not in Dispute.HARMLESS:
+            follow(top_up)
     return dispute
 
 
 def follow(top_up: TopUp) -> None:
-    """Take what a refund that failed has put back as far as it is disputed. A part of the transaction that does so.
+    """Take what has been put back as far as it is disputed still: by a refund that failed, or by another dispute that
+    was won. A part of the transaction that does so.
 
-    The payment's attempt is locked, and the refund is noted as failed.
+    The payment's attempt is locked, and what put it back is noted.
     """
     for dispute in top_up.disputes.exclude(status__in=Dispute.HARMLESS).order_by("pk"):
         _book(dispute, top_up)

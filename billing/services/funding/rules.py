@@ -80,9 +80,10 @@ class Order:
 
 @retried
 def put(*, actor: audit.Actor, customer: Customer, order: Order) -> AutoTopUp:
-    """Make this the customer's order, in place of an earlier one. Whatever suspended that counts as put right.
+    """Make this the customer's order, in place of an earlier one.
 
-    Whoever says the same every day does not put off the next fixed time by it.
+    What suspended that counts as put right where something of it changes, or it is turned on again. Whoever says the
+    same every day wakes no suspended order by it, forgives no decline, and does not put off the next fixed time.
 
     Raises ``InvalidRequest`` for what can never be bought, and for a threshold below zero without an overdraft.
     """
@@ -94,20 +95,29 @@ def put(*, actor: audit.Actor, customer: Customer, order: Order) -> AutoTopUp:
         rule = AutoTopUp.objects.filter(customer=customer, purpose=order.purpose).first()
         before = None if rule is None else facts(rule)
         earlier = None if rule is None else (rule.runs, rule.every, rule.starts_at)
+        begins_anew = rule is None or _differs(rule, order)
         rule = rule or AutoTopUp(customer=customer, purpose=order.purpose)
         if order.every and order.starts_at is None:
             order = replace(order, starts_at=rule.starts_at if rule.every == order.every else journal.now)
         for name in order.__slots__:
             setattr(rule, name, getattr(order, name))
-        rule.state, rule.declines, rule.reason_code, rule.reason = AutoTopUp.State.ARMED, 0, "", ""
-        rule.limit_told_at = None
-        if not rule.every or earlier != (rule.runs, rule.every, rule.starts_at):
+        if begins_anew:
+            rule.state, rule.declines, rule.reason_code, rule.reason = AutoTopUp.State.ARMED, 0, "", ""
+            rule.limit_told_at = None
+        if earlier != (rule.runs, rule.every, rule.starts_at) if rule.every else begins_anew:
             rule.due_at = _first_due(rule, customer, journal.now)
         rule.save()
         _watch(rule)
         _record(actor, rule, "auto_top_up.changed", before)
     transaction.on_commit(lambda: wakeups.wake(AUTO_TOP_UPS))
     return rule
+
+
+def _differs(rule: AutoTopUp, order: Order) -> bool:
+    """Whether the order asks for something else than the rule, in what is paid, when and with what; or wakes it."""
+    names = ("asset", "threshold", "amount", "target", "pack", "every", "method", "monthly_limit", "count_limit")
+    turned_on = order.enabled and not rule.enabled
+    return turned_on or any(getattr(rule, name) != getattr(order, name) for name in names)
 
 
 @retried

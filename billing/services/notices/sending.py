@@ -10,7 +10,8 @@ from django.db import transaction
 from django.template.loader import render_to_string
 from django.utils import timezone
 
-from billing.models import NoticeDelivery
+from billing.models import NoticeDelivery, TopUp
+from billing.services import documents
 
 BATCH = 50
 ATTEMPTS_MAX = 12
@@ -73,4 +74,8 @@ def _mail(delivery: NoticeDelivery) -> EmailMultiAlternatives:
         headers={"Message-ID": f"<{delivery.pk}@ante>"},
     )
     mail.attach_alternative(render_to_string("mail/notice.html", context), "text/html")
+    if delivery.notice.kind == "top_up.succeeded":
+        paid = TopUp.objects.select_related("customer", "attempt", "asset", "pack")
+        top_up = paid.get(pk=delivery.notice.facts["top_up"])
+        mail.attach("receipt.pdf", documents.receipt_pdf(top_up), "application/pdf")
     return mail

@@ -11,6 +11,7 @@ TOPICS = {
     "balance": "The balance is low, or lasts for days only",
     "expiry": "Value that expires soon",
     "usage": "Spending that is far from usual",
+    "receipts": "Receipts of payments",
     "payments": "Automatic top-ups that fail, stop or reach a limit",
 }
 _SIGNS = {"usd": "$", "eur": "€", "gbp": "£"}
@@ -24,6 +25,7 @@ def topic(kind: str) -> str:
     """Which of ``TOPICS`` a kind of notice belongs to."""
     family = kind.partition(".")[0]
     topics = {"budget": "budgets", "grant": "expiry", "usage": "usage", "auto_top_up": "payments"}
+    topics |= {"top_up": "receipts"}
     return topics.get(family, "balance")
 
 
@@ -145,6 +147,11 @@ def _runaway(facts: Facts) -> tuple[str, str]:
     return "Something may have run away", f"{text} Nothing was paused."
 
 
+def _received(facts: Facts) -> tuple[str, str]:
+    paid, came_in = amount(facts["paid"], facts["currency"]), amount(facts["credit"], facts["asset"])
+    return f"We received {paid}", f"{came_in} are in your wallet. The receipt: {facts['receipt_url']}"
+
+
 def _declined(facts: Facts) -> tuple[str, str]:
     return "An automatic top-up was declined", f"{facts['reason']} It is tried again later. See {facts['fix_url']}"
 
@@ -180,6 +187,7 @@ _WORDS: dict[str, Callable[[Facts], tuple[str, str]]] = {
     "grant.expiring": _expiring,
     "usage.spike": _spike,
     "usage.anomaly_detected": _runaway,
+    "top_up.succeeded": _received,
     "auto_top_up.declined": _declined,
     "auto_top_up.disabled": _stopped,
     "auto_top_up.limit_reached": _at_the_limit,

@@ -1,10 +1,13 @@
 """What staff do about payments: look again, pay back, let a message be worked through again."""
 
+from decimal import Decimal
+from typing import Any
+
 from django.test import Client
 from django.urls import reverse
 
 from accounts.models import AuditEvent
-from billing.models import Pack, Refund, StripeEvent, TopUp
+from billing.models import Approval, Pack, Refund, StripeEvent, TopUp
 from tests.payments import Bank, Payer, again, work
 
 
@@ -31,6 +34,34 @@ def test_a_top_up_is_paid_back_with_a_reason(office: Client, payer: Payer, bank:
     assert (trail.actor_label, trail.after["reason"]) == ("finance@ante.test", "Bought by mistake")
     refused = office.post(url, {"reason": "Again"}).content.decode()
     assert "nothing to pay back" in refused
+
+
+def test_a_part_is_paid_back_and_never_more_than_is_unspent(office: Client, payer: Payer, bank: Bank) -> None:
+    top_up = payer.paid()
+    payer.shop.record(payer.customer, output_tokens=500_000)
+    url = reverse("admin:billing_topup_refund", args=[top_up.pk])
+    for refused in ("20.01", "0", "-1", "x", "0.001"):
+        assert office.post(url, {"reason": "By mistake", "amount": refused}).status_code == 200
+    assert Refund.objects.count() == 0
+
+    assert office.post(url, {"reason": "By mistake", "amount": "7.50"}).status_code == 302
+
+    assert (Refund.objects.get().amount, payer.available) == (Decimal("7.5"), Decimal("12.5"))
+    assert bank.charges()[0]["amount_refunded"] == 750
+
+
+def test_a_part_above_the_limit_waits_for_a_second_person(
+    office: Client, payer: Payer, bank: Bank, settings: Any
+) -> None:
+    settings.APPROVAL_ABOVE = {"*": Decimal(5)}
+    url = reverse("admin:billing_topup_refund", args=[payer.paid().pk])
+
+    office.post(url, {"reason": "By mistake", "amount": "7.50"})
+
+    assert Approval.objects.get().terms["amount"] == "7.5"
+    assert Refund.objects.count() == 0
+    office.post(url, {"reason": "By mistake", "amount": "4"})
+    assert Refund.objects.get().amount == 4
 
 
 def test_a_parked_message_is_worked_through_again(office: Client, payer: Payer, bank: Bank) -> None:

@@ -11,10 +11,8 @@ from django.utils import timezone
 from accounts.services.audit import SYSTEM
 from billing.errors import InvalidRequest
 from billing.models import AutoTopUp, Balance, Grant, Notice, OutboxEvent, PaymentAttempt, TopUp
-from billing.selectors import standing
 from billing.services import wallets
 from billing.services.funding import attempts, automatic, methods, packs, profiles, rules, top_ups
-from tests.billing.services.test_races import together
 from tests.payments import ASKS, KEPT_DECLINED, Bank, Payer
 
 Later = Callable[..., None]
@@ -261,6 +259,28 @@ def test_a_card_is_never_tried_more_often_than_its_network_allows(payer: Payer, 
     assert PaymentAttempt.objects.count() == automatic.DECLINES_PER_METHOD_MAX
 
 
+def test_only_what_changes_it_or_turns_it_on_wakes_a_suspended_order(payer: Payer, bank: Bank, later: Later) -> None:
+    payer.keep(KEPT_DECLINED)
+    rule = order(payer)
+    automatic.run_due()
+    assert now(rule).declines == 1
+    order(payer)
+    automatic.run_due()
+    assert (now(rule).declines, PaymentAttempt.objects.count()) == (1, 1)
+    for _ in range(8):
+        later(hours=1)
+    assert now(rule).state == "suspended"
+    order(payer, cooldown_seconds=90)
+    assert (now(rule).state, rule.declines) == ("suspended", 3)
+    for change in ({"amount": Decimal(50)}, {"monthly_limit": Decimal(500)}, {"enabled": False}):
+        AutoTopUp.objects.update(state="suspended", declines=3, amount=Decimal(100), monthly_limit=None)
+        order(payer, **change)
+        if "enabled" in change:
+            assert now(rule).state == "suspended"
+            order(payer)
+        assert (now(rule).state, rule.declines) == ("armed", 0)
+
+
 def test_an_open_dispute_suspends_it(payer: Payer, bank: Bank) -> None:
     payer.keep()
     rule = order(payer)
@@ -477,38 +497,3 @@ def test_what_makes_no_sense_is_refused(payer: Payer, fields: dict[str, Any], fi
         order(payer, **fields)
     assert refusal.value.errors[0].field == field
     assert not AutoTopUp.objects.exists()
-
-
-def crossing(payer: Payer, debits: int, workers: int) -> list[Any]:
-    """``debits`` that each may cross the threshold, and workers that all see it, at the same moment."""
-    debit = lambda: payer.shop.record(payer.customer, output_tokens=100_000)  # noqa: E731
-    return together(*[debit] * debits, *[automatic.run_due] * workers)
-
-
-def test_however_many_cross_at_once_there_is_one_charge_a_round(committed_db: None, payer: Payer, bank: Bank) -> None:
-    payer.keep()
-    order(payer, amount=Decimal(20))
-    automatic.run_due()
-    for number in range(3):
-        results = crossing(payer, 12, 4)
-        assert not [result for result in results if isinstance(result, Exception)]
-        automatic.run_due()
-        assert len(cents(bank)) == number + 2
-        assert len(cents(bank)) == TopUp.objects.filter(status="succeeded").count()
-        spent = payer.available - Decimal(21)
-        if spent > 0:
-            spend(payer, str(spent))
-
-
-def test_control_without_the_lock_and_the_index_there_is_more_than_one(
-    committed_db: None, payer: Payer, bank: Bank, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The same race where nobody looks whether something is under way: what keeps it to one is the database."""
-    payer.keep()
-    order(payer, amount=Decimal(20))
-    monkeypatch.setattr(standing, "under_way", lambda rule: False)
-    monkeypatch.setattr(automatic, "_pending", lambda rule: Decimal(0))
-    rule = AutoTopUp.objects.get()
-    begun = together(*[lambda: automatic.begin(rule.pk)] * 4)
-    assert len([one for one in begun if not isinstance(one, Exception)]) == 1
-    assert PaymentAttempt.objects.count() == 1

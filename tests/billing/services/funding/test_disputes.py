@@ -127,6 +127,35 @@ def test_two_take_no_more_than_the_payment(payer: Payer, bank: Bank, settings: A
     assert account("disputed") == sum(cents) / Decimal(100) - 132
 
 
+@pytest.mark.parametrize("spent", ["0", "40"], ids=["unspent", "spent"])
+@pytest.mark.parametrize(
+    "cents", [(13_200, 13_200), (9_900, 6_600), (6_600, 3_300)], ids=["whole", "overlapping", "parts"]
+)
+def test_of_two_that_are_lost_one_is_won_later_and_the_other_takes_its_own(
+    payer: Payer, bank: Bank, settings: Any, cents: tuple[int, int], spent: str
+) -> None:
+    settings.TOP_UP_FEE_RATE, settings.TOP_UP_TAX_RATES = Decimal("0.10"), {"US": "0.20"}
+    top_up = payer.paid("100")
+    if spent != "0":
+        spend(payer, spent)
+    before = payer.available
+    first, second = [bank.dispute(top_up, amount=amount) for amount in cents]
+    for dispute_id in (first, second):
+        bank.decide(dispute_id, "lost")
+        bank.deliver()
+
+    bank.decide(first, "won")
+    bank.deliver()
+
+    share = Decimal(cents[1]) / Decimal(13_200)
+    assert payer.available == before - 100 * share
+    assert (account("payment_fees"), account("tax_payable")) == (-10 * (1 - share), -20 * (1 - share))
+    assert (account("disputed"), account("cash_clearing")) == (0, 132 - Decimal(cents[1]) / 100)
+    bank.decide(second, "won")
+    bank.deliver()
+    assert (payer.available, account("disputed"), account("cash_clearing")) == (before, 0, 132)
+
+
 def test_what_was_paid_back_is_not_taken_again(payer: Payer, bank: Bank) -> None:
     top_up = payer.paid("25")
     refund(top_up, "10")
