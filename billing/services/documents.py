@@ -59,7 +59,8 @@ def shown_receipt(top_up: TopUp) -> dict[str, Any]:
     """What is on the receipt: both currencies and the rate where what came in is not what was paid."""
     attempt, customer, paid_in = top_up.attempt, top_up.customer, top_up.currency_id
     assert top_up.settled_at is not None
-    method = " ".join(filter(None, [attempt.method_brand or attempt.method_type, attempt.method_last4]))
+    means = (attempt.method_brand or attempt.method_type).replace("_", " ")
+    method = f"{means[:1].upper()}{means[1:]} {attempt.method_last4}".strip()
     came_in = [("Came into the wallet", _unit(top_up.credit, top_up.asset))]
     if top_up.rate is not None:
         code = _code(top_up.asset)

@@ -149,7 +149,7 @@ def test_of_two_that_are_lost_one_is_won_later_and_the_other_takes_its_own(
 
     share = Decimal(cents[1]) / Decimal(13_200)
     assert payer.available == before - 100 * share
-    assert (account("payment_fees"), account("tax_payable")) == (-10 * (1 - share), -20 * (1 - share))
+    assert (account("payment_fees"), account("tax_payable")) == (-10 * (1 - share), -22 * (1 - share))
     assert (account("disputed"), account("cash_clearing")) == (0, 132 - Decimal(cents[1]) / 100)
     bank.decide(second, "won")
     bank.deliver()

@@ -1,18 +1,14 @@
-"""The receipt of a payment: on paper, by e-mail once the money is in, and in the portal."""
+"""The receipt of a payment: on paper, and by e-mail once the money is in."""
 
 from decimal import Decimal
 from typing import Any
 
-import pytest
 from django.core import mail
-from django.test import Client
-from django.urls import reverse
 
 from accounts.services.audit import SYSTEM
 from billing.models import Notice, TopUp
 from billing.services import documents, notices
 from billing.services.funding import attempts, refunds, top_ups
-from tests.builders import browser_of
 from tests.payments import Bank, Payer, again
 
 
@@ -68,16 +64,3 @@ def test_both_currencies_and_the_rate_and_what_was_paid_back(payer: Payer, setti
     assert shown["Rate"] == "1 EUR = 1.085 USD"
     assert [text for name, text in shown.items() if name.startswith("Paid back")] == ["10.00 EUR"]
     assert documents.receipt_pdf(again(made))[:5] == b"%PDF-"
-
-
-@pytest.mark.parametrize("state", ["paid", "open"])
-def test_it_is_downloaded_from_the_portal_once_it_is_paid(payer: Payer, state: str) -> None:
-    owner: Client = browser_of(payer.shop.member(payer.customer))
-    top_up = payer.paid("25") if state == "paid" else payer.open("25")
-
-    answer = owner.get(reverse("portal:receipt-pdf", args=[top_up.pk]))
-
-    assert answer.status_code == (200 if state == "paid" else 404)
-    if state == "paid":
-        assert answer.content[:5] == b"%PDF-"
-        assert reverse("portal:receipt-pdf", args=[top_up.pk]) in owner.get(reverse("portal:top-up")).content.decode()
