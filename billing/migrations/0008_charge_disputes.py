@@ -8,7 +8,7 @@ SQL = Path(__file__).parent / "sql"
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0003_known_currencies")]
+    dependencies = [("billing", "0010_budget_plans")]
 
     operations = [
         migrations.CreateModel(
