@@ -12,9 +12,9 @@ import httpx2
 
 from ante_client import calls
 from ante_client.calls import Exact
-from ante_client.client import ASK, CHARGE_SECONDS, CLOSE_SECONDS, SOURCE, TIMEOUT, Ante
+from ante_client.client import ASK, CHARGE_SECONDS, CLOSE_SECONDS, SOURCE, TIMEOUT, Ante, http_options
 from ante_client.context import open_bill
-from ante_client.errors import PaymentRequired, Refused, SpoolError, Unreachable
+from ante_client.errors import Refused, SpoolError, Unreachable
 from ante_client.exchange import ONCE, Answer, Call, Retry, Wait, exchange
 from ante_client.guard import Fail, Unseen
 from ante_client.inference import HOLD_SECONDS, AsyncInference
@@ -43,12 +43,7 @@ class AsyncAnte:
         on_refused: Callable[[Mapping[str, Any], str], None] = lambda event, code: None,
     ) -> None:
         self._retry = retry
-        self._http = httpx2.AsyncClient(
-            base_url=f"{url.rstrip('/')}/api/v1",
-            headers={"Authorization": f"Bearer {api_key}"},
-            timeout=timeout,
-            trust_env=False,
-        )
+        self._http = httpx2.AsyncClient(**http_options(url, api_key, timeout))
         # It has the spool and its thread, and the guard; only the loop's own requests are made here.
         self.blocking = Ante(
             url,
@@ -142,22 +137,14 @@ class AsyncWallet:
         *,
         id: str | None = None,
         expires_in: int = HOLD_SECONDS,
+        fail: Fail | None = None,
     ) -> Authorization:
         """See ``Wallet.authorize``."""
         key = id or calls.new_id()
         call = calls.authorize(customer=customer, type=type, data=data, expires_in=expires_in, key=key)
-        try:
-            found = await self._ante.perform(call, ASK)
-        except PaymentRequired:
-            self._ante.guard.answered(customer, refused=True)
-            raise
-        except Unreachable:
-            if not self._ante.guard.passes(customer):
-                raise
-            logger.warning("A run of %s passes unseen: nobody could be asked", customer)
-            return Authorization(id=None)
-        self._ante.guard.answered(customer, refused=False)
-        return found
+        with self._ante.guard.asking(customer, fail) as asked:
+            asked.answer = await self._ante.perform(call, ASK)
+        return asked.answer
 
     async def authorize_amount(
         self, customer: str, asset: str, amount: Exact, *, id: str | None = None, expires_in: int = HOLD_SECONDS

@@ -15,7 +15,7 @@ import httpx2
 from ante_client import calls
 from ante_client.calls import Exact
 from ante_client.context import open_bill
-from ante_client.errors import PaymentRequired, Refused, SpoolError, Unreachable
+from ante_client.errors import Refused, SpoolError, Unreachable
 from ante_client.exchange import ONCE, Answer, Call, Retry, Wait, exchange
 from ante_client.forward import Forwarder
 from ante_client.guard import Fail, Guard, Unseen
@@ -60,13 +60,7 @@ class Ante:
         self.source = source
         self.guard = Guard(fail, unseen)
         self._retry = retry
-        self._open = partial(
-            httpx2.Client,
-            base_url=f"{url.rstrip('/')}/api/v1",
-            headers={"Authorization": f"Bearer {api_key}"},
-            timeout=timeout,
-            trust_env=False,
-        )
+        self._open = partial(httpx2.Client, **http_options(url, api_key, timeout))
         self._http = self._open()
         self._pid = os.getpid()
         self.spool = spool if spool is None or isinstance(spool, Spool) else Spool(spool)
@@ -169,6 +163,16 @@ class Ante:
         return Answer(answer.status_code, dict(answer.headers), answer.content)
 
 
+def http_options(url: str, api_key: str, timeout: httpx2.Timeout | float) -> dict[str, Any]:
+    """How either client opens its connections."""
+    return {
+        "base_url": f"{url.rstrip('/')}/api/v1",
+        "headers": {"Authorization": f"Bearer {api_key}"},
+        "timeout": timeout,
+        "trust_env": False,
+    }
+
+
 class Wallet:
     """Set aside before the work, charge what was used after it."""
 
@@ -183,26 +187,18 @@ class Wallet:
         *,
         id: str | None = None,
         expires_in: int = HOLD_SECONDS,
+        fail: Fail | None = None,
     ) -> Authorization:
         """Set aside what this usage would cost; ``data`` is the most that is expected.
 
         ``id`` is the inference's: the same id again gets the same answer. Raises ``PaymentRequired`` where the wallet
-        does not suffice, and ``Unreachable`` where nobody answers and the client fails closed.
+        does not suffice, and ``Unreachable`` where nobody answers and the client, or ``fail`` here, says closed.
         """
         key = id or calls.new_id()
         call = calls.authorize(customer=customer, type=type, data=data, expires_in=expires_in, key=key)
-        try:
-            found = self._ante.perform(call, ASK)
-        except PaymentRequired:
-            self._ante.guard.answered(customer, refused=True)
-            raise
-        except Unreachable:
-            if not self._ante.guard.passes(customer):
-                raise
-            logger.warning("A run of %s passes unseen: nobody could be asked", customer)
-            return Authorization(id=None)
-        self._ante.guard.answered(customer, refused=False)
-        return found
+        with self._ante.guard.asking(customer, fail) as asked:
+            asked.answer = self._ante.perform(call, ASK)
+        return asked.answer
 
     def authorize_amount(
         self, customer: str, asset: str, amount: Exact, *, id: str | None = None, expires_in: int = HOLD_SECONDS

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from ante_client import calls
+from ante_client.guard import Fail
 from ante_client.shapes import Authorization
 
 if TYPE_CHECKING:
@@ -34,12 +35,14 @@ class Inference:
         source: str,
         id: str | None = None,
         expires_in: int = HOLD_SECONDS,
+        fail: Fail | None = None,
     ) -> None:
         self.id = id or calls.new_id()
         self.customer = customer
         self.type = type
         self.source = source
         self.expires_in = expires_in
+        self.fail = fail
         self.data = {**data, "inference_id": self.id}
         self.authorization: Authorization | None = None
         self._used: dict[str, Any] | None = None
@@ -97,7 +100,7 @@ class BlockingInference(Inference):
         """Set aside what ``data`` costs, or what was announced. Raises ``PaymentRequired``, and ``Unreachable`` where
         the client fails closed. Another ``key`` than the id for another question about the same run."""
         self.authorization = self._ante.wallet.authorize(
-            self.customer, self.type, data or self.data, id=key or self.id, expires_in=self.expires_in
+            self.customer, self.type, data or self.data, id=key or self.id, expires_in=self.expires_in, fail=self.fail
         )
         return self
 
@@ -134,7 +137,7 @@ class AsyncInference(Inference):
     async def authorize(self, data: Mapping[str, Any] | None = None, *, key: str | None = None) -> Self:
         """See ``BlockingInference.authorize``."""
         self.authorization = await self._ante.wallet.authorize(
-            self.customer, self.type, data or self.data, id=key or self.id, expires_in=self.expires_in
+            self.customer, self.type, data or self.data, id=key or self.id, expires_in=self.expires_in, fail=self.fail
         )
         return self
 

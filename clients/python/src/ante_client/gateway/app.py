@@ -60,7 +60,7 @@ class Gateway:
     def _open(self) -> None:
         self._settings = settings = self._given or read()
         self._ante = AsyncAnte(settings.url, settings.key, source=SOURCE, spool=settings.spool, fail=settings.fail)
-        self._callers = Callers(self._ante, fail=settings.fail, steps_max=settings.steps_max)
+        self._callers = Callers(self._ante, fail_of=settings.fail_of, steps_max=settings.steps_max)
         self._http = httpx2.AsyncClient(timeout=TIMEOUT, limits=LIMITS)
         self._opened = True
 
@@ -117,7 +117,7 @@ class Gateway:
         who: dict[str, Any] = {**caller.meta, "model": asked.model, "request_type": asked.api}
         if isinstance(asked.body.get("user"), str):
             who.setdefault("user", asked.body["user"][:255])
-        run = AsyncInference(self._ante, caller.customer, self._settings.event_type, who)
+        run = AsyncInference(self._ante, caller.customer, self._settings.event_type, who, fail=caller.fail)
         return Call(asked, caller, run, wants_event=headers.get("x-ante-usage") == "event")
 
     async def _pass_on(

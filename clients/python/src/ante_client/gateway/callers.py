@@ -3,7 +3,7 @@
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ante_client.aio import AsyncAnte
@@ -25,18 +25,19 @@ _META = ("user", "project", "feature", "session")
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who pays, and what is said of the call."""
+    """Who pays, what is said of the call, and what happens to it while nobody can be asked."""
 
     customer: str
     meta: Mapping[str, str]
+    fail: Fail
 
 
 class Callers:
     """Of one event loop."""
 
-    def __init__(self, ante: AsyncAnte, *, fail: Fail, steps_max: int) -> None:
+    def __init__(self, ante: AsyncAnte, *, fail_of: Callable[[str], Fail], steps_max: int) -> None:
         self._ante = ante
-        self._fail = fail
+        self._fail_of = fail_of
         self._steps_max = steps_max
         self._known: OrderedDict[bytes, tuple[float, Identity]] = OrderedDict()
         self._steps: OrderedDict[tuple[str, str], int] = OrderedDict()
@@ -52,7 +53,7 @@ class Callers:
         if not customer:
             raise _refused(400, "invalid_request", "With an operator's key, X-Ante-Customer says who pays.")
         meta = {name: headers[f"x-ante-{name}"][:255] for name in _META if headers.get(f"x-ante-{name}")}
-        return Caller(customer, meta)
+        return Caller(customer, meta, self._fail_of(token))
 
     def step(self, caller: Caller, run: str) -> None:
         """Count one more call of this run. Raises ``Refused`` beyond the most that a run may make."""
@@ -76,7 +77,7 @@ class Callers:
         try:
             found = await self._ante.perform(whose_key(token), ASK)
         except Unreachable:
-            if known is not None and self._fail == "open" and age < STALE_SECONDS:
+            if known is not None and self._fail_of(token) == "open" and age < STALE_SECONDS:
                 return known
             raise
         except Refused:

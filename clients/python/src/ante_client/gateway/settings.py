@@ -11,6 +11,7 @@ from typing import cast
 from ante_client.guard import Fail
 from ante_client.providers import Api
 
+PREFIX_MIN = 12
 OPENAI, ANTHROPIC = "https://api.openai.com", "https://api.anthropic.com"
 
 
@@ -32,7 +33,11 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """``url`` is Ante's, ``key`` the operator's; ``steps_max`` is how many calls a run may make, 0 for any number."""
+    """``url`` is Ante's, ``key`` the operator's; ``steps_max`` is how many calls a run may make, 0 for any number.
+
+    While nobody can be asked, calls pass or not as ``fail`` says, and the other way for keys that begin as
+    ``otherwise`` does.
+    """
 
     url: str
     key: str
@@ -41,9 +46,15 @@ class Settings:
     openai: Route
     anthropic: Route
     fail: Fail = "closed"
+    otherwise: Sequence[str] = ()
     event_type: str = "llm.completion"
     output_tokens: int = 4096
     steps_max: int = 0
+
+    def fail_of(self, token: str) -> Fail:
+        if not token.startswith(tuple(self.otherwise)):
+            return self.fail
+        return "closed" if self.fail == "open" else "open"
 
     def route(self, api: Api, model: str) -> Route:
         """The first that serves the model, else the provider whose API it is."""
@@ -64,6 +75,7 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
         openai=_provider(environment, "OPENAI", OPENAI),
         anthropic=_provider(environment, "ANTHROPIC", ANTHROPIC),
         fail=cast(Fail, fail),
+        otherwise=_prefixes(environment),
         event_type=environment.get("ANTE_GATEWAY_EVENT_TYPE", "llm.completion"),
         output_tokens=_number(environment, "ANTE_GATEWAY_OUTPUT_TOKENS", 4096),
         steps_max=_number(environment, "ANTE_GATEWAY_STEPS_MAX", 0),
@@ -85,6 +97,14 @@ def _provider(environment: Mapping[str, str], name: str, url: str) -> Route:
     found = environment.get(f"{name}_BASE_URL") or url
     # The providers' own clients want a /v1 at the end here, or none: both are meant.
     return Route(("*",), found.rstrip("/").removesuffix("/v1"), environment.get(f"{name}_API_KEY", ""))
+
+
+def _prefixes(environment: Mapping[str, str]) -> list[str]:
+    """``ANTE_GATEWAY_FAIL_OTHERWISE``: how keys begin, as Ante shows them, with commas."""
+    found = [each.strip().rstrip("…") for each in environment.get("ANTE_GATEWAY_FAIL_OTHERWISE", "").split(",")]
+    if any(each and len(each) < PREFIX_MIN for each in found):
+        raise Misconfigured(f"ANTE_GATEWAY_FAIL_OTHERWISE names keys by their first {PREFIX_MIN} characters or more.")
+    return [each for each in found if each]
 
 
 def _needed(environment: Mapping[str, str], name: str) -> str:
