@@ -71,7 +71,6 @@ const listening = window.anteListen({
 });
 
 let paused = false;
-button.hidden = false;
 button.addEventListener("click", () => {
   paused = !paused;
   button.querySelector("span").textContent = paused ? "Resume" : "Pause";
@@ -82,5 +81,5 @@ button.addEventListener("click", () => {
 filter.form.addEventListener("submit", (event) => event.preventDefault());
 filter.addEventListener("input", sift);
 refusedOnly.addEventListener("change", sift);
-filter.form.hidden = false;
+filter.form.classList.remove("awaits-script"); // Its place was kept, so that nothing moves.
 sift();

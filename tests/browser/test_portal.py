@@ -151,13 +151,13 @@ def test_axe_finds_nothing_serious(sign_in: SignIn, owner: User, site: str, sche
     for path in [*PAGES, "/usage?group=meter&from=2026-01-01", "/statement?q=nothing"]:
         page.goto(site + path)
         page.wait_for_load_state("load")
-        _no_serious_findings(page, path)
+        no_serious_findings(page, path)
     page.get_by_role("button", name="Sign out").click()
     page.wait_for_url(f"{site}/sign-in")
-    _no_serious_findings(page, "/sign-in")
+    no_serious_findings(page, "/sign-in")
 
 
-def _no_serious_findings(page: Page, path: str) -> None:
+def no_serious_findings(page: Page, path: str) -> None:
     found = Axe().run(page).response["violations"]
     serious = [
         (path, v["id"], [node["target"] for node in v["nodes"]][:5])
