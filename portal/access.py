@@ -46,14 +46,19 @@ class Visit:
 
     @property
     def zone(self) -> ZoneInfo:
-        """The customer's time zone: their days, their midnight."""
-        return zone_of(self.customer)
+        """The time zone that the person reads in: their own choice, else the customer's. Its days, its midnight."""
+        return named_zone(self.user.timezone) if self.user.timezone else zone_of(self.customer)
 
 
 def zone_of(customer: Customer) -> ZoneInfo:
-    """The customer's time zone; UTC where it is not known here."""
+    """The customer's time zone."""
+    return named_zone(customer.timezone)
+
+
+def named_zone(name: str) -> ZoneInfo:
+    """The time zone of this name; UTC where it is not known here."""
     try:
-        return ZoneInfo(customer.timezone)
+        return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError):
         return ZoneInfo("UTC")
 
@@ -166,7 +171,7 @@ def own(page: "PersonPage[P]") -> Callable[Concatenate[HttpRequest, P], HttpResp
         try:
             zone = visit_for(request).zone
         except Http404:
-            zone = ZoneInfo("UTC")
+            zone = named_zone(user.timezone)
         with timezone.override(zone):
             return _never_stored(page(request, user, *args, **kwargs))
 

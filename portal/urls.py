@@ -20,6 +20,7 @@ from portal.pages import (
     member,
     passkeys,
     plan,
+    profile,
     reset,
     security,
     session,
@@ -120,6 +121,7 @@ urlpatterns = [
     path("trail", trail.trail, name="trail"),
     path("trail.csv", trail.trail_csv, name="trail-csv"),
     path("networks", security.networks, name="networks"),
+    path("profile", profile.profile, name="profile"),
     path("security", security.overview, name="security"),
     path("security/authenticator", factors.authenticator, name="authenticator"),
     path(

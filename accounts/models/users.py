@@ -30,6 +30,9 @@ class User(AbstractBaseUser, PermissionsMixin):  # type: ignore[django-manager-m
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     email = models.EmailField("e-mail", max_length=254, unique=True)
     name = models.CharField(max_length=200, blank=True)
+    timezone = models.CharField(
+        max_length=64, blank=True, default="", help_text="In which they read; empty: that of whoever they act for."
+    )
     is_active = models.BooleanField("active", default=True)
     is_staff = models.BooleanField("staff", default=False, help_text="May enter the back office.")
     created_at = models.DateTimeField(auto_now_add=True)

@@ -33,6 +33,7 @@ PAGES: dict[str, dict[str, str]] = {
     "plan/<uuid:subscription_id>/reactivate": {"POST": "wallet:fund"},
     "calculator": {"GET": "catalog:read"},
     "prices": {"GET": OPEN},
+    "profile": {"GET": OWN, "POST": OWN},
     "embed/<str:token>": {"GET": OPEN},
     "usage/events/<uuid:event_id>": {"GET": "events:read"},
     "usage/events/<uuid:event_id>/dispute": {"POST": "disputes:write"},
