@@ -1,11 +1,16 @@
-"""Thirty days with every kind of movement close without a difference; what happens later changes no closed day."""
+"""Thirty days with every kind of movement close without a difference; what happens later changes no closed day.
 
-from datetime import UTC, datetime
+``ANTE_LONG=1``: a thousand disturbances instead of sixty. ``ANTE_SEED`` draws another story.
+"""
+
+import os
+from collections import Counter
+from datetime import UTC, date, datetime
 from decimal import Decimal
-from random import Random
+from uuid import UUID
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 
 from billing.engine.money import ZERO
 from billing.models import LedgerEntry, Recognition, RevenueDay
@@ -13,10 +18,13 @@ from billing.selectors import books, revenue_books, revenue_days, revenue_files
 from billing.selectors import revenue as figures
 from billing.services import revenue
 from tests.billing.services.conftest import Clock
+from tests.billing.services.revenue.disturbances import Disturbances
 from tests.billing.services.revenue.story import Story
 from tests.builders import Shop
+from tests.payments import Bank
 
-SEED = 20261101
+SEED = int(os.environ.get("ANTE_SEED", "20261101"))
+DISTURBANCES = 1000 if os.environ.get("ANTE_LONG") == "1" else 60
 
 
 @pytest.fixture
@@ -47,7 +55,8 @@ def check_roll_forward(days: list[RevenueDay]) -> None:
             assert sum(row.closing for row in balance if row.currency == currency) == 0
 
 
-def test_thirty_days_roll_forward_without_a_difference_and_stay(story: Story, shop: Shop) -> None:
+@pytest.mark.timeout(3600)
+def test_thirty_days_roll_forward_without_a_difference_and_stay(story: Story, bank: Bank) -> None:
     live(story, 30)
 
     closed = list(revenue_days.final().order_by("date"))
@@ -60,30 +69,48 @@ def test_thirty_days_roll_forward_without_a_difference_and_stay(story: Story, sh
         *("settled", "conceded", "exchanged", "refunded", "adjusted", "promotional", "included"),
     }
 
-    # A second look gives the same bytes, and so it does after many more things have happened to those thirty days.
+    # Whatever happens to them afterwards: not one byte of those thirty days is another.
     then = {day.date: day.sha256 for day in closed}
-    rest = Random(SEED)
-    for number in range(60):
+    disturbances = Disturbances(story, bank, SEED)
+    for number in range(1, DISTURBANCES + 1):
         story.clock.forward(minutes=10)
-        try_late(story, rest, number)
+        disturbances.one()
+        if number % 100 == 0:
+            story.day(steps=0)
+            revenue.close_due()
+            assert hashes(then) == then
     story.clock.forward(days=1)
-    (late,) = revenue.close_due()[-1:]
+    story.day(steps=0)
+    later = [day for day in revenue.close_due() + list(revenue_days.final()) if day.date not in then]
 
+    print(f"Disturbances: {dict(disturbances.done)}")
     with transaction.atomic():
         assert list(revenue_books.changed_files()) == []
-    assert {day.date: day.sha256 for day in revenue_days.final() if day.date in then} == then
-    assert late.late > 0
+    assert hashes(then) == then
+    assert any(day.late for day in later)
     check_roll_forward(list(revenue_days.final().order_by("date")))
-    posted = LedgerEntry.objects.exclude(kind__in=["hold", "release"])
-    assert sum(day.entries for day in revenue_days.final()) == posted.filter(posted_at__lt=late.end).count()
+    check_every_entry_once(max(day.end for day in later))
 
 
-def try_late(story: Story, rest: Random, number: int) -> None:
-    customer = rest.choice(story.customers)
-    if number % 3:
-        story.use(customer, late=True)
-    else:
-        story.step()
+def hashes(then: dict[date, str]) -> dict[date, str]:
+    """The hashes of the same days now."""
+    return {day.date: day.sha256 for day in revenue_days.final() if day.date in then}
+
+
+def check_every_entry_once(end: datetime) -> None:
+    """Each entry, however late, is in just one day, and the days' own counts agree."""
+    seen: Counter[UUID] = Counter()
+    for day in revenue_days.final():
+        which, parameters = revenue_days.holds(day)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT id FROM billing_ledgerentry e WHERE e.kind NOT IN ('hold', 'release') AND {which}", parameters
+            )
+            held = [row[0] for row in cursor]
+        assert len(held) == day.entries, day
+        seen.update(held)
+    posted = LedgerEntry.objects.exclude(kind__in=["hold", "release"]).filter(posted_at__lt=end)
+    assert seen == Counter(posted.values_list("id", flat=True))
 
 
 def test_a_closed_file_is_the_same_whenever_it_is_made(story: Story) -> None:
