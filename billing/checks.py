@@ -1,9 +1,12 @@
-"""What the settings for payments lack, said before anybody pays."""
+"""What the settings lack, said before anybody pays or waits for a file."""
 
 from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info
+
+from billing.engine.journals import FORMATS, PARQUET
+from billing.gateways import parquet, stores
 
 
 def payments(app_configs: Any, **_: Any) -> list[CheckMessage]:
@@ -31,3 +34,21 @@ def payments_at_all(app_configs: Any, **_: Any) -> list[CheckMessage]:
     if "_live_" not in key:
         return [Info("The payment key is a test key: no money moves.", id="billing.I002")]
     return []
+
+
+def exports(app_configs: Any, **_: Any) -> list[CheckMessage]:
+    """Can files be delivered where they are wanted, and made as they are?"""
+    found: list[CheckMessage] = []
+    if not settings.EXPORT_TO:
+        return found
+    if words := stores.wrong(settings.EXPORT_TO):
+        found.append(Error("EXPORT_TO cannot be used.", hint=words, id="billing.E004"))
+    if unknown := set(settings.EXPORT_JOURNALS) - {*FORMATS, PARQUET}:
+        hint = f"There are {', '.join([*FORMATS, PARQUET])}."
+        found.append(Error(f"EXPORT_JOURNALS: {', '.join(sorted(unknown))} is no form.", hint=hint, id="billing.E005"))
+    if settings.EXPORT_WAREHOUSE not in {"", "jsonl", PARQUET}:
+        hint = "There are jsonl and parquet."
+        found.append(Error("EXPORT_WAREHOUSE names no form.", hint=hint, id="billing.E006"))
+    if PARQUET in {*settings.EXPORT_JOURNALS, settings.EXPORT_WAREHOUSE} and not parquet.installed():
+        found.append(Error("Parquet cannot be written.", hint=parquet.MISSING, id="billing.E007"))
+    return found

@@ -18,14 +18,16 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from accounts.services import audit
 from billing.admin import display, periods
-from billing.engine.journals import FORMATS
+from billing.engine.journals import PARQUET
 from billing.engine.money import EXACT, ZERO
 from billing.engine.recognition import COLUMNS, MOVEMENTS
 from billing.errors import BillingError
+from billing.gateways import parquet
 from billing.models import Grant, Recognition, RevenueDay
-from billing.selectors import revenue, revenue_days, revenue_files, revenue_lines
+from billing.selectors import revenue, revenue_days, revenue_lines
 from billing.selectors.revenue import RollForward
 from billing.selectors.revenue_lines import Wanted
+from billing.services import exports
 from billing.services import revenue as service
 from billing.services.revenue.chart import ACCOUNTS
 
@@ -43,7 +45,7 @@ TITLES = {
     "disputed": "Disputed",
 }
 OTHERS = COLUMNS[4:]
-FORMAT_TITLES = {"csv": "CSV", "jsonl": "JSON lines", "netsuite": "NetSuite", "sap": "SAP"}
+FORMAT_TITLES = {"csv": "CSV", "jsonl": "JSON lines", "netsuite": "NetSuite", "sap": "SAP", PARQUET: "Parquet"}
 
 
 def overview(request: HttpRequest) -> HttpResponse:
@@ -87,8 +89,8 @@ def day(request: HttpRequest, on: str) -> HttpResponseBase:
     )
     if request.method == "POST":
         return _reopening(request, shown, versions)
-    if (format := request.GET.get("format", "")) in FORMATS and shown.sha256:
-        file = revenue_files.download(shown, format)
+    if (format := request.GET.get("format", "")) in exports.JOURNAL_FORMATS and shown.sha256:
+        file = exports.journal(shown, format)
         return FileResponse(file.body, as_attachment=True, filename=file.name, content_type=file.content_type)
     return _day_page(request, shown, versions, ReopenForm())
 
@@ -172,9 +174,9 @@ def _day_page(
         "statements": [_statement(shown, row) for row in revenue.roll_forward(shown)] if shown.sha256 else [],
         "accounts": _accounts(shown) if shown.sha256 else [],
         "files": [
-            {"title": FORMAT_TITLES[name], "url": f"?version={shown.version}&format={name}", **shown.files[name]}
-            for name in FORMATS
-            if name in shown.files
+            {"title": title, "url": f"?version={shown.version}&format={name}", **shown.files.get(name, {})}
+            for name, title in FORMAT_TITLES.items()
+            if name in shown.files or (shown.files and name == PARQUET and parquet.installed())
         ],
         "form": form,
         "refused": refused,

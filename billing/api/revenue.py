@@ -13,11 +13,11 @@ from billing.api import base, pagination
 from billing.api.authentication import principal
 from billing.api.fields import moment_string
 from billing.api.schema import revenue as schema
-from billing.engine.journals import FORMATS
 from billing.engine.money import amount_string, amount_strings
 from billing.errors import InvalidRequest, InvalidState, NotFound
 from billing.models import RevenueDay
-from billing.selectors import revenue, revenue_files
+from billing.selectors import revenue
+from billing.services import exports
 
 
 class DaysView(base.View):
@@ -46,9 +46,9 @@ class ExportView(base.View):
     def get(self, request: Request, date: str) -> HttpResponseBase:
         access.operator(principal=principal(request))
         format = base.text(request, "format") or "csv"
-        if format not in FORMATS:
-            raise InvalidRequest.field("format", f"must be one of {', '.join(FORMATS)}")
-        file = revenue_files.download(_closed(_day(date, "date"), base.text(request, "version")), format)
+        if format not in exports.JOURNAL_FORMATS:
+            raise InvalidRequest.field("format", f"must be one of {', '.join(exports.JOURNAL_FORMATS)}")
+        file = exports.journal(_closed(_day(date, "date"), base.text(request, "version")), format)
         response = FileResponse(file.body, as_attachment=True, filename=file.name, content_type=file.content_type)
         response["ETag"] = f'"{file.sha256}"'
         return response

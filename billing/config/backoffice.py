@@ -127,6 +127,7 @@ UNFOLD: dict[str, Any] = {
                     "permission": _may("billing.view_accountmapping"),
                 },
                 _item("Invoices", "request_quote", "billing.invoice"),
+                _item("Exports", "drive_folder_upload", "billing.exportfile"),
                 _item("Ledger entries", "menu_book", "billing.ledgerentry"),
                 _item("Transactions", "receipt_long", "billing.ledgertransaction"),
                 _item("Balances", "balance", "billing.balance"),

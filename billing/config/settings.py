@@ -176,6 +176,7 @@ CELERY_BEAT_SCHEDULE = {
     "work-what-ifs": {"task": "billing.work_what_ifs", "schedule": 5.0},
     "expire-approvals": {"task": "billing.expire_approvals", "schedule": 60.0},
     "issue-invoices": {"task": "billing.issue_invoices", "schedule": 3600.0},
+    "export-files": {"task": "billing.export_files", "schedule": 300.0},
     "close-days": {"task": "billing.close_days", "schedule": 60.0},
     "beat-alive": {"task": "billing.note_worker_alive", "schedule": 15.0},
 }
@@ -302,6 +303,17 @@ TOP_UP_FX_RATES: dict[str, str] = env.dict("TOP_UP_FX_RATES", default={})
 # --- Watching what is spent -----------------------------------------------------------------------------------------
 ANOMALY_FLOOR = Decimal(env.str("ANOMALY_FLOOR", default="1"))
 """No hour that comes to less, in any currency, is told of."""
+
+# --- Files for the operator's own books and warehouse ---------------------------------------------------------------
+EXPORT_TO: str = env.str("EXPORT_TO", default="")
+"""Where to: ``file:///srv/exports``, ``s3://bucket/prefix`` or ``sftp://user@host/path``. Empty: nowhere."""
+EXPORT_JOURNALS: list[str] = env.list("EXPORT_JOURNALS", default=["csv"])
+"""The forms in which each closed day's journal is delivered: csv, jsonl, netsuite, sap, parquet."""
+EXPORT_WAREHOUSE: str = env.str("EXPORT_WAREHOUSE", default="")
+"""The form in which events, charges and entries are: jsonl or parquet. Empty: they are not."""
+EXPORT_SFTP_KEY_FILE: str = env.str("EXPORT_SFTP_KEY_FILE", default="")
+EXPORT_SFTP_PASSWORD: str = env.str("EXPORT_SFTP_PASSWORD", default="")
+EXPORT_SFTP_KNOWN_HOSTS: str = env.str("EXPORT_SFTP_KNOWN_HOSTS", default="")
 
 # --- Webhooks -------------------------------------------------------------------------------------------------------
 WEBHOOK_ALLOWED_NETWORKS: list[str] = env.list("WEBHOOK_ALLOWED_NETWORKS", default=[])

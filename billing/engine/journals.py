@@ -75,8 +75,12 @@ class Heading:
 def jsonl(heading: Heading, rows: Iterable[Row]) -> Iterator[bytes]:
     """One JSON object a line, keys in this order."""
     for row in rows:
-        shown = _members(heading, row)
-        yield json.dumps(shown, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        yield json_line(_members(heading, row))
+
+
+def json_line(members: Mapping[str, Any]) -> bytes:
+    """A JSON object on a line of its own, the same bytes for the same members."""
+    return json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
 def generic_csv(heading: Heading, rows: Iterable[Row]) -> Iterator[bytes]:
@@ -145,8 +149,14 @@ def sap(heading: Heading, sums: Iterable[Sum]) -> Iterator[bytes]:
 OF_LINES: dict[str, Callable[[Heading, Iterable[Row]], Iterator[bytes]]] = {"jsonl": jsonl, "csv": generic_csv}
 OF_SUMS: dict[str, Callable[[Heading, Iterable[Sum]], Iterator[bytes]]] = {"netsuite": netsuite, "sap": sap}
 FORMATS = (*OF_LINES, *OF_SUMS)
-CONTENT_TYPES = {"jsonl": "application/jsonl", **dict.fromkeys(("csv", "netsuite", "sap"), "text/csv; charset=utf-8")}
-ENDINGS = {"jsonl": "jsonl", "csv": "csv", "netsuite": "netsuite.csv", "sap": "sap.csv"}
+PARQUET = "parquet"
+"""Made from the same lines, and not among ``FORMATS``: its bytes depend on who writes them."""
+CONTENT_TYPES = {
+    "jsonl": "application/jsonl",
+    PARQUET: "application/vnd.apache.parquet",
+    **dict.fromkeys(("csv", "netsuite", "sap"), "text/csv; charset=utf-8"),
+}
+ENDINGS = {"jsonl": "jsonl", "csv": "csv", "netsuite": "netsuite.csv", "sap": "sap.csv", PARQUET: "parquet"}
 
 
 def _members(heading: Heading, row: Row) -> dict[str, Any]:

@@ -86,6 +86,10 @@ _PACE_EXAMPLE = {
     **{"asset": "usd", "hour": "2026-11-21T10:00:00Z", "spent": "42.5", "usual": "0.9", "times": "47.2"},
     **{"scope": {"feature": "code-review"}, "action": "tell"},
 }
+_FILE = {"name": "Its path.", "kind": "journal, events, charges or entries.", "format": "In which form."}
+_FILE_EXAMPLE = {
+    **{"name": "journal/2026/11/revenue-2026-11-20-v1.csv", "kind": "journal", "format": "csv"},
+}
 
 _TYPES = [
     EventType("customer.created", "A customer was added.", {}, {}),
@@ -249,6 +253,20 @@ _TYPES = [
         "A day is closed and its export is there.",
         {"date": "Which day.", "sha256": "The hash of the export."},
         {"date": "2026-11-20", "sha256": "9f86d081884c7d65"},
+        about_customer=False,
+    ),
+    EventType(
+        "export.delivered",
+        "A file is where EXPORT_TO says.",
+        {**_FILE, "rows": "How many rows or lines it has.", "bytes": "Its size.", "sha256": "Its hash."},
+        {**_FILE_EXAMPLE, "rows": 42, "bytes": 5120, "sha256": "9f86d081884c7d65"},
+        about_customer=False,
+    ),
+    EventType(
+        "export.failed",
+        "A file could not be delivered at the first attempt; it is tried again until it can.",
+        {**_FILE, "reason": "Why."},
+        {**_FILE_EXAMPLE, "reason": "The bucket does not exist."},
         about_customer=False,
     ),
     EventType(

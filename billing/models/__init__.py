@@ -13,6 +13,7 @@ from billing.models.corrections import Correction
 from billing.models.costs import CostVersion, Overhead, ProviderCost
 from billing.models.customers import Customer
 from billing.models.disputes import Dispute
+from billing.models.exports import ExportFile
 from billing.models.funding import (
     Pack,
     PaymentAttempt,
@@ -61,6 +62,7 @@ __all__ = [
     "DisputedEvent",
     "EntryKind",
     "ExpiryTold",
+    "ExportFile",
     "Fee",
     "Grant",
     "Hold",

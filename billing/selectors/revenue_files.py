@@ -52,8 +52,12 @@ def download(day: RevenueDay, format: str) -> Download:
         for piece in as_closed(day, format):
             body.write(piece)
     body.seek(0)
-    name = f"revenue-{day.date:%Y-%m-%d}{f'-v{day.version}' if day.version > 1 else ''}.{ENDINGS[format]}"
-    return Download(name, CONTENT_TYPES[format], day.files[format]["sha256"], body)
+    return Download(name(day, format), CONTENT_TYPES[format], day.files[format]["sha256"], body)
+
+
+def name(day: RevenueDay, format: str) -> str:
+    """What the file is called where somebody downloads it."""
+    return f"revenue-{day.date:%Y-%m-%d}{f'-v{day.version}' if day.version > 1 else ''}.{ENDINGS[format]}"
 
 
 def measured(day: RevenueDay) -> dict[str, dict[str, Any]]:

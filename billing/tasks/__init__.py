@@ -13,6 +13,7 @@ from billing.services import (
     approvals,
     authorizations,
     budgets,
+    exports,
     grants,
     heartbeat,
     invoices,
@@ -172,6 +173,17 @@ def seal_ledger() -> None:
 def close_days() -> None:
     """Close the days of the books that are over, also those that were missed."""
     revenue.close_due()
+
+
+@shared_task(name="billing.export_files", time_limit=12 * 3600)
+def export_files() -> None:
+    """Deliver the journals of closed days, and what was written since the last time, to where the operator wants them.
+
+    The first time over a long history takes long.
+    """
+    exports.plan_journals()
+    exports.plan_warehouse()
+    exports.deliver_due()
 
 
 @shared_task(name="billing.issue_invoices", time_limit=3600)

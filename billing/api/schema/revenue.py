@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from billing.api.fields import AmountField
 from billing.api.schema import shapes
-from billing.engine.journals import FORMATS
+from billing.engine.journals import CONTENT_TYPES, FORMATS, PARQUET
 
 
 class RevenueFileShape(serializers.Serializer[Any]):
@@ -65,10 +65,14 @@ EXPORT = extend_schema(
     operation_id="export_revenue_day",
     summary="The journal of a closed day, the same bytes each time",
     tags=["Finance"],
-    responses={(200, "text/csv"): OpenApiTypes.STR, (200, "application/jsonl"): OpenApiTypes.STR},
+    responses={
+        (200, "text/csv"): OpenApiTypes.STR,
+        (200, "application/jsonl"): OpenApiTypes.STR,
+        (200, CONTENT_TYPES[PARQUET]): OpenApiTypes.BINARY,
+    },
     parameters=[
         OpenApiParameter("date", OpenApiTypes.DATE, OpenApiParameter.PATH),
-        OpenApiParameter("format", OpenApiTypes.STR, enum=FORMATS, default="csv"),
+        OpenApiParameter("format", OpenApiTypes.STR, enum=[*FORMATS, PARQUET], default="csv"),
         OpenApiParameter("version", OpenApiTypes.INT, description="An older version of a day that was reopened."),
     ],
 )
