@@ -5,7 +5,7 @@ from django.contrib.admin import apps as admin
 from django.core import checks
 from django.db.models.signals import post_migrate
 
-from billing.checks import exports, payments, payments_at_all
+from billing.checks import books, exports, payments, payments_at_all
 from billing.database import grant_application_role
 
 
@@ -17,6 +17,7 @@ class BillingConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        checks.register(books)
         checks.register(exports)
         checks.register(payments)
         checks.register(payments_at_all, deploy=True)

@@ -36,6 +36,13 @@ def payments_at_all(app_configs: Any, **_: Any) -> list[CheckMessage]:
     return []
 
 
+def books(app_configs: Any, **_: Any) -> list[CheckMessage]:
+    """A share that cannot be would make revenue of nothing."""
+    if 0 <= settings.BREAKAGE_EXPECTED < 1:
+        return []
+    return [Error("BREAKAGE_EXPECTED is no share.", hint="From 0 to below 1, such as 0.08.", id="billing.E008")]
+
+
 def exports(app_configs: Any, **_: Any) -> list[CheckMessage]:
     """Can files be delivered where they are wanted, and made as they are?"""
     found: list[CheckMessage] = []

@@ -3,6 +3,7 @@
 from billing.admin import (
     approvals,
     authorizations,
+    book_checks,
     catalog,
     charge_disputes,
     costs,
@@ -25,6 +26,7 @@ from billing.admin import (
 __all__ = [
     "approvals",
     "authorizations",
+    "book_checks",
     "catalog",
     "charge_disputes",
     "costs",

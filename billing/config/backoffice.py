@@ -126,6 +126,7 @@ UNFOLD: dict[str, Any] = {
                     "link": reverse_lazy("admin:billing_chart_of_accounts"),
                     "permission": _may("billing.view_accountmapping"),
                 },
+                _item("Checks of the books", "fact_check", "billing.bookcheck"),
                 _item("Invoices", "request_quote", "billing.invoice"),
                 _item("Exports", "drive_folder_upload", "billing.exportfile"),
                 _item("Ledger entries", "menu_book", "billing.ledgerentry"),

@@ -176,6 +176,7 @@ CELERY_BEAT_SCHEDULE = {
     "work-what-ifs": {"task": "billing.work_what_ifs", "schedule": 5.0},
     "expire-approvals": {"task": "billing.expire_approvals", "schedule": 60.0},
     "issue-invoices": {"task": "billing.issue_invoices", "schedule": 3600.0},
+    "check-books": {"task": "billing.check_books", "schedule": 600.0},
     "export-files": {"task": "billing.export_files", "schedule": 300.0},
     "close-days": {"task": "billing.close_days", "schedule": 60.0},
     "beat-alive": {"task": "billing.note_worker_alive", "schedule": 15.0},
@@ -303,6 +304,11 @@ TOP_UP_FX_RATES: dict[str, str] = env.dict("TOP_UP_FX_RATES", default={})
 # --- Watching what is spent -----------------------------------------------------------------------------------------
 ANOMALY_FLOOR = Decimal(env.str("ANOMALY_FLOOR", default="1"))
 """No hour that comes to less, in any currency, is told of."""
+
+# --- The books ------------------------------------------------------------------------------------------------------
+BREAKAGE_EXPECTED = Decimal(env.str("BREAKAGE_EXPECTED", default="0"))
+"""The share of what was paid for and lapses that is expected to stay unused: recognised as the rest is used. 0: when it
+has lapsed."""
 
 # --- Files for the operator's own books and warehouse ---------------------------------------------------------------
 EXPORT_TO: str = env.str("EXPORT_TO", default="")

@@ -33,6 +33,7 @@ MOVEMENTS: dict[str, tuple[str, str]] = {
     "fee_recognised": ("recognised", "A fee's time went by: revenue"),
     "recognised_owed": ("", "Used beyond what the wallet held: revenue that is owed"),
     "breakage": ("breakage", "Expired unused"),
+    "breakage_expected": ("breakage", "Expected to stay unused: revenue as the rest is used"),
     "refunded": ("refunded", "Goes back to the payer"),
     "settled": ("settled", "Paid what was owed"),
     "conceded": ("", "What was owed, or is paid back, and came to more or less than what settled it"),
@@ -50,6 +51,8 @@ MOVEMENTS: dict[str, tuple[str, str]] = {
 MEMO = frozenset(code for code, (column, _) in MOVEMENTS.items() if column == "memo")
 _VALUE_KINDS = frozenset({"top_up", "grant", "adjustment", "fee", "reinstatement"})
 _INCLUDED = frozenset({"allowance", "rollover"})
+_EXERCISED = frozenset({"usage", "fees", "receivable"})
+"""Where units go when the customer uses what was paid for; a fee, or what is owed for use, may be paid with them."""
 _PUT_RIGHT = frozenset({"adjustment", "promotional_expense", "allowances"})
 
 
@@ -100,17 +103,22 @@ class Line:
 
 @dataclass(slots=True)
 class Obligation:
-    """What was paid, for how much, and what of that is rendered and booked."""
+    """What was paid, for how much, and what of that is rendered and booked.
+
+    ``used`` is what of ``booked`` was used; ``ahead`` is what is expected to stay unused and was recognised beside it.
+    """
 
     value: Decimal = ZERO
     total: Decimal = ZERO
     done: Decimal = ZERO
     booked: Decimal = ZERO
+    used: Decimal = ZERO
+    ahead: Decimal = ZERO
 
     @property
     def left(self) -> Decimal:
         """What of the value is still a liability."""
-        return EXACT.subtract(self.value, self.booked)
+        return EXACT.subtract(EXACT.subtract(self.value, self.booked), self.ahead)
 
     def render(self, units: Decimal) -> Decimal:
         """Book ``units`` more of it as rendered, or as not rendered after all; returns what that is worth."""
@@ -121,15 +129,30 @@ class Obligation:
         worth, self.booked = EXACT.subtract(booked, self.booked), booked
         return worth
 
+    def expect_breakage(self, share: Decimal) -> Decimal:
+        """Bring ``ahead`` to where it belongs where this ``share`` of the value is expected to stay unused; returns by
+        how much it changes.
+
+        With b as the share, what was used is 1 - b of what is earned with it. No more is ahead than is left: what turns
+        out to be used after all, expires or is paid back takes its place.
+        """
+        earned = Fraction(max(self.used, ZERO)) * Fraction(share) / (1 - Fraction(share))
+        most = max(EXACT.subtract(self.value, self.booked), ZERO)
+        ahead = min(round_half_even(earned, precision=DECIMALS_MAX), most)
+        change, self.ahead = EXACT.subtract(ahead, self.ahead), ahead
+        return change
+
 
 @dataclass(slots=True)
 class Paid:
-    """A grant that was paid for. ``price`` was paid for ``units`` of it, or of the grant that it stands in for."""
+    """A grant that was paid for. ``price`` was paid for ``units`` of it, or of the grant that it stands in for.
+    ``lapses``: what is left of it will expire some day."""
 
     currency: str
     price: Decimal
     units: Decimal
     obligation: Obligation = field(default_factory=Obligation)
+    lapses: bool = False
 
     def grow(self, units: Decimal) -> Decimal:
         """``units`` came in with it; returns what was paid for them."""
@@ -141,8 +164,12 @@ class Paid:
         return grown
 
 
-def lines_of_paid(paid: Paid, groups: Sequence[Group]) -> list[Line]:
-    """The day's lines of a grant that was paid for: what came in first, so that it is there to be used."""
+def lines_of_paid(paid: Paid, groups: Sequence[Group], *, expected: Decimal = ZERO) -> list[Line]:
+    """The day's lines of a grant that was paid for: what came in first, so that it is there to be used.
+
+    ``expected`` is the share of what lapses that is expected to stay unused, zero where that is only recognised when it
+    has lapsed.
+    """
     promised = _sum(group.units for group in groups if group.kind == "money")
     moves = [group for group in groups if group.kind not in {"money", "hold", "release"}]
     coming = [group for group in moves if _comes_in(group)]
@@ -157,9 +184,10 @@ def lines_of_paid(paid: Paid, groups: Sequence[Group]) -> list[Line]:
             lines += went
     # Units are whole where coins are not: what was given up beyond what is paid back was used.
     beyond = EXACT.subtract(taken_for_refunds, promised)
-    if beyond:
-        last = max(groups, key=lambda group: group.occurred_on)
-        lines.append(Line("conceded", "refunds", "usage", paid.currency, beyond, "", last.occurred_on))
+    last = max(group.occurred_on for group in groups)
+    lines.append(Line("conceded", "refunds", "usage", paid.currency, beyond, "", last))
+    ahead = paid.obligation.expect_breakage(expected if paid.lapses else ZERO)
+    lines.append(Line("breakage_expected", DEFERRED, "breakage", paid.currency, ahead, "", last))
     return [line for line in lines if line.amount]
 
 
@@ -232,6 +260,8 @@ def _went(paid: Paid, group: Group) -> list[Line]:
     other = group.credit if group.debit == "wallet_available" else group.debit
     units = _signed(group, other)
     amount = paid.obligation.render(units)
+    if other in _EXERCISED or (other == "promotional_expense" and group.kind == "refund"):
+        paid.obligation.used = EXACT.add(paid.obligation.used, amount)
     if other == "usage" or (other == "promotional_expense" and group.kind == "refund"):
         # A refund also takes what the spent part of a bonus had stood for: that much of what was paid is used.
         found = [_line(group, "recognised", DEFERRED, "usage", paid.currency, amount)]

@@ -256,6 +256,13 @@ _TYPES = [
         about_customer=False,
     ),
     EventType(
+        "books.wrong",
+        "The books were looked at, and something differs that did not before.",
+        {"check": "The id of the look.", "wrong": "Which checks found something.", "first": "What, in words."},
+        {"check": _ID, "wrong": ["balances"], "first": "balance-entries: A balance is the sum of its entries."},
+        about_customer=False,
+    ),
+    EventType(
         "export.delivered",
         "A file is where EXPORT_TO says.",
         {**_FILE, "rows": "How many rows or lines it has.", "bytes": "Its size.", "sha256": "Its hash."},

@@ -6,6 +6,7 @@ from billing.models.approvals import Approval, ManualMovement
 from billing.models.assets import Asset
 from billing.models.authorizations import Authorization, Hold
 from billing.models.auto_top_ups import AutoTopUp
+from billing.models.book_checks import BookCheck
 from billing.models.budgets import Budget, BudgetCounter
 from billing.models.catalog import Allowance, Meter, Plan, PlanDraft, PlanVersion, Price, Tier
 from billing.models.charge_disputes import ChargeDispute, DisputedEvent
@@ -49,6 +50,7 @@ __all__ = [
     "Authorization",
     "AutoTopUp",
     "Balance",
+    "BookCheck",
     "Budget",
     "BudgetCounter",
     "Charge",

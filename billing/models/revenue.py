@@ -154,7 +154,8 @@ class Obligation(models.Model):
     """Where a grant that was paid for, or a fee, stood at the end of a closed day on which it moved. Append-only.
 
     ``value`` was paid for ``total`` units of the grant, or seconds of the fee's time; ``done`` of them are rendered,
-    and ``booked`` of the value has left the contract liability. A fee that gives back has a negative value.
+    and ``booked`` of the value has left the contract liability for them, ``used`` of that by use. ``ahead`` has left it
+    too, as what is expected to stay unused. A fee that gives back has a negative value.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -174,6 +175,8 @@ class Obligation(models.Model):
     total = AmountField()
     done = AmountField()
     booked = AmountField()
+    used = AmountField(default=0, db_default=0)
+    ahead = AmountField(default=0, db_default=0)
 
     class Meta:
         ordering = ["-id"]
@@ -184,7 +187,7 @@ class Obligation(models.Model):
             ),
         ]
         constraints = [
-            number_check("billing_obligation", "value", "total", "done", "booked"),
+            number_check("billing_obligation", "value", "total", "done", "booked", "used", "ahead"),
             models.CheckConstraint(
                 name="billing_obligation_of_one",
                 condition=Q(grant__isnull=False, fee__isnull=True) | Q(grant__isnull=True, fee__isnull=False),

@@ -51,7 +51,7 @@ INVARIANTS: dict[str, tuple[str, str]] = {
         "The contract liability is what grants and fees still have to be rendered for, by currency.",
         f"""
         SELECT currency_id AS currency, o.amount AS obligations, t.amount AS liability
-          FROM (SELECT currency_id, SUM(value - booked) AS amount FROM ({_LATEST.format(within="true")}) o
+          FROM (SELECT currency_id, SUM(value - booked - ahead) AS amount FROM ({_LATEST.format(within="true")}) o
                  GROUP BY currency_id) o
           FULL JOIN (SELECT k.currency_id,
                             SUM(k.closing * ((credit IN ('deferred_revenue', 'deferred_fees'))::int

@@ -109,10 +109,10 @@ def moved(day: RevenueDay) -> Iterator[Moved]:
 
 
 def _paid(row: tuple[Any, ...]) -> Paid | None:
-    price, currency, units, *stood = row
+    price, currency, units, lapses, *stood = row
     if not price:
         return None
-    return Paid(currency, price, units, Obligation(*stood) if stood[0] is not None else Obligation())
+    return Paid(currency, price, units, Obligation(*stood) if stood[0] is not None else Obligation(), lapses)
 
 
 def _reopened(day: RevenueDay) -> QuerySet[RevenueDay]:
@@ -162,7 +162,7 @@ SELECT m.grant_id, m.customer_id,
        m.customer_id, m.asset_id, a.kind = 'currency', m.beside, m.fee_id, m.kind, m.debit, m.credit,
        COALESCE(k.code, l.code, ''), m.occurred_on, m.units, m.entries,
        g.kind, COALESCE(o.paid_amount, g.paid_amount), g.paid_currency_id, COALESCE(o.amount, g.amount),
-       s.value, s.total, s.done, s.booked
+       g.expires_at IS NOT NULL, s.value, s.total, s.done, s.booked, s.used, s.ahead
   FROM moved m
   JOIN billing_asset a ON a.code = m.asset_id
   LEFT JOIN billing_meter k ON k.id = m.meter_id
@@ -172,7 +172,7 @@ SELECT m.grant_id, m.customer_id,
   LEFT JOIN billing_grant g ON g.id = m.grant_id AND g.customer_id = m.customer_id
   LEFT JOIN billing_grant o ON o.id = g.replaces_id AND o.customer_id = m.customer_id
   LEFT JOIN LATERAL (
-       SELECT value, total, done, booked FROM billing_obligation
+       SELECT value, total, done, booked, used, ahead FROM billing_obligation
         WHERE grant_id = m.grant_id AND customer_id = m.customer_id AND date < %(date)s
         ORDER BY id DESC LIMIT 1) s ON g.paid_amount > 0
  ORDER BY m.grant_id NULLS FIRST, m.customer_id, m.kind COLLATE "C", m.debit COLLATE "C", m.credit COLLATE "C",

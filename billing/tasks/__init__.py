@@ -12,6 +12,7 @@ from billing.services import (
     anomalies,
     approvals,
     authorizations,
+    book_checks,
     budgets,
     exports,
     grants,
@@ -173,6 +174,12 @@ def seal_ledger() -> None:
 def close_days() -> None:
     """Close the days of the books that are over, also those that were missed."""
     revenue.close_due()
+
+
+@shared_task(name="billing.check_books", time_limit=12 * 3600)
+def check_books() -> None:
+    """Look at the books by themselves: hourly at what is quick, nightly at every row."""
+    book_checks.run_due()
 
 
 @shared_task(name="billing.export_files", time_limit=12 * 3600)

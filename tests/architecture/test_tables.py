@@ -27,6 +27,7 @@ REFERENCE_TABLES = {
     "Reconciliation": "of everybody's payments together",
     "RevenueDay": "of everybody's entries together",
     "RevenueTotal": "of everybody's entries together",
+    "BookCheck": "of everybody's rows together",
     "ExportFile": "of everybody's rows together",
     "InvoiceSeries": "one row for each series of numbers",
     "AccountMapping": "the operator's chart of accounts",

@@ -25,7 +25,7 @@ ACCOUNTS: dict[str, str] = {
 
 
 def snapshot() -> dict[str, Any]:
-    """The chart as it is now, to be kept with the day that is closed with it."""
+    """The chart as it is now, and what else a day was closed with, to be kept with it."""
     accounts: dict[str, dict[str, dict[str, str]]] = {}
     for row in AccountMapping.objects.order_by("account", "product"):
         accounts.setdefault(row.account, {})[row.product] = {
@@ -37,6 +37,7 @@ def snapshot() -> dict[str, Any]:
         "accounts": accounts,
         "subsidiary": settings.NETSUITE_SUBSIDIARY,
         "company_code": settings.SAP_COMPANY_CODE,
+        "breakage_expected": str(settings.BREAKAGE_EXPECTED),
     }
 
 

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import connection
 
 from accounts.ids import uuid7
@@ -95,6 +96,8 @@ class _Journal:
                 "total": found.total,
                 "done": found.done,
                 "booked": found.booked,
+                "used": found.used,
+                "ahead": found.ahead,
             }
         )
 
@@ -127,7 +130,7 @@ def _add_moved(journal: _Journal, moved: revenue_days.Moved) -> None:
         lines = recognition.lines_of_unpaid(moved.kind, moved.groups)
         journal.add((line for line in lines if line.amount), customer=moved.customer, asset=asset, grant=moved.grant)
     else:
-        found = recognition.lines_of_paid(moved.paid, moved.groups)
+        found = recognition.lines_of_paid(moved.paid, moved.groups, expected=settings.BREAKAGE_EXPECTED)
         journal.add(found, customer=moved.customer, asset=asset, grant=moved.grant)
         journal.stands(moved.paid.obligation, customer=moved.customer, currency=moved.paid.currency, grant=moved.grant)
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts.models import User
 from accounts.services import audit
 from billing.admin import display
-from billing.models import Customer, ExportFile, IdempotencyRecord, SpendAnomaly, TopUp
+from billing.models import BookCheck, Customer, ExportFile, IdempotencyRecord, SpendAnomaly, TopUp
 from billing.services import alerts, approvals, authorizations, costs, drafts, invoices, notices, wallets
 from billing.services.funding import packs, reconciliation, refunds, rules
 from billing.services.idempotency import Answer, once
@@ -105,6 +105,14 @@ def acme(shop: Shop, bank: Bank) -> Customer:
     maker = User.objects.create_user("maker@ante.test", is_staff=True)
     by = audit.Actor.of_user(maker, ip_address=None, request_id="")
     approvals.perform(actor=by, kind="grant", customer=acme, terms=terms, reason="A million")
+    BookCheck.objects.create(
+        full=True,
+        state="wrong",
+        wrong=1,
+        started_at=timezone.now(),
+        finished_at=timezone.now(),
+        results=[{"check": "balances", "state": "wrong", "found": ["It differs."], "ms": 3}],
+    )
     ExportFile.objects.create(
         kind="events", format="jsonl", name="events.jsonl", until=9, due_at=timezone.now(), created_at=timezone.now()
     )

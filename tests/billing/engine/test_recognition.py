@@ -89,6 +89,65 @@ def test_a_debt_in_units_was_no_revenue_until_something_that_was_paid_for_settle
     assert [(line.movement, line.amount) for line in lines_of_paid(paid, [settled])] == [("recognised", D("4.5"))]
 
 
+PURCHASE = Posting("cash_clearing", "wallet_available", "top_up")
+USE = Posting("wallet_available", "usage", "usage")
+GIVEN_BACK = Posting("usage", "wallet_available", "reversal")
+EXPIRY = Posting("wallet_available", "breakage", "expiry")
+REFUND = Posting("wallet_available", "refunds", "refund")
+REFUND_MONEY = Posting("wallet_available", "refunds", "money")
+
+
+@pytest.mark.parametrize(
+    ("days", "usage", "breakage", "left"),
+    [
+        # A hundred dollars for a hundred units, of which ten are expected to stay unused.
+        ([(USE, "45")], "45", "5", "50"),
+        ([(USE, "45"), (USE, "45")], "90", "10", "0"),
+        ([(USE, "90"), (EXPIRY, "10")], "90", "10", "0"),
+        ([(USE, "95")], "95", "5", "0"),
+        ([(USE, "90"), (USE, "10")], "100", "0", "0"),
+        ([(USE, "45"), (EXPIRY, "55")], "45", "55", "0"),
+        ([(USE, "45"), (GIVEN_BACK, "45")], "0", "0", "100"),
+        ([(EXPIRY, "100")], "0", "100", "0"),
+        ([(USE, "1")], "1", "0.111111111111", "98.888888888889"),
+    ],
+    ids=["half", "as expected", "and expires", "more", "all of it", "less", "taken back", "nothing used", "a third"],
+)
+def test_breakage_in_proportion_to_what_is_used(
+    days: list[tuple[Posting, str]], usage: str, breakage: str, left: str
+) -> None:
+    paid = Paid("usd", D(100), D(100), lapses=True)
+    lines = lines_of_paid(paid, [group(PURCHASE, "100")], expected=D("0.1"))
+    for posting, units in days:
+        lines += lines_of_paid(paid, [group(posting, units)], expected=D("0.1"))
+
+    def sums(account: str) -> Decimal:
+        return sum((line.amount for line in lines if line.credit == account), D(0))
+
+    assert (sums("usage"), sums("breakage"), paid.obligation.left) == (D(usage), D(breakage), D(left))
+
+
+def test_what_is_paid_back_takes_the_place_of_what_was_expected_to_stay_unused() -> None:
+    paid = Paid("usd", D(100), D(100), lapses=True)
+    lines_of_paid(paid, [group(PURCHASE, "100")], expected=D("0.1"))
+    lines_of_paid(paid, [group(USE, "90")], expected=D("0.1"))
+
+    lines = lines_of_paid(paid, [group(REFUND, "10"), group(REFUND_MONEY, "10")], expected=D("0.1"))
+
+    assert [(line.movement, line.amount) for line in lines] == [("refunded", D(10)), ("breakage_expected", D(-10))]
+
+
+def test_what_never_lapses_has_no_breakage_and_another_share_comes_with_the_next_movement() -> None:
+    for_ever = Paid("usd", D(100), D(100))
+    lines_of_paid(for_ever, [group(PURCHASE, "100"), group(USE, "45")], expected=D("0.1"))
+    assert for_ever.obligation.ahead == 0
+
+    paid = Paid("usd", D(100), D(100), lapses=True)
+    lines_of_paid(paid, [group(PURCHASE, "100"), group(USE, "45")], expected=D("0.1"))
+    lines_of_paid(paid, [group(USE, "15")], expected=D("0.25"))
+    assert (paid.obligation.ahead, paid.obligation.left) == (20, 20)
+
+
 def test_every_movement_of_the_liability_has_its_column() -> None:
     between = {"fee_deferred"}
     for code, (column, meaning) in MOVEMENTS.items():
