@@ -4,20 +4,17 @@ from django.contrib import admin
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
-from accounts.backoffice import labelled
+from accounts.backoffice import ReadOnlyAdmin, labelled
 from billing.admin import display
-from billing.admin.base import BookAdmin
-from billing.admin.periods import CreatedPeriodFilter
 from billing.models import ExportFile
 
 
 @admin.register(ExportFile)
-class ExportFileAdmin(BookAdmin):
-    booked_field = "created_at"
+class ExportFileAdmin(ReadOnlyAdmin):
     list_display = ("created", "name", "kind_shown", "state_shown", "rows", "size", "attempts", "last_error")
     list_display_links = ("name",)
-    list_filter = (CreatedPeriodFilter, ("state", ChoicesDropdownFilter), ("kind", ChoicesDropdownFilter))
-    search_help_text = "The id of a file"
+    list_filter = (("state", ChoicesDropdownFilter), ("kind", ChoicesDropdownFilter))
+    ordering = ("-id",)
     fields = (
         *("id", "name", "kind_shown", "format", "state_shown", "created", "delivered", "attempts", "due", "last_error"),
         *("rows", "size", "sha256", "day", "since", "until", "cluster"),

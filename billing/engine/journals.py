@@ -20,6 +20,8 @@ from billing.engine.spreadsheets import harmless
 
 COINS = 2
 """Decimals of what general ledgers take."""
+SAP_ITEMS_MAX = 998
+"""An accounting document has 999 items at most; a sum's two stay together."""
 _DIGITS_MAX = 10
 """Before the point, in a NetSuite journal line."""
 
@@ -121,18 +123,24 @@ def netsuite(heading: Heading, sums: Iterable[Sum]) -> Iterator[bytes]:
 
 
 def sap(heading: Heading, sums: Iterable[Sum]) -> Iterator[bytes]:
-    """Journal entry items under SAP's names of the fields, one document for each currency: two items for each sum."""
+    """Journal entry items under SAP's names of the fields, one document for each currency: two items for each sum.
+
+    A document takes no more than ``SAP_ITEMS_MAX``; what is beyond is in further ones, each of which balances.
+    """
     yield _csv_line(
         [
             *("XBLNR", "BUKRS", "BLART", "BLDAT", "BUDAT", "WAERS", "BKTXT"),
             *("HKONT", "WRSOL", "WRHAB", "SGTXT", "KOSTL", "PRCTR"),
         ]
     )
+    day = f"{heading.date:%Y%m%d}"
+    items: dict[str, int] = {}
     for sum_, amount in _in_coins(sums):
-        day = f"{heading.date:%Y%m%d}"
+        items[sum_.currency] = items.get(sum_.currency, 0) + 2
+        document = (items[sum_.currency] - 1) // SAP_ITEMS_MAX + 1
         head = [
-            # 16 characters: the date, the version, the currency.
-            f"ANTE{day}{heading.version}{sum_.currency.upper()}"[:16],
+            # 16 characters: the document where it is not the first, the date, the version, the currency.
+            f"{'ANTE' if document == 1 else f'AN{document:02d}'}{day}{heading.version}{sum_.currency.upper()}"[:16],
             heading.chart.get("company_code", ""),
             "SA",
             day,

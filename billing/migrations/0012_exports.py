@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0003_known_currencies'),
+        ('billing', '0008_charge_disputes'),
     ]
 
     operations = [

@@ -21,9 +21,9 @@ logger = logging.getLogger(__name__)
 
 State = BookCheck.State
 QUICK_EVERY = timedelta(minutes=59)
-FULL_EVERY = timedelta(hours=23)
+FULL_EVERY = timedelta(hours=18)
 NIGHT = range(1, 6)
-"""The operator's hours in which everything is looked at; it waits for them for a day at most."""
+"""The operator's hours in which everything is looked at; it waits for them for another eighteen at most."""
 WORDS_MAX = 10
 KEPT = timedelta(days=90)
 

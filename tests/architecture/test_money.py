@@ -20,6 +20,7 @@ LOCKERS = {
     "billing/services/alerts/managing.py": "a customer's own row, so that its alerts are counted one after the other",
     "billing/services/notices/addressing.py": "notices, so that each is addressed once",
     "billing/services/notices/sending.py": "a delivery, so that it is sent once",
+    "billing/services/exports/delivering.py": "a file, which others skip while one worker delivers it",
     "billing/services/outbox.py": "messages, which others skip while one relay holds them",
     "billing/services/drafts.py": "a draft's plan, so that it is published once",
     "billing/services/webhooks/sending.py": "deliveries, which others skip while one sender holds them; an endpoint",

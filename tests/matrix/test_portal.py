@@ -40,6 +40,7 @@ PAGES: dict[str, dict[str, str]] = {
     "disputes": {"GET": "disputes:read"},
     "disputes/<uuid:dispute_id>/withdraw": {"POST": "disputes:write"},
     "statement": {"GET": MEMBER},
+    "expenses.csv": {"GET": MEMBER},
     "statement.csv": {"GET": MEMBER},
     "invoices": {"GET": "invoices:read"},
     "invoices/<uuid:invoice_id>": {"GET": "invoices:read"},

@@ -109,6 +109,10 @@ TAMPERINGS = {
         f"UPDATE billing_obligation SET booked = booked - 0.000000000001 WHERE id = {FEE_STANDS}",
         {"revenue-liability"},
     ),
+    "more ahead than was earned": (
+        f"UPDATE billing_obligation SET ahead = ahead + 0.000000000001 WHERE id = {STANDS}",
+        {"revenue-liability"},
+    ),
     "more paid than was": (
         f"UPDATE billing_obligation SET value = value + 1, booked = booked + 1 WHERE id = {STANDS}",
         {"revenue-grants"},

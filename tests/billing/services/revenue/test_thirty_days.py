@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -28,7 +29,8 @@ DISTURBANCES = 1000 if os.environ.get("ANTE_LONG") == "1" else 60
 
 
 @pytest.fixture
-def story(committed_db: None, clock: Clock, shop: Shop) -> Story:
+def story(committed_db: None, clock: Clock, shop: Shop, settings: Any) -> Story:
+    settings.BREAKAGE_EXPECTED = Decimal("0.1")
     clock.stop(datetime(2026, 11, 1, 0, 30, tzinfo=UTC))
     return Story(shop, clock, SEED)
 
@@ -66,7 +68,7 @@ def test_thirty_days_roll_forward_without_a_difference_and_stay(story: Story, ba
     kinds = set(Recognition.objects.values_list("movement", flat=True))
     assert kinds >= {
         *("billed", "fee_billed", "recognised", "recognised_owed", "fee_deferred", "fee_recognised", "breakage"),
-        *("settled", "conceded", "exchanged", "refunded", "adjusted", "promotional", "included"),
+        *("breakage_expected", "settled", "conceded", "exchanged", "refunded", "adjusted", "promotional", "included"),
     }
 
     # Whatever happens to them afterwards: not one byte of those thirty days is another.
