@@ -258,8 +258,9 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8090)
     parser.add_argument("--pause", type=float, default=0.02, help="seconds between two tokens (default: %(default)s)")
+    parser.add_argument("--tokens", type=int, default=TOKENS, help="the longest answer (default: %(default)s)")
     options = parser.parse_args()
-    serve(options.host, options.port, behaviour=Behaviour(pause=options.pause))
+    serve(options.host, options.port, behaviour=Behaviour(pause=options.pause, tokens=options.tokens))
     threading.Event().wait()
 
 
