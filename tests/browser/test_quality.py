@@ -40,6 +40,7 @@ def pages(page: Page, site: str) -> list[str]:
     return found
 
 
+@pytest.mark.timeout(600)  # Every page, in a real browser.
 @pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1440, "dark")])
 def test_every_page_fits_stands_still_and_is_light(
     sign_in: SignIn, owner: User, site: str, width: int, scheme: Any, record_property: Any

@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+import pytest
 from django.db import transaction
 from django.test import Client
 
@@ -196,6 +197,7 @@ NAMES = ("organization", "q", "before", "meter", "asset", "method", "group", "cu
 """Parameters that pages read, and one that they might."""
 
 
+@pytest.mark.timeout(600)  # Every page, once for every row of the other.
 def test_no_parameter_reaches_another_customers_row(acme: Tenant, globex: Tenant) -> None:
     client = browser_of(acme.owner, raise_request_exception=False)
     values = [*globex.ids.values(), str(globex.customer.pk), str(globex.customer.organization_id)]
