@@ -95,7 +95,7 @@ def subscription(*, principal: Principal, subscription_id: UUID) -> Subscription
 
 def invoice(*, principal: Principal, invoice_id: UUID) -> Invoice:
     """The invoice with this id, if the principal reaches its customer."""
-    rows = Invoice.objects.select_related("customer").filter(pk=invoice_id)
+    rows = Invoice.objects.select_related("customer", "collection").filter(pk=invoice_id)
     return _one(_reached(principal, rows), "invoice")
 
 

@@ -3,7 +3,7 @@
 import itertools
 import time
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -13,8 +13,8 @@ from django.utils import timezone
 from accounts.models import Authenticator, Membership, Organization, User
 from accounts.services import api_keys, factors
 from accounts.services.audit import SYSTEM
-from billing.models import Alert, Asset, Balance, Budget, Customer, Grant, Meter, PlanVersion
-from billing.services import alerts, assets, budgets, customers, grants, meters, plans, subscriptions, usage
+from billing.models import Alert, Asset, Balance, Budget, Customer, Grant, Meter, PlanVersion, TaxRule
+from billing.services import alerts, assets, budgets, customers, grants, meters, plans, subscriptions, taxes, usage
 from billing.services.prices import PriceTerms
 
 LLM = "llm.completion"
@@ -101,6 +101,11 @@ class Shop:
         if kind == "purchase" and asset == "usd":
             fields = {"paid_amount": Decimal(amount), "paid_currency": found} | fields
         return grants.create(actor=SYSTEM, customer=customer, asset=found, amount=Decimal(amount), kind=kind, **fields)
+
+    def tax(self, country: str, rate: str, name: str = "VAT", **terms: Any) -> TaxRule:
+        """A tax of that country since long ago."""
+        terms = {"starts_on": date(2020, 1, 1)} | terms
+        return taxes.add_rule(actor=SYSTEM, country=country, name=name, rate=Decimal(rate), **terms)
 
     def event(
         self,

@@ -2,35 +2,69 @@
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
+from django.db.models import prefetch_related_objects
 from django.http import HttpRequest, HttpResponse
 from django.urls import path, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
+from unfold.widgets import UnfoldAdminTextInputWidget
 
-from accounts.backoffice import ReadOnlyAdmin, labelled
-from billing.admin import display, lookup
+from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action, labelled
+from billing.admin import confirm, display, lookup
+from billing.admin.amounts import AmountField
+from billing.engine.money import ZERO, amount_string
+from billing.engine.taxes import TREATMENTS
 from billing.models import Invoice
 from billing.selectors import invoices
-from billing.services import documents
+from billing.services import documents, invoice_payments
 
-_TONES = {"paid": "success", "partly paid": "info", "open": "warning", "credit note": ""}
+_TONES = {"paid": "success", "partly paid": "info", "open": "warning", "uncollectible": "danger", "credit note": ""}
 
 
 @admin.register(Invoice)
 class InvoiceAdmin(ReadOnlyAdmin):
-    list_display = ("number", "customer_link", "kind", "num_total", "num_prepaid", "num_due", "due_on", "pdf")
+    list_display = (
+        "number",
+        "customer_link",
+        "kind",
+        "num_total",
+        "num_due",
+        "num_tax",
+        "num_payable",
+        "due_on",
+        "pdf",
+    )
     list_display_links = ("number",)
     list_filter = (("customer", AutocompleteSelectFilter), ("kind", ChoicesDropdownFilter))
-    list_select_related = ("customer",)
+    list_select_related = ("customer", "collection")
     search_fields = ("number", "customer__external_id")
     ordering = ("-id",)
     sortable_by = ()
+    actions_detail = ("record_payment", "write_off")
     fields = (
         *("number", "kind", "customer_link", "status_shown", "period", "issued", "due_on"),
-        *("lines_shown", "num_total", "num_prepaid", "num_due", "entries", "pdf"),
+        *(
+            "lines_shown",
+            "num_total",
+            "num_prepaid",
+            "num_due",
+            "taxes_shown",
+            "num_payable",
+            "num_paid",
+            "entries",
+            "pdf",
+        ),
     )
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Invoice | None:
+        """With what its page shows several times, so that it is read once."""
+        invoice: Invoice | None = super().get_object(request, object_id, from_field)
+        if invoice is not None:
+            prefetch_related_objects([invoice], "customer", "collection", "balance", "lines", "taxes")
+        return invoice
 
     def get_urls(self) -> list[Any]:
         own = path("<uuid:invoice_id>/pdf/", self.admin_site.admin_view(self.download), name="billing_invoice_pdf")
@@ -48,6 +82,49 @@ class InvoiceAdmin(ReadOnlyAdmin):
             headers={"Content-Disposition": f'attachment; filename="{invoice.number}.pdf"'},
         )
 
+    def has_write_off_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        return request.user.has_perm("billing.add_invoicepayment")
+
+    has_record_payment_permission = has_write_off_permission
+
+    @detail_action(description="Record a payment", url_path="paid", icon="payments", permissions=["record_payment"])
+    def record_payment(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        invoice = lookup.row(Invoice.objects.select_related("customer", "collection"), object_id)
+        return confirm.view(
+            self,
+            request,
+            obj=invoice,
+            question="This came in for the invoice by bank",
+            figure=_open_amount(invoice),
+            lines=_lines(invoice),
+            button="Record the payment",
+            fields={
+                "amount": AmountField(required=True, help_text="With its tax."),
+                "reference": forms.CharField(
+                    max_length=100, widget=UnfoldAdminTextInputWidget, help_text="The bank's, so that it is noted once."
+                ),
+            },
+            run=lambda reason, amount, reference: invoice_payments.record(
+                actor=actor_of(request), invoice=invoice, amount=amount, reference=reference, reason=reason
+            ),
+            done="Noted. It has paid what was owed.",
+        )
+
+    @detail_action(description="Write off", url_path="write-off", icon="money_off", permissions=["write_off"])
+    def write_off(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        invoice = lookup.row(Invoice.objects.select_related("customer", "collection"), object_id)
+        return confirm.view(
+            self,
+            request,
+            obj=invoice,
+            question="What is open of this invoice is to be given up",
+            figure=_open_amount(invoice),
+            lines=_lines(invoice),
+            button="Write off",
+            run=lambda reason: invoice_payments.write_off(actor=actor_of(request), invoice=invoice, reason=reason),
+            done="It is written off. Its tax is owed to the office no longer.",
+        )
+
     @admin.display(description="Customer")
     def customer_link(self, invoice: Invoice) -> SafeString:
         return display.link(invoice.customer)
@@ -56,7 +133,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
     def status_shown(self, invoice: Invoice) -> str:
         if invoice.kind == Invoice.Kind.CREDIT_NOTE:
             return "credit note"
-        return invoices.status(invoice, invoices.paid([invoice])[invoice.pk]).replace("_", " ")
+        return invoices.status(invoice, _so_far(invoice)).replace("_", " ")
 
     @admin.display(description="Total")
     def num_total(self, invoice: Invoice) -> SafeString:
@@ -69,6 +146,29 @@ class InvoiceAdmin(ReadOnlyAdmin):
     @admin.display(description="Due")
     def num_due(self, invoice: Invoice) -> SafeString:
         return display.amount(invoice.due, invoice.currency_id)
+
+    @admin.display(description="Tax")
+    def num_tax(self, invoice: Invoice) -> SafeString:
+        return display.amount(invoice.tax, invoice.currency_id)
+
+    @admin.display(description="Tax")
+    def taxes_shown(self, invoice: Invoice) -> SafeString | str:
+        rows = [
+            (f"{tax.name} {amount_string(tax.rate * 100)} %", display.amount(tax.amount, invoice.currency_id))
+            for tax in invoice.taxes.all()
+        ]
+        if not rows:
+            return TREATMENTS[invoice.tax_treatment]
+        listed = format_html_join("", "<div><dt>{}</dt><dd>{}</dd></div>", rows)
+        return format_html('<dl class="ante-lines">{}</dl>', listed)
+
+    @admin.display(description="Payable")
+    def num_payable(self, invoice: Invoice) -> SafeString:
+        return display.amount(invoice.payable, invoice.currency_id)
+
+    @admin.display(description="Paid since")
+    def num_paid(self, invoice: Invoice) -> SafeString:
+        return display.amount(_so_far(invoice).total, invoice.currency_id)
 
     @admin.display(description="Issued")
     def issued(self, invoice: Invoice) -> SafeString:
@@ -84,10 +184,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Lines")
     def lines_shown(self, invoice: Invoice) -> SafeString:
-        rows = [
-            (line.description, display.amount(line.amount, invoice.currency_id))
-            for line in invoice.lines.order_by("position")
-        ]
+        rows = [(line.description, display.amount(line.amount, invoice.currency_id)) for line in invoice.lines.all()]
         listed = format_html_join("", "<div><dt>{}</dt><dd>{}</dd></div>", rows)
         return format_html('<dl class="ante-lines">{}</dl>', listed)
 
@@ -96,3 +193,24 @@ class InvoiceAdmin(ReadOnlyAdmin):
         return format_html(
             '<a class="ante-link" href="{}">PDF</a>', reverse("admin:billing_invoice_pdf", args=[invoice.pk])
         )
+
+
+def _so_far(invoice: Invoice) -> invoices.Paid:
+    """What is paid of it: read once, though its page shows it several times."""
+    kept = invoice.__dict__
+    if "so_far" not in kept:
+        kept["so_far"] = invoices.paid([invoice])[invoice.pk]
+    found: invoices.Paid = kept["so_far"]
+    return found
+
+
+def _open_amount(invoice: Invoice) -> str:
+    return display.figure(max(ZERO, invoices.outstanding(invoice, _so_far(invoice))), invoice.currency_id)
+
+
+def _lines(invoice: Invoice) -> list[tuple[str, object]]:
+    return [
+        ("Customer", invoice.customer.name),
+        ("Payable", display.amount(invoice.payable, invoice.currency_id)),
+        ("Due on", invoice.due_on),
+    ]

@@ -22,7 +22,7 @@ class BackOfficeSite(UnfoldAdminSite):
 
     def get_urls(self) -> list[Any]:
         """The pages that are no model's, before those that are."""
-        from billing.admin import chart_of_accounts, margins, revenue, try_event, what_if
+        from billing.admin import chart_of_accounts, margins, reports, revenue, try_event, what_if
 
         own = [
             path("revenue/", self.admin_view(revenue.overview), name="billing_revenue"),
@@ -30,6 +30,7 @@ class BackOfficeSite(UnfoldAdminSite):
             path("revenue/lines/<uuid:line_id>/", self.admin_view(revenue.line), name="billing_revenue_line"),
             path("revenue/<str:on>/", self.admin_view(revenue.day), name="billing_revenue_day"),
             path("revenue/<str:on>/lines/", self.admin_view(revenue.lines), name="billing_revenue_lines"),
+            path("reports/<slug:name>/", self.admin_view(reports.view), name="billing_report"),
             path("margins/", self.admin_view(margins.view), name="billing_margins"),
             path("try-event/", self.admin_view(try_event.view), name="billing_try_event"),
             path("what-if/", self.admin_view(what_if.ask), name="billing_what_if"),

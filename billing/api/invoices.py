@@ -1,7 +1,6 @@
 """``/invoices``: what customers owe, put on paper."""
 
 from collections.abc import Collection, Mapping
-from decimal import Decimal
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -14,7 +13,7 @@ from billing.api import base, pagination
 from billing.api.authentication import principal
 from billing.api.fields import moment_string
 from billing.api.schema import invoices as schema
-from billing.engine.money import EXACT, amount_string
+from billing.engine.money import amount_string
 from billing.models import Invoice
 from billing.selectors import invoices
 from billing.services import documents
@@ -26,7 +25,7 @@ class InvoicesView(base.View):
 
     @schema.INVOICES
     def get(self, request: Request) -> Response:
-        rows = Invoice.objects.select_related("customer").prefetch_related("lines")
+        rows = Invoice.objects.select_related("customer", "collection").prefetch_related("lines", "taxes")
         external_id = base.text(request, "customer")
         if external_id is not None:
             rows = rows.filter(customer=access.customer(principal=principal(request), external_id=external_id))
@@ -60,7 +59,7 @@ class InvoicePdfView(base.View):
         )
 
 
-def show(invoice: Invoice, paid: Decimal) -> dict[str, Any]:
+def show(invoice: Invoice, paid: invoices.Paid) -> dict[str, Any]:
     """An invoice as the API gives it."""
     return {
         "id": invoice.pk,
@@ -74,10 +73,18 @@ def show(invoice: Invoice, paid: Decimal) -> dict[str, Any]:
         "total": amount_string(invoice.total),
         "prepaid": amount_string(invoice.prepaid),
         "due": amount_string(invoice.due),
-        "paid": amount_string(paid),
-        "outstanding": amount_string(EXACT.subtract(invoice.due, paid)) if invoice.due > 0 else "0",
+        "tax": amount_string(invoice.tax),
+        "tax_base": amount_string(invoice.tax_base),
+        "tax_treatment": invoice.tax_treatment,
+        "payable": amount_string(invoice.payable),
+        "paid": amount_string(paid.total),
+        "outstanding": amount_string(invoices.outstanding(invoice, paid)) if invoice.due > 0 else "0",
         "due_on": invoice.due_on.isoformat(),
         "issued_at": moment_string(invoice.issued_at),
+        "taxes": [
+            {"name": tax.name, "rate": amount_string(tax.rate), "amount": amount_string(tax.amount)}
+            for tax in invoice.taxes.all()
+        ],
         "lines": [
             {
                 "kind": line.kind,
@@ -85,6 +92,7 @@ def show(invoice: Invoice, paid: Decimal) -> dict[str, Any]:
                 "description": line.description,
                 "quantity": None if line.quantity is None else amount_string(line.quantity),
                 "unit": line.unit,
+                "metadata": line.metadata,
                 "amount": amount_string(line.amount),
                 "exact": amount_string(line.exact),
             }

@@ -121,6 +121,12 @@ UNFOLD: dict[str, Any] = {
                     "permission": _may("billing.view_revenueday"),
                 },
                 {
+                    "title": "Reports",
+                    "icon": "bar_chart",
+                    "link": reverse_lazy("admin:billing_report", args=["recurring"]),
+                    "permission": _may("billing.view_revenueday"),
+                },
+                {
                     "title": "Chart of accounts",
                     "icon": "account_tree",
                     "link": reverse_lazy("admin:billing_chart_of_accounts"),
@@ -128,6 +134,10 @@ UNFOLD: dict[str, Any] = {
                 },
                 _item("Checks of the books", "fact_check", "billing.bookcheck"),
                 _item("Invoices", "request_quote", "billing.invoice"),
+                _item("Partners", "handshake", "billing.partner"),
+                _item("Customers of partners", "group_add", "billing.partnercustomer"),
+                _item("Taxes", "account_balance", "billing.taxrule"),
+                _item("Tax details of customers", "badge", "billing.taxprofile"),
                 _item("Exports", "drive_folder_upload", "billing.exportfile"),
                 _item("Ledger entries", "menu_book", "billing.ledgerentry"),
                 _item("Transactions", "receipt_long", "billing.ledgertransaction"),

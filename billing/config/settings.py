@@ -175,6 +175,7 @@ CELERY_BEAT_SCHEDULE = {
     "send-mail": {"task": "accounts.send_mail", "schedule": 10.0},
     "work-what-ifs": {"task": "billing.work_what_ifs", "schedule": 5.0},
     "expire-approvals": {"task": "billing.expire_approvals", "schedule": 60.0},
+    "collect-invoices": {"task": "billing.collect_invoices", "schedule": 600.0},
     "issue-invoices": {"task": "billing.issue_invoices", "schedule": 3600.0},
     "check-books": {"task": "billing.check_books", "schedule": 600.0},
     "export-files": {"task": "billing.export_files", "schedule": 300.0},
@@ -193,6 +194,10 @@ SAP_COMPANY_CODE: str = env.str("SAP_COMPANY_CODE", default="")
 
 INVOICE_EVERY: str = env.str("INVOICE_EVERY", default="month")
 """When what customers owe is put on paper: at the end of each ``day``, ``week`` or ``month``."""
+INVOICE_AMOUNT = Decimal(env.str("INVOICE_AMOUNT", default="0"))
+"""What is owed and on no invoice is put on one as soon as it comes to so much; 0 for at the end of the period alone."""
+INVOICE_LINE_KEYS: list[str] = env.list("INVOICE_LINE_KEYS", default=[])
+"""What of the events' dimensions stands on invoices, a line for each value: ``project``, ``feature``."""
 INVOICE_DUE_DAYS = env.int("INVOICE_DUE_DAYS", default=14)
 INVOICE_SERIES: str = env.str("INVOICE_SERIES", default="INV")
 CREDIT_NOTE_SERIES: str = env.str("CREDIT_NOTE_SERIES", default="CN")
@@ -200,6 +205,50 @@ INVOICE_SELLER: list[str] = env.list("INVOICE_SELLER", default=[])
 """The lines that say who asks for it: name, address, tax number. Separated by commas."""
 INVOICE_NOTE: str = env.str("INVOICE_NOTE", default="")
 """What stands below: how to pay, what the law wants said."""
+
+INVOICE_COLLECT = env.bool("INVOICE_COLLECT", default=False)
+"""Whether the method that a customer keeps is charged for invoices that are due."""
+INVOICE_TRY_DAYS: list[str] = env.list("INVOICE_TRY_DAYS", default=["0", "3", "7", "14"])
+"""How many days after an invoice is due it is charged, and again where that failed."""
+INVOICE_REMINDER_DAYS: list[str] = env.list("INVOICE_REMINDER_DAYS", default=["1", "7", "14"])
+INVOICE_FREEZE_DAYS = env.int("INVOICE_FREEZE_DAYS", default=0)
+"""So many days after it is due an unpaid invoice freezes the wallet; 0 for never."""
+
+TAX_PROVIDER: str = env.str("TAX_PROVIDER", default="billing.services.taxes.Table")
+"""Who says which tax is due: a class with the method of ``billing.gateways.tax.Provider``."""
+TAX_HOME_COUNTRY: str = env.str("TAX_HOME_COUNTRY", default="").upper()
+"""Where the operator is at home: there nobody else accounts for the tax."""
+TAX_EU_COUNTRIES = frozenset(
+    [
+        "AT",
+        "BE",
+        "BG",
+        "CY",
+        "CZ",
+        "DE",
+        "DK",
+        "EE",
+        "ES",
+        "FI",
+        "FR",
+        "GR",
+        "HR",
+        "HU",
+        "IE",
+        "IT",
+        "LT",
+        "LU",
+        "LV",
+        "MT",
+        "NL",
+        "PL",
+        "PT",
+        "RO",
+        "SE",
+        "SI",
+        "SK",
+    ]
+)
 
 # --- People ---------------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"
@@ -294,7 +343,6 @@ AUTO_TOP_UPS_PER_DAY = env.int("AUTO_TOP_UPS_PER_DAY", default=5)
 TOP_UP_PRESETS = [Decimal(preset) for preset in env.list("TOP_UP_PRESETS", default=["10", "25", "50", "100", "250"])]
 TOP_UP_FEE_RATE = Decimal(env.str("TOP_UP_FEE_RATE", default="0"))
 TOP_UP_FEE_FIXED = Decimal(env.str("TOP_UP_FEE_FIXED", default="0"))
-TOP_UP_TAX_RATES: dict[str, str] = env.dict("TOP_UP_TAX_RATES", default={})
 """By the customer's country: ``DE=0.19,FR=0.20``."""
 TOP_UP_BONUSES: dict[str, str] = env.dict("TOP_UP_BONUSES", default={})
 """From which amount on how much is given in addition: ``100=0.05,500=0.10``."""

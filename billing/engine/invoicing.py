@@ -1,8 +1,9 @@
 """Invoices: exact amounts of the ledger as coins on paper, so that the parts add up to the total. Pure."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
 from billing.engine.money import EXACT, ZERO, round_half_even
 
@@ -11,7 +12,8 @@ COINS = 2
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """What something came to in the ledger, exact. ``quantity`` is what was metered, where anything was."""
+    """What something came to in the ledger, exact. ``quantity`` is what was metered, where anything was;
+    ``metadata`` what of the events the line is for."""
 
     kind: str
     product: str
@@ -19,6 +21,7 @@ class Item:
     exact: Decimal
     quantity: Decimal | None = None
     unit: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

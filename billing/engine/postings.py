@@ -154,9 +154,26 @@ TEMPLATES: dict[str, Template] = dict(
             "top_up.settled",
             fee=Posting("cash_clearing", "payment_fees", "fee"),
             tax=Posting("cash_clearing", "tax_payable", "fee"),
+            invoiced_tax=Posting("cash_clearing", "receivable", "fee"),
             exchanged=Posting("cash_clearing", "fx", "top_up"),
             credited=Posting("fx", "cash_clearing", "top_up"),
         ),
+        # Tax on what an invoice asks for: owed to the office from now on, and by the customer until it is paid. What is
+        # credited of it and had been paid goes into the wallet.
+        _template(
+            "invoice.taxed",
+            tax=Posting("receivable", "tax_payable", "fee"),
+            credited=Posting("tax_payable", "receivable", "fee"),
+            value=Posting("tax_payable", "wallet_available", "adjustment"),
+            settlement=Posting("wallet_available", "receivable", "settlement"),
+        ),
+        # What a partner gets of what a customer pays whom they brought, and what is paid out to them.
+        _template(
+            "partner.accrued",
+            accrued=Posting("partner_expense", "partner_payable", "fee"),
+            taken_back=Posting("partner_payable", "partner_expense", "fee"),
+        ),
+        _template("partner.paid", paid=Posting("partner_payable", "cash_clearing", "fee")),
         # Money goes back to whoever paid: out of the grants it came with, and back into them if it does not arrive.
         _template(
             "top_up.refunded",

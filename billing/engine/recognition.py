@@ -241,6 +241,8 @@ def _came(paid: Paid, group: Group) -> Iterator[Line]:
     amount = paid.grow(group.units)
     if group.debit == "cash_clearing":
         yield _line(group, "billed", "cash_clearing", DEFERRED, paid.currency, amount)
+    elif group.debit == "tax_payable":
+        yield _line(group, "billed", "tax_payable", DEFERRED, paid.currency, amount)
     elif group.debit == "fees":
         yield _line(group, "fee_deferred", DEFERRED, DEFERRED_FEES, paid.currency, amount.copy_negate())
     elif group.debit == "usage":

@@ -91,6 +91,14 @@ _FILE_EXAMPLE = {
     **{"name": "journal/2026/11/revenue-2026-11-20-v1.csv", "kind": "journal", "format": "csv"},
 }
 
+_INVOICE = {
+    **{"invoice": "Its id.", "number": "Its number.", "currency": "In which currency.", "due_on": "By when."},
+    **{"payable": "What was asked for.", "outstanding": "What of it is open.", "url": "Where it is seen."},
+}
+_INVOICE_EXAMPLE = {
+    **{"invoice": _ID, "number": "INV-000042", "currency": "USD", "due_on": "2026-11-15"},
+    **{"payable": "62.13", "outstanding": "62.13", "url": f"https://billing.example/invoices/{_ID}"},
+}
 _TYPES = [
     EventType("customer.created", "A customer was added.", {}, {}),
     EventType(
@@ -214,13 +222,15 @@ _TYPES = [
         {
             **{"invoice": "Its id.", "number": "Its number.", "kind": "invoice or credit_note."},
             **{"due": "What is due, negative for a credit note.", "currency": "In which currency."},
+            **{"tax": "The tax on it.", "payable": "Both together."},
         },
         {
             **{"invoice": _ID, "number": "INV-000042", "kind": "invoice"},
-            **{"due": "52.21", "currency": "USD"},
+            **{"due": "52.21", "currency": "USD", "tax": "9.92", "payable": "62.13"},
         },
     ),
-    EventType("invoice.paid", "An invoice is paid.", {}, {}),
+    EventType("invoice.paid", "An invoice is paid.", _INVOICE, _INVOICE_EXAMPLE | {"outstanding": "0"}),
+    EventType("invoice.overdue", "An invoice is not paid in time: with each reminder.", _INVOICE, _INVOICE_EXAMPLE),
     EventType(
         "dispute.opened",
         "A payer disputes a payment.",

@@ -25,15 +25,17 @@ from billing.models.funding import (
     TopUp,
 )
 from billing.models.idempotency import IdempotencyRecord
-from billing.models.invoices import Invoice, InvoiceLine, InvoiceSeries
+from billing.models.invoices import Collection, Invoice, InvoiceLine, InvoicePayment, InvoiceSeries, InvoiceTax
 from billing.models.ledger import Account, EntryKind, LedgerEntry, LedgerTransaction
 from billing.models.notes import Note
 from billing.models.outbox import OutboxEvent
+from billing.models.partners import Partner, PartnerAccrual, PartnerCustomer, PartnerPayout
 from billing.models.reconciliation import Discrepancy, Reconciliation
 from billing.models.revenue import AccountMapping, Obligation, Recognition, RevenueDay, RevenueTotal
 from billing.models.rollups import RollupMark, UsageRollup
 from billing.models.seals import Seal
 from billing.models.subscriptions import Fee, Subscription, SubscriptionPeriod, SubscriptionPhase
+from billing.models.taxes import TaxProfile, TaxRule
 from billing.models.unpaid import UnpaidUsage
 from billing.models.usage import Charge, CountedValue, UsageCounter, UsageEvent
 from billing.models.wallets import Balance, Grant, Wallet
@@ -55,6 +57,7 @@ __all__ = [
     "BudgetCounter",
     "Charge",
     "ChargeDispute",
+    "Collection",
     "Correction",
     "CostVersion",
     "CountedValue",
@@ -71,7 +74,9 @@ __all__ = [
     "IdempotencyRecord",
     "Invoice",
     "InvoiceLine",
+    "InvoicePayment",
     "InvoiceSeries",
+    "InvoiceTax",
     "LedgerEntry",
     "LedgerTransaction",
     "ManualMovement",
@@ -84,6 +89,10 @@ __all__ = [
     "OutboxEvent",
     "Overhead",
     "Pack",
+    "Partner",
+    "PartnerAccrual",
+    "PartnerCustomer",
+    "PartnerPayout",
     "PaymentAttempt",
     "PaymentMethod",
     "PaymentProfile",
@@ -105,6 +114,8 @@ __all__ = [
     "Subscription",
     "SubscriptionPeriod",
     "SubscriptionPhase",
+    "TaxProfile",
+    "TaxRule",
     "Tier",
     "TopUp",
     "UnpaidUsage",

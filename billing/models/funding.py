@@ -94,6 +94,7 @@ class PaymentAttempt(models.Model):
         TOP_UP = "top_up", "Top-up"
         AUTO_TOP_UP = "auto_top_up", "Automatic top-up"
         SCHEDULED = "scheduled", "Scheduled top-up"
+        INVOICE = "invoice", "Invoice"
 
     class Way(models.TextChoices):
         CHECKOUT = "checkout", "On the provider's page"
@@ -159,7 +160,7 @@ class PaymentAttempt(models.Model):
                 fields=["customer", "purpose"],
                 name="billing_attempt_one_at_a_time",
                 condition=Q(status__in=["created", "sent", "unknown", "requires_action"])
-                | Q(status="processing", purpose__in=["auto_top_up", "scheduled"]),
+                | Q(status="processing", purpose__in=["auto_top_up", "scheduled", "invoice"]),
             ),
             models.UniqueConstraint(
                 fields=["payment_id"], name="billing_attempt_payment_once", condition=~Q(payment_id="")
@@ -191,7 +192,8 @@ class PaymentAttempt(models.Model):
                 ),
             ),
             models.CheckConstraint(
-                name="billing_attempt_purpose", condition=Q(purpose__in=["top_up", "auto_top_up", "scheduled"])
+                name="billing_attempt_purpose",
+                condition=Q(purpose__in=["top_up", "auto_top_up", "scheduled", "invoice"]),
             ),
             models.CheckConstraint(
                 name="billing_attempt_way", condition=Q(way__in=["checkout", "method", "off_session"])
@@ -231,8 +233,12 @@ class TopUp(models.Model):
     bonus = AmountField(default=0)
     rate = AmountField(null=True, blank=True, help_text="What one unit of currency was in asset, where they differ.")
     pack = models.ForeignKey(Pack, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    invoice = models.ForeignKey("billing.Invoice", on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     refunded = AmountField(default=0, help_text="Of amount: what went back, or is on its way.")
     tax_refunded = AmountField(default=0)
+    invoiced_tax = AmountField(
+        default=0, db_default=0, help_text="Of its tax: what was owed by invoice, and is on its way to the office."
+    )
     grant_id = models.UUIDField(default=uuid7, unique=True)
     bonus_grant_id = models.UUIDField(default=uuid7, unique=True)
     expected_at = models.DateTimeField(null=True, blank=True, help_text="When a payment that takes days should be in.")
@@ -245,12 +251,15 @@ class TopUp(models.Model):
         constraints = [
             models.CheckConstraint(name="billing_top_up_positive", condition=Q(amount__gt=0, credit__gt=0)),
             number_check("billing_top_up", "amount", "credit", "rate"),
-            number_check("billing_top_up", "fee", "tax", "bonus", "refunded", "tax_refunded", at_least=0),
+            number_check(
+                "billing_top_up", "fee", "tax", "bonus", "refunded", "tax_refunded", "invoiced_tax", at_least=0
+            ),
             models.CheckConstraint(name="billing_top_up_rate", condition=Q(rate__isnull=True) | Q(rate__gt=0)),
             models.CheckConstraint(
                 name="billing_top_up_refunded",
                 condition=Q(refunded__lte=F("amount"), tax_refunded__lte=F("tax")),
             ),
+            models.CheckConstraint(name="billing_top_up_invoiced_tax", condition=Q(invoiced_tax__lte=F("tax"))),
             models.CheckConstraint(
                 name="billing_top_up_settled", condition=~Q(status="succeeded") ^ Q(settled_at__isnull=False)
             ),

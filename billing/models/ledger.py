@@ -32,6 +32,7 @@ class Account(models.TextChoices):
     DISPUTED = "disputed", "Disputed"
     TAX_PAYABLE = "tax_payable", "Tax payable"
     PARTNER_PAYABLE = "partner_payable", "Partner payable"
+    PARTNER_EXPENSE = "partner_expense", "Share of partners"
     PAYMENT_FEES = "payment_fees", "Payment fees"
     FX = "fx", "Foreign exchange"
 

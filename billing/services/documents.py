@@ -8,10 +8,13 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 
 from billing.engine.money import amount_string
+from billing.engine.taxes import EXEMPT, REVERSE_CHARGE, TREATMENTS
 from billing.gateways import documents
 from billing.models import Asset, Invoice, Refund, TopUp
 
 MINUS = "\N{MINUS SIGN}"
+_SAID = {REVERSE_CHARGE, EXEMPT}
+"""Where no tax is due, and the law wants the reason on the paper."""
 
 
 def invoice_pdf(invoice: Invoice) -> bytes:
@@ -36,7 +39,7 @@ def shown(invoice: Invoice) -> dict[str, Any]:
         "currency": invoice.currency_id,
         "lines": [
             {
-                "description": line.description,
+                "description": ", ".join([line.description, *(f"{k} {v}" for k, v in sorted(line.metadata.items()))]),
                 "quantity": "" if line.quantity is None else f"{_number(line.quantity)} {line.unit}".strip(),
                 "amount": _money(line.amount),
             }
@@ -44,8 +47,17 @@ def shown(invoice: Invoice) -> dict[str, Any]:
         ],
         "total": _money(invoice.total),
         "prepaid": _money(invoice.prepaid.copy_negate()) if invoice.prepaid else None,
+        "net": _money(invoice.due) if invoice.tax else None,
+        "taxes": [
+            {
+                "name": f"{tax.name} {_number(tax.rate * 100)} % on {_money(invoice.tax_base)}",
+                "amount": _money(tax.amount),
+            }
+            for tax in invoice.taxes.order_by("position")
+        ],
+        "treatment": f"{TREATMENTS[invoice.tax_treatment]}." if invoice.tax_treatment in _SAID else "",
         "due_title": "Credited" if note else "Due",
-        "due": _money(invoice.due.copy_abs() if note else invoice.due),
+        "due": _money(invoice.payable.copy_abs() if note else invoice.payable),
         "note": settings.INVOICE_NOTE,
     }
 

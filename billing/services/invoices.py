@@ -4,8 +4,8 @@ The ledger knows what is owed at any moment; an invoice says it for a run of a b
 while that is found, so that each entry is in exactly one run.
 """
 
-from collections.abc import Sequence
-from contextlib import suppress
+import logging
+from collections.abc import Iterator, Sequence
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -18,18 +18,30 @@ from accounts.services import audit
 from billing import locks, pipeline
 from billing.engine import invoicing
 from billing.engine.money import EXACT, ZERO, amount_string
-from billing.errors import WalletBusy
-from billing.models import Asset, Balance, Customer, Invoice, InvoiceLine, InvoiceSeries, LedgerEntry
+from billing.engine.taxes import Decision
+from billing.errors import Unavailable
+from billing.models import (
+    Asset,
+    Balance,
+    Collection,
+    Customer,
+    Invoice,
+    InvoiceLine,
+    InvoiceSeries,
+    LedgerEntry,
+    TaxProfile,
+)
 from billing.selectors import invoices
-from billing.services import outbox
+from billing.services import invoice_taxes, outbox, taxes
 from billing.services.retrying import retried
 
-_STEPS = {"day": 1, "week": 7}
+logger = logging.getLogger(__name__)
 
 
 def issue_due() -> list[Invoice]:
     """Issue what customers owe for the period that is over. Safe to run twice."""
-    end = period_end(timezone.now())
+    now = timezone.now()
+    end = period_end(now)
     later = Invoice.objects.filter(balance=OuterRef("pk"), period_end__gte=end)
     owing = (
         Balance.objects.filter(asset__kind=Asset.Kind.CURRENCY)
@@ -39,12 +51,26 @@ def issue_due() -> list[Invoice]:
         .order_by("id")
     )
     issued = []
-    for balance in owing:
-        # A wallet that is busy now is for the next run.
-        with suppress(WalletBusy):
-            invoice = issue(balance, end=end)
+    for balance, until in [*((balance, end) for balance in owing), *((balance, now) for balance in _reached())]:
+        try:
+            invoice = issue(balance, end=until)
+        except Unavailable as trouble:
+            # A busy wallet, or a tax that nobody can tell now, is for the next run: nothing goes out untaxed.
+            logger.warning("The invoice of %s waits: %s", balance.customer_id, trouble)
+        else:
             issued += [invoice] if invoice is not None else []
     return issued
+
+
+def _reached() -> Iterator[Balance]:
+    """The balances on which as much is owed that no invoice asks for as ``INVOICE_AMOUNT`` says."""
+    if not settings.INVOICE_AMOUNT:
+        return
+    for balance in Balance.objects.filter(asset__kind=Asset.Kind.CURRENCY, owed__gte=settings.INVOICE_AMOUNT):
+        last = Invoice.objects.filter(balance=balance).order_by("-first_seq").first()
+        found = invoices.owed(balance.pk, after=last.last_seq if last else 0, upto=balance.seq)
+        if found.owed >= settings.INVOICE_AMOUNT:
+            yield balance
 
 
 def period_end(now: datetime) -> datetime:
@@ -58,13 +84,18 @@ def period_end(now: datetime) -> datetime:
     return datetime.combine(today, time.min, tzinfo=zone)
 
 
-@retried
 def issue(balance: Balance, *, end: datetime) -> Invoice | None:
     """Issue what is owed for the balance's entries that were posted before ``end`` and are in no invoice yet.
 
     None where nothing is: then the entries wait for the next one. What was given back more than used makes a credit
-    note. One transaction, with the number.
+    note. One transaction, with the number and the tax. Not to be called in one; raises ``Unavailable``.
     """
+    customer = Customer.objects.get(pk=balance.customer_id)
+    return _issue(balance, customer=customer, end=end, decision=taxes.decide(customer, timezone.now()))
+
+
+@retried
+def _issue(balance: Balance, *, customer: Customer, end: datetime, decision: Decision) -> Invoice | None:
     with transaction.atomic():
         clock = locks.ledger_time()
         pipeline.run([locks.balances([balance.customer_id]), clock])
@@ -80,8 +111,8 @@ def issue(balance: Balance, *, end: datetime) -> Invoice | None:
         totals = invoicing.in_coins(found.items, owed=found.owed, owed_before=owed_before)
         if totals.due == 0:
             return None
-        customer = Customer.objects.get(pk=balance.customer_id)
         kind = Invoice.Kind.INVOICE if totals.due > 0 else Invoice.Kind.CREDIT_NOTE
+        tax = invoice_taxes.on(balance, totals.due, decision)
         series, sequence = _number(kind)
         invoice = Invoice.objects.create(
             customer=customer,
@@ -99,6 +130,10 @@ def issue(balance: Balance, *, end: datetime) -> Invoice | None:
             prepaid=totals.prepaid,
             due=totals.due,
             due_before=EXACT.add(last.due_before, last.due) if last else ZERO,
+            tax=tax.total,
+            tax_base=tax.base,
+            tax_given=tax.given,
+            tax_treatment=tax.treatment,
             owed_after=EXACT.add(owed_before, found.owed),
             due_on=now.astimezone(ZoneInfo(settings.TIME_ZONE)).date() + timedelta(days=settings.INVOICE_DUE_DAYS),
             seller=settings.INVOICE_SELLER,
@@ -106,11 +141,17 @@ def issue(balance: Balance, *, end: datetime) -> Invoice | None:
             issued_at=now,
         )
         InvoiceLine.objects.bulk_create(_lines(invoice, found.items, totals))
+        invoice_taxes.book(invoice, tax)
+        if kind == Invoice.Kind.INVOICE:
+            due_at = datetime.combine(invoice.due_on, time.min, tzinfo=ZoneInfo(settings.TIME_ZONE))
+            Collection.objects.create(customer=customer, invoice=invoice, next_try_at=due_at)
         facts = {
             "invoice": str(invoice.pk),
             "number": invoice.number,
             "kind": invoice.kind,
             "due": amount_string(invoice.due),
+            "tax": amount_string(invoice.tax),
+            "payable": amount_string(invoice.payable),
             "currency": invoice.currency_id.upper(),
         }
         outbox.publish([outbox.Message("invoice.finalized", customer.pk, facts)], now=now)
@@ -146,6 +187,7 @@ def _lines(invoice: Invoice, items: Sequence[invoicing.Item], totals: invoicing.
             description=item.description[:200],
             quantity=item.quantity,
             unit=item.unit,
+            metadata=dict(item.metadata),
             amount=amount,
             exact=item.exact,
         )
@@ -154,4 +196,7 @@ def _lines(invoice: Invoice, items: Sequence[invoicing.Item], totals: invoicing.
 
 
 def _buyer(customer: Customer) -> list[str]:
-    return [text for text in (customer.name, customer.email, customer.country, customer.external_id) if text]
+    profile = TaxProfile.objects.filter(customer=customer).first() or TaxProfile(customer=customer)
+    number = f"Tax number {profile.tax_id}" if profile.tax_id else ""
+    texts = (customer.name, *profile.address, customer.country, number, customer.email, customer.external_id)
+    return [text for text in texts if text]

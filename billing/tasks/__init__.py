@@ -14,12 +14,14 @@ from billing.services import (
     authorizations,
     book_checks,
     budgets,
+    dunning,
     exports,
     grants,
     heartbeat,
     invoices,
     notices,
     outbox,
+    partners,
     revenue,
     rollups,
     seals,
@@ -172,8 +174,9 @@ def seal_ledger() -> None:
 
 @shared_task(name="billing.close_days", time_limit=12 * 3600)
 def close_days() -> None:
-    """Close the days of the books that are over, also those that were missed."""
+    """Close the days of the books that are over, also those that were missed, and accrue what partners get of them."""
     revenue.close_due()
+    partners.accrue_due()
 
 
 @shared_task(name="billing.check_books", time_limit=12 * 3600)
@@ -197,3 +200,9 @@ def export_files() -> None:
 def issue_invoices() -> None:
     """Put on paper what customers owe for the period that is over."""
     invoices.issue_due()
+
+
+@shared_task(name="billing.collect_invoices", time_limit=3600)
+def collect_invoices() -> None:
+    """Charge, remind of and close the invoices that are open."""
+    dunning.run_due()

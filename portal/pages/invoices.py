@@ -5,7 +5,7 @@ from uuid import UUID
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.http import require_GET
 
-from billing.engine.money import EXACT
+from billing.engine.taxes import EXEMPT, REVERSE_CHARGE, TREATMENTS
 from billing.models import Invoice
 from billing.selectors import invoices as figures
 from billing.services import documents
@@ -19,7 +19,7 @@ PAGE_ROWS = 50
 @access.requires("invoices:read")
 def invoices(request: HttpRequest, visit: access.Visit) -> HttpResponse:
     """The customer's invoices and credit notes, newest first."""
-    found = Invoice.objects.filter(customer=visit.customer)
+    found = Invoice.objects.filter(customer=visit.customer).select_related("collection")
     before = access.before(request)
     rows = list((found.filter(pk__lt=before) if before else found)[: PAGE_ROWS + 1])
     shown, paid = rows[:PAGE_ROWS], figures.paid(rows[:PAGE_ROWS])
@@ -46,8 +46,10 @@ def invoice(request: HttpRequest, visit: access.Visit, invoice_id: UUID) -> Http
         invoice=found,
         lines=found.lines.order_by("position"),
         state=figures.status(found, paid),
-        paid=paid,
-        outstanding=EXACT.subtract(found.due, paid),
+        paid=paid.total,
+        outstanding=figures.outstanding(found, paid),
+        taxes=found.taxes.order_by("position"),
+        treatment=TREATMENTS[found.tax_treatment] if found.tax_treatment in {REVERSE_CHARGE, EXEMPT} else "",
     )
 
 

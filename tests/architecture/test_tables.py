@@ -32,6 +32,9 @@ REFERENCE_TABLES = {
     "InvoiceSeries": "one row for each series of numbers",
     "AccountMapping": "the operator's chart of accounts",
     "Tier": "catalog",
+    "Partner": "the operator's partners",
+    "PartnerPayout": "of all of a partner's customers together",
+    "TaxRule": "what the operator is registered for",
     "Pack": "catalog",
     "IdempotencyRecord": "by whoever holds the key: the operator or a customer's organization",
 }

@@ -51,6 +51,8 @@ PAGES: dict[str, set[str]] = {
     "billing_wallet_adjust": FINANCE,
     "billing_grant_void": FINANCE,
     "billing_grant_extend": FINANCE,
+    "billing_invoice_record_payment": FINANCE,
+    "billing_invoice_write_off": FINANCE,
     "billing_topup_refund": FINANCE,
     "billing_topup_look_up": FINANCE,
     "billing_paymentattempt_look_up": FINANCE,
@@ -96,10 +98,14 @@ ELSEWHERE = {
     "billing_dispute_evidence": "the same",
     "billing_dispute_evidence_json": "the same",
     "billing_dispute_send_evidence": "the same",
+    "billing_partner_pay_out": "of a partner: tests/billing/admin/test_partners.py",
+    "billing_partner_statement": "the same",
+    "billing_report": "by its name: tests/billing/admin/test_reports.py",
     "billing_invoice_pdf": "an invoice on paper, by the permission to see invoices",
     "billing_what_if_run": "of a run: tests/billing/admin/test_what_if.py",
     "billing_providercost_end_cost": "of a provider's price: tests/billing/admin/test_costs.py",
     "billing_pack_withdraw": "of a pack: tests/billing/admin/test_funding.py",
+    "billing_taxrule_end_rule": "of a tax: tests/billing/admin/test_taxes.py",
     "billing_stripeevent_retry": "of a provider's message: tests/billing/admin/test_funding.py",
 }
 STANDARD = ("changelist", "change", "history", "add", "delete")

@@ -9,7 +9,7 @@ from django.test import Client
 
 from accounts.models import User
 from billing.models import TopUp
-from tests.builders import browser_of
+from tests.builders import Shop, browser_of
 from tests.payments import ASKS, Bank, Payer, again
 
 SignedIn = Callable[[User], Client]
@@ -20,9 +20,9 @@ def owner(payer: Payer) -> Client:
     return browser_of(payer.shop.member(payer.customer))
 
 
-def test_what_it_costs_is_shown_before_paying(owner: Client, settings: Any) -> None:
+def test_what_it_costs_is_shown_before_paying(owner: Client, shop: Shop, settings: Any) -> None:
     settings.TOP_UP_FEE_RATE, settings.TOP_UP_FEE_FIXED = Decimal("0.02"), Decimal("0.30")
-    settings.TOP_UP_TAX_RATES = {"US": "0.1"}
+    shop.tax("US", "0.1")
     settings.TOP_UP_BONUSES = {"50": "0.05"}
     page = owner.get("/top-up/quote", {"amount": "100"}).content.decode()
     for figure in ("$100.00", "$2.30", "$10.23", "$112.53", "$5.00"):

@@ -8,23 +8,31 @@ from rest_framework import serializers as rest
 
 from billing.api.fields import AmountField, MomentField
 from billing.api.schema import shapes
+from billing.engine.taxes import TREATMENTS
 
 
 class InvoiceLineShape(rest.Serializer[Any]):
-    kind = rest.ChoiceField(["usage", "fee", "adjustment", "chargeback"])
+    kind = rest.ChoiceField(["usage", "fee", "discount", "adjustment", "chargeback"])
     product = rest.CharField(allow_null=True)
     description = rest.CharField()
     quantity = AmountField(allow_null=True)
     unit = rest.CharField(allow_blank=True)
+    metadata = rest.DictField(help_text="Of the events, as far as the operator has it on invoices.")
     amount = AmountField()
     exact = AmountField()
+
+
+class InvoiceTaxShape(rest.Serializer[Any]):
+    name = rest.CharField()
+    rate = AmountField()
+    amount = AmountField()
 
 
 class InvoiceShape(rest.Serializer[Any]):
     id = rest.UUIDField()
     number = rest.CharField()
     kind = rest.ChoiceField(["invoice", "credit_note"])
-    status = rest.ChoiceField(["open", "partly_paid", "paid", "issued"])
+    status = rest.ChoiceField(["open", "partly_paid", "paid", "uncollectible", "issued"])
     customer = rest.CharField()
     currency = rest.CharField()
     period_start = MomentField()
@@ -32,10 +40,15 @@ class InvoiceShape(rest.Serializer[Any]):
     total = AmountField()
     prepaid = AmountField()
     due = AmountField()
-    paid = AmountField()
+    tax = AmountField(help_text="On top of what is due.")
+    tax_base = AmountField(help_text="What it is on: of what is due, what was not paid when it was issued.")
+    tax_treatment = rest.ChoiceField(list(TREATMENTS))
+    payable = AmountField(help_text="What is due with its tax.")
+    paid = AmountField(help_text="Of what is payable.")
     outstanding = AmountField()
     due_on = rest.DateField()
     issued_at = MomentField()
+    taxes = InvoiceTaxShape(many=True)
     lines = InvoiceLineShape(many=True)
 
 

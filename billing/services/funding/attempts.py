@@ -334,7 +334,9 @@ def _move(attempt: PaymentAttempt, status: str) -> None:
         attempt.checkout_url = ""
         attempt.finished_at = now
     attempt.save()
-    top_up = TopUp.objects.select_related("customer", "asset", "currency").filter(attempt=attempt).first()
+    top_up = (
+        TopUp.objects.select_related("customer", "asset", "currency", "pack", "invoice").filter(attempt=attempt).first()
+    )
     if top_up is not None:
         crediting.follow(top_up, attempt, now=now)
     rules.follow(attempt, now)
@@ -370,7 +372,7 @@ def _note(attempt: PaymentAttempt, payment: Payment) -> None:
 
 
 def _order(attempt: PaymentAttempt) -> Order:
-    top_up = TopUp.objects.select_related("pack", "asset").get(attempt=attempt)
+    top_up = TopUp.objects.select_related("pack", "asset", "invoice").get(attempt=attempt)
     lines = [Line(crediting.title(top_up), top_up.amount)]
     lines += [Line("Payment fee", top_up.fee)] if top_up.fee else []
     lines += [Line("Tax", top_up.tax)] if top_up.tax else []

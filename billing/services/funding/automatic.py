@@ -18,10 +18,12 @@ from django.utils import timezone
 from accounts.services.audit import SYSTEM
 from billing import locks
 from billing.engine.money import EXACT, ZERO, amount_string
+from billing.engine.taxes import Decision
 from billing.errors import BillingError, InvalidRequest, WalletBusy
 from billing.gateways.payments import places
 from billing.models import AutoTopUp, Balance, PaymentAttempt, PaymentMethod, TopUp
 from billing.selectors import standing
+from billing.services import taxes
 from billing.services.funding import methods, profiles, quotes, rules, top_ups
 from billing.services.funding.attempts import Plan
 from billing.services.ledger import Journal
@@ -75,8 +77,10 @@ def begin(rule_id: UUID) -> UUID | None:
     None where it is not: because nothing is low, something is on its way, a limit is reached, or the wallet is frozen:
     nobody is charged for what cannot be spent.
     """
+    customer = AutoTopUp.objects.select_related("customer").get(pk=rule_id).customer
+    decision = taxes.decide(customer, timezone.now())
     with transaction.atomic():
-        customer_id = AutoTopUp.objects.values_list("customer_id", flat=True).get(pk=rule_id)
+        customer_id = customer.pk
         journal = Journal.open([customer_id], locks.auto_top_ups(customer_id))
         journal.write()
         found = AutoTopUp.objects.select_related("customer__currency", "asset", "pack__asset", "pack__currency")
@@ -85,7 +89,7 @@ def begin(rule_id: UUID) -> UUID | None:
         if not rule.runs or rule.due_at > now or standing.under_way(rule) or customer_id in journal.frozen:
             return None
         try:
-            quote = _wanted(rule, journal.balances[customer_id, rule.asset_id].available, now)
+            quote = _wanted(rule, journal.balances[customer_id, rule.asset_id].available, now, decision)
         except InvalidRequest as refusal:
             code = "pack_withdrawn" if rule.pack is not None and not rule.pack.active else "not_sold"
             rules.suspend(rule, code, f"What it buys is not sold like that any more ({refusal}).", now)
@@ -146,7 +150,7 @@ def _send(top_up_id: UUID) -> bool:
     return True
 
 
-def _wanted(rule: AutoTopUp, available: Decimal, now: datetime) -> quotes.Quote | None:
+def _wanted(rule: AutoTopUp, available: Decimal, now: datetime, decision: Decision) -> quotes.Quote | None:
     """What to buy: enough for the whole gap in one payment, as far as the limits allow; None for nothing."""
     taken = standing.used(rule, now)
     room = None if rule.monthly_limit is None else EXACT.subtract(rule.monthly_limit, taken.amount)
@@ -160,7 +164,7 @@ def _wanted(rule: AutoTopUp, available: Decimal, now: datetime) -> quotes.Quote 
         if coming >= rule.threshold:
             return None
         if rule.target is not None:
-            return _filled(rule, EXACT.subtract(rule.target, coming), room, now)
+            return _filled(rule, EXACT.subtract(rule.target, coming), room, now, decision)
         pieces = _pieces(EXACT.subtract(rule.threshold, coming), rule.pack.amount if rule.pack else rule.amount)
     price = rule.pack.price if rule.pack else rule.amount
     assert price is not None
@@ -171,12 +175,14 @@ def _wanted(rule: AutoTopUp, available: Decimal, now: datetime) -> quotes.Quote 
             _stop_for_the_month(rule, now)
         return None
     if rule.pack is not None:
-        return quotes.quote_pack(customer=rule.customer, pack=rule.pack, count=pieces)
+        return quotes.quote_pack(customer=rule.customer, pack=rule.pack, count=pieces, decision=decision)
     amount = EXACT.multiply(price, Decimal(pieces))
-    return quotes.quote(customer=rule.customer, amount=amount, currency=rule.customer.currency)
+    return quotes.quote(customer=rule.customer, amount=amount, currency=rule.customer.currency, decision=decision)
 
 
-def _filled(rule: AutoTopUp, gap: Decimal, room: Decimal | None, now: datetime) -> quotes.Quote | None:
+def _filled(
+    rule: AutoTopUp, gap: Decimal, room: Decimal | None, now: datetime, decision: Decision
+) -> quotes.Quote | None:
     """As much as fills the balance up to the target, in whole coins."""
     coins = places(rule.asset_id)
     units = -(-Fraction(gap) * 10**coins // 1)
@@ -187,7 +193,7 @@ def _filled(rule: AutoTopUp, gap: Decimal, room: Decimal | None, now: datetime) 
         if room is not None:
             _stop_for_the_month(rule, now)
         return None
-    return quotes.quote(customer=rule.customer, amount=amount, currency=rule.customer.currency)
+    return quotes.quote(customer=rule.customer, amount=amount, currency=rule.customer.currency, decision=decision)
 
 
 def _pieces(gap: Decimal, size: Decimal | None) -> int:
@@ -232,10 +238,11 @@ def _what_forbids(rule: AutoTopUp, method: PaymentMethod | None, now: datetime) 
         return "no_method"
     if _too_often(rule, now):
         return "too_many_payments"
-    return "too_many_declines" if _declined_too_often(method, now) else ""
+    return "too_many_declines" if declined_too_often(method, now) else ""
 
 
-def _declined_too_often(method: PaymentMethod, now: datetime) -> bool:
+def declined_too_often(method: PaymentMethod, now: datetime) -> bool:
+    """Whether card networks would soon forbid more."""
     declined = PaymentAttempt.objects.filter(
         customer_id=method.customer_id,
         method=method,

@@ -7,6 +7,7 @@ from django.conf import settings
 from accounts.services.audit import SYSTEM
 from billing.engine.money import EXACT, amount_string
 from billing.models import Grant, PaymentAttempt, TopUp
+from billing.selectors import invoices
 from billing.services import bulk, grants, notices, outbox
 from billing.services.ledger import Journal
 
@@ -27,6 +28,8 @@ def title(top_up: TopUp) -> str:
     """What is bought, in a few words."""
     if top_up.pack is not None:
         return top_up.pack.name
+    if top_up.invoice is not None:
+        return f"Invoice {top_up.invoice.number}"
     return f"Wallet top-up, {amount_string(top_up.credit)} {top_up.asset_id.upper()}"
 
 
@@ -70,7 +73,7 @@ def _credit(top_up: TopUp, attempt: PaymentAttempt) -> None:
         kind=Grant.Kind.PURCHASE,
         paid_amount=top_up.amount,
         paid_currency=top_up.currency,
-        name=top_up.pack.name if top_up.pack is not None else "Top-up",
+        name="Top-up" if top_up.pack is None and top_up.invoice is None else title(top_up),
         metadata=metadata,
     )
     if top_up.bonus:
@@ -99,8 +102,13 @@ def _book_beside(top_up: TopUp) -> None:
     )
     if top_up.fee:
         journal.post_beside(head, customer_id, paid, "fee", top_up.fee)
-    if top_up.tax:
-        journal.post_beside(head, customer_id, paid, "tax", top_up.tax)
+    invoiced = min(top_up.tax, invoices.open_tax(customer_id, paid))
+    if invoiced:
+        # What an invoice asks for is owed to the office already: this pays what the customer owes of it.
+        journal.post_beside(head, customer_id, paid, "invoiced_tax", invoiced)
+        TopUp.objects.filter(pk=top_up.pk).update(invoiced_tax=invoiced)
+    if top_up.tax > invoiced:
+        journal.post_beside(head, customer_id, paid, "tax", EXACT.subtract(top_up.tax, invoiced))
     if exchanged:
         journal.post_beside(head, customer_id, paid, "exchanged", top_up.amount)
         journal.post_beside(head, customer_id, top_up.asset_id, "credited", top_up.credit)

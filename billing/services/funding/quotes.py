@@ -1,14 +1,17 @@
-"""What a top-up costs and brings, before anybody pays: pure arithmetic on settings and packs."""
+"""What a top-up costs and brings, before anybody pays: arithmetic on settings, packs and taxes."""
 
 from dataclasses import dataclass
 from decimal import Decimal
 
 from django.conf import settings
+from django.utils import timezone
 
 from billing.engine.money import EXACT, ZERO, amount_string, decimals, round_half_even
+from billing.engine.taxes import Decision, on, within
 from billing.errors import InvalidRequest
 from billing.gateways.payments import places
 from billing.models import Asset, Customer, Pack
+from billing.services import taxes
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +33,10 @@ class Quote:
         return EXACT.add(EXACT.add(self.amount, self.fee), self.tax)
 
 
-def quote(*, customer: Customer, amount: Decimal, currency: Asset) -> Quote:
+def quote(*, customer: Customer, amount: Decimal, currency: Asset, decision: Decision | None = None) -> Quote:
     """For money of the wallet's own currency, or of one that the operator names a rate for.
 
+    ``decision``: which tax it bears, for callers in a transaction, where nobody may be asked for it.
     Raises ``InvalidRequest`` for an amount that is finer than the currency's coins, below the least or above the most.
     """
     if amount <= 0:
@@ -47,11 +51,13 @@ def quote(*, customer: Customer, amount: Decimal, currency: Asset) -> Quote:
         span = f"from {amount_string(least)} to {amount_string(most)} {own}"
         raise InvalidRequest.field("amount", f"must come to {span}")
     fee = _fee(amount, currency)
+    amount, tax = _taxed(amount, fee, currency, decision or taxes.decide(customer, timezone.now()))
+    credit = amount if rate is None else round_half_even(EXACT.multiply(amount, rate), precision=2)
     return Quote(
         amount=amount,
         currency=currency,
         fee=fee,
-        tax=_tax(EXACT.add(amount, fee), currency, customer.country),
+        tax=tax,
         asset=customer.currency,
         credit=credit,
         bonus=_bonus(credit),
@@ -59,17 +65,18 @@ def quote(*, customer: Customer, amount: Decimal, currency: Asset) -> Quote:
     )
 
 
-def quote_pack(*, customer: Customer, pack: Pack, count: int = 1) -> Quote:
-    """For a pack, or several of it, at its price."""
+def quote_pack(*, customer: Customer, pack: Pack, count: int = 1, decision: Decision | None = None) -> Quote:
+    """For a pack, or several of it, at its price. ``decision`` as with ``quote``."""
     if not pack.active:
         raise InvalidRequest.field("pack", "is not sold any more")
     amount = EXACT.multiply(pack.price, Decimal(count))
     fee = _fee(amount, pack.currency)
+    amount, tax = _taxed(amount, fee, pack.currency, decision or taxes.decide(customer, timezone.now()))
     return Quote(
         amount=amount,
         currency=pack.currency,
         fee=fee,
-        tax=_tax(EXACT.add(amount, fee), pack.currency, customer.country),
+        tax=tax,
         asset=pack.asset,
         credit=EXACT.multiply(pack.amount, Decimal(count)),
         bonus=ZERO,
@@ -110,9 +117,13 @@ def _fee(amount: Decimal, currency: Asset) -> Decimal:
     return round_half_even(fee, precision=places(currency.pk))
 
 
-def _tax(amount: Decimal, currency: Asset, country: str) -> Decimal:
-    rate = Decimal(settings.TOP_UP_TAX_RATES.get(country, "0"))
-    return round_half_even(EXACT.multiply(amount, rate), precision=places(currency.pk))
+def _taxed(amount: Decimal, fee: Decimal, currency: Asset, decision: Decision) -> tuple[Decimal, Decimal]:
+    """What of the amount is left for the wallet, and the tax, which the fee bears as well."""
+    asked = EXACT.add(amount, fee)
+    if decision.included:
+        tax = within(asked, decision, places=places(currency.pk))
+        return EXACT.subtract(amount, tax), tax
+    return amount, on(asked, decision, places=places(currency.pk))
 
 
 def _bonus(credit: Decimal) -> Decimal:

@@ -16,6 +16,7 @@ from accounts.services import audit
 from billing import locks, pipeline
 from billing.engine import periods
 from billing.engine.money import ZERO, amount_string
+from billing.engine.taxes import Decision
 from billing.errors import InvalidRequest, InvalidState
 from billing.gateways import wakeups
 from billing.models import Asset, AutoTopUp, Balance, Customer, Pack, PaymentAttempt, PaymentMethod
@@ -25,6 +26,8 @@ from billing.services.ledger import AUTO_TOP_UPS, Journal
 from billing.services.retrying import retried
 from billing.services.wallets import ensure_balances
 
+UNTAXED = Decision()
+"""To see whether something can be bought at all."""
 DECLINES_MAX = 3
 BACK_OFF = (timedelta(minutes=10), timedelta(hours=6))
 """How long to wait after the first decline and the second. The third suspends."""
@@ -244,10 +247,10 @@ def _check(customer: Customer, order: Order, overdraft_limit: Decimal) -> None:
     if order.target is not None and order.target <= (order.threshold or ZERO):
         raise InvalidRequest.field("target", "must be above the threshold")
     if order.pack is not None:
-        bought = quotes.quote_pack(customer=customer, pack=order.pack)
+        bought = quotes.quote_pack(customer=customer, pack=order.pack, decision=UNTAXED)
     else:
         wanted = order.amount if order.amount is not None else settings.TOP_UP_MIN
-        bought = quotes.quote(customer=customer, amount=wanted, currency=customer.currency)
+        bought = quotes.quote(customer=customer, amount=wanted, currency=customer.currency, decision=UNTAXED)
     if bought.asset != order.asset:
         raise InvalidRequest.field("asset", f"what is bought is {bought.asset.code}, not {order.asset.code}")
     if order.monthly_limit is not None and order.monthly_limit < bought.amount:

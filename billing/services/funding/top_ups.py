@@ -7,14 +7,19 @@ from django.db import transaction
 from accounts.services import audit
 from billing.engine.money import amount_string
 from billing.errors import PaymentsUnavailable
-from billing.models import Customer, PaymentAttempt, TopUp
+from billing.models import Customer, Invoice, PaymentAttempt, TopUp
 from billing.services.funding import attempts
 from billing.services.funding.attempts import Plan
 from billing.services.funding.quotes import Quote
 
 
-def create(*, actor: audit.Actor, customer: Customer, quote: Quote, plan: Plan) -> TopUp:
-    """A top-up and its attempt, which nobody has been asked to pay yet: ``start`` does that, after the commit."""
+def create(
+    *, actor: audit.Actor, customer: Customer, quote: Quote, plan: Plan, invoice: Invoice | None = None
+) -> TopUp:
+    """A top-up and its attempt, which nobody has been asked to pay yet: ``start`` does that, after the commit.
+
+    ``invoice``: the one that it is to pay.
+    """
     with transaction.atomic():
         attempt = attempts.begin(customer=customer, total=quote.total, currency=quote.currency, plan=plan)
         checkout = plan.way == PaymentAttempt.Way.CHECKOUT
@@ -31,6 +36,7 @@ def create(*, actor: audit.Actor, customer: Customer, quote: Quote, plan: Plan) 
             bonus=quote.bonus,
             rate=quote.rate,
             pack=quote.pack,
+            invoice=invoice,
         )
         audit.record(
             actor=actor,

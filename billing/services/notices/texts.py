@@ -12,7 +12,7 @@ TOPICS = {
     "expiry": "Value that expires soon",
     "usage": "Spending that is far from usual",
     "receipts": "Receipts of payments",
-    "payments": "Automatic top-ups that fail, stop or reach a limit",
+    "payments": "Invoices that are overdue; automatic top-ups that fail, stop or reach a limit",
 }
 _SIGNS = {"usd": "$", "eur": "€", "gbp": "£"}
 _CENT = Decimal("0.01")
@@ -24,7 +24,13 @@ Facts = Mapping[str, Any]
 def topic(kind: str) -> str:
     """Which of ``TOPICS`` a kind of notice belongs to."""
     family = kind.partition(".")[0]
-    topics = {"budget": "budgets", "grant": "expiry", "usage": "usage", "auto_top_up": "payments"}
+    topics = {
+        "budget": "budgets",
+        "grant": "expiry",
+        "usage": "usage",
+        "auto_top_up": "payments",
+        "invoice": "payments",
+    }
     topics |= {"top_up": "receipts"}
     return topics.get(family, "balance")
 
@@ -173,6 +179,14 @@ def _burst(facts: Facts) -> tuple[str, str]:
     return "Many automatic top-ups", f"{text} {facts['fix_url']}"
 
 
+def _overdue(facts: Facts) -> tuple[str, str]:
+    left = amount(facts["outstanding"], facts["currency"].lower())
+    return (
+        f"Invoice {facts['number']} is overdue",
+        f"{left} of it are open; it was due on {facts['due_on']}. See and pay it: {facts['url']}",
+    )
+
+
 _WORDS: dict[str, Callable[[Facts], tuple[str, str]]] = {
     "budget.threshold_reached": _reached,
     "budget.exceeded": _exceeded,
@@ -192,4 +206,5 @@ _WORDS: dict[str, Callable[[Facts], tuple[str, str]]] = {
     "auto_top_up.disabled": _stopped,
     "auto_top_up.limit_reached": _at_the_limit,
     "auto_top_up.burst": _burst,
+    "invoice.overdue": _overdue,
 }

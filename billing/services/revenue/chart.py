@@ -17,7 +17,8 @@ ACCOUNTS: dict[str, str] = {
         for account in (
             *(Account.USAGE, Account.FEES, Account.BREAKAGE, Account.CASH_CLEARING, Account.RECEIVABLE),
             *(Account.REFUNDS, Account.DISPUTED, Account.ADJUSTMENT, Account.PROMOTIONAL_EXPENSE, Account.ALLOWANCES),
-            *(Account.TAX_PAYABLE, Account.PAYMENT_FEES, Account.PARTNER_PAYABLE, Account.FX),
+            *(Account.TAX_PAYABLE, Account.PAYMENT_FEES, Account.PARTNER_EXPENSE, Account.PARTNER_PAYABLE),
+            Account.FX,
         )
     },
 }

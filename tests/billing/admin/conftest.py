@@ -13,7 +13,18 @@ from accounts.models import User
 from accounts.services import audit
 from billing.admin import display
 from billing.models import BookCheck, Customer, ExportFile, IdempotencyRecord, SpendAnomaly, TopUp
-from billing.services import alerts, approvals, authorizations, costs, drafts, invoices, notices, wallets
+from billing.services import (
+    alerts,
+    approvals,
+    authorizations,
+    costs,
+    drafts,
+    invoices,
+    notices,
+    partners,
+    taxes,
+    wallets,
+)
 from billing.services.funding import packs, reconciliation, refunds, rules
 from billing.services.idempotency import Answer, once
 from billing.services.webhooks import endpoints
@@ -120,7 +131,20 @@ def acme(shop: Shop, bank: Bank) -> Customer:
     Customer.objects.filter(pk=owing.pk).update(on_insufficient_funds="overdraft")
     wallets.set_overdraft_limit(actor=audit.SYSTEM, customer=owing, asset=shop.usd, limit=Decimal(9))
     shop.record(owing, id="owed", input_tokens=1_000_000)
+    shop.tax("US", "0.1")
+    taxes.set_profile(actor=audit.SYSTEM, customer=owing, tax_id="US12345678")
     invoices.issue(shop.balance(owing), end=timezone.now())
+    agency = partners.create(
+        actor=audit.SYSTEM,
+        code="resellers",
+        name="Resellers",
+        currency=shop.usd,
+        base="revenue",
+        volumes=[Decimal(0)],
+        rates=[Decimal("0.1")],
+        starts_on=timezone.localdate(),
+    )
+    partners.bring(actor=audit.SYSTEM, partner=agency, customer=owing)
     Group.objects.create(name="Auditors")
     audit.record(actor=audit.SYSTEM, action="test.done", object_type="test", object_id="1", before={"a": 1})
     once(principal="test", key="k", fingerprint=b"x" * 32, run=lambda: Answer(201, {"a": 1}), refuse=_never)

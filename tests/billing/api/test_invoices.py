@@ -38,6 +38,7 @@ def test_lists_and_one(api: Api, shop: Shop, invoice: Invoice) -> None:
             "description": "Llm Input",
             "quantity": "1000000",
             "unit": "",
+            "metadata": {},
             "amount": "2.5",
             "exact": "2.5",
         }

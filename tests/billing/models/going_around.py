@@ -22,7 +22,7 @@ from billing.models import (
     Seal,
     UsageEvent,
 )
-from billing.services import corrections, invoices, plans, wallets
+from billing.services import corrections, invoice_payments, invoices, partners, plans, wallets
 from billing.services.prices import PriceTerms
 from tests.builders import Shop
 
@@ -67,7 +67,11 @@ def fill(shop: Shop) -> None:
     Customer.objects.filter(pk=owing.pk).update(on_insufficient_funds="overdraft")
     wallets.set_overdraft_limit(actor=SYSTEM, customer=owing, asset=shop.usd, limit=Decimal(9))
     shop.record(owing, id="owed", tokens=1)
-    assert invoices.issue(shop.balance(owing), end=timezone.now() + timedelta(days=1)) is not None
+    Customer.objects.filter(pk=owing.pk).update(country="DE")
+    shop.tax("DE", "0.19")
+    invoice = invoices.issue(shop.balance(owing), end=timezone.now() + timedelta(days=1))
+    assert invoice is not None
+    invoice_payments.record(actor=SYSTEM, invoice=invoice, amount=invoice.payable, reference="SEPA 1")
     IdempotencyRecord.objects.create(principal="operator", key="k", fingerprint=b"f", status=200)
     _close_a_day(shop)
 
@@ -110,6 +114,19 @@ def _close_a_day(shop: Shop) -> None:
         done=Decimal(0),
         booked=Decimal(0),
     )
+    agency = partners.create(
+        actor=SYSTEM,
+        code="agency",
+        name="Agency",
+        currency=shop.usd,
+        base="payments",
+        volumes=[Decimal(0)],
+        rates=[Decimal(1)],
+        starts_on=day.date,
+    )
+    partners.bring(actor=SYSTEM, partner=agency, customer=grant.customer)
+    partners.accrue(agency, day)
+    partners.pay_out(actor=SYSTEM, partner=agency, upto=day.date, reference="SEPA 2")
 
 
 class _Went(Exception):

@@ -11,7 +11,13 @@ from billing.services import corrections, invoices, wallets
 from tests.billing.selectors.tampering import tamper, unguard
 from tests.builders import Shop
 
-GUARDED = ("billing_invoice", "billing_invoiceline", "billing_invoiceseries", "billing_ledgerentry")
+GUARDED = (
+    "billing_invoice",
+    "billing_invoicetax",
+    "billing_invoiceline",
+    "billing_invoiceseries",
+    "billing_ledgerentry",
+)
 LATER = datetime(2030, 1, 1, tzinfo=UTC)
 
 
@@ -19,7 +25,8 @@ LATER = datetime(2030, 1, 1, tzinfo=UTC)
 def paper(owners_shop: Shop) -> Shop:
     """Two invoices and a credit note of one customer, guards off."""
     shop = owners_shop
-    acme = shop.customer(usd="1")
+    shop.tax("DE", "0.19")
+    acme = shop.customer(usd="1", country="DE")
     Customer.objects.filter(pk=acme.pk).update(on_insufficient_funds="overdraft")
     wallets.set_overdraft_limit(actor=SYSTEM, customer=acme, asset=shop.usd, limit=Decimal(100))
     for number in range(2):
@@ -44,7 +51,8 @@ TAMPERINGS = {
         {"invoice-numbers"},
     ),
     "the last invoice, gone": (
-        f"WITH gone AS (DELETE FROM billing_invoiceline WHERE invoice_id = {SECOND})"
+        f"WITH gone AS (DELETE FROM billing_invoiceline WHERE invoice_id = {SECOND}),"
+        f" too AS (DELETE FROM billing_invoicetax WHERE invoice_id = {SECOND})"
         f" DELETE FROM billing_invoice WHERE id = {SECOND}",
         {"invoice-numbers", "invoices"},
     ),
@@ -65,7 +73,7 @@ TAMPERINGS = {
         {"invoices"},
     ),
     "an invoice that says more was paid": (
-        f"UPDATE billing_invoice SET due = due - 1, prepaid = prepaid + 1 WHERE id = {SECOND}",
+        f"UPDATE billing_invoice SET due = due - 1, prepaid = prepaid + 1, tax_base = 0 WHERE id = {SECOND}",
         {"invoices"},
     ),
     "an invoice that leaves an entry out": (
@@ -87,6 +95,19 @@ TAMPERINGS = {
     "what was owed before, changed": (
         f"UPDATE billing_invoice SET due_before = due_before + 1 WHERE id = {SECOND}",
         {"invoices"},
+    ),
+    "an invoice with another tax": (
+        f"UPDATE billing_invoice SET tax = tax + 0.01 WHERE id = {SECOND}",
+        {"invoice-taxes"},
+    ),
+    "a tax of an invoice changed": (
+        f"UPDATE billing_invoicetax SET amount = amount + 0.01 WHERE invoice_id = {SECOND}",
+        {"invoice-taxes"},
+    ),
+    "tax that is not in the ledger": (
+        "UPDATE billing_ledgerentry SET amount = amount * 2 WHERE id = (SELECT id FROM billing_ledgerentry"
+        " WHERE credit = 'tax_payable' ORDER BY id LIMIT 1)",
+        {"invoice-taxes"},
     ),
     "an entry of an invoice changed": (
         "UPDATE billing_ledgerentry SET amount = amount * 2 WHERE id = (SELECT id FROM billing_ledgerentry"

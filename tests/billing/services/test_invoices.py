@@ -88,7 +88,7 @@ def test_money_that_comes_in_pays_the_oldest_first(shop: Shop) -> None:
     first, second = Invoice.objects.order_by("first_seq")
     paid = figures.paid([first, second])
 
-    assert (paid[first.pk], paid[second.pk]) == (5, 3)
+    assert (paid[first.pk].net, paid[second.pk].net) == (5, 3)
     assert [figures.status(each, paid[each.pk]) for each in (first, second)] == ["paid", "partly_paid"]
 
 
@@ -191,3 +191,55 @@ def test_what_a_customer_is_called_is_not_run(shop: Shop) -> None:
 
     assert documents.invoice_pdf(invoice).startswith(b"%PDF-")
     assert invoice.due_on >= (invoice.issued_at + timedelta(days=13)).date()
+
+
+def test_chosen_metadata_is_on_the_lines_and_nothing_else(shop: Shop, settings: Any) -> None:
+    settings.INVOICE_LINE_KEYS = ["project"]
+    acme = owing(shop)
+    for project in ("alpha", "beta", "alpha"):
+        shop.record(acme, project=project, user="u_1", input_tokens=2_000_000)
+
+    invoice = issue(shop, acme)
+
+    assert invoice is not None
+    assert [(line.metadata, line.quantity, line.amount) for line in invoice.lines.order_by("position")] == [
+        ({"project": "alpha"}, 4_000_000, 10),
+        ({"project": "beta"}, 2_000_000, 5),
+    ]
+    assert documents.shown(invoice)["lines"][0]["description"] == "Llm Input, project alpha"
+
+
+def test_discounts_are_lines_of_their_own(shop: Shop, clock: Clock) -> None:
+    clock.stop(datetime(2026, 11, 1, tzinfo=UTC))
+    acme = owing(shop)
+    start(acme, make_plan(shop, "small", fee="30"), discount=D("0.2"))
+
+    invoice = issue(shop, acme)
+
+    assert invoice is not None
+    assert [(line.kind, line.amount) for line in invoice.lines.order_by("position")] == [("fee", 30), ("discount", -6)]
+    assert invoice.due == 24
+
+
+def test_an_invoice_comes_as_soon_as_so_much_is_owed(shop: Shop, settings: Any) -> None:
+    settings.INVOICE_AMOUNT = D(10)
+    acme = owing(shop)
+    shop.record(acme, input_tokens=3_999_999)
+    assert invoices.issue_due() == []
+    shop.record(acme, input_tokens=1)
+
+    (invoice,) = invoices.issue_due()
+
+    assert (invoice.due, invoices.issue_due()) == (10, [])
+
+
+def test_less_than_a_coin_that_is_open_is_paid(shop: Shop) -> None:
+    acme = owing(shop)
+    shop.record(acme, input_tokens=2_000_001)  # 5.0000025
+    shop.record(acme, output_tokens=599_999)  # 10.9999925 in all, on paper 11
+    invoice = issue(shop, acme)
+    assert invoice is not None
+    shop.fund(acme, "10.9999925")
+    paid = figures.paid([invoice])[invoice.pk]
+
+    assert (invoice.due, paid.net, figures.status(invoice, paid)) == (11, D("10.9999925"), "paid")

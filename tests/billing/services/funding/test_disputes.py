@@ -99,7 +99,8 @@ def test_a_question_of_the_banks_freezes_nothing(payer: Payer, bank: Bank) -> No
 
 
 def test_a_part_takes_a_part_with_fee_tax_and_bonus_in_proportion(payer: Payer, bank: Bank, settings: Any) -> None:
-    settings.TOP_UP_FEE_RATE, settings.TOP_UP_TAX_RATES = Decimal("0.10"), {"US": "0.20"}
+    settings.TOP_UP_FEE_RATE = Decimal("0.10")
+    payer.shop.tax("US", "0.20")
     settings.TOP_UP_BONUSES = {"50": "0.10"}
     top_up = payer.paid("100")
     assert (again(top_up).attempt.amount, payer.available) == (132, 110)
@@ -118,7 +119,8 @@ def test_a_part_takes_a_part_with_fee_tax_and_bonus_in_proportion(payer: Payer, 
 
 @pytest.mark.parametrize("cents", [(13_200, 13_200), (9_900, 6_600)], ids=["whole", "overlapping"])
 def test_two_take_no_more_than_the_payment(payer: Payer, bank: Bank, settings: Any, cents: tuple[int, int]) -> None:
-    settings.TOP_UP_FEE_RATE, settings.TOP_UP_TAX_RATES = Decimal("0.10"), {"US": "0.20"}
+    settings.TOP_UP_FEE_RATE = Decimal("0.10")
+    payer.shop.tax("US", "0.20")
     top_up = payer.paid("100")
     for amount in cents:
         bank.decide(bank.dispute(top_up, amount=amount), "lost")

@@ -10,6 +10,7 @@ from accounts.services.audit import SYSTEM
 from billing.errors import InvalidRequest, InvalidState
 from billing.models import Grant, LedgerEntry, Refund, TopUp
 from billing.services.funding import packs, quotes, refunds, top_ups
+from tests.builders import Shop
 from tests.payments import Bank, Payer, again
 
 REFUND_FAILS = "4000000000005126"
@@ -76,9 +77,9 @@ def test_what_is_not_paid_is_not_paid_back(payer: Payer) -> None:
 
 
 @pytest.fixture
-def generous(settings: Any) -> None:
+def generous(settings: Any, shop: Shop) -> None:
     settings.TOP_UP_BONUSES = {"50": "0.10"}
-    settings.TOP_UP_TAX_RATES = {"US": "0.07"}
+    shop.tax("US", "0.07")
 
 
 def test_the_bonus_and_the_tax_go_back_in_proportion(payer: Payer, bank: Bank, generous: None) -> None:

@@ -158,7 +158,7 @@ def test_what_is_owed_is_paid_first(payer: Payer, bank: Bank) -> None:
 
 def test_fee_tax_bonus_and_exchange_are_in_the_books(payer: Payer, bank: Bank, settings: Any) -> None:
     settings.TOP_UP_FEE_RATE, settings.TOP_UP_FEE_FIXED = Decimal("0.02"), Decimal("0.30")
-    settings.TOP_UP_TAX_RATES = {"US": "0.1"}
+    payer.shop.tax("US", "0.1")
     settings.TOP_UP_BONUSES = {"50": "0.05", "100": "0.10"}
     settings.TOP_UP_FX_RATES = {"EUR_USD": "1.085"}
     quote = payer.quote("100", "eur")

@@ -1,0 +1,172 @@
+"""Partners: their rates, whom they brought, what each month came to, and what was paid out to them."""
+
+import csv
+from io import StringIO
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.postgres.forms import SimpleArrayField
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.urls import path, reverse
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from unfold.widgets import UnfoldAdminTextInputWidget
+
+from accounts.backoffice import actor_of, detail_action
+from billing.admin import confirm, display, lookup
+from billing.admin.adding import AddOnlyAdmin, ServiceForm
+from billing.engine.money import amount_string
+from billing.engine.spreadsheets import harmless
+from billing.models import Partner, PartnerCustomer
+from billing.services import partners
+
+
+class PartnerForm(ServiceForm):
+    volumes = SimpleArrayField(
+        forms.DecimalField(max_digits=30, decimal_places=12),
+        widget=UnfoldAdminTextInputWidget,
+        help_text="From which volume of a month on, with commas; the first is 0: 0, 100000",
+    )
+    rates = SimpleArrayField(
+        forms.DecimalField(max_digits=30, decimal_places=12),
+        widget=UnfoldAdminTextInputWidget,
+        help_text="The rate from there on: 0.10, 0.15",
+    )
+
+    class Meta:
+        model = Partner
+        fields = ("code", "name", "currency", "base", "mode", "starts_on")
+
+    def make(self, fields: dict[str, Any]) -> Partner:
+        return partners.create(actor=self.actor, **fields)
+
+
+class BroughtForm(ServiceForm):
+    class Meta:
+        model = PartnerCustomer
+        fields = ("partner", "customer")
+
+    def make(self, fields: dict[str, Any]) -> PartnerCustomer:
+        return partners.bring(actor=self.actor, **fields)
+
+
+@admin.register(Partner)
+class PartnerAdmin(AddOnlyAdmin):
+    form = PartnerForm
+    list_display = ("name", "code", "base", "rates_shown", "num_payable", "starts_on")
+    search_fields = ("code", "name")
+    ordering = ("code",)
+    sortable_by = ()
+    actions_detail = ("pay_out",)
+
+    def get_fields(self, request: HttpRequest, obj: Partner | None = None) -> Any:
+        if obj is None:
+            return super().get_fields(request, obj)
+        return ("code", "name", "base", "mode", "rates_shown", "starts_on", "months", "num_payable", "file")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Partner | None = None) -> Any:
+        return () if obj is None else self.get_fields(request, obj)
+
+    def get_urls(self) -> list[Any]:
+        own = path(
+            "<uuid:partner_id>/statement/", self.admin_site.admin_view(self.statement), name="billing_partner_statement"
+        )
+        urls: list[Any] = super().get_urls()
+        return [own, *urls]
+
+    def statement(self, request: HttpRequest, partner_id: Any) -> HttpResponse:
+        """Each day's base and share of each customer, and what was paid out, as CSV."""
+        partner = lookup.row(Partner, str(partner_id))
+        if not self.has_view_permission(request, partner):
+            raise PermissionDenied
+        out = StringIO()
+        writer = csv.writer(out, lineterminator="\r\n")
+        writer.writerow(["date", "customer", "base", "share", "paid_out", "currency", "reference"])
+        currency = partner.currency_id.upper()
+        for row in partner.accruals.select_related("customer").order_by("date", "customer__external_id"):
+            amounts = [amount_string(row.base), amount_string(row.amount)]
+            writer.writerow([row.date, harmless(row.customer.external_id), *amounts, "", currency, ""])
+        for payout in partner.payouts.order_by("id"):
+            paid = amount_string(payout.amount)
+            writer.writerow([payout.upto, "", "", "", paid, currency, harmless(payout.reference)])
+        return HttpResponse(
+            out.getvalue(),
+            content_type="text/csv; charset=utf-8",
+            headers={"Content-Disposition": f'attachment; filename="partner-{partner.code}.csv"'},
+        )
+
+    def has_pay_out_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        return request.user.has_perm("billing.add_partnerpayout")
+
+    @detail_action(description="Pay out", url_path="pay-out", icon="payments", permissions=["pay_out"])
+    def pay_out(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        partner = lookup.row(Partner, object_id)
+        upto = timezone.localdate().replace(day=1).toordinal() - 1
+        last = timezone.localdate().fromordinal(upto)
+        return confirm.view(
+            self,
+            request,
+            obj=partner,
+            question=f"This was paid out for the days up to {last}",
+            figure=display.figure(partners.payable(partner, last), partner.currency_id),
+            lines=[("Partner", partner.name), ("Share of", partner.get_base_display())],
+            button="Note the payout",
+            fields={"reference": forms.CharField(max_length=100, widget=UnfoldAdminTextInputWidget)},
+            run=lambda reason, reference: partners.pay_out(
+                actor=actor_of(request), partner=partner, upto=last, reference=reference
+            ),
+            done="Noted. It is owed to them no longer.",
+        )
+
+    @admin.display(description="Rates")
+    def rates_shown(self, partner: Partner) -> str:
+        return ", ".join(
+            f"{amount_string(step.rate * 100)} %" + (f" from {amount_string(step.at_least)}" if step.at_least else "")
+            for step in partners.steps(partner)
+        )
+
+    @admin.display(description="Payable now")
+    def num_payable(self, partner: Partner) -> SafeString:
+        return display.amount(partners.payable(partner, timezone.localdate()), partner.currency_id)
+
+    @admin.display(description="Months")
+    def months(self, partner: Partner) -> SafeString | str:
+        rows = [
+            (
+                f"{row.month:%B %Y}",
+                display.amount(row.share, partner.currency_id),
+                display.amount(row.base, partner.currency_id),
+            )
+            for row in partners.statement(partner)
+        ]
+        if not rows:
+            return "None is closed yet"
+        listed = format_html_join("", "<div><dt>{}</dt><dd>{} of {}</dd></div>", rows)
+        return format_html('<dl class="ante-lines">{}</dl>', listed)
+
+    @admin.display(description="Statement")
+    def file(self, partner: Partner) -> SafeString:
+        url = reverse("admin:billing_partner_statement", args=[partner.pk])
+        return format_html('<a class="ante-link" href="{}">CSV</a>', url)
+
+
+@admin.register(PartnerCustomer)
+class PartnerCustomerAdmin(AddOnlyAdmin):
+    form = BroughtForm
+    list_display = ("customer_link", "partner", "since")
+    list_display_links = ("partner",)
+    list_select_related = ("partner", "customer")
+    search_fields = ("customer__external_id", "partner__name")
+    autocomplete_fields = ("partner", "customer")
+    ordering = ("-id",)
+
+    @admin.display(description="Customer")
+    def customer_link(self, brought: PartnerCustomer) -> SafeString:
+        return display.link(brought.customer)
+
+    @admin.display(description="Since")
+    def since(self, brought: PartnerCustomer) -> SafeString:
+        return display.moment(brought.created_at)

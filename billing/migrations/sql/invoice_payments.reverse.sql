@@ -1,0 +1,2 @@
+DROP TRIGGER invoice_payment_no_truncate ON billing_invoicepayment;
+DROP TRIGGER invoice_payment_append_only ON billing_invoicepayment;

@@ -1,0 +1,2 @@
+DROP TRIGGER invoice_tax_no_truncate ON billing_invoicetax;
+DROP TRIGGER invoice_tax_append_only ON billing_invoicetax;

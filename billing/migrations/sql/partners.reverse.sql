@@ -1,0 +1,4 @@
+DROP TRIGGER partner_accrual_no_truncate ON billing_partneraccrual;
+DROP TRIGGER partner_accrual_append_only ON billing_partneraccrual;
+DROP TRIGGER partner_payout_no_truncate ON billing_partnerpayout;
+DROP TRIGGER partner_payout_append_only ON billing_partnerpayout;
