@@ -17,8 +17,10 @@ from billing.admin.periods import PARAMETER
 from billing.models import (
     Approval,
     AutoTopUp,
+    BookCheck,
     Discrepancy,
     Dispute,
+    ExportFile,
     NoticeDelivery,
     OutboxEvent,
     PaymentAttempt,
@@ -107,6 +109,18 @@ def _looked_at(request: HttpRequest) -> Iterator[tuple[str, QuerySet[Any], dict[
         SpendAnomaly.objects.filter(id__gte=first_id(now - timedelta(days=1)), level=SpendAnomaly.Level.RUNAWAY),
         {"level__exact": "runaway"},
         True,
+    )
+    yield (
+        "Looks at the books in the last day that found something",
+        BookCheck.objects.filter(state=BookCheck.State.WRONG, id__gte=first_id(now - timedelta(days=1))),
+        {"state__exact": "wrong"},
+        True,
+    )
+    yield (
+        "Files that could not be delivered yet",
+        ExportFile.objects.filter(state=ExportFile.State.WAITING).exclude(last_error=""),
+        {"state__exact": "waiting"},
+        False,
     )
     yield (
         "Days of the books that should be closed",
