@@ -114,7 +114,7 @@ class PersonAdmin(Asking, AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
         if change and {*POWERS, "is_active", "email"} & set(form.changed_data):
             factors.end_sessions(obj)
 
-    actions_detail = ("reset_second_factor",)
+    actions_detail: tuple[str, ...] = ("reset_second_factor",)
 
     def has_reset_second_factor_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return bool(request.user.is_superuser)
@@ -324,7 +324,7 @@ class AuditEventAdmin(ReadOnlyAdmin):
     list_display = ("created_at", "action", "actor_label", "object_type", "object_id", "ip_address", "request_id")
     list_display_links = ("created_at", "action")
     list_filter = (("actor_kind", ChoicesDropdownFilter), ("created_at", RangeDateTimeFilter))
-    search_fields = ("action", "actor_label", "object_id", "request_id")
+    search_fields = ("action", "detail__label", "sealed_label", "object_id", "request_id")
     sortable_by = ()
     fields = (
         "created_at",

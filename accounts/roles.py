@@ -34,6 +34,7 @@ SCOPES: dict[str, tuple[str, frozenset[str]]] = {
     "audit:read": ("See who changed what", frozenset({OWNER, ADMIN, BILLING})),
     "team:write": ("Invite and remove people, change their roles", frozenset({OWNER, ADMIN})),
     "security:write": ("Change from which addresses access is allowed", frozenset({OWNER, ADMIN})),
+    "privacy:write": ("Take out or erase all that is kept about the organization", frozenset({OWNER})),
     "owners:write": ("Make somebody an owner, or end that", frozenset({OWNER})),
 }
 

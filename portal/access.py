@@ -4,17 +4,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec
+from urllib.parse import urlencode
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.cache import add_never_cache_headers, patch_vary_headers
+from django_htmx.http import HttpResponseClientRedirect
 
 from accounts import addresses, roles
 from accounts.models import Membership, User
+from accounts.services import consents
 from billing.models import Customer
 
 _CHOSEN = "organization"
@@ -138,10 +142,21 @@ def signed_in(page: Page[P]) -> Callable[Concatenate[HttpRequest, P], HttpRespon
             if request.user.is_staff:
                 return redirect("admin:index")
             return _never_stored(render(request, "portal/nobody.html", status=403))
+        if consents.owed(visit.user):
+            return _never_stored(_ask_for_consent(request))
         with timezone.override(visit.zone):
             return _never_stored(page(request, visit, *args, **kwargs))
 
     return guarded
+
+
+def _ask_for_consent(request: HttpRequest) -> HttpResponseBase:
+    """To the terms, and back to the page; what was being sent has to be sent again."""
+    back = request.get_full_path() if request.method == "GET" and not getattr(request, "htmx", False) else ""
+    address = reverse("portal:terms") + (f"?{urlencode({'next': back})}" if back else "")
+    if getattr(request, "htmx", False):
+        return HttpResponseClientRedirect(address)
+    return redirect(address)
 
 
 def requires(scope: str) -> Callable[[Page[P]], Page[P]]:

@@ -1,14 +1,17 @@
 from accounts.models.access import Invitation, OutgoingMail, Session, TrustedDevice
 from accounts.models.api_keys import ApiKey
-from accounts.models.audit import AuditEvent
+from accounts.models.audit import AuditDetail, AuditEvent
+from accounts.models.consents import Consent
 from accounts.models.factors import Authenticator, RecoveryCode, RecoverySet
 from accounts.models.organizations import Membership, Organization, Role
 from accounts.models.users import User
 
 __all__ = [
     "ApiKey",
+    "AuditDetail",
     "AuditEvent",
     "Authenticator",
+    "Consent",
     "Invitation",
     "Membership",
     "Organization",

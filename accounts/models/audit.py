@@ -1,3 +1,5 @@
+from typing import Any
+
 from django.contrib.postgres.indexes import BrinIndex
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
@@ -6,11 +8,19 @@ from accounts.ids import uuid7
 from accounts.models.fields import WrittenInField
 
 
+class AuditEventManager(models.Manager["AuditEvent"]):
+    """Lines with what lies beside them."""
+
+    def get_queryset(self) -> models.QuerySet["AuditEvent"]:
+        return super().get_queryset().select_related("detail")
+
+
 class AuditEvent(models.Model):
     """Who changed what, when, from where. Append-only: the database refuses any change to a row.
 
-    Subjects and actors are named by id and label, not by foreign key: a deleted account must not take the trail with
-    it, and the trail must not keep an account from being deleted.
+    Subjects and actors are named by id, not by foreign key: a deleted account must not take the trail with it, and the
+    trail must not keep an account from being deleted. The row is sealed for ever, so names and addresses of people
+    are not in it but beside it, in ``AuditDetail``; ``actor_label``, ``ip_address``, ``before`` and ``after`` are both.
     """
 
     class Actor(models.TextChoices):
@@ -22,19 +32,24 @@ class AuditEvent(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     actor_kind = models.CharField(max_length=16, choices=Actor.choices)
     actor_id = models.UUIDField(null=True, blank=True)
-    actor_label = models.CharField(max_length=200, blank=True)
+    sealed_label = models.CharField(max_length=200, blank=True, db_column="actor_label", help_text="Of the system.")
     organization_id = models.UUIDField(null=True, blank=True)
     action = models.CharField(max_length=64, help_text="A stored code such as customer.created.")
     object_type = models.CharField(max_length=64)
     object_id = models.CharField(max_length=255)
-    before = models.JSONField(null=True, blank=True, encoder=DjangoJSONEncoder)
-    after = models.JSONField(null=True, blank=True, encoder=DjangoJSONEncoder)
-    ip_address = models.GenericIPAddressField(null=True, blank=True)
+    sealed_before = models.JSONField(null=True, blank=True, encoder=DjangoJSONEncoder, db_column="before")
+    sealed_after = models.JSONField(null=True, blank=True, encoder=DjangoJSONEncoder, db_column="after")
+    sealed_address = models.GenericIPAddressField(
+        null=True, blank=True, db_column="ip_address", help_text="Of lines that were written before there were details."
+    )
     request_id = models.CharField(max_length=64, blank=True)
     written_in = WrittenInField()
 
+    objects = AuditEventManager()
+
     class Meta:
         ordering = ["-id"]
+        base_manager_name = "objects"
         indexes = [
             models.Index(fields=["object_type", "object_id"], name="accounts_audit_object"),
             models.Index(fields=["organization_id", "-id"], name="accounts_audit_organization"),
@@ -43,3 +58,41 @@ class AuditEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action} by {self.actor_label or self.actor_kind}"
+
+    @property
+    def _beside(self) -> "AuditDetail":
+        return getattr(self, "detail", None) or AuditDetail()
+
+    @property
+    def actor_label(self) -> str:
+        """Who, in words: empty for a person who was forgotten."""
+        return self.sealed_label or self._beside.label
+
+    @property
+    def ip_address(self) -> str | None:
+        return self.sealed_address or self._beside.ip_address
+
+    @property
+    def before(self) -> dict[str, Any] | None:
+        return _together(self.sealed_before, self._beside.before)
+
+    @property
+    def after(self) -> dict[str, Any] | None:
+        return _together(self.sealed_after, self._beside.after)
+
+
+def _together(sealed: dict[str, Any] | None, beside: dict[str, Any] | None) -> dict[str, Any] | None:
+    return sealed if beside is None else {**(sealed or {}), **beside}
+
+
+class AuditDetail(models.Model):
+    """What of a line of the trail is about a person. Not sealed: it is forgotten with the person, addresses earlier."""
+
+    line = models.OneToOneField(AuditEvent, on_delete=models.CASCADE, primary_key=True, related_name="detail")
+    label = models.CharField(max_length=200, blank=True, db_index=True, help_text="The person's address at the time.")
+    ip_address = models.GenericIPAddressField(null=True, blank=True)
+    before = models.JSONField(null=True, blank=True, encoder=DjangoJSONEncoder)
+    after = models.JSONField(null=True, blank=True, encoder=DjangoJSONEncoder)
+
+    def __str__(self) -> str:
+        return self.label

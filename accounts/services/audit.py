@@ -1,6 +1,6 @@
 """The trail of who changed what. Written in the transaction of the change, so that neither exists without the other."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -8,7 +8,7 @@ from uuid import UUID
 from django.http import HttpRequest
 
 from accounts import addresses
-from accounts.models import AuditEvent, User
+from accounts.models import AuditDetail, AuditEvent, User
 
 if TYPE_CHECKING:
     from accounts.services.api_keys import Principal
@@ -41,6 +41,19 @@ def actor_of(request: HttpRequest) -> Actor:
     )
 
 
+PERSONAL: Mapping[str, frozenset[str]] = {
+    "user": frozenset({"email", "name"}),
+    "customer": frozenset({"email", "name", "metadata"}),
+    "organization": frozenset({"name", "user"}),
+    "membership": frozenset({"user", "organization"}),
+    "invitation": frozenset({"email"}),
+    "api_key": frozenset({"name"}),
+    "budget": frozenset({"name", "scope"}),
+    "payment_method": frozenset({"last4"}),
+    "webhook_endpoint": frozenset({"url"}),
+}
+"""What is about a person in lines about an object of this type, by the name of the field."""
+
 SYSTEM = Actor(AuditEvent.Actor.SYSTEM, label="system")
 
 
@@ -55,16 +68,31 @@ def record(
     after: Mapping[str, Any] | None = None,
 ) -> AuditEvent:
     """Add a line to the trail. ``action`` is a stored code such as ``customer.created``."""
-    return AuditEvent.objects.create(
+    named = actor.kind != AuditEvent.Actor.SYSTEM
+    personal = PERSONAL.get(object_type, frozenset())
+    line = AuditEvent.objects.create(
         actor_kind=actor.kind,
         actor_id=actor.id,
-        actor_label=actor.label[:200],
+        sealed_label="" if named else actor.label[:200],
         organization_id=organization_id,
         action=action,
         object_type=object_type,
         object_id=object_id,
-        before=before,
-        after=after,
-        ip_address=actor.ip_address,
+        sealed_before=_part(before, lambda field: field not in personal),
+        sealed_after=_part(after, lambda field: field not in personal),
         request_id=actor.request_id,
     )
+    beside = AuditDetail(
+        line=line,
+        label=actor.label[:200] if named else "",
+        ip_address=actor.ip_address,
+        before=_part(before, lambda field: field in personal) or None,
+        after=_part(after, lambda field: field in personal) or None,
+    )
+    if beside.label or beside.ip_address or beside.before or beside.after:
+        beside.save(force_insert=True)
+    return line
+
+
+def _part(said: Mapping[str, Any] | None, wanted: Callable[[str], bool]) -> dict[str, Any] | None:
+    return None if said is None else {field: value for field, value in said.items() if wanted(field)}

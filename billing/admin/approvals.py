@@ -32,6 +32,10 @@ _WORDS = {
     "allow_debt": "May take from the overdraft",
     "limit": "New overdraft limit",
     "terms": "Terms",
+    "version": "Version",
+    "when": "When",
+    "discount": "Discount",
+    "minimum_commitment": "Committed to, each period",
 }
 
 

@@ -11,13 +11,13 @@ from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, RelatedDropdownFilter
 
 from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action
-from billing.admin import confirm, display, lookup
+from billing.admin import by_hand, confirm, display, lookup
 from billing.admin.adding import AddOnlyAdmin, ServiceForm
 from billing.engine.prices import words
-from billing.models import Asset, Plan, PlanDraft, PlanVersion, Price
+from billing.models import Approval, Asset, Plan, PlanDraft, PlanVersion, Price
 from billing.selectors import plan_terms
 from billing.selectors.catalog import price_terms
-from billing.services import drafts, plans, subscriptions
+from billing.services import approvals, drafts, plans, subscriptions
 
 
 class ReadOnlyInline(TabularInline):
@@ -163,9 +163,13 @@ class PlanAdmin(AddOnlyAdmin):
             ),
         ]
 
-        def run(reason: str) -> None:
-            for _ in subscriptions.move(actor=actor_of(request), plan=plan, reason=reason):
-                pass
+        def run(reason: str) -> Approval | None:
+            return approvals.perform(
+                actor=actor_of(request),
+                kind=Approval.Kind.PLAN_MOVE,
+                terms={"plan": str(plan.pk), "named": plan.name, "version": found.target.number},
+                reason=reason,
+            )
 
         return confirm.view(
             self,
@@ -176,6 +180,7 @@ class PlanAdmin(AddOnlyAdmin):
             lines=lines,
             button="Move everybody",
             run=run,
+            warning=by_hand.warning(request, {currency: max(found.monthly_before, found.monthly_after)}, is_plan=True),
             done=f"{found.total} subscriptions go to {found.target} at the end of their periods.",
         )
 

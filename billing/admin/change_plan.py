@@ -5,7 +5,6 @@ from decimal import Decimal
 from typing import Any
 
 from django import forms
-from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -13,12 +12,12 @@ from django.utils import timezone
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from accounts.backoffice import actor_of
-from billing.admin import display
+from billing.admin import by_hand, display
 from billing.admin.amounts import AmountField
 from billing.engine.money import amount_string
 from billing.errors import BillingError
-from billing.models import Fee, PlanVersion, Subscription
-from billing.services import subscriptions
+from billing.models import Approval, Fee, PlanVersion, Subscription
+from billing.services import approvals, subscriptions
 
 _WHEN = (("period_end", "With its next period"), ("now", "Now, with proration to the second"))
 
@@ -51,6 +50,21 @@ class ChangeForm(forms.Form):
             minimum_commitment=data["minimum_commitment"],
         )
 
+    def terms(self) -> dict[str, Any]:
+        """The same as plain values, for whoever has to approve it."""
+        wanted, at = self.wanted(), self.moment()
+        return {
+            "plan": str(wanted.plan.pk),
+            "named": wanted.plan.name,
+            "version": wanted.version,
+            "discount": None if wanted.discount is None else amount_string(wanted.discount),
+            "minimum_commitment": (
+                None if wanted.minimum_commitment is None else amount_string(wanted.minimum_commitment)
+            ),
+            "when": self.cleaned_data["when"],
+            "at": None if at is None else at.isoformat(),
+        }
+
     def moment(self) -> datetime | None:
         """When, for a change that holds now: as it was shown."""
         at: datetime | None = self.cleaned_data["at"]
@@ -65,15 +79,15 @@ def view(page: Any, request: HttpRequest, *, subscription: Subscription) -> Http
     if request.method == "POST" and form.is_valid() and "change" not in request.POST:
         try:
             if "confirm" in request.POST:
-                subscriptions.change(
+                asked = approvals.perform(
                     actor=actor_of(request),
-                    subscription=subscription,
-                    wanted=form.wanted(),
-                    when=form.cleaned_data["when"],
-                    at=form.moment(),
+                    kind=Approval.Kind.AGREED_TERMS,
+                    customer=subscription.customer,
+                    terms={"subscription": str(subscription.pk), **form.terms()},
                     reason=form.cleaned_data["reason"],
                 )
-                messages.success(request, f"{subscription.customer} goes to {form.cleaned_data['plan_version']}.")
+                done = f"{subscription.customer} goes to {form.cleaned_data['plan_version']}."
+                by_hand.tell(request, asked, done)
                 return HttpResponseRedirect(back_url)
             review = _review(subscription, form)
         except BillingError as refusal:

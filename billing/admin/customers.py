@@ -4,13 +4,13 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
 
 from accounts.backoffice import actor_of, detail_action
-from billing.admin import adjust_form, display, grant_form, lookup, summaries, support
+from billing.admin import adjust_form, display, grant_form, lookup, people, summaries, support
 from billing.admin.base import SummaryMixin
 from billing.models import Customer
 from billing.services import customers
@@ -31,7 +31,7 @@ class CustomerAdmin(SummaryMixin):
     search_fields = ("external_id", "name", "email")
     date_hierarchy = "created_at"
     actions = None
-    actions_detail = ("grant_credit", "adjust", "set_overdraft_limit", "freeze", "add_note")
+    actions_detail = ("grant_credit", "adjust", "set_overdraft_limit", "freeze", "add_note", "export_data", "erase")
     readonly_fields = ("external_id", "currency", "organization_link", "created_at")
     fieldsets = (
         (
@@ -127,6 +127,17 @@ class CustomerAdmin(SummaryMixin):
     @detail_action(description="Note…", url_path="note", icon="sticky_note_2", permissions=["note"])
     def add_note(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return support.add_note(self, request, _load(object_id))
+
+    def has_privacy_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        return request.user.has_perm(people.POWER)
+
+    @detail_action(description="Export all data", url_path="export-data", icon="download", permissions=["privacy"])
+    def export_data(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        return people.export_customer(request, _load(object_id))
+
+    @detail_action(description="Erase…", url_path="erase", icon="person_remove", permissions=["privacy"])
+    def erase(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        return people.erase_customer(request, self, _load(object_id))
 
     @admin.display(description="Available")
     def num_available(self, customer: Customer) -> SafeString:

@@ -180,6 +180,8 @@ CELERY_BEAT_SCHEDULE = {
     "check-books": {"task": "billing.check_books", "schedule": 600.0},
     "export-files": {"task": "billing.export_files", "schedule": 300.0},
     "close-days": {"task": "billing.close_days", "schedule": 60.0},
+    "forget-old": {"task": "billing.forget_old", "schedule": 24 * 3600.0},
+    "forget-at-provider": {"task": "billing.forget_at_provider", "schedule": 300.0},
     "beat-alive": {"task": "billing.note_worker_alive", "schedule": 15.0},
 }
 
@@ -286,6 +288,19 @@ OTP_WEBAUTHN_RP_NAME = "Ante"
 OTP_WEBAUTHN_ALLOWED_ORIGINS = [BASE_URL.rstrip("/").replace(f"//{_host}", f"//{OTP_WEBAUTHN_RP_ID}")]
 OTP_WEBAUTHN_ALLOW_PASSWORDLESS_LOGIN = False
 PASSWORD_RESET_TIMEOUT = 15 * 60
+
+TERMS_VERSION: str = env.str("TERMS_VERSION", default="")
+"""The version of the terms that customers' people must agree to; another one is asked for anew. Empty: nothing is."""
+TERMS_URL: str = env.str("TERMS_URL", default="")
+"""Where the terms can be read."""
+AUDIT_ADDRESS_DAYS = env.int("AUDIT_ADDRESS_DAYS", default=365)
+"""How long the trail keeps from which address somebody acted."""
+LETTER_DAYS = env.int("LETTER_DAYS", default=30)
+"""How long a letter that could not be sent is kept."""
+INVITATION_DAYS = env.int("INVITATION_DAYS", default=90)
+"""How long an invitation that nobody accepted is kept after its end."""
+IDEMPOTENCY_DAYS = env.int("IDEMPOTENCY_DAYS", default=30)
+"""How long answers are kept for whoever repeats a request under its Idempotency-Key."""
 
 # --- Browser security -----------------------------------------------------------------------------------------------
 SESSION_COOKIE_HTTPONLY = True

@@ -1,6 +1,7 @@
 """Texts that a spreadsheet must not run."""
 
-_STARTS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_STARTS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""Also their full-width forms, which some programs take for the same."""
 
 
 def harmless(text: str) -> str:

@@ -198,6 +198,9 @@ class Provider(Protocol):
 
     def create_customer(self, *, reference: str, external_id: str, name: str, email: str) -> str: ...
 
+    def forget_customer(self, customer_id: str) -> None:
+        """Delete the customer there, with all that is known of them. Asked twice it is ``Refused``."""
+
     def open_checkout(self, order: Order) -> Payment:
         """A page of the provider's on which the order can be paid."""
 

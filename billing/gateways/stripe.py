@@ -82,6 +82,10 @@ class Stripe:
             )
         return str(made.id)
 
+    def forget_customer(self, customer_id: str) -> None:
+        with _translated():
+            self._client.v1.customers.delete(customer_id)
+
     def open_checkout(self, order: Order) -> Payment:
         params: dict[str, Any] = {
             "mode": "payment",

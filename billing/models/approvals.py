@@ -28,6 +28,9 @@ class Approval(models.Model):
         PLAN = "plan", "Publication of a plan"
         VOID = "void", "Grant taken back"
         CANCELLATION = "cancellation", "Cancellation with refund"
+        ERASURE = "erasure", "Erasure of personal data"
+        PLAN_MOVE = "plan_move", "Move of a whole plan"
+        AGREED_TERMS = "agreed_terms", "Agreed terms"
 
     class State(models.TextChoices):
         WAITING = "waiting", "Waiting"
@@ -63,7 +66,7 @@ class Approval(models.Model):
                 condition=Q(
                     kind__in=[
                         *("grant", "adjustment", "refund", "reversal", "charge_refund", "overdraft_limit", "plan"),
-                        *("void", "cancellation"),
+                        *("void", "cancellation", "erasure", "plan_move", "agreed_terms"),
                     ]
                 ),
             ),

@@ -28,6 +28,9 @@ class Customer(models.Model):
     )
     metadata = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
+    erased_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Since when nothing here says who it was."
+    )
 
     class Meta:
         ordering = ["-id"]

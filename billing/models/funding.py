@@ -20,6 +20,8 @@ class PaymentProfile(models.Model):
     mode = models.CharField(max_length=16)
     provider_id = models.CharField(max_length=255)
     methods_read_at = models.DateTimeField(null=True, help_text="When the kept methods were last read.")
+    forget_asked_at = models.DateTimeField(null=True, help_text="Since when the provider is to forget the customer.")
+    forgotten_at = models.DateTimeField(null=True, help_text="When it said that it did.")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

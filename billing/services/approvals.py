@@ -21,8 +21,8 @@ from accounts.services import audit, mail
 from billing import locks, pipeline
 from billing.engine.money import ZERO, amount_strings
 from billing.errors import ApprovalRequired, InvalidState, NotFound, PermissionDenied
-from billing.models import Approval, Asset, Customer, Grant, PlanDraft, Subscription, TopUp, UsageEvent
-from billing.services import corrections, draft_terms, drafts, grants, subscriptions, wallets
+from billing.models import Approval, Asset, Customer, Grant, Plan, PlanDraft, Subscription, TopUp, UsageEvent
+from billing.services import corrections, draft_terms, drafts, grants, privacy, subscriptions, wallets
 from billing.services.funding import refunds
 from billing.services.retrying import retried
 
@@ -307,6 +307,39 @@ def _publish(actor: audit.Actor, terms: Mapping[str, Any], approval: Approval | 
     )
 
 
+def _erase(actor: audit.Actor, terms: Mapping[str, Any], approval: Approval | None) -> object:
+    reason = terms["reason"]
+    if "person" in terms:
+        person = User.objects.get(pk=terms["person"])
+        return privacy.erase_person(actor=actor, user=person, reason=reason, approval=approval)
+    return privacy.erase_customer(actor=actor, customer=_customer(terms), reason=reason, approval=approval)
+
+
+def _move(actor: audit.Actor, terms: Mapping[str, Any], approval: Approval | None) -> Callable[[], object]:
+    """Whether it may be done; the rest is afterwards, a transaction for each customer."""
+    plan = Plan.objects.select_related("currency").get(pk=terms["plan"])
+    subscriptions.agree_to_move(actor=actor, plan=plan, version=terms["version"], approval=approval)
+    return lambda: list(subscriptions.move(actor=actor, plan=plan, version=terms["version"], reason=terms["reason"]))
+
+
+def _change_terms(actor: audit.Actor, terms: Mapping[str, Any], approval: Approval | None) -> object:
+    discount, commitment = terms["discount"], terms["minimum_commitment"]
+    return subscriptions.change(
+        actor=actor,
+        subscription=Subscription.objects.get(pk=terms["subscription"], customer_id=terms["customer"]),
+        wanted=subscriptions.Wanted(
+            Plan.objects.select_related("currency").get(pk=terms["plan"]),
+            terms["version"],
+            discount=None if discount is None else Decimal(discount),
+            minimum_commitment=None if commitment is None else Decimal(commitment),
+        ),
+        when=terms["when"],
+        at=_moment(terms["at"]) if approval is None else None,
+        reason=terms["reason"],
+        approval=approval,
+    )
+
+
 ACTIONS: Mapping[str, Action] = {
     Kind.GRANT: Action(("billing.add_grant",), _grant),
     Kind.ADJUSTMENT: Action(("billing.add_grant", "billing.change_grant"), _adjust),
@@ -316,5 +349,8 @@ ACTIONS: Mapping[str, Action] = {
     Kind.OVERDRAFT_LIMIT: Action(("billing.change_balance",), _set_overdraft_limit),
     Kind.VOID: Action(("billing.change_grant",), _void),
     Kind.CANCELLATION: Action(("billing.change_subscription",), _cancel),
+    Kind.ERASURE: Action(("accounts.change_user", "billing.change_customer"), _erase),
+    Kind.PLAN_MOVE: Action(("billing.change_subscription",), _move, afterwards=lambda move: move()),
+    Kind.AGREED_TERMS: Action(("billing.change_subscription",), _change_terms),
     Kind.PLAN: Action(("billing.add_planversion",), _publish),
 }

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from accounts.models import Organization
 from accounts.services import audit
-from billing.errors import AlreadyExists
+from billing.errors import AlreadyExists, InvalidState
 from billing.models import Asset, Customer
 from billing.services import outbox, wallets
 from billing.services.retrying import retried
@@ -49,6 +49,8 @@ def update(*, actor: audit.Actor, customer: Customer, changes: Mapping[str, Any]
     assert set(changes) <= set(CHANGEABLE)
     with transaction.atomic():
         customer = Customer.objects.select_for_update().get(pk=customer.pk)
+        if customer.erased_at is not None:
+            raise InvalidState(f"{customer.external_id} was erased: nothing is kept about it any more.")
         changed = {field: value for field, value in changes.items() if getattr(customer, field) != value}
         if not changed:
             return customer

@@ -28,6 +28,11 @@ _PUTS_IN = {Approval.Kind.GRANT, Approval.Kind.ADJUSTMENT}
 _SHRINKS = {Approval.Kind.VOID, Approval.Kind.CANCELLATION}
 """What is left to move grows less while it waits: what was asked for is the most."""
 
+_NO_DAY = {Approval.Kind.PLAN, Approval.Kind.PLAN_MOVE}
+"""They are about many customers at once and in no person's sum of a day."""
+_BY_TERMS = {Approval.Kind.PLAN_MOVE, Approval.Kind.AGREED_TERMS}
+"""Their worth is an estimate, which may be another one by then: what was approved are the terms, which never change."""
+
 
 def check(
     *,
@@ -49,7 +54,7 @@ def check(
         _compare(approval, actor, kind, moved, customer_id)
     else:
         pipeline.run([locks.manual_movements(actor.id)])
-        if (why := reason(actor.id, moved, is_plan=kind == Approval.Kind.PLAN)) is not None:
+        if (why := reason(actor.id, moved, is_plan=kind in _NO_DAY)) is not None:
             raise ApprovalRequired(why, amounts=moved)
     ManualMovement.objects.bulk_create(
         ManualMovement(
@@ -80,7 +85,7 @@ def _moved_alone(person_id: UUID, asset: str) -> Decimal:
         ManualMovement.objects.filter(
             person_id=person_id, asset_id=asset, approval=None, created_at__gt=timezone.now() - DAY
         )
-        .exclude(kind=Approval.Kind.PLAN)
+        .exclude(kind__in=_NO_DAY)
         .aggregate(total=Sum("amount"))
     )
     return found["total"] or ZERO
@@ -99,5 +104,5 @@ def _compare(
         raise InvariantViolation(f"Approval {stored.pk} is one's own, or another customer's")
     asked = {asset: Decimal(amount) for asset, amount in stored.amounts.items()}
     within = stored.kind in _SHRINKS and all(amount <= asked.get(asset, ZERO) for asset, amount in moved.items())
-    if not within and stored.amounts != amount_strings(moved):
+    if not within and stored.kind not in _BY_TERMS and stored.amounts != amount_strings(moved):
         raise InvalidState("What would be moved is no longer what was asked for. It has to be asked for anew.")

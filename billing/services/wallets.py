@@ -64,6 +64,8 @@ def _set_frozen(actor: audit.Actor, customer: Customer, reason: str, *, frozen: 
         journal = Journal.open([customer.pk])
         if (customer.pk in journal.frozen) == frozen:
             raise InvalidState(f"The wallet of {customer.external_id} is {what} already.")
+        if not frozen and Customer.objects.filter(pk=customer.pk, erased_at__isnull=False).exists():
+            raise InvalidState(f"{customer.external_id} was erased: its wallet stays frozen.")
         journal.messages.append(outbox.Message(f"wallet.{what}", customer.pk, {"customer": customer.external_id}))
         journal.write()
         Balance.objects.filter(customer=customer).update(frozen=frozen)

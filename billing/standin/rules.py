@@ -71,6 +71,12 @@ class Rules:
             self._tell(kind, thing)
         return thing
 
+    def forget_customer(self, thing: Thing) -> Thing:
+        """Nothing is left of the customer but its id, and nobody finds it any more."""
+        gone = {"id": thing["id"], "object": "deleted_customer", "deleted": True}
+        self.store.save(gone)
+        return gone
+
     # --- Payment pages -------------------------------------------------------------------------------------------
 
     def open_session(self, asked: Thing) -> Thing:

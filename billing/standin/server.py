@@ -126,6 +126,8 @@ class Desk:
             return public(rules.save(thing | {"customer": None}, "payment_method.detached"))
         if method == "POST" and (found := re.fullmatch(r"/v1/disputes/(\w+)", path)):
             return public(rules.answer_dispute(rules.find(found[1], "dispute"), asked))
+        if method == "DELETE" and (found := re.fullmatch(r"/v1/customers/(\w+)", path)):
+            return public(rules.forget_customer(rules.find(found[1], "customer")))
         if found := re.fullmatch(rf"/v1/({_COLLECTION})/(\w+)", path):
             return self._show(rules.find(found[2], _KINDS[found[1]]), asked)
         raise Wrong(404, type="invalid_request_error", message=f"Unrecognized request URL ({method}: {path}).")
@@ -289,6 +291,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self._handle("GET")
+
+    def do_DELETE(self) -> None:
+        self._handle("DELETE")
 
     def do_POST(self) -> None:
         self._handle("POST")

@@ -22,6 +22,7 @@ from billing.services import (
     notices,
     outbox,
     partners,
+    privacy,
     revenue,
     rollups,
     seals,
@@ -106,6 +107,18 @@ def roll_up_usage() -> None:
 def expire_approvals() -> None:
     """Let lapse what nobody decided on in time."""
     approvals.expire_due()
+
+
+@shared_task(name="billing.forget_old", time_limit=3600)
+def forget_old() -> None:
+    """Forget what is kept for a while only."""
+    privacy.forget_old()
+
+
+@shared_task(name="billing.forget_at_provider")
+def forget_at_provider() -> None:
+    """Ask the payment provider to forget who was erased here."""
+    privacy.settle_due()
 
 
 @shared_task(name="billing.watch_balances")

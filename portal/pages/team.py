@@ -26,7 +26,18 @@ class InviteForm(forms.Form):
     """An address and a role."""
 
     email = forms.EmailField(label="E-mail", max_length=254)
-    role = forms.ChoiceField(label="Role", choices=Role.choices, initial=Role.VIEWER)
+    role = forms.ChoiceField(label="Role", initial=Role.VIEWER)
+
+    def __init__(self, *args: Any, visit: access.Visit, **kwargs: Any) -> None:
+        super().__init__(*args, **{"label_suffix": "", **kwargs})
+        role = self.fields["role"]
+        assert isinstance(role, forms.ChoiceField)
+        role.choices = _roles(visit)
+
+
+def _roles(visit: access.Visit) -> list[tuple[str, str]]:
+    """The roles that the person may give."""
+    return [(role.value, role.label) for role in Role if role != Role.OWNER or visit.may("owners:write")]
 
 
 class JoinForm(NewPasswordForm):
@@ -45,7 +56,7 @@ class JoinForm(NewPasswordForm):
 @access.requires("team:read")
 def members(request: HttpRequest, visit: access.Visit) -> HttpResponse:
     """Members, open invitations, and what each role may do."""
-    return _page(request, visit, InviteForm(label_suffix=""))
+    return _page(request, visit, InviteForm(visit=visit))
 
 
 @require_POST
@@ -54,7 +65,7 @@ def members(request: HttpRequest, visit: access.Visit) -> HttpResponse:
 @access.requires("team:write")
 def invite(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
     """Send an invitation."""
-    form = InviteForm(request.POST, label_suffix="")
+    form = InviteForm(request.POST, visit=visit)
     if form.is_valid():
         try:
             invitation, _ = team.invite(
@@ -196,6 +207,7 @@ def _page(request: HttpRequest, visit: access.Visit, form: InviteForm, *, status
         people=[(member, limits.get(member.user_id, [])) for member in people],
         invitations=invitations.filter(expires_at__gt=timezone.now()),
         form=form,
-        roles=Role.choices,
+        roles=_roles(visit),
+        columns=Role.choices,
         table=table,
     )

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.views.decorators.http import require_GET
 
@@ -53,7 +53,7 @@ class Filters:
         if self.action:
             found = found.filter(action=self.action)
         if self.who:
-            found = found.filter(actor_label=self.who)
+            found = found.filter(Q(detail__label=self.who) | Q(sealed_label=self.who))
         if self.first:
             found = found.filter(created_at__gte=midnight(self.first, visit.zone))
         if self.last:
@@ -80,8 +80,18 @@ def trail(request: HttpRequest, visit: access.Visit) -> HttpResponse:
         rows=rows[:PAGE_ROWS],
         further=rows[PAGE_ROWS - 1].pk if len(rows) > PAGE_ROWS else None,
         actions=sorted(mine.values_list("action", flat=True).distinct()[:200]),
-        people=sorted(mine.values_list("actor_label", flat=True).distinct()[:200]),
+        people=sorted(_actors(mine)),
     )
+
+
+def _actors(lines: QuerySet[AuditEvent]) -> set[str]:
+    """Who acted, in words."""
+    found = {
+        name
+        for column in ("detail__label", "sealed_label")
+        for name in lines.values_list(column, flat=True).distinct()[:200]
+    }
+    return {name for name in found if name}
 
 
 @require_GET

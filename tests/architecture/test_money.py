@@ -13,6 +13,8 @@ LOCKERS = {
     "accounts/services/factors.py": "a person, so that a code is accepted once",
     "accounts/services/mail.py": "a letter, so that it is sent once",
     "accounts/services/organizations.py": "an organization while its allow-list changes",
+    "accounts/services/privacy.py": "a person, so that they are forgotten once",
+    "billing/services/privacy.py": "a customer's own row, after its balances, so that it is forgotten once",
     "accounts/services/team.py": "an organization, so that its last owner stays",
     "billing/locks.py": "the one place that locks money rows",
     "billing/services/customers.py": "a customer's own row while its fields are compared; no money is read",

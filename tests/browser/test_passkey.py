@@ -36,7 +36,7 @@ def test_a_passkey_is_made_asked_for_and_removed(authenticator: Page, owner: Use
     page.get_by_role("button", name="Add a passkey").click()
     expect(page.get_by_text("Passkey · set up")).to_be_visible()
     assert factors.enrolled(owner)
-    assert AuditEvent.objects.filter(action="second_factor.added", after__kind="passkey").exists()
+    assert AuditEvent.objects.filter(action="second_factor.added", sealed_after__kind="passkey").exists()
     page.get_by_role("button", name="Sign out").click()
     page.wait_for_url(f"{site}/sign-in")
     page.get_by_label("E-mail").fill(owner.email)

@@ -10,7 +10,7 @@ import pytest
 from portal import downloads
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", '=HYPERLINK("http://x")'])
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", '=HYPERLINK("http://x")', "＝1", "＠x"])
 def test_a_text_that_would_run_is_led_by_an_apostrophe(text: str) -> None:
     assert downloads.cell(text) == f"'{text}"
 

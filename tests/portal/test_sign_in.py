@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+from django.contrib.auth.hashers import MD5PasswordHasher
 from django.test import Client
 
 from tests.builders import Shop
@@ -23,6 +25,28 @@ def test_a_wrong_password_and_an_unknown_address_are_told_alike(shop: Shop, clie
         assert response.status_code == 200
         assert "That e-mail and password do not match" in response.content.decode()
         assert "_auth_user_id" not in client.session
+
+
+def test_an_unknown_address_takes_as_much_work_as_a_known_one(
+    shop: Shop, client: Client, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted and not timed: how often a password is hashed is what takes the time."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    shop.member(shop.customer("acme"), "owner@acme.test")
+    encode, hashed = MD5PasswordHasher.encode, []
+
+    def counted(self: MD5PasswordHasher, password: str, salt: str) -> str:
+        hashed.append(password)
+        return encode(self, password, salt)
+
+    monkeypatch.setattr(MD5PasswordHasher, "encode", counted)
+    work = []
+    for username in ["owner@acme.test", "nobody@acme.test"]:
+        hashed.clear()
+        client.post("/sign-in", {"username": username, "password": "wrong"})
+        work.append(len(hashed))
+
+    assert work == [1, 1]
 
 
 def test_after_signing_in_one_is_where_one_wanted_to_go(shop: Shop, client: Client) -> None:

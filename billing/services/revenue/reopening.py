@@ -66,7 +66,7 @@ def approve(*, actor: audit.Actor, day: RevenueDay) -> RevenueDay:
 def _who_asked(day: RevenueDay) -> set[UUID]:
     """Whoever asked for this version, by id: a person's address can change, and their row in the trail cannot."""
     trail = AuditEvent.objects.filter(
-        action=ASKED, object_type="revenue_day", object_id=day.date.isoformat(), after__version=day.version
+        action=ASKED, object_type="revenue_day", object_id=day.date.isoformat(), sealed_after__version=day.version
     )
     return {actor_id for actor_id in trail.values_list("actor_id", flat=True) if actor_id is not None}
 

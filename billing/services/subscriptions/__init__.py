@@ -2,7 +2,7 @@
 
 from billing.services.subscriptions.changing import Change, FeeLine, Wanted, change, preview
 from billing.services.subscriptions.ending import cancel, reactivate
-from billing.services.subscriptions.moving import Moved, MovePlan, move, preview_move
+from billing.services.subscriptions.moving import Moved, MovePlan, agree_to_move, move, preview_move
 from billing.services.subscriptions.renewal import collect, collect_due, renew, renew_due, settle_due
 from billing.services.subscriptions.starting import choose, start
 
@@ -12,6 +12,7 @@ __all__ = [
     "MovePlan",
     "Moved",
     "Wanted",
+    "agree_to_move",
     "cancel",
     "change",
     "choose",

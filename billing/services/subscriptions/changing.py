@@ -5,7 +5,7 @@ old allowances what belongs to the time that is left goes, and the new ones come
 both plans have the same interval; otherwise it ends here and a new one starts. What the customer bought is not touched.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -18,12 +18,22 @@ from accounts.services import audit
 from billing.engine.money import EXACT, ZERO, amount_string
 from billing.engine.proration import WHOLE, part, share
 from billing.errors import AlreadyExists, InsufficientFunds, InvalidRequest, InvalidState
-from billing.models import Asset, Fee, Grant, Plan, PlanVersion, Subscription, SubscriptionPeriod, SubscriptionPhase
-from billing.services import plans
+from billing.models import (
+    Approval,
+    Asset,
+    Fee,
+    Grant,
+    Plan,
+    PlanVersion,
+    Subscription,
+    SubscriptionPeriod,
+    SubscriptionPhase,
+)
+from billing.services import four_eyes, plans
 from billing.services.ledger import Journal
 from billing.services.prices import PriceTerms
 from billing.services.retrying import retried
-from billing.services.subscriptions import fees, periods
+from billing.services.subscriptions import agreeing, fees, periods
 from billing.services.subscriptions.starting import public_version
 
 NOW, PERIOD_END = "now", "period_end"
@@ -111,17 +121,26 @@ def change(
     when: str = NOW,
     at: datetime | None = None,
     reason: str = "",
+    approval: Approval | None = None,
 ) -> Subscription:
     """Put the subscription on another plan or version, ``now`` or at the ``period_end``.
 
     ``at`` (with ``now``) is a moment up to an hour ago, as a preview gave it. All or nothing: raises
-    ``InsufficientFunds`` where the wallet cannot pay the difference.
+    ``InsufficientFunds`` where the wallet cannot pay the difference. What the terms give away counts as moved by hand:
+    ``ApprovalRequired`` (``four_eyes``).
     """
     with transaction.atomic():
         prepared = _Prepared.of(subscription, wanted, when, at)
         figures = prepared.allowed()
         current = prepared.subscription
         before = current.plan_version
+        four_eyes.check(
+            actor=actor,
+            kind=Approval.Kind.AGREED_TERMS,
+            amounts=prepared.given_away(figures),
+            customer_id=current.customer_id,
+            approval=approval,
+        )
         if when == PERIOD_END and prepared.period is not None:
             # To stay where it is takes back a change that was to come.
             stays = figures.version.pk == current.plan_version_id
@@ -194,6 +213,17 @@ class _Prepared:
         if self.upwards and (figures.lines or figures.allowances) and figures.total <= 0:
             raise InvalidState("Only a plan that costs more can begin now. This one can begin with the next period.")
         return figures
+
+    def given_away(self, figures: Change) -> Mapping[str, Decimal]:
+        """What it gives the customer, by asset."""
+        return agreeing.given_away(
+            subscription=self.subscription,
+            version=self.version,
+            discount=self.discount,
+            commitment=self.commitment,
+            total=figures.total,
+            now=self.journal.now,
+        )
 
     def figures(self) -> Change:
         """The lines, to the last digit."""

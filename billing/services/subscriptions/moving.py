@@ -5,17 +5,16 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from uuid import UUID
 
+from django.db import transaction
+
 from accounts.services import audit
 from billing.engine.money import EXACT, ZERO
-from billing.engine.proration import discounted
 from billing.errors import BillingError
-from billing.models import Plan, PlanVersion, Subscription
-from billing.services import plan_sheets
+from billing.models import Approval, Plan, PlanVersion, Subscription
+from billing.services import four_eyes, plan_sheets
 from billing.services.subscriptions import changing
+from billing.services.subscriptions.agreeing import monthly
 from billing.services.subscriptions.starting import public_version
-
-MONTHS = {"day": Decimal(365) / 12, "week": Decimal(365) / 84, "month": Decimal(1)}
-_YEAR = {"quarter": 3, "year": 12}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +73,22 @@ def preview_move(*, plan: Plan, version: int | None = None) -> MovePlan:
     return found
 
 
+def agree_to_move(
+    *, actor: audit.Actor, plan: Plan, version: int | None = None, approval: Approval | None = None
+) -> MovePlan:
+    """What a move would come to, if this actor may make it: the fees of a month, before or after it, are what counts.
+
+    Raises ``ApprovalRequired`` (``four_eyes``).
+    """
+    with transaction.atomic():
+        found = preview_move(plan=plan, version=version)
+        concerned = max(found.monthly_before, found.monthly_after)
+        four_eyes.check(
+            actor=actor, kind=Approval.Kind.PLAN_MOVE, amounts={plan.currency_id: concerned}, approval=approval
+        )
+    return found
+
+
 def move(
     *,
     actor: audit.Actor,
@@ -84,7 +99,8 @@ def move(
 ) -> Iterator[Moved]:
     """Move every running subscription of the plan to the version, each in a transaction of its own.
 
-    One that cannot be moved is named with the reason and does not stop the others. Run again, it moves only the rest.
+    People are asked first (``agree_to_move``). One that cannot be moved is named with the reason and does not stop the
+    others. Run again, it moves only the rest.
     """
     target = public_version(plan, version)
     for subscription in list(_concerned(plan, target)):
@@ -95,14 +111,6 @@ def move(
             yield Moved(subscription.pk, subscription.customer.external_id, refusal.detail)
         else:
             yield Moved(subscription.pk, subscription.customer.external_id)
-
-
-def monthly(version: PlanVersion, discount: Decimal) -> Decimal:
-    """The version's fee as it recurs in a month, less ``discount``; at six decimals where it does not divide."""
-    fee = discounted(version.base_fee, discount, precision=version.plan.currency.precision)
-    if version.interval in _YEAR:
-        return (fee / _YEAR[version.interval]).quantize(Decimal("0.000001"))
-    return (fee * MONTHS[version.interval]).quantize(Decimal("0.000001")) if version.interval != "month" else fee
 
 
 def _concerned(plan: Plan, target: PlanVersion) -> Iterator[Subscription]:

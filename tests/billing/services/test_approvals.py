@@ -91,7 +91,7 @@ def test_above_it_nothing_moves_until_another_person_agrees(acme: Customer, make
     asked.refresh_from_db()
     assert (asked.state, asked.decided_by, asked.note) == ("approved", checker, "Right")
     assert Grant.objects.get(kind="promotional").metadata["granted_by"] == maker.email
-    trail = AuditEvent.objects.filter(object_type="approval").order_by("id").values_list("action", "actor_label")
+    trail = AuditEvent.objects.filter(object_type="approval").order_by("id").values_list("action", "detail__label")
     assert list(trail) == [("approval.requested", maker.email), ("approval.approved", checker.email)]
 
 
