@@ -112,13 +112,20 @@ class Till:
             )
         }
 
+    def paid_back(self) -> int:
+        """What the provider has paid back, in cents."""
+        return sum(charge["amount_refunded"] for charge in self.control("charges")["data"])
+
     def is_settled(self) -> bool:
-        """Whether all that the provider took is in wallets, every message is done, and no refund is on its way."""
-        open_ = self.product.rows(
+        """Whether all that the provider took or paid back is in the books, and no more, and every message is done.
+
+        What never reached the provider may be waited for still: nothing has moved.
+        """
+        ((messages, back),) = self.product.rows(
             "SELECT (SELECT COUNT(*) FROM billing_stripeevent WHERE state = 'new'),"
-            " (SELECT COUNT(*) FROM billing_refund WHERE status NOT IN ('succeeded', 'failed'))"
+            " (SELECT COALESCE(SUM(amount + tax), 0) * 100 FROM billing_refund WHERE status = 'succeeded')"
         )
-        return open_ == [(0, 0)] and self.taken() == self.credited()
+        return messages == 0 and back == self.paid_back() and self.taken() == self.credited()
 
 
 def strike(till: Till, blow: str, refundable: Any) -> None:
