@@ -18,9 +18,9 @@ from billing.admin.funding import asked
 from billing.admin.periods import CreatedPeriodFilter
 from billing.engine.budgets import FIELDS
 from billing.engine.money import amount_string, parse
-from billing.models import Alert, Budget, Notice, NoticeDelivery
+from billing.models import Alert, Budget, Notice, NoticeDelivery, NoticeTarget
 from billing.selectors import budgets as selector
-from billing.services import alerts, budgets
+from billing.services import alerts, budgets, notices
 
 
 class BudgetForm(ServiceForm):
@@ -215,9 +215,21 @@ class NoticeDeliveryAdmin(ReadOnlyAdmin):
     list_select_related = ("notice", "user", "customer")
     ordering = ("-id",)
     fields = ("notice", "recipient", "channel", "state_shown", "attempts", "due", "sent", "read", "last_error")
+    actions_detail = ("send_again",)
+
+    def has_send_again_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        return request.user.has_perm("billing.change_noticedelivery")
+
+    @detail_action(description="Send again", url_path="send-again", icon="send", permissions=["send_again"])
+    def send_again(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        delivery = lookup.row(NoticeDelivery.objects.select_related("customer"), object_id)
+        actor = actor_of(request)
+        return asked(self, request, delivery, "Try it again now", lambda: notices.retry(actor=actor, delivery=delivery))
 
     @admin.display(description="To")
     def recipient(self, delivery: NoticeDelivery) -> str:
+        if delivery.channel == NoticeDelivery.Channel.OPERATOR:
+            return "The operator"
         return delivery.user.email if delivery.user is not None else delivery.customer.email
 
     @labelled(description="State", label={"Sent": "success", "Due": "info", "Failed": "danger"})
@@ -235,6 +247,19 @@ class NoticeDeliveryAdmin(ReadOnlyAdmin):
     @admin.display(description="Read")
     def read(self, delivery: NoticeDelivery) -> SafeString:
         return display.moment(delivery.read_at)
+
+
+@admin.register(NoticeTarget)
+class NoticeTargetAdmin(ReadOnlyAdmin):
+    list_display = ("user", "customer", "channel", "shown", "topics", "state_shown", "last_error")
+    list_filter = (("customer", AutocompleteSelectFilter), ("channel", ChoicesDropdownFilter))
+    list_select_related = ("user", "customer")
+    ordering = ("-id",)
+    fields = ("user", "customer", "channel", "shown", "topics", "state_shown", "code_sent_at", "tries", "last_error")
+
+    @labelled(description="State", label={"Confirmed": "success", "Waits for its code": "warning"})
+    def state_shown(self, target: NoticeTarget) -> str:
+        return "Waits for its code" if target.confirmed_at is None else "Confirmed"
 
 
 def _amount(amount: Decimal, budget: Budget) -> SafeString:

@@ -111,6 +111,7 @@ UNFOLD: dict[str, Any] = {
                 _item("Alerts", "notifications", "billing.alert"),
                 _item("Notices", "campaign", "billing.notice"),
                 _item("Deliveries of notices", "outgoing_mail", "billing.noticedelivery"),
+                _item("Telephones and chats", "sms", "billing.noticetarget"),
             ),
             _group(
                 "Money and books",

@@ -279,6 +279,10 @@ else:
     EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
     EMAIL_FILE_PATH = str(DATA_DIR / "mail")
 EMAIL_TIMEOUT = 10
+SMS_URL: str = env.str("SMS_URL", default="")
+"""The gateway for text messages as a URL of Apprise without a recipient, such as ``twilio://SID:TOKEN@+15551234567``."""
+OPERATOR_NOTIFY_URL: str = env.str("OPERATOR_NOTIFY_URL", default="")
+"""Where the operator is told of what may need somebody: any URL of Apprise."""
 DEFAULT_FROM_EMAIL: str = env.str("DEFAULT_FROM_EMAIL", default=f"Ante <ante@{_host}>")
 # Passkeys belong to the host that people reach: where BASE_URL gets another, they are to be made anew. Browsers make
 # none for a bare address; on one's own machine they work at localhost.

@@ -1,6 +1,6 @@
 """One file per aggregate. Every row that belongs to a customer bears ``customer``: the tables can be sharded by it."""
 
-from billing.models.alerts import Alert, ExpiryTold, Notice, NoticeDelivery, NoticePreference
+from billing.models.alerts import Alert, ExpiryTold, Notice, NoticeDelivery, NoticePreference, NoticeTarget
 from billing.models.anomalies import SpendAnomaly, SpendWatch
 from billing.models.approvals import Approval, ManualMovement
 from billing.models.assets import Asset
@@ -85,6 +85,7 @@ __all__ = [
     "Notice",
     "NoticeDelivery",
     "NoticePreference",
+    "NoticeTarget",
     "Obligation",
     "OutboxEvent",
     "Overhead",

@@ -4,6 +4,7 @@ from django.db.models import F, Q
 
 from accounts.ids import uuid7
 from accounts.models import User
+from accounts.models.fields import SealedField
 from billing.models.assets import Asset
 from billing.models.customers import Customer
 from billing.models.wallets import Grant
@@ -97,12 +98,20 @@ class Notice(models.Model):
         return self.title
 
 
+_CHANNELS = ["inbox", "email", "sms", "slack", "teams", "discord", "operator"]
+
+
 class NoticeDelivery(models.Model):
     """A notice on its way to one person, or to the customer's own address, over one channel."""
 
     class Channel(models.TextChoices):
         INBOX = "inbox", "Inbox"
         EMAIL = "email", "E-mail"
+        SMS = "sms", "SMS"
+        SLACK = "slack", "Slack"
+        TEAMS = "teams", "Teams"
+        DISCORD = "discord", "Discord"
+        OPERATOR = "operator", "To the operator"
 
     class State(models.TextChoices):
         DUE = "due", "Due"
@@ -137,7 +146,7 @@ class NoticeDelivery(models.Model):
                 fields=["notice", "user", "channel", "customer"], nulls_distinct=False, name="billing_delivery_once"
             ),
             models.CheckConstraint(name="billing_delivery_state", condition=Q(state__in=["due", "sent", "failed"])),
-            models.CheckConstraint(name="billing_delivery_channel", condition=Q(channel__in=["inbox", "email"])),
+            models.CheckConstraint(name="billing_delivery_channel", condition=Q(channel__in=_CHANNELS)),
         ]
 
     def __str__(self) -> str:
@@ -166,3 +175,37 @@ class NoticePreference(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} of {self.customer}"
+
+
+class NoticeTarget(models.Model):
+    """Where else a person is told about a customer: a telephone or a chat, at most one of each kind.
+
+    Nothing but its code is sent there until the person has entered that.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="+", db_index=False)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    channel = models.CharField(max_length=16, choices=NoticeDelivery.Channel.choices)
+    address = SealedField(editable=False)
+    shown = models.CharField("address", max_length=32, help_text="Enough of it to be recognised.")
+    topics = ArrayField(models.CharField(max_length=32), default=list)
+    code = SealedField(editable=False)
+    code_sent_at = models.DateTimeField(null=True, blank=True)
+    tries = models.PositiveSmallIntegerField(default=0, help_text="How many codes were entered.")
+    confirmed_at = models.DateTimeField(null=True, blank=True)
+    last_error = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["id"], name="billing_noticetarget_new", condition=Q(code_sent_at=None))]
+        constraints = [
+            models.UniqueConstraint(fields=["customer", "user", "channel"], name="billing_noticetarget_once"),
+            models.CheckConstraint(
+                name="billing_noticetarget_channel", condition=Q(channel__in=["sms", "slack", "teams", "discord"])
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_channel_display()} {self.shown}"

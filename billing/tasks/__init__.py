@@ -137,7 +137,8 @@ def watch_ahead() -> None:
 
 @shared_task(name="billing.send_notices")
 def send_notices() -> None:
-    """Address new notices to people, and send those that go by e-mail."""
+    """Address new notices to people, and send what is due by e-mail, telephone and chat."""
+    notices.send_codes()
     notices.address()
     notices.send_due()
 

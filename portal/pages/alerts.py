@@ -14,11 +14,12 @@ from django.views.decorators.http import require_GET, require_POST
 from accounts import second_factor
 from accounts.services.audit import actor_of
 from billing.errors import BillingError
-from billing.models import Alert, Asset, Balance, NoticeDelivery, NoticePreference
+from billing.models import Alert, Asset, Balance, NoticeDelivery, NoticePreference, NoticeTarget
 from billing.services import alerts, notices
 from billing.services.notices import addressing
 from portal import access
 from portal.pages.budgets import AmountField
+from portal.pages.targets import TargetForm
 
 INBOX_MAX = 100
 USUAL = [
@@ -207,4 +208,6 @@ def _page(
         alerts=_kept(visit).select_related("asset"),
         form=form or AlertForm(visit=visit),
         wishes=wishes or WishForm(initial=initial),
+        targets=NoticeTarget.objects.filter(user=visit.user, customer=visit.customer),
+        target_form=TargetForm(initial={"topics": ["balance", "usage"]}),
     )

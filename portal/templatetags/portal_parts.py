@@ -14,6 +14,7 @@ from django.utils.safestring import SafeString
 from billing.engine.budgets import EACH
 from billing.engine.money import amount_string
 from billing.models import Alert, Budget, EntryKind, NoticeDelivery, PaymentAttempt, PaymentMethod
+from billing.services.notices import TOPICS
 from portal import amounts
 from portal.access import Visit
 from portal.templatetags.money import money
@@ -221,6 +222,12 @@ _AT_CAP = {
     Budget.AtCap.THROTTLE.value: "asks to come again later",
     Budget.AtCap.PAUSE_KEY.value: "refuses and pauses the key",
 }
+
+
+@register.filter
+def topic_words(topic: str) -> str:
+    """What notices of this topic are about."""
+    return TOPICS[topic]
 
 
 @register.filter

@@ -15,6 +15,7 @@ from accounts.services import api_keys, audit, factors, staff, team
 from billing.models import Customer, UsageEvent
 from billing.services import approvals, authorizations, charge_disputes, drafts, invoices, notes, wallets
 from billing.services.funding import rules
+from billing.services.notices import targets
 from billing.services.webhooks import endpoints
 from tests.builders import Shop
 from tests.payments import Bank, Payer
@@ -105,6 +106,10 @@ def tenant(shop: Shop, bank: Bank, name: str) -> Tenant:
         reason=mark,
     )
     assert waiting is not None
+    slack = f"https://hooks.slack.com/services/T1/B1/{name}{'x' * 8}"
+    target = targets.add(
+        actor=audit.SYSTEM, user=owner, customer=customer, channel="slack", address=slack, topics=["balance"]
+    )
     Customer.objects.filter(pk=customer.pk).update(on_insufficient_funds="overdraft")
     wallets.set_overdraft_limit(actor=audit.SYSTEM, customer=customer, asset=shop.usd, limit=Decimal(50))
     shop.record(customer, input_tokens=40_000_000)
@@ -137,6 +142,7 @@ def tenant(shop: Shop, bank: Bank, name: str) -> Tenant:
             "invoice_id": str(invoice.pk),
             "event_pk": str(event.transaction_id),
             "kept_method": str(method.pk),
+            "target_id": str(target.pk),
         },
         mark,
     )

@@ -79,6 +79,7 @@ PAGES: dict[str, set[str]] = {
     "billing_autotopup_resume": FINANCE,
     "billing_budget_remove_budget": FINANCE,
     "billing_alert_remove_alert": FINANCE,
+    "billing_noticedelivery_send_again": FINANCE,
     "billing_meter_presets": FINANCE,
     "billing_meter_from_preset": FINANCE,
     "billing_plandraft_preview": FINANCE,

@@ -1,12 +1,13 @@
-"""Notices: what a customer's people are told, in their inbox and by e-mail.
+"""Notices: what a customer's people are told, in their inbox, by e-mail and wherever else they want.
 
 A notice is written with the fact that it tells of (``publication``); workers address it to people and send it.
 """
 
 from billing.services.notices.addressing import address
 from billing.services.notices.reading import prefer, read
-from billing.services.notices.sending import send_due
+from billing.services.notices.sending import retry, send_due
+from billing.services.notices.targets import send_codes
 from billing.services.notices.texts import TOPICS, topic
 from billing.services.notices.writing import Told, publication
 
-__all__ = ["TOPICS", "Told", "address", "prefer", "publication", "read", "send_due", "topic"]
+__all__ = ["TOPICS", "Told", "address", "prefer", "publication", "read", "retry", "send_codes", "send_due", "topic"]

@@ -6,12 +6,13 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
 from accounts import roles
 from accounts.models import Membership
-from billing.models import Notice, NoticeDelivery, NoticePreference
+from billing.models import Notice, NoticeDelivery, NoticePreference, NoticeTarget
 from billing.services.notices import texts
 
 BATCH = 100
@@ -22,8 +23,8 @@ EMAILED = "limits:write"
 def address() -> int:
     """Make the deliveries of new notices. Returns how many notices. Safe to run twice and at the same time.
 
-    Everybody who acts for the customer has it in the inbox. By e-mail it goes to those who want its topic; a customer
-    for whom nobody acts gets it at its own address.
+    Everybody who acts for the customer has it in the inbox. By e-mail, telephone and chat it goes to those who want its
+    topic there; a customer for whom nobody acts gets it at its own address. ``FOR_OPERATOR`` is told to the operator.
     """
     addressed = 0
     while True:
@@ -44,9 +45,12 @@ def _deliveries(notice: Notice, now: datetime) -> list[NoticeDelivery]:
     ).select_related("user")
     found = list(people)
     common: dict[str, Any] = {"notice": notice, "customer_id": notice.customer_id}
+    deliveries = []
+    if settings.OPERATOR_NOTIFY_URL and notice.kind in texts.FOR_OPERATOR:
+        deliveries.append(NoticeDelivery(**common, channel=NoticeDelivery.Channel.OPERATOR, due_at=now))
     if not found and notice.customer.email:
-        return [NoticeDelivery(**common, channel=NoticeDelivery.Channel.EMAIL, due_at=now)]
-    deliveries = [
+        deliveries.append(NoticeDelivery(**common, channel=NoticeDelivery.Channel.EMAIL, due_at=now))
+    deliveries += [
         NoticeDelivery(
             **common,
             user=member.user,
@@ -66,6 +70,12 @@ def _deliveries(notice: Notice, now: datetime) -> list[NoticeDelivery]:
             deliveries.append(
                 NoticeDelivery(**common, user=member.user, channel=NoticeDelivery.Channel.EMAIL, due_at=due_at)
             )
+    members = {member.user_id: member for member in found}
+    for target in NoticeTarget.objects.filter(customer_id=notice.customer_id, confirmed_at__isnull=False):
+        if target.user_id in members and texts.topic(notice.kind) in target.topics:
+            member = members[target.user_id]
+            due_at = after_quiet(now, wishes.get(member.user_id) or default(member), zone)
+            deliveries.append(NoticeDelivery(**common, user=member.user, channel=target.channel, due_at=due_at))
     return deliveries
 
 

@@ -1,4 +1,4 @@
-"""Sending notices by e-mail: claimed first, sent outside of any transaction, tried again later and later."""
+"""Sending notices by e-mail, telephone and chat: claimed first, sent outside of any transaction, tried again later."""
 
 import logging
 from datetime import timedelta
@@ -10,7 +10,10 @@ from django.db import transaction
 from django.template.loader import render_to_string
 from django.utils import timezone
 
-from billing.models import NoticeDelivery, TopUp
+from accounts.services import audit
+from billing.errors import InvalidState
+from billing.gateways import messengers
+from billing.models import NoticeDelivery, NoticeTarget, TopUp
 from billing.services import documents
 
 BATCH = 50
@@ -35,17 +38,39 @@ def _send(pk: UUID) -> bool:
     if delivery is None:
         return False
     try:
-        _mail(delivery).send()
+        _hand_over(delivery)
+    except messengers.NotSent as failure:
+        return _failed(delivery, str(failure))
     except Exception as error:
-        logger.warning("The notice %s could not be sent: %s", delivery.pk, type(error).__name__)
-        delivery.last_error = type(error).__name__[:200]
-        if delivery.attempts >= ATTEMPTS_MAX:
-            delivery.state = NoticeDelivery.State.FAILED
-        delivery.save(update_fields=["last_error", "state"])
-        return False
+        return _failed(delivery, type(error).__name__)
     delivery.state, delivery.sent_at, delivery.last_error = NoticeDelivery.State.SENT, timezone.now(), ""
     delivery.save(update_fields=["state", "sent_at", "last_error"])
     return True
+
+
+def retry(*, actor: audit.Actor, delivery: NoticeDelivery) -> None:
+    """Send again, now, what was given up or waits for its next attempt. Raises ``InvalidState`` for what arrived."""
+    with transaction.atomic():
+        waiting = NoticeDelivery.objects.filter(pk=delivery.pk).exclude(state=NoticeDelivery.State.SENT)
+        if not waiting.update(state=NoticeDelivery.State.DUE, attempts=0, due_at=timezone.now()):
+            raise InvalidState("This was sent already.")
+        audit.record(
+            actor=actor,
+            action="notice_delivery.retried",
+            object_type="notice_delivery",
+            object_id=str(delivery.pk),
+            organization_id=delivery.customer.organization_id,
+            after={"channel": delivery.channel, "last_error": delivery.last_error},
+        )
+
+
+def _failed(delivery: NoticeDelivery, why: str) -> bool:
+    logger.warning("The notice %s could not be sent: %s", delivery.pk, why)
+    delivery.last_error = why[:200]
+    if delivery.attempts >= ATTEMPTS_MAX:
+        delivery.state = NoticeDelivery.State.FAILED
+    delivery.save(update_fields=["last_error", "state"])
+    return False
 
 
 def _claim(pk: UUID) -> NoticeDelivery | None:
@@ -62,6 +87,24 @@ def _claim(pk: UUID) -> NoticeDelivery | None:
         delivery.due_at = timezone.now() + timedelta(seconds=delay)
         delivery.save(update_fields=["attempts", "due_at"])
     return delivery
+
+
+def _hand_over(delivery: NoticeDelivery) -> None:
+    """Over its channel. Raises what goes wrong."""
+    notice = delivery.notice
+    if delivery.channel == NoticeDelivery.Channel.EMAIL:
+        _mail(delivery).send()
+        return
+    title = f"{notice.title} · {delivery.customer.name}"
+    if delivery.channel == NoticeDelivery.Channel.OPERATOR:
+        messengers.send_to_operator(title=title, text=notice.text)
+        return
+    target = NoticeTarget.objects.filter(
+        customer_id=delivery.customer_id, user=delivery.user, channel=delivery.channel, confirmed_at__isnull=False
+    ).first()
+    if target is None:
+        raise messengers.NotSent("They do not want to be told there any more.")
+    messengers.send(target.channel, target.address, title=title, text=f"{notice.text}\n{settings.BASE_URL}")
 
 
 def _mail(delivery: NoticeDelivery) -> EmailMultiAlternatives:

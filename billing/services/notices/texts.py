@@ -14,6 +14,8 @@ TOPICS = {
     "receipts": "Receipts of payments",
     "payments": "Invoices that are overdue; automatic top-ups that fail, stop or reach a limit",
 }
+FOR_OPERATOR = frozenset({"usage.spike", "usage.anomaly_detected", "budget.plan_not_changed", "auto_top_up.disabled"})
+"""What the operator is told as well, where there is a channel for it."""
 _SIGNS = {"usd": "$", "eur": "€", "gbp": "£"}
 _CENT = Decimal("0.01")
 _CUTTING = Context(prec=60)

@@ -27,6 +27,7 @@ from billing.services import (
 )
 from billing.services.funding import packs, reconciliation, refunds, rules
 from billing.services.idempotency import Answer, once
+from billing.services.notices import targets
 from billing.services.webhooks import endpoints
 from tests.builders import Shop, browser_of
 from tests.payments import Bank, Payer
@@ -93,7 +94,9 @@ def acme(shop: Shop, bank: Bank) -> Customer:
         bank.rules.new_intent({"amount": "500", "currency": "usd", "payment_method": "pm_card_visa", "confirm": "true"})
     reconciliation.run(until=timezone.now() + timedelta(minutes=1))
     drafts.create(actor=audit.SYSTEM, plan=shop.plan().plan, terms={"base_fee": "5"})
-    shop.member(acme)
+    slack = "https://hooks.slack.com/services/T1/B1/abcdefgh"
+    owner = shop.member(acme)
+    targets.add(actor=audit.SYSTEM, user=owner, customer=acme, channel="slack", address=slack, topics=["balance"])
     shop.key()
     shop.budget(acme, "1000")
     shop.alert(acme, "1000")

@@ -1,0 +1,88 @@
+"""Where else one is told: a telephone or a chat, confirmed with a code that goes there."""
+
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponseBase
+from django.shortcuts import redirect
+from django.views.decorators.http import require_POST
+
+from accounts import second_factor
+from accounts.services.audit import actor_of
+from billing.errors import BillingError
+from billing.models import NoticeDelivery, NoticeTarget
+from billing.services import notices
+from billing.services.notices import targets
+from portal import access
+
+
+class TargetForm(forms.Form):
+    """Another telephone or chat."""
+
+    channel = forms.ChoiceField(label="Over")
+    address = forms.CharField(
+        max_length=500,
+        label="Number or webhook",
+        help_text="A telephone number such as +15551234567, or the address of an incoming webhook of the chat.",
+    )
+    topics = forms.MultipleChoiceField(
+        choices=list(notices.TOPICS.items()), required=False, widget=forms.CheckboxSelectMultiple, label="About"
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"label_suffix": "", "auto_id": "target_%s", **kwargs})
+        channel = self.fields["channel"]
+        assert isinstance(channel, forms.ChoiceField)
+        channel.choices = [(name, NoticeDelivery.Channel(name).label) for name in targets.offered()]
+
+
+@require_POST
+@second_factor.requires_fresh_second_factor
+@access.signed_in
+def add(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
+    """Have a code sent there."""
+    form = TargetForm(request.POST)
+    problem = next((str(error) for errors in form.errors.values() for error in errors), "")
+    if form.is_valid():
+        try:
+            targets.add(actor=actor_of(request), user=visit.user, customer=visit.customer, **form.cleaned_data)
+        except BillingError as refusal:
+            problem = refusal.errors[0].detail if refusal.errors else refusal.detail
+        else:
+            messages.success(request, "A code is on its way there. Enter it here within 15 minutes.")
+    if problem:
+        messages.error(request, problem)
+    return redirect("portal:alerts")
+
+
+@require_POST
+@access.signed_in
+def confirm(request: HttpRequest, visit: access.Visit, target_id: UUID) -> HttpResponseBase:
+    """The code that came there."""
+    target = _own(visit, target_id)
+    try:
+        targets.confirm(actor=actor_of(request), target=target, code=request.POST.get("code", ""))
+    except BillingError as refusal:
+        messages.error(request, f"That {refusal.errors[0].detail}." if refusal.errors else refusal.detail)
+    else:
+        messages.success(request, "You are told there from now on.")
+    return redirect("portal:alerts")
+
+
+@require_POST
+@access.signed_in
+def remove(request: HttpRequest, visit: access.Visit, target_id: UUID) -> HttpResponseBase:
+    """Be told there no more."""
+    targets.remove(actor=actor_of(request), target=_own(visit, target_id))
+    messages.success(request, "You are told there no more.")
+    return redirect("portal:alerts")
+
+
+def _own(visit: access.Visit, target_id: UUID) -> NoticeTarget:
+    rows = NoticeTarget.objects.select_related("customer")
+    found = rows.filter(pk=target_id, user=visit.user, customer=visit.customer).first()
+    if found is None:
+        raise Http404
+    return found
