@@ -32,7 +32,7 @@ class EndpointForm(ServiceForm):
 
     class Meta:
         model = WebhookEndpoint
-        fields = ("url", "customer", "events", "description")
+        fields = ("url", "customer", "events", "format", "description")
 
     def make(self, fields: dict[str, Any]) -> WebhookEndpoint:
         endpoint, _ = endpoints.create(actor=self.actor, **{"customer": None, **fields})
@@ -59,7 +59,7 @@ class WebhookEndpointAdmin(AddOnlyAdmin):
         if obj is None:
             return EndpointForm.Meta.fields
         return (
-            *("url", "customer_link", "events", "description", "state_shown", "disabled_because", "failures"),
+            *("url", "customer_link", "events", "format", "description", "state_shown", "disabled_because", "failures"),
             *("failing_since", "rests_until", "created_at"),
         )
 

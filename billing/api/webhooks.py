@@ -168,6 +168,7 @@ def _show(endpoint: WebhookEndpoint) -> dict[str, Any]:
         "events": endpoint.events,
         "customer": None if endpoint.customer is None else endpoint.customer.external_id,
         "description": endpoint.description,
+        "format": endpoint.format,
         "enabled": endpoint.enabled,
         "disabled_because": endpoint.disabled_because,
         "failing_since": None if endpoint.failing_since is None else moment_string(endpoint.failing_since),

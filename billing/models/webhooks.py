@@ -5,6 +5,7 @@ from django.db.models import Q
 
 from accounts.ids import uuid7
 from accounts.models.fields import SealedField
+from billing.engine.crm import FORMATS, STANDARD
 from billing.models.customers import Customer
 from billing.models.fields import ExactJSONDecoder
 
@@ -17,6 +18,13 @@ class WebhookEndpoint(models.Model):
     url = models.CharField(max_length=500)
     events = ArrayField(models.CharField(max_length=64), help_text="Types, or * for all.")
     description = models.CharField(max_length=200, blank=True)
+    format = models.CharField(
+        max_length=16,
+        choices=list(FORMATS.items()),
+        default=STANDARD,
+        db_default=STANDARD,
+        help_text="What is sent.",
+    )
     secret = SealedField(editable=False)
     previous_secret = SealedField(null=True, editable=False)
     previous_until = models.DateTimeField(null=True, help_text="Until then the secret before signs as well.")
@@ -32,6 +40,7 @@ class WebhookEndpoint(models.Model):
         ordering = ["-id"]
         constraints = [
             models.CheckConstraint(name="billing_webhookendpoint_wants", condition=Q(events__len__gt=0)),
+            models.CheckConstraint(name="billing_webhookendpoint_format", condition=Q(format__in=list(FORMATS))),
         ]
 
     def __str__(self) -> str:

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from accounts import second_factor
 from accounts.services.audit import actor_of
+from billing.engine.crm import FORMATS
 from billing.engine.webhooks import EVERYTHING, TYPES
 from billing.errors import BillingError
 from billing.models import WebhookDelivery, WebhookEndpoint
@@ -32,6 +33,9 @@ class EndpointForm(forms.Form):
         choices=[(EVERYTHING, "Everything but single usage events")]
         + [(name, f"{name}: {kind.when}") for name, kind in TYPES.items() if kind.about_customer],
         initial=[EVERYTHING],
+    )
+    format = forms.ChoiceField(
+        choices=list(FORMATS.items()), label="Format", help_text="For a CRM: flat, with account, percent and window."
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -7,6 +7,7 @@ from rest_framework import serializers as rest
 
 from billing.api.fields import MomentField, StrictSerializer, TextField
 from billing.api.schema import shapes
+from billing.engine.crm import FORMATS
 from billing.gateways.webhooks import URL_LENGTH_MAX
 from billing.models import WebhookDelivery
 
@@ -17,6 +18,7 @@ class EndpointChange(StrictSerializer):
     url = TextField(max_length=URL_LENGTH_MAX, required=False)
     events = rest.ListField(child=TextField(max_length=64), allow_empty=False, max_length=EVENTS_MAX, required=False)
     description = TextField(max_length=200, allow_blank=True, required=False)
+    format = rest.ChoiceField(list(FORMATS.items()), required=False)
     enabled = rest.BooleanField(required=False)
 
 
@@ -25,6 +27,7 @@ class EndpointCreate(StrictSerializer):
     events = rest.ListField(child=TextField(max_length=64), allow_empty=False, max_length=EVENTS_MAX)
     customer = TextField(max_length=255, required=False, allow_null=True)
     description = TextField(max_length=200, allow_blank=True, required=False)
+    format = rest.ChoiceField(list(FORMATS.items()), required=False)
 
 
 class Replay(StrictSerializer):
@@ -41,6 +44,7 @@ class EndpointShape(rest.Serializer[Any]):
     events = rest.ListField(child=rest.CharField())
     customer = rest.CharField(allow_null=True)
     description = rest.CharField(allow_blank=True)
+    format = rest.ChoiceField(list(FORMATS.items()))
     enabled = rest.BooleanField()
     disabled_because = rest.CharField(allow_blank=True)
     failing_since = MomentField(allow_null=True)

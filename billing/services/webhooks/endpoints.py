@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from accounts.ids import uuid7
 from accounts.services import audit
+from billing.engine.crm import STANDARD
 from billing.engine.webhooks import EVERYTHING, TEST, TYPES
 from billing.errors import InvalidRequest, InvalidState
 from billing.gateways import webhooks as gateway
@@ -24,18 +25,25 @@ State = WebhookDelivery.State
 
 
 def create(
-    *, actor: audit.Actor, customer: Customer | None, url: str, events: Sequence[str], description: str = ""
+    *,
+    actor: audit.Actor,
+    customer: Customer | None,
+    url: str,
+    events: Sequence[str],
+    description: str = "",
+    format: str = STANDARD,
 ) -> tuple[WebhookEndpoint, str]:
-    """A new endpoint and its secret. Without a customer it is told of all of them. Raises ``InvalidRequest``."""
+    """A new endpoint and its secret, told in this ``format`` (``engine.crm``). Without a customer it is told of all of
+    them. Raises ``InvalidRequest``."""
     checked = _checked(url, events)
     with transaction.atomic():
         if of(customer).count() >= ENDPOINTS_MAX:
             raise InvalidState(f"There are {ENDPOINTS_MAX} endpoints already: remove one first.")
         secret = gateway.new_secret()
         endpoint = WebhookEndpoint.objects.create(
-            customer=customer, url=url, events=checked, description=description, secret=secret
+            customer=customer, url=url, events=checked, description=description, format=format, secret=secret
         )
-        _record(actor, "webhook_endpoint.created", endpoint, url=url, events=checked)
+        _record(actor, "webhook_endpoint.created", endpoint, url=url, events=checked, format=format)
     return endpoint, secret
 
 
@@ -51,6 +59,7 @@ def change(
     url: str | None = None,
     events: Sequence[str] | None = None,
     description: str | None = None,
+    format: str | None = None,
     enabled: bool | None = None,
 ) -> WebhookEndpoint:
     """Change what is given. Switched on again, it is sent at once whatever waits. Raises ``InvalidRequest``."""
@@ -61,13 +70,15 @@ def change(
         changes: dict[str, Any] = {"url": url, "events": checked}
         if description is not None:
             changes["description"] = description
+        if format is not None:
+            changes["format"] = format
         if enabled is not None:
             changes |= {"enabled": enabled, "disabled_because": "" if enabled else "It was switched off."}
         if enabled and not endpoint.enabled:
             changes |= {"failures": 0, "failing_since": None, "rests_until": None}
             endpoint.deliveries.filter(state=State.PENDING).update(due_at=now, attempts=0)
         WebhookEndpoint.objects.filter(pk=endpoint.pk).update(**changes)
-        shown = {name: value for name, value in changes.items() if name in {"url", "events", "enabled"}}
+        shown = {name: value for name, value in changes.items() if name in {"url", "events", "format", "enabled"}}
         _record(actor, "webhook_endpoint.changed", endpoint, **shown)
     endpoint.refresh_from_db()
     return endpoint

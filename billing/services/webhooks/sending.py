@@ -23,6 +23,7 @@ from accounts import roles
 from accounts.ids import first_id
 from accounts.models import Membership, User
 from accounts.services import audit, mail
+from billing.engine import crm
 from billing.engine.webhooks import IN_ORDER, delay_after
 from billing.gateways import webhooks as gateway
 from billing.gateways.webhooks import Answer
@@ -62,9 +63,16 @@ def send_due() -> int:
 
 
 def body(delivery: WebhookDelivery) -> bytes:
-    """What is sent: the same bytes at every attempt."""
+    """What is sent, in the endpoint's format: the same bytes at every attempt."""
     happened_at = delivery.happened_at.isoformat().replace("+00:00", "Z")
-    return _encode({"type": delivery.type, "timestamp": happened_at, "data": delivery.data}).encode()
+    told = crm.shaped(
+        delivery.endpoint.format,
+        message=f"msg_{delivery.message}",
+        type=delivery.type,
+        timestamp=happened_at,
+        data=delivery.data,
+    )
+    return _encode(told).encode()
 
 
 def _claim() -> list[WebhookDelivery]:

@@ -4,19 +4,21 @@ import multiprocessing
 import random
 import time
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from django.core import mail as letters
-from django.db import connections
+from django.db import connections, transaction
 from django.utils import timezone
 from standardwebhooks import Webhook
 
 from accounts.models import AuditEvent, OutgoingMail
 from accounts.services.audit import SYSTEM
-from billing.engine.webhooks import DELAYS, delay_after
+from billing.engine.webhooks import DELAYS, TYPES, delay_after
 from billing.errors import InvalidRequest, InvalidState
 from billing.models import OutboxEvent, WebhookDelivery, WebhookEndpoint
+from billing.services import outbox
 from billing.services.webhooks import endpoints, sending
 from tests.billing.services.conftest import Clock
 from tests.billing.services.webhooks.conftest import Name, messages, relay, states
@@ -181,6 +183,39 @@ def test_gone_means_gone(shop: Shop, name: Name, receiver: Receiver) -> None:
 
     endpoint.refresh_from_db()
     assert not endpoint.enabled
+
+
+def test_a_cost_alert_reaches_a_pipeline_signed_and_again_after_a_500(
+    shop: Shop, name: Name, receiver: Receiver, clock: Clock
+) -> None:
+    acme = shop.customer("acme", usd="100")
+    endpoint = name(acme, "budget.threshold_reached")
+    shop.budget(acme, "1", alert_at=[Decimal("0.8")])
+    receiver.answers = [(500, {})]
+    shop.record(acme, input_tokens=360_000)
+    relay()
+    sending.send_due()
+    clock.forward(seconds=(DELAYS[0]).total_seconds())
+    sending.send_due()
+
+    assert ids(receiver) == messages("budget.threshold_reached") * 2
+    said = Webhook(endpoint.secret).verify(receiver.arrived[1].body, receiver.arrived[1].headers)
+    assert (said["type"], said["data"]["threshold"]) == ("budget.threshold_reached", "0.8")
+
+
+def test_a_crm_is_told_in_its_own_shape_signed(shop: Shop, name: Name, receiver: Receiver) -> None:
+    acme = shop.customer("acme")
+    endpoint = name(acme, "usage.spike")
+    endpoints.change(actor=SYSTEM, endpoint=endpoint, format="salesforce")
+    spike = outbox.Message("usage.spike", acme.pk, TYPES["usage.spike"].example)
+    with transaction.atomic():
+        outbox.publish([spike], now=timezone.now())
+    relay()
+    sending.send_due()
+
+    said = Webhook(endpoint.secret).verify(receiver.arrived[0].body, receiver.arrived[0].headers)
+    assert (said["Account_External_Id__c"], said["Percent__c"]) == ("acme", "4622.2")
+    assert said["Window__c"].startswith("hour from ")
 
 
 def test_both_secrets_sign_for_a_day(shop: Shop, name: Name, receiver: Receiver, clock: Clock) -> None:
