@@ -4,6 +4,7 @@ from django.urls import path, re_path
 
 from accounts import second_factor
 from portal.pages import (
+    advice,
     alerts,
     auto_top_up,
     budgets,
@@ -44,6 +45,7 @@ urlpatterns = [
     path("activity", dashboard.activity, name="activity"),
     path("balance.json", dashboard.balance_json, name="balance-json"),
     path("usage", usage.usage, name="usage"),
+    path("advice", advice.advice, name="advice"),
     path("usage.csv", usage.usage_csv, name="usage-csv"),
     path("wallet", wallet.wallet, name="wallet"),
     path("plan", plan.plan, name="plan"),

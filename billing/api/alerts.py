@@ -15,7 +15,7 @@ from billing.api.schema import alerts as schema
 from billing.engine.money import amount_string
 from billing.errors import InvalidRequest
 from billing.models import Alert, Asset, Customer
-from billing.selectors import forecasts
+from billing.selectors import advice, forecasts
 from billing.services import alerts
 from billing.services.idempotency import Answer
 
@@ -109,6 +109,56 @@ class PaceView(base.View):
                     }
                     for each in found.budgets
                     if each.budget is not None
+                ],
+            }
+        )
+
+
+class AdviceView(base.View):
+    scopes: ClassVar[Mapping[str, str]] = {"GET": "wallets:read"}
+    parameters: ClassVar[Mapping[str, Collection[str]]] = {"GET": ("asset",)}
+
+    @schema.ADVICE
+    def get(self, request: Request, external_id: str) -> Response:
+        customer = access.customer(principal=principal(request), external_id=external_id)
+        found = advice.of(customer, _asset(request, customer))
+        return Response(
+            {
+                "customer": customer.external_id,
+                "asset": found.asset,
+                "since": moment_string(found.since),
+                "events": found.events,
+                "repeated": [
+                    {
+                        "type": each.type,
+                        "model": each.model,
+                        "fingerprint": each.fingerprint,
+                        "calls": each.calls,
+                        "wasted": amount_string(each.wasted),
+                        "last_at": moment_string(each.last_at),
+                    }
+                    for each in found.repeated
+                ],
+                "small_calls": [
+                    {
+                        "type": each.type,
+                        "model": each.model,
+                        "hour": moment_string(each.hour),
+                        "calls": each.calls,
+                        "tokens": amount_string(each.tokens),
+                        "amount": amount_string(each.amount),
+                    }
+                    for each in found.small
+                ],
+                "cheaper_models": [
+                    {
+                        "model": each.model,
+                        "instead": each.instead,
+                        "amount": amount_string(each.amount),
+                        "then": amount_string(each.then),
+                        "saving": amount_string(each.saving),
+                    }
+                    for each in found.cheaper
                 ],
             }
         )

@@ -44,6 +44,7 @@ urlpatterns = [
     path("customers/<str:external_id>/forecast", alerts.ForecastView.as_view()),
     path("customers/<str:external_id>/pace", alerts.PaceView.as_view()),
     path("customers/<str:external_id>/embeds", embeds.EmbedsView.as_view()),
+    path("customers/<str:external_id>/advice", alerts.AdviceView.as_view()),
     path("grants/<uuid:grant_id>/void", customers.GrantVoidView.as_view()),
     path("assets", catalog.AssetsView.as_view()),
     path("meters", catalog.MetersView.as_view()),

@@ -22,6 +22,7 @@ PAGES: dict[str, dict[str, str]] = {
     "balance.json": {"GET": MEMBER},
     "usage": {"GET": MEMBER},
     "usage.csv": {"GET": MEMBER},
+    "advice": {"GET": "wallets:read"},
     "usage/events": {"GET": MEMBER},
     "usage/events.csv": {"GET": MEMBER},
     "usage/live": {"GET": MEMBER},

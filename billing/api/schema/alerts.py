@@ -66,6 +66,42 @@ class PaceShape(rest.Serializer[Any]):
     budgets = BudgetPaceShape(many=True)
 
 
+class RepeatedShape(rest.Serializer[Any]):
+    type = rest.CharField()
+    model = rest.CharField(allow_null=True)
+    fingerprint = rest.CharField()
+    calls = rest.IntegerField()
+    wasted = AmountField(help_text="What all but the first of them cost.")
+    last_at = MomentField()
+
+
+class SmallCallsShape(rest.Serializer[Any]):
+    type = rest.CharField()
+    model = rest.CharField(allow_null=True)
+    hour = MomentField(help_text="The one with the most.")
+    calls = rest.IntegerField()
+    tokens = AmountField(help_text="Of one of them, in the mean.")
+    amount = AmountField()
+
+
+class CheaperModelShape(rest.Serializer[Any]):
+    model = rest.CharField()
+    instead = rest.CharField()
+    amount = AmountField()
+    then = AmountField()
+    saving = AmountField()
+
+
+class AdviceShape(rest.Serializer[Any]):
+    customer = rest.CharField()
+    asset = rest.CharField()
+    since = MomentField()
+    events = rest.IntegerField(help_text="In how many of the latest events repeats and small calls were looked for.")
+    repeated = RepeatedShape(many=True)
+    small_calls = SmallCallsShape(many=True)
+    cheaper_models = CheaperModelShape(many=True)
+
+
 ALERT = extend_schema(
     operation_id="create_alert",
     summary="Tell a customer's people in time",
@@ -97,6 +133,17 @@ FORECAST = extend_schema(
     summary="How long the balance lasts, and what the month will come to",
     tags=["Spend controls"],
     responses={200: ForecastShape},
+    parameters=[_ASSET],
+)
+ADVICE = extend_schema(
+    operation_id="get_advice",
+    summary="Where money could be saved",
+    description=(
+        "Of the last thirty days: requests with the same prompt_hash, request_hash or input_hash again and again, many "
+        "small calls in one hour, and a model of the plan with which the same work would have cost a fifth less."
+    ),
+    tags=["Spend controls"],
+    responses={200: AdviceShape},
     parameters=[_ASSET],
 )
 PACE = extend_schema(

@@ -57,6 +57,7 @@ ROUTES: dict[str, dict[str, str]] = {
     "customers/<str:external_id>/forecast": {"GET": "wallets:read"},
     "customers/<str:external_id>/pace": {"GET": "wallets:read"},
     "customers/<str:external_id>/embeds": {"POST": "wallets:read"},
+    "customers/<str:external_id>/advice": {"GET": "wallets:read"},
     "grants/<uuid:grant_id>/void": {"POST": "grants:write"},
     "assets": {"GET": "catalog:read", "POST": "catalog:write"},
     "meters": {"GET": "catalog:read", "POST": "catalog:write"},

@@ -98,3 +98,15 @@ def test_forecast_and_pace_answer(api: Api, shop: Shop, acme: Customer) -> None:
     assert (pace["available"], pace["spent_last_hour"], pace["budgets"]) == ("99", "1", [])
     problem(api.get("/customers/acme/pace?asset=gold"), 400, "invalid_request")
     problem(api.get("/customers/nobody/forecast"), 404, "not_found")
+
+
+def test_advice_says_where_money_could_be_saved(api: Api, shop: Shop) -> None:
+    acme = shop.customer(usd="10")
+    for _ in range(2):
+        shop.record(acme, input_tokens=400_000, prompt_hash="same")
+
+    found = api.get("/customers/acme/advice").json()
+
+    assert (found["asset"], found["events"], found["cheaper_models"], found["small_calls"]) == ("usd", 2, [], [])
+    assert [(each["fingerprint"], each["calls"], each["wasted"]) for each in found["repeated"]] == [("same", 2, "1")]
+    problem(api.get("/customers/acme/advice?asset=gold"), 400, "invalid_request", "asset")
