@@ -107,6 +107,9 @@ class EventView(base.View):
                                 "grant": None if draw.grant_id is None else str(draw.grant_id),
                                 "name": draw.name,
                                 "amount": amount_string(draw.amount),
+                                "currency": draw.currency,
+                                "rate": None if draw.rate is None else amount_string(draw.rate),
+                                "worth": None if draw.worth is None else amount_string(draw.worth),
                             }
                             for draw in charge.draws
                         ],
@@ -115,6 +118,7 @@ class EventView(base.View):
                 ],
                 "cost": amount_strings(receipt.cost),
                 "net_cost": amount_strings(receipt.net_cost),
+                "cost_in_money": amount_strings(receipt.in_money),
                 "corrections": [_correction(each, with_reason=reasons) for each in receipt.corrections],
                 "entries": [
                     {

@@ -1,15 +1,16 @@
 """Why was this charged? Everything that an event came to, from the event to the ledger."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
+from fractions import Fraction
 from uuid import UUID
 
 from billing.engine import rating
-from billing.engine.money import EXACT, ZERO
+from billing.engine.money import DECIMALS_MAX, EXACT, ZERO, round_half_even
 from billing.engine.prices import FromCatalogue, Measure
 from billing.engine.rating import ExplainedLine
-from billing.models import Charge, LedgerEntry, Price, UsageEvent
+from billing.models import Asset, Charge, LedgerEntry, Price, UsageEvent
 from billing.selectors import corrections
 from billing.selectors.catalog import compile_price
 from billing.selectors.corrections import Shown
@@ -17,11 +18,18 @@ from billing.selectors.corrections import Shown
 
 @dataclass(frozen=True, slots=True)
 class ReceiptDraw:
-    """What one grant paid of a charge; without a grant it came from the overdraft."""
+    """What one grant paid of a charge; without a grant it came from the overdraft.
+
+    Of units that were bought, ``rate`` is what was paid for one, in ``currency``, and ``worth`` what these come to.
+    Without them nothing was paid, or the asset is the currency itself.
+    """
 
     grant_id: UUID | None
     name: str
     amount: Decimal
+    currency: str | None = None
+    rate: Decimal | None = None
+    worth: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +62,8 @@ class Receipt:
     cost: Mapping[str, Decimal]
     net_cost: Mapping[str, Decimal]
     corrections: Sequence[Shown]
+    in_money: Mapping[str, Decimal] = field(default_factory=dict)
+    """What was charged at first in money, by currency: units that were bought at what was paid for them."""
 
 
 def of(event: UsageEvent) -> Receipt:
@@ -67,8 +77,7 @@ def of(event: UsageEvent) -> Receipt:
     for entry in entries:
         if entry.transaction_id != event.pk:
             continue
-        name = "Overdraft" if entry.grant is None else str(entry.grant)
-        draws.setdefault(entry.charge_id, []).append(ReceiptDraw(entry.grant_id, name, entry.amount))
+        draws.setdefault(entry.charge_id, []).append(_draw(entry))
     charges = []
     cost: dict[str, Decimal] = {}
     for charge in (
@@ -97,7 +106,30 @@ def of(event: UsageEvent) -> Receipt:
     for each in corrected:
         for asset, amount in each.amounts.items():
             net_cost[asset] = EXACT.subtract(net_cost[asset], amount)
-    return Receipt(charges, entries, cost, net_cost, corrected)
+    return Receipt(charges, entries, cost, net_cost, corrected, _in_money(charges))
+
+
+def _draw(entry: LedgerEntry) -> ReceiptDraw:
+    grant = entry.grant
+    if grant is None:
+        return ReceiptDraw(None, "Overdraft", entry.amount)
+    if grant.paid_currency_id is None or grant.paid_currency_id == entry.asset_id or not grant.paid_amount:
+        return ReceiptDraw(grant.pk, str(grant), entry.amount)
+    paid = Fraction(grant.paid_amount) / Fraction(grant.amount)
+    rate, worth = (round_half_even(each, precision=DECIMALS_MAX) for each in (paid, paid * Fraction(entry.amount)))
+    return ReceiptDraw(grant.pk, str(grant), entry.amount, grant.paid_currency_id, rate, worth)
+
+
+def _in_money(charges: Sequence[ReceiptCharge]) -> dict[str, Decimal]:
+    """What was charged in currencies, and what was paid for the units that paid the rest, by currency."""
+    found: dict[str, Decimal] = {}
+    for charge in charges:
+        if charge.price.asset.kind == Asset.Kind.CURRENCY and charge.asset == charge.price.asset_id:
+            found[charge.asset] = EXACT.add(found.get(charge.asset, ZERO), charge.amount)
+        for draw in charge.draws:
+            if draw.currency is not None and draw.worth is not None:
+                found[draw.currency] = EXACT.add(found.get(draw.currency, ZERO), draw.worth)
+    return found
 
 
 def basis(charge: Charge, measure: Measure | None, event: UsageEvent) -> Decimal:

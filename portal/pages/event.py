@@ -12,7 +12,7 @@ from billing.engine.prices import words
 from billing.models import Meter, UsageEvent
 from billing.selectors import charge_disputes, events, receipts
 from billing.selectors.catalog import price_terms
-from billing.selectors.receipts import ReceiptCharge
+from billing.selectors.receipts import ReceiptCharge, ReceiptDraw
 from portal import access, amounts
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
@@ -50,9 +50,17 @@ def _shown(charge: ReceiptCharge) -> dict[str, Any]:
     return {
         "charge": charge,
         "amount": exact(charge.amount),
-        "draws": [{"name": draw.name, "amount": exact(draw.amount)} for draw in charge.draws],
+        "draws": [{"name": draw.name, "amount": exact(draw.amount), "worth": _worth(draw)} for draw in charge.draws],
         "meter": meter.name,
         "unit": meter.unit,
         "price": words.describe(price_terms(charge.price), charge.price.asset_id, meter.unit),
         "lines": [{"said": words.line(line), "amount": exact(line.amount)} for line in charge.lines],
     }
+
+
+def _worth(draw: ReceiptDraw) -> str:
+    """What units that were bought come to in money, and at which rate."""
+    if draw.worth is None or draw.rate is None or draw.currency is None:
+        return ""
+    worth, rate = (amounts.exact_text(each, draw.currency) for each in (draw.worth, draw.rate))
+    return f"{worth} at {rate} each"

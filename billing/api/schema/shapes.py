@@ -475,6 +475,9 @@ class ReceiptGrantShape(serializers.Serializer[Any]):
     grant = serializers.UUIDField(allow_null=True)
     name = serializers.CharField()
     amount = AmountField()
+    currency = serializers.CharField(allow_null=True, help_text="In which these units were paid, where they were.")
+    rate = AmountField(allow_null=True, help_text="What was paid for one unit.")
+    worth = AmountField(allow_null=True, help_text="What these units come to by that.")
 
 
 class ReceiptChargeShape(ChargeShape):
@@ -510,6 +513,7 @@ class ReceiptShape(EventShape):
     charges = ReceiptChargeShape(many=True)
     cost = AmountsField(help_text="What it was charged at first.")
     net_cost = AmountsField(help_text="What of it stands after its corrections.")
+    cost_in_money = AmountsField(help_text="The cost by currency: units that were bought at what was paid for them.")
     corrections = CorrectionShape(many=True)
     entries = ReceiptEntryShape(many=True)
 

@@ -2,10 +2,16 @@
 
 import csv
 import io
+from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db.models import Sum
+from django.utils import timezone
 
+from billing.models import LedgerEntry
+from billing.services import usage
 from tests.billing.api.conftest import Api, cloud_event, problem
 from tests.builders import Shop
 
@@ -130,3 +136,23 @@ def test_an_unknown_customer_is_not_found(api: Api) -> None:
 
 def test_what_cannot_be_delivered_is_not_acceptable(api: Api) -> None:
     problem(api.get("/usage", accept="image/png"), 406, "not_acceptable")
+
+
+def test_a_month_by_cost_centre_sums_to_what_the_wallet_was_debited(api: Api, shop: Shop) -> None:
+    """The chargeback report of a company: one line for each department, as CSV."""
+    meter = shop.meter("llm_input", "input_tokens", dimensions=["cost_centre"])
+    shop.plan("pro", [shop.price(meter, "2.50", per="1000000")])
+    acme = shop.customer(usd="100")
+    until = timezone.now().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    at = until - timedelta(days=3)
+    for centre, tokens in [("research", 1_234_567), ("support", 89), ("research", 3), (None, 7_000_001)]:
+        data = {"input_tokens": tokens} | ({} if centre is None else {"cost_centre": centre})
+        usage.record([shop.event(acme, data=data, time=at)])
+
+    times = f"from={at.replace(day=1):%Y-%m-%d}T00:00:00Z&to={until:%Y-%m-%d}T00:00:00Z"
+    path = f"/usage?customer=acme&granularity=month&group_by=cost_centre&{times}"
+    rows = list(csv.DictReader(io.StringIO(api.get(path, accept="text/csv").content.decode())))
+
+    assert {row["cost_centre"]: row["events"] for row in rows} == {"research": "2", "support": "1", "": "1"}
+    debits = LedgerEntry.objects.filter(customer=acme, kind="usage").aggregate(total=Sum("amount"))["total"]
+    assert sum(Decimal(row["amount"]) for row in rows) == debits == Decimal("100") - shop.balance(acme).available

@@ -76,3 +76,20 @@ def test_a_charge_of_nothing_is_on_the_receipt_without_a_draw(shop: Shop) -> Non
 
     assert [(charge.amount, charge.draws) for charge in receipt.charges] == [(Decimal(0), [])]
     assert receipt.cost == {"usd": Decimal(0)}
+
+
+def test_what_a_call_in_units_comes_to_in_money(shop: Shop) -> None:
+    credits = shop.asset("credits")
+    shop.plan("pro", [shop.price(shop.meter("images", "images"), "3", asset=credits)])
+    acme = shop.customer()
+    free = shop.fund(acme, "4", asset="credits", kind="promotional")
+    bought = shop.fund(acme, "300", asset="credits", paid_amount=Decimal(10), paid_currency=shop.usd)
+    shop.record(acme, id="one", images=3)
+
+    receipt = receipts.of(UsageEvent.objects.get(event_id="one"))
+
+    given, paid = receipt.charges[0].draws
+    assert (given.grant_id, given.amount, given.worth) == (free.pk, 4, None)
+    assert (paid.grant_id, paid.amount, paid.currency) == (bought.pk, 5, "usd")
+    assert (paid.rate, paid.worth) == (Decimal("0.033333333333"), Decimal("0.166666666667"))
+    assert (receipt.cost, receipt.in_money) == ({"credits": Decimal(9)}, {"usd": Decimal("0.166666666667")})
