@@ -11,7 +11,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0010_budget_plans'),
+        ('billing', '0008_charge_disputes'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
