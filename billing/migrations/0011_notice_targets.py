@@ -11,7 +11,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0008_charge_disputes'),
+        ('billing', '0013_books'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
