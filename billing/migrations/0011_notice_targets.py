@@ -11,7 +11,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0015_partners_and_invoice_lines'),
+        ('billing', '0006_privacy'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
