@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any, ClassVar
 from uuid import UUID
 
+from django.db.models import prefetch_related_objects
 from django.http import HttpResponse
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -56,6 +57,7 @@ class DisputesView(base.View):
             rows = rows.filter(customer_id__in=own)
         page = pagination.page(request, rows, lambda row: row)
         if kind == CHARGES:
+            prefetch_related_objects(page["data"], "lines__event")
             amounts = selector.amounts(page["data"])
             page["data"] = [show(row, amounts[row.pk]) for row in page["data"]]
         else:
@@ -148,7 +150,8 @@ def _paper(pack: dict[str, Any]) -> HttpResponse:
 
 
 def show(dispute: ChargeDispute, amounts: Mapping[str, Decimal]) -> dict[str, Any]:
-    """A case about charges as the API gives it."""
+    """A case about charges as the API gives it. A list of them has read its events before."""
+    prefetch_related_objects([dispute], "lines__event")
     return {
         "id": str(dispute.pk),
         "kind": CHARGES,
@@ -156,7 +159,7 @@ def show(dispute: ChargeDispute, amounts: Mapping[str, Decimal]) -> dict[str, An
         "status": dispute.status,
         "reason": dispute.reason,
         "answer": dispute.answer or None,
-        "events": [line.event.event_id for line in dispute.lines.select_related("event")],
+        "events": [line.event.event_id for line in dispute.lines.all()],
         "top_up": None,
         "amounts": amount_strings(amounts),
         "answer_by": None,

@@ -10,6 +10,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+from django.conf import settings
 from django.db import connection
 
 from billing.engine.money import EXACT, ZERO, round_half_even
@@ -160,10 +161,11 @@ def losses(currency: str, *, first: date, last: date) -> list[Losses]:
     )
     given_up = dict(
         _all(
-            "SELECT date_trunc('month', p.created_at)::date, SUM(p.amount) FROM billing_invoicepayment p"
-            "  JOIN billing_invoice i ON i.id = p.invoice_id"
+            "SELECT date_trunc('month', p.created_at AT TIME ZONE %(zone)s)::date, SUM(p.amount)"
+            "  FROM billing_invoicepayment p JOIN billing_invoice i ON i.id = p.invoice_id"
             " WHERE p.kind = 'write_off' AND i.currency_id = %(currency)s GROUP BY 1",
             currency=currency,
+            zone=settings.TIME_ZONE,
         )
     )
     known = {month: amounts for month, *amounts in moved}

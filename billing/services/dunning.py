@@ -5,6 +5,7 @@ a time for each customer. What is paid is read from the ledger; here is only how
 """
 
 import logging
+from collections.abc import Callable
 from datetime import datetime, time, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -36,17 +37,26 @@ LEFT_LYING = timedelta(seconds=5)
 def run_due() -> None:
     """Bring every open invoice as far as it can be by now. Safe to run twice, and at the same time."""
     for attempt_id in _left_lying():
-        attempts.send(attempt_id)
+        _alone(attempts.send, attempt_id)
     for collection_id in list(_open().values_list("pk", flat=True)):
-        try:
-            advance(collection_id)
-        except BillingError as trouble:
-            logger.warning("Collection %s waits: %s", collection_id, trouble)
+        _alone(advance, collection_id)
+
+
+def _alone(step: Callable[[UUID], None], id: UUID) -> None:
+    """One step, whose trouble, of whatever kind, is not the other invoices'."""
+    try:
+        step(id)
+    except BillingError as trouble:
+        logger.warning("The collecting of %s waits: %s", id, trouble)
+    except Exception:
+        logger.exception("The collecting of %s waits", id)
 
 
 def advance(collection_id: UUID) -> None:
     """Close the collection of an invoice that is paid; else charge, remind and freeze as the days have gone by."""
-    collection = _open().get(pk=collection_id)
+    collection = _open().filter(pk=collection_id).first()
+    if collection is None:
+        return  # Somebody else closed it meanwhile.
     invoice = collection.invoice
     paid = invoices.paid([invoice])[invoice.pk]
     if invoices.status(invoice, paid) == "paid":
@@ -72,10 +82,8 @@ def _begin(collection_id: UUID) -> UUID | None:
     if not settings.INVOICE_COLLECT or not settings.STRIPE_SECRET_KEY:
         return None
     with transaction.atomic():
-        customer_id = Collection.objects.values_list("customer_id", flat=True).get(pk=collection_id)
-        Journal.open([customer_id]).write()
-        collection = _open(lock=True).get(pk=collection_id)
-        invoice, now = collection.invoice, timezone.now()
+        collection = _locked(collection_id)
+        customer_id, invoice, now = collection.customer_id, collection.invoice, timezone.now()
         if collection.state != Collection.State.OPEN or not collection.next_try_at or collection.next_try_at > now:
             return None
         if PaymentAttempt.objects.filter(
@@ -126,22 +134,22 @@ def _left_lying() -> list[UUID]:
 @retried
 def _close(collection_id: UUID) -> None:
     with transaction.atomic():
-        collection = _open(lock=True).get(pk=collection_id)
+        collection = _locked(collection_id)
         if collection.state != Collection.State.OPEN:
             return
         close(collection, Collection.State.PAID)
         _tell(collection.invoice, "invoice.paid", timezone.now())
-    thaw(collection)
 
 
 def close(collection: Collection, state: str, reason: str = "") -> None:
-    """Note how it ended, in the caller's transaction. The row is locked."""
+    """Note how it ended, and unfreeze what it froze, in the caller's transaction. Wallet and row are locked."""
     collection.state, collection.closed_at, collection.next_try_at = state, timezone.now(), None
     collection.reason = reason[:500]
     collection.save(update_fields=["state", "closed_at", "next_try_at", "reason"])
+    _thaw(collection)
 
 
-def thaw(collection: Collection) -> None:
+def _thaw(collection: Collection) -> None:
     """Unfreeze the wallet where this froze it, and nothing else that is open did."""
     if not collection.froze or _open().filter(customer_id=collection.customer_id, froze=True).exists():
         return
@@ -169,16 +177,24 @@ def _remind(collection_id: UUID) -> None:
 _FROZEN = "An invoice is overdue: "
 
 
+@retried
 def _freeze(collection_id: UUID) -> None:
-    collection = _open().get(pk=collection_id)
-    days, invoice = settings.INVOICE_FREEZE_DAYS, collection.invoice
-    if not days or collection.froze or _on(invoice, days) > timezone.now():
+    """Freeze the wallet, and note that this did, in one transaction: what freezes it is what unfreezes it."""
+    days = settings.INVOICE_FREEZE_DAYS
+    if not days or not _open().filter(pk=collection_id, froze=False).exists():
         return
-    try:
-        wallets.freeze(actor=SYSTEM, customer=invoice.customer, reason=f"{_FROZEN}{invoice.number}")
-    except InvalidState:
-        return  # Somebody else froze it, and is to unfreeze it.
-    Collection.objects.filter(pk=collection_id).update(froze=True)
+    with transaction.atomic():
+        collection = _locked(collection_id)
+        invoice = collection.invoice
+        closed = collection.state != Collection.State.OPEN
+        if closed or collection.froze or _on(invoice, days) > timezone.now():
+            return
+        try:
+            wallets.freeze(actor=SYSTEM, customer=invoice.customer, reason=f"{_FROZEN}{invoice.number}")
+        except InvalidState:
+            return  # Somebody else froze it, and is to unfreeze it.
+        collection.froze = True
+        collection.save(update_fields=["froze"])
 
 
 def _tell(invoice: Invoice, kind: str, now: datetime, *, notice: bool = False) -> None:
@@ -197,6 +213,13 @@ def _tell(invoice: Invoice, kind: str, now: datetime, *, notice: bool = False) -
         outbox.publication([outbox.Message(kind, invoice.customer_id, facts)], now=now),
         notices.publication(told, now=now),
     )
+
+
+def _locked(collection_id: UUID) -> Collection:
+    """The collection, locked after its customer's wallet."""
+    customer_id = Collection.objects.values_list("customer_id", flat=True).get(pk=collection_id)
+    Journal.open([customer_id]).write()
+    return _open(lock=True).get(pk=collection_id)
 
 
 def _open(*, lock: bool = False) -> "QuerySet[Collection]":

@@ -14,11 +14,14 @@ from accounts.services import audit
 from billing.engine.money import EXACT, ZERO, amount_string, decimals, round_half_even
 from billing.errors import AlreadyExists, InvalidRequest, InvalidState
 from billing.gateways.payments import places
-from billing.models import Collection, Customer, Grant, Invoice, InvoicePayment
+from billing.models import Collection, Customer, Grant, Invoice, InvoicePayment, PaymentAttempt, TopUp
 from billing.selectors import invoices
 from billing.services import dunning, grants
 from billing.services.ledger import Journal
 from billing.services.retrying import retried
+
+WRITTEN_OFF = "written off"
+"""The reference of what is given up, which no payment has."""
 
 
 @retried
@@ -35,7 +38,7 @@ def record(
         raise InvalidRequest.field("amount", f"must be greater than zero, with at most {coins} decimals")
     with transaction.atomic():
         collection, net, tax = _open(invoice)
-        if invoice.payments.filter(reference=reference).exists():
+        if reference == WRITTEN_OFF or invoice.payments.filter(reference=reference).exists():
             raise AlreadyExists(f"A payment {reference} of {invoice.number} is noted already.")
         whole = EXACT.add(net, tax)
         if amount > whole:
@@ -50,15 +53,17 @@ def record(
 def write_off(*, actor: audit.Actor, invoice: Invoice, reason: str) -> InvoicePayment:
     """Give up what is open of the invoice: it counts against revenue, and its tax is owed to the office no longer.
 
-    Raises ``InvalidState`` where nothing or an older invoice is open, and ``ApprovalRequired`` (``four_eyes``).
+    Raises ``InvalidState`` where nothing or an older invoice is open, or a charge for it is under way, and
+    ``ApprovalRequired`` (``four_eyes``).
     """
     with transaction.atomic():
         collection, net, tax = _open(invoice)
+        if TopUp.objects.filter(invoice=invoice, attempt__status__in=PaymentAttempt.OPEN).exists():
+            raise InvalidState(f"A charge for {invoice.number} is under way: wait for what becomes of it.")
         given_up = _note(
-            actor, collection, InvoicePayment.Kind.WRITE_OFF, net=net, tax=tax, reference="written off", reason=reason
+            actor, collection, InvoicePayment.Kind.WRITE_OFF, net=net, tax=tax, reference=WRITTEN_OFF, reason=reason
         )
         dunning.close(collection, Collection.State.UNCOLLECTIBLE, reason)
-    dunning.thaw(collection)
     return given_up
 
 

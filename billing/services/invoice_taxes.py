@@ -15,7 +15,7 @@ from billing.engine.money import EXACT, ZERO, round_half_even
 from billing.engine.taxes import NONE, STANDARD, Decision, Part, shares
 from billing.engine.taxes import on as tax_on
 from billing.gateways.payments import places
-from billing.models import Balance, Grant, Invoice, InvoiceTax
+from billing.models import Balance, Grant, Invoice, InvoicePayment, InvoiceTax
 from billing.selectors import invoices
 from billing.services.ledger import Journal
 
@@ -49,9 +49,14 @@ def _credited(balance: Balance, due: Decimal, coins: int) -> Tax:
     if last is None:
         return Tax(NONE)
     asked = Invoice.objects.filter(balance=balance).aggregate(base=Sum("tax_base"), tax=Sum("tax"))
+    # The office has what was written off back already, and nobody paid it.
+    given_up = InvoicePayment.objects.filter(invoice__balance=balance, kind=InvoicePayment.Kind.WRITE_OFF)
+    left = EXACT.subtract(asked["tax"], given_up.aggregate(tax=Sum("tax"))["tax"] or ZERO)
+    if left <= 0:
+        return Tax(NONE)
     base = -min(due.copy_abs(), asked["base"])
     share = Fraction(last.tax) / Fraction(last.tax_base)
-    total = -min(round_half_even(Fraction(base.copy_abs()) * share, precision=coins), asked["tax"])
+    total = -min(round_half_even(Fraction(base.copy_abs()) * share, precision=coins), left)
     unpaid = invoices.open_tax(balance.customer_id, balance.asset_id)
     parts = tuple(Part(each.name, each.rate) for each in last.taxes.order_by("position"))
     given = max(ZERO, EXACT.subtract(total.copy_abs(), unpaid))

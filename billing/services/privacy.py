@@ -26,6 +26,7 @@ from billing.models import (
     Balance,
     Budget,
     ChargeDispute,
+    Collection,
     Customer,
     Dispute,
     IdempotencyRecord,
@@ -38,6 +39,7 @@ from billing.models import (
     PaymentProfile,
     Refund,
     Subscription,
+    TaxProfile,
     UnpaidUsage,
     Wallet,
     WebhookEndpoint,
@@ -60,6 +62,9 @@ def obstacles(customer: Customer) -> list[str]:
     owes = Balance.objects.filter(mine).filter(Q(owed__gt=0) | Q(available__lt=0) | Q(dispute_debt__gt=0))
     reasons = {
         "Money is owed. Pay it first.": owes,
+        "An invoice is open: have it paid or write it off.": Collection.objects.filter(
+            mine, state=Collection.State.OPEN
+        ),
         "There is usage that has not been paid for.": UnpaidUsage.objects.filter(mine, open=True),
         "Work is authorized and not captured yet.": Authorization.objects.filter(
             mine, status=Authorization.Status.OPEN
@@ -149,6 +154,7 @@ def _forget_money(actor: audit.Actor, customer: Customer) -> None:
     Alert.objects.filter(mine, removed_at=None).update(removed_at=now)
     Customer.objects.filter(pk=customer.pk).update(has_budgets=False)
     ChargeDispute.objects.filter(mine).update(reason=ERASED, answer="")
+    TaxProfile.objects.filter(mine).delete()
     Note.objects.filter(mine).delete()
     Notice.objects.filter(mine).delete()
     NoticePreference.objects.filter(mine).delete()

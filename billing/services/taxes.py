@@ -14,7 +14,7 @@ from django.db.models import Q
 from accounts.services import audit
 from billing.engine.money import amount_string
 from billing.engine.taxes import EXEMPT, NONE, REVERSE_CHARGE, STANDARD, Decision, Part
-from billing.errors import InvalidRequest, Unavailable
+from billing.errors import InvalidRequest, InvalidState, Unavailable
 from billing.gateways import tax
 from billing.models import Customer, TaxProfile, TaxRule
 
@@ -107,9 +107,11 @@ def add_rule(
 
 
 def end_rule(*, actor: audit.Actor, rule: TaxRule, on: date, reason: str) -> TaxRule:
-    """Let the rule hold until that day, which is its last."""
+    """Let the rule hold until that day, which is its last. Raises ``InvalidState`` for one that has ended before."""
     if on < rule.starts_on:
         raise InvalidRequest.field("ends_on", "must not be before its first day")
+    if rule.ends_on is not None and rule.ends_on < on:
+        raise InvalidState(f"It has ended on {rule.ends_on} already.")
     with transaction.atomic():
         rule.ends_on = on
         rule.save(update_fields=["ends_on"])

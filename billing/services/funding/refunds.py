@@ -251,7 +251,10 @@ def _share(top_up: TopUp, amount: Decimal, bonus: GrantState | None) -> Share:
     # What of the bonus is spent already comes out of what was paid.
     back = min(extra, bonus.source.remaining if bonus is not None else ZERO)
     recovered = EXACT.subtract(extra, back)
-    tax = EXACT.subtract(_of(top_up.tax, part, payments.places(top_up.currency_id)), top_up.tax_refunded)
+    # Tax that an invoice had asked for comes back by a credit note, and not a second time here.
+    own_tax = EXACT.subtract(top_up.tax, top_up.invoiced_tax)
+    tax = min(_of(top_up.tax, part, payments.places(top_up.currency_id)), own_tax)
+    tax = EXACT.subtract(tax, top_up.tax_refunded)
     return Share(amount=amount, tax=tax, credit=EXACT.add(own, recovered), recovered=recovered, bonus=back)
 
 

@@ -2,8 +2,11 @@
 
 import json
 from decimal import Decimal
+from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from accounts.services import api_keys
 from accounts.services.audit import SYSTEM
@@ -33,6 +36,23 @@ def test_a_case_from_end_to_end(shop: Shop, api: Api) -> None:
     assert api.get("/disputes?customer=acme").json()["data"] == [made]
     assert api.get("/disputes?kind=payment").json()["data"] == []
     problem(api.send("POST", "/disputes", {"customer": "acme", "events": ["one"], "reason": "x"}), 409, "invalid_state")
+
+
+def test_many_cases_are_read_like_one(shop: Shop, api: Api, django_assert_num_queries: Any) -> None:
+    acme = shop.customer(usd="10")
+    for name in ("one", "two", "three"):
+        shop.record(acme, id=name, input_tokens=400_000)
+    disputed(api)
+    with CaptureQueriesContext(connection) as queries:
+        api.get("/disputes?customer=acme")
+    alone = len(queries)
+
+    disputed(api, events=["two"])
+    disputed(api, events=["three"])
+
+    with django_assert_num_queries(alone):
+        found = api.get("/disputes?customer=acme").json()["data"]
+    assert [case["events"] for case in found] == [["three"], ["two"], ["one"]]
 
 
 @pytest.mark.parametrize(

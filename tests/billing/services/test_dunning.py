@@ -9,9 +9,9 @@ from django.db.models import F
 
 from accounts.services.audit import SYSTEM
 from billing.errors import AlreadyExists, InvalidRequest, InvalidState
-from billing.models import Collection, Customer, Invoice, Notice, OutboxEvent, PaymentAttempt, TopUp, Wallet
+from billing.models import Collection, Customer, Invoice, Notice, OutboxEvent, PaymentAttempt, TopUp, UsageEvent, Wallet
 from billing.selectors import invoices as figures
-from billing.services import dunning, invoice_payments, invoices, wallets
+from billing.services import corrections, dunning, invoice_payments, invoices, wallets
 from billing.services.funding import attempts
 from tests.billing.services.conftest import Clock
 from tests.billing.services.test_taxes import account
@@ -151,3 +151,80 @@ def test_an_answer_that_is_lost_is_not_charged_again(debtor: Payer, bank: Bank, 
     dunning.run_due()
 
     assert len(bank.charges()) == 1
+
+
+def frozen(debtor: Payer) -> bool:
+    return Wallet.objects.get(customer=debtor.customer).frozen_at is not None
+
+
+def test_who_ends_while_freezing_or_closing_leaves_no_wallet_frozen(
+    debtor: Payer, clock: Clock, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.INVOICE_COLLECT, settings.INVOICE_FREEZE_DAYS = False, 10
+    freeze, unfreeze = wallets.freeze, wallets.unfreeze
+
+    def freeze_and_end(**fields: Any) -> None:
+        freeze(**fields)
+        raise RuntimeError("killed")
+
+    def end(**_: Any) -> None:
+        raise RuntimeError("killed")
+
+    monkeypatch.setattr(wallets, "freeze", freeze_and_end)
+    later(clock, 24)
+    assert not frozen(debtor)
+
+    monkeypatch.setattr(wallets, "freeze", freeze)
+    later(clock, 24)
+    assert frozen(debtor)
+
+    invoice_payments.record(actor=SYSTEM, invoice=Invoice.objects.get(), amount=D(11), reference="SEPA 1")
+    monkeypatch.setattr(wallets, "unfreeze", end)
+    later(clock, 24)
+    assert (frozen(debtor), Collection.objects.get().state) == (True, "open")
+
+    monkeypatch.setattr(wallets, "unfreeze", unfreeze)
+    later(clock, 24)
+    assert (frozen(debtor), Collection.objects.get().state) == (False, "paid")
+
+
+def test_a_collection_that_somebody_else_closed_is_nobodys_trouble(debtor: Payer) -> None:
+    invoice_payments.write_off(actor=SYSTEM, invoice=Invoice.objects.get(), reason="Bankrupt")
+
+    dunning.advance(Collection.objects.get().pk)
+
+    assert state() == "uncollectible"
+
+
+def test_what_is_being_charged_is_not_written_off(debtor: Payer, bank: Bank, clock: Clock) -> None:
+    debtor.keep()
+    clock.stop(ISSUED + timedelta(days=14))
+    attempt_id = dunning._begin(Collection.objects.get().pk)
+    assert attempt_id is not None
+
+    with pytest.raises(InvalidState, match="under way"):
+        invoice_payments.write_off(actor=SYSTEM, invoice=Invoice.objects.get(), reason="Bankrupt")
+
+    attempts.send(attempt_id)
+    assert (state(), debtor.available) == ("paid", 0)
+
+
+def test_no_payment_has_the_reference_of_what_is_given_up(debtor: Payer) -> None:
+    invoice = Invoice.objects.get()
+
+    with pytest.raises(AlreadyExists):
+        invoice_payments.record(actor=SYSTEM, invoice=invoice, amount=D(1), reference="written off")
+
+
+def test_tax_that_was_written_off_is_credited_to_nobody(debtor: Payer) -> None:
+    debtor.shop.record(debtor.customer, id="wrong", input_tokens=4_000_000)
+    assert invoices.issue(debtor.shop.balance(debtor.customer), end=ISSUED + timedelta(hours=2)) is not None
+    for invoice in Invoice.objects.order_by("first_seq"):
+        invoice_payments.write_off(actor=SYSTEM, invoice=invoice, reason="Bankrupt")
+    assert account("tax_payable") == 0
+    corrections.reverse(actor=SYSTEM, event=UsageEvent.objects.get(event_id="wrong"), reason="The model failed")
+
+    note = invoices.issue(debtor.shop.balance(debtor.customer), end=ISSUED + timedelta(hours=3))
+
+    assert note is not None
+    assert (note.kind, note.tax, note.tax_given, account("tax_payable")) == ("credit_note", 0, 0, 0)

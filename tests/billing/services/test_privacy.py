@@ -21,7 +21,7 @@ from billing.models import Approval, Customer, IdempotencyRecord, PaymentProfile
 from billing.selectors import books
 from billing.selectors import privacy as selector
 from billing.selectors import seals as chain
-from billing.services import approvals, authorizations, customers, notes, privacy, seals, subscriptions, wallets
+from billing.services import approvals, authorizations, customers, notes, privacy, seals, subscriptions, taxes, wallets
 from billing.services.webhooks import endpoints
 from tests.builders import Shop
 from tests.payments import Bank, Payer
@@ -61,6 +61,7 @@ def acme(shop: Shop) -> Customer:
     mail.queue(ADDRESS, "Hello", NAME)
     clerk = User.objects.create_user("clerk@ante.test", is_staff=True)
     notes.add(actor=actor(clerk), customer=customer, text=f"Called: {NAME}")
+    taxes.set_profile(actor=actor(clerk), customer=customer, tax_id="ZZ999", address=[NAME])
     IdempotencyRecord.objects.create(
         principal="operator", key="k", fingerprint=b"f", status=201, body={"external_id": "acme", "name": NAME}
     )

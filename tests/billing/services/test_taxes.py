@@ -9,12 +9,12 @@ from django.db.models import Sum
 
 from accounts.services.audit import SYSTEM
 from billing.engine.taxes import EXEMPT, NONE, REVERSE_CHARGE, STANDARD, Decision
-from billing.errors import InvalidRequest, Unavailable
+from billing.errors import InvalidRequest, InvalidState, Unavailable
 from billing.gateways import tax
-from billing.models import Customer, Invoice, LedgerEntry, UsageEvent
+from billing.models import Customer, Invoice, LedgerEntry, Refund, TaxRule, UsageEvent
 from billing.selectors import invoices as figures
 from billing.services import corrections, documents, invoices, taxes, wallets
-from billing.services.funding import quotes
+from billing.services.funding import quotes, refunds
 from tests.billing.services.test_invoices import LATER, issue, owing
 from tests.builders import Shop
 from tests.payments import Payer
@@ -168,6 +168,35 @@ def test_tax_that_was_paid_and_is_credited_comes_into_the_wallet(shop: Shop, pay
     assert note is not None
     assert (note.tax, note.tax_given, payer.available) == (-1, 1, 11)
     assert account("tax_payable") == 0
+
+
+@pytest.mark.parametrize("refund_first", [False, True], ids=["credit note first", "refund first"])
+def test_tax_of_an_invoice_comes_back_once_whichever_way(shop: Shop, payer: Payer, *, refund_first: bool) -> None:
+    shop.tax("DE", "0.10")
+    Customer.objects.filter(pk=payer.customer.pk).update(country="DE", on_insufficient_funds="overdraft")
+    payer.customer.refresh_from_db()
+    wallets.set_overdraft_limit(actor=SYSTEM, customer=payer.customer, asset=shop.usd, limit=D(1000))
+    shop.record(payer.customer, id="wrong", input_tokens=4_000_000)
+    issue(shop, payer.customer)
+    top_up = payer.paid("20")  # 10 for the invoice, with its tax of 1, and 10 in advance
+    corrections.reverse(actor=SYSTEM, event=UsageEvent.objects.get(event_id="wrong"), reason="The model failed")
+
+    steps = [lambda: issue(shop, payer.customer), lambda: refunds.create(actor=SYSTEM, top_up=top_up)]
+    for step in reversed(steps) if refund_first else steps:
+        step()
+
+    refund = Refund.objects.get()
+    assert (refund.amount, refund.tax, payer.available) == (20, 1, 1)
+    assert account("tax_payable") == 0
+
+
+def test_a_rule_that_has_ended_is_not_ended_later(shop: Shop) -> None:
+    shop.tax("DE", "0.19")
+    rule = TaxRule.objects.get()
+    taxes.end_rule(actor=SYSTEM, rule=rule, on=date(2026, 6, 30), reason="Moved away")
+
+    with pytest.raises(InvalidState):
+        taxes.end_rule(actor=SYSTEM, rule=rule, on=date(2026, 7, 31), reason="Again")
 
 
 def test_an_invoice_waits_where_the_tax_is_not_known(shop: Shop, settings: Any) -> None:
