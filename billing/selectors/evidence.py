@@ -4,12 +4,13 @@ What comes out is plain: texts, numbers as decimal strings, lists and dictionari
 Nothing in it says what usage costs the operator.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import connection
+from django.db.models import Count, Max, Min, QuerySet, Sum
 from django.utils import timezone
 
 from accounts.ids import first_id
@@ -80,20 +81,27 @@ def of_payment_dispute(dispute: Dispute) -> Plain:
         charge__isnull=False,
         kind="usage",
     )
-    ids = list(drawn.order_by("-id").values_list("transaction_id", flat=True))
-    newest = list(dict.fromkeys(ids))
-    rows = UsageEvent.objects.filter(customer_id=dispute.customer_id, pk__in=newest[:EVENTS_MAX])
+    newest = drawn.values("transaction_id").annotate(last=Max("seq")).order_by("-last")[:EVENTS_MAX]
+    ids = [row["transaction_id"] for row in newest]
+    rows = UsageEvent.objects.filter(customer_id=dispute.customer_id, pk__in=ids)
     pack = _pack("payment", dispute.customer, case, list(rows.select_related("customer").order_by("pk")), [top_up])
-    return pack | {"used": {"events": len(newest), "shown": min(len(newest), EVENTS_MAX), **_used(drawn)}}
+    return pack | {"used": {"shown": len(ids), **_used(drawn)}}
 
 
-def _used(drawn: Iterable[LedgerEntry]) -> Plain:
-    total, first, last = ZERO, None, None
-    for entry in drawn:
-        total = EXACT.add(total, entry.amount)
-        first = entry.occurred_at if first is None else min(first, entry.occurred_at)
-        last = entry.occurred_at if last is None else max(last, entry.occurred_at)
-    return {"amount": amount_string(total), "first_at": _moment(first), "last_at": _moment(last)}
+def _used(drawn: QuerySet[LedgerEntry]) -> Plain:
+    """Summed by the database: a payment may have bought a million events."""
+    found = drawn.aggregate(
+        events=Count("transaction_id", distinct=True),
+        amount=Sum("amount"),
+        first=Min("occurred_at"),
+        last=Max("occurred_at"),
+    )
+    return {
+        "events": found["events"],
+        "amount": amount_string(found["amount"] or ZERO),
+        "first_at": _moment(found["first"]),
+        "last_at": _moment(found["last"]),
+    }
 
 
 def _pack(kind: str, customer: Customer, case: Plain, found: Sequence[UsageEvent], paid: Sequence[TopUp] = ()) -> Plain:

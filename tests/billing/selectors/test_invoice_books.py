@@ -52,7 +52,8 @@ TAMPERINGS = {
     ),
     "the last invoice, gone": (
         f"WITH gone AS (DELETE FROM billing_invoiceline WHERE invoice_id = {SECOND}),"
-        f" too AS (DELETE FROM billing_invoicetax WHERE invoice_id = {SECOND})"
+        f" too AS (DELETE FROM billing_invoicetax WHERE invoice_id = {SECOND}),"
+        f" likewise AS (DELETE FROM billing_collection WHERE invoice_id = {SECOND})"
         f" DELETE FROM billing_invoice WHERE id = {SECOND}",
         {"invoice-numbers", "invoices"},
     ),
