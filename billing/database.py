@@ -11,6 +11,7 @@ APPEND_ONLY = [
     "billing_allowance",
     "billing_charge",
     "billing_correction",
+    "billing_fairuse",
     "billing_invoice",
     "billing_invoiceline",
     "billing_invoicepayment",

@@ -5,11 +5,23 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Q, Sum
+from django.db.models import Q, QuerySet, Sum
 from django.utils import timezone
 
+from billing.engine.money import ZERO
 from billing.engine.prices import words
-from billing.models import Allowance, Customer, Grant, Plan, PlanVersion, Price, Subscription, SubscriptionPeriod
+from billing.models import (
+    Allowance,
+    Customer,
+    FairUse,
+    FairUseCounter,
+    Grant,
+    Plan,
+    PlanVersion,
+    Price,
+    Subscription,
+    SubscriptionPeriod,
+)
 from billing.selectors.catalog import price_terms
 from portal.templatetags.portal_parts import per_units
 
@@ -53,12 +65,25 @@ class Included:
 
 
 @dataclass(frozen=True, slots=True)
+class Limited:
+    """What the plan lets a period have at most, and how much of it the one that runs has used."""
+
+    limit: FairUse
+    used: Decimal
+
+    @property
+    def share_used(self) -> float:
+        return min(1.0, float(self.used / self.limit.limit))
+
+
+@dataclass(frozen=True, slots=True)
 class Running:
     """A subscription that runs or is to start."""
 
     subscription: Subscription
     status: Subscription.Status
     included: list[Included]
+    limited: list[Limited]
 
     @property
     def prices(self) -> PriceList:
@@ -102,6 +127,7 @@ class Offer:
     prices: PriceList
 
     allowances: list[Allowance]
+    limits: list[FairUse]
 
     @property
     def plan(self) -> Plan:
@@ -121,6 +147,7 @@ def running(customer: Customer, now: datetime) -> list[Running]:
             subscription=one,
             status=one.status_at(now),
             included=_included(one, now),
+            limited=_limited(one, now),
         )
         for one in found
     ]
@@ -133,7 +160,10 @@ def offers(currency: str | None = None) -> list[Offer]:
         plans = plans.filter(currency=currency)
     latest = [version for plan in plans.order_by("code") if (version := plan.latest()) is not None]
     latest.sort(key=lambda one: (one.plan.currency_id, one.base_fee))
-    return [Offer(version, price_list(version), list(version.allowances.all())) for version in latest]
+    return [
+        Offer(version, price_list(version), list(version.allowances.all()), list(_limits(version)))
+        for version in latest
+    ]
 
 
 def price_list(version: PlanVersion) -> PriceList:
@@ -177,3 +207,16 @@ def _included(subscription: Subscription, now: datetime) -> list[Included]:
     )
     sums = rows.values("asset_id").annotate(given=Sum("amount"), left=Sum("remaining")).order_by("asset_id")
     return [Included(row["asset_id"], row["given"], row["left"]) for row in sums]
+
+
+def _limited(subscription: Subscription, now: datetime) -> list[Limited]:
+    counters = FairUseCounter.objects.filter(
+        customer_id=subscription.customer_id, subscription=subscription, period_start__lte=now, period_end__gt=now
+    )
+    used = {each.meter_id or each.asset_id: each.used for each in counters}
+    limits = _limits(subscription.plan_version)
+    return [Limited(limit, used.get(limit.meter_id or limit.asset_id, ZERO)) for limit in limits]
+
+
+def _limits(version: PlanVersion) -> QuerySet[FairUse]:
+    return version.fair_use.select_related("meter")

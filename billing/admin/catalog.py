@@ -14,7 +14,7 @@ from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action
 from billing.admin import by_hand, confirm, display, lookup
 from billing.admin.adding import AddOnlyAdmin, ServiceForm
 from billing.engine.prices import words
-from billing.models import Approval, Asset, Plan, PlanDraft, PlanVersion, Price
+from billing.models import Approval, Asset, FairUse, Plan, PlanDraft, PlanVersion, Price
 from billing.selectors import plan_terms
 from billing.selectors.catalog import price_terms
 from billing.services import approvals, drafts, plans, subscriptions
@@ -56,6 +56,12 @@ class PriceInline(PriceColumns, ReadOnlyInline):
             .select_related("meter", "asset", "plan_version__plan")
             .prefetch_related("tiers")
         )
+
+
+class FairUseInline(ReadOnlyInline):
+    model = FairUse
+    fields = readonly_fields = ("meter", "asset", "limit")
+    show_change_link = False
 
 
 class PlanVersionInline(ReadOnlyInline):
@@ -208,7 +214,7 @@ class PlanVersionAdmin(ReadOnlyAdmin):
     list_filter = (("plan", AutocompleteSelectFilter), ("interval", ChoicesDropdownFilter))
     list_select_related = ("plan",)
     search_fields = ("plan__code", "plan__name")
-    inlines = (PriceInline,)
+    inlines = (FairUseInline, PriceInline)
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).prefetch_related("prices")

@@ -134,7 +134,9 @@ def plan_called(code: str) -> Plan:
 def terms(data: dict[str, Any]) -> dict[str, Any]:
     """What a version shall say, for the service."""
     allowances = [plans.AllowanceTerms(**allowance) for allowance in data.get("allowances", [])]
-    return data | {"prices": [prices.wanted(price) for price in data["prices"]], "allowances": allowances}
+    fair_use = [plans.FairUseTerms(**limit) for limit in data.get("fair_use", [])]
+    wanted = [prices.wanted(price) for price in data["prices"]]
+    return data | {"prices": wanted, "allowances": allowances, "fair_use": fair_use}
 
 
 def _show_asset(asset: Asset) -> dict[str, Any]:
@@ -194,7 +196,7 @@ def _show_plan(plan: Plan) -> dict[str, Any]:
         "cached_tokens",
     )
     named = {"code": plan.code, "name": plan.name, "currency": plan.currency_id.upper()}
-    return named | dict.fromkeys(unpublished) | {"allowances": [], "prices": []}
+    return named | dict.fromkeys(unpublished) | {"allowances": [], "fair_use": [], "prices": []}
 
 
 def show_version(version: PlanVersion) -> dict[str, Any]:

@@ -126,6 +126,12 @@ class AllowanceTerms(StrictSerializer):
     rollover_limit = AmountField(required=False, minimum=0)
 
 
+class FairUseTerms(StrictSerializer):
+    meter = MeterField(required=False)
+    asset = AssetField(required=False)
+    limit = AmountField()
+
+
 class PresetCreate(StrictSerializer):
     """All meters of a preset at once."""
 
@@ -144,6 +150,7 @@ class VersionCreate(StrictSerializer):
     trial_days = serializers.IntegerField(required=False, min_value=0, max_value=730)
     minimum_commitment = AmountField(required=False, minimum=0)
     cached_tokens = serializers.ChoiceField(PlanVersion.CachedTokens.choices, default=PlanVersion.CachedTokens.OWN)
+    fair_use = serializers.ListField(child=FairUseTerms(), required=False, max_length=50)
     prices = serializers.ListField(child=PriceTerms(), allow_empty=False, max_length=1000)
 
 

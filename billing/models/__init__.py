@@ -15,6 +15,7 @@ from billing.models.costs import CostVersion, Overhead, ProviderCost
 from billing.models.customers import Customer
 from billing.models.disputes import Dispute
 from billing.models.exports import ExportFile
+from billing.models.fair_use import FairUse, FairUseCounter
 from billing.models.funding import (
     Pack,
     PaymentAttempt,
@@ -68,6 +69,8 @@ __all__ = [
     "EntryKind",
     "ExpiryTold",
     "ExportFile",
+    "FairUse",
+    "FairUseCounter",
     "Fee",
     "Grant",
     "Hold",

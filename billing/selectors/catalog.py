@@ -13,7 +13,7 @@ from billing.engine.metering import MeterRule
 from billing.engine.money import EXACT, ZERO
 from billing.engine.prices import Discounted, Measure, PerEvent, PriceFunction, Terms, TierTerms, hours, terms
 from billing.engine.rating import ExplainedLine
-from billing.models import Meter, PlanVersion, Price
+from billing.models import FairUse, Meter, PlanVersion, Price
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,19 @@ class CompiledMeter:
 
 
 @dataclass(frozen=True, slots=True)
+class CompiledFairUse:
+    """How much of a meter's quantity, or of what usage is charged in an asset, a period may have."""
+
+    counts: UUID | str
+    """The meter's id, or the asset's code."""
+    unit: str
+    """The meter's code, or the asset's."""
+    limit: Decimal
+    rule: MeterRule | None
+    """The meter's; None for an asset."""
+
+
+@dataclass(frozen=True, slots=True)
 class CompiledPlan:
     """What a plan version charges for, by event type."""
 
@@ -92,6 +105,7 @@ class CompiledPlan:
     number: int
     interval: str
     meters: Mapping[str, tuple[CompiledMeter, ...]]
+    fair_use: tuple[CompiledFairUse, ...] = ()
 
 
 @lru_cache(maxsize=1024)
@@ -118,7 +132,15 @@ def compiled_plan(version_id: UUID) -> CompiledPlan:
         number=version.number,
         interval=version.interval,
         meters={event_type: tuple(group) for event_type, group in meters.items()},
+        fair_use=tuple(_fair_use(limit) for limit in version.fair_use.select_related("meter")),
     )
+
+
+def _fair_use(limit: FairUse) -> CompiledFairUse:
+    if limit.meter is not None:
+        return CompiledFairUse(limit.meter.pk, limit.meter.code, limit.limit, meter_rule(limit.meter))
+    assert limit.asset_id is not None
+    return CompiledFairUse(limit.asset_id, limit.asset_id, limit.limit, None)
 
 
 def meter_rule(meter: Meter) -> MeterRule:

@@ -28,6 +28,13 @@ def of_version(version: PlanVersion) -> dict[str, Any]:
             }
             for allowance in version.allowances.all()
         ],
+        "fair_use": [
+            {
+                **({"meter": limit.meter.code} if limit.meter else {"asset": limit.asset_id}),
+                "limit": amount_string(limit.limit),
+            }
+            for limit in version.fair_use.select_related("meter")
+        ],
         "prices": [of_price(price) for price in prices.order_by("position")],
     }
 

@@ -43,6 +43,7 @@ from billing.services import budgets, bulk, four_eyes, grants, outbox
 from billing.services.giving_back import Part
 from billing.services.ledger import Journal
 from billing.services.retrying import retried
+from billing.services.usage import fair_use
 from billing.services.wallets import ensure_balances
 
 
@@ -201,6 +202,8 @@ def _book(
         given.append((charge.asset_id, EXACT.minus(row["amount"]), charge.posted_at))
         if reversal:
             _count_down(charge, event)
+    if charges:
+        fair_use.give_back(charges, [amount for _, amount, _ in given], reversal=reversal)
     correction.customer_id, correction.event_id = event.customer_id, event.pk
     correction.actor, correction.created_at = actor.label[:200] or actor.kind, journal.now
     correction.save(force_insert=True)

@@ -8,7 +8,7 @@ from typing import Any
 from billing.engine.prices import TierTerms
 from billing.errors import InvalidRequest
 from billing.models import Asset, Meter, PlanVersion
-from billing.services.plans import AllowanceTerms, Terms
+from billing.services.plans import AllowanceTerms, FairUseTerms, Terms
 from billing.services.prices import PriceTerms
 
 _TEXTS = ("model", "rounding", "cost_field", "amount_field", "match", "valid", "failure_policy")
@@ -42,6 +42,7 @@ def read(terms: Mapping[str, Any], catalog: Catalog) -> Terms:
             minimum_commitment=_number(terms.get("minimum_commitment", 0)),
             cached_tokens=terms.get("cached_tokens", PlanVersion.CachedTokens.OWN),
             allowances=[allowance(each, catalog) for each in terms.get("allowances", ())],
+            fair_use=[fair_use(each, catalog) for each in terms.get("fair_use", ())],
             prices=[price(each, catalog) for each in terms.get("prices", ())],
         )
     except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
@@ -52,6 +53,16 @@ def allowance(terms: Mapping[str, Any], catalog: Catalog) -> AllowanceTerms:
     """One member of ``allowances``."""
     asset = catalog.assets[terms["asset"]]
     return AllowanceTerms(asset, _number(terms["amount"]), _number(terms.get("rollover_limit", 0)))
+
+
+def fair_use(terms: Mapping[str, Any], catalog: Catalog) -> FairUseTerms:
+    """One member of ``fair_use``."""
+    meter, asset = terms.get("meter"), terms.get("asset")
+    return FairUseTerms(
+        _number(terms["limit"]),
+        meter=catalog.meters[meter] if meter else None,
+        asset=catalog.assets[asset] if asset else None,
+    )
 
 
 def price(terms: Mapping[str, Any], catalog: Catalog) -> PriceTerms:

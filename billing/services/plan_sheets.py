@@ -7,7 +7,7 @@ from typing import Any
 
 from billing.engine.money import amount_string
 from billing.engine.prices import words
-from billing.models import PlanVersion, Price
+from billing.models import FairUse, PlanVersion, Price
 from billing.selectors.catalog import price_terms
 from billing.services import plans
 from billing.services.prices import PriceTerms
@@ -30,6 +30,8 @@ def of_version(version: PlanVersion) -> Sheet:
     allowances = [(each.asset_id, each.amount, each.rollover_limit) for each in version.allowances.all()]
     prices = version.prices.select_related("meter", "asset", "cached_of").prefetch_related("tiers")
     sheet = _general(version, allowances)
+    for limit in version.fair_use.select_related("meter"):
+        sheet[_limited(limit)] = amount_string(limit.limit)
     for price in prices:
         said = words.describe(price_terms(price), price.asset_id, price.meter.unit)
         _put(sheet, _what(price, price.asset_id), said + _conditions(price, price.covered_by_id))
@@ -40,6 +42,8 @@ def of_terms(terms: plans.Terms) -> Sheet:
     """The terms of a version that is not published yet."""
     allowances = [(each.asset.code, each.amount, each.rollover_limit) for each in terms.allowances]
     sheet = _general(terms, allowances)
+    for limit in terms.fair_use:
+        sheet[_limited(limit)] = amount_string(limit.limit)
     for price in terms.prices:
         _put(sheet, *of_price(price))
     return sheet
@@ -71,6 +75,10 @@ def _general(terms: PlanVersion | plans.Terms, allowances: Sequence[tuple[str, D
         more = f", up to {amount_string(rollover)} carried over" if rollover else ""
         sheet[f"Included {asset}"] = f"{amount_string(amount)}{more}"
     return sheet
+
+
+def _limited(limit: FairUse | plans.FairUseTerms) -> str:
+    return f"Fair use of {limit.meter.name if limit.meter else limit.asset.code if limit.asset else ''}"
 
 
 def _put(sheet: dict[str, str], what: str, said: str) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
@@ -11,10 +11,12 @@ from django.db.models import QuerySet
 from accounts.services import audit
 from billing.engine.money import EXACT, ZERO, amount_string, decimals
 from billing.errors import AlreadyExists, InvalidRequest, InvalidState
-from billing.models import Allowance, Approval, Asset, Customer, Plan, PlanVersion, Price
+from billing.models import Allowance, Approval, Asset, Customer, FairUse, Meter, Plan, PlanVersion, Price
 from billing.services import four_eyes, prices
 from billing.services.prices import PriceTerms
 from billing.services.retrying import retried
+
+_Row = TypeVar("_Row", Allowance, FairUse)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,15 @@ class AllowanceTerms:
     asset: Asset
     amount: Decimal
     rollover_limit: Decimal = ZERO
+
+
+@dataclass(frozen=True, slots=True)
+class FairUseTerms:
+    """The most of a meter's quantity, or of what usage is charged in an asset, that a period may have: one of them."""
+
+    limit: Decimal
+    meter: Meter | None = None
+    asset: Asset | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +49,7 @@ class Terms:
     minimum_commitment: Decimal = ZERO
     cached_tokens: str = PlanVersion.CachedTokens.OWN
     """Whether cached tokens have their own price, or that of the tokens they stand for."""
+    fair_use: Sequence[FairUseTerms] = ()
 
 
 def create(*, actor: audit.Actor, code: str, name: str, currency: Asset, **terms: Any) -> PlanVersion:
@@ -103,6 +115,9 @@ def _publish(actor: audit.Actor, plan: Plan, number: int, terms: Terms, approval
         Allowance(plan_version=version, asset=each.asset, amount=each.amount, rollover_limit=each.rollover_limit)
         for each in terms.allowances
     )
+    FairUse.objects.bulk_create(
+        FairUse(plan_version=version, meter=each.meter, asset=each.asset, limit=each.limit) for each in terms.fair_use
+    )
     prices.add(version, terms.prices)
     audit.record(
         actor=actor,
@@ -122,6 +137,14 @@ def _publish(actor: audit.Actor, plan: Plan, number: int, terms: Terms, approval
                     "rollover_limit": amount_string(each.rollover_limit),
                 }
                 for each in terms.allowances
+            ],
+            "fair_use": [
+                {
+                    **({"asset": each.asset.code} if each.asset else {}),
+                    **({"meter": each.meter.code} if each.meter else {}),
+                    "limit": amount_string(each.limit),
+                }
+                for each in terms.fair_use
             ],
             "cached_tokens": terms.cached_tokens,
             "prices": [prices.written(price) for price in terms.prices],
@@ -160,6 +183,7 @@ def agree(
         agreed.minimum_commitment = minimum_commitment
     agreed.save(force_insert=True)
     Allowance.objects.bulk_create(_copies(version.allowances.all(), agreed))
+    FairUse.objects.bulk_create(_copies(version.fair_use.all(), agreed))
     replaced = {prices.conditions(terms) for terms in overrides}
     kept = [price for price in _prices_of(version) if prices.conditions(price) not in replaced]
     prices.check(overrides, where="price_overrides", beside=kept)
@@ -170,7 +194,7 @@ def agree(
 
 
 def trial_of(version: PlanVersion) -> PlanVersion:
-    """The version as it is in a trial: everything is metered and nothing costs anything."""
+    """The version as it is in a trial: everything is metered and nothing costs anything. Fair use is what it is."""
     public = version.derived_from or version
     found = public.derived.filter(discount=1, agreed_with__isnull=True).first()
     if found is not None:
@@ -178,6 +202,7 @@ def trial_of(version: PlanVersion) -> PlanVersion:
     trial = _derived(public, agreed_with=None, discount=Decimal(1))
     trial.base_fee = trial.minimum_commitment = ZERO
     trial.save(force_insert=True)
+    FairUse.objects.bulk_create(_copies(public.fair_use.all(), trial))
     prices.copy(_prices_of(public), trial)
     return trial
 
@@ -197,7 +222,7 @@ def _derived(version: PlanVersion, *, agreed_with: Customer | None, discount: De
     )
 
 
-def _copies(rows: Iterable[Allowance], version: PlanVersion) -> list[Allowance]:
+def _copies(rows: Iterable[_Row], version: PlanVersion) -> list[_Row]:
     """New rows with the same terms, for ``version``."""
     return [
         type(row)(
@@ -232,6 +257,31 @@ def check(terms: Terms, currency: Asset) -> None:
             raise InvalidRequest.field(f"{path}.amount", "must be greater than zero")
         _check_fineness(f"{path}.amount", each.amount, each.asset)
         _check_fineness(f"{path}.rollover_limit", each.rollover_limit, each.asset)
+    _check_fair_use(terms)
+
+
+def _check_fair_use(terms: Terms) -> None:
+    """What is limited is something that the plan charges for, once, and adds up."""
+    metered = {price.meter.pk for price in terms.prices}
+    charged = {asset.pk for price in terms.prices for asset in (price.asset, price.covered_by) if asset is not None}
+    seen: set[Any] = set()
+    for position, each in enumerate(terms.fair_use):
+        path = f"fair_use.{position}"
+        if (each.meter is None) == (each.asset is None):
+            raise InvalidRequest.field(path, "limits either a meter or an asset")
+        name, counts = ("meter", each.meter) if each.meter is not None else ("asset", each.asset)
+        assert counts is not None
+        if counts.pk in seen:
+            raise InvalidRequest.field(f"{path}.{name}", "has a limit already", code="ambiguous")
+        seen.add(counts.pk)
+        if counts.pk not in (metered if each.meter is not None else charged):
+            raise InvalidRequest.field(f"{path}.{name}", "is not what a price of this plan charges")
+        if each.meter is not None and each.meter.aggregation not in {Meter.Aggregation.SUM, Meter.Aggregation.COUNT}:
+            raise InvalidRequest.field(f"{path}.meter", "does not count a sum or a number of events")
+        if each.limit <= 0:
+            raise InvalidRequest.field(f"{path}.limit", "must be greater than zero")
+        if each.asset is not None:
+            _check_fineness(f"{path}.limit", each.limit, each.asset)
 
 
 def _check_fineness(name: str, amount: Decimal, asset: Asset) -> None:

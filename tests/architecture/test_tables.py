@@ -13,6 +13,7 @@ from tests.architecture.sources import ROOT
 REFERENCE_TABLES = {
     "Asset": "what wallets can hold: the operator's, the same for everybody",
     "Allowance": "catalog",
+    "FairUse": "catalog",
     "Meter": "catalog",
     "Plan": "catalog",
     "PlanDraft": "catalog",

@@ -7,8 +7,9 @@ from django import forms
 
 from billing.admin.plan_editor.forms import (
     PRICES_MAX,
-    AllowanceForm,
     AllowanceFormSet,
+    FairUseForm,
+    FairUseFormSet,
     GeneralForm,
     PriceForm,
     PriceFormSet,
@@ -34,6 +35,8 @@ class Editor:
         more: dict[str, Any] = {"form_kwargs": {"catalog": catalog}}
         self.general = GeneralForm(data, initial={"interval": "month", "cached_tokens": "own"} | terms)
         self.allowances: Any = AllowanceFormSet(data, prefix="allowances", initial=terms.get("allowances"), **more)
+        limits = [FairUseForm.initial_of(limit) for limit in terms.get("fair_use") or []]
+        self.fair_use: Any = FairUseFormSet(data, prefix="fair_use", initial=limits, **more)
         self.prices: Any = PriceFormSet(data, prefix="prices", initial=kept, **more)
 
     @classmethod
@@ -48,7 +51,7 @@ class Editor:
 
     def readable(self) -> bool:
         """Whether all that was typed could be read, and so can be kept. It need not make sense yet."""
-        return all([part.is_valid() for part in (self.general, self.allowances, self.prices)])
+        return all([part.is_valid() for part in (self.general, self.allowances, self.fair_use, self.prices)])
 
     def kept_prices(self) -> list[PriceForm]:
         return _kept(self.prices)
@@ -57,6 +60,7 @@ class Editor:
         """What the draft keeps, once ``readable``."""
         return self.general.terms() | {
             "allowances": [form.terms() for form in _kept(self.allowances)],
+            "fair_use": [form.terms() for form in _kept(self.fair_use)],
             "prices": [form.terms() for form in self.kept_prices()],
         }
 
@@ -83,17 +87,16 @@ class Editor:
                 plans.check(wanted, self.draft.plan.currency)
             except InvalidRequest as refusal:
                 for problem in refusal.errors:
-                    self._place(problem.field, problem.detail, _kept(self.allowances), forms_of)
+                    self._place(problem.field, problem.detail)
                 found += 1
         return not found
 
-    def _place(self, path: str, detail: str, allowances: list[AllowanceForm], priced: list[PriceForm]) -> None:
+    def _place(self, path: str, detail: str) -> None:
         where, _, rest = path.partition(".")
         number, _, field = rest.partition(".")
-        if where == "prices" and number:
-            _say(priced[int(number)], field, detail)
-        elif where == "allowances" and number:
-            _say(allowances[int(number)], field, detail)
+        if where in {"prices", "allowances", "fair_use"} and number:
+            name = "counts" if where == "fair_use" and field != "limit" else field
+            _say(_kept(getattr(self, where))[int(number)], name, detail)
         else:
             _say(self.general, where, detail)
 
@@ -109,6 +112,7 @@ class Editor:
         """Every form that is not taken out."""
         yield self.general
         yield from _remaining(self.allowances)
+        yield from _remaining(self.fair_use)
         for form in _remaining(self.prices):
             yield form
             yield from _remaining(form.tiers)
@@ -117,7 +121,7 @@ class Editor:
 def as_sent(editor: Editor) -> dict[str, Any]:
     """What a browser would send for an editor that shows a draft."""
     sent: dict[str, Any] = {}
-    for formset in (editor.allowances, editor.prices, *(form.tiers for form in editor.prices)):
+    for formset in (editor.allowances, editor.fair_use, editor.prices, *(form.tiers for form in editor.prices)):
         management = formset.management_form
         sent |= {management.add_prefix(name): value for name, value in management.initial.items()}
     for form in editor.all_forms():

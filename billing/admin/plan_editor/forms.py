@@ -90,6 +90,33 @@ class AllowanceForm(forms.Form):
         return {"asset": data["asset"]} | amounts
 
 
+class FairUseForm(forms.Form):
+    """The most of a meter's quantity, or of what usage is charged in an asset, that a period may have."""
+
+    counts = _select("What is limited")
+    limit = AmountField(required=True, label="At most, in a period", help_text="Usage beyond it is refused.")
+
+    def __init__(self, *args: Any, catalog: Catalog, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        meters = [(f"meter:{code}", said) for code, said in _meter_choices(catalog)]
+        assets = [(f"asset:{code}", said) for code, said in _asset_choices(catalog)]
+        self.fields["counts"].choices = [  # type: ignore[attr-defined]
+            ("", "Choose"),
+            ("Quantity of a meter", meters),
+            ("Amount of an asset", assets),
+        ]
+
+    @staticmethod
+    def initial_of(terms: Mapping[str, Any]) -> dict[str, Any]:
+        """What the fields show of a member of a draft's ``fair_use``."""
+        name = "meter" if terms.get("meter") else "asset"
+        return {"counts": f"{name}:{terms.get(name) or ''}", "limit": terms.get("limit")}
+
+    def terms(self) -> dict[str, Any]:
+        name, _, code = self.cleaned_data["counts"].partition(":")
+        return {name: code, "limit": amount_string(self.cleaned_data["limit"])}
+
+
 class TierForm(forms.Form):
     """A step of the staircase. ``amount`` is the unit amount, or the share where the price is a percentage."""
 
@@ -222,5 +249,8 @@ class PriceForm(forms.Form):
 
 AllowanceFormSet = forms.formset_factory(
     AllowanceForm, extra=0, can_delete=True, max_num=ALLOWANCES_MAX, absolute_max=ALLOWANCES_MAX
+)
+FairUseFormSet = forms.formset_factory(
+    FairUseForm, extra=0, can_delete=True, max_num=ALLOWANCES_MAX, absolute_max=ALLOWANCES_MAX
 )
 PriceFormSet = forms.formset_factory(PriceForm, extra=0, can_delete=True, max_num=PRICES_MAX, absolute_max=PRICES_MAX)

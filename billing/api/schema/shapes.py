@@ -210,6 +210,12 @@ class AllowanceShape(serializers.Serializer[Any]):
     rollover_limit = AmountField()
 
 
+class FairUseShape(serializers.Serializer[Any]):
+    meter = serializers.CharField(required=False)
+    asset = serializers.CharField(required=False)
+    limit = AmountField()
+
+
 class PlanShape(serializers.Serializer[Any]):
     code = serializers.CharField()
     name = serializers.CharField()
@@ -220,6 +226,7 @@ class PlanShape(serializers.Serializer[Any]):
     trial_days = serializers.IntegerField(allow_null=True)
     minimum_commitment = AmountField(allow_null=True)
     allowances = AllowanceShape(many=True)
+    fair_use = FairUseShape(many=True)
     published_at = MomentField(allow_null=True)
     cached_tokens = serializers.ChoiceField(["own", "retail"], allow_null=True)
     prices = PriceShape(many=True)

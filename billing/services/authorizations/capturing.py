@@ -89,6 +89,7 @@ def _capture_usage(
         recording.budgets.release(state.customer_id, state.id, state.left())
         recording.budgets.enforced = not recording.payers[event.subject].overdraft
         recording.allowed_before = recording.in_part = True
+        recording.fair_use.enforced = False  # It was let pass before the work began.
         (outcome,) = recording.decide()
         if outcome.error is not None:
             raise outcome.error
@@ -117,6 +118,7 @@ def _record_apart(recording: Recording, state: AuthorizationState, *, final: boo
     writes = ending.end(journal, state, status="expired") if late else []
     if late:
         recording.budgets.release(state.customer_id, state.id, {}, late=True)
+        recording.fair_use.release(state.id)
     (outcome,) = recording.decide()
     if outcome.error is not None:
         if writes:

@@ -94,7 +94,9 @@ def affordable(
                 return False
             drawn = draw(journal, payer.id, costs)
             burndown.put_back(part for draws in drawn or () for part in draws)
-            return drawn is not None and recording.budgets.carry(payer.id, event.use, totals(costs))
+            if drawn is None or recording.fair_use.refusal(payer.id, varied, totals(costs)) is not None:
+                return False
+            return recording.budgets.carry(payer.id, event.use, totals(costs))
 
         bounds: list[tuple[Decimal, Decimal]] = []
         for position in mine:
@@ -114,6 +116,8 @@ def affordable(
             )
             if most is not None and likely is not None:
                 bounds.append((most, likely))
+            if (left := recording.fair_use.left(payer.id, line)) is not None:
+                bounds.append((left, left))
         if bounds:
             found[name] = _largest(carries, most=min(b[0] for b in bounds), likely=min(b[1] for b in bounds))
     return found

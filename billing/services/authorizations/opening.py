@@ -58,6 +58,10 @@ def _open_for_usage(event: IncomingEvent, life: timedelta, renewing: bool) -> Op
             raise lines
         recording.ensure_balances(event, lines)
         wanted = recording.wanted(event, lines)
+        recording.fair_use.read((payer.id, line) for line in lines)
+        totals = funds.totals([each for line in wanted for each in line])
+        if (refusal := recording.fair_use.refusal(payer.id, lines, totals)) is not None:
+            return refusal
         return _open(
             recording.journal,
             payer.id,

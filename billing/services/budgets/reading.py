@@ -85,14 +85,14 @@ class Reading:
         found = Budgets(journal)
         for queries in filter(None, asked):
             budgets, held = queries
-            found.take(_states(budgets.rows), _held(held.rows))
+            found.take(_states(budgets.rows), held_by(held.rows))
         return found
 
     def _asking(self, ids: Collection[UUID]) -> list[pipeline.Query]:
         if not ids:
             return []
         values = {"", *(text for use in self._uses() for text in use.texts())}
-        return [pipeline.Query(_BUDGETS, [list(values), list(ids)]), pipeline.Query(_HELD, [list(ids)])]
+        return [pipeline.Query(_BUDGETS, [list(values), list(ids)]), reading_held(ids)]
 
 
 def _states(rows: Sequence[tuple[Any, ...]]) -> list[BudgetState]:
@@ -114,7 +114,13 @@ def _states(rows: Sequence[tuple[Any, ...]]) -> list[BudgetState]:
     return list(found.values())
 
 
-def _held(rows: Sequence[tuple[Any, ...]]) -> dict[UUID, list[Held]]:
+def reading_held(customer_ids: Collection[UUID]) -> pipeline.Query:
+    """The customers' open authorizations, for ``held_by``."""
+    return pipeline.Query(_HELD, [list(customer_ids)])
+
+
+def held_by(rows: Sequence[tuple[Any, ...]]) -> dict[UUID, list[Held]]:
+    """What they set aside, by customer."""
     found: dict[UUID, dict[UUID, Held]] = {}
     for id_, customer_id, type_, data, api_key_id, asset, outstanding in rows:
         new = Held(id_, Use(type_, data, api_key_id), {}, events=1 if type_ else 0)

@@ -36,6 +36,7 @@ from billing.services.usage.counters import Counters, reading_values
 from billing.services.usage.counters import reading as counter_reading
 from billing.services.usage.drawing import Drawing, Piece, drawn_beyond
 from billing.services.usage.events import ChargeLine, IncomingEvent, Outcome
+from billing.services.usage.fair_use import FairUse
 from billing.services.usage.renewing import PeriodBegins, renewed_first
 from billing.services.usage.rows import Rows
 from billing.services.wallets import ensure_balances
@@ -118,6 +119,7 @@ class Recording:
         self.known = known
         self.counters = counters
         self.budgets = budgets.Budgets(journal)
+        self.fair_use = FairUse()
         self.allowed_before = False
         """Whether the work was allowed when the wallet could still pay: a wallet frozen since pays for it."""
         self.in_part = False
@@ -180,6 +182,7 @@ class Recording:
         fresh = [event for event in self.events if self._is_fresh(event)]
         rated = {id(event): self.lines(event) for event in fresh}
         self._read_values(rated)
+        self.fair_use.read(self._lines_of(rated))
         ensure_balances(
             self.journal,
             {
@@ -204,12 +207,13 @@ class Recording:
         return outcomes
 
     def _read_values(self, rated: "Mapping[int, list[rating.Line] | BillingError]") -> None:
-        self.read_values(
-            (self.payers[event.subject].id, line)
-            for event in self.events
-            if isinstance(lines := rated.get(id(event)), list)
-            for line in lines
-        )
+        self.read_values(self._lines_of(rated))
+
+    def _lines_of(self, rated: "Mapping[int, list[rating.Line] | BillingError]") -> Iterator[tuple[UUID, rating.Line]]:
+        for event in self.events:
+            if isinstance(lines := rated.get(id(event)), list):
+                for line in lines:
+                    yield self.payers[event.subject].id, line
 
     def read_values(self, lines: Iterable[tuple[UUID, rating.Line]]) -> None:
         """Which of the values that meters of different values are about to count were counted before."""
@@ -301,10 +305,16 @@ class Recording:
         drawing = self._drawing(payer, lines)
         if not drawing.take():
             return self._refuse_for_funds(event, payer, drawing)
+        limited = bool(lines[0].plan.fair_use)
+        if limited and (beyond := self.fair_use.refusal(payer.id, lines, drawing.amounts())):
+            drawing.undo()
+            return self._reject(event, payer, beyond)
         refusal = self._admit(event, payer, drawing) if payer.budgeted else None
         if refusal is not None and not (self.in_part and self._leave_out(event, payer, drawing, refusal)):
             drawing.undo()
             return self._refuse_for_budget(event, payer, refusal)
+        if limited:
+            self.fair_use.count(payer.id, lines, drawing.amounts())
         return self._book(event, payer, drawing.pieces, refusal)
 
     def _admit(self, event: IncomingEvent, payer: rating.Payer, drawing: Drawing) -> BillingError | None:
@@ -443,7 +453,7 @@ class Recording:
         """Everything that was decided, and ``more``, in one round trip."""
         rows = self._take_rows()
         self.journal.messages += self.rows.messages()
-        self.journal.write(*rows, *self.counters.writes(), *self.budgets.writes(), *more)
+        self.journal.write(*rows, *self.counters.writes(), *self.budgets.writes(), *self.fair_use.writes(), *more)
 
     def _take_rows(self) -> list[bulk.Write | None]:
         writes = self.rows.take()

@@ -116,7 +116,7 @@ def _collect(customer_id: UUID) -> int:
         still = pipeline.Query(_OPEN, [customer_id, list(candidates)])
         events = {pk: _as_it_came(row) for pk, row in candidates.items()}
         collection = _Collection.open(list(events.values()), still)
-        collection.budgets.enforced = False
+        collection.budgets.enforced = collection.fair_use.enforced = False
         ids: dict[UUID, UUID] = dict(still.rows)
         # Somebody else may have collected some while we waited for the lock.
         collection.events = [event for pk, event in events.items() if pk in ids]

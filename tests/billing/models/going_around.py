@@ -35,7 +35,8 @@ def fill(shop: Shop) -> None:
         meter=shop.meter("steps", "steps"), asset=shop.usd, model="volume", tiers=(TierTerms(unit_amount=Decimal(1)),)
     )
     prices = [shop.price(tokens, "1"), shop.price(seconds, "1", per="3"), steps]
-    shop.plan("pro", prices, allowances=[included], base_fee=Decimal("0.01"))
+    limits = [plans.FairUseTerms(Decimal(100), meter=tokens)]
+    shop.plan("pro", prices, allowances=[included], base_fee=Decimal("0.01"), fair_use=limits)
     acme = shop.customer(usd="10")
     limit = shop.fund(acme, "5").amount
     user = User.objects.create_user("owner@acme.test")

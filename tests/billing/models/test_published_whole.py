@@ -3,7 +3,7 @@
 import pytest
 from django.db import IntegrityError
 
-from billing.models import Allowance, PlanVersion, Price, Tier
+from billing.models import Allowance, FairUse, PlanVersion, Price, Tier
 from billing.services import prices
 from tests.builders import Shop
 
@@ -23,6 +23,11 @@ def test_a_price_is_not_added_to_a_published_version(published: PlanVersion, sho
 def test_nor_is_an_allowance(published: PlanVersion, shop: Shop) -> None:
     with pytest.raises(IntegrityError, match="never added to"):
         Allowance.objects.create(plan_version=published, asset=shop.usd, amount=1)
+
+
+def test_nor_a_limit(published: PlanVersion, shop: Shop) -> None:
+    with pytest.raises(IntegrityError, match="never added to"):
+        FairUse.objects.create(plan_version=published, asset=shop.usd, limit=1)
 
 
 def test_nor_a_tier(published: PlanVersion, shop: Shop) -> None:
