@@ -76,7 +76,15 @@ def _decimal(text: str) -> Decimal:
         raise InvalidRequest(f"The number {text[:40]} is out of any range.")
     if len(number.as_tuple().digits) > 2 * _EXPONENT_MAX:
         raise InvalidRequest(f"The number {text[:40]}… has too many digits.")
-    return number
+    return _as_stored(number)
+
+
+def _as_stored(number: Decimal) -> Decimal:
+    """The same number as the database gives it back: 100 for 1e2, and zero without a sign."""
+    exponent = number.as_tuple().exponent
+    if isinstance(exponent, int) and exponent > 0:
+        number = Decimal(int(number))
+    return number if number else abs(number)
 
 
 def _no_constant(text: str) -> Any:

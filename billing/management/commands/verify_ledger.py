@@ -10,7 +10,7 @@ from django.db import transaction
 from billing.gateways import anchors
 from billing.management.progress import Progress
 from billing.models import LedgerEntry
-from billing.selectors import books, revenue_books, seals
+from billing.selectors import books, contents, revenue_books, seals
 from billing.selectors.differences import Difference
 
 LOOKED_AT_AGAIN = 1000
@@ -48,6 +48,7 @@ class Command(BaseCommand):
             slices = books.slices()
             head = seals.newest()
             total = len(names) * len(slices) * LOOKED_AT_AGAIN + seals.sealed_rows(after)
+            total += 0 if quick else contents.count()
             with Progress(OutputWrapper(sys.stderr), total=total, unit="steps") as bar:
                 for name in names:
                     found = books.differences(name, slices=slices, done=lambda: bar.advance(LOOKED_AT_AGAIN))
@@ -55,13 +56,11 @@ class Command(BaseCommand):
                 chain = seals.differences(after=after, notes=notes, done=bar.advance)
                 broken += self._report(seals.STATEMENT, chain)
                 if not quick:
+                    broken += self._report(contents.STATEMENT, contents.differences(done=bar.advance))
                     broken += self._report(revenue_books.FILES, revenue_books.changed_files())
         if broken:
-            self.stdout.write(
-                self.style.ERROR(
-                    f"{len(set(broken))} of {len(names) + len(seals.KINDS) + (not quick)} invariants do not hold."
-                )
-            )
+            looked_at = len(names) + len(seals.KINDS) + (0 if quick else 2)
+            self.stdout.write(self.style.ERROR(f"{len(set(broken))} of {looked_at} invariants do not hold."))
             sys.exit(1)
         if head is not None and not quick:
             anchors.note_verified(head)

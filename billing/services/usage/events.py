@@ -1,6 +1,5 @@
 """A usage event as it comes in, and the answer that goes out."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -8,12 +7,9 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-import msgspec
-
 from billing.engine.budgets import Use
+from billing.engine.fingerprints import fingerprint
 from billing.errors import BillingError
-
-_canonical = msgspec.json.Encoder(decimal_format="number", order="deterministic").encode
 
 
 @dataclass(slots=True)
@@ -50,8 +46,7 @@ class IncomingEvent:
     def fingerprint(self) -> bytes:
         """16 bytes that two events share only if their content is the same, in whatever order its fields came."""
         if self._fingerprint is None:
-            content = [self.type, self.time, self.data, self.extensions]
-            self._fingerprint = hashlib.blake2b(_canonical(content), digest_size=16).digest()
+            self._fingerprint = fingerprint(self.type, self.time, self.data, self.extensions)
         return self._fingerprint
 
 
