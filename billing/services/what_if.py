@@ -6,14 +6,13 @@ left out on both sides, and so is what was taken back or refunded.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-import msgspec
 from django.db import connection, transaction
 
 from accounts.ids import first_id
@@ -24,17 +23,11 @@ from billing.errors import InvalidRequest, PermissionDenied, UnpricedUsage
 from billing.models import Correction, PlanVersion, SubscriptionPeriod
 from billing.selectors import costs
 from billing.selectors.catalog import compiled_plan
+from billing.services import charged_usage
+from billing.services.charged_usage import Charged
 from billing.services.usage import rating
 from billing.services.usage.counters import Counters
 from billing.services.usage.events import IncomingEvent
-
-BATCH = 1000
-EARLY_MAX = timedelta(hours=48)
-"""Events may lie at most 24 hours ahead: nothing that occurred at t was booked before t less this."""
-_STATEMENT_SECONDS = 600
-
-_decode = msgspec.json.Decoder(float_hook=Decimal).decode
-"""Numbers exactly as they were sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +101,7 @@ def customers(scenario: Scenario, *, only: UUID | None = None) -> list[tuple[UUI
     values: dict[str, Any] = {
         "start": scenario.start,
         "end": scenario.end,
-        "first": first_id(scenario.start - EARLY_MAX),
+        "first": first_id(scenario.start - charged_usage.EARLY_MAX),
     }
     one = ""
     if only is not None:
@@ -118,7 +111,7 @@ def customers(scenario: Scenario, *, only: UUID | None = None) -> list[tuple[UUI
             f"""
             SELECT customer_id, COUNT(DISTINCT event_id) FROM billing_charge
              WHERE id >= %(first)s AND occurred_at >= %(start)s AND occurred_at < %(end)s {one}
-               AND {_STANDS}
+               AND {charged_usage.STANDS}
              GROUP BY customer_id ORDER BY customer_id
             """,  # noqa: S608 - put together from constants.
             values,
@@ -134,7 +127,9 @@ def replay(scenario: Scenario, customer_id: UUID, *, advance: Callable[[int], No
     """
     replaying = _Replaying(scenario, customer_id)
     with transaction.atomic():
-        for batch in _charged(scenario, customer_id, replaying.earliest):
+        for batch in charged_usage.in_order(
+            customer_id, start=scenario.start, end=scenario.end, earliest=replaying.earliest
+        ):
             advance(replaying.take(batch))
     return replaying.result
 
@@ -155,16 +150,6 @@ class _FromZero(Counters):
             self._running[key] = running._replace(quantity=EXACT.subtract(running.quantity, line.basis))
         elif key in self._uncounted:
             self._uncounted[key] = EXACT.subtract(self._uncounted[key], line.basis)
-
-
-@dataclass(frozen=True, slots=True)
-class _Charged:
-    """An event that was charged, and when that was; or, with ``reversal``, that its charges were taken back."""
-
-    event: IncomingEvent
-    occurred_at: datetime
-    posted_at: datetime
-    reversal: bool
 
 
 class _Replaying:
@@ -193,7 +178,7 @@ class _Replaying:
             default=scenario.start,
         )
 
-    def take(self, batch: Sequence[_Charged]) -> int:
+    def take(self, batch: Sequence[Charged]) -> int:
         """Replay these events; how many of them the result is about."""
         counted = 0
         for charged in batch:
@@ -219,7 +204,7 @@ class _Replaying:
                     then[asset] = EXACT.add(then.get(asset, ZERO), rated.amount)
         return counted
 
-    def _supposed_event(self, charged: _Charged, *, within: bool) -> IncomingEvent:
+    def _supposed_event(self, charged: Charged, *, within: bool) -> IncomingEvent:
         """The event with the model that is to have answered; what that would have cost goes into the result."""
         event = charged.event
         instead = self._scenario.models.get(str(event.data.get("model")))
@@ -322,7 +307,8 @@ def _actual(scenario: Scenario, customer_id: UUID, external_id: str) -> Result:
         cursor.execute(
             f"""
             SELECT asset_id, SUM(amount), COALESCE(SUM(cost), 0) FROM billing_charge
-             WHERE customer_id = %(customer)s AND occurred_at >= %(start)s AND occurred_at < %(end)s AND {_STANDS}
+             WHERE customer_id = %(customer)s AND occurred_at >= %(start)s AND occurred_at < %(end)s
+               AND {charged_usage.STANDS}
              GROUP BY asset_id
             """,  # noqa: S608 - put together from constants.
             values,
@@ -333,73 +319,10 @@ def _actual(scenario: Scenario, customer_id: UUID, external_id: str) -> Result:
         cursor.execute(
             f"""
             SELECT COUNT(DISTINCT event_id) FROM billing_charge
-             WHERE customer_id = %(customer)s AND occurred_at >= %(start)s AND occurred_at < %(end)s AND {_STANDS}
+             WHERE customer_id = %(customer)s AND occurred_at >= %(start)s AND occurred_at < %(end)s
+               AND {charged_usage.STANDS}
             """,  # noqa: S608 - put together from constants.
             values,
         )
         result.events = cursor.fetchone()[0]
     return result
-
-
-_STANDS = (
-    "correction_id IS NULL AND NOT EXISTS (SELECT FROM billing_correction k"
-    " WHERE k.event_id = billing_charge.event_id AND k.kind = 'reversal')"
-)
-"""Charges of events that were not reversed, as they were made: what was refunded of them was a decision, no price."""
-
-# Usage counts for the period that was open when it was charged, so that what came in late counts as well: everything
-# from the first period's start to the last charge of the window. What was taken back later had been counted until then.
-_ORDER = """
-SELECT event_id, posted_at, reversal
-  FROM (SELECT DISTINCT ON (event_id, reversal) id, event_id, posted_at, reverses_id IS NOT NULL AS reversal
-          FROM billing_charge
-         WHERE customer_id = %(customer)s AND id >= %(first)s AND refunds_id IS NULL
-           AND id <= (SELECT id FROM billing_charge
-                       WHERE customer_id = %(customer)s AND occurred_at >= %(start)s AND occurred_at < %(end)s
-                       ORDER BY id DESC LIMIT 1)
-         ORDER BY event_id, reversal, id) AS charged
- ORDER BY id
-"""
-_EVENTS = """
-SELECT id, type, occurred_at, data::text, extensions::text FROM billing_usageevent
- WHERE id = ANY(%s) AND customer_id = %s
-"""
-
-
-def _charged(scenario: Scenario, customer_id: UUID, earliest: datetime) -> Iterator[list[_Charged]]:
-    """The customer's charged events in the order in which they were charged, a batch at a time."""
-    connection.ensure_connection()
-    with connection.cursor() as plain, connection.connection.cursor(name="what_if") as order:
-        plain.execute("SELECT set_config('statement_timeout', %s, true)", [f"{_STATEMENT_SECONDS}s"])
-        order.itersize = BATCH
-        order.execute(
-            _ORDER,
-            {
-                "customer": customer_id,
-                "start": scenario.start,
-                "end": scenario.end,
-                "first": first_id(earliest - EARLY_MAX),
-            },
-        )
-        while found := order.fetchmany(BATCH):
-            plain.execute(_EVENTS, [[event_id for event_id, _, _ in found], customer_id])
-            events = {row[0]: row for row in plain.fetchall()}
-            yield [
-                _as_charged(events[event_id], posted_at, reversal)
-                for event_id, posted_at, reversal in found
-                if event_id in events
-            ]
-
-
-def _as_charged(row: tuple[Any, ...], posted_at: datetime, reversal: bool) -> _Charged:
-    id_, type_, occurred_at, data, extensions = row
-    event = IncomingEvent(
-        id=str(id_),
-        source="",
-        type=type_,
-        subject="",
-        time=occurred_at,
-        data=_decode(data),
-        extensions=_decode(extensions) if extensions else {},
-    )
-    return _Charged(event, occurred_at, posted_at, reversal)

@@ -35,23 +35,11 @@ from billing.services.prices import PriceTerms
 from billing.services.retrying import retried
 from billing.services.subscriptions import agreeing, fees, periods
 from billing.services.subscriptions.starting import public_version
+from billing.services.subscriptions.unused import FeeLine, credit, post_credit, raise_line
 
 NOW, PERIOD_END = "now", "period_end"
 BACK_MAX = timedelta(hours=1)
 """How long ago a change may be dated, so that what a preview showed can still be had."""
-
-
-@dataclass(frozen=True, slots=True)
-class FeeLine:
-    """A line of the statement: a ``credit`` for unused time, or the ``change`` fee for the rest of the period."""
-
-    kind: str
-    description: str
-    asset: Asset
-    list_amount: Decimal
-    amount: Decimal
-    start: datetime
-    end: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,54 +352,6 @@ def running(journal: Journal, subscription: Subscription) -> SubscriptionPeriod 
     if subscription.status_at(journal.now) == Subscription.Status.CANCELED:
         raise InvalidState("The subscription has ended.", status="canceled")
     return subscription.periods.order_by("-number").first()
-
-
-def credit(subscription: Subscription, period: SubscriptionPeriod | None, at: datetime) -> FeeLine | None:
-    """The part of the period's last fee that is for the time after ``at``; None where nothing was paid for it."""
-    paid = _last_fee(period)
-    if paid is None or at >= paid.end:
-        return None
-    left = share(max(at, paid.start), paid.end, of=(paid.start, paid.end))
-    amount = part(paid.amount, left, precision=paid.asset.precision)
-    if amount == 0:
-        return None
-    name = f"Unused: {subscription.plan.name}, {periods.span(at, paid.end, subscription.timezone)}"
-    return FeeLine(Fee.Kind.CREDIT, name, paid.asset, amount, amount, at, paid.end)
-
-
-def post_credit(journal: Journal, subscription: Subscription, period: SubscriptionPeriod | None, line: FeeLine) -> None:
-    """Give the unused part back."""
-    paid = _last_fee(period)
-    assert paid is not None
-    assert period is not None
-    fee = raise_line(journal, subscription, period, line)
-    fees.give_back(journal, fee, paid=paid, share=Fraction(line.amount) / Fraction(paid.amount))
-
-
-def raise_line(journal: Journal, subscription: Subscription, period: SubscriptionPeriod, line: FeeLine) -> Fee:
-    return fees.raise_fee(
-        journal,
-        subscription,
-        period,
-        kind=line.kind,
-        asset=line.asset,
-        list_amount=line.list_amount,
-        amount=line.amount,
-        start=line.start,
-        end=line.end,
-        description=line.description,
-    )
-
-
-def _last_fee(period: SubscriptionPeriod | None) -> Fee | None:
-    """What was paid for the time from the last change, or from the period's start, to its end."""
-    kinds = [Fee.Kind.BASE, Fee.Kind.CHANGE]
-    found = Fee.objects.filter(period=period, kind__in=kinds, state=Fee.State.PAID).select_related("asset")
-    last = found.order_by("-id").first() if period is not None else None
-    # A change to a plan without a fee leaves nothing to give back: the credit took it.
-    if last is None or Fee.objects.filter(period=period, kind=Fee.Kind.CREDIT, id__gt=last.pk).exists():
-        return None
-    return last
 
 
 def _moment(

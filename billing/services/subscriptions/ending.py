@@ -11,7 +11,7 @@ from billing.models import Approval, Fee, Grant, Subscription
 from billing.services import four_eyes
 from billing.services.ledger import Journal
 from billing.services.retrying import retried
-from billing.services.subscriptions import changing, fees, periods
+from billing.services.subscriptions import changing, fees, periods, unused
 
 
 @retried
@@ -46,9 +46,9 @@ def cancel(
             current.ends_at, current.renews_at = current.starts_at, None
         else:
             at = max(journal.now, period.start + timedelta.resolution)
-            line = changing.credit(current, period, at) if refund else None
+            line = unused.credit(current, period, at) if refund else None
             if line is not None:
-                changing.post_credit(journal, current, period, line)
+                unused.post_credit(journal, current, period, line)
                 refunded = line.amount
                 four_eyes.check(
                     actor=actor,

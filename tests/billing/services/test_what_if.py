@@ -18,7 +18,7 @@ from billing.engine.costs import BEGINNING
 from billing.engine.prices import TierTerms
 from billing.errors import InvalidRequest
 from billing.models import Charge, Customer, LedgerEntry, PlanVersion, UsageEvent
-from billing.services import corrections, costs, plans, usage, what_if
+from billing.services import charged_usage, corrections, costs, plans, usage, what_if
 from billing.services.prices import PriceTerms
 from billing.services.usage import unpaid
 from tests.builders import Shop
@@ -108,7 +108,7 @@ def test_a_window_in_the_middle_of_a_period_knows_what_came_before(acme: Custome
 
 def test_batches_of_the_replay_make_no_difference(acme: Customer, shop: Shop, monkeypatch: pytest.MonkeyPatch):
     use(shop, acme)
-    monkeypatch.setattr(what_if, "BATCH", 7)
+    monkeypatch.setattr(charged_usage, "BATCH", 7)
     done: list[int] = []
     scenario = what_if.Scenario(START, END, version_of(acme))
     assert what_if.replay(scenario, acme.pk, advance=done.append).then == charged(acme)
