@@ -93,7 +93,8 @@ def test_every_model_goes_through_the_forms_unchanged(shop: Shop, plan: Plan, pr
         more["covered_by"] = "tokens"
     written = {"meter": "llm_input", "asset": "usd"} | price | more
     allowances = [{"asset": "tokens", "amount": "5000", "rollover_limit": "100"}]
-    draft = make(plan, written, base_fee="49", allowances=allowances, interval="year", trial_days=14)
+    limits = [{"meter": "llm_input", "limit": "1000000"}, {"asset": "usd", "limit": "0.5"}]
+    draft = make(plan, written, base_fee="49", allowances=allowances, fair_use=limits, interval="year", trial_days=14)
 
     editor = Editor.of_terms(draft)
 
@@ -105,6 +106,7 @@ def test_every_model_goes_through_the_forms_unchanged(shop: Shop, plan: Plan, pr
         "trial_days": 14,
         "cached_tokens": "own",
         "allowances": allowances,
+        "fair_use": limits,
         "prices": [written],
     }
     assert editor.check(editor.wanted()), editor.problems()
