@@ -11,7 +11,7 @@ JSON = {"blank": True, "encoder": django.core.serializers.json.DjangoJSONEncoder
 class Migration(migrations.Migration):
     """What of the trail is about people lies beside it from now on; the sealed columns keep their names."""
 
-    dependencies = [("accounts", "0005_user_timezone")]
+    dependencies = [("accounts", "0003_user_timezone")]
 
     operations = [
         migrations.SeparateDatabaseAndState(

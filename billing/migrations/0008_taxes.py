@@ -13,7 +13,7 @@ SQL = Path(__file__).parent / "sql"
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0013_books'),
+        ('billing', '0007_books'),
     ]
 
     operations = [

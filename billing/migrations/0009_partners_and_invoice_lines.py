@@ -13,7 +13,7 @@ SQL = Path(__file__).parent / "sql"
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0014_taxes'),
+        ('billing', '0008_taxes'),
     ]
 
     operations = [

@@ -8,7 +8,7 @@ SQL = Path(__file__).parent / "sql"
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0010_budget_plans")]
+    dependencies = [("billing", "0004_budget_plans")]
 
     operations = [
         migrations.CreateModel(
