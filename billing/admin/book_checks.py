@@ -1,7 +1,7 @@
 """Looks at the books: when, at what, and what differed."""
 
 from django.contrib import admin
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
@@ -58,9 +58,8 @@ class BookCheckAdmin(ReadOnlyAdmin):
             )
             for result in check.results
         )
-        body = format_html_join(
+        return format_html_join(
             "",
-            '<tr><td><span class="ante-badge {}">{}</span></td><td>{}{}</td><td class="is-number">{}</td></tr>',
+            '<p><span class="ante-badge {}">{}</span> {}{} <span class="ante-none">{}</span></p>',
             rows,
         )
-        return format_html('<div class="ante-scroll"><table class="ante-table"><tbody>{}</tbody></table></div>', body)

@@ -18,6 +18,7 @@ from billing.models import (
     LedgerEntry,
     NoticeDelivery,
     NoticePreference,
+    NoticeTarget,
     PaymentMethod,
     Refund,
     Subscription,
@@ -39,6 +40,11 @@ def of_person(user: User) -> Files:
     yield (
         "notice-preferences.json",
         _document([_row(wish, "email_topics", "quiet_from", "quiet_until") for wish in wishes]),
+    )
+    targets = NoticeTarget.objects.filter(user=user)
+    yield (
+        "notice-targets.json",
+        _document([_row(target, "channel", "address", "topics", "confirmed_at") for target in targets]),
     )
     yield (
         "notices.jsonl",

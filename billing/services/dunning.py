@@ -223,8 +223,8 @@ def _locked(collection_id: UUID) -> Collection:
 
 
 def _open(*, lock: bool = False) -> "QuerySet[Collection]":
-    rows = Collection.objects.select_related("invoice__customer", "invoice__currency")
-    return rows.select_for_update(of=("self",)) if lock else rows.filter(state=Collection.State.OPEN)
+    rows = Collection.objects.select_for_update(of=("self",)) if lock else Collection.objects.filter(state="open")
+    return rows.select_related("invoice__customer", "invoice__currency")
 
 
 def _on(invoice: Invoice, day: int) -> datetime:

@@ -70,12 +70,8 @@ def write_off(*, actor: audit.Actor, invoice: Invoice, reason: str) -> InvoicePa
 def _open(invoice: Invoice) -> tuple[Collection, Decimal, Decimal]:
     """The invoice's collection, locked after the wallet, and what is open of the amount and of the tax."""
     Journal.open([invoice.customer_id]).write()
-    rows = Collection.objects.select_related("invoice__customer", "invoice__currency").order_by("invoice__first_seq")
-    ours = [
-        *rows.select_for_update(of=("self",)).filter(
-            invoice__balance_id=invoice.balance_id, state=Collection.State.OPEN
-        )
-    ]
+    rows = Collection.objects.select_for_update(of=("self",)).select_related("invoice__customer", "invoice__currency")
+    ours = list(rows.filter(invoice__balance_id=invoice.balance_id, state="open").order_by("invoice__first_seq"))
     paid = invoices.paid([row.invoice for row in ours])
     for row in ours:
         net, tax = invoices.open_parts(row.invoice, paid[row.invoice_id])

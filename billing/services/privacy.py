@@ -34,6 +34,7 @@ from billing.models import (
     Notice,
     NoticeDelivery,
     NoticePreference,
+    NoticeTarget,
     PaymentAttempt,
     PaymentMethod,
     PaymentProfile,
@@ -158,6 +159,7 @@ def _forget_money(actor: audit.Actor, customer: Customer) -> None:
     Note.objects.filter(mine).delete()
     Notice.objects.filter(mine).delete()
     NoticePreference.objects.filter(mine).delete()
+    NoticeTarget.objects.filter(mine).delete()
     told = Q(principal=str(customer.organization_id)) | Q(body__external_id=customer.external_id)
     IdempotencyRecord.objects.filter(told).delete()
 
@@ -185,6 +187,7 @@ def _forget_people(actor: audit.Actor, organization: Organization) -> None:
 def _forget_person(actor: audit.Actor, user: User) -> None:
     NoticeDelivery.objects.filter(user=user).delete()
     NoticePreference.objects.filter(user=user).delete()
+    NoticeTarget.objects.filter(user=user).delete()
     try:
         people.erase_person(actor=actor, user=user)
     except people.Refused as refusal:

@@ -12,11 +12,12 @@ from django.utils import timezone
 from accounts.models import User
 from accounts.services import audit
 from billing.admin import display
-from billing.models import BookCheck, Customer, ExportFile, IdempotencyRecord, SpendAnomaly, TopUp
+from billing.models import BookCheck, Customer, ExportFile, IdempotencyRecord, SpendAnomaly, TopUp, UsageEvent
 from billing.services import (
     alerts,
     approvals,
     authorizations,
+    charge_disputes,
     costs,
     drafts,
     invoices,
@@ -148,6 +149,8 @@ def acme(shop: Shop, bank: Bank) -> Customer:
         starts_on=timezone.localdate(),
     )
     partners.bring(actor=audit.SYSTEM, partner=agency, customer=owing)
+    charged = [UsageEvent.objects.get(event_id="charged")]
+    charge_disputes.lodge(actor=audit.SYSTEM, customer=acme, events=charged, reason="Not ours")
     Group.objects.create(name="Auditors")
     audit.record(actor=audit.SYSTEM, action="test.done", object_type="test", object_id="1", before={"a": 1})
     once(principal="test", key="k", fingerprint=b"x" * 32, run=lambda: Answer(201, {"a": 1}), refuse=_never)

@@ -461,6 +461,7 @@ UNLIMITED = {
     ("starting.py", "choose"): _PUBLISHED,
     ("ending.py", "reactivate"): _PUBLISHED,
     ("grants.py", "extend"): "moves nothing: what is there stays there for longer",
+    ("partners.py", "pay_out"): "notes what was paid elsewhere: what had accrued, to the digit",
     ("rules.py", "put"): "a rule for what the customer pays for",
 }
 """What an actor moves without being asked for a second person, and why."""
