@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -16,9 +17,11 @@ from billing.api.authentication import actor, principal
 from billing.api.fields import moment_string
 from billing.api.schema import funding as schema
 from billing.engine.money import EXACT, amount_string
+from billing.engine.taxes import Decision
 from billing.errors import BillingError, InvalidRequest, PayloadTooLarge
 from billing.gateways.payments import Forged
 from billing.models import Customer, Pack, PaymentAttempt, PaymentMethod, Refund, TopUp
+from billing.services import taxes
 from billing.services.funding import attempts, inbox, methods, packs, profiles, quotes, refunds, top_ups
 from billing.services.idempotency import Answer
 
@@ -33,17 +36,22 @@ class TopUpsView(base.View):
     def post(self, request: Request, external_id: str) -> Response:
         access.operator(principal=principal(request))
         customer = access.customer(principal=principal(request), external_id=external_id)
+        decided: list[Decision] = []
+
+        def before() -> None:
+            attempts.make_way(customer, PaymentAttempt.Purpose.TOP_UP)
+            # Who knows the taxes may be asked over the network: not in the transaction that takes the key.
+            decided.append(taxes.decide(customer, timezone.now()))
 
         def prepare() -> str:
             data = serializers.read(payers.TopUpCreate, request)
             plan = _plan(customer, data)
-            return str(
-                top_ups.create(actor=actor(request), customer=customer, quote=_quote(customer, data), plan=plan).pk
-            )
+            quote = _quote(customer, data, next(iter(decided), None))
+            return str(top_ups.create(actor=actor(request), customer=customer, quote=quote, plan=plan).pk)
 
         return self.phased(
             request,
-            before=lambda: attempts.make_way(customer, PaymentAttempt.Purpose.TOP_UP),
+            before=before,
             prepare=prepare,
             finish=lambda top_up_id: Answer(201, show(top_ups.start(UUID(top_up_id)), customer)),
         )
@@ -170,10 +178,11 @@ def _portal() -> str:
     return f"{settings.BASE_URL}/top-up"
 
 
-def _quote(customer: Customer, data: Mapping[str, Any]) -> quotes.Quote:
+def _quote(customer: Customer, data: Mapping[str, Any], decision: Decision | None) -> quotes.Quote:
     if "pack" in data:
-        return quotes.quote_pack(customer=customer, pack=data["pack"])
-    return quotes.quote(customer=customer, amount=data["amount"], currency=data.get("currency") or customer.currency)
+        return quotes.quote_pack(customer=customer, pack=data["pack"], decision=decision)
+    currency = data.get("currency") or customer.currency
+    return quotes.quote(customer=customer, amount=data["amount"], currency=currency, decision=decision)
 
 
 def show(top_up: TopUp, customer: Customer) -> dict[str, Any]:

@@ -143,7 +143,7 @@ class Sftp:
                 assert channel is not None
                 channel.settimeout(TIMEOUT_SECONDS)
                 yield sftp
-        except (paramiko.SSHException, OSError) as error:
+        except (paramiko.SSHException, OSError, EOFError) as error:
             raise Undelivered(f"{self.address.hostname}: {error or type(error).__name__}") from error
         finally:
             client.close()

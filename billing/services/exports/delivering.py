@@ -38,6 +38,9 @@ def deliver_due() -> int:
                 stores.open_store(settings.EXPORT_TO).put(file.name, made.body)
         except (stores.Undelivered, BillingError) as error:
             _failed(file, error)
+        except Exception as error:  # Of whatever kind: one file's trouble is not the others'.
+            logger.exception("The file %s could not be made or sent", file.name)
+            _failed(file, error)
         else:
             _delivered(file, made)
             delivered += 1
@@ -70,7 +73,7 @@ def _delivered(file: ExportFile, made: Made) -> None:
 
 def _failed(file: ExportFile, error: Exception) -> None:
     now = timezone.now()
-    words = " ".join(str(error).split())[:ERROR_LENGTH_MAX]
+    words = " ".join((str(error) or type(error).__name__).split())[:ERROR_LENGTH_MAX]
     logger.warning("The file %s was not delivered: %s", file.name, words)
     due_at = now + DELAYS[min(file.attempts, len(DELAYS)) - 1]
     with transaction.atomic():

@@ -1,10 +1,13 @@
 """``/top-ups`` and what is around them, as a program sees it."""
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+from django.db import connection
 
+from billing.engine.taxes import Decision
+from billing.gateways import tax
 from billing.models import PaymentAttempt, TopUp
 from billing.services.funding import attempts
 from tests.billing.api.conftest import Api, problem
@@ -41,6 +44,28 @@ def test_the_same_key_is_one_top_up_and_one_answer(api: Api, payer: Payer, bank:
     assert third.json() == first.json()
     assert (TopUp.objects.count(), len(bank.charges()), payer.available) == (1, 1, 25)
     problem(api.post(PATH, BODY | {"amount": "26"}, idempotency_key="k"), 409, "idempotency_conflict")
+
+
+class Watching:
+    """A provider that notes whether it is asked in a transaction."""
+
+    asked: ClassVar[list[bool]] = []
+
+    def decide(self, sale: tax.Sale) -> Decision:
+        self.asked.append(connection.in_atomic_block)
+        return Decision()
+
+
+def test_who_knows_the_taxes_is_not_asked_in_a_transaction(
+    committed_db: None, api: Api, payer: Payer, settings: Any
+) -> None:
+    settings.TAX_PROVIDER = f"{__name__}.Watching"
+    Watching.asked.clear()
+
+    for key in ("k", "k", "l"):
+        api.post(PATH, BODY | {"payment_method": payer.keep().provider_id}, idempotency_key=key)
+
+    assert set(Watching.asked) == {False}
 
 
 def test_a_request_that_was_cut_short_is_finished_by_its_repeat(

@@ -17,9 +17,11 @@ from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 
 from billing import checks
+from billing.errors import InvariantViolation
 from billing.gateways import stores
 from billing.models import ExportFile, LedgerEntry, OutboxEvent, RevenueDay
 from billing.services import exports, revenue
+from billing.services.exports import delivering
 from tests.billing.services.conftest import Clock
 from tests.builders import Shop
 
@@ -90,6 +92,24 @@ def test_what_cannot_be_delivered_says_why_and_is_tried_again(
     file.refresh_from_db()
     assert (file.state, file.attempts, file.last_error) == ("delivered", 3, "")
     assert len(told("export.failed")) == 1
+
+
+def test_a_file_that_cannot_be_made_keeps_none_of_the_others(
+    closed: RevenueDay, place: Path, settings: Any, monkeypatch: Any
+) -> None:
+    settings.EXPORT_JOURNALS = ["csv", "netsuite"]
+    exports.plan_journals()
+    make = delivering.make
+
+    def broken(file: ExportFile) -> Any:
+        if file.format == "csv":
+            raise InvariantViolation("The lines are not what they were.")
+        return make(file)
+
+    monkeypatch.setattr(delivering, "make", broken)
+
+    assert exports.deliver_due() == 1
+    assert "not what they were" in ExportFile.objects.get(format="csv").last_error
 
 
 def test_a_worker_that_died_leaves_its_file_to_another(
