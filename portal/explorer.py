@@ -68,7 +68,6 @@ class Question:
         sort = request.GET.get("sort", "")
         usual = "-name" if group == TIME else "-amount"
         sort = sort if sort.removeprefix("-") in usage.ORDERS else usual
-        page = request.GET.get("page", "")
         return cls(
             period=Period.read(request.GET, today=timezone.now().astimezone(visit.zone).date(), zone=visit.zone),
             hour=_hour(request.GET.get("hour", "")),
@@ -79,7 +78,7 @@ class Question:
             where=dict(_where(request, visit)),
             order=sort.removeprefix("-"),
             descending=sort.startswith("-"),
-            page=min(int(page), PAGES_MAX) if page.isascii() and page.isdigit() and int(page) else 1,
+            page=_page(request.GET.get("page", "")),
         )
 
     @property
@@ -189,6 +188,13 @@ def _asset(request: HttpRequest, visit: access.Visit) -> str:
     asset = request.GET.get("asset", "")
     held = {balance.asset for balance in balances.current([visit.customer.pk])} if asset else set()
     return asset if asset in held else visit.customer.currency_id
+
+
+def _page(value: str) -> int:
+    if not value.isascii() or not value.isdigit():
+        return 1
+    # Python reads no number that is much longer.
+    return max(1, min(int(value[:20]), PAGES_MAX))
 
 
 def _hour(value: str) -> datetime | None:

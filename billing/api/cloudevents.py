@@ -69,16 +69,19 @@ def is_binary(headers: Mapping[str, str]) -> bool:
 
 
 def from_headers(headers: Mapping[str, str], data: Any) -> dict[str, Any]:
-    """Such an event as the JSON format has it. Raises ``InvalidRequest`` where a header is no UTF-8 when decoded."""
+    """Such an event as the JSON format has it. Raises ``InvalidRequest`` where a header is no text when decoded."""
     body: dict[str, Any] = {"data": data}
     for name, value in headers.items():
         if name in {"ce-data", "ce-datacontenttype"}:
             raise InvalidRequest.field(name, "is said by the body and its content type")
         if name.startswith(_PREFIX):
             try:
-                body[name.removeprefix(_PREFIX)] = unquote(value, errors="strict")
+                text = unquote(value, errors="strict")
             except UnicodeDecodeError:
                 raise InvalidRequest.field(name[:100], "is not UTF-8 where it is percent-encoded") from None
+            if "\x00" in text:
+                raise InvalidRequest.field(name[:100], "has a NUL in it")
+            body[name.removeprefix(_PREFIX)] = text
     if kind := headers.get("content-type"):
         body["datacontenttype"] = kind
     return body

@@ -55,5 +55,5 @@ def _moment(value: Any) -> str:
     if seconds is None or not seconds.is_finite() or not 0 <= seconds <= _LATEST:
         raise InvalidRequest.field("event.timestamp", "must be seconds since 1970")
     whole = int(seconds)
-    microseconds = int((seconds - whole) * 1_000_000)
+    microseconds = min(int((seconds - whole) * 1_000_000), 999_999)  # Of very many nines Decimal makes a whole one.
     return datetime.fromtimestamp(whole, UTC).replace(microsecond=microseconds).isoformat()

@@ -104,6 +104,8 @@ def test_sorted_and_paged_on_the_server(at_acme: Client, monkeypatch: pytest.Mon
     ]
     assert ">$6.00</data>" in first  # The total is of all, not of the page.
     assert names(text(at_acme.get("/usage?group=user&sort=-x&page=99999999999999999999"))) == []
+    # More digits than Python reads as a number.
+    assert names(text(at_acme.get(f"/usage?group=user&page={'9' * 5000}"))) == []
 
 
 def test_the_chart_says_what_all_comes_to_though_only_the_largest_groups_are_read(shop: Shop, at_acme: Client) -> None:

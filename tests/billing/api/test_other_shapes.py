@@ -87,6 +87,11 @@ def test_more_of_lago_s_events(billed: None, api: Api, acme: Customer) -> None:
         assert api.post("/events", named).status_code == 201
 
 
+def test_a_fraction_of_a_second_is_never_a_whole_one(billed: None, api: Api, acme: Customer) -> None:
+    assert api.post("/events", lago(timestamp="1767605400." + "9" * 40)).status_code == 201
+    assert UsageEvent.objects.get().occurred_at.isoformat() == "2026-01-05T09:30:00.999999+00:00"
+
+
 @pytest.mark.parametrize(
     ("more", "field"),
     [
@@ -98,6 +103,7 @@ def test_more_of_lago_s_events(billed: None, api: Api, acme: Customer) -> None:
         ({"timestamp": "yesterday"}, "event.timestamp"),
         ({"timestamp": True}, "event.timestamp"),
         ({"timestamp": "1e30"}, "event.timestamp"),
+        ({"timestamp": "1e-9999999999999999999999"}, "event.timestamp"),
         ({"precise_total_amount_cents": "1"}, "event.precise_total_amount_cents"),
     ],
 )
@@ -152,6 +158,8 @@ def test_a_key_knows_two_binary_events_apart(api: Api, acme: Customer) -> None:
         ({"ce_data": "{}"}, ["ce-data"]),
         ({"ce_datacontenttype": "text/xml"}, ["ce-datacontenttype"]),
         ({"ce_region": "%FF"}, ["ce-region"]),
+        ({"ce_region": "a%00b"}, ["ce-region"]),
+        ({"ce_dataschema": "%00"}, ["ce-dataschema"]),
     ],
 )
 def test_binary_mode_refuses_by_name(api: Api, acme: Customer, more: dict[str, str], fields: list[str]) -> None:
