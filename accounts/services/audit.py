@@ -50,6 +50,7 @@ PERSONAL: Mapping[str, frozenset[str]] = {
     "api_key": frozenset({"name"}),
     "budget": frozenset({"name", "scope"}),
     "payment_method": frozenset({"last4"}),
+    "notice_target": frozenset({"address"}),
     "webhook_endpoint": frozenset({"url"}),
 }
 """What is about a person in lines about an object of this type, by the name of the field."""

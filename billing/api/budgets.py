@@ -13,10 +13,13 @@ from billing.api.authentication import actor, principal
 from billing.api.fields import moment_string
 from billing.api.schema import budgets as schema
 from billing.engine.money import amount_string
+from billing.errors import PermissionDenied
 from billing.models import Budget, Customer
 from billing.selectors import budgets as selector
 from billing.services import budgets
 from billing.services.idempotency import Answer
+
+PLANS_SCOPE = "subscriptions:write"
 
 
 class BudgetsView(base.View):
@@ -29,7 +32,7 @@ class BudgetsView(base.View):
         set_by = Budget.SetBy.CUSTOMER if _is_customers(request) else Budget.SetBy.OPERATOR
 
         def create() -> Answer:
-            data = serializers.read(limits.BudgetCreate, request)
+            data = _allowed(request, serializers.read(limits.BudgetCreate, request))
             terms = budgets.Terms(**limits.scope_of(customer, data.pop("scope")), **data)
             made = budgets.create(actor=actor(request), customer=customer, terms=terms, set_by=set_by)
             return Answer(201, _show(customer, made))
@@ -57,7 +60,7 @@ class BudgetView(base.View):
     @schema.BUDGET_PATCH
     def patch(self, request: Request, external_id: str, budget_id: UUID) -> Response:
         found = access.budget(principal=principal(request), external_id=external_id, budget_id=budget_id)
-        changes = serializers.read(limits.BudgetChange, request)
+        changes = _allowed(request, serializers.read(limits.BudgetChange, request))
         changed = budgets.change(
             actor=actor(request), budget=found, changes=changes, by_customer=_is_customers(request)
         )
@@ -72,6 +75,13 @@ class BudgetView(base.View):
 
 def _is_customers(request: Request) -> bool:
     return principal(request).organization_id is not None
+
+
+def _allowed(request: Request, terms: dict[str, Any]) -> dict[str, Any]:
+    """The terms, where the key may set them: to name a plan is to put the customer on it."""
+    if terms.get("plan") is not None and not principal(request).may(PLANS_SCOPE):
+        raise PermissionDenied(f"To move customers to a plan the key needs {PLANS_SCOPE}.")
+    return terms
 
 
 def _show(customer: Customer, budget: Budget) -> dict[str, Any]:

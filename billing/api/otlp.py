@@ -101,6 +101,9 @@ def _events(
     """The events of these spans, and why others are none."""
     events, reasons = [], []
     for span in found:
+        if not span.trace_id.strip("0") or not span.span_id.strip("0"):
+            reasons.append("A span has no trace's id or none of its own: it could not be known again.")
+            continue
         event = span.event(customer)
         if event["subject"] is None:
             reasons.append(f"Nobody pays for span {span.span_id}: say ante.customer in it, or send {CUSTOMER_HEADER}.")

@@ -66,13 +66,21 @@ def check(
 
 def reason(person_id: UUID, amounts: Mapping[str, Decimal], *, is_plan: bool = False) -> str | None:
     """Why this person may not move ``amounts`` alone now; None where they may. What a plan says is in no day's sum."""
+    if (why := at_once(amounts)) is not None:
+        return why
+    for asset, amount in amounts.items():
+        daily = None if is_plan else _limit(settings.APPROVAL_DAILY_ABOVE, asset)
+        if daily is not None and EXACT.add(_moved_alone(person_id, asset), amount) > daily:
+            return f"More than {amount_string(daily)} {asset} of one person within 24 hours needs a second person."
+    return None
+
+
+def at_once(amounts: Mapping[str, Decimal]) -> str | None:
+    """Why nobody may move ``amounts`` alone, whatever else they moved; None where somebody may."""
     for asset, amount in amounts.items():
         limit = _limit(settings.APPROVAL_ABOVE, asset)
         if limit is not None and amount > limit:
             return f"More than {amount_string(limit)} {asset} at once needs a second person."
-        daily = None if is_plan else _limit(settings.APPROVAL_DAILY_ABOVE, asset)
-        if daily is not None and EXACT.add(_moved_alone(person_id, asset), amount) > daily:
-            return f"More than {amount_string(daily)} {asset} of one person within 24 hours needs a second person."
     return None
 
 

@@ -8,8 +8,9 @@ import logging
 from datetime import timedelta
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Func, JSONField, Q, TextField, Value
 from django.utils import timezone
 
 from accounts.models import AuditDetail, AuditEvent, Invitation, Membership, Organization, OutgoingMail, User
@@ -35,6 +36,7 @@ from billing.models import (
     NoticeDelivery,
     NoticePreference,
     NoticeTarget,
+    OutboxEvent,
     PaymentAttempt,
     PaymentMethod,
     PaymentProfile,
@@ -158,6 +160,10 @@ def _forget_money(actor: audit.Actor, customer: Customer) -> None:
     TaxProfile.objects.filter(mine).delete()
     Note.objects.filter(mine).delete()
     Notice.objects.filter(mine).delete()
+    nameless = Func(
+        F("payload"), Value(["name"], ArrayField(TextField())), Value(ERASED, JSONField()), function="jsonb_set"
+    )
+    OutboxEvent.objects.filter(mine, type__startswith="budget.").update(payload=nameless)
     NoticePreference.objects.filter(mine).delete()
     NoticeTarget.objects.filter(mine).delete()
     told = Q(principal=str(customer.organization_id)) | Q(body__external_id=customer.external_id)

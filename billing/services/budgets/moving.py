@@ -12,7 +12,7 @@ from accounts.services.audit import SYSTEM
 from billing.engine.money import amount_string
 from billing.errors import BillingError, InvalidState
 from billing.models import Budget, Subscription
-from billing.services import bulk, outbox, subscriptions
+from billing.services import bulk, four_eyes, outbox, subscriptions
 from billing.services.notices import Told, publication
 from billing.services.retrying import retried
 
@@ -48,10 +48,18 @@ def _move(budget_id: UUID) -> None:
             raise InvalidState("There is no subscription that could move.")
         # Of two at the same moment the second finds the subscription elsewhere, under its lock.
         wanted = subscriptions.Wanted(budget.plan, leaving=subscription.plan)
+        _check_second_person(subscription, wanted)
         reason = f"The budget {budget.name} is used up."
         subscriptions.change(actor=SYSTEM, subscription=subscription, wanted=wanted, reason=reason)
         Budget.objects.filter(pk=budget_id).update(plan_failed_at=None, plan_failure="")
         _tell(budget, "budget.plan_changed", now, previous=subscription.plan.name)
+
+
+def _check_second_person(subscription: Subscription, wanted: subscriptions.Wanted) -> None:
+    """One person sets a budget, and so must not get by it what takes two: a large fee back into the wallet."""
+    back = subscriptions.preview(subscription=subscription, wanted=wanted).total.copy_negate()
+    if (why := four_eyes.at_once({subscription.plan.currency_id: back})) is not None:
+        raise InvalidState(f"A fee would come back. {why}")
 
 
 def _note(budget_id: UUID, refusal: BillingError) -> None:

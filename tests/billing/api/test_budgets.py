@@ -89,6 +89,21 @@ def test_a_paused_key_is_told_so(shop: Shop, as_key: Keys, acme: Customer) -> No
     problem(own.get("/customers/acme/wallet"), 403, "permission_denied")
 
 
+def test_a_key_that_may_not_move_customers_does_not_by_a_budget(as_key: Keys, shop: Shop, acme: Customer) -> None:
+    shop.plan("scale")
+    moving = SUPPORT | {"at_cap": "change_plan", "plan": "scale"}
+    limits = as_key(shop.key("limits:write"))
+
+    problem(limits.post("/customers/acme/budgets", moving), 403, "permission_denied")
+    made = limits.post("/customers/acme/budgets", SUPPORT).json()
+    to_plan = {"at_cap": "change_plan", "plan": "scale"}
+    problem(limits.patch(f"/customers/acme/budgets/{made['id']}", to_plan), 403, "permission_denied")
+    assert (
+        as_key(shop.key("limits:write", "subscriptions:write")).post("/customers/acme/budgets", moving).status_code
+        == 201
+    )
+
+
 def test_a_budget_for_each_value_lists_them(api: Api, acme: Customer) -> None:
     made = api.post("/customers/acme/budgets", SUPPORT | {"scope": {"user": "*"}, "limit": "5"}).json()
     api.post("/events", dollars(2, user="a"))

@@ -82,6 +82,15 @@ def test_what_is_no_model_call_is_taken_and_not_charged(api: Api, shop: Shop, ac
     assert not UsageEvent.objects.exists()
 
 
+@pytest.mark.parametrize("without", ["traceId", "spanId"])
+@pytest.mark.parametrize("none", ["", "0" * 16])
+def test_spans_without_ids_are_not_taken_for_one_another(api: Api, acme: Customer, without: str, none: str) -> None:
+    nameless = [span(number=number) | {"traceId": f"{1:032x}", without: none} for number in (1, 2)]
+    count, why = rejected(api.post(PATH, traces(*nameless)))
+    assert (count, "has no trace's id" in why) == (2, True)
+    assert not UsageEvent.objects.exists()
+
+
 def test_older_names_and_a_failed_run(api: Api, acme: Customer) -> None:
     older = {
         "gen_ai__operation__name": None,
@@ -206,7 +215,7 @@ def test_the_messages_of_a_real_tracer_in_protobuf(shop: Shop, acme: Customer, a
 def test_a_partial_success_in_protobuf(shop: Shop, api: Api) -> None:
     request = ExportTraceServiceRequest()
     spans = request.resource_spans.add().scope_spans.add().spans
-    for number, customer in enumerate(("nobody", "no\0body")):
+    for number, customer in enumerate(("nobody", "no\0body"), start=1):
         found = spans.add(trace_id=b"\1" * 16, span_id=bytes([number] * 8))
         for name, count in (("gen_ai.usage.input_tokens", 5), ("gen_ai.usage.output_tokens", 7)):
             found.attributes.add(key=name).value.int_value = count

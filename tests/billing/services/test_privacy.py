@@ -17,11 +17,12 @@ from accounts.services import api_keys, audit, factors, mail, staff, team
 from accounts.services import privacy as people
 from billing.engine import archives
 from billing.errors import ApprovalRequired, InvalidState
-from billing.models import Approval, Customer, IdempotencyRecord, PaymentProfile
+from billing.models import Approval, Customer, IdempotencyRecord, NoticeTarget, OutboxEvent, PaymentProfile
 from billing.selectors import books
 from billing.selectors import privacy as selector
 from billing.selectors import seals as chain
 from billing.services import approvals, authorizations, customers, notes, privacy, seals, subscriptions, taxes, wallets
+from billing.services.notices import targets
 from billing.services.webhooks import endpoints
 from tests.builders import Shop
 from tests.payments import Bank, Payer
@@ -176,6 +177,39 @@ def test_a_person_is_forgotten_and_the_others_are_not(shop: Shop, acme: Customer
     assert User.objects.get(email=ADDRESS).name == NAME
     with pytest.raises(InvalidState, match="no other owner"):
         privacy.erase_person(actor=audit.SYSTEM, user=User.objects.get(email=ADDRESS))
+
+
+SLACK = "https://hooks.slack.com/services/T01ABCDEF/B01ABCDEF/abcdefgh12345678"
+
+
+@pytest.mark.parametrize("whose", ["a person", "the organization"])
+def test_telephones_and_chats_are_taken_along_and_forgotten(acme: Customer, shop: Shop, whose: str) -> None:
+    person = shop.member(acme, "going@canary.test", "admin")
+    targets.add(actor=actor(person), user=person, customer=acme, channel="slack", address=SLACK, topics=[])
+    assert json.loads(files(selector.of_person(person))["notice-targets.json"])[0]["address"] == SLACK
+    (line,) = AuditEvent.objects.filter(action="notice_target.added")
+    assert (line.after or {})["address"] == "…5678"
+
+    if whose == "a person":
+        privacy.erase_person(actor=actor(person), user=person)
+    else:
+        privacy.erase_customer(actor=audit.SYSTEM, customer=stop(acme), reason="Asked for")
+
+    assert not NoticeTarget.objects.exists()
+    line.refresh_from_db()
+    assert "address" not in (line.sealed_after or {})
+
+
+def test_what_was_told_of_a_budget_says_no_more_who_it_was(acme: Customer, shop: Shop) -> None:
+    shop.budget(acme, "0.000001", name=NAME, hard=False)
+    shop.record(acme, id="two", input_tokens=1000)
+    assert OutboxEvent.objects.get(type="budget.exceeded").payload["name"] == NAME
+
+    privacy.erase_customer(actor=audit.SYSTEM, customer=stop(acme), reason="Asked for")
+
+    assert whereabouts(NAME) == set()
+    told = OutboxEvent.objects.get(type="budget.exceeded").payload
+    assert (told["name"], told["limit"]) == ("Erased", "0.000001")
 
 
 def _owing(shop: Shop, acme: Customer, bank: Bank) -> None:

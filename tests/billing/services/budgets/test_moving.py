@@ -97,6 +97,20 @@ def test_a_plan_that_cannot_be_paid_is_told_once_and_tried_again_later(shop: Sho
     assert (plan_of(acme), budget.plan_failure) == ("scale", "")
 
 
+def test_no_large_fee_comes_back_by_it_for_one_person_sets_it(shop: Shop, acme: Customer, settings: Any) -> None:
+    settings.APPROVAL_ABOVE = {"usd": Decimal(5)}
+    shop.plan("large", base_fee=Decimal(50))
+    globex = shop.customer("globex", plan="large", usd="100")
+    before = shop.balance(globex).available
+    budget = capped(shop, globex)
+
+    assert isinstance(spend(shop, globex, 3).error, BudgetExceeded)
+
+    assert (plan_of(globex), shop.balance(globex).available) == ("large", before)
+    budget.refresh_from_db()
+    assert "second person" in budget.plan_failure
+
+
 def test_only_the_operator_sets_it_and_only_with_a_plan_in_the_same_currency(shop: Shop, acme: Customer) -> None:
     with pytest.raises(PermissionDenied):
         capped(shop, acme, set_by="customer")
