@@ -1,7 +1,6 @@
 """Top-ups and usage as a customer's own books take them: by day, tied to the ledger to the last digit."""
 
 from decimal import Decimal
-from typing import Any
 
 from accounts.services.audit import SYSTEM
 from billing.services.funding import refunds
@@ -13,8 +12,8 @@ from tests.portal.test_pages import rows_of
 D = Decimal
 
 
-def test_payments_and_usage_add_up_to_the_balance(shop: Shop, bank: Bank, signed_in: SignedIn, settings: Any) -> None:
-    settings.TOP_UP_TAX_RATES = {"DE": "0.19"}
+def test_payments_and_usage_add_up_to_the_balance(shop: Shop, bank: Bank, signed_in: SignedIn) -> None:
+    shop.tax("DE", "0.19")
     customer = shop.customer(country="DE", timezone="Europe/Berlin")
     payer = Payer(shop, bank, customer)
     top_up = payer.paid("25")

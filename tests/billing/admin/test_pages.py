@@ -19,7 +19,7 @@ from tests.builders import Shop
 
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
 LIST_QUERIES_MAX = 12
-PAGE_QUERIES_MAX = 30
+PAGE_QUERIES_MAX = 35
 
 
 def name(model: Any, page: str) -> str:

@@ -136,7 +136,8 @@ def test_two_take_no_more_than_the_payment(payer: Payer, bank: Bank, settings: A
 def test_of_two_that_are_lost_one_is_won_later_and_the_other_takes_its_own(
     payer: Payer, bank: Bank, settings: Any, cents: tuple[int, int], spent: str
 ) -> None:
-    settings.TOP_UP_FEE_RATE, settings.TOP_UP_TAX_RATES = Decimal("0.10"), {"US": "0.20"}
+    settings.TOP_UP_FEE_RATE = Decimal("0.10")
+    payer.shop.tax("US", "0.20")
     top_up = payer.paid("100")
     if spent != "0":
         spend(payer, spent)
