@@ -24,6 +24,10 @@ ADDED_BY_HAND = {
     "billing.Plan",
     "billing.Meter",
     "billing.Asset",
+    "billing.Partner",
+    "billing.PartnerCustomer",
+    "billing.TaxRule",
+    "billing.TaxProfile",
 }
 READ_ONLY = [model for model in MODELS if model._meta.label not in EDITABLE | ADDED_BY_HAND]
 APPEND_ONLY = [LedgerEntry, LedgerTransaction, UsageEvent, Charge, PlanVersion, Price, AuditEvent]

@@ -11,10 +11,10 @@ from tests.builders import browser_of
 
 def test_an_endpoint_of_the_operators_is_named_and_its_secret_shown_once(office: Client, acme: Customer) -> None:
     add = reverse("admin:billing_webhookendpoint_add")
-    refused = office.post(add, {"url": "https://10.0.0.1/", "events": ["*"]})
+    refused = office.post(add, {"url": "https://10.0.0.1/", "events": ["*"], "format": "standard"})
     assert "It is not a public address." in refused.content.decode()
 
-    shown = office.post(add, {"url": "https://hooks.test/all", "events": ["*"]}).content.decode()
+    shown = office.post(add, {"url": "https://hooks.test/all", "events": ["*"], "format": "standard"}).content.decode()
 
     made = WebhookEndpoint.objects.get(customer=None)
     assert made.secret in shown

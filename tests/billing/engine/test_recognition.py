@@ -20,6 +20,8 @@ from billing.engine.recognition import (
 
 D = Decimal
 WALLET = {"wallet_available", "wallet_held", "receivable"}
+INVOICED_TAX = {"receivable", "tax_payable", "cash_clearing"}
+"""Tax of an invoice is owed beside the wallet."""
 ON = date(2026, 11, 2)
 POSTINGS = [
     (f"{code}:{name}", posting) for code, template in TEMPLATES.items() for name, posting in template.postings.items()
@@ -28,7 +30,8 @@ CUSTOMER = UUID(int=1)
 
 
 def group(posting: Posting, units: str = "1", *, currency: bool = True) -> Group:
-    beside = not {posting.debit, posting.credit} & WALLET
+    sides = {posting.debit, posting.credit}
+    beside = not sides & WALLET or sides <= INVOICED_TAX
     return Group(
         CUSTOMER, "usd" if currency else "images", currency, beside, None, posting.kind, posting.debit,
         posting.credit, "", ON, D(units), 1,
