@@ -12,8 +12,8 @@ from django.utils import timezone
 
 from accounts.models import ApiKey, Membership, Organization, TrustedDevice, User
 from accounts.services import api_keys, audit, factors, staff, team
-from billing.models import Customer, UsageEvent
-from billing.services import approvals, authorizations, charge_disputes, drafts, invoices, notes, wallets
+from billing.models import Customer, Notice, UsageEvent
+from billing.services import approvals, authorizations, charge_disputes, drafts, invoices, notes, notices, wallets
 from billing.services.funding import rules
 from billing.services.notices import targets
 from billing.services.webhooks import endpoints
@@ -115,6 +115,9 @@ def tenant(shop: Shop, bank: Bank, name: str) -> Tenant:
     shop.record(customer, input_tokens=40_000_000)
     invoice = invoices.issue(shop.balance(customer), end=timezone.now())
     assert invoice is not None
+    now = timezone.now()
+    Notice.objects.create(customer=customer, kind="balance.low", title=mark, text=mark, created_at=now)
+    notices.address()
     recorded = UsageEvent.objects.get(pk=event.transaction_id)
     dispute = charge_disputes.lodge(actor=audit.SYSTEM, customer=customer, events=[recorded], reason=mark)
     return Tenant(

@@ -17,7 +17,9 @@ def acme(shop: Shop) -> Customer:
 
 def test_an_endpoint_from_its_naming_to_its_end(shop: Shop, acme: Customer) -> None:
     client = browser_of(shop.member(acme))
-    page = client.post("/webhooks/new", {"url": "https://hooks.test/in", "events": ["*", "usage.recorded"]})
+    page = client.post(
+        "/webhooks/new", {"url": "https://hooks.test/in", "events": ["*", "usage.recorded"], "format": "standard"}
+    )
     assert re.search(r"whsec_[\w+/=]{44}", page.content.decode())
     endpoint = WebhookEndpoint.objects.get(customer=acme)
     address = f"/webhooks/{endpoint.pk}"
@@ -53,7 +55,7 @@ def test_an_address_that_cannot_be_is_refused_in_words(shop: Shop, acme: Custome
 
 def test_what_is_no_delivery_of_it_is_not_found(shop: Shop, acme: Customer) -> None:
     client = browser_of(shop.member(acme))
-    client.post("/webhooks/new", {"url": "https://hooks.test/in", "events": ["*"]})
+    client.post("/webhooks/new", {"url": "https://hooks.test/in", "events": ["*"], "format": "standard"})
     endpoint = WebhookEndpoint.objects.get()
 
     for wanted in ("nonsense", "", str(endpoint.pk)):

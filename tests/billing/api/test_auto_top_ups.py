@@ -53,8 +53,9 @@ def test_what_suspended_it_is_said_with_a_way_to_put_it_right(api: Api, payer: P
     found = api.get(PATH).json()
     assert (found["status"], found["failure"]["code"]) == ("suspended", "no_method")
     assert found["fix_url"].endswith("/auto-top-up")
-    payer.keep(KEPT_DECLINED)
-    assert put(api, AS_WRITTEN).json()["status"] == "armed"
+    kept = payer.keep(KEPT_DECLINED)
+    assert put(api, AS_WRITTEN).json()["status"] == "suspended"
+    assert put(api, AS_WRITTEN | {"method": kept.provider_id}).json()["status"] == "armed"
     automatic.run_due()
     assert PaymentAttempt.objects.get().status == "failed"
 

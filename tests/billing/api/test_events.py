@@ -384,6 +384,7 @@ def test_a_receipt_tells_everything_about_an_event(api: Api, acme: Customer) -> 
         "transaction": recorded["transaction"],
         "cost": {"usd": "0.007"},
         "net_cost": {"usd": "0.007"},
+        "cost_in_money": {"usd": "0.007"},
         "corrections": [],
     }
     assert charges[1]["price"] == {
