@@ -5,7 +5,6 @@ processes or a browser, and empties the tables afterwards. After either, the boo
 wrong fails, whatever it asserted.
 """
 
-import asyncio
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -51,19 +50,6 @@ def committed_db(django_db_setup: None, django_db_blocker: Any, request: pytest.
         finally:
             connections.close_all()
             _empty_tables()
-
-
-@pytest.fixture(autouse=True)
-def _no_loop_of_a_browser(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Playwright's event loop counts as running in the main thread from the first browser test on. Whatever else runs
-    in that process afterwards may have a loop of its own."""
-    loop = asyncio._get_running_loop()
-    if loop is None or "page" in request.fixturenames or "browser" in request.fixturenames:
-        yield
-        return
-    asyncio._set_running_loop(None)
-    yield
-    asyncio._set_running_loop(loop)
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,8 @@
 """One port, three ways to serve it: who gets which request."""
 
 import asyncio
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -24,6 +26,12 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return asked
 
 
+def run(work: Coroutine[Any, Any, None]) -> None:
+    """In a thread of its own: after a browser test Playwright's loop runs in the main one."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, work).result()
+
+
 def _request(path: str, method: str = "GET", kind: str = "http") -> dict[str, Any]:
     return {"type": kind, "path": path, "method": method}
 
@@ -41,7 +49,7 @@ def _request(path: str, method: str = "GET", kind: str = "http") -> dict[str, An
     ],
 )
 def test_a_request_goes_to_the_half_it_belongs_to(served: list[str], path: str, method: str, half: str) -> None:
-    asyncio.run(asgi.application(_request(path, method), None, None))
+    run(asgi.application(_request(path, method), None, None))
 
     assert served == [half]
 
@@ -56,7 +64,7 @@ def test_start_and_end_of_the_server_are_acknowledged(served: list[str]) -> None
     async def send(message: Any) -> None:
         said.append(message["type"])
 
-    asyncio.run(asgi.application({"type": "lifespan"}, receive, send))
+    run(asgi.application({"type": "lifespan"}, receive, send))
 
     assert said == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
     assert served == []
