@@ -109,13 +109,16 @@ def of(customer: Customer, asset: str) -> Advice:
         "calls": SMALL_CALLS_MIN,
         "shown": SHOWN_MAX,
     }
+    events, repeated, small = 0, [], []
     with connection.cursor() as cursor:
-        cursor.execute(f"{_EVENTS} SELECT COUNT(*) FROM found", values)
-        events = cursor.fetchone()[0]
-        cursor.execute(f"{_EVENTS} {_REPEATED}", values)
-        repeated = [Repeated(*row) for row in cursor.fetchall()]
-        cursor.execute(f"{_EVENTS} {_SMALL}", values)
-        small = [Small(*row) for row in cursor.fetchall()]
+        cursor.execute(_FOUND, values)
+        for what, _, type_, model, fingerprint, at, calls, tokens, amount in cursor:
+            if what == "repeated":
+                repeated.append(Repeated(type_, model, fingerprint, calls, amount, at))
+            elif what == "small":
+                small.append(Small(type_, model, at, calls, tokens, amount))
+            else:
+                events = calls
     return Advice(asset, since, events, repeated, small, _cheaper(customer, asset, since, now)[:SHOWN_MAX])
 
 
@@ -130,8 +133,8 @@ def _tokens(unit: str) -> str:
 
 
 # What was taken back is off: its charges and their reversals add up to nothing.
-_EVENTS = f"""
-WITH found AS (
+_FOUND = f"""
+WITH found AS MATERIALIZED (
     SELECT e.id, e.type, e.data ->> 'model' AS model, e.occurred_at, COALESCE({_FIELDS}) AS fingerprint,
            COALESCE({_tokens("input")}, 0) + COALESCE({_tokens("output")}, 0) AS tokens,
            COALESCE({_tokens("input")}, {_tokens("output")}) IS NOT NULL AS counted,
@@ -141,22 +144,28 @@ WITH found AS (
              WHERE customer_id = %(customer)s AND id >= %(first)s AND status <> 'rejected'
              ORDER BY id DESC LIMIT %(most)s) e
      WHERE e.occurred_at >= %(since)s
-)"""
-_REPEATED = """
-SELECT type, model, fingerprint, COUNT(*), SUM(amount) - (ARRAY_AGG(amount ORDER BY occurred_at, id))[1] AS wasted,
-       MAX(occurred_at)
-  FROM found WHERE fingerprint <> '' AND amount > 0
- GROUP BY type, model, fingerprint HAVING COUNT(*) > 1
- ORDER BY wasted DESC, 1, 2, 3 LIMIT %(shown)s
-"""
-_SMALL = """
-SELECT * FROM (
-    SELECT DISTINCT ON (type, model) type, model, date_trunc('hour', occurred_at, 'UTC') AS hour, COUNT(*) AS calls,
-           ROUND(AVG(tokens), 0), SUM(amount) AS amount
+), repeated AS (
+    SELECT type, model, fingerprint, MAX(occurred_at) AS at, COUNT(*) AS calls,
+           SUM(amount) - (ARRAY_AGG(amount ORDER BY occurred_at, id))[1] AS amount
+      FROM found WHERE fingerprint <> '' AND amount > 0
+     GROUP BY type, model, fingerprint HAVING COUNT(*) > 1
+), small AS (
+    SELECT DISTINCT ON (type, model) type, model, date_trunc('hour', occurred_at, 'UTC') AS at, COUNT(*) AS calls,
+           ROUND(AVG(tokens), 0) AS tokens, SUM(amount) AS amount
       FROM found WHERE counted AND tokens < %(small)s AND amount > 0
-     GROUP BY type, model, hour HAVING COUNT(*) >= %(calls)s
-     ORDER BY type, model, calls DESC, hour DESC) busiest
- ORDER BY amount DESC, type, model LIMIT %(shown)s
+     GROUP BY type, model, at HAVING COUNT(*) >= %(calls)s
+     ORDER BY type, model, calls DESC, at DESC
+)
+SELECT 'events', 0, NULL, NULL, NULL, NULL::timestamptz, COUNT(*), NULL::numeric, NULL::numeric FROM found
+ UNION ALL
+(SELECT 'repeated', ROW_NUMBER() OVER (ORDER BY amount DESC, type, model, fingerprint) AS position, type, model,
+        fingerprint, at, calls, NULL, amount
+   FROM repeated ORDER BY position LIMIT %(shown)s)
+ UNION ALL
+(SELECT 'small', ROW_NUMBER() OVER (ORDER BY amount DESC, type, model) AS position, type, model,
+        NULL, at, calls, tokens, amount
+   FROM small ORDER BY position LIMIT %(shown)s)
+ ORDER BY 1, 2
 """
 
 

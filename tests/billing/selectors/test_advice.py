@@ -4,6 +4,8 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.services.audit import SYSTEM
@@ -83,3 +85,15 @@ def test_another_customers_requests_are_not_counted(shop: Shop, acme: Customer) 
         shop.record(customer, model="small", input_tokens=MILLION, prompt_hash="same")
 
     assert advice.of(acme, "usd").repeated == []
+
+
+def test_each_list_begins_with_what_costs_the_most_and_the_events_are_read_once(shop: Shop, acme: Customer) -> None:
+    for calls, fingerprint in ((2, "twice"), (4, "often"), (3, "thrice")):
+        for _ in range(calls):
+            shop.record(acme, model="small", input_tokens=MILLION, prompt_hash=fingerprint)
+
+    with CaptureQueriesContext(connection) as queries:
+        found = advice.of(acme, "usd")
+
+    assert [(each.fingerprint, each.wasted) for each in found.repeated] == [("often", 6), ("thrice", 4), ("twice", 2)]
+    assert sum("billing_usageevent" in query["sql"] for query in queries) == 1
