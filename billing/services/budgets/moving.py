@@ -25,12 +25,15 @@ class PlanMoves(Exception):
         self.budget_ids = budget_ids
 
 
-def move(budget_id: UUID) -> None:
+def move(budget_id: UUID, *, again: bool = False) -> None:
     """Put the budget's customer on its plan, from now on, in a transaction of its own. Nothing where they are on it.
 
-    Where that cannot be done the budget says why, and refuses; for the next minute it is not tried again.
+    Where that cannot be done the budget says why, and refuses; for the next minute it is not tried again. So it is
+    where this work has moved them there before (``again``), and something else moved them away.
     """
     try:
+        if again:
+            raise InvalidState("Another budget that is used up wants another plan.")
         _move(budget_id)
     except BillingError as refusal:
         _note(budget_id, refusal)

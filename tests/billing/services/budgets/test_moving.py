@@ -111,6 +111,16 @@ def test_no_large_fee_comes_back_by_it_for_one_person_sets_it(shop: Shop, acme: 
     assert "second person" in budget.plan_failure
 
 
+def test_two_that_want_different_plans_do_not_take_turns(shop: Shop, acme: Customer) -> None:
+    budget, other = capped(shop, acme), shop.budget(acme, "3", at_cap="change_plan", plan=shop.plan("large").plan)
+
+    assert isinstance(spend(shop, acme, 8).error, BudgetExceeded)
+
+    budget.refresh_from_db(), other.refresh_from_db()
+    assert moves() <= 3
+    assert "Another budget" in budget.plan_failure + other.plan_failure
+
+
 def test_only_the_operator_sets_it_and_only_with_a_plan_in_the_same_currency(shop: Shop, acme: Customer) -> None:
     with pytest.raises(PermissionDenied):
         capped(shop, acme, set_by="customer")
