@@ -15,8 +15,8 @@ from billing.engine.money import DECIMALS_MAX, EXACT, ZERO, round_half_even
 from billing.errors import BillingError, UnpricedUsage
 from billing.models import PlanVersion, Price
 from billing.selectors.catalog import meter_rule
-from billing.services import estimates
-from billing.services.estimates import Estimate, Usage
+from billing.services.catalog import estimates
+from billing.services.catalog.estimates import Estimate, Usage
 from billing.services.subscriptions.periods import base_fee
 from billing.services.usage import IncomingEvent
 

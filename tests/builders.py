@@ -14,8 +14,12 @@ from accounts.models import Authenticator, Membership, Organization, User
 from accounts.services import api_keys, factors
 from accounts.services.audit import SYSTEM
 from billing.models import Alert, Asset, Balance, Budget, Customer, Grant, Meter, PlanVersion, TaxRule
-from billing.services import alerts, assets, budgets, customers, grants, meters, plans, subscriptions, taxes, usage
-from billing.services.prices import PriceTerms
+from billing.services import alerts, budgets, subscriptions, usage
+from billing.services.catalog import assets, meters, plans
+from billing.services.catalog.prices import PriceTerms
+from billing.services.customer import customers
+from billing.services.invoicing import taxes
+from billing.services.wallet import grants
 
 LLM = "llm.completion"
 

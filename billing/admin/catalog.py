@@ -17,7 +17,8 @@ from billing.engine.prices import words
 from billing.models import Approval, Asset, FairUse, Plan, PlanDraft, PlanVersion, Price
 from billing.selectors import plan_terms
 from billing.selectors.catalog import price_terms
-from billing.services import approvals, drafts, plans, subscriptions
+from billing.services import approvals, subscriptions
+from billing.services.catalog import drafts, plans
 
 
 class ReadOnlyInline(TabularInline):

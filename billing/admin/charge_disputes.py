@@ -18,7 +18,7 @@ from billing.admin.periods import CreatedPeriodFilter
 from billing.models import ChargeDispute, UsageEvent
 from billing.selectors import charge_disputes as selector
 from billing.selectors import events, evidence
-from billing.services import charge_disputes
+from billing.services.wallet import charge_disputes
 
 
 def _answer() -> forms.CharField:

@@ -12,7 +12,7 @@ from billing.admin import confirm, display, lookup
 from billing.admin.adding import AddOnlyAdmin, ServiceForm
 from billing.engine.money import amount_string
 from billing.models import Overhead, ProviderCost
-from billing.services import costs
+from billing.services.catalog import costs
 
 
 class ProviderCostForm(ServiceForm):

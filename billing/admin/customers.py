@@ -13,7 +13,7 @@ from accounts.backoffice import actor_of, detail_action
 from billing.admin import adjust_form, display, grant_form, lookup, people, summaries, support
 from billing.admin.base import SummaryMixin
 from billing.models import Customer
-from billing.services import customers
+from billing.services.customer import customers
 
 
 @admin.register(Customer)

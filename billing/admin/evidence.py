@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 
 from accounts.backoffice import BackOfficeAdmin, detail_action
 from billing.admin import lookup
-from billing.services import evidence_papers
+from billing.services.funding import evidence_papers
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 

@@ -19,7 +19,7 @@ from billing.engine.money import ZERO, amount_string
 from billing.engine.taxes import TREATMENTS
 from billing.models import Invoice
 from billing.selectors import invoices
-from billing.services import documents, invoice_payments
+from billing.services.invoicing import documents, invoice_payments
 
 _TONES = {"paid": "success", "partly paid": "info", "open": "warning", "uncollectible": "danger", "credit note": ""}
 

@@ -19,7 +19,7 @@ from billing.admin.amounts import MatchField
 from billing.engine.presets import PRESETS
 from billing.errors import BillingError
 from billing.models import Asset, Meter
-from billing.services import assets, meters
+from billing.services.catalog import assets, meters
 
 ADD = "billing.add_meter"
 DIMENSIONS_MAX = 20

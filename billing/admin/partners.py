@@ -21,7 +21,7 @@ from billing.admin.adding import AddOnlyAdmin, ServiceForm
 from billing.engine.money import amount_string
 from billing.engine.spreadsheets import harmless
 from billing.models import Partner, PartnerCustomer
-from billing.services import partners
+from billing.services.revenue import partners
 
 
 class PartnerForm(ServiceForm):

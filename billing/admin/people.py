@@ -15,7 +15,8 @@ from billing.admin import confirm
 from billing.engine import archives
 from billing.models import Approval, Customer
 from billing.selectors import privacy as selector
-from billing.services import approvals, privacy
+from billing.services import approvals
+from billing.services.customer import privacy
 
 POWER = "accounts.change_user"
 _WHY_TWO = "Nobody is erased by one person alone: it waits for a second one."

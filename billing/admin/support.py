@@ -13,7 +13,9 @@ from accounts.backoffice import actor_of
 from billing.admin import confirm, display
 from billing.engine.money import amount_string
 from billing.models import Approval, Asset, Balance, Customer, Grant, Note, PaymentAttempt
-from billing.services import approvals, grants, notes, wallets
+from billing.services import approvals
+from billing.services.customer import notes
+from billing.services.wallet import grants, wallets
 
 SHOWN = 6
 _PAYMENT_TONES: dict[str, str] = {

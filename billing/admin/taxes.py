@@ -14,7 +14,7 @@ from billing.admin import confirm, display, lookup
 from billing.admin.adding import AddOnlyAdmin, ServiceForm
 from billing.engine.money import amount_string
 from billing.models import TaxProfile, TaxRule
-from billing.services import taxes
+from billing.services.invoicing import taxes
 
 
 class TaxRuleForm(ServiceForm):

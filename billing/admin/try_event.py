@@ -18,8 +18,8 @@ from billing.engine.money import EXACT
 from billing.engine.prices import words
 from billing.models import PlanVersion, Price
 from billing.selectors.catalog import price_terms
-from billing.services import samples
-from billing.services.samples import Tried
+from billing.services.catalog import samples
+from billing.services.catalog.samples import Tried
 
 LENGTH_MAX = 20_000
 _SAMPLE = {"model": "gpt-4o-mini", "input_tokens": 1000, "cached_input_tokens": 200, "output_tokens": 450}

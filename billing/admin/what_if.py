@@ -24,8 +24,8 @@ from billing.engine.money import EXACT, ZERO, amount_string
 from billing.engine.spreadsheets import harmless
 from billing.errors import BillingError
 from billing.models import Customer, PlanVersion, WhatIfRun
-from billing.services import what_if_runs
-from billing.services.what_if import Result
+from billing.services.catalog import what_if_runs
+from billing.services.catalog.what_if import Result
 
 PERMISSION = "billing.view_providercost"
 RUNS_SHOWN = 12

@@ -15,7 +15,7 @@ from billing.engine import presets
 from billing.errors import NotFound
 from billing.models import Asset, Meter, Plan, PlanVersion
 from billing.selectors import plan_terms
-from billing.services import assets, drafts, meters, plans
+from billing.services.catalog import assets, drafts, meters, plans
 from billing.services.idempotency import Answer
 
 

@@ -13,8 +13,8 @@ from billing.api.fields import StrictSerializer, moment_string
 from billing.api.schema import corrections as schema
 from billing.engine.money import amount_string, amount_strings
 from billing.models import UsageEvent
-from billing.services import corrections
 from billing.services.idempotency import Answer
+from billing.services.wallet import corrections
 
 
 class _EventView(base.View):

@@ -13,7 +13,7 @@ from billing.api.fields import moment_string
 from billing.api.schema import costs as schema
 from billing.engine.money import amount_string
 from billing.models import ProviderCost
-from billing.services import costs
+from billing.services.catalog import costs
 from billing.services.idempotency import Answer
 
 

@@ -17,8 +17,9 @@ from billing.engine.money import amount_string
 from billing.errors import InvalidRequest
 from billing.models import Asset, Customer, EntryKind, Grant
 from billing.selectors import balances, history, statements
-from billing.services import customers, grants, wallets
+from billing.services.customer import customers
 from billing.services.idempotency import Answer
+from billing.services.wallet import grants, wallets
 
 
 class CustomersView(base.View):

@@ -20,8 +20,9 @@ from billing.errors import InvalidRequest, NotFound
 from billing.models import ChargeDispute, Dispute, UsageEvent
 from billing.selectors import charge_disputes as selector
 from billing.selectors import evidence
-from billing.services import charge_disputes, evidence_papers
+from billing.services.funding import evidence_papers
 from billing.services.idempotency import Answer
+from billing.services.wallet import charge_disputes
 
 CHARGES, PAYMENT = "charges", "payment"
 

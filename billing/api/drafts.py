@@ -14,7 +14,7 @@ from billing.api.fields import moment_string, stored
 from billing.api.schema import drafts as schema
 from billing.errors import NotFound
 from billing.models import PlanDraft
-from billing.services import drafts
+from billing.services.catalog import drafts
 from billing.services.idempotency import Answer
 
 

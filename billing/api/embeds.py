@@ -13,7 +13,7 @@ from billing.api.authentication import principal
 from billing.api.fields import StrictSerializer, moment_string
 from billing.api.schema import embeds as schema
 from billing.errors import PermissionDenied
-from billing.services import embeds
+from billing.services.customer import embeds
 
 
 class EmbedCreate(StrictSerializer):

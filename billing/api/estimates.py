@@ -14,7 +14,7 @@ from billing.api.schema import catalog as schema
 from billing.engine.money import ZERO, amount_string, amount_strings
 from billing.errors import NotFound
 from billing.models import Plan, PlanVersion
-from billing.services import estimates
+from billing.services.catalog import estimates
 from billing.services.usage import PRICING_SCOPE, IncomingEvent
 
 

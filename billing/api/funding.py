@@ -21,9 +21,9 @@ from billing.engine.taxes import Decision
 from billing.errors import BillingError, InvalidRequest, PayloadTooLarge
 from billing.gateways.payments import Forged
 from billing.models import Customer, Pack, PaymentAttempt, PaymentMethod, Refund, TopUp
-from billing.services import taxes
 from billing.services.funding import attempts, inbox, methods, packs, profiles, quotes, refunds, top_ups
 from billing.services.idempotency import Answer
+from billing.services.invoicing import taxes
 
 WEBHOOK_BYTES_MAX = 512 * 1024
 

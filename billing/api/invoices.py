@@ -16,7 +16,7 @@ from billing.api.schema import invoices as schema
 from billing.engine.money import amount_string
 from billing.models import Invoice
 from billing.selectors import invoices
-from billing.services import documents
+from billing.services.invoicing import documents
 
 
 class InvoicesView(base.View):

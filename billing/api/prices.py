@@ -11,7 +11,7 @@ from billing.engine.money import amount_string
 from billing.engine.prices import TierTerms, terms
 from billing.engine.rating import ExplainedLine
 from billing.models import Price
-from billing.services.prices import PriceTerms as Wanted
+from billing.services.catalog.prices import PriceTerms as Wanted
 
 
 class TierTermsRead(StrictSerializer):

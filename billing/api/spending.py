@@ -13,7 +13,7 @@ from billing.api.fields import moment_string
 from billing.api.schema import spending as schema
 from billing.engine.money import amount_string
 from billing.models import SpendAnomaly
-from billing.services import anomalies
+from billing.services.alerts import anomalies
 
 
 class SpendWatchView(base.View):

@@ -25,7 +25,9 @@ from billing.bench.history import LARGE, Group, Template
 from billing.models import Balance, Customer, LedgerEntry
 from billing.selectors import books
 from billing.selectors import seals as chain
-from billing.services import rollups, seals, usage
+from billing.services import usage
+from billing.services.ledger import seals
+from billing.services.usage import rollups
 
 SMALL_ROWS = 10_000
 REPEATS = 30

@@ -9,8 +9,11 @@ from django.utils import timezone
 from accounts.services import api_keys
 from accounts.services.audit import SYSTEM
 from billing.models import Asset, Meter
-from billing.services import costs, customers, grants, meters, plans, subscriptions
-from billing.services.prices import PriceTerms
+from billing.services import subscriptions
+from billing.services.catalog import costs, meters, plans
+from billing.services.catalog.prices import PriceTerms
+from billing.services.customer import customers
+from billing.services.wallet import grants
 
 EVENT_TYPE = "llm.completion"
 ONE_METER_TYPE = "llm.embedding"

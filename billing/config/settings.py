@@ -216,7 +216,7 @@ INVOICE_REMINDER_DAYS: list[str] = env.list("INVOICE_REMINDER_DAYS", default=["1
 INVOICE_FREEZE_DAYS = env.int("INVOICE_FREEZE_DAYS", default=0)
 """So many days after it is due an unpaid invoice freezes the wallet; 0 for never."""
 
-TAX_PROVIDER: str = env.str("TAX_PROVIDER", default="billing.services.taxes.Table")
+TAX_PROVIDER: str = env.str("TAX_PROVIDER", default="billing.services.invoicing.taxes.Table")
 """Who says which tax is due: a class with the method of ``billing.gateways.tax.Provider``."""
 TAX_HOME_COUNTRY: str = env.str("TAX_HOME_COUNTRY", default="").upper()
 """Where the operator is at home: there nobody else accounts for the tax."""

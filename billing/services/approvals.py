@@ -22,9 +22,12 @@ from billing import locks, pipeline
 from billing.engine.money import ZERO, amount_strings
 from billing.errors import ApprovalRequired, InvalidState, NotFound, PermissionDenied
 from billing.models import Approval, Asset, Customer, Grant, Plan, PlanDraft, Subscription, TopUp, UsageEvent
-from billing.services import corrections, draft_terms, drafts, grants, privacy, subscriptions, wallets
+from billing.services import subscriptions
+from billing.services.catalog import draft_terms, drafts
+from billing.services.customer import privacy
 from billing.services.funding import refunds
 from billing.services.retrying import retried
+from billing.services.wallet import corrections, grants, wallets
 
 DECIDE = "billing.decide_approval"
 Kind, State = Approval.Kind, Approval.State

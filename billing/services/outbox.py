@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from accounts.ids import uuid7
 from billing.models import OutboxEvent
-from billing.services import bulk
+from billing.services.ledger import bulk
 
 ATTEMPTS_MAX = 5
 BATCH_MAX = 500

@@ -9,29 +9,26 @@ from billing.gateways import anchors, event_stream
 from billing.models import OutboxEvent
 from billing.services import (
     alerts,
-    anomalies,
     approvals,
     authorizations,
-    book_checks,
     budgets,
-    dunning,
     exports,
-    grants,
     heartbeat,
-    invoices,
     notices,
     outbox,
-    partners,
-    privacy,
     revenue,
-    rollups,
-    seals,
     subscriptions,
-    what_if_runs,
 )
+from billing.services.alerts import anomalies
+from billing.services.catalog import what_if_runs
+from billing.services.customer import privacy
 from billing.services.funding import attempts, automatic, disputes, inbox, reconciliation, refunds
-from billing.services.ledger import AUTO_TOP_UPS
-from billing.services.usage import unpaid
+from billing.services.invoicing import dunning, invoices
+from billing.services.ledger import book_checks, seals
+from billing.services.ledger.posting import AUTO_TOP_UPS
+from billing.services.revenue import partners
+from billing.services.usage import rollups, unpaid
+from billing.services.wallet import grants
 from billing.services.webhooks import feeding, sending
 
 

@@ -12,7 +12,7 @@ from accounts.services.audit import actor_of
 from billing.errors import BillingError
 from billing.models import ChargeDispute, UsageEvent
 from billing.selectors import charge_disputes as selector
-from billing.services import charge_disputes
+from billing.services.wallet import charge_disputes
 from portal import access
 
 REASON_MAX = 1000

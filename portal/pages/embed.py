@@ -16,7 +16,7 @@ from accounts import addresses, second_factor
 from billing.models import Customer
 from billing.selectors import balances, rollups
 from billing.selectors import usage as selector
-from billing.services import embeds
+from billing.services.customer import embeds
 from portal import amounts, charts, stacks
 from portal.access import zone_of
 from portal.periods import Period

@@ -19,8 +19,8 @@ from accounts.services.audit import actor_of
 from billing.engine.money import parse
 from billing.errors import BillingError, InvalidRequest
 from billing.models import AutoTopUp, Pack, PaymentAttempt, PaymentMethod, Refund, TopUp
-from billing.services import documents
 from billing.services.funding import attempts, methods, profiles, quotes, top_ups
+from billing.services.invoicing import documents
 from portal import access, downloads
 
 PAGE_ROWS = 30

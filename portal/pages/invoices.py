@@ -8,7 +8,7 @@ from django.views.decorators.http import require_GET
 from billing.engine.taxes import EXEMPT, REVERSE_CHARGE, TREATMENTS
 from billing.models import Invoice
 from billing.selectors import invoices as figures
-from billing.services import documents
+from billing.services.invoicing import documents
 from portal import access, downloads
 
 PAGE_ROWS = 50

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods
 from accounts import addresses, second_factor
 from accounts.services import attempts
 from billing.errors import AlreadyExists
-from billing.services import sign_up
+from billing.services.customer import sign_up
 from portal import access, plans
 from portal.forms import NewPasswordForm
 

@@ -14,23 +14,23 @@ LOCKERS = {
     "accounts/services/mail.py": "a letter, so that it is sent once",
     "accounts/services/organizations.py": "an organization while its allow-list changes",
     "accounts/services/privacy.py": "a person, so that they are forgotten once",
-    "billing/services/privacy.py": "a customer's own row, after its balances, so that it is forgotten once",
+    "billing/services/customer/privacy.py": "a customer's own row, after its balances, so that it is forgotten once",
     "accounts/services/team.py": "an organization, so that its last owner stays",
     "billing/locks.py": "the one place that locks money rows",
-    "billing/services/customers.py": "a customer's own row while its fields are compared; no money is read",
+    "billing/services/customer/customers.py": "a customer's own row while its fields are compared; no money is read",
     "billing/services/funding/inbox.py": "messages of the provider, as the outbox does",
     "billing/services/alerts/managing.py": "a customer's own row, so that its alerts are counted one after the other",
     "billing/services/notices/addressing.py": "notices, so that each is addressed once",
     "billing/services/notices/targets.py": "a person or where they are told, so that a code is sent and tried once",
-    "billing/services/dunning.py": "what is open of an invoice, after the wallet, so that it is closed once",
-    "billing/services/invoice_payments.py": "what is open of a wallet's invoices, after the wallet",
-    "billing/services/partners.py": "a partner, so that a day is accrued and a payout noted once",
+    "billing/services/invoicing/dunning.py": "what is open of an invoice, after the wallet, so that it is closed once",
+    "billing/services/invoicing/invoice_payments.py": "what is open of a wallet's invoices, after the wallet",
+    "billing/services/revenue/partners.py": "a partner, so that a day is accrued and a payout noted once",
     "billing/services/notices/sending.py": "a delivery, so that it is sent once",
     "billing/services/exports/delivering.py": "a file, which others skip while one worker delivers it",
     "billing/services/outbox.py": "messages, which others skip while one relay holds them",
-    "billing/services/drafts.py": "a draft's plan, so that it is published once",
+    "billing/services/catalog/drafts.py": "a draft's plan, so that it is published once",
     "billing/services/webhooks/sending.py": "deliveries, which others skip while one sender holds them; an endpoint",
-    "billing/services/plans.py": "a plan, so that its versions are numbered one after the other",
+    "billing/services/catalog/plans.py": "a plan, so that its versions are numbered one after the other",
 }
 MONEY = {"Balance", "Grant", "LedgerEntry", "LedgerTransaction", "Charge", "UsageEvent", "UsageCounter"} | {
     *("PaymentAttempt", "TopUp", "Refund", "Dispute", "AutoTopUp"),
@@ -83,12 +83,17 @@ def test_entries_are_written_by_the_ledger_alone() -> None:
     tables = re.compile(r"[\"']billing_ledger(entry|transaction)[\"']")
 
     assert {file for file, _, line in lines("billing/services") if tables.search(line)} == {
-        "billing/services/ledger.py"
+        "billing/services/ledger/posting.py"
     }
 
 
 def test_the_money_code_knows_no_float() -> None:
-    money = ("billing/engine", "billing/services/usage", "billing/services/ledger.py", "billing/services/grants.py")
+    money = (
+        "billing/engine",
+        "billing/services/usage",
+        "billing/services/ledger/posting.py",
+        "billing/services/wallet/grants.py",
+    )
     allowed = {
         "billing/engine/burndown.py": "compares moments",
         "billing/engine/expressions.py": "tells what Python's parser found, and reads the text instead",
@@ -125,4 +130,8 @@ def test_no_signal_carries_a_rule() -> None:
 
 
 def test_the_sources_are_found() -> None:
-    assert {file for file, _, _ in lines()} > {"billing/services/ledger.py", "accounts/ids.py", "portal/access.py"}
+    assert {file for file, _, _ in lines()} > {
+        "billing/services/ledger/posting.py",
+        "accounts/ids.py",
+        "portal/access.py",
+    }

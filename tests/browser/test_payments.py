@@ -17,7 +17,7 @@ from playwright.sync_api import Page, expect
 from accounts.models import OutgoingMail, User
 from accounts.services.audit import SYSTEM
 from billing.models import Customer, StripeEvent, TopUp
-from billing.services import plans
+from billing.services.catalog import plans
 from tests.browser.conftest import SignIn
 from tests.browser.server import serving
 from tests.builders import Shop, browser_of

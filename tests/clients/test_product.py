@@ -8,7 +8,7 @@ import pytest
 
 from ante_client import Ante, NotFound, PaymentRequired, calls, new_id
 from billing.models import UsageEvent
-from billing.services.prices import PriceTerms
+from billing.services.catalog.prices import PriceTerms
 from tests.browser.server import serving
 from tests.builders import LLM, Shop
 

@@ -13,9 +13,13 @@ from django.utils import timezone
 from accounts.models import ApiKey, Membership, Organization, TrustedDevice, User
 from accounts.services import api_keys, audit, factors, staff, team
 from billing.models import Customer, Notice, UsageEvent
-from billing.services import approvals, authorizations, charge_disputes, drafts, invoices, notes, notices, wallets
+from billing.services import approvals, authorizations, notices
+from billing.services.catalog import drafts
+from billing.services.customer import notes
 from billing.services.funding import rules
+from billing.services.invoicing import invoices
 from billing.services.notices import targets
+from billing.services.wallet import charge_disputes, wallets
 from billing.services.webhooks import endpoints
 from tests.builders import Shop
 from tests.payments import Bank, Payer

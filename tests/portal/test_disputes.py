@@ -6,7 +6,7 @@ from django.urls import reverse
 
 from accounts.services.audit import SYSTEM
 from billing.models import ChargeDispute, Customer, UsageEvent
-from billing.services import charge_disputes
+from billing.services.wallet import charge_disputes
 from tests.builders import Shop, browser_of
 
 

@@ -10,8 +10,8 @@ from accounts.ids import uuid7
 from accounts.services.audit import SYSTEM
 from billing.engine.prices import TierTerms
 from billing.models import Customer, UsageEvent
-from billing.services import corrections
-from billing.services.prices import PriceTerms
+from billing.services.catalog.prices import PriceTerms
+from billing.services.wallet import corrections
 from tests.builders import Shop, browser_of
 
 

@@ -9,7 +9,8 @@ from django.test import Client
 from accounts.models import Membership, User
 from accounts.services.audit import SYSTEM
 from billing.models import Customer, Invoice
-from billing.services import invoices, wallets
+from billing.services.invoicing import invoices
+from billing.services.wallet import wallets
 from tests.builders import Shop
 
 SignedIn = Callable[[User], Client]

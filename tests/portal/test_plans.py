@@ -13,7 +13,8 @@ from django.utils import timezone
 from accounts.models import AuditEvent, Membership, OutgoingMail, User
 from accounts.services.audit import SYSTEM
 from billing.models import Asset, Customer, Plan, Subscription
-from billing.services import plans, subscriptions
+from billing.services import subscriptions
+from billing.services.catalog import plans
 from tests.builders import Shop, browser_of
 
 HTMX = {"HX-Request": "true"}
@@ -337,7 +338,7 @@ def test_a_link_that_was_changed_or_is_old_opens_nothing(shop: Shop, team: Plan,
     address = link()
     assert client.get(address[:-2]).status_code == 404
     assert client.post("/sign-up/nonsense", {"password": "correct horse battery"}).status_code == 404
-    monkeypatch.setattr("billing.services.sign_up.VALID_FOR", timedelta(seconds=-1))
+    monkeypatch.setattr("billing.services.customer.sign_up.VALID_FOR", timedelta(seconds=-1))
     assert client.get(address).status_code == 404
     assert not User.objects.exists()
 

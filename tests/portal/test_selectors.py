@@ -18,7 +18,7 @@ from billing.errors import InvalidRequest
 from billing.models import Customer, LedgerEntry
 from billing.selectors import balances, rollups, statements, usage
 from billing.services import usage as recording
-from billing.services import wallets
+from billing.services.wallet import wallets
 from tests.builders import Shop
 
 HOUR = timedelta(hours=1)

@@ -17,9 +17,9 @@ from billing.admin.plan_editor.forms import (
 from billing.engine.prices import BadPrice
 from billing.errors import InvalidRequest
 from billing.models import PlanDraft
-from billing.services import draft_terms, plans, prices
-from billing.services.draft_terms import Catalog
-from billing.services.prices import PriceTerms
+from billing.services.catalog import draft_terms, plans, prices
+from billing.services.catalog.draft_terms import Catalog
+from billing.services.catalog.prices import PriceTerms
 
 _TIMES = {"valid": "hours", "valid.hours": "hours", "valid.weekdays": "weekdays", "valid.zone": "zone"}
 

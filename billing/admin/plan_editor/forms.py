@@ -11,7 +11,7 @@ from billing.admin.amounts import AmountField, HoursField, MatchField
 from billing.engine.money import amount_string
 from billing.engine.prices.terms import FIELDS, TIERS_MAX
 from billing.models import PlanVersion, Price
-from billing.services.draft_terms import Catalog
+from billing.services.catalog.draft_terms import Catalog
 
 PRICES_MAX = 100
 ALLOWANCES_MAX = 50

@@ -20,7 +20,8 @@ from billing.admin.plan_editor.forms import TierFormSet
 from billing.errors import BillingError
 from billing.models import Approval, PlanDraft
 from billing.selectors import plan_terms
-from billing.services import approvals, drafts, plans
+from billing.services import approvals
+from billing.services.catalog import drafts, plans
 
 CHANGES_SHOWN = 50
 FEW = 3

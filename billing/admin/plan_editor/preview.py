@@ -10,8 +10,8 @@ from billing.admin.plan_editor.editor import Editor
 from billing.engine.money import ZERO, amount_string
 from billing.engine.prices import Share, terms
 from billing.models import PlanVersion
-from billing.services import plan_sheets, plans, price_previews
-from billing.services.prices import PriceTerms
+from billing.services.catalog import plan_sheets, plans, price_previews
+from billing.services.catalog.prices import PriceTerms
 
 _BASES = {
     "flat": "events",

@@ -8,7 +8,7 @@ from rest_framework import serializers as rest
 
 from billing.api.fields import MetadataField, MomentField, StrictSerializer, TextField
 from billing.api.schema import shapes
-from billing.services.charge_disputes import EVENTS_MAX
+from billing.services.wallet.charge_disputes import EVENTS_MAX
 
 _SOURCE = OpenApiParameter("source", OpenApiTypes.STR)
 

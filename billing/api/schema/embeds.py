@@ -6,7 +6,7 @@ from drf_spectacular.utils import extend_schema, inline_serializer
 from rest_framework import serializers as rest
 
 from billing.api.fields import MomentField
-from billing.services import embeds
+from billing.services.customer import embeds
 
 
 class EmbedShape(rest.Serializer[Any]):

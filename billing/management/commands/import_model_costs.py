@@ -11,7 +11,7 @@ from billing.engine import cost_lists
 from billing.engine.cost_lists import BadList, Listed
 from billing.gateways import model_prices
 from billing.models import ProviderCost
-from billing.services import costs
+from billing.services.catalog import costs
 
 SHIPPED = Path(__file__).resolve().parents[2] / "data" / "model_costs.json"
 PROVIDERS = (

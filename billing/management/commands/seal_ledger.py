@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand, OutputWrapper
 from billing.gateways import anchors
 from billing.management.progress import Progress
 from billing.selectors import seals as chain
-from billing.services import seals
+from billing.services.ledger import seals
 
 
 class Command(BaseCommand):

@@ -23,9 +23,12 @@ from billing.demo import catalog, traffic
 from billing.demo.customers import ALERTS, CUSTOMERS, Gift, Purchase, SampleCustomer
 from billing.management import keyfiles
 from billing.models import Asset, Balance, Customer, Meter, Plan
-from billing.services import alerts, assets, budgets, costs, customers, grants, meters, plans, subscriptions, usage
+from billing.services import alerts, budgets, subscriptions, usage
+from billing.services.catalog import assets, costs, meters, plans
+from billing.services.catalog.prices import PriceTerms
+from billing.services.customer import customers
 from billing.services.funding import packs
-from billing.services.prices import PriceTerms
+from billing.services.wallet import grants
 
 BATCH = 1000
 KEY_FILE = "demo-api-key"

@@ -15,8 +15,8 @@ from billing.engine.spreadsheets import harmless
 from billing.errors import BillingError
 from billing.management.progress import Progress
 from billing.models import Customer, PlanVersion
-from billing.services import what_if
-from billing.services.what_if import Result, Scenario
+from billing.services.catalog import what_if
+from billing.services.catalog.what_if import Result, Scenario
 
 
 class Command(BaseCommand):

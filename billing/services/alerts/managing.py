@@ -10,7 +10,7 @@ from accounts.services import audit
 from billing.engine.money import amount_string, decimals
 from billing.errors import InvalidRequest, InvalidState, NotFound
 from billing.models import Alert, Asset, Customer, SpendWatch
-from billing.services import anomalies
+from billing.services.alerts import anomalies
 
 ALERTS_MAX = 20
 THRESHOLDS_MAX = 10

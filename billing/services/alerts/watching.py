@@ -16,7 +16,8 @@ from django.utils import timezone
 from billing.engine.money import EXACT, ZERO, amount_string
 from billing.models import Alert, AutoTopUp, ExpiryTold, Grant
 from billing.selectors import balances, forecasts
-from billing.services import bulk, outbox
+from billing.services import outbox
+from billing.services.ledger import bulk
 from billing.services.notices import Told, publication
 
 CHUNK = 500

@@ -14,11 +14,12 @@ from billing.engine.budgets import Use
 from billing.engine.money import EXACT, ZERO, amount_string, decimals
 from billing.errors import BillingError, InvalidRequest
 from billing.models import Authorization, Customer, UsageEvent
-from billing.services import budgets, holds
+from billing.services import budgets
 from billing.services.authorizations import ending, funds
 from billing.services.budgets import Budgets
-from billing.services.holds import AuthorizationState
-from billing.services.ledger import Journal, Wanted
+from billing.services.ledger import holds
+from billing.services.ledger.holds import AuthorizationState
+from billing.services.ledger.posting import Journal, Wanted
 from billing.services.retrying import retried
 from billing.services.usage import IncomingEvent, Outcome
 from billing.services.usage.answers import stored_refusal

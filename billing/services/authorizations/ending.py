@@ -8,9 +8,9 @@ from django.utils import timezone
 
 from billing.errors import InvalidState, WalletBusy
 from billing.models import Authorization
-from billing.services import bulk, holds
-from billing.services.holds import AuthorizationState
-from billing.services.ledger import Journal
+from billing.services.ledger import bulk, holds
+from billing.services.ledger.holds import AuthorizationState
+from billing.services.ledger.posting import Journal
 from billing.services.retrying import retried
 
 SWEEP_MAX = 500

@@ -12,8 +12,8 @@ from billing.engine.metering import BadQuantity
 from billing.engine.money import EXACT, LIMIT, ZERO, amount_string
 from billing.errors import InsufficientFunds, InvalidRequest
 from billing.selectors import costs as catalogue
-from billing.services.ledger import Journal, Wanted
-from billing.services.states import BalanceState
+from billing.services.ledger.posting import Journal, Wanted
+from billing.services.ledger.states import BalanceState
 from billing.services.usage import IncomingEvent, rating
 from billing.services.usage.recording import Recording
 

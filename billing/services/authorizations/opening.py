@@ -15,15 +15,16 @@ from billing.engine.budgets import Use
 from billing.engine.money import EXACT, ZERO, decimals
 from billing.errors import BillingError, InvalidRequest, NotFound
 from billing.models import Asset, Authorization, Customer
-from billing.services import budgets, bulk
+from billing.services import budgets
 from billing.services.authorizations import funds
 from billing.services.budgets import Budgets
-from billing.services.ledger import Journal, Wanted
+from billing.services.ledger import bulk
+from billing.services.ledger.posting import Journal, Wanted
 from billing.services.retrying import retried
 from billing.services.usage import IncomingEvent
 from billing.services.usage.recording import Recording, frozen
 from billing.services.usage.renewing import reading_due, refuse_due, renewed_first
-from billing.services.wallets import ensure_balances
+from billing.services.wallet.wallets import ensure_balances
 
 LIFE_DEFAULT = timedelta(minutes=10)
 LIFE_MAX = timedelta(days=7)

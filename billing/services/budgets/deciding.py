@@ -12,10 +12,11 @@ from billing.engine.budgets import Use
 from billing.engine.money import EXACT, ZERO, amount_string
 from billing.errors import BillingError, BudgetExceeded, RateLimited
 from billing.models import Budget
-from billing.services import bulk, outbox
+from billing.services import outbox
 from billing.services.budgets.moving import PlanMoves
 from billing.services.budgets.states import BudgetState, CounterState, Held, facts, utc
-from billing.services.ledger import Journal
+from billing.services.ledger import bulk
+from billing.services.ledger.posting import Journal
 from billing.services.notices import Told, publication
 
 _SECOND = timedelta(seconds=1)

@@ -12,7 +12,8 @@ from accounts.services.audit import SYSTEM
 from billing.engine.money import amount_string
 from billing.errors import BillingError, InvalidState
 from billing.models import Budget, Subscription
-from billing.services import bulk, four_eyes, outbox, subscriptions
+from billing.services import four_eyes, outbox, subscriptions
+from billing.services.ledger import bulk
 from billing.services.notices import Told, publication
 from billing.services.retrying import retried
 

@@ -14,7 +14,7 @@ from billing import pipeline
 from billing.engine.budgets import Scope, Use
 from billing.services.budgets.deciding import Budgets
 from billing.services.budgets.states import BudgetState, CounterState, Held, add
-from billing.services.ledger import Journal
+from billing.services.ledger.posting import Journal
 
 _KNOWN_MAX = 100_000
 _known: set[UUID] = set()

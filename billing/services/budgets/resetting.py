@@ -12,8 +12,9 @@ from billing.engine import budgets as engine
 from billing.engine.money import ZERO
 from billing.errors import WalletBusy
 from billing.models import BudgetCounter
-from billing.services import bulk, outbox
+from billing.services import outbox
 from billing.services.budgets.states import facts
+from billing.services.ledger import bulk
 from billing.services.notices import Told, publication
 from billing.services.retrying import retried
 

@@ -23,10 +23,10 @@ from billing.errors import BillingError, InvalidRequest, WalletBusy
 from billing.gateways.payments import places
 from billing.models import AutoTopUp, Balance, PaymentAttempt, PaymentMethod, TopUp
 from billing.selectors import standing
-from billing.services import taxes
 from billing.services.funding import methods, profiles, quotes, rules, top_ups
 from billing.services.funding.attempts import Plan
-from billing.services.ledger import Journal
+from billing.services.invoicing import taxes
+from billing.services.ledger.posting import Journal
 from billing.services.retrying import retried
 
 logger = logging.getLogger(__name__)

@@ -8,8 +8,10 @@ from accounts.services.audit import SYSTEM
 from billing.engine.money import EXACT, amount_string
 from billing.models import Grant, PaymentAttempt, TopUp
 from billing.selectors import invoices
-from billing.services import bulk, grants, notices, outbox
-from billing.services.ledger import Journal
+from billing.services import notices, outbox
+from billing.services.ledger import bulk
+from billing.services.ledger.posting import Journal
+from billing.services.wallet import grants
 
 _OF_ATTEMPT = {
     PaymentAttempt.Status.REQUIRES_ACTION: TopUp.Status.REQUIRES_ACTION,

@@ -30,10 +30,10 @@ from billing.gateways.payments import Refused, Unreachable
 from billing.models import Dispute, LedgerEntry, Refund, TopUp
 from billing.services import outbox
 from billing.services.funding import attempts, profiles, rules
-from billing.services.giving_back import Part
-from billing.services.ledger import Journal, Transaction
+from billing.services.ledger.giving_back import Part
+from billing.services.ledger.posting import Journal, Transaction
+from billing.services.ledger.states import BalanceState
 from billing.services.retrying import retried
-from billing.services.states import BalanceState
 
 logger = logging.getLogger(__name__)
 

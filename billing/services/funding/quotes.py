@@ -11,7 +11,7 @@ from billing.engine.taxes import Decision, on, within
 from billing.errors import InvalidRequest
 from billing.gateways.payments import places
 from billing.models import Asset, Customer, Pack
-from billing.services import taxes
+from billing.services.invoicing import taxes
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,9 +27,9 @@ from billing.gateways.payments import Outcome, Refused, Unreachable
 from billing.models import Approval, Refund, TopUp
 from billing.services import four_eyes, outbox
 from billing.services.funding import disputes, profiles
-from billing.services.ledger import Journal
+from billing.services.ledger.posting import Journal
+from billing.services.ledger.states import GrantState
 from billing.services.retrying import retried
-from billing.services.states import GrantState
 
 logger = logging.getLogger(__name__)
 

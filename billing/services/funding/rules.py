@@ -20,11 +20,12 @@ from billing.engine.taxes import Decision
 from billing.errors import InvalidRequest, InvalidState
 from billing.gateways import wakeups
 from billing.models import Asset, AutoTopUp, Balance, Customer, Pack, PaymentAttempt, PaymentMethod
-from billing.services import bulk, notices, outbox
+from billing.services import notices, outbox
 from billing.services.funding import quotes
-from billing.services.ledger import AUTO_TOP_UPS, Journal
+from billing.services.ledger import bulk
+from billing.services.ledger.posting import AUTO_TOP_UPS, Journal
 from billing.services.retrying import retried
-from billing.services.wallets import ensure_balances
+from billing.services.wallet.wallets import ensure_balances
 
 UNTAXED = Decision()
 """To see whether something can be bought at all."""

@@ -14,7 +14,7 @@ from accounts.services import audit
 from billing.errors import InvalidState
 from billing.gateways import messengers
 from billing.models import NoticeDelivery, NoticeTarget, TopUp
-from billing.services import documents
+from billing.services.invoicing import documents
 
 BATCH = 50
 ATTEMPTS_MAX = 12

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from accounts.ids import uuid7
-from billing.services import bulk
+from billing.services.ledger import bulk
 from billing.services.notices import texts
 
 

@@ -29,9 +29,10 @@ from billing.models import (
     SubscriptionPeriod,
     SubscriptionPhase,
 )
-from billing.services import four_eyes, plans
-from billing.services.ledger import Journal
-from billing.services.prices import PriceTerms
+from billing.services import four_eyes
+from billing.services.catalog import plans
+from billing.services.catalog.prices import PriceTerms
+from billing.services.ledger.posting import Journal
 from billing.services.retrying import retried
 from billing.services.subscriptions import agreeing, fees, periods
 from billing.services.subscriptions.starting import public_version

@@ -9,7 +9,7 @@ from billing.engine.money import ZERO, amount_string
 from billing.errors import AlreadyExists, InvalidRequest, InvalidState
 from billing.models import Approval, Fee, Grant, Subscription
 from billing.services import four_eyes
-from billing.services.ledger import Journal
+from billing.services.ledger.posting import Journal
 from billing.services.retrying import retried
 from billing.services.subscriptions import changing, fees, periods, unused
 

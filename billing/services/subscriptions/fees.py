@@ -10,8 +10,8 @@ from billing.engine import burndown
 from billing.engine.money import EXACT, ZERO
 from billing.engine.proration import part
 from billing.models import Asset, Fee, Grant, LedgerEntry, Subscription, SubscriptionPeriod
-from billing.services.ledger import Journal
-from billing.services.wallets import ensure_balances
+from billing.services.ledger.posting import Journal
+from billing.services.wallet.wallets import ensure_balances
 
 
 def raise_fee(

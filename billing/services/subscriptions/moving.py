@@ -11,7 +11,8 @@ from accounts.services import audit
 from billing.engine.money import EXACT, ZERO
 from billing.errors import BillingError
 from billing.models import Approval, Plan, PlanVersion, Subscription
-from billing.services import four_eyes, plan_sheets
+from billing.services import four_eyes
+from billing.services.catalog import plan_sheets
 from billing.services.subscriptions import changing
 from billing.services.subscriptions.agreeing import monthly
 from billing.services.subscriptions.starting import public_version

@@ -13,9 +13,9 @@ from billing.engine.proration import discounted, part, share
 from billing.errors import InvalidState
 from billing.models import Asset, Fee, Grant, PlanVersion, Subscription, SubscriptionPeriod, SubscriptionPhase
 from billing.services import outbox
-from billing.services.ledger import Journal
+from billing.services.ledger.posting import Journal
 from billing.services.subscriptions import fees
-from billing.services.wallets import ensure_balances
+from billing.services.wallet.wallets import ensure_balances
 
 ALLOWANCE_PRIORITY = 40
 """What the plan includes is used before what was bought, whatever expires first."""

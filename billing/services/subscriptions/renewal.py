@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from billing.errors import WalletBusy
 from billing.models import Subscription, SubscriptionPeriod
-from billing.services.ledger import Journal
+from billing.services.ledger.posting import Journal
 from billing.services.retrying import retried
 from billing.services.subscriptions import periods, settling
 

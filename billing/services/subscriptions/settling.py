@@ -12,7 +12,7 @@ from billing.engine.money import EXACT, ZERO, amount_string, round_half_even
 from billing.engine.proration import share
 from billing.models import Charge, Fee, Subscription, SubscriptionPeriod
 from billing.selectors import minimums
-from billing.services.ledger import Journal
+from billing.services.ledger.posting import Journal
 from billing.services.subscriptions import fees, periods
 
 

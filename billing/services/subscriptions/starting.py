@@ -12,9 +12,9 @@ from accounts.services import audit
 from billing.engine.money import ZERO, amount_string
 from billing.errors import AlreadyExists, InvalidRequest, InvalidState
 from billing.models import Customer, Plan, PlanVersion, Subscription, SubscriptionPhase
-from billing.services import plans
-from billing.services.ledger import Journal
-from billing.services.prices import PriceTerms
+from billing.services.catalog import plans
+from billing.services.catalog.prices import PriceTerms
+from billing.services.ledger.posting import Journal
 from billing.services.retrying import retried
 from billing.services.subscriptions import periods
 

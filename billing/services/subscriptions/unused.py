@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from billing.engine.proration import part, share
 from billing.models import Asset, Fee, Subscription, SubscriptionPeriod
-from billing.services.ledger import Journal
+from billing.services.ledger.posting import Journal
 from billing.services.subscriptions import fees, periods
 
 

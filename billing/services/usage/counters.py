@@ -16,7 +16,7 @@ from billing.engine import rating as engine
 from billing.engine.money import DECIMALS_MAX, EXACT, LIMIT, ZERO, round_half_even
 from billing.errors import InvalidRequest
 from billing.models import Charge
-from billing.services import bulk
+from billing.services.ledger import bulk
 from billing.services.usage.rating import Line
 
 Key = tuple[UUID, UUID, datetime]

@@ -10,8 +10,8 @@ from uuid import UUID
 from billing.engine import burndown
 from billing.engine.money import EXACT, ZERO
 from billing.engine.rating import ExplainedLine
-from billing.services.ledger import Journal
-from billing.services.states import BalanceState
+from billing.services.ledger.posting import Journal
+from billing.services.ledger.states import BalanceState
 from billing.services.usage.counters import Counters, Rated
 from billing.services.usage.rating import Line
 

@@ -18,8 +18,9 @@ from billing.engine.money import EXACT, ZERO, amount_string
 from billing.errors import BudgetExceeded
 from billing.models import Charge, FairUseCounter
 from billing.selectors.catalog import CompiledFairUse
-from billing.services import budgets, bulk
+from billing.services import budgets
 from billing.services.budgets import Held, Use
+from billing.services.ledger import bulk
 from billing.services.usage.rating import Line
 
 Key = tuple[UUID, UUID | str, datetime]

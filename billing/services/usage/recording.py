@@ -28,10 +28,11 @@ from billing.errors import (
 )
 from billing.models import UsageEvent
 from billing.selectors import costs, customers
-from billing.services import budgets, bulk, credits
-from billing.services.ledger import Journal, Wanted
+from billing.services import budgets
+from billing.services.ledger import bulk
+from billing.services.ledger.posting import Journal, Wanted
 from billing.services.retrying import retried
-from billing.services.usage import answers, rating
+from billing.services.usage import answers, credits, rating
 from billing.services.usage.counters import Counters, reading_values
 from billing.services.usage.counters import reading as counter_reading
 from billing.services.usage.drawing import Drawing, Piece, drawn_beyond
@@ -39,7 +40,7 @@ from billing.services.usage.events import ChargeLine, IncomingEvent, Outcome
 from billing.services.usage.fair_use import FairUse
 from billing.services.usage.renewing import PeriodBegins, renewed_first
 from billing.services.usage.rows import Rows
-from billing.services.wallets import ensure_balances
+from billing.services.wallet.wallets import ensure_balances
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,8 @@ from uuid import UUID
 from accounts.ids import uuid7
 from billing.engine.money import amount_strings
 from billing.errors import BillingError, InsufficientFunds
-from billing.services import bulk, outbox
+from billing.services import outbox
+from billing.services.ledger import bulk
 from billing.services.usage import answers, rating
 from billing.services.usage.drawing import Piece
 from billing.services.usage.events import IncomingEvent

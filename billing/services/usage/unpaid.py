@@ -12,7 +12,8 @@ from django.db.models import Exists, F, OuterRef
 from billing import pipeline
 from billing.errors import BillingError, InsufficientFunds, WalletBusy
 from billing.models import UnpaidUsage, UsageEvent
-from billing.services import bulk, outbox
+from billing.services import outbox
+from billing.services.ledger import bulk
 from billing.services.retrying import retried
 from billing.services.usage import rating
 from billing.services.usage.events import IncomingEvent, Outcome

@@ -13,22 +13,14 @@ from accounts.models import User
 from accounts.services import audit
 from billing.admin import display
 from billing.models import BookCheck, Customer, ExportFile, IdempotencyRecord, SpendAnomaly, TopUp, UsageEvent
-from billing.services import (
-    alerts,
-    approvals,
-    authorizations,
-    charge_disputes,
-    costs,
-    drafts,
-    invoices,
-    notices,
-    partners,
-    taxes,
-    wallets,
-)
+from billing.services import alerts, approvals, authorizations, notices
+from billing.services.catalog import costs, drafts
 from billing.services.funding import packs, reconciliation, refunds, rules
 from billing.services.idempotency import Answer, once
+from billing.services.invoicing import invoices, taxes
 from billing.services.notices import targets
+from billing.services.revenue import partners
+from billing.services.wallet import charge_disputes, wallets
 from billing.services.webhooks import endpoints
 from tests.builders import Shop, browser_of
 from tests.payments import Bank, Payer

@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from accounts.services.audit import SYSTEM
 from billing.models import ChargeDispute, Customer, Dispute, UsageEvent
-from billing.services import charge_disputes
+from billing.services.wallet import charge_disputes
 from tests.builders import Shop
 from tests.payments import Bank, Payer
 

@@ -11,7 +11,7 @@ from accounts.models import User
 from accounts.services.audit import SYSTEM
 from billing.engine.costs import BEGINNING
 from billing.models import Customer, ProviderCost, UsageEvent
-from billing.services import costs
+from billing.services.catalog import costs
 from tests.builders import Shop, browser_of
 
 URL = "/admin/margins/"

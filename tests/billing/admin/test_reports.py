@@ -16,9 +16,11 @@ from billing.admin.reports import REPORTS
 from billing.models import Customer, Invoice, RevenueDay
 from billing.selectors import reports
 from billing.selectors import revenue as figures
-from billing.services import invoice_payments, invoices, revenue, wallets
+from billing.services import revenue
+from billing.services.invoicing import invoice_payments, invoices
+from billing.services.wallet import wallets
 from tests.billing.services.conftest import Clock, clock
-from tests.billing.services.test_subscriptions import make_plan, start
+from tests.billing.services.subscriptions.test_subscriptions import make_plan, start
 from tests.builders import Shop, browser_of
 
 __all__ = ["clock"]

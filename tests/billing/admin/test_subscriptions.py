@@ -9,8 +9,8 @@ from django.urls import reverse
 from accounts.models import AuditEvent, User
 from accounts.services.audit import SYSTEM
 from billing.models import Subscription
-from billing.services import plans
-from tests.billing.services.test_subscriptions import make_plan, start
+from billing.services.catalog import plans
+from tests.billing.services.subscriptions.test_subscriptions import make_plan, start
 from tests.builders import Shop
 
 WHY = {"reason": "Asked for by mail"}

@@ -9,7 +9,7 @@ from django.test import Client
 
 from accounts.services.audit import SYSTEM
 from billing.models import Charge, PlanVersion, UsageEvent
-from billing.services import costs
+from billing.services.catalog import costs
 from tests.builders import Shop
 
 URL = "/admin/try-event/"

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from billing.models import Charge, Customer, PlanVersion, WhatIfRun
-from billing.services import what_if_runs
+from billing.services.catalog import what_if_runs
 from billing.tasks import work_what_ifs
 from tests.builders import Shop, browser_of
 
@@ -98,7 +98,7 @@ def test_two_workers_do_not_do_the_same(sold: tuple[Customer, Customer], monkeyp
 
 
 def test_what_cannot_be_replayed_says_why(office: Client, shop: Shop):
-    from billing.services.prices import PriceTerms
+    from billing.services.catalog.prices import PriceTerms
 
     covered = PriceTerms(
         meter=shop.meter("runs"),

@@ -30,8 +30,11 @@ from billing.models import (
     WebhookEndpoint,
 )
 from billing.selectors import revenue_files
-from billing.services import authorizations, charge_disputes, drafts, invoices, subscriptions, wallets
+from billing.services import authorizations, subscriptions
+from billing.services.catalog import drafts
 from billing.services.funding import rules
+from billing.services.invoicing import invoices
+from billing.services.wallet import charge_disputes, wallets
 from billing.services.webhooks import endpoints
 from tests.billing.api.conftest import Api, cloud_event, problem, span, traces
 from tests.builders import Shop

@@ -10,7 +10,8 @@ from django.test import RequestFactory
 
 from accounts.services import api_keys
 from billing.api import ingest, native, problems
-from billing.services import customers, usage
+from billing.services import usage
+from billing.services.customer import customers
 from tests.billing.api.conftest import Api, cloud_event, problem
 from tests.billing.api.test_native import in_loop
 from tests.builders import Shop

@@ -12,8 +12,10 @@ from accounts.services import api_keys
 from accounts.services.audit import SYSTEM
 from billing.errors import InvalidState, PaymentsUnavailable
 from billing.models import Authorization, Dispute, Seal, UsageEvent
-from billing.services import authorizations, charge_disputes, corrections, evidence_papers, seals
-from billing.services.funding import answering
+from billing.services import authorizations
+from billing.services.funding import answering, evidence_papers
+from billing.services.ledger import seals
+from billing.services.wallet import charge_disputes, corrections
 from tests.billing.api.conftest import Api, cloud_event, problem
 from tests.builders import Shop
 from tests.payments import Bank, Payer, again

@@ -5,7 +5,8 @@ from django.utils import timezone
 
 from accounts.services.audit import SYSTEM
 from billing.models import Customer, Invoice
-from billing.services import invoices, wallets
+from billing.services.invoicing import invoices
+from billing.services.wallet import wallets
 from tests.billing.api.conftest import Api, problem
 from tests.builders import Shop
 

@@ -10,7 +10,7 @@ from django.urls import reverse
 from accounts.services.audit import SYSTEM
 from billing.engine.costs import BEGINNING
 from billing.models import Charge, Customer
-from billing.services import costs
+from billing.services.catalog import costs
 from tests.billing.api.conftest import Api, cloud_event, problem
 from tests.builders import Shop
 

@@ -11,7 +11,8 @@ from rest_framework import exceptions
 from billing import errors
 from billing.api import problems
 from billing.errors import BillingError, FieldError, InvalidRequest, InvariantViolation, RequestInProgress, WalletBusy
-from billing.services import customers, usage
+from billing.services import usage
+from billing.services.customer import customers
 from tests.billing.api.conftest import Api, cloud_event, problem
 from tests.builders import Shop
 

@@ -9,8 +9,9 @@ from django.core.management import CommandError, call_command
 
 from accounts.services.audit import SYSTEM
 from billing.models import Subscription
-from billing.services import plans, subscriptions
-from tests.billing.services.test_subscriptions import make_plan, start
+from billing.services import subscriptions
+from billing.services.catalog import plans
+from tests.billing.services.subscriptions.test_subscriptions import make_plan, start
 from tests.builders import Shop
 
 

@@ -22,8 +22,11 @@ from billing.models import (
     Seal,
     UsageEvent,
 )
-from billing.services import corrections, invoice_payments, invoices, partners, plans, wallets
-from billing.services.prices import PriceTerms
+from billing.services.catalog import plans
+from billing.services.catalog.prices import PriceTerms
+from billing.services.invoicing import invoice_payments, invoices
+from billing.services.revenue import partners
+from billing.services.wallet import corrections, wallets
 from tests.builders import Shop
 
 

@@ -4,7 +4,7 @@ import pytest
 from django.db import IntegrityError
 
 from billing.models import Allowance, FairUse, PlanVersion, Price, Tier
-from billing.services import prices
+from billing.services.catalog import prices
 from tests.builders import Shop
 
 

@@ -11,7 +11,9 @@ from django.utils import timezone
 from accounts.services.audit import SYSTEM
 from billing.models import Customer, UsageEvent
 from billing.selectors import advice
-from billing.services import corrections, usage, what_if
+from billing.services import usage
+from billing.services.catalog import what_if
+from billing.services.wallet import corrections
 from tests.builders import Shop
 
 MILLION = 1_000_000

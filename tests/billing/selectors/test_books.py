@@ -13,8 +13,9 @@ from django.utils import timezone
 from accounts.services.audit import SYSTEM
 from billing.models import Balance, Customer, UsageEvent
 from billing.selectors import books
-from billing.services import authorizations, corrections, grants, subscriptions, usage, wallets
+from billing.services import authorizations, subscriptions, usage
 from billing.services.funding import refunds
+from billing.services.wallet import corrections, grants, wallets
 from tests.billing.selectors import test_invoice_books, test_revenue_books
 from tests.billing.selectors.tampering import found, tamper, unguard
 from tests.builders import Shop

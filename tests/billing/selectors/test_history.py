@@ -15,7 +15,8 @@ from billing.models import Customer, Grant, LedgerEntry, UsageEvent
 from billing.selectors import balances, history
 from billing.selectors.corrections import standing
 from billing.selectors.events import having_status
-from billing.services import authorizations, corrections, grants, wallets
+from billing.services import authorizations
+from billing.services.wallet import corrections, grants, wallets
 from tests.billing.services.conftest import Clock
 from tests.builders import Shop
 

@@ -7,7 +7,8 @@ import pytest
 
 from accounts.services.audit import SYSTEM
 from billing.models import Customer, UsageEvent
-from billing.services import corrections, invoices, wallets
+from billing.services.invoicing import invoices
+from billing.services.wallet import corrections, wallets
 from tests.billing.selectors.tampering import tamper, unguard
 from tests.builders import Shop
 

@@ -13,7 +13,7 @@ from billing.engine.costs import BEGINNING
 from billing.errors import InvalidRequest
 from billing.models import Charge, Customer
 from billing.selectors import margins
-from billing.services import costs
+from billing.services.catalog import costs
 from tests.builders import Shop
 
 NOW = timezone.now()

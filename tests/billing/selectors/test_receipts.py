@@ -8,7 +8,7 @@ from django.utils import timezone
 from accounts.services.audit import SYSTEM
 from billing.models import UsageEvent
 from billing.selectors import receipts
-from billing.services import wallets
+from billing.services.wallet import wallets
 from tests.builders import Shop
 
 

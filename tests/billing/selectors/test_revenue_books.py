@@ -10,11 +10,12 @@ from django.db.models import F
 from accounts.services.audit import SYSTEM
 from billing.models import Customer, RevenueDay
 from billing.selectors import revenue_books
-from billing.services import grants, revenue, wallets
+from billing.services import revenue
 from billing.services.revenue import closing
+from billing.services.wallet import grants, wallets
 from tests.billing.selectors.tampering import change, found, tamper, unguard
 from tests.billing.services.conftest import Clock
-from tests.billing.services.test_subscriptions import make_plan, start
+from tests.billing.services.subscriptions.test_subscriptions import make_plan, start
 from tests.builders import Shop
 
 GUARDED = (

@@ -20,7 +20,7 @@ from billing.models import Charge, Correction, LedgerEntry, LedgerTransaction, S
 from billing.selectors import books
 from billing.selectors import seals as chain
 from billing.selectors.differences import Difference
-from billing.services import seals
+from billing.services.ledger import seals
 from tests.builders import Shop
 from tests.owner import as_owner
 

@@ -22,8 +22,9 @@ from accounts.services.audit import SYSTEM
 from billing.engine.money import amount_string
 from billing.errors import BillingError
 from billing.models import Asset, Authorization, Balance, Customer, Grant, Hold, LedgerEntry, UsageEvent
-from billing.services import authorizations, grants, usage, wallets
+from billing.services import authorizations, usage
 from billing.services.authorizations import Opened
+from billing.services.wallet import grants, wallets
 from tests.billing.services.conftest import Clock
 from tests.builders import Shop
 

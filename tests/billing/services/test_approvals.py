@@ -13,8 +13,10 @@ from accounts.models import AuditEvent, OutgoingMail, User
 from accounts.services import audit, staff
 from billing.errors import ApprovalRequired, BillingError, InvalidState, PermissionDenied
 from billing.models import Approval, Asset, Balance, Customer, Grant, ManualMovement, PlanVersion, Refund, UsageEvent
-from billing.services import approvals, corrections, four_eyes, grants, plans, subscriptions, wallets
+from billing.services import approvals, four_eyes, subscriptions
+from billing.services.catalog import plans
 from billing.services.funding import refunds
+from billing.services.wallet import corrections, grants, wallets
 from tests.architecture.sources import nodes
 from tests.billing.services.conftest import Clock
 from tests.builders import Shop

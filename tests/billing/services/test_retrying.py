@@ -8,7 +8,9 @@ from django.db import OperationalError, connection
 
 from accounts.services import audit
 from billing.errors import WalletBusy
-from billing.services import customers, plans, subscriptions
+from billing.services import subscriptions
+from billing.services.catalog import plans
+from billing.services.customer import customers
 from billing.services.retrying import ATTEMPTS_MAX, retried
 from tests.builders import Shop
 

@@ -14,7 +14,7 @@ from billing.errors import InvalidRequest, NotFound
 from billing.models import Alert, AutoTopUp, BudgetCounter, Customer, Notice, OutboxEvent
 from billing.services import alerts, budgets
 from billing.services.alerts import watching
-from tests.billing.services.test_races import together
+from tests.billing.services.ledger.test_races import together
 from tests.builders import Shop
 
 DOLLAR = 400_000

@@ -18,9 +18,10 @@ from billing.errors import BudgetExceeded, InsufficientFunds, InvalidState, Rate
 from billing.models import Authorization, Budget, BudgetCounter, Customer, OutboxEvent, UsageEvent
 from billing.selectors import budgets as selector
 from billing.selectors import receipts
-from billing.services import authorizations, budgets, corrections, usage
+from billing.services import authorizations, budgets, usage
 from billing.services.usage import unpaid
-from tests.billing.services.test_races import together, workers
+from billing.services.wallet import corrections
+from tests.billing.services.ledger.test_races import together, workers
 from tests.builders import LLM, Shop
 
 DOLLAR = 400_000

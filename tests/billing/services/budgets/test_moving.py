@@ -15,7 +15,7 @@ from billing.models import Budget, Customer, Notice, OutboxEvent, Subscription
 from billing.services import authorizations, budgets, subscriptions, usage
 from billing.services.budgets import moving
 from tests.billing.services.budgets.test_deciding import DOLLAR, spend, spender, spent
-from tests.billing.services.test_races import together, workers
+from tests.billing.services.ledger.test_races import together, workers
 from tests.builders import LLM, Shop
 
 

@@ -11,8 +11,8 @@ from django.utils import timezone
 from accounts.services.audit import SYSTEM
 from billing.errors import InvalidRequest
 from billing.models import AutoTopUp, Balance, Grant, Notice, OutboxEvent, PaymentAttempt, TopUp
-from billing.services import wallets
 from billing.services.funding import attempts, automatic, methods, packs, profiles, rules, top_ups
+from billing.services.wallet import wallets
 from tests.payments import ASKS, KEPT_DECLINED, Bank, Payer
 
 Later = Callable[..., None]

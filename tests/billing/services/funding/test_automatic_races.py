@@ -16,7 +16,7 @@ from billing.models import AutoTopUp, PaymentAttempt, TopUp
 from billing.selectors import standing
 from billing.services.funding import automatic
 from tests.billing.services.funding.test_automatic import cents, order, spend
-from tests.billing.services.test_races import together
+from tests.billing.services.ledger.test_races import together
 from tests.payments import Bank, Payer
 
 LONG = os.environ.get("ANTE_LONG") == "1"

@@ -7,8 +7,9 @@ from django.core import mail
 
 from accounts.services.audit import SYSTEM
 from billing.models import Notice, TopUp
-from billing.services import documents, notices
+from billing.services import notices
 from billing.services.funding import attempts, refunds, top_ups
+from billing.services.invoicing import documents
 from tests.payments import Bank, Payer, again
 
 

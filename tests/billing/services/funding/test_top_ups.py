@@ -8,8 +8,8 @@ import pytest
 from accounts.services.audit import SYSTEM
 from billing.errors import InvalidState
 from billing.models import Grant, LedgerEntry, OutboxEvent, TopUp
-from billing.services import wallets
 from billing.services.funding import attempts, top_ups
+from billing.services.wallet import wallets
 from tests.payments import ASKS, DECLINED, KEPT_DECLINED, Bank, Payer, again
 
 

@@ -11,11 +11,12 @@ from django.utils import timezone
 
 from billing.errors import InvalidRequest
 from billing.models import Customer, Notice, NoticeDelivery, NoticePreference
-from billing.services import bulk, notices
+from billing.services import notices
+from billing.services.ledger import bulk
 from billing.services.notices import Told
 from billing.services.notices.addressing import after_quiet
 from billing.services.notices.texts import amount
-from tests.billing.services.test_races import together
+from tests.billing.services.ledger.test_races import together
 from tests.builders import Shop
 
 LOW = {"asset": "usd", "available": "4.5", "threshold": "5"}

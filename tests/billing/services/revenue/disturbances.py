@@ -8,7 +8,8 @@ from random import Random
 from accounts.services.audit import SYSTEM
 from billing.errors import BillingError
 from billing.models import Customer, Dispute, Plan, Refund, TopUp, UsageEvent
-from billing.services import plans, subscriptions
+from billing.services import subscriptions
+from billing.services.catalog import plans
 from billing.services.funding import disputes, refunds
 from tests.billing.services.revenue.story import D, Story
 from tests.payments import Bank, Payer

@@ -9,11 +9,12 @@ from accounts.services.audit import SYSTEM
 from billing.engine.prices.terms import TierTerms
 from billing.errors import BillingError
 from billing.models import Asset, Customer, Grant, Plan, Subscription, UsageEvent
-from billing.services import authorizations, corrections, grants, subscriptions, wallets
+from billing.services import authorizations, subscriptions
 from billing.services.authorizations import Opened
-from billing.services.prices import PriceTerms
+from billing.services.catalog.prices import PriceTerms
+from billing.services.wallet import corrections, grants, wallets
 from tests.billing.services.conftest import Clock
-from tests.billing.services.test_subscriptions import make_plan, start
+from tests.billing.services.subscriptions.test_subscriptions import make_plan, start
 from tests.builders import Shop
 
 RUN = "agent.run"

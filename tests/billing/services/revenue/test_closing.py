@@ -16,11 +16,12 @@ from billing.errors import InvalidState
 from billing.models import Customer, Recognition, RevenueDay, RevenueTotal
 from billing.selectors import revenue as figures
 from billing.selectors import revenue_files
-from billing.services import grants, revenue, wallets
+from billing.services import revenue
 from billing.services.funding import refunds
 from billing.services.revenue import chart
+from billing.services.wallet import grants, wallets
 from tests.billing.services.conftest import Clock
-from tests.billing.services.test_subscriptions import make_plan, start
+from tests.billing.services.subscriptions.test_subscriptions import make_plan, start
 from tests.builders import Shop
 from tests.payments import Bank, Payer
 

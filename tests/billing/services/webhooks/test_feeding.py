@@ -12,7 +12,9 @@ from django.utils import timezone
 from accounts.services.audit import SYSTEM
 from billing.engine.webhooks import TYPES, Wish
 from billing.models import OutboxEvent, WebhookDelivery
-from billing.services import corrections, outbox, seals
+from billing.services import outbox
+from billing.services.ledger import seals
+from billing.services.wallet import corrections
 from billing.services.webhooks import endpoints, feeding
 from tests.architecture.sources import ROOT
 from tests.billing.services.conftest import Clock

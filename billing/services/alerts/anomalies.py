@@ -1,0 +1,174 @@
+"""Watching what is spent: an hour far beyond the usual is told, and the API key that spends it is paused, if asked for.
+
+Judged by a worker right after the sums by the hour are brought up to date, so within seconds of the usage. The hour
+that runs is held against what a whole hour may come to: nothing is extrapolated from its first minutes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.core.cache import cache
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.models import ApiKey
+from accounts.services import api_keys, audit
+from billing.engine import anomalies as engine
+from billing.engine.money import amount_string
+from billing.models import Customer, SpendAnomaly, SpendWatch
+from billing.selectors import spending
+from billing.selectors.spending import Scope
+from billing.services import outbox
+from billing.services.ledger import bulk
+from billing.services.notices import writing
+
+QUIET = timedelta(hours=6)
+"""So long nothing more is told of the same."""
+REMEMBERED_SECONDS = 2 * 3600
+MAIN_SHARE = Decimal("0.5")
+"""A key that spends this share of an hour's whole is who spends it."""
+Level = SpendAnomaly.Level
+Action = SpendWatch.Action
+_TYPES: dict[str, str] = {Level.SPIKE: "usage.spike", Level.RUNAWAY: "usage.anomaly_detected"}
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What an hour is held against. ``spike`` and ``runaway`` are the bounds."""
+
+    usual: Decimal
+    spike: Decimal
+    runaway: Decimal
+
+
+def watch() -> int:
+    """Judge what the running hour, and the one before it, came to so far. Returns how many anomalies are new."""
+    this_hour = timezone.now().replace(minute=0, second=0, microsecond=0)
+    return sum(_watch(hour) for hour in (this_hour - engine.HOUR, this_hour))
+
+
+def choose(*, actor: audit.Actor, customer: Customer, action: str) -> SpendWatch:
+    """Lay down what is done where the customer's spending runs away."""
+    with transaction.atomic():
+        watched, _ = SpendWatch.objects.update_or_create(customer=customer, defaults={"action": action})
+        audit.record(
+            actor=actor,
+            action="spend_watch.changed",
+            object_type="customer",
+            object_id=customer.external_id,
+            organization_id=customer.organization_id,
+            after={"action": action},
+        )
+    return watched
+
+
+def action_of(customer_id: UUID) -> str:
+    """What is done for this customer."""
+    chosen = SpendWatch.objects.filter(customer_id=customer_id).values_list("action", flat=True).first()
+    return chosen or Action.TELL
+
+
+def _watch(hour: datetime) -> int:
+    spent = {scope: amount for scope, amount in spending.in_hour(hour).items() if amount > settings.ANOMALY_FLOOR}
+    found = 0
+    # A key's or a feature's own anomaly says more than the customer's whole, which is then not told as well.
+    for scope, amount in sorted(spent.items(), key=lambda item: item[0].kind == "customer"):
+        judged = _judged(scope, hour)
+        if judged is None or amount <= judged.spike:
+            continue
+        level = Level.RUNAWAY if amount > judged.runaway else Level.SPIKE
+        action = action_of(scope.customer_id)
+        if action != Action.NOTHING:
+            found += _note(scope, hour, level, amount, judged, action, spent)
+    return found
+
+
+def _judged(scope: Scope, hour: datetime) -> Judged | None:
+    """The bounds of the scope's hour, worked out once and then remembered."""
+    key = f"spending:{scope.customer_id}:{scope.asset}:{scope.kind}:{scope.value.encode().hex()[:120]}:{hour:%Y%m%d%H}"
+    known = cache.get(key)
+    if known is None:
+        usual = engine.baseline(spending.before(scope, hour), hour)
+        known = {}
+        if usual is not None:
+            spike = engine.SPIKE.above(usual, settings.ANOMALY_FLOOR)
+            runaway = engine.RUNAWAY.above(usual, settings.ANOMALY_FLOOR)
+            known = asdict(Judged(usual.usual, spike, runaway))
+        cache.set(key, known, REMEMBERED_SECONDS)
+    return Judged(**known) if known else None
+
+
+def _note(
+    scope: Scope,
+    hour: datetime,
+    level: str,
+    amount: Decimal,
+    judged: Judged,
+    action: str,
+    spent: Mapping[Scope, Decimal],
+) -> bool:
+    """Write it down and tell of it, once; pause whoever spends it, where that is wished."""
+    now = timezone.now()
+    same = {"customer_id": scope.customer_id, "asset_id": scope.asset, "scope": scope.kind, "value": scope.value}
+    levels = [Level.RUNAWAY] if level == Level.RUNAWAY else list(Level)
+    told = SpendAnomaly.objects.filter(customer_id=scope.customer_id, asset_id=scope.asset, level__in=levels)
+    if scope.kind != "customer":
+        told = told.filter(scope=scope.kind, value=scope.value)
+    with transaction.atomic():
+        if told.filter(created_at__gt=now - QUIET).exists():
+            return False
+        anomaly, new = SpendAnomaly.objects.get_or_create(
+            **same,
+            hour=hour,
+            level=level,
+            defaults={
+                "spent": amount,
+                "usual": judged.usual,
+                "above": judged.runaway if level == Level.RUNAWAY else judged.spike,
+                "created_at": now,
+            },
+        )
+        if not new:
+            return False
+        key = _spender(scope, amount, spent) if level == Level.RUNAWAY and action == Action.PAUSE else None
+        if key is not None:
+            reason = f"It spent {amount_string(amount)} {scope.asset} in an hour, far more than usual."
+            anomaly.paused = bool(api_keys.pause([key.pk], reason=reason))
+            anomaly.save(update_fields=["paused"])
+        facts = _facts(anomaly, key)
+        outbox.publish([outbox.Message(_TYPES[level], scope.customer_id, facts)], now=now)
+        bulk.run(writing.publication([writing.Told(scope.customer_id, _TYPES[level], facts)], now=now))
+    return True
+
+
+def _spender(scope: Scope, amount: Decimal, spent: Mapping[Scope, Decimal]) -> ApiKey | None:
+    """The customer's own key that spends it, if one does. The operator's keys serve others too and are never paused."""
+    keys = {
+        other.value: sum_
+        for other, sum_ in spent.items()
+        if (other.customer_id, other.asset, other.kind) == (scope.customer_id, scope.asset, "api_key")
+    }
+    main = scope.value if scope.kind == "api_key" else max(keys, key=lambda key: keys[key], default="")
+    if not main or keys.get(main, Decimal(0)) < amount * MAIN_SHARE:
+        return None
+    organization = Customer.objects.values_list("organization_id", flat=True).get(pk=scope.customer_id)
+    return ApiKey.objects.filter(pk=main, organization_id=organization).first()
+
+
+def _facts(anomaly: SpendAnomaly, key: ApiKey | None) -> dict[str, Any]:
+    times = anomaly.spent / anomaly.usual if anomaly.usual else None
+    return {
+        "asset": anomaly.asset_id,
+        "hour": anomaly.hour.isoformat().replace("+00:00", "Z"),
+        "spent": amount_string(anomaly.spent),
+        "usual": amount_string(anomaly.usual),
+        "times": None if times is None else amount_string(round(times, 1)),
+        "scope": {} if anomaly.scope == SpendAnomaly.Scope.CUSTOMER else {anomaly.scope: anomaly.value},
+        "action": Action.PAUSE if anomaly.paused else Action.TELL,
+        "paused_key": key.name if key is not None and anomaly.paused else None,
+    }

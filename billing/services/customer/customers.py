@@ -1,0 +1,71 @@
+"""Customers: each comes with an organization for its people and a wallet for its value."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from accounts.models import Organization
+from accounts.services import audit
+from billing.errors import AlreadyExists, InvalidState
+from billing.models import Asset, Customer
+from billing.services import outbox
+from billing.services.retrying import retried
+from billing.services.wallet import wallets
+
+CHANGEABLE = ("name", "email", "country", "timezone", "on_insufficient_funds", "metadata")
+
+
+def create(*, actor: audit.Actor, external_id: str, name: str, currency: Asset, **fields: Any) -> Customer:
+    """Add a customer. Raises ``AlreadyExists`` where the external id is taken."""
+    try:
+        with transaction.atomic():
+            organization = Organization.objects.create(name=name)
+            customer = Customer.objects.create(
+                external_id=external_id, name=name, currency=currency, organization=organization, **fields
+            )
+            wallets.create(customer=customer)
+            audit.record(
+                actor=actor,
+                action="customer.created",
+                object_type="customer",
+                object_id=external_id,
+                organization_id=organization.pk,
+                after={"name": name, "currency": currency.code, **fields},
+            )
+            outbox.publish(
+                [outbox.Message("customer.created", customer.pk, {"customer": external_id})], now=timezone.now()
+            )
+    except IntegrityError as error:
+        if Customer.objects.filter(external_id=external_id).exists():
+            raise AlreadyExists(f"There is a customer {external_id} already.") from error
+        raise
+    return customer
+
+
+@retried
+def update(*, actor: audit.Actor, customer: Customer, changes: Mapping[str, Any]) -> Customer:
+    """Change the fields in ``CHANGEABLE``; what stays the same leaves no trace."""
+    assert set(changes) <= set(CHANGEABLE)
+    with transaction.atomic():
+        customer = Customer.objects.select_for_update().get(pk=customer.pk)
+        if customer.erased_at is not None:
+            raise InvalidState(f"{customer.external_id} was erased: nothing is kept about it any more.")
+        changed = {field: value for field, value in changes.items() if getattr(customer, field) != value}
+        if not changed:
+            return customer
+        before = {field: getattr(customer, field) for field in changed}
+        for field, value in changed.items():
+            setattr(customer, field, value)
+        customer.save(update_fields=list(changed))
+        audit.record(
+            actor=actor,
+            action="customer.changed",
+            object_type="customer",
+            object_id=customer.external_id,
+            organization_id=customer.organization_id,
+            before=before,
+            after=changed,
+        )
+    return customer

@@ -1,0 +1,229 @@
+"""Forgetting a customer, or a person: names, addresses and what else says who it was go; the books stay as they are.
+
+Amounts, times and opaque ids stay in the ledger, which is sealed, and invoices stay as they were issued, because the
+law wants them kept. Of what is kept elsewhere the payment provider is asked to forget its copy (``settle_due``).
+"""
+
+import logging
+from datetime import timedelta
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.db import transaction
+from django.db.models import F, Func, JSONField, Q, TextField, Value
+from django.utils import timezone
+
+from accounts.models import AuditDetail, AuditEvent, Invitation, Membership, Organization, OutgoingMail, User
+from accounts.services import api_keys, audit
+from accounts.services import privacy as people
+from billing import locks, pipeline
+from billing.errors import ApprovalRequired, InvalidState
+from billing.gateways.payments import Refused, Unreachable
+from billing.models import (
+    Alert,
+    Approval,
+    Authorization,
+    AutoTopUp,
+    Balance,
+    Budget,
+    ChargeDispute,
+    Collection,
+    Customer,
+    Dispute,
+    IdempotencyRecord,
+    Note,
+    Notice,
+    NoticeDelivery,
+    NoticePreference,
+    NoticeTarget,
+    OutboxEvent,
+    PaymentAttempt,
+    PaymentMethod,
+    PaymentProfile,
+    Refund,
+    Subscription,
+    TaxProfile,
+    UnpaidUsage,
+    Wallet,
+    WebhookEndpoint,
+)
+from billing.services.funding import profiles, rules
+from billing.services.retrying import retried
+from billing.services.wallet import wallets
+from billing.services.webhooks import endpoints
+
+ERASED = "Erased"
+NOWHERE = "https://erased.invalid/"
+
+logger = logging.getLogger(__name__)
+
+
+def obstacles(customer: Customer) -> list[str]:
+    """Why the customer cannot be forgotten now, in words; empty where they can."""
+    now = timezone.now()
+    mine = Q(customer=customer)
+    owes = Balance.objects.filter(mine).filter(Q(owed__gt=0) | Q(available__lt=0) | Q(dispute_debt__gt=0))
+    reasons = {
+        "Money is owed. Pay it first.": owes,
+        "An invoice is open: have it paid or write it off.": Collection.objects.filter(
+            mine, state=Collection.State.OPEN
+        ),
+        "There is usage that has not been paid for.": UnpaidUsage.objects.filter(mine, open=True),
+        "Work is authorized and not captured yet.": Authorization.objects.filter(
+            mine, status=Authorization.Status.OPEN
+        ),
+        "A payment is under way.": PaymentAttempt.objects.filter(mine, status__in=PaymentAttempt.OPEN),
+        "A refund is under way.": Refund.objects.filter(mine, status__in=Refund.OPEN),
+        "A charge is disputed.": ChargeDispute.objects.filter(mine, status=ChargeDispute.Status.OPEN),
+        "A payment is disputed.": Dispute.objects.filter(mine, status__in=[*Dispute.UNDECIDED, Dispute.Status.INQUIRY]),
+        "A plan still runs. Cancel it, and wait for its end.": Subscription.objects.filter(mine).filter(
+            Q(ends_at=None) | Q(ends_at__gt=now)
+        ),
+        "A second person has still to decide about something.": Approval.objects.filter(
+            mine, state=Approval.State.WAITING, expires_at__gt=now
+        ).exclude(kind=Approval.Kind.ERASURE),
+    }
+    return [words for words, rows in reasons.items() if rows.exists()]
+
+
+@retried
+def erase_customer(
+    *, actor: audit.Actor, customer: Customer, reason: str, approval: Approval | None = None
+) -> Customer:
+    """Forget the customer, and those of its people who act for nobody else. Nothing brings them back.
+
+    One of the staff needs a second person (``ApprovalRequired``). Raises ``InvalidState`` where something stands in the
+    way, with all of the ``obstacles``, and where the customer was erased before.
+    """
+    _check_second_person(actor, approval)
+    with transaction.atomic():
+        _stop(actor, customer)
+        customer = Customer.objects.select_for_update().select_related("organization").get(pk=customer.pk)
+        if customer.erased_at is not None:
+            raise InvalidState("This customer was erased before.")
+        if reasons := obstacles(customer):
+            raise InvalidState(" ".join(reasons))
+        _forget_money(actor, customer)
+        _forget_people(actor, customer.organization)
+        customer.name, customer.email, customer.metadata = ERASED, "", {}
+        customer.erased_at = timezone.now()
+        customer.save(update_fields=["name", "email", "metadata", "erased_at"])
+        audit.record(
+            actor=audit.Actor(actor.kind, actor.id, request_id=actor.request_id) if approval is None else actor,
+            action="customer.erased",
+            object_type="customer",
+            object_id=customer.external_id,
+            organization_id=customer.organization_id,
+            after={"reason": reason},
+        )
+    return customer
+
+
+@retried
+def erase_person(*, actor: audit.Actor, user: User, reason: str = "", approval: Approval | None = None) -> None:
+    """Forget one person. As above for the staff; raises ``InvalidState`` with the reason where it cannot be."""
+    _check_second_person(actor, approval)
+    with transaction.atomic():
+        _forget_person(actor, user)
+
+
+def _check_second_person(actor: audit.Actor, approval: Approval | None) -> None:
+    """Staff alone erase nobody. A program may do it for its operator, and people for themselves."""
+    if approval is None and actor.id and User.objects.filter(pk=actor.id, is_staff=True).exists():
+        raise ApprovalRequired("Nobody is erased by one person of the staff alone.", amounts={})
+
+
+def _stop(actor: audit.Actor, customer: Customer) -> None:
+    """Be alone with the customer, and let nothing more be charged or recorded."""
+    if Wallet.objects.get(customer=customer).frozen_at is None:
+        wallets.freeze(actor=actor, customer=customer, reason=ERASED)
+    else:
+        pipeline.run([locks.balances([customer.pk])])
+
+
+def _forget_money(actor: audit.Actor, customer: Customer) -> None:
+    mine, now = Q(customer=customer), timezone.now()
+    for rule in AutoTopUp.objects.filter(mine, enabled=True):
+        rules.switch_off(actor=actor, rule=rule)
+    PaymentMethod.objects.filter(mine).update(brand="", last4="", exp_month=None, exp_year=None)
+    PaymentMethod.objects.filter(mine, removed_at=None).update(removed_at=now)
+    PaymentAttempt.objects.filter(mine).update(method_brand="", method_last4="")
+    PaymentProfile.objects.filter(mine, forget_asked_at=None).update(forget_asked_at=now)
+    for endpoint in WebhookEndpoint.objects.filter(mine, deleted_at=None):
+        endpoints.remove(actor=actor, endpoint=endpoint)
+    WebhookEndpoint.objects.filter(mine).update(url=NOWHERE, description="")
+    Budget.objects.filter(mine, removed_at=None).update(removed_at=now)
+    Budget.objects.filter(mine).update(name=ERASED, scope={})
+    Alert.objects.filter(mine, removed_at=None).update(removed_at=now)
+    Customer.objects.filter(pk=customer.pk).update(has_budgets=False)
+    ChargeDispute.objects.filter(mine).update(reason=ERASED, answer="")
+    TaxProfile.objects.filter(mine).delete()
+    Note.objects.filter(mine).delete()
+    Notice.objects.filter(mine).delete()
+    nameless = Func(
+        F("payload"), Value(["name"], ArrayField(TextField())), Value(ERASED, JSONField()), function="jsonb_set"
+    )
+    OutboxEvent.objects.filter(mine, type__startswith="budget.").update(payload=nameless)
+    NoticePreference.objects.filter(mine).delete()
+    NoticeTarget.objects.filter(mine).delete()
+    told = Q(principal=str(customer.organization_id)) | Q(body__external_id=customer.external_id)
+    IdempotencyRecord.objects.filter(told).delete()
+
+
+def _forget_people(actor: audit.Actor, organization: Organization) -> None:
+    for key in organization.api_keys.filter(revoked_at=None):
+        api_keys.revoke(key, actor=actor)
+    organization.api_keys.update(name=ERASED, allowed_networks=[])
+    members = list(User.objects.filter(memberships__organization=organization))
+    Membership.objects.filter(organization=organization).delete()
+    invitations = Invitation.objects.filter(organization=organization)
+    OutgoingMail.objects.filter(recipient__in=invitations.values("email")).delete()
+    invitations.delete()
+    for person in members:
+        if not person.is_staff and not person.memberships.exists():
+            _forget_person(audit.Actor(actor.kind, actor.id, request_id=actor.request_id), person)
+    Organization.objects.filter(pk=organization.pk).update(name=ERASED, allowed_networks=[])
+    lines = AuditDetail.objects.filter(line__organization_id=organization.pk)
+    people.forget_said(lines)
+    staff = User.objects.filter(is_staff=True).values("pk")
+    theirs = Q(line__actor_kind=AuditEvent.Actor.USER) & ~Q(line__actor_id__in=staff)
+    people.forget_who(lines.filter(theirs | Q(line__actor_id__in=organization.api_keys.values("pk"))))
+
+
+def _forget_person(actor: audit.Actor, user: User) -> None:
+    NoticeDelivery.objects.filter(user=user).delete()
+    NoticePreference.objects.filter(user=user).delete()
+    NoticeTarget.objects.filter(user=user).delete()
+    try:
+        people.erase_person(actor=actor, user=user)
+    except people.Refused as refusal:
+        raise InvalidState(str(refusal)) from None
+
+
+def settle_due() -> int:
+    """Ask the payment provider to forget those who were erased. Returns how many it forgot; the others come again."""
+    forgotten = 0
+    for profile in PaymentProfile.objects.filter(forget_asked_at__isnull=False, forgotten_at=None)[:100]:
+        gateway = profiles.payments()
+        if profile.mode != gateway.mode:
+            continue
+        try:
+            gateway.forget_customer(profile.provider_id)
+        except Unreachable as trouble:
+            logger.warning("The provider could not be asked to forget %s: %s", profile.pk, trouble)
+            continue
+        except Refused as refusal:
+            logger.warning("The provider does not forget %s: %s", profile.pk, refusal)
+            if refusal.code != "resource_missing":
+                continue
+        PaymentProfile.objects.filter(pk=profile.pk).update(forgotten_at=timezone.now())
+        forgotten += 1
+    return forgotten
+
+
+def forget_old() -> dict[str, int]:
+    """Forget what is kept for a while only, by the settings: people's part, and stored answers to requests."""
+    found = people.forget_old()
+    since = timezone.now() - timedelta(days=settings.IDEMPOTENCY_DAYS)
+    found["answers"] = IdempotencyRecord.objects.filter(created_at__lt=since).delete()[0]
+    return found

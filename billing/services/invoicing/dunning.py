@@ -1,0 +1,234 @@
+"""Collecting invoices: charging a kept method when one is due, reminding, and, where wanted, freezing the wallet.
+
+A charge is a top-up of just what is open, with the tax that the invoice has: noted before the provider is asked, one at
+a time for each customer. What is paid is read from the ledger; here is only how far the collecting is.
+"""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, time, timedelta
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from accounts.services.audit import SYSTEM
+from billing.engine.money import ZERO, amount_string
+from billing.errors import BillingError, InvalidState
+from billing.models import Asset, Collection, Invoice, PaymentAttempt, PaymentMethod, TopUp, Wallet
+from billing.selectors import invoices
+from billing.services import notices, outbox
+from billing.services.funding import attempts, automatic, methods, profiles, rules, top_ups
+from billing.services.funding.attempts import Plan
+from billing.services.funding.quotes import Quote
+from billing.services.ledger import bulk
+from billing.services.ledger.posting import Journal
+from billing.services.retrying import retried
+from billing.services.wallet import wallets
+
+logger = logging.getLogger(__name__)
+
+PURPOSE = PaymentAttempt.Purpose.INVOICE
+LEFT_LYING = timedelta(seconds=5)
+"""After this the process that was about to send a charge is taken to be gone, and another sends it."""
+
+
+def run_due() -> None:
+    """Bring every open invoice as far as it can be by now. Safe to run twice, and at the same time."""
+    for attempt_id in _left_lying():
+        _alone(attempts.send, attempt_id)
+    for collection_id in list(_open().values_list("pk", flat=True)):
+        _alone(advance, collection_id)
+
+
+def _alone(step: Callable[[UUID], None], id: UUID) -> None:
+    """One step, whose trouble, of whatever kind, is not the other invoices'."""
+    try:
+        step(id)
+    except BillingError as trouble:
+        logger.warning("The collecting of %s waits: %s", id, trouble)
+    except Exception:
+        logger.exception("The collecting of %s waits", id)
+
+
+def advance(collection_id: UUID) -> None:
+    """Close the collection of an invoice that is paid; else charge, remind and freeze as the days have gone by."""
+    collection = _open().filter(pk=collection_id).first()
+    if collection is None:
+        return  # Somebody else closed it meanwhile.
+    invoice = collection.invoice
+    paid = invoices.paid([invoice])[invoice.pk]
+    if invoices.status(invoice, paid) == "paid":
+        _close(collection_id)
+        return
+    begun = _begin(collection_id)
+    if begun is not None:
+        attempts.send(begun)
+        paid = invoices.paid([invoice])[invoice.pk]
+        if invoices.status(invoice, paid) == "paid":
+            _close(collection_id)
+            return
+    _remind(collection_id)
+    _freeze(collection_id)
+
+
+# --- Charging ---------------------------------------------------------------------------------------------------------
+
+
+@retried
+def _begin(collection_id: UUID) -> UUID | None:
+    """Note a charge of what is open, where one is due and nothing stands against it; returns its attempt."""
+    if not settings.INVOICE_COLLECT or not settings.STRIPE_SECRET_KEY:
+        return None
+    with transaction.atomic():
+        collection = _locked(collection_id)
+        customer_id, invoice, now = collection.customer_id, collection.invoice, timezone.now()
+        if collection.state != Collection.State.OPEN or not collection.next_try_at or collection.next_try_at > now:
+            return None
+        if PaymentAttempt.objects.filter(
+            customer_id=customer_id, purpose=PURPOSE, status__in=PaymentAttempt.OPEN
+        ).exists():
+            return None
+        method = _method(invoice)
+        paid = invoices.paid([invoice])[invoice.pk]
+        net, tax = invoices.open_parts(invoice, paid)
+        if method is None or net <= 0:
+            return None
+        collection.tries += 1
+        later = settings.INVOICE_TRY_DAYS[collection.tries :]
+        collection.next_try_at = max(_on(invoice, int(later[0])), now + timedelta(days=1)) if later else None
+        collection.save(update_fields=["tries", "next_try_at"])
+        currency: Asset = invoice.currency
+        quote = Quote(net, currency, ZERO, tax, currency, net, ZERO)
+        plan = Plan(PaymentAttempt.Way.OFF_SESSION, purpose=PURPOSE, method=method)
+        top_up = top_ups.create(actor=SYSTEM, customer=invoice.customer, quote=quote, plan=plan, invoice=invoice)
+        return top_up.attempt_id
+
+
+def _method(invoice: Invoice) -> PaymentMethod | None:
+    """The card that was kept last, unless banks have said that it is not to be tried again."""
+    kept = methods.kept(invoice.customer_id, profiles.payments().mode)
+    method = kept.filter(type="card").order_by("-id").first() or kept.order_by("-id").first()
+    if method is None or automatic.declined_too_often(method, timezone.now()):
+        return None
+    last = PaymentAttempt.objects.filter(customer_id=invoice.customer_id, method=method, purpose=PURPOSE).first()
+    return None if last is not None and last.failure_code in rules.NO_REPEAT_CURES else method
+
+
+def _left_lying() -> list[UUID]:
+    if not settings.STRIPE_SECRET_KEY:
+        return []
+    rows = TopUp.objects.filter(
+        attempt__purpose=PURPOSE,
+        attempt__status=PaymentAttempt.Status.CREATED,
+        attempt__mode=profiles.payments().mode,
+        created_at__lte=timezone.now() - LEFT_LYING,
+    )
+    return list(rows.values_list("attempt_id", flat=True))
+
+
+# --- Closing, reminding, freezing -------------------------------------------------------------------------------------
+
+
+@retried
+def _close(collection_id: UUID) -> None:
+    with transaction.atomic():
+        collection = _locked(collection_id)
+        if collection.state != Collection.State.OPEN:
+            return
+        close(collection, Collection.State.PAID)
+        _tell(collection.invoice, "invoice.paid", timezone.now())
+
+
+def close(collection: Collection, state: str, reason: str = "") -> None:
+    """Note how it ended, and unfreeze what it froze, in the caller's transaction. Wallet and row are locked."""
+    collection.state, collection.closed_at, collection.next_try_at = state, timezone.now(), None
+    collection.reason = reason[:500]
+    collection.save(update_fields=["state", "closed_at", "next_try_at", "reason"])
+    _thaw(collection)
+
+
+def _thaw(collection: Collection) -> None:
+    """Unfreeze the wallet where this froze it, and nothing else that is open did."""
+    if not collection.froze or _open().filter(customer_id=collection.customer_id, froze=True).exists():
+        return
+    wallet = Wallet.objects.get(customer_id=collection.customer_id)
+    if wallet.frozen_at is not None and wallet.frozen_reason.startswith(_FROZEN):
+        try:
+            wallets.unfreeze(actor=SYSTEM, customer=collection.invoice.customer, reason="The invoices are paid")
+        except InvalidState:
+            logger.info("The wallet of %s was unfrozen already", collection.customer_id)
+
+
+@retried
+def _remind(collection_id: UUID) -> None:
+    with transaction.atomic():
+        collection = _open(lock=True).get(pk=collection_id)
+        days, now = [int(day) for day in settings.INVOICE_REMINDER_DAYS], timezone.now()
+        due = sum(_on(collection.invoice, day) <= now for day in days)
+        if collection.state != Collection.State.OPEN or due <= collection.reminders:
+            return
+        collection.reminders = due
+        collection.save(update_fields=["reminders"])
+        _tell(collection.invoice, "invoice.overdue", now, notice=True)
+
+
+_FROZEN = "An invoice is overdue: "
+
+
+@retried
+def _freeze(collection_id: UUID) -> None:
+    """Freeze the wallet, and note that this did, in one transaction: what freezes it is what unfreezes it."""
+    days = settings.INVOICE_FREEZE_DAYS
+    if not days or not _open().filter(pk=collection_id, froze=False).exists():
+        return
+    with transaction.atomic():
+        collection = _locked(collection_id)
+        invoice = collection.invoice
+        closed = collection.state != Collection.State.OPEN
+        if closed or collection.froze or _on(invoice, days) > timezone.now():
+            return
+        try:
+            wallets.freeze(actor=SYSTEM, customer=invoice.customer, reason=f"{_FROZEN}{invoice.number}")
+        except InvalidState:
+            return  # Somebody else froze it, and is to unfreeze it.
+        collection.froze = True
+        collection.save(update_fields=["froze"])
+
+
+def _tell(invoice: Invoice, kind: str, now: datetime, *, notice: bool = False) -> None:
+    paid = invoices.paid([invoice])[invoice.pk]
+    facts = {
+        "invoice": str(invoice.pk),
+        "number": invoice.number,
+        "currency": invoice.currency_id.upper(),
+        "payable": amount_string(invoice.payable),
+        "outstanding": amount_string(invoices.outstanding(invoice, paid)),
+        "due_on": invoice.due_on.isoformat(),
+        "url": f"{settings.BASE_URL}/invoices/{invoice.pk}",
+    }
+    told = [notices.Told(invoice.customer_id, kind, facts)] if notice else []
+    bulk.run(
+        outbox.publication([outbox.Message(kind, invoice.customer_id, facts)], now=now),
+        notices.publication(told, now=now),
+    )
+
+
+def _locked(collection_id: UUID) -> Collection:
+    """The collection, locked after its customer's wallet."""
+    customer_id = Collection.objects.values_list("customer_id", flat=True).get(pk=collection_id)
+    Journal.open([customer_id]).write()
+    return _open(lock=True).get(pk=collection_id)
+
+
+def _open(*, lock: bool = False) -> "QuerySet[Collection]":
+    rows = Collection.objects.select_for_update(of=("self",)) if lock else Collection.objects.filter(state="open")
+    return rows.select_related("invoice__customer", "invoice__currency")
+
+
+def _on(invoice: Invoice, day: int) -> datetime:
+    """When the day begins that is so many days after the invoice is due, in the operator's zone."""
+    return datetime.combine(invoice.due_on + timedelta(days=day), time.min, tzinfo=ZoneInfo(settings.TIME_ZONE))

@@ -1,0 +1,109 @@
+"""Tax on invoices: on what an invoice asks for and nobody has paid yet, since money that comes in is taxed as it does.
+
+It is owed to the office from the day of the invoice. A credit note takes it back in the proportion in which it was
+asked for; what of it had been paid goes into the wallet.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from functools import reduce
+
+from django.db.models import Sum
+
+from billing.engine.money import EXACT, ZERO, round_half_even
+from billing.engine.taxes import NONE, STANDARD, Decision, Part, shares
+from billing.engine.taxes import on as tax_on
+from billing.gateways.payments import places
+from billing.models import Balance, Grant, Invoice, InvoicePayment, InvoiceTax
+from billing.selectors import invoices
+from billing.services.ledger.posting import Journal
+
+
+@dataclass(frozen=True, slots=True)
+class Tax:
+    """``total`` on ``base``, both negative on a credit note; of that ``given`` goes into the wallet."""
+
+    treatment: str
+    base: Decimal = ZERO
+    total: Decimal = ZERO
+    given: Decimal = ZERO
+    parts: tuple[Part, ...] = ()
+    places: int = 2
+
+
+def on(balance: Balance, due: Decimal, decision: Decision) -> Tax:
+    """The tax of a document over ``due`` of the balance, which is locked."""
+    coins = places(balance.asset_id)
+    if due < 0:
+        return _credited(balance, due, coins)
+    if decision.treatment != STANDARD:
+        return Tax(decision.treatment)
+    base = round_half_even(invoices.unpaid_of(balance.pk, due), precision=2)
+    return Tax(STANDARD, base, tax_on(base, decision, places=coins), parts=decision.parts, places=coins)
+
+
+def _credited(balance: Balance, due: Decimal, coins: int) -> Tax:
+    """What comes back with ``due``: as the last taxed invoice had it, and no more than all of them asked for."""
+    last = Invoice.objects.filter(balance=balance, tax__gt=0).order_by("-first_seq").first()
+    if last is None:
+        return Tax(NONE)
+    asked = Invoice.objects.filter(balance=balance).aggregate(base=Sum("tax_base"), tax=Sum("tax"))
+    # The office has what was written off back already, and nobody paid it.
+    given_up = InvoicePayment.objects.filter(invoice__balance=balance, kind=InvoicePayment.Kind.WRITE_OFF)
+    left = EXACT.subtract(asked["tax"], given_up.aggregate(tax=Sum("tax"))["tax"] or ZERO)
+    if left <= 0:
+        return Tax(NONE)
+    base = -min(due.copy_abs(), asked["base"])
+    share = Fraction(last.tax) / Fraction(last.tax_base)
+    total = -min(round_half_even(Fraction(base.copy_abs()) * share, precision=coins), left)
+    unpaid = invoices.open_tax(balance.customer_id, balance.asset_id)
+    parts = tuple(Part(each.name, each.rate) for each in last.taxes.order_by("position"))
+    given = max(ZERO, EXACT.subtract(total.copy_abs(), unpaid))
+    return Tax(STANDARD, base, total, given, parts, coins)
+
+
+def book(invoice: Invoice, tax: Tax) -> None:
+    """Write the parts of the invoice's tax, and post it. A part of the invoice's transaction."""
+    if not tax.total:
+        return
+    amounts = shares(tax.total, [part.rate for part in tax.parts], places=tax.places)
+    assert reduce(EXACT.add, amounts, ZERO) == tax.total
+    InvoiceTax.objects.bulk_create(
+        InvoiceTax(
+            customer_id=invoice.customer_id,
+            invoice=invoice,
+            position=position,
+            name=part.name,
+            rate=part.rate,
+            amount=amount,
+        )
+        for position, (part, amount) in enumerate(zip(tax.parts, amounts, strict=True), start=1)
+    )
+    journal = Journal.open([invoice.customer_id])
+    head = journal.begin(
+        customer_id=invoice.customer_id,
+        template="invoice.taxed",
+        reference=f"invoice:{invoice.pk}:tax",
+        occurred_at=journal.now,
+        description=invoice.number,
+    )
+    owed = EXACT.subtract(tax.total.copy_abs(), tax.given)
+    if owed:
+        name = "tax" if tax.total > 0 else "credited"
+        journal.post_beside(head, invoice.customer_id, invoice.currency_id, name, owed)
+    if tax.given:
+        grant = Grant(
+            customer_id=invoice.customer_id,
+            balance_id=invoice.balance_id,
+            asset_id=invoice.currency_id,
+            kind=Grant.Kind.ADJUSTMENT,
+            name=f"Tax of {invoice.number}",
+            amount=tax.given,
+            remaining=tax.given,
+            effective_at=journal.now,
+            paid_amount=tax.given,
+            paid_currency_id=invoice.currency_id,
+        )
+        journal.grant_value(journal.new_grant(grant), head)
+    journal.write()

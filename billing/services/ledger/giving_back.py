@@ -1,0 +1,185 @@
+"""Giving back to a wallet what usage took from it, to exactly where it came from. For ``Journal.give_back``."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import F
+
+from billing.engine import burndown
+from billing.engine.money import DECIMALS_MAX, EXACT, ZERO, round_half_even
+from billing.errors import InvalidState
+from billing.models import Grant
+from billing.services.ledger.states import BalanceState, GrantState
+
+if TYPE_CHECKING:
+    from billing.services.ledger.posting import Journal, Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """``amount`` that one grant paid of a charge; where ``grant_id`` is None it was taken beyond the grants."""
+
+    grant_id: UUID | None
+    amount: Decimal
+
+
+def give_back(
+    journal: "Journal",
+    transaction: "Transaction",
+    balance: BalanceState,
+    parts: Sequence[Part],
+    *,
+    charge_id: UUID | None,
+    spent: bool,
+) -> None:
+    """See ``Journal.give_back``."""
+    journal.load_grants({part.grant_id for part in parts if part.grant_id is not None})
+    for part in parts:
+        if part.grant_id is None:
+            _lower_debt(journal, transaction, balance, part.amount, charge_id)
+        else:
+            state = _put(journal, transaction, part.grant_id, part.amount, "returned", "reinstated", charge_id)
+            journal.settle(transaction, state, part.amount)
+        if spent:
+            balance.lifetime_spent = EXACT.subtract(balance.lifetime_spent, part.amount)
+    balance.sources = burndown.burn_order(balance.sources)
+
+
+def _lower_debt(
+    journal: "Journal", transaction: "Transaction", balance: BalanceState, amount: Decimal, charge_id: UUID | None
+) -> None:
+    """Take ``amount`` off what is owed. What grants have paid of it since, they get back first: the latest first."""
+    settled = EXACT.subtract(amount, balance.owed)
+    if settled > 0:
+        for grant_id, paid in _settlements(journal, balance):
+            taken = min(settled, paid)
+            journal.load_grants({grant_id})
+            balance.owed = EXACT.add(balance.owed, taken)
+            _put(journal, transaction, grant_id, taken, "unsettled", "unsettled_anew", None)
+            settled = EXACT.subtract(settled, taken)
+            if settled == 0:
+                break
+        else:
+            raise _given_back_already()
+    balance.owed = EXACT.subtract(balance.owed, amount)
+    journal.post(transaction, balance, "forgiven", amount, charge_id=charge_id)
+
+
+def _put(
+    journal: "Journal",
+    transaction: "Transaction",
+    grant_id: UUID,
+    amount: Decimal,
+    name: str,
+    name_anew: str,
+    charge_id: UUID | None,
+) -> GrantState:
+    """Put units back into the grant, or, where its time is over, into its replacement. Returns where they are now."""
+    state = journal.grants[grant_id]
+    if amount > state.drawn:
+        raise _given_back_already()
+    expires_at = state.source.expires_at
+    if state.voided_at is not None or (expires_at is not None and expires_at <= journal.now):
+        state, name = _replacement(journal, state, amount), name_anew
+    else:
+        state.drawn = EXACT.subtract(state.drawn, amount)
+        state.source.remaining = EXACT.add(state.source.remaining, amount)
+    state.changed = True
+    journal.post(transaction, state.balance, name, amount, grant_id=state.source.id, charge_id=charge_id)
+    return state
+
+
+def _given_back_already() -> InvalidState:
+    return InvalidState("Of what this took, a later charge at a cheaper tier has given back a part already.")
+
+
+def _replacement(journal: "Journal", lapsed: GrantState, amount: Decimal) -> GrantState:
+    """The one grant that stands in for a lapsed one, with ``amount`` more in it: on the same terms and at the same
+    cost of a unit, but for its expiry, which is at least ``REINSTATED_CREDIT_DAYS`` away."""
+    origin = Grant.objects.get(pk=lapsed.source.id, customer_id=lapsed.balance.customer_id)
+    found = (
+        Grant.objects.filter(customer_id=origin.customer_id, replaces=origin, voided_at=None)
+        .exclude(expires_at__lte=journal.now)
+        .order_by("-id")
+        .first()
+    )
+    total = amount if found is None else EXACT.add(found.amount, amount)
+    paid = round_half_even(
+        Fraction(origin.paid_amount) * Fraction(total) / Fraction(origin.amount), precision=DECIMALS_MAX
+    )
+    expires_at = None
+    if origin.expires_at is not None:
+        stays = journal.now + timedelta(days=settings.REINSTATED_CREDIT_DAYS)
+        expires_at = max(stays, origin.expires_at, (found and found.expires_at) or stays)
+    if found is not None:
+        journal.load_grants({found.pk})
+        Grant.objects.filter(pk=found.pk).update(
+            amount=total,
+            remaining=F("remaining") + amount,
+            open=True,
+            paid_amount=paid,
+            expires_at=expires_at,
+        )
+        state = journal.grants[found.pk]
+        state.amount = total
+        state.source.remaining = EXACT.add(state.source.remaining, amount)
+        state.source.expires_at = expires_at
+        state.source.unit_cost = paid / total
+    else:
+        found = Grant(
+            customer_id=origin.customer_id,
+            balance_id=origin.balance_id,
+            asset_id=origin.asset_id,
+            replaces=origin,
+            kind=origin.kind,
+            name=origin.name,
+            amount=amount,
+            remaining=amount,
+            priority=origin.priority,
+            effective_at=journal.now,
+            expires_at=expires_at,
+            posted=True,
+            applies_to=origin.applies_to,
+            paid_amount=paid,
+            paid_currency_id=origin.paid_currency_id,
+            metadata=origin.metadata,
+        )
+        state = journal.new_grant(found)
+    journal.replaces[found.pk] = origin.pk
+    return state
+
+
+_SETTLED = """
+SELECT CASE WHEN e.kind = 'settlement' THEN e.grant_id ELSE g.replaces_id END,
+       e.amount * ((e.credit = 'receivable')::int - (e.debit = 'receivable')::int)
+  FROM billing_ledgerentry e
+  JOIN billing_grant g ON g.id = e.grant_id AND g.customer_id = e.customer_id
+ WHERE e.balance_id = %s AND e.kind IN ('settlement', 'reinstatement')
+   AND 'receivable' IN (e.debit, e.credit)
+ ORDER BY e.seq
+"""
+
+
+def _settlements(journal: "Journal", balance: BalanceState) -> Iterable[tuple[UUID, Decimal]]:
+    """What grants have paid of the balance's debts and not got back, the one that paid last first."""
+    with connection.cursor() as cursor:
+        cursor.execute(_SETTLED, [balance.id])
+        moves: list[tuple[UUID, Decimal]] = cursor.fetchall()
+    for entry in journal.entries:
+        if entry["balance_id"] == balance.id and entry["kind"] in {"settlement", "reinstatement"}:
+            sign = (entry["credit"] == "receivable") - (entry["debit"] == "receivable")
+            origin = entry["grant_id"] if entry["kind"] == "settlement" else journal.replaces[entry["grant_id"]]
+            moves.append((origin, EXACT.multiply(entry["amount"], Decimal(sign))))
+    paid: dict[UUID, Decimal] = {}
+    for grant_id, amount in moves:
+        total = EXACT.add(paid.pop(grant_id, ZERO), amount)
+        if total > 0:
+            paid[grant_id] = total  # At the end: it paid last.
+    return reversed(paid.items())

@@ -1,0 +1,454 @@
+"""Posting: the only writer of ledger transactions and entries, and of what balances and grants hold.
+
+A ``Journal`` collects what a service decided while it holds the locks, keeps balances and grants in step in memory, and
+``write`` sends all of it in a few set-based statements. One entry or ten thousand cost the same number of round trips.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from accounts.ids import uuid7
+from billing import pipeline
+from billing.engine import burndown
+from billing.engine.money import EXACT, ZERO, amount_string
+from billing.engine.postings import TEMPLATES, Posting, change_of_available
+from billing.gateways import wakeups
+from billing.models import Grant
+from billing.services import outbox
+from billing.services.ledger import bulk, giving_back
+from billing.services.ledger.giving_back import Part
+from billing.services.ledger.states import BalanceState, GrantState, Wallets
+
+AUTO_TOP_UPS = "billing.run_auto_top_ups"
+"""The task that tops up what has run low."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An amount that is to be paid or set aside, and the meter it is for; None for a plain amount."""
+
+    asset: str
+    meter: str | None
+    amount: Decimal
+
+
+@dataclass(slots=True)
+class Transaction:
+    """The head of a ledger transaction that is being put together."""
+
+    id: UUID
+    template: str
+    occurred_at: datetime
+
+
+class Journal(Wallets):
+    """The locked wallets of some customers, and the entries that are about to be posted to them."""
+
+    def __init__(self, now: datetime) -> None:
+        super().__init__(now)
+        self.settled_due = 0
+        self.messages: list[outbox.Message] = []
+        self.replaces: dict[UUID, UUID] = {}
+        """The replacements that took something in, and the lapsed grants that they stand in for."""
+        self.entries: list[dict[str, Any]] = []
+        self._transactions: list[dict[str, Any]] = []
+        self._writing: bulk.Writing | None = None
+
+    @classmethod
+    def open(cls, customer_ids: Collection[UUID], *reads: pipeline.Query, skip_locked: bool = False) -> "Journal":
+        """Lock the customers' balances, read their open grants, and settle the grants that are due.
+
+        ``reads`` run under the locks as well, in the same round trip. With ``skip_locked`` the customers that somebody
+        else has locked are left out, and are in ``busy``.
+        """
+        journal = cls.read(customer_ids, *reads, skip_locked=skip_locked)
+        journal.settled_due = journal._settle_due_grants()
+        return journal
+
+    def new_grant(self, grant: Grant) -> GrantState:
+        """Store a grant of a locked balance and tell of it. What is in it is still to be posted."""
+        grant.save(force_insert=True)
+        told = {"grant": grant.pk, "asset": grant.asset_id, "amount": amount_string(grant.amount), "kind": grant.kind}
+        if grant.replaces_id is not None:
+            told["replaces"] = grant.replaces_id
+        self.messages.append(outbox.Message("grant.created", grant.customer_id, told))
+        return self.take_in(grant)
+
+    # --- What services post -----------------------------------------------------------------------------------------
+
+    def begin(
+        self,
+        *,
+        customer_id: UUID,
+        template: str,
+        reference: str,
+        occurred_at: datetime,
+        transaction_id: UUID | None = None,
+        description: str = "",
+        reverses: UUID | None = None,
+    ) -> Transaction:
+        """Start a transaction. ``reference`` names what it is for; the database refuses a second one.
+
+        ``reverses`` is the transaction of which it takes back something or all.
+        """
+        assert template in TEMPLATES
+        transaction = Transaction(transaction_id or uuid7(), template, occurred_at)
+        self._transactions.append(
+            {
+                "id": transaction.id,
+                "customer_id": customer_id,
+                "template": template,
+                "reference": reference,
+                "reverses_id": reverses,
+                "description": description,
+                "occurred_at": occurred_at,
+                "posted_at": self.now,
+            }
+        )
+        return transaction
+
+    def grant_value(self, state: GrantState, transaction: Transaction | None = None) -> None:
+        """Put a grant that has started into its balance; what the customer owes is paid from it first.
+
+        ``transaction``: where the value comes from somewhere else than its kind says.
+        """
+        source, balance = state.source, state.balance
+        transaction = transaction or self.begin(
+            customer_id=balance.customer_id,
+            template=f"grant.{source.kind}",
+            reference=f"grant:{source.id}",
+            occurred_at=source.effective_at,
+        )
+        balance.lifetime_granted = EXACT.add(balance.lifetime_granted, state.amount)
+        self.post(transaction, balance, "value", state.amount, grant_id=source.id)
+        self.settle(transaction, state, source.remaining)
+        state.posted = state.changed = True
+
+    def settle(self, transaction: Transaction, state: GrantState, amount: Decimal) -> None:
+        """Pay what the customer owes from ``amount`` that has come into the grant."""
+        source, balance = state.source, state.balance
+        # What may pay only for some things must not pay a debt that other things made.
+        settled = min(balance.owed, amount) if source.meters is None else ZERO
+        if settled > 0:
+            balance.owed = EXACT.subtract(balance.owed, settled)
+            source.remaining = EXACT.subtract(source.remaining, settled)
+            state.drawn = EXACT.add(state.drawn, settled)
+            self.post(transaction, balance, "settlement", settled, grant_id=source.id)
+
+    def hold(self, transaction: Transaction, balance: BalanceState, draws: Sequence[burndown.Draw]) -> None:
+        """Set aside what was drawn, on the very grants it was drawn from. The sources' remainders are already down."""
+        for part in draws:
+            balance.held = EXACT.add(balance.held, part.amount)
+            if part.source is None:
+                balance.overdraft_held = EXACT.add(balance.overdraft_held, part.amount)
+                self.post(transaction, balance, "overdraft_held", part.amount)
+            else:
+                state = self.grants[part.source.id]
+                state.held = EXACT.add(state.held, part.amount)
+                state.changed = True
+                self.post(transaction, balance, "held", part.amount, grant_id=part.source.id)
+
+    def release(self, transaction: Transaction, balance: BalanceState, grant_id: UUID | None, amount: Decimal) -> None:
+        """Give back what was held. What goes back to a grant whose time is over is for the caller to use or
+        ``retire``."""
+        balance.held = EXACT.subtract(balance.held, amount)
+        if grant_id is None:
+            balance.overdraft_held = EXACT.subtract(balance.overdraft_held, amount)
+            self.post(transaction, balance, "overdraft_held", amount)
+        else:
+            state = self.grants[grant_id]
+            state.held = EXACT.subtract(state.held, amount)
+            state.source.remaining = EXACT.add(state.source.remaining, amount)
+            state.changed = True
+            self.post(transaction, balance, "held", amount, grant_id=grant_id)
+
+    def draw(
+        self,
+        transaction: Transaction,
+        balance: BalanceState,
+        draws: Sequence[burndown.Draw],
+        *,
+        charge_id: UUID | None,
+        spent: bool = True,
+    ) -> None:
+        """Post what a charge takes from grants and from the overdraft. The sources' remainders are already down.
+
+        With ``spent`` false it is no usage, and does not count as spent.
+        """
+        for part in draws:
+            if part.source is None:
+                balance.owed = EXACT.add(balance.owed, part.amount)
+                self.post(transaction, balance, "overdrawn", part.amount, charge_id=charge_id)
+            else:
+                state = self.grants[part.source.id]
+                state.drawn = EXACT.add(state.drawn, part.amount)
+                state.changed = True
+                self.post(transaction, balance, "drawn", part.amount, grant_id=part.source.id, charge_id=charge_id)
+            if spent:
+                balance.lifetime_spent = EXACT.add(balance.lifetime_spent, part.amount)
+
+    def give_back(
+        self,
+        transaction: Transaction,
+        balance: BalanceState,
+        parts: Sequence[Part],
+        *,
+        charge_id: UUID | None,
+        spent: bool = True,
+    ) -> None:
+        """Give back what usage took from this balance: ``parts`` say which grants had paid, and how much each.
+
+        The units go into those very grants; what the customer owes is paid from them first, by the rule of a new
+        grant. A grant that has lapsed or was voided gets one replacement, in which they stay usable. What had been
+        taken beyond the grants (a part without a grant) lowers what is owed; so far as grants have paid that debt
+        since, those get their units back. ``lifetime_spent`` goes down by all of it, ``lifetime_granted`` stays.
+
+        The entries go under ``charge_id``, the charge whose negative amount is the sum of ``parts``. The transaction's
+        template must have the postings ``GIVEN_BACK`` of ``engine.postings``. With ``spent`` false it was no usage that
+        took it, and did not count as spent.
+        """
+        giving_back.give_back(self, transaction, balance, parts, charge_id=charge_id, spent=spent)
+
+    def lower_debt(
+        self, transaction: Transaction, balance: BalanceState, amount: Decimal, *, charge_id: UUID
+    ) -> Decimal:
+        """Take a negative charge off what is owed; returns what of it is left to be put into the wallet."""
+        lowered = min(balance.owed, amount)
+        if lowered > 0:
+            balance.owed = EXACT.subtract(balance.owed, lowered)
+            self.post(transaction, balance, "credited_debt", lowered, charge_id=charge_id)
+        balance.lifetime_spent = EXACT.subtract(balance.lifetime_spent, amount)
+        return EXACT.subtract(amount, lowered)
+
+    def put_in(self, transaction: Transaction, state: GrantState, amount: Decimal, *, charge_id: UUID) -> None:
+        """Put a negative charge into a grant that collects such credits: it grows."""
+        state.amount = EXACT.add(state.amount, amount)
+        state.source.remaining = EXACT.add(state.source.remaining, amount)
+        state.posted = state.changed = True
+        self.post(transaction, state.balance, "credited", amount, grant_id=state.source.id, charge_id=charge_id)
+
+    def _settle_due_grants(self) -> int:
+        """Take lapsed remainders out of the balances and put started grants in, as of ``now``. Returns how many.
+
+        Before anything else happens to the balance: a grant that lapsed at midnight must not pay for a call a second
+        later, whether or not a worker has come by.
+        """
+        due = [
+            state
+            for state in self.grants.values()
+            if (not state.posted and state.source.effective_at <= self.now)
+            or (state.source.expires_at is not None and state.source.expires_at <= self.now)
+        ]
+        settled = 0
+        for state in sorted(due, key=lambda state: state.source.id):
+            if not state.posted and state.source.effective_at <= self.now:
+                self.grant_value(state)
+                settled += 1
+            settled += self.expire(state)
+        return settled
+
+    def expire(self, state: GrantState) -> bool:
+        """Take out what remains of a grant whose time is over; what is held stays. Returns whether there was any."""
+        source, balance = state.source, state.balance
+        if source.expires_at is None or source.expires_at > self.now or not state.posted or source.remaining <= 0:
+            return False
+        transaction = self.begin(
+            customer_id=balance.customer_id,
+            template="grant.expired",
+            # A grant can expire more than once: parts that were held then come back later.
+            reference=f"grant:{source.id}:expired:{amount_string(state.expired)}",
+            occurred_at=source.expires_at,
+        )
+        rest, source.remaining = source.remaining, ZERO
+        state.expired = EXACT.add(state.expired, rest)
+        state.changed = True
+        self.post(transaction, balance, "rest", rest, grant_id=source.id)
+        self.messages.append(
+            outbox.Message(
+                "grant.expired",
+                balance.customer_id,
+                {"grant": source.id, "asset": balance.asset, "amount": amount_string(rest)},
+            )
+        )
+        return True
+
+    def void(self, state: GrantState) -> Decimal:
+        """Take what remains of a grant back out to the account it came from; what is held stays. Returns how much.
+
+        One that has not started is closed without an entry: nothing of it was ever in the books. From now on whatever
+        its holds give back goes the same way.
+        """
+        source, balance = state.source, state.balance
+        rest, source.remaining = source.remaining, ZERO
+        if rest > 0 and state.posted:
+            transaction = self.begin(
+                customer_id=balance.customer_id,
+                template="grant.voided",
+                # More than once, like expiry: for parts that were held and come back later.
+                reference=f"grant:{source.id}:voided:{amount_string(state.voided)}",
+                occurred_at=self.now,
+            )
+            self.post(transaction, balance, source.kind, rest, grant_id=source.id)
+        state.voided = EXACT.add(state.voided, rest)
+        state.voided_at = state.voided_at or self.now
+        state.changed = True
+        self.messages.append(
+            outbox.Message(
+                "grant.voided",
+                balance.customer_id,
+                {"grant": source.id, "asset": balance.asset, "amount": amount_string(rest)},
+            )
+        )
+        return rest
+
+    def refund(self, transaction: Transaction, state: GrantState, amount: Decimal, *, name: str = "") -> None:
+        """Take a part of what remains of a grant back out, because it is paid back; what is held or spent stays."""
+        source = state.source
+        source.remaining = EXACT.subtract(source.remaining, amount)
+        state.voided = EXACT.add(state.voided, amount)
+        if source.remaining + state.held + state.drawn == 0:
+            state.voided_at = self.now
+        state.changed = True
+        self.post(transaction, state.balance, name or source.kind, amount, grant_id=source.id)
+
+    def put_back(self, transaction: Transaction, state: GrantState, amount: Decimal, *, name: str = "") -> None:
+        """Undo a ``refund`` whose money did not arrive. Where the grant's time is over meanwhile, it expires."""
+        source = state.source
+        source.remaining = EXACT.add(source.remaining, amount)
+        state.voided = EXACT.subtract(state.voided, amount)
+        state.voided_at = None
+        state.changed = True
+        self.post(transaction, state.balance, name or source.kind, amount, grant_id=source.id)
+        self.expire(state)
+
+    def post_beside(self, transaction: Transaction, customer_id: UUID, asset: str, name: str, amount: Decimal) -> None:
+        """Add an entry between the operator's own accounts: no balance of the customer's is touched."""
+        posting: Posting = TEMPLATES[transaction.template].postings[name]
+        self.entries.append(
+            {
+                "id": uuid7(),
+                "transaction_id": transaction.id,
+                "customer_id": customer_id,
+                "balance_id": None,
+                "asset_id": asset,
+                "seq": None,
+                "kind": posting.kind,
+                "debit": posting.debit,
+                "credit": posting.credit,
+                "amount": amount,
+                "grant_id": None,
+                "charge_id": None,
+                "available_after": None,
+                "held_after": None,
+                "occurred_at": transaction.occurred_at,
+                "posted_at": self.now,
+            }
+        )
+
+    def retire(self, state: GrantState) -> None:
+        """What came back to a grant that was voided, or has lapsed, goes out at once."""
+        if state.voided_at is None:
+            self.expire(state)
+        elif state.source.remaining > 0:
+            self.void(state)
+
+    def post(
+        self,
+        transaction: Transaction,
+        balance: BalanceState,
+        name: str,
+        amount: Decimal,
+        *,
+        grant_id: UUID | None = None,
+        charge_id: UUID | None = None,
+    ) -> None:
+        """Add an entry and bring the balance along, so that the entry can say what it was afterwards."""
+        posting: Posting = TEMPLATES[transaction.template].postings[name]
+        change = change_of_available(debit=posting.debit, credit=posting.credit, amount=amount)
+        balance.available = EXACT.add(balance.available, change)
+        balance.seq += 1
+        balance.changed = True
+        self.entries.append(
+            {
+                "id": uuid7(),
+                "transaction_id": transaction.id,
+                "customer_id": balance.customer_id,
+                "balance_id": balance.id,
+                "asset_id": balance.asset,
+                "seq": balance.seq,
+                "kind": posting.kind,
+                "debit": posting.debit,
+                "credit": posting.credit,
+                "amount": amount,
+                "grant_id": grant_id,
+                "charge_id": charge_id,
+                "available_after": balance.available,
+                "held_after": balance.held,
+                "occurred_at": transaction.occurred_at,
+                "posted_at": self.now,
+            }
+        )
+
+    @property
+    def sends_ahead(self) -> bool:
+        """Whether ``send`` may be called: within ``writing``."""
+        return self._writing is not None
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Within it ``send`` has the database begin with what was posted so far. Ends with ``write``."""
+        with bulk.Writing() as self._writing:
+            yield
+        self._writing = None
+
+    def send(self, *more: pipeline.Query | None) -> None:
+        """Have the database begin with ``more``, and the transactions and entries that were posted so far."""
+        assert self._writing is not None
+        self._writing.send(
+            *more,
+            bulk.insertion("billing_ledgertransaction", self._transactions),
+            bulk.insertion("billing_ledgerentry", self.entries),
+        )
+        self._transactions, self.entries = [], []
+
+    def write(self, *more: pipeline.Query | None) -> None:
+        """Send everything that was posted, and ``more`` before it, in one round trip.
+
+        Transactions, entries, messages, and the balances and grants as they are now. The last thing a service does
+        with a journal.
+        """
+        if self._writing is not None:
+            self._finish(*more)
+        else:
+            with self.writing():
+                self._finish(*more)
+
+    def _finish(self, *more: pipeline.Query | None) -> None:
+        balances = [balance.row() for balance in self.balances.values() if balance.changed]
+        grants = [state.row() for state in self.grants.values() if state.changed]
+        self._tell_of_low_balances()
+        self.send(*more)
+        assert self._writing is not None
+        self._writing.send(
+            bulk.change("billing_balance", balances),
+            bulk.change("billing_grant", grants),
+            outbox.publication(self.messages, now=self.now),
+        )
+        self._writing.wait()
+
+    def _tell_of_low_balances(self) -> None:
+        """Have an automatic top-up begin right after the commit. Should the word be lost, the sweep finds it."""
+        low = [balance for balance in self.balances.values() if balance.changed and balance.ran_low]
+        for balance in low:
+            facts = {"asset": balance.asset, "available": amount_string(balance.available)}
+            self.messages.append(outbox.Message("auto_top_up.due", balance.customer_id, facts))
+        if low:
+            connection.on_commit(partial(wakeups.wake, AUTO_TOP_UPS), robust=True)

@@ -1,0 +1,237 @@
+"""Revenue share: what partners get of what the customers pay whom they brought, day by day, from closed days alone.
+
+For each closed day the month so far is shared anew, and what that is more (or less) than was accrued before is accrued:
+any number of days come to exactly the month's share, and running it twice adds nothing.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import ROUND_DOWN, Decimal
+from uuid import UUID
+
+from django.db import IntegrityError, connection, transaction
+from django.db.models import Max, Sum
+from django.db.models.functions import TruncMonth
+
+from accounts.services import audit
+from billing.engine import sharing
+from billing.engine.money import DECIMALS_MAX, EXACT, ZERO, amount_string
+from billing.engine.taxes import shares
+from billing.errors import AlreadyExists, InvalidRequest, InvalidState
+from billing.gateways.payments import places
+from billing.models import Asset, Customer, Partner, PartnerAccrual, PartnerCustomer, PartnerPayout, RevenueDay
+from billing.selectors import revenue_days
+from billing.services.ledger.posting import Journal
+from billing.services.retrying import retried
+
+_MOVEMENTS = {
+    Partner.Base.REVENUE: ["recognised", "recognised_owed", "fee_recognised"],
+    Partner.Base.USAGE: ["recognised", "recognised_owed"],
+    Partner.Base.PAYMENTS: ["billed"],
+}
+
+
+def create(
+    *,
+    actor: audit.Actor,
+    code: str,
+    name: str,
+    currency: Asset,
+    base: str,
+    volumes: Sequence[Decimal],
+    rates: Sequence[Decimal],
+    starts_on: date,
+    mode: str = sharing.VOLUME,
+) -> Partner:
+    """A partner with the rates of their share. Raises ``InvalidRequest`` for rates that make no sense."""
+    if len(volumes) != len(rates) or not rates or volumes[0] != 0 or sorted(set(volumes)) != list(volumes):
+        raise InvalidRequest.field("volumes", "begin with 0 and go up, one for each rate")
+    if not all(0 <= rate <= 1 for rate in rates):
+        raise InvalidRequest.field("rates", "are shares from 0 to 1: 0.10 is 10 %")
+    if currency.kind != Asset.Kind.CURRENCY:
+        raise InvalidRequest.field("currency", "must be a currency")
+    if base not in Partner.Base.values or mode not in Partner.Mode.values:
+        raise InvalidRequest.field("base", "is not one of those that there are")
+    try:
+        with transaction.atomic():
+            partner = Partner.objects.create(
+                code=code,
+                name=name,
+                currency=currency,
+                base=base,
+                mode=mode,
+                steps=[[amount_string(each) for each in step] for step in zip(volumes, rates, strict=True)],
+                starts_on=starts_on,
+            )
+            _trail(actor, "partner.created", partner, base=base, rates=", ".join(map(str, rates)))
+    except IntegrityError as error:
+        raise AlreadyExists(f"There is a partner {code} already.") from error
+    return partner
+
+
+def bring(*, actor: audit.Actor, partner: Partner, customer: Customer) -> PartnerCustomer:
+    """Note that the partner brought this customer, for good. Raises ``AlreadyExists`` where somebody did."""
+    try:
+        with transaction.atomic():
+            brought = PartnerCustomer.objects.create(partner=partner, customer=customer)
+            _trail(actor, "partner.brought", partner, customer=customer.external_id)
+    except IntegrityError as error:
+        raise AlreadyExists(f"{customer.external_id} was brought by a partner already.") from error
+    return brought
+
+
+def steps(partner: Partner) -> list[sharing.Step]:
+    """The partner's rates, by the volume from which they hold."""
+    return [sharing.Step(Decimal(volume), Decimal(rate)) for volume, rate in partner.steps]
+
+
+def accrue_due() -> int:
+    """Accrue every closed day that is not accrued yet, for every partner. Returns how many days. Safe to run twice."""
+    count = 0
+    for partner in Partner.objects.order_by("id"):
+        done = partner.accruals.aggregate(last=Max("date"))["last"]
+        days = revenue_days.final().filter(date__gte=partner.starts_on)
+        if done is not None:
+            days = days.filter(date__gt=done)
+        for day in days.order_by("date"):
+            accrue(partner, day)
+            count += 1
+    return count
+
+
+@retried
+def accrue(partner: Partner, day: RevenueDay) -> None:
+    """Accrue one closed day, after those before it: one transaction, in the ledger as partner_payable."""
+    with transaction.atomic():
+        Partner.objects.select_for_update().get(pk=partner.pk)
+        if partner.accruals.filter(date__gte=day.date).exists():
+            return
+        month = max(day.date.replace(day=1), partner.starts_on)
+        bases = _bases(partner, first=month, last=day.date)
+        volume = _sum(bases.values())
+        whole = sharing.share(volume, steps(partner), mode=partner.mode)
+        customers = sorted(bases)
+        parts = shares(whole, [bases[customer] for customer in customers], places=DECIMALS_MAX)
+        before = {
+            row["customer_id"]: row
+            for row in partner.accruals.filter(date__gte=month, date__lte=day.date)
+            .values("customer_id")
+            .annotate(shared=Sum("amount"), counted=Sum("base"))
+            .order_by()
+        }
+        none = {"shared": ZERO, "counted": ZERO}
+        rows = [
+            PartnerAccrual(
+                partner=partner,
+                customer_id=customer,
+                date=day.date,
+                base=EXACT.subtract(bases[customer], before.get(customer, none)["counted"]),
+                amount=EXACT.subtract(part, before.get(customer, none)["shared"]),
+            )
+            for customer, part in zip(customers, parts, strict=True)
+        ]
+        PartnerAccrual.objects.bulk_create(rows)
+        _post(partner, day, [row for row in rows if row.amount])
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A month of a partner's: what their share is of, and what it came to."""
+
+    month: date
+    base: Decimal
+    share: Decimal
+
+
+def statement(partner: Partner) -> list[Statement]:
+    """The partner's months, the newest first."""
+    rows = (
+        partner.accruals.annotate(month=TruncMonth("date"))
+        .values("month")
+        .annotate(base=Sum("base"), share=Sum("amount"))
+        .order_by("-month")
+    )
+    return [Statement(row["month"], row["base"], row["share"]) for row in rows]
+
+
+def payable(partner: Partner, upto: date) -> Decimal:
+    """What is to be paid out for the days up to and with that one, in whole coins."""
+    accrued = partner.accruals.filter(date__lte=upto).aggregate(sum=Sum("amount"))["sum"] or ZERO
+    paid = partner.payouts.aggregate(sum=Sum("amount"))["sum"] or ZERO
+    coins = places(partner.currency_id)
+    return max(ZERO, EXACT.subtract(accrued, paid)).quantize(Decimal(1).scaleb(-coins), rounding=ROUND_DOWN)
+
+
+@retried
+def pay_out(*, actor: audit.Actor, partner: Partner, upto: date, reference: str) -> PartnerPayout:
+    """Note that what is payable up to that day was paid out. Raises ``InvalidState`` where nothing is."""
+    with transaction.atomic():
+        Partner.objects.select_for_update().get(pk=partner.pk)
+        amount = payable(partner, upto)
+        if amount <= 0 or partner.payouts.filter(upto__gte=upto).exists():
+            raise InvalidState(f"Nothing is to be paid out to {partner.name} up to {upto}.")
+        payout = PartnerPayout.objects.create(partner=partner, upto=upto, amount=amount, reference=reference)
+        accrued = partner.accruals.filter(date__lte=upto).values("customer_id").annotate(sum=Sum("amount"))
+        found = [(row["customer_id"], row["sum"]) for row in accrued.order_by("customer_id") if row["sum"] > 0]
+        parts = shares(amount, [weight for _, weight in found], places=places(partner.currency_id))
+        journal = Journal.open([customer for customer, _ in found])
+        for (customer, _), part in zip(found, parts, strict=True):
+            if part:
+                head = journal.begin(
+                    customer_id=customer,
+                    template="partner.paid",
+                    reference=f"payout:{payout.pk}",
+                    occurred_at=journal.now,
+                    description=f"Share of {partner.name}, up to {upto}"[:200],
+                )
+                journal.post_beside(head, customer, partner.currency_id, "paid", part)
+        journal.write()
+        _trail(actor, "partner.paid_out", partner, amount=amount_string(amount), reference=reference)
+    return payout
+
+
+def _bases(partner: Partner, *, first: date, last: date) -> dict[UUID, Decimal]:
+    """What the share is of, for each customer, over closed days."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT c.customer_id, COALESCE(SUM(r.amount), 0) FROM billing_partnercustomer c"
+            " LEFT JOIN billing_recognition r ON r.customer_id = c.customer_id AND r.currency_id = %(currency)s"
+            "  AND r.movement = ANY(%(movements)s) AND r.day_id = ANY(%(days)s)"
+            " WHERE c.partner_id = %(partner)s GROUP BY c.customer_id",
+            {
+                "partner": partner.pk,
+                "currency": partner.currency_id,
+                "movements": _MOVEMENTS[Partner.Base(partner.base)],
+                "days": [*revenue_days.final().filter(date__range=(first, last)).values_list("pk", flat=True)],
+            },
+        )
+        return dict(cursor.fetchall())
+
+
+def _post(partner: Partner, day: RevenueDay, rows: Sequence[PartnerAccrual]) -> None:
+    if not rows:
+        return
+    journal = Journal.open([row.customer_id for row in rows])
+    for row in rows:
+        head = journal.begin(
+            customer_id=row.customer_id,
+            template="partner.accrued",
+            reference=f"partner:{partner.pk}:{day.date}",
+            occurred_at=min(day.end, journal.now),
+            description=f"Share of {partner.name}, {day.date}"[:200],
+        )
+        name = "accrued" if row.amount > 0 else "taken_back"
+        journal.post_beside(head, row.customer_id, partner.currency_id, name, row.amount.copy_abs())
+    journal.write()
+
+
+def _sum(amounts: Iterable[Decimal]) -> Decimal:
+    total = ZERO
+    for amount in amounts:
+        total = EXACT.add(total, amount)
+    return total
+
+
+def _trail(actor: audit.Actor, action: str, partner: Partner, **facts: str) -> None:
+    audit.record(actor=actor, action=action, object_type="partner", object_id=partner.code, after=facts)

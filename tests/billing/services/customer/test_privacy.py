@@ -1,0 +1,325 @@
+"""Taking personal data out, and erasing it: nothing says any more who it was, and the books still prove themselves."""
+
+import io
+import json
+import zipfile
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.db import connection, transaction
+from django.utils import timezone
+
+from accounts.models import ApiKey, AuditDetail, AuditEvent, Membership, OutgoingMail, User
+from accounts.services import api_keys, audit, factors, mail, staff, team
+from accounts.services import privacy as people
+from billing.engine import archives
+from billing.errors import ApprovalRequired, InvalidState
+from billing.models import Approval, Customer, IdempotencyRecord, NoticeTarget, OutboxEvent, PaymentProfile
+from billing.selectors import books
+from billing.selectors import privacy as selector
+from billing.selectors import seals as chain
+from billing.services import approvals, authorizations, subscriptions
+from billing.services.customer import customers, notes, privacy
+from billing.services.invoicing import taxes
+from billing.services.ledger import seals
+from billing.services.notices import targets
+from billing.services.wallet import wallets
+from billing.services.webhooks import endpoints
+from tests.builders import Shop
+from tests.payments import Bank, Payer
+
+NAME, ADDRESS, IP = "Zuzanna Canary", "zuzanna@canary.test", "203.0.113.77"
+
+
+def actor(user: User) -> audit.Actor:
+    return audit.Actor.of_user(user, ip_address=IP, request_id="r1")
+
+
+def stop(customer: Customer) -> Customer:
+    """End what stands in an erasure's way."""
+    for subscription in customer.subscriptions.all():
+        subscriptions.cancel(actor=audit.SYSTEM, subscription=subscription, when="now")
+    return customer
+
+
+@pytest.fixture
+def acme(shop: Shop) -> Customer:
+    """A customer whose owner's name is a canary, with something of everything."""
+    customer = shop.customer("acme", usd="50", name=f"{NAME} Ltd", email=f"billing-{ADDRESS}", metadata={"who": NAME})
+    owner = shop.member(customer, ADDRESS)
+    User.objects.filter(pk=owner.pk).update(name=NAME)
+    owner.refresh_from_db()
+    factors.begin(owner, confirmed=True)
+    customers.update(actor=actor(owner), customer=customer, changes={"name": NAME})
+    member = owner.memberships.get()
+    team.invite(organization=customer.organization, email="x@canary.test", role="viewer", by=member, actor=actor(owner))
+    api_keys.issue(
+        name=NAME, scopes=["wallets:read"], organization=customer.organization, created_by=owner, actor=actor(owner)
+    )
+    endpoints.create(actor=actor(owner), customer=customer, url=f"https://{ADDRESS.split('@')[1]}/", events=["*"])
+    shop.budget(customer, "100", name=NAME, member=member)
+    shop.alert(customer, "5")
+    shop.record(customer, id="one", input_tokens=1000)
+    mail.queue(ADDRESS, "Hello", NAME)
+    clerk = User.objects.create_user("clerk@ante.test", is_staff=True)
+    notes.add(actor=actor(clerk), customer=customer, text=f"Called: {NAME}")
+    taxes.set_profile(actor=actor(clerk), customer=customer, tax_id="ZZ999", address=[NAME])
+    IdempotencyRecord.objects.create(
+        principal="operator", key="k", fingerprint=b"f", status=201, body={"external_id": "acme", "name": NAME}
+    )
+    customer.refresh_from_db()
+    return customer
+
+
+def whereabouts(*canaries: str) -> set[str]:
+    """The tables in which any of these is, in any column."""
+    found = set()
+    for model in apps.get_models():
+        table = model._meta.db_table
+        with connection.cursor() as cursor:
+            for canary in canaries:
+                cursor.execute(f"SELECT 1 FROM {table} t WHERE t::text ILIKE %s LIMIT 1", [f"%{canary}%"])
+                if cursor.fetchone():
+                    found.add(table)
+    return found
+
+
+def files(found: selector.Files) -> dict[str, str]:
+    archive = zipfile.ZipFile(io.BytesIO(b"".join(archives.stream(found))))
+    assert archive.testzip() is None
+    return {name: archive.read(name).decode() for name in archive.namelist()}
+
+
+def proved() -> None:
+    """Seal what there is, and find no difference in the books or the chain."""
+    with transaction.atomic():
+        seals.seal()
+    with transaction.atomic():
+        books.freeze()
+        assert list(books.differences()) == []
+        assert list(chain.differences()) == []
+
+
+def test_an_organization_takes_everything_along(acme: Customer) -> None:
+    found = files(selector.of_organization(acme))
+
+    document = json.loads(found["organization.json"])
+    assert (document["name"], document["people"][0]["email"]) == (NAME, ADDRESS)
+    assert json.loads(found["usage-events.jsonl"])["event_id"] == "one"
+    assert len(found["ledger.jsonl"].splitlines()) == acme.balances.get().seq
+    assert any(json.loads(line)["ip_address"] == IP for line in found["audit.jsonl"].splitlines())
+    assert "secret" not in "".join(found.values()).replace("second_factor", "")
+
+
+def test_an_archive_is_read_in_steps(acme: Customer, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(7):
+        shop.record(acme, id=f"more-{number}", input_tokens=1)
+    monkeypatch.setattr(selector, "STEP", 3)
+
+    assert len(files(selector.of_organization(acme))["usage-events.jsonl"].splitlines()) == 8
+
+
+def test_a_person_takes_along_what_is_theirs(acme: Customer) -> None:
+    found = json.loads(files(selector.of_person(User.objects.get(email=ADDRESS)))["person.json"])
+
+    assert (found["person"]["name"], found["memberships"][0]["role"]) == (NAME, "owner")
+    assert {line["actor_label"] for line in found["trail"]} == {ADDRESS}
+    assert "password" not in found["person"]
+
+
+@pytest.mark.corrupts_books
+def test_nothing_says_who_it_was_and_the_books_prove_themselves(committed_db: None, shop: Shop, acme: Customer) -> None:
+    seals.seal()
+    owner = User.objects.get(email=ADDRESS)
+    before = whereabouts(NAME, ADDRESS, "canary.test", IP)
+    assert len(before) >= 10
+    stop(acme)
+
+    privacy.erase_customer(actor=actor(owner), customer=acme, reason="Asked for")
+
+    for canary in (NAME, ADDRESS, "canary.test"):
+        assert (canary, whereabouts(canary)) == (canary, set())
+    assert not AuditDetail.objects.filter(line__actor_id=owner.pk).exclude(ip_address=None).exists()
+    acme.refresh_from_db()
+    assert acme.erased_at is not None
+    owner.refresh_from_db()
+    assert (owner.is_active, owner.has_usable_password(), owner.email) == (
+        False,
+        False,
+        people.FORGOTTEN.format(id=owner.pk),
+    )
+    assert not ApiKey.objects.filter(revoked_at=None).exists()
+    assert shop.record(acme, id="late", input_tokens=1).status == "rejected"
+    proved()
+
+
+@pytest.mark.corrupts_books
+def test_a_name_in_the_sealed_trail_would_be_found(committed_db: None, acme: Customer) -> None:
+    """The control: what is sealed cannot be forgotten, so that a name must not get into it."""
+    AuditEvent.objects.create(actor_kind="user", action="x", object_type="x", object_id="x", sealed_after={"n": NAME})
+    owner = User.objects.get(email=ADDRESS)
+    stop(acme)
+    privacy.erase_customer(actor=actor(owner), customer=acme, reason="Asked for")
+
+    assert whereabouts(NAME) == {"accounts_auditevent"}
+
+
+def test_a_person_is_forgotten_and_the_others_are_not(shop: Shop, acme: Customer) -> None:
+    person = shop.member(acme, "going@canary.test", "admin")
+    audit.record(actor=actor(person), action="x", object_type="membership", object_id="1", after={"user": ADDRESS})
+
+    privacy.erase_person(actor=actor(person), user=person)
+
+    assert whereabouts("going@canary.test") == set()
+    assert not Membership.objects.filter(user=person).exists()
+    line = AuditEvent.objects.get(action="x")
+    assert (line.actor_id, line.actor_label, line.ip_address) == (person.pk, "", None)
+    assert line.after == {"user": ADDRESS}
+    assert User.objects.get(email=ADDRESS).name == NAME
+    with pytest.raises(InvalidState, match="no other owner"):
+        privacy.erase_person(actor=audit.SYSTEM, user=User.objects.get(email=ADDRESS))
+
+
+SLACK = "https://hooks.slack.com/services/T01ABCDEF/B01ABCDEF/abcdefgh12345678"
+
+
+@pytest.mark.parametrize("whose", ["a person", "the organization"])
+def test_telephones_and_chats_are_taken_along_and_forgotten(acme: Customer, shop: Shop, whose: str) -> None:
+    person = shop.member(acme, "going@canary.test", "admin")
+    targets.add(actor=actor(person), user=person, customer=acme, channel="slack", address=SLACK, topics=[])
+    assert json.loads(files(selector.of_person(person))["notice-targets.json"])[0]["address"] == SLACK
+    (line,) = AuditEvent.objects.filter(action="notice_target.added")
+    assert (line.after or {})["address"] == "…5678"
+
+    if whose == "a person":
+        privacy.erase_person(actor=actor(person), user=person)
+    else:
+        privacy.erase_customer(actor=audit.SYSTEM, customer=stop(acme), reason="Asked for")
+
+    assert not NoticeTarget.objects.exists()
+    line.refresh_from_db()
+    assert "address" not in (line.sealed_after or {})
+
+
+def test_what_was_told_of_a_budget_says_no_more_who_it_was(acme: Customer, shop: Shop) -> None:
+    shop.budget(acme, "0.000001", name=NAME, hard=False)
+    shop.record(acme, id="two", input_tokens=1000)
+    assert OutboxEvent.objects.get(type="budget.exceeded").payload["name"] == NAME
+
+    privacy.erase_customer(actor=audit.SYSTEM, customer=stop(acme), reason="Asked for")
+
+    assert whereabouts(NAME) == set()
+    told = OutboxEvent.objects.get(type="budget.exceeded").payload
+    assert (told["name"], told["limit"]) == ("Erased", "0.000001")
+
+
+def _owing(shop: Shop, acme: Customer, bank: Bank) -> None:
+    Customer.objects.filter(pk=acme.pk).update(on_insufficient_funds="overdraft")
+    wallets.set_overdraft_limit(actor=audit.SYSTEM, customer=acme, asset=shop.usd, limit=Decimal(50))
+    shop.record(acme, input_tokens=30_000_000)
+
+
+def _authorized(shop: Shop, acme: Customer, bank: Bank) -> None:
+    authorizations.open_amount(customer=acme, asset=shop.usd, amount=Decimal(1))
+
+
+def _paying(shop: Shop, acme: Customer, bank: Bank) -> None:
+    Payer(shop, bank, acme).open()
+
+
+def _asked_for(shop: Shop, acme: Customer, bank: Bank) -> None:
+    clerk = User.objects.get(email="clerk@ante.test")
+    terms = {"asset": "usd", "amount": "1000000", "kind": "promotional"}
+    approvals.perform(actor=actor(clerk), kind="grant", customer=acme, terms=terms, reason="x")
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (_owing, "Money is owed"),
+        (_authorized, "Work is authorized"),
+        (_paying, "A payment is under way"),
+        (_asked_for, "A second person"),
+    ],
+    ids=["owing", "authorized", "paying", "asked for"],
+)
+def test_what_stands_in_the_way_is_said_and_nothing_is_touched(
+    shop: Shop, acme: Customer, bank: Bank, make: Any, why: str
+) -> None:
+    make(shop, acme, bank)
+    stop(acme)
+    owner = User.objects.get(email=ADDRESS)
+
+    with pytest.raises(InvalidState, match=why):
+        privacy.erase_customer(actor=actor(owner), customer=acme, reason="Asked for")
+
+    acme.refresh_from_db()
+    assert (acme.name, acme.erased_at, acme.wallet.frozen_at) == (NAME, None, None)
+
+
+def test_a_running_plan_stands_in_the_way(acme: Customer) -> None:
+    assert privacy.obstacles(acme) == ["A plan still runs. Cancel it, and wait for its end."]
+
+
+def test_one_of_the_staff_alone_erases_nobody(shop: Shop, acme: Customer) -> None:
+    stop(acme)
+    staff.make_groups()
+    maker, checker = (User.objects.create_user(f"{name}@ante.test") for name in ("maker", "checker"))
+    staff.join(maker, staff.ADMINISTRATOR)
+    staff.join(checker, staff.FINANCE)
+    with pytest.raises(ApprovalRequired):
+        privacy.erase_customer(actor=actor(maker), customer=acme, reason="x")
+
+    asked = approvals.perform(actor=actor(maker), kind=Approval.Kind.ERASURE, customer=acme, terms={}, reason="Asked")
+    assert asked is not None
+    acme.refresh_from_db()
+    assert acme.erased_at is None
+    approvals.approve(actor=actor(checker), approval=asked)
+
+    acme.refresh_from_db()
+    assert acme.erased_at is not None
+    with pytest.raises(InvalidState, match="before"):
+        privacy.erase_customer(actor=audit.SYSTEM, customer=acme, reason="again")
+    with pytest.raises(InvalidState, match="stays frozen"):
+        wallets.unfreeze(actor=audit.SYSTEM, customer=acme, reason="x")
+    with pytest.raises(InvalidState, match="was erased"):
+        customers.update(actor=audit.SYSTEM, customer=acme, changes={"name": "again"})
+
+
+def test_people_of_the_back_office_stay_named(acme: Customer) -> None:
+    clerk = User.objects.get(email="clerk@ante.test")
+
+    with pytest.raises(InvalidState, match="back office"):
+        privacy.erase_person(actor=audit.SYSTEM, user=clerk)
+
+
+def test_the_provider_is_asked_until_it_forgets(shop: Shop, bank: Bank, acme: Customer) -> None:
+    payer = Payer(shop, bank, acme)
+    payer.keep()
+    stop(acme)
+    privacy.erase_customer(actor=audit.SYSTEM, customer=acme, reason="x")
+    profile = PaymentProfile.objects.get(customer=acme)
+    assert profile.forget_asked_at is not None
+
+    assert privacy.settle_due() == 1
+    assert privacy.settle_due() == 0
+
+    profile.refresh_from_db()
+    assert profile.forgotten_at is not None
+    assert {kept["object"] for kept in bank.rules.store.all("customer")} == {"deleted_customer"}
+
+
+def test_what_is_kept_for_a_while_is_forgotten_after_it(acme: Customer, settings: Any) -> None:
+    assert privacy.forget_old()["audit_addresses"] == 0
+    settings.AUDIT_ADDRESS_DAYS = settings.LETTER_DAYS = settings.IDEMPOTENCY_DAYS = 0
+    OutgoingMail.objects.update(created_at=timezone.now() - timedelta(seconds=1))
+
+    found = privacy.forget_old()
+
+    assert found["audit_addresses"] > 0
+    assert (found["letters"], found["answers"]) == (2, 1)
+    assert not AuditDetail.objects.exclude(ip_address=None).exists()
+    assert AuditEvent.objects.filter(action="customer.changed").exists()

@@ -1,0 +1,231 @@
+"""Collecting invoices: charged once, tried again a few times, reminded of, and never more than is open."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.db.models import F
+
+from accounts.services.audit import SYSTEM
+from billing.errors import AlreadyExists, InvalidRequest, InvalidState
+from billing.models import Collection, Customer, Invoice, Notice, OutboxEvent, PaymentAttempt, TopUp, UsageEvent, Wallet
+from billing.selectors import invoices as figures
+from billing.services.funding import attempts
+from billing.services.invoicing import dunning, invoice_payments, invoices
+from billing.services.wallet import corrections, wallets
+from tests.billing.services.conftest import Clock
+from tests.billing.services.invoicing.test_taxes import account
+from tests.payments import KEPT_DECLINED, Bank, Payer
+
+D = Decimal
+ISSUED = datetime(2026, 11, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def debtor(payer: Payer, clock: Clock, settings: Any) -> Payer:
+    """Somebody in a country with a tax of 10 % who owes $10 by an invoice that is due on 15 November."""
+    settings.INVOICE_COLLECT = True
+    clock.stop(ISSUED)
+    shop, customer = payer.shop, payer.customer
+    shop.tax("US", "0.1")
+    Customer.objects.filter(pk=customer.pk).update(on_insufficient_funds="overdraft")
+    wallets.set_overdraft_limit(actor=SYSTEM, customer=customer, asset=shop.usd, limit=D(100))
+    shop.record(customer, input_tokens=4_000_000)
+    assert invoices.issue(shop.balance(customer), end=ISSUED + timedelta(hours=1)) is not None
+    return payer
+
+
+def later(clock: Clock, days: int) -> None:
+    clock.stop(ISSUED + timedelta(days=days))
+    dunning.run_due()
+
+
+def state() -> str:
+    invoice = Invoice.objects.select_related("collection").get()
+    return figures.status(invoice, figures.paid([invoice])[invoice.pk])
+
+
+def test_what_is_due_is_charged_once_with_its_tax(debtor: Payer, bank: Bank, clock: Clock) -> None:
+    debtor.keep()
+    later(clock, 13)
+    assert bank.charges() == []
+
+    for _ in range(3):
+        later(clock, 14)
+
+    assert [charge["amount"] for charge in bank.charges()] == [1100]
+    assert (state(), Collection.objects.get().state, debtor.available) == ("paid", "paid", 0)
+    assert (account("tax_payable"), account("cash_clearing")) == (1, -11)
+    assert OutboxEvent.objects.filter(type="invoice.paid").count() == 1
+
+
+def test_a_charge_that_nobody_sent_is_sent_and_not_begun_again(debtor: Payer, bank: Bank, clock: Clock) -> None:
+    debtor.keep()
+    clock.stop(ISSUED + timedelta(days=14))
+    assert dunning._begin(Collection.objects.get().pk) is not None
+    assert bank.charges() == []
+    TopUp.objects.update(created_at=F("created_at") - timedelta(seconds=30))
+
+    dunning.run_due()
+
+    assert len(bank.charges()) == 1
+    assert (PaymentAttempt.objects.count(), state()) == (1, "paid")
+
+
+def test_a_declined_card_is_tried_four_times_on_its_days(debtor: Payer, bank: Bank, clock: Clock) -> None:
+    debtor.keep(KEPT_DECLINED)
+    tried = []
+    for day in range(13, 60):
+        later(clock, day)
+        tried.append(PaymentAttempt.objects.filter(purpose="invoice").count())
+
+    assert (tried[0], tried[1], tried[-1], Collection.objects.get().tries) == (0, 1, 4, 4)
+    assert state() == "open"
+
+
+def test_what_came_in_otherwise_is_not_charged(debtor: Payer, bank: Bank, clock: Clock) -> None:
+    debtor.keep()
+    debtor.paid("6")
+    later(clock, 14)
+
+    assert sorted(charge["amount"] for charge in bank.charges()) == [440, 660]
+    assert state() == "paid"
+
+
+def test_reminders_come_on_their_days_and_not_twice(debtor: Payer, clock: Clock, settings: Any) -> None:
+    settings.INVOICE_COLLECT = False
+    told = []
+    for day in (14, 15, 15, 16, 21, 40):
+        later(clock, day)
+        told.append(Notice.objects.filter(kind="invoice.overdue").count())
+
+    assert told == [0, 1, 1, 1, 2, 3]
+    assert "$11.00 of it are open" in Notice.objects.filter(kind="invoice.overdue")[0].text
+
+
+def test_an_overdue_invoice_freezes_the_wallet_until_it_is_paid(debtor: Payer, clock: Clock, settings: Any) -> None:
+    settings.INVOICE_COLLECT, settings.INVOICE_FREEZE_DAYS = False, 10
+    later(clock, 20)
+    assert Wallet.objects.get(customer=debtor.customer).frozen_at is None
+    later(clock, 24)
+    assert Wallet.objects.get(customer=debtor.customer).frozen_at is not None
+
+    invoice_payments.record(actor=SYSTEM, invoice=Invoice.objects.get(), amount=D(11), reference="SEPA 1")
+    later(clock, 24)
+
+    assert Wallet.objects.get(customer=debtor.customer).frozen_at is None
+
+
+def test_money_by_bank_is_noted_once_and_shared_with_the_tax(debtor: Payer) -> None:
+    invoice = Invoice.objects.get()
+    invoice_payments.record(actor=SYSTEM, invoice=invoice, amount=D("5.50"), reference="SEPA 1")
+
+    assert state() == "partly_paid"
+    assert (debtor.available, figures.open_tax(debtor.customer.pk, "usd")) == (-5, D("0.50"))
+    with pytest.raises(AlreadyExists):
+        invoice_payments.record(actor=SYSTEM, invoice=invoice, amount=D("5.50"), reference="SEPA 1")
+    with pytest.raises(InvalidRequest):
+        invoice_payments.record(actor=SYSTEM, invoice=invoice, amount=D("5.51"), reference="SEPA 2")
+    invoice_payments.record(actor=SYSTEM, invoice=invoice, amount=D("5.50"), reference="SEPA 2")
+    assert (state(), account("tax_payable"), account("cash_clearing")) == ("paid", 1, -11)
+
+
+def test_what_is_written_off_is_owed_no_longer_and_neither_is_its_tax(debtor: Payer) -> None:
+    invoice = Invoice.objects.get()
+
+    invoice_payments.write_off(actor=SYSTEM, invoice=invoice, reason="Bankrupt")
+
+    assert (state(), debtor.available, account("tax_payable"), account("cash_clearing")) == ("uncollectible", 0, 0, 0)
+    with pytest.raises(InvalidState):
+        invoice_payments.write_off(actor=SYSTEM, invoice=invoice, reason="Again")
+
+
+def test_an_answer_that_is_lost_is_not_charged_again(debtor: Payer, bank: Bank, clock: Clock) -> None:
+    debtor.keep()
+    clock.stop(ISSUED + timedelta(days=14))
+    attempt_id = dunning._begin(Collection.objects.get().pk)
+    assert attempt_id is not None
+    attempts.send(attempt_id)
+    Collection.objects.update(next_try_at=ISSUED)
+
+    dunning.run_due()
+
+    assert len(bank.charges()) == 1
+
+
+def frozen(debtor: Payer) -> bool:
+    return Wallet.objects.get(customer=debtor.customer).frozen_at is not None
+
+
+def test_who_ends_while_freezing_or_closing_leaves_no_wallet_frozen(
+    debtor: Payer, clock: Clock, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.INVOICE_COLLECT, settings.INVOICE_FREEZE_DAYS = False, 10
+    freeze, unfreeze = wallets.freeze, wallets.unfreeze
+
+    def freeze_and_end(**fields: Any) -> None:
+        freeze(**fields)
+        raise RuntimeError("killed")
+
+    def end(**_: Any) -> None:
+        raise RuntimeError("killed")
+
+    monkeypatch.setattr(wallets, "freeze", freeze_and_end)
+    later(clock, 24)
+    assert not frozen(debtor)
+
+    monkeypatch.setattr(wallets, "freeze", freeze)
+    later(clock, 24)
+    assert frozen(debtor)
+
+    invoice_payments.record(actor=SYSTEM, invoice=Invoice.objects.get(), amount=D(11), reference="SEPA 1")
+    monkeypatch.setattr(wallets, "unfreeze", end)
+    later(clock, 24)
+    assert (frozen(debtor), Collection.objects.get().state) == (True, "open")
+
+    monkeypatch.setattr(wallets, "unfreeze", unfreeze)
+    later(clock, 24)
+    assert (frozen(debtor), Collection.objects.get().state) == (False, "paid")
+
+
+def test_a_collection_that_somebody_else_closed_is_nobodys_trouble(debtor: Payer) -> None:
+    invoice_payments.write_off(actor=SYSTEM, invoice=Invoice.objects.get(), reason="Bankrupt")
+
+    dunning.advance(Collection.objects.get().pk)
+
+    assert state() == "uncollectible"
+
+
+def test_what_is_being_charged_is_not_written_off(debtor: Payer, bank: Bank, clock: Clock) -> None:
+    debtor.keep()
+    clock.stop(ISSUED + timedelta(days=14))
+    attempt_id = dunning._begin(Collection.objects.get().pk)
+    assert attempt_id is not None
+
+    with pytest.raises(InvalidState, match="under way"):
+        invoice_payments.write_off(actor=SYSTEM, invoice=Invoice.objects.get(), reason="Bankrupt")
+
+    attempts.send(attempt_id)
+    assert (state(), debtor.available) == ("paid", 0)
+
+
+def test_no_payment_has_the_reference_of_what_is_given_up(debtor: Payer) -> None:
+    invoice = Invoice.objects.get()
+
+    with pytest.raises(AlreadyExists):
+        invoice_payments.record(actor=SYSTEM, invoice=invoice, amount=D(1), reference="written off")
+
+
+def test_tax_that_was_written_off_is_credited_to_nobody(debtor: Payer) -> None:
+    debtor.shop.record(debtor.customer, id="wrong", input_tokens=4_000_000)
+    assert invoices.issue(debtor.shop.balance(debtor.customer), end=ISSUED + timedelta(hours=2)) is not None
+    for invoice in Invoice.objects.order_by("first_seq"):
+        invoice_payments.write_off(actor=SYSTEM, invoice=invoice, reason="Bankrupt")
+    assert account("tax_payable") == 0
+    corrections.reverse(actor=SYSTEM, event=UsageEvent.objects.get(event_id="wrong"), reason="The model failed")
+
+    note = invoices.issue(debtor.shop.balance(debtor.customer), end=ISSUED + timedelta(hours=3))
+
+    assert note is not None
+    assert (note.kind, note.tax, note.tax_given, account("tax_payable")) == ("credit_note", 0, 0, 0)

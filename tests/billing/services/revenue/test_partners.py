@@ -1,0 +1,123 @@
+"""Revenue share: accrued day by day from closed days, once, with metered charges, and paid out in whole coins."""
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from accounts.services.audit import SYSTEM
+from billing.errors import AlreadyExists, InvalidRequest, InvalidState
+from billing.models import Partner, PartnerAccrual, UsageEvent
+from billing.services import revenue
+from billing.services.revenue import partners
+from billing.services.wallet import corrections
+from tests.billing.services.conftest import Clock
+from tests.billing.services.invoicing.test_taxes import account
+from tests.builders import Shop
+
+D = Decimal
+
+
+def partner(shop: Shop, *, base: str = "revenue", volumes: Any = (0, 100), rates: Any = ("0.10", "0.15")) -> Partner:
+    return partners.create(
+        actor=SYSTEM,
+        code=f"agency-{base}",
+        name="Agency",
+        currency=shop.usd,
+        base=base,
+        volumes=[D(each) for each in volumes],
+        rates=[D(each) for each in rates],
+        starts_on=date(2026, 11, 1),
+    )
+
+
+@pytest.fixture
+def days(committed_db: None, clock: Clock) -> Clock:
+    clock.stop(datetime(2026, 11, 2, 9, tzinfo=UTC))
+    return clock
+
+
+def night(clock: Clock) -> None:
+    clock.forward(days=1)
+    revenue.close_due()
+    partners.accrue_due()
+
+
+def test_a_share_of_metered_charges_is_accrued_once(shop: Shop, days: Clock) -> None:
+    acme = shop.customer(usd="500")
+    agency = partner(shop)
+    partners.bring(actor=SYSTEM, partner=agency, customer=acme)
+    shop.record(acme, input_tokens=20_000_000)  # 50
+    night(days)
+    assert (partners.accrue_due(), account("partner_payable"), account("partner_expense")) == (0, 5, -5)
+
+    shop.record(acme, input_tokens=20_000_000)  # 100 in all: 15 % of the whole month
+    night(days)
+
+    assert account("partner_payable") == 15
+    assert [(row.base, row.amount) for row in PartnerAccrual.objects.order_by("date")][-2:] == [(50, 5), (50, 10)]
+    assert [(row.base, row.share) for row in partners.statement(agency)] == [(100, 15)]
+
+
+def test_what_is_given_back_takes_its_share_back(shop: Shop, days: Clock) -> None:
+    acme = shop.customer(usd="500")
+    partners.bring(actor=SYSTEM, partner=partner(shop), customer=acme)
+    shop.record(acme, id="wrong", input_tokens=20_000_000)
+    night(days)
+    corrections.reverse(actor=SYSTEM, event=UsageEvent.objects.get(event_id="wrong"), reason="The model failed")
+    night(days)
+
+    assert (account("partner_payable"), account("partner_expense")) == (0, 0)
+
+
+def test_the_base_says_what_counts(shop: Shop, days: Clock) -> None:
+    acme, globex = shop.customer(usd="80"), shop.customer("globex", usd="40")
+    for base, customer in (("payments", acme), ("usage", globex)):
+        partners.bring(actor=SYSTEM, partner=partner(shop, base=base), customer=customer)
+        shop.record(customer, input_tokens=4_000_000)  # 10
+    night(days)
+
+    assert {row.partner.base: row.amount for row in PartnerAccrual.objects.select_related("partner")} == {
+        "payments": 8,
+        "usage": 1,
+    }
+
+
+def test_customers_shares_add_up(shop: Shop, days: Clock) -> None:
+    agency = partner(shop, volumes=[0], rates=["0.333333333333"])
+    for number in range(3):
+        customer = shop.customer(f"c{number}", usd="5")
+        partners.bring(actor=SYSTEM, partner=agency, customer=customer)
+        shop.record(customer, input_tokens=1_000_001)
+    night(days)
+
+    assert account("partner_payable") == sum(PartnerAccrual.objects.values_list("amount", flat=True))
+    assert account("partner_payable") == D("2.500002499997")  # 7.5000075 × 0.333333333333
+
+
+def test_a_payout_is_in_coins_and_noted_once(shop: Shop, days: Clock) -> None:
+    agency = partner(shop)
+    acme = shop.customer(usd="500")
+    partners.bring(actor=SYSTEM, partner=agency, customer=acme)
+    shop.record(acme, input_tokens=1_333_333)
+    night(days)
+    upto = date(2026, 11, 30)
+
+    payout = partners.pay_out(actor=SYSTEM, partner=agency, upto=upto, reference="SEPA 1")
+
+    assert payout.amount == D("0.33")
+    assert account("partner_payable") == D("0.00333325")
+    with pytest.raises(InvalidState):
+        partners.pay_out(actor=SYSTEM, partner=agency, upto=upto, reference="SEPA 2")
+
+
+def test_what_makes_no_sense_is_refused(shop: Shop, days: Clock) -> None:
+    for volumes, rates in (([1], ["0.1"]), ([0, 5], ["0.1"]), ([0, 0], ["0.1", "0.2"]), ([0], ["1.5"]), ([], [])):
+        with pytest.raises(InvalidRequest):
+            partner(shop, volumes=volumes, rates=rates)
+    first = partner(shop)
+    acme = shop.customer()
+    partners.bring(actor=SYSTEM, partner=first, customer=acme)
+    with pytest.raises(AlreadyExists):
+        partners.bring(actor=SYSTEM, partner=partner(shop, base="usage"), customer=acme)

@@ -1,0 +1,163 @@
+"""Moving a whole plan, and terms that give much away: above the limit they take a second person."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from accounts.models import User
+from accounts.services import audit, staff
+from billing.errors import ApprovalRequired
+from billing.models import Approval, Customer, ManualMovement, Subscription
+from billing.services import approvals, subscriptions
+from billing.services.catalog import plans
+from tests.builders import Shop
+
+
+@pytest.fixture(autouse=True)
+def _limits(settings: Any) -> None:
+    settings.APPROVAL_ABOVE, settings.APPROVAL_DAILY_ABOVE = {"*": Decimal(100)}, {"*": Decimal(150)}
+
+
+@pytest.fixture
+def maker(db: None) -> User:
+    staff.make_groups()
+    user = User.objects.create_user("maker@ante.test")
+    staff.join(user, staff.FINANCE)
+    return user
+
+
+@pytest.fixture
+def checker(maker: User) -> User:
+    user = User.objects.create_user("checker@ante.test")
+    staff.join(user, staff.FINANCE)
+    return user
+
+
+def by(user: User) -> audit.Actor:
+    return audit.Actor.of_user(user, ip_address=None, request_id="")
+
+
+def on_plan(shop: Shop, fee: str, *, usage: int = 0) -> Subscription:
+    """A customer on a plan with this monthly fee, who used so many tokens at $2.50 a million."""
+    price = shop.price(shop.meter("llm_input", "input_tokens"), "2.50", per="1000000")
+    shop.plan("team", [price], base_fee=Decimal(fee))
+    customer = shop.customer(usd="5000", plan=None)
+    subscriptions.start(actor=audit.SYSTEM, customer=customer, plan=shop.plan("team").plan)
+    if usage:
+        assert shop.record(customer, input_tokens=usage).status == "charged"
+    return Subscription.objects.get(customer=customer)
+
+
+def ask(user: User, subscription: Subscription, **terms: Any) -> Approval | None:
+    said = {"discount": None, "minimum_commitment": None, "version": None, "when": "period_end", "at": None} | terms
+    return approvals.perform(
+        actor=by(user),
+        kind=Approval.Kind.AGREED_TERMS,
+        customer=Customer.objects.get(pk=subscription.customer_id),
+        terms={"subscription": str(subscription.pk), "plan": str(subscription.plan_id), "named": "Team", **said},
+        reason="Asked for",
+    )
+
+
+@pytest.mark.parametrize(
+    ("fee", "usage", "discount", "waits"),
+    [
+        ("1000", 0, "0.1", False),
+        ("1000", 0, "0.11", True),
+        ("0", 400_000_000, "0.1", False),
+        ("0", 400_000_000, "0.11", True),
+        ("0", 0, "1", False),
+    ],
+    ids=["of a fee at the limit", "of a fee above", "of usage at the limit", "of usage above", "of nothing"],
+)
+def test_a_discount_counts_by_what_it_gives_away(
+    shop: Shop, maker: User, fee: str, usage: int, discount: str, waits: bool
+) -> None:
+    subscription = on_plan(shop, fee, usage=usage)
+
+    asked = ask(maker, subscription, discount=discount)
+
+    subscription.refresh_from_db()
+    assert (asked is not None) == waits
+    assert subscription.discount == (0 if waits else Decimal(discount))
+
+
+def test_what_was_approved_is_done_once_and_exactly(shop: Shop, maker: User, checker: User) -> None:
+    subscription = on_plan(shop, "1000", usage=1_000_000)
+    asked = ask(maker, subscription, discount="0.5")
+    assert asked is not None
+    shop.record(subscription.customer, input_tokens=1_000_000)
+
+    approvals.approve(actor=by(checker), approval=asked)
+
+    subscription.refresh_from_db()
+    assert subscription.discount == Decimal("0.5")
+    assert ManualMovement.objects.get().approval_id == asked.pk
+
+
+def test_a_commitment_that_ends_counts_too(shop: Shop, maker: User) -> None:
+    subscription = on_plan(shop, "0")
+    assert ask(maker, subscription, minimum_commitment="500") is None
+
+    assert ask(maker, subscription, minimum_commitment="450") is None
+    assert ask(maker, subscription, minimum_commitment="300") is not None
+
+
+def test_what_comes_back_into_the_wallet_counts_too(shop: Shop, maker: User) -> None:
+    subscription = on_plan(shop, "1000")
+    free = shop.plan("free", [shop.price(shop.meter("llm_input"), "1")]).plan
+
+    asked = ask(maker, subscription, plan=str(free.pk), when="now")
+
+    assert asked is not None
+    assert Decimal(asked.amounts["usd"]) > 900
+
+
+def test_customers_programs_and_small_changes_are_not_asked(shop: Shop, maker: User) -> None:
+    subscription = on_plan(shop, "1000")
+    wanted = subscriptions.Wanted(subscription.plan, discount=Decimal("0.9"))
+    key = audit.Actor("api_key", maker.pk, "billing system")
+
+    subscriptions.change(actor=key, subscription=subscription, wanted=wanted, when="period_end")
+
+    assert ask(maker, subscription, discount="0.5") is None
+
+
+def test_a_whole_plan_moves_with_a_second_person(shop: Shop, maker: User, checker: User) -> None:
+    subscription = on_plan(shop, "1000")
+    plan = subscription.plan
+    price = shop.price(shop.meter("llm_input"), "2", per="1000000")
+    plans.publish_version(actor=audit.SYSTEM, plan=plan, interval="month", prices=[price], base_fee=Decimal(0))
+    with pytest.raises(ApprovalRequired):
+        subscriptions.agree_to_move(actor=by(maker), plan=plan)
+
+    asked = approvals.perform(
+        actor=by(maker),
+        kind=Approval.Kind.PLAN_MOVE,
+        terms={"plan": str(plan.pk), "named": plan.name, "version": 2},
+        reason="Cheaper",
+    )
+    assert asked is not None
+    assert asked.amounts == {"usd": "1000"}
+    subscription.refresh_from_db()
+    assert subscription.next_version is None
+    approvals.approve(actor=by(checker), approval=asked)
+
+    subscription.refresh_from_db()
+    assert subscription.next_version is not None
+    assert subscription.next_version.number == 2
+
+
+def test_a_small_plan_moves_at_once(shop: Shop, maker: User) -> None:
+    subscription = on_plan(shop, "100")
+    price = shop.price(shop.meter("llm_input"), "2", per="1000000")
+    plans.publish_version(
+        actor=audit.SYSTEM, plan=subscription.plan, interval="month", prices=[price], base_fee=Decimal(90)
+    )
+    terms = {"plan": str(subscription.plan_id), "named": "Team", "version": 2}
+
+    assert approvals.perform(actor=by(maker), kind=Approval.Kind.PLAN_MOVE, terms=terms, reason="Cheaper") is None
+
+    subscription.refresh_from_db()
+    assert subscription.next_version is not None

@@ -1,0 +1,263 @@
+"""Sums by the hour and the charges beyond them are what all charges come to, whatever comes late and whenever.
+
+What usage came to is asked twice: of the rollups as everybody does, and of the charges alone, added up in Python.
+"""
+
+import random
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.core.management import call_command
+from django.db import connection, transaction
+
+from accounts.services.audit import SYSTEM
+from billing.engine.money import EXACT
+from billing.models import Charge, Customer, RollupMark, UsageEvent, UsageRollup
+from billing.selectors import charged_events, usage
+from billing.selectors import rollups as selector
+from billing.services.usage import rollups
+from billing.services.wallet import corrections
+from tests.builders import Shop
+from tests.owner import as_owner
+
+START = datetime(2026, 3, 10, tzinfo=UTC)
+ZONES = ["UTC", "Europe/Berlin", "Asia/Kolkata", "Asia/Kathmandu"]
+QUESTIONS: list[dict[str, Any]] = [
+    {"group_by": ()},
+    {"group_by": ("model", "meter"), "granularity": "hour"},
+    {"group_by": ("user", "feature"), "granularity": "month"},
+    {"group_by": ("session",)},
+    {"group_by": ("region",)},
+    {"group_by": ("model",), "meter": "llm_output"},
+    {"group_by": ("user",), "granularity": None},
+    {"group_by": ("model",), "where": {"user": "user-1", "feature": None}},
+    {"group_by": ("model", "user"), "where": {"session": "session-0"}, "granularity": "hour"},
+    {"group_by": ("session",), "where": {"region": "region-2", "model": "model-1"}},
+    {"group_by": ("api_key",), "where": {"api_key": None}},
+]
+
+
+@pytest.fixture
+def acme(committed_db: None, shop: Shop) -> Customer:
+    dimensions = ["model", "user", "project", "feature", "session", "region"]
+    prices = [
+        shop.price(shop.meter("llm_input", "input_tokens", dimensions=dimensions), "2.50", per="1000000"),
+        shop.price(shop.meter("llm_output", "output_tokens", dimensions=["model", "session"]), "10", per="1000000"),
+    ]
+    shop.plan("pro", prices)
+    return shop.customer(usd="1000")
+
+
+def some_event(shop: Shop, customer: Customer, chance: random.Random) -> None:
+    moment = START + timedelta(minutes=chance.randrange(3 * 24 * 60), seconds=chance.randrange(60))
+    named = {name: f"{name}-{chance.randrange(3)}" for name in ("model", "user", "feature", "session", "region")}
+    data = {name: value for name, value in named.items() if chance.random() < 0.8}
+    for field in chance.choice([("input_tokens",), ("output_tokens",), ("input_tokens", "output_tokens")]):
+        data[field] = chance.randrange(1, 5000)
+    shop.record(customer, time=moment, data=data)
+
+
+def asked(customer: Customer, start: datetime, end: datetime, zone: str, question: dict[str, Any]) -> list[Any]:
+    question = dict(question)
+    if question.get("granularity", "day") is None:
+        del question["granularity"]
+        found = usage.totals(customer_id=customer.pk, start=start, end=end, **question)
+    else:
+        found = usage.rows(customer_id=customer.pk, start=start, end=end, timezone=ZoneInfo(zone), **question)
+    return [
+        (row.period_start.astimezone(UTC), row.group, row.asset, row.quantity, row.amount, row.events) for row in found
+    ]
+
+
+def expected(customer: Customer, start: datetime, end: datetime, zone: str, question: dict[str, Any]) -> list[Any]:
+    """The same from single charges, one after the other."""
+    sums: dict[tuple[Any, ...], list[Any]] = {}
+    charges = Charge.objects.filter(customer=customer, occurred_at__gte=start, occurred_at__lt=end)
+    for charge in charges.select_related("meter"):
+        if question.get("meter") not in (None, charge.meter.code):
+            continue
+        if any(charge.dimensions.get(name) != value for name, value in question.get("where", {}).items()):
+            continue
+        group = tuple(
+            charge.meter.code if name == "meter" else charge.dimensions.get(name) for name in question["group_by"]
+        )
+        period = _period(charge.occurred_at, start, zone, question.get("granularity", "day"))
+        line = sums.setdefault((period, group, charge.asset_id), [Decimal(0), Decimal(0), set(), set()])
+        line[0] = EXACT.add(line[0], charge.quantity)
+        line[1] = EXACT.add(line[1], charge.amount)
+        line[2].add(charge.event_id)
+        if charge.reverses_id:
+            line[3].add(charge.event_id)
+    rows = [(*key, quantity, amount, len(all_) - len(gone)) for key, (quantity, amount, all_, gone) in sums.items()]
+    return sorted(rows, key=str)
+
+
+def _period(moment: datetime, start: datetime, zone: str, granularity: str | None) -> datetime:
+    if granularity is None:
+        return start.astimezone(UTC)
+    local = moment.astimezone(ZoneInfo(zone)).replace(minute=0, second=0, microsecond=0)
+    if granularity != "hour":
+        local = local.replace(hour=0)
+    if granularity == "month":
+        local = local.replace(day=1)
+    return local.astimezone(UTC)
+
+
+def compare(customer: Customer, chance: random.Random) -> None:
+    start = START + timedelta(minutes=chance.choice([0, 0, 60, 95]))
+    end = START + timedelta(days=3, minutes=chance.choice([0, -35, -600]))
+    for question in QUESTIONS:
+        zone = chance.choice(ZONES)
+        found = sorted(asked(customer, start, end, zone, question), key=str)
+        assert found == expected(customer, start, end, zone, question), (start, end, zone, question)
+    for where in ({}, {"user": "user-0"}, {"session": "session-1", "region": None}):
+        assert listed(customer, start, end, where) == expected_events(customer, start, end, where), (start, end, where)
+
+
+def listed(customer: Customer, start: datetime, end: datetime, where: Any) -> list[Any]:
+    """The events behind a figure, read page by page."""
+    found, before = [], None
+    while True:
+        page = charged_events.page(
+            customer_id=customer.pk, start=start, end=end, asset="usd", where=where, before=before, limit=7
+        )
+        found += [(row.occurred_at, row.id, row.amount) for row in page.rows]
+        before = page.next_before
+        if before is None:
+            return found
+
+
+def expected_events(customer: Customer, start: datetime, end: datetime, where: Any) -> list[Any]:
+    sums: dict[Any, Decimal] = {}
+    for charge in Charge.objects.filter(customer=customer, occurred_at__gte=start, occurred_at__lt=end):
+        if all(charge.dimensions.get(name) == value for name, value in where.items()):
+            key = (charge.occurred_at, charge.event_id)
+            sums[key] = EXACT.add(sums.get(key, Decimal(0)), charge.amount)
+    return [(*key, amount) for key, amount in sorted(sums.items(), reverse=True)]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_sums_and_what_is_beyond_them_are_what_the_charges_come_to(acme: Customer, shop: Shop, seed: int) -> None:
+    chance = random.Random(seed)
+    globex = shop.customer("globex", usd="1000")
+    for _ in range(40):
+        match chance.choice(["use", "use", "use", "use", "reverse", "refund", "roll", "roll"]):
+            case "use":
+                some_event(shop, acme, chance)
+                some_event(shop, globex, chance)
+            case "roll":
+                rollups.roll_up()
+            case kind:
+                put_right(acme, kind, chance)
+        if chance.random() < 0.15:
+            compare(acme, chance)
+    rollups.roll_up()
+    compare(acme, chance)
+    assert selector.exact(acme.pk)
+    rolled = list(UsageRollup.objects.order_by("pk").values())
+
+    call_command("rebuild_rollups")
+
+    compare(acme, chance)
+    assert selector.exact(acme.pk)
+    assert [row for row in rolled if row["events"] or row["amount"]] == [
+        row for row in UsageRollup.objects.order_by("pk").values() if row["events"] or row["amount"]
+    ]
+
+
+def put_right(customer: Customer, kind: str, chance: random.Random) -> None:
+    events = UsageEvent.objects.filter(customer=customer, status="charged", corrections__isnull=True).order_by("id")
+    if not events:
+        return
+    event = chance.choice(list(events))
+    if kind == "reverse":
+        corrections.reverse(actor=SYSTEM, event=event, reason="x")
+    else:
+        corrections.refund(
+            actor=SYSTEM, event=event, asset=event.customer.currency, amount=Decimal("0.0000025"), reason="x"
+        )
+
+
+def test_what_is_committed_late_is_not_missed(acme: Customer, shop: Shop) -> None:
+    """A transaction begins, another one commits and is rolled up, and only then does the first one commit."""
+    written, go_on = threading.Event(), threading.Event()
+
+    def late() -> None:
+        with transaction.atomic():
+            shop.record(globex, time=START, output_tokens=1_000)
+            written.set()
+            go_on.wait(30)
+        connection.close()
+
+    globex = shop.customer("globex", usd="10")
+    thread = threading.Thread(target=late)
+    thread.start()
+    assert written.wait(30)
+    shop.record(acme, time=START, output_tokens=1_000)
+    rollups.roll_up()
+    go_on.set()
+    thread.join(30)
+
+    for customer in (acme, globex):
+        (row,) = usage.totals(customer_id=customer.pk, start=START, end=START + timedelta(hours=1))
+        assert (row.amount, row.events) == (Decimal("0.01"), 1)
+    rollups.roll_up()
+    for customer in (acme, globex):
+        (row,) = usage.totals(customer_id=customer.pk, start=START, end=START + timedelta(hours=1))
+        assert (row.amount, row.events) == (Decimal("0.01"), 1)
+        assert selector.exact(customer.pk)
+
+
+def test_sums_are_really_read(acme: Customer, shop: Shop) -> None:
+    """The control of this file: what is wrong in the sums is what usage says, and the check finds it."""
+    shop.record(acme, time=START, output_tokens=1_000)
+    assert rollups.roll_up() == len(selector.GRAINS)
+    UsageRollup.objects.update(amount=7)
+
+    (row,) = usage.rows(customer_id=acme.pk, start=START, end=START + timedelta(days=1))
+
+    assert row.amount == 7
+    assert not selector.exact(acme.pk)
+    with pytest.raises(SystemExit):
+        call_command("rebuild_rollups", check=True)
+    call_command("rebuild_rollups")
+    call_command("rebuild_rollups", check=True)
+
+
+@pytest.fixture
+def restored(acme: Customer, shop: Shop) -> Iterator[Customer]:
+    """Charges that bear the numbers of another PostgreSQL, some of them numbers that are still to come here."""
+    shop.record(acme, time=START, output_tokens=1_000)
+    rollups.roll_up()
+    shop.record(acme, time=START, output_tokens=1_000)
+    as_owner("UPDATE billing_charge SET written_in = written_in + 1000000 WHERE customer_id = %s", acme.pk)
+    RollupMark.objects.update(cluster="another")
+    return acme
+
+
+def spent(customer: Customer) -> Decimal:
+    return sum(
+        (row.amount for row in usage.rows(customer_id=customer.pk, start=START, end=START + timedelta(days=1))),
+        Decimal(0),
+    )
+
+
+def test_after_a_restore_charges_are_read_until_the_sums_are_made_anew(restored: Customer, shop: Shop) -> None:
+    assert spent(restored) == Decimal("0.02")
+    assert rollups.roll_up() == 0
+
+    rollups.rebuild()
+
+    assert spent(restored) == Decimal("0.02")
+    shop.record(restored, time=START, output_tokens=1_000)
+    assert spent(restored) == Decimal("0.03")
+    rollups.roll_up()
+    assert spent(restored) == Decimal("0.03")
+    assert selector.exact(restored.pk)
+    UsageRollup.objects.update(amount=0)
+    assert spent(restored) == 0
