@@ -23,6 +23,7 @@ from billing.models import (
     SubscriptionPeriod,
 )
 from billing.selectors.catalog import price_terms
+from billing.services.subscriptions import CommitmentNow, commitments_now
 from portal.templatetags.portal_parts import per_units
 
 
@@ -84,6 +85,7 @@ class Running:
     status: Subscription.Status
     included: list[Included]
     limited: list[Limited]
+    commitment: CommitmentNow | None
 
     @property
     def prices(self) -> PriceList:
@@ -142,12 +144,14 @@ def running(customer: Customer, now: datetime) -> list[Running]:
         .select_related("plan", "plan_version__plan", "next_version__plan")
         .order_by("starts_at")
     )
+    committed = {each.period.subscription_id: each for each in commitments_now(customer.pk, now)}
     return [
         Running(
             subscription=one,
             status=one.status_at(now),
             included=_included(one, now),
             limited=_limited(one, now),
+            commitment=committed.get(one.pk),
         )
         for one in found
     ]

@@ -93,9 +93,8 @@ def _member(customer: Customer, email: str) -> Membership:
 
 
 class AlertCreate(StrictSerializer):
-    """``balance_below`` with an ``amount``, or shares ``at`` ``of`` the last top-up; ``spend_anomaly`` alone.
-
-    The others with ``days``.
+    """``balance_below`` with an ``amount``, or shares ``at`` ``of`` the last top-up; ``commitment_used`` with shares
+    ``at``; ``spend_anomaly`` alone. The others with ``days``.
     """
 
     kind = serializers.ChoiceField(Alert.Kind.choices)
@@ -118,9 +117,12 @@ class AlertCreate(StrictSerializer):
         elif attrs["kind"] == Alert.Kind.SPEND_ANOMALY:
             if given:
                 raise serializers.ValidationError(dict.fromkeys(sorted(given), "Does not go with spend_anomaly."))
+        elif attrs["kind"] == Alert.Kind.COMMITMENT_USED:
+            if given != {"at"}:
+                raise serializers.ValidationError({"at": "Needed with this kind, and nothing else."})
         elif given != {"days"}:
             raise serializers.ValidationError({"days": "Needed with this kind, and nothing else."})
-        if attrs["kind"] in {Alert.Kind.GRANT_EXPIRING, Alert.Kind.SPEND_ANOMALY} and "asset" in attrs:
+        if attrs["kind"] not in {Alert.Kind.BALANCE_BELOW, Alert.Kind.RUNWAY_BELOW} and "asset" in attrs:
             raise serializers.ValidationError({"asset": "Does not go with this kind: it is about every asset."})
         return attrs
 
@@ -130,6 +132,8 @@ def alert_terms(data: dict[str, Any]) -> dict[str, Any]:
     terms = {"kind": data["kind"], "asset": data.get("asset")}
     if data["kind"] == Alert.Kind.SPEND_ANOMALY:
         return {**terms, "at": [], "of": Alert.Of.USUAL}
+    if data["kind"] == Alert.Kind.COMMITMENT_USED:
+        return {**terms, "at": data["at"], "of": Alert.Of.COMMITMENT}
     if "days" in data:
         return {**terms, "at": [Decimal(days) for days in data["days"]], "of": Alert.Of.DAYS}
     if "amount" in data:

@@ -163,6 +163,7 @@ CELERY_BEAT_SCHEDULE = {
     "collect-unpaid-usage": {"task": "billing.collect_unpaid_usage", "schedule": 5.0},
     "watch-balances": {"task": "billing.watch_balances", "schedule": 10.0},
     "watch-ahead": {"task": "billing.watch_ahead", "schedule": 60.0},
+    "watch-commitments": {"task": "billing.watch_commitments", "schedule": 300.0},
     "send-notices": {"task": "billing.send_notices", "schedule": 5.0},
     "relay-outbox": {"task": "billing.relay_outbox", "schedule": 5.0},
     "roll-up-usage": {"task": "billing.roll_up_usage", "schedule": 5.0},

@@ -86,6 +86,19 @@ _PACE_EXAMPLE = {
     **{"asset": "usd", "hour": "2026-11-21T10:00:00Z", "spent": "42.5", "usual": "0.9", "times": "47.2"},
     **{"scope": {"feature": "code-review"}, "action": "tell"},
 }
+_LASTS = {
+    **{"asset": "In what.", "available": "How much is left."},
+    "days": "For how many days it lasts at the pace of the last weeks; empty for more than two years.",
+}
+_LASTS_EXAMPLE = {"asset": "usd", "available": "70", "days": "6"}
+_COMMITMENT = {
+    **{"subscription": "Its id.", "plan": "The plan's code.", "asset": "In what.", "used": "How much was used of it."},
+    **{"committed": "What was agreed for the period.", "missing": "What is missing to it.", "ends_at": "Until when."},
+}
+_COMMITMENT_EXAMPLE = {
+    **{"subscription": _ID, "plan": "enterprise", "asset": "usd", "used": "812.5", "committed": "1000"},
+    **{"missing": "187.5", "ends_at": "2026-12-01 00:00 UTC"},
+}
 _FILE = {"name": "Its path.", "kind": "journal, events, charges or entries.", "format": "In which form."}
 _FILE_EXAMPLE = {
     **{"name": "journal/2026/11/revenue-2026-11-20-v1.csv", "kind": "journal", "format": "csv"},
@@ -145,6 +158,24 @@ _TYPES = [
         {"asset": "usd", "available": "0"},
     ),
     EventType(
+        "wallet.balance_recovered",
+        "The balance is above all that an alert names again.",
+        {"asset": "In what.", "available": "How much there is."},
+        {"asset": "usd", "available": "109.5"},
+    ),
+    EventType(
+        "wallet.runway_short",
+        "At its pace the balance lasts less long than an alert names.",
+        {**_LASTS, "threshold": "How many days the alert names."},
+        {**_LASTS_EXAMPLE, "threshold": "7"},
+    ),
+    EventType(
+        "wallet.runway_recovered",
+        "The balance lasts as long as an alert names again.",
+        _LASTS,
+        {"asset": "usd", "available": "570", "days": "49"},
+    ),
+    EventType(
         "wallet.adjusted",
         "The wallet was put right by hand.",
         {"asset": "In what.", "amount": "By how much; negative where it was taken out."},
@@ -168,6 +199,19 @@ _TYPES = [
     ),
     EventType("budget.threshold_reached", "A share of a budget is used.", _BUDGET, _BUDGET_EXAMPLE),
     EventType("budget.exceeded", "A budget is used up.", _BUDGET, _BUDGET_EXAMPLE),
+    EventType("budget.reset", "A budget that was used up has begun anew.", _BUDGET, _BUDGET_EXAMPLE | {"spent": "0"}),
+    EventType(
+        "commitment.threshold_reached",
+        "A share of a commitment is used, as an alert names it.",
+        {**_COMMITMENT, "threshold": "Which share."},
+        {**_COMMITMENT_EXAMPLE, "threshold": "0.8"},
+    ),
+    EventType(
+        "commitment.reset",
+        "The next period of a commitment began, of which such a share was used in the last one.",
+        _COMMITMENT,
+        _COMMITMENT_EXAMPLE | {"used": "0", "missing": "1000"},
+    ),
     EventType(
         "budget.plan_changed",
         "A budget is used up, and its customer was moved to another plan.",

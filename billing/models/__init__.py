@@ -1,6 +1,14 @@
 """One file per aggregate. Every row that belongs to a customer bears ``customer``: the tables can be sharded by it."""
 
-from billing.models.alerts import Alert, ExpiryTold, Notice, NoticeDelivery, NoticePreference, NoticeTarget
+from billing.models.alerts import (
+    Alert,
+    CommitmentTold,
+    ExpiryTold,
+    Notice,
+    NoticeDelivery,
+    NoticePreference,
+    NoticeTarget,
+)
 from billing.models.anomalies import SpendAnomaly, SpendWatch
 from billing.models.approvals import Approval, ManualMovement
 from billing.models.assets import Asset
@@ -59,6 +67,7 @@ __all__ = [
     "Charge",
     "ChargeDispute",
     "Collection",
+    "CommitmentTold",
     "Correction",
     "CostVersion",
     "CountedValue",

@@ -7,6 +7,7 @@ from accounts.models import User
 from accounts.models.fields import SealedField
 from billing.models.assets import Asset
 from billing.models.customers import Customer
+from billing.models.subscriptions import Subscription, SubscriptionPeriod
 from billing.models.wallets import Grant
 
 
@@ -21,19 +22,21 @@ class Alert(models.Model):
         BALANCE_BELOW = "balance_below", "The balance falls below"
         RUNWAY_BELOW = "runway_below", "The balance lasts less than"
         GRANT_EXPIRING = "grant_expiring", "Value expires within"
+        COMMITMENT_USED = "commitment_used", "A commitment is used by"
         SPEND_ANOMALY = "spend_anomaly", "Spending is far from usual"
 
     class Of(models.TextChoices):
         AMOUNT = "amount", "An amount"
         LAST_TOP_UP = "last_top_up", "A share of the last top-up"
         DAYS = "days", "Days"
+        COMMITMENT = "commitment", "A share of the commitment"
         USUAL = "usual", "What is usual"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="alerts", db_index=False)
     kind = models.CharField(max_length=32, choices=Kind.choices)
     asset = models.ForeignKey(Asset, on_delete=models.PROTECT, null=True, related_name="+", db_index=False)
-    at = ArrayField(models.CharField(max_length=32), help_text="Amounts, shares or days, falling.")
+    at = ArrayField(models.CharField(max_length=32), help_text="Amounts, shares or days, in the order of crossing.")
     of = models.CharField(max_length=16, choices=Of.choices)
     level = models.PositiveSmallIntegerField(default=0)
     created_at = models.DateTimeField()
@@ -48,6 +51,7 @@ class Alert(models.Model):
                 condition=Q(kind="balance_below", asset__isnull=False, of__in=["amount", "last_top_up"])
                 | Q(kind="runway_below", asset__isnull=False, of="days")
                 | Q(kind="grant_expiring", asset=None, of="days")
+                | Q(kind="commitment_used", asset=None, of="commitment")
                 | Q(kind="spend_anomaly", asset=None, of="usual"),
             ),
         ]
@@ -70,6 +74,25 @@ class ExpiryTold(models.Model):
 
     def __str__(self) -> str:
         return f"{self.grant} at {self.level}"
+
+
+class CommitmentTold(models.Model):
+    """How far an alert has told of a subscription's commitment in the latest period that it saw."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="+", db_index=False)
+    alert = models.ForeignKey(Alert, on_delete=models.CASCADE, related_name="+", db_index=False)
+    subscription = models.ForeignKey(Subscription, on_delete=models.PROTECT, related_name="+", db_index=False)
+    period = models.ForeignKey(SubscriptionPeriod, on_delete=models.PROTECT, related_name="+", db_index=False)
+    level = models.PositiveSmallIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["alert", "subscription", "customer"], name="billing_commitmenttold_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.subscription} at {self.level}"
 
 
 class Notice(models.Model):

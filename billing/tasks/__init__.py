@@ -132,6 +132,12 @@ def watch_ahead() -> None:
     alerts.watch_expiries()
 
 
+@shared_task(name="billing.watch_commitments")
+def watch_commitments() -> None:
+    """Tell how far commitments are used."""
+    alerts.watch_commitments()
+
+
 @shared_task(name="billing.send_notices")
 def send_notices() -> None:
     """Address new notices to people, and send what is due by e-mail, telephone and chat."""

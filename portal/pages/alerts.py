@@ -33,6 +33,7 @@ _WHEN = [
     (f"{Alert.Kind.BALANCE_BELOW}:{Alert.Of.LAST_TOP_UP}", "The balance falls below percents of the last top-up"),
     (f"{Alert.Kind.RUNWAY_BELOW}:{Alert.Of.DAYS}", "The balance lasts for less than so many days"),
     (f"{Alert.Kind.GRANT_EXPIRING}:{Alert.Of.DAYS}", "Value expires within so many days"),
+    (f"{Alert.Kind.COMMITMENT_USED}:{Alert.Of.COMMITMENT}", "So many percents of the plan's minimum are used"),
 ]
 
 
@@ -58,7 +59,7 @@ class AlertForm(forms.Form):
         """What ``alerts.create`` takes."""
         kind, _, of = self.cleaned_data["when"].partition(":")
         at = self.cleaned_data["at"]
-        if of == Alert.Of.LAST_TOP_UP:
+        if of in {Alert.Of.LAST_TOP_UP, Alert.Of.COMMITMENT}:
             at = [share / 100 for share in at]
         return {"kind": kind, "of": of, "at": at, "asset": Asset.objects.filter(pk=self.cleaned_data["asset"]).first()}
 

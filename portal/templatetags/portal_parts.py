@@ -243,6 +243,8 @@ def alert_at(alert: Alert) -> str:
         return ""
     if alert.of == Alert.Of.DAYS:
         return f"{', '.join(alert.at)} days"
+    if alert.of == Alert.Of.COMMITMENT:
+        return ", ".join(map(share_percent, alert.at))
     if alert.of == Alert.Of.LAST_TOP_UP:
         return f"{', '.join(map(share_percent, alert.at))} of the last top-up"
     return ", ".join(amounts.text(Decimal(amount), alert.asset_id or "") for amount in alert.at)

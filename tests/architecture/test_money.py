@@ -20,6 +20,7 @@ LOCKERS = {
     "billing/services/customer/customers.py": "a customer's own row while its fields are compared; no money is read",
     "billing/services/funding/inbox.py": "messages of the provider, as the outbox does",
     "billing/services/alerts/managing.py": "a customer's own row, so that its alerts are counted one after the other",
+    "billing/services/alerts/committing.py": "how far a commitment was told of, so that each share is told once",
     "billing/services/notices/addressing.py": "notices, so that each is addressed once",
     "billing/services/notices/targets.py": "a person or where they are told, so that a code is sent and tried once",
     "billing/services/invoicing/dunning.py": "what is open of an invoice, after the wallet, so that it is closed once",

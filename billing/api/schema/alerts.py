@@ -107,6 +107,7 @@ ALERT = extend_schema(
     summary="Tell a customer's people in time",
     description=(
         "balance_below an amount or shares of the last top-up; runway_below and grant_expiring so many days; "
+        "commitment_used shares of what a plan's period must come to; "
         "spend_anomaly what is far from usual. Told once for each crossing and again after it was undone."
     ),
     tags=["Spend controls"],

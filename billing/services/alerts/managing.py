@@ -15,13 +15,15 @@ from billing.services.alerts import anomalies
 ALERTS_MAX = 20
 THRESHOLDS_MAX = 10
 DAYS_MAX = 365
+SHARE_MAX = 10
 _OF: dict[str, set[str]] = {
     Alert.Kind.BALANCE_BELOW: {Alert.Of.AMOUNT, Alert.Of.LAST_TOP_UP},
     Alert.Kind.RUNWAY_BELOW: {Alert.Of.DAYS},
     Alert.Kind.GRANT_EXPIRING: {Alert.Of.DAYS},
+    Alert.Kind.COMMITMENT_USED: {Alert.Of.COMMITMENT},
     Alert.Kind.SPEND_ANOMALY: {Alert.Of.USUAL},
 }
-_WITHOUT_ASSET = {Alert.Kind.GRANT_EXPIRING, Alert.Kind.SPEND_ANOMALY}
+_WITHOUT_ASSET = {Alert.Kind.GRANT_EXPIRING, Alert.Kind.COMMITMENT_USED, Alert.Kind.SPEND_ANOMALY}
 
 
 def create(
@@ -33,7 +35,8 @@ def create(
     of: str,
     asset: Asset | None = None,
 ) -> Alert:
-    """Tell the customer's people in time. ``at``: amounts, shares of the last top-up, or days, as ``of`` says.
+    """Tell the customer's people in time. ``at``: amounts, days, or shares of the last top-up or of a
+    commitment, as ``of`` says.
 
     Where a threshold is crossed already, that is told at once. ``spend_anomaly`` takes no threshold: spending that is
     far from usual is told, also where nobody wanted that before. Raises ``InvalidRequest`` for what makes no sense.
@@ -41,7 +44,7 @@ def create(
     if of not in _OF[kind]:
         raise InvalidRequest.field("of", "does not go with this kind")
     asset = None if kind in _WITHOUT_ASSET else asset or customer.currency
-    thresholds = sorted(set(at), reverse=True)
+    thresholds = sorted(set(at), reverse=of != Alert.Of.COMMITMENT)
     if not (of == Alert.Of.USUAL or thresholds) or len(thresholds) > THRESHOLDS_MAX:
         raise InvalidRequest.field("at", f"takes from 1 to {THRESHOLDS_MAX} thresholds")
     for threshold in thresholds:
@@ -86,6 +89,8 @@ def _check(threshold: Decimal, of: str, asset: Asset | None) -> None:
         raise InvalidRequest.field("days", f"takes whole numbers up to {DAYS_MAX}")
     if of == Alert.Of.LAST_TOP_UP and (threshold > 1 or decimals(threshold) > 4):
         raise InvalidRequest.field("at", "takes shares of the last top-up up to 1, with at most 4 decimals")
+    if of == Alert.Of.COMMITMENT and (threshold > SHARE_MAX or decimals(threshold) > 4):
+        raise InvalidRequest.field("at", f"takes shares of the commitment up to {SHARE_MAX}, with at most 4 decimals")
     if of == Alert.Of.AMOUNT and asset is not None and decimals(threshold) > asset.precision:
         raise InvalidRequest.field("amount", f"{asset.code} has at most {asset.precision} decimals")
 

@@ -28,7 +28,7 @@ _EXPIRES_BY_ITSELF = (Grant.Kind.ALLOWANCE, Grant.Kind.ROLLOVER)
 def watch_balances() -> int:
     """Tell of balances that fell below a threshold, or are above all of them again. Returns how many alerts moved."""
     moved = 0
-    for alerts in _chunks(Alert.Kind.BALANCE_BELOW):
+    for alerts in chunks(Alert.Kind.BALANCE_BELOW):
         customers = {alert.customer_id for alert in alerts}
         available = {(row.customer_id, row.asset): row.available for row in balances.current(customers)}
         last = _last_top_ups([alert.customer_id for alert in alerts if alert.of == Alert.Of.LAST_TOP_UP])
@@ -87,7 +87,7 @@ def _last_top_ups(customer_ids: Sequence[UUID]) -> dict[tuple[UUID, str], Decima
 def watch_runways() -> int:
     """Tell of balances that will not last for long at their pace. Returns how many alerts moved."""
     moved = 0
-    for alerts in _chunks(Alert.Kind.RUNWAY_BELOW):
+    for alerts in chunks(Alert.Kind.RUNWAY_BELOW):
         for alert in alerts:
             assert alert.asset_id is not None
             forecast = forecasts.forecast(alert.customer, alert.asset_id)
@@ -96,7 +96,7 @@ def watch_runways() -> int:
             facts = {
                 "asset": alert.asset_id,
                 "available": amount_string(forecast.available),
-                "days": None if days is None else str(int(days)),
+                "days": "" if days is None else str(int(days)),
             }
             if level > alert.level:
                 moved += _move(alert, level, "wallet.runway_short", facts | {"threshold": alert.at[level - 1]})
@@ -109,7 +109,7 @@ def watch_expiries() -> int:
     """Tell of grants that expire soon while something of them is left. Returns how many were told of."""
     told = 0
     now = timezone.now()
-    for alerts in _chunks(Alert.Kind.GRANT_EXPIRING):
+    for alerts in chunks(Alert.Kind.GRANT_EXPIRING):
         for alert in alerts:
             horizon = now + timedelta(days=int(alert.at[0]))
             ending = Grant.objects.filter(customer_id=alert.customer_id, open=True, remaining__gt=0, posted=True)
@@ -127,7 +127,7 @@ def _tell_of_expiry(alert: Alert, grant: Grant, now: datetime) -> bool:
         _, fresh = ExpiryTold.objects.get_or_create(**key, defaults={"level": level})
         if not fresh and not ExpiryTold.objects.filter(**key, level__lt=level).update(level=level):
             return False
-        _tell(
+        tell(
             alert,
             "grant.expiring",
             {
@@ -142,7 +142,8 @@ def _tell_of_expiry(alert: Alert, grant: Grant, now: datetime) -> bool:
     return True
 
 
-def _chunks(kind: str) -> Iterator[list[Alert]]:
+def chunks(kind: str) -> Iterator[list[Alert]]:
+    """The alerts of this kind that are kept, so many at a time, with their customers."""
     kept = Alert.objects.filter(kind=kind, removed_at=None).select_related("customer").order_by("pk")
     after = None
     while rows := list((kept if after is None else kept.filter(pk__gt=after))[:CHUNK]):
@@ -160,11 +161,12 @@ def _move(alert: Alert, level: int, kind: str, facts: dict[str, Any]) -> bool:
         if not still.update(level=level):
             return False
         if level > alert.level or level == 0:
-            _tell(alert, kind, facts)
+            tell(alert, kind, facts)
     return True
 
 
-def _tell(alert: Alert, kind: str, facts: dict[str, Any]) -> None:
+def tell(alert: Alert, kind: str, facts: dict[str, Any]) -> None:
+    """Tell the people and the world, in the caller's transaction."""
     now = timezone.now()
     payload = {"alert": str(alert.pk), **facts}
     bulk.run(

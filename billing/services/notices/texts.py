@@ -7,7 +7,7 @@ from typing import Any
 from billing.engine.money import decimals
 
 TOPICS = {
-    "budgets": "Budgets that are used up, or nearly",
+    "budgets": "Budgets that are used up, or nearly; how far commitments are used",
     "balance": "The balance is low, or lasts for days only",
     "expiry": "Value that expires soon",
     "usage": "Spending that is far from usual",
@@ -28,6 +28,7 @@ def topic(kind: str) -> str:
     family = kind.partition(".")[0]
     topics = {
         "budget": "budgets",
+        "commitment": "budgets",
         "grant": "expiry",
         "usage": "usage",
         "auto_top_up": "payments",
@@ -95,6 +96,25 @@ def _plan_not_changed(facts: Facts) -> tuple[str, str]:
     return (
         f"Budget {facts['name']} is used up, and the plan could not be changed",
         f"You were to be moved to {facts['plan_name']}. {facts['reason']} Usage beyond the limit is refused.",
+    )
+
+
+def _committed(facts: Facts) -> tuple[str, str]:
+    used, committed, missing = (amount(facts[name], facts["asset"]) for name in ("used", "committed", "missing"))
+    rest = f"What of the rest, {missing}, is not used until {facts['ends_at']} is charged then."
+    if Decimal(facts["missing"]) == 0:
+        rest = "Nothing is missing to it any more."
+    return (
+        f"Commitment of {facts['plan_name']}: {_percent(facts['threshold'])} used",
+        f"{used} of {committed} are used. {rest}",
+    )
+
+
+def _committed_anew(facts: Facts) -> tuple[str, str]:
+    committed = amount(facts["committed"], facts["asset"])
+    return (
+        f"The commitment of {facts['plan_name']} began anew",
+        f"Usage of at least {committed} is agreed until {facts['ends_at']}.",
     )
 
 
@@ -195,6 +215,8 @@ _WORDS: dict[str, Callable[[Facts], tuple[str, str]]] = {
     "budget.reset": _reset,
     "budget.plan_changed": _plan_changed,
     "budget.plan_not_changed": _plan_not_changed,
+    "commitment.threshold_reached": _committed,
+    "commitment.reset": _committed_anew,
     "wallet.balance_low": _low,
     "wallet.depleted": _depleted,
     "wallet.balance_recovered": _recovered,

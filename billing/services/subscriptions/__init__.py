@@ -1,6 +1,7 @@
 """Subscriptions: which plan a customer is on, from when, on which terms, and what becomes due as time goes by."""
 
 from billing.services.subscriptions.changing import Change, Wanted, change, preview
+from billing.services.subscriptions.commitments import CommitmentNow, commitments_now
 from billing.services.subscriptions.ending import cancel, reactivate
 from billing.services.subscriptions.moving import Moved, MovePlan, agree_to_move, move, preview_move
 from billing.services.subscriptions.renewal import collect, collect_due, renew, renew_due, settle_due
@@ -9,6 +10,7 @@ from billing.services.subscriptions.unused import FeeLine
 
 __all__ = [
     "Change",
+    "CommitmentNow",
     "FeeLine",
     "MovePlan",
     "Moved",
@@ -19,6 +21,7 @@ __all__ = [
     "choose",
     "collect",
     "collect_due",
+    "commitments_now",
     "move",
     "preview",
     "preview_move",

@@ -26,9 +26,13 @@ def acme(shop: Shop) -> Customer:
         ({"kind": "balance_below", "amount": "10"}, {"asset": "usd", "amount": "10", "at": ["10"], "of": None}),
         (DAYS, {"asset": "usd", "days": [7], "at": []}),
         ({"kind": "grant_expiring", "days": [1, 30, 7]}, {"asset": None, "days": [30, 7, 1]}),
+        (
+            {"kind": "commitment_used", "at": ["1", "0.5", "0.8"]},
+            {"asset": None, "amount": None, "at": ["0.5", "0.8", "1"], "of": None, "days": []},
+        ),
         ({"kind": "spend_anomaly"}, {"asset": None, "amount": None, "at": [], "of": None, "days": []}),
     ],
-    ids=["shares", "amount", "runway", "expiry", "anomaly"],
+    ids=["shares", "amount", "runway", "expiry", "commitment", "anomaly"],
 )
 def test_an_alert_is_made_listed_and_removed(
     api: Api, acme: Customer, wanted: dict[str, Any], shown: dict[str, Any]
@@ -61,6 +65,10 @@ def test_an_alert_is_made_listed_and_removed(
         {"kind": "runway_below", "days": [7], "amount": "1"},
         {"kind": "grant_expiring", "days": [7], "asset": "usd"},
         {"kind": "runway_below", "days": ["soon"]},
+        {"kind": "commitment_used"},
+        {"kind": "commitment_used", "at": ["11"]},
+        {"kind": "commitment_used", "at": ["0.5"], "of": "last_top_up"},
+        {"kind": "commitment_used", "at": ["0.5"], "asset": "usd"},
         {"kind": "spend_anomaly", "days": [7]},
         {"kind": "spend_anomaly", "asset": "usd"},
     ],

@@ -122,7 +122,7 @@ def test_that_race_is_real_where_the_level_is_not_looked_at(
         barrier.wait(timeout=60)
         with transaction.atomic():
             Alert.objects.filter(pk=alert.pk).update(level=level)
-            watching._tell(alert, kind, facts)
+            watching.tell(alert, kind, facts)
         return True
 
     monkeypatch.setattr(watching, "_move", move)
