@@ -47,7 +47,13 @@ class PartnerForm(ServiceForm):
 class BroughtForm(ServiceForm):
     class Meta:
         model = PartnerCustomer
-        fields = ("partner", "customer")
+        fields = ("partner", "customer", "starts_on")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "starts_on" in self.fields:
+            self.fields["starts_on"].required = False
+            self.fields["starts_on"].help_text = "The first day of the customer's that counts; today where it is empty."
 
     def make(self, fields: dict[str, Any]) -> PartnerCustomer:
         return partners.bring(actor=self.actor, **fields)
@@ -86,7 +92,7 @@ class PartnerAdmin(AddOnlyAdmin):
         writer = csv.writer(out, lineterminator="\r\n")
         writer.writerow(["date", "customer", "base", "share", "paid_out", "currency", "reference"])
         currency = partner.currency_id.upper()
-        for row in partner.accruals.select_related("customer").order_by("date", "customer__external_id"):
+        for row in partner.accruals.select_related("customer").order_by("date", "version", "customer__external_id"):
             amounts = [amount_string(row.base), amount_string(row.amount)]
             writer.writerow([row.date, harmless(row.customer.external_id), *amounts, "", currency, ""])
         for payout in partner.payouts.order_by("id"):
@@ -156,7 +162,7 @@ class PartnerAdmin(AddOnlyAdmin):
 @admin.register(PartnerCustomer)
 class PartnerCustomerAdmin(AddOnlyAdmin):
     form = BroughtForm
-    list_display = ("customer_link", "partner", "since")
+    list_display = ("customer_link", "partner", "starts_on")
     list_display_links = ("partner",)
     list_select_related = ("partner", "customer")
     search_fields = ("customer__external_id", "partner__name")
@@ -166,7 +172,3 @@ class PartnerCustomerAdmin(AddOnlyAdmin):
     @admin.display(description="Customer")
     def customer_link(self, brought: PartnerCustomer) -> SafeString:
         return display.link(brought.customer)
-
-    @admin.display(description="Since")
-    def since(self, brought: PartnerCustomer) -> SafeString:
-        return display.moment(brought.created_at)

@@ -205,7 +205,7 @@ def show(top_up: TopUp, customer: Customer) -> dict[str, Any]:
         "refunded": amount_string(top_up.refunded),
         "payment_method": _shown_method(attempt),
         "failure": {"code": attempt.failure_code, "detail": attempt.failure} if failed else None,
-        "grant": str(top_up.grant_id) if top_up.status == TopUp.Status.SUCCEEDED else None,
+        "grant": str(top_up.grant_id) if top_up.status == TopUp.Status.SUCCEEDED and top_up.credit else None,
         "expected_at": None if top_up.expected_at is None else moment_string(top_up.expected_at),
         "created_at": moment_string(top_up.created_at),
         "settled_at": None if top_up.settled_at is None else moment_string(top_up.settled_at),

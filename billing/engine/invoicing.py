@@ -7,8 +7,6 @@ from typing import Any
 
 from billing.engine.money import EXACT, ZERO, round_half_even
 
-COINS = 2
-
 
 @dataclass(frozen=True, slots=True)
 class Item:
@@ -34,8 +32,8 @@ class Totals:
     due: Decimal
 
 
-def in_coins(items: Iterable[Item], *, owed: Decimal, owed_before: Decimal) -> Totals:
-    """The items' amounts in coins, each cut from the running sum, and what of them is due.
+def in_coins(items: Iterable[Item], *, owed: Decimal, owed_before: Decimal, places: int) -> Totals:
+    """The items' amounts in coins of so many decimals, each cut from the running sum, and what of them is due.
 
     ``owed`` is what of the items was taken beyond the wallet, ``owed_before`` all that earlier invoices are for, both
     exact. What is due is cut from the running sum as well: over any number of invoices it is what is owed.
@@ -43,11 +41,11 @@ def in_coins(items: Iterable[Item], *, owed: Decimal, owed_before: Decimal) -> T
     amounts, exact, cut = [], ZERO, ZERO
     for item in items:
         exact = EXACT.add(exact, item.exact)
-        upto = round_half_even(exact, precision=COINS)
+        upto = round_half_even(exact, precision=places)
         amounts.append(EXACT.subtract(upto, cut))
         cut = upto
     due = EXACT.subtract(
-        round_half_even(EXACT.add(owed_before, owed), precision=COINS), round_half_even(owed_before, precision=COINS)
+        round_half_even(EXACT.add(owed_before, owed), precision=places), round_half_even(owed_before, precision=places)
     )
     return Totals(amounts, cut, EXACT.subtract(cut, due), due)
 

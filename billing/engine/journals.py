@@ -14,12 +14,11 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from billing.engine.currencies import places
 from billing.engine.money import EXACT, amount_string, round_half_even
 from billing.engine.recognition import MEMO, MOVEMENTS
 from billing.engine.spreadsheets import harmless
 
-COINS = 2
-"""Decimals of what general ledgers take."""
 SAP_ITEMS_MAX = 998
 """An accounting document has 999 items at most; a sum's two stay together."""
 _DIGITS_MAX = 10
@@ -195,16 +194,17 @@ def _in_coins(sums: Iterable[Sum]) -> Iterator[tuple[Sum, Decimal]]:
     for sum_ in sorted(sums, key=lambda each: each.currency):
         if sum_.movement in MEMO:
             continue
-        before = round_half_even(EXACT.subtract(sum_.closing, sum_.amount), precision=COINS)
-        amount = EXACT.subtract(round_half_even(sum_.closing, precision=COINS), before)
+        coins = places(sum_.currency)
+        before = round_half_even(EXACT.subtract(sum_.closing, sum_.amount), precision=coins)
+        amount = EXACT.subtract(round_half_even(sum_.closing, precision=coins), before)
         if amount:
             yield sum_, amount
 
 
 def _sides(sum_: Sum, amount: Decimal) -> Iterator[tuple[str, str, str]]:
     """Account, debit, credit: both sides of a sum, positive."""
-    text = f"{amount.copy_abs():.{COINS}f}"
-    assert len(text) <= _DIGITS_MAX + 1 + COINS
+    text = f"{amount.copy_abs():.{places(sum_.currency)}f}"
+    assert len(text.partition(".")[0]) <= _DIGITS_MAX
     debit, credit = (sum_.credit, sum_.debit) if amount < 0 else (sum_.debit, sum_.credit)
     yield debit, text, ""
     yield credit, "", text

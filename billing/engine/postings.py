@@ -51,6 +51,8 @@ GIVEN_BACK = {
     "forgiven": Posting("usage", "receivable", "reversal"),
     "unsettled": Posting("receivable", "wallet_available", "settlement"),
     "unsettled_anew": Posting("receivable", "wallet_available", "reinstatement"),
+    # What was written off of a debt that is none after all: no credit comes of it.
+    "taken_up": Posting("wallet_available", "adjustment", "void"),
 }
 """The movements of ``Journal.give_back``."""
 
@@ -224,6 +226,7 @@ TEMPLATES: dict[str, Template] = dict(
             forgiven=Posting("disputed", "receivable", "chargeback"),
             unsettled=Posting("receivable", "wallet_available", "settlement"),
             unsettled_anew=Posting("receivable", "wallet_available", "reinstatement"),
+            taken_up=Posting("wallet_available", "adjustment", "void"),
             **{
                 name: Posting(posting.credit, posting.debit, posting.kind)
                 for name, posting in DISPUTE_LOST.items()

@@ -13,15 +13,6 @@ from typing import Protocol
 
 from django.conf import settings
 
-_WITHOUT_CENTS = {"bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "ugx", "vnd", "vuv", "xaf"} | {
-    *("xof", "xpf"),
-}
-
-
-def places(currency: str) -> int:
-    """How many decimals a payment in the currency can have."""
-    return 0 if currency.lower() in _WITHOUT_CENTS else 2
-
 
 class Outcome(StrEnum):
     """What has become of a payment."""

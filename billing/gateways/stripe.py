@@ -15,6 +15,7 @@ from typing import Any
 import stripe
 from django.conf import settings
 
+from billing.engine.currencies import places
 from billing.gateways.payments import (
     Charge,
     Dispute,
@@ -30,7 +31,6 @@ from billing.gateways.payments import (
     Refused,
     Standing,
     Unreachable,
-    places,
 )
 
 API_VERSION = "2026-10-28.endive"

@@ -251,7 +251,12 @@ class TopUp(models.Model):
         ordering = ["-id"]
         indexes = [models.Index(fields=["customer", "-id"], name="billing_top_up_customer")]
         constraints = [
-            models.CheckConstraint(name="billing_top_up_positive", condition=Q(amount__gt=0, credit__gt=0)),
+            models.CheckConstraint(
+                name="billing_top_up_positive",
+                condition=Q(amount__gt=0, credit__gt=0)
+                # The tax of an invoice whose amount is paid.
+                | Q(invoice__isnull=False, amount=0, credit=0, bonus=0, fee=0, tax__gt=0),
+            ),
             number_check("billing_top_up", "amount", "credit", "rate"),
             number_check(
                 "billing_top_up", "fee", "tax", "bonus", "refunded", "tax_refunded", "invoiced_tax", at_least=0

@@ -28,6 +28,8 @@ class Partner(models.Model):
     mode = models.CharField(max_length=16, choices=Mode.choices, default=Mode.VOLUME)
     steps = models.JSONField(help_text="From which volume of a month on which rate holds, as texts of exact numbers.")
     starts_on = models.DateField(help_text="The first day that counts.")
+    accrued_on = models.DateField(null=True, help_text="The last closed day that was accrued.")
+    accrued_version = models.PositiveSmallIntegerField(default=0, db_default=0, help_text="Which version of that day.")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -47,6 +49,7 @@ class PartnerCustomer(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     partner = models.ForeignKey(Partner, on_delete=models.PROTECT, related_name="customers")
     customer = models.OneToOneField(Customer, on_delete=models.PROTECT, related_name="brought_by")
+    starts_on = models.DateField(help_text="The first day of the customer's that counts.")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -58,12 +61,14 @@ class PartnerCustomer(models.Model):
 
 class PartnerAccrual(models.Model):
     """What a closed day brought a partner of one customer. Append-only. ``base`` is the day's, ``amount`` what the
-    month's share came to grow by: a step of the rate counts for the days before as well."""
+    month's share came to grow by: a step of the rate counts for the days before as well. A further version of the day
+    has what it changed."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     partner = models.ForeignKey(Partner, on_delete=models.PROTECT, related_name="accruals")
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="+", db_index=False)
     date = models.DateField()
+    version = models.PositiveSmallIntegerField(default=1, db_default=1, help_text="Of the closed day.")
     base = AmountField()
     amount = AmountField()
     created_at = models.DateTimeField(auto_now_add=True)
@@ -71,7 +76,9 @@ class PartnerAccrual(models.Model):
     class Meta:
         ordering = ["-date", "-id"]
         constraints = [
-            models.UniqueConstraint(fields=["partner", "customer", "date"], name="billing_partneraccrual_once"),
+            models.UniqueConstraint(
+                fields=["partner", "customer", "date", "version"], name="billing_partneraccrual_once"
+            ),
             number_check("billing_partneraccrual", "base", "amount"),
         ]
 

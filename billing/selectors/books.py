@@ -160,8 +160,9 @@ INVARIANTS: dict[str, Invariant] = {
           LEFT JOIN billing_grant g ON g.id = t.grant_id AND g.customer_id = t.customer_id
           LEFT JOIN billing_grant b ON b.id = t.bonus_grant_id AND b.customer_id = t.customer_id
          WHERE WITHIN(t) AND CASE WHEN t.status = 'succeeded'
-                    THEN (g.amount, g.asset_id, g.paid_amount, g.paid_currency_id, COALESCE(b.amount, 0))
-                         IS DISTINCT FROM (t.credit, t.asset_id, t.amount, t.currency_id, t.bonus)
+                    THEN CASE WHEN t.credit = 0 THEN g.id IS NOT NULL OR b.id IS NOT NULL ELSE
+                         (g.amount, g.asset_id, g.paid_amount, g.paid_currency_id, COALESCE(b.amount, 0))
+                         IS DISTINCT FROM (t.credit, t.asset_id, t.amount, t.currency_id, t.bonus) END
                     ELSE g.id IS NOT NULL OR b.id IS NOT NULL END
         """,
     ),

@@ -11,7 +11,8 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Sum
 
-from billing.engine.invoicing import COINS, Item, paid_of
+from billing.engine.currencies import WITHOUT_CENTS, places
+from billing.engine.invoicing import Item, paid_of
 from billing.engine.money import EXACT, ZERO, round_half_even
 from billing.models import Collection as Collecting
 from billing.models import Invoice
@@ -19,10 +20,12 @@ from billing.models import Invoice
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """The items of a run of entries, and what of them was taken beyond the wallet; both exact."""
+    """The items of a run of entries, what of them was taken beyond the wallet, and what of a debt that had been written
+    off was taken up again, for it is none; all exact."""
 
     items: list[Item]
     owed: Decimal
+    taken_up: Decimal
 
 
 def owed(balance_id: UUID, *, after: int, upto: int) -> Owed:
@@ -44,7 +47,7 @@ def owed(balance_id: UUID, *, after: int, upto: int) -> Owed:
             if exact != 0
         ]
         cursor.execute(_OWED, values)
-        return Owed(items, cursor.fetchone()[0])
+        return Owed(items, *cursor.fetchone())
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +131,10 @@ def outstanding(invoice: Invoice, paid: Paid) -> Decimal:
 
 def open_parts(invoice: Invoice, paid: Paid) -> tuple[Decimal, Decimal]:
     """What is open of what is due, and of its tax, in coins."""
+    coins = places(invoice.currency_id)
     return (
-        round_half_even(EXACT.subtract(invoice.due, paid.net), precision=COINS),
-        round_half_even(EXACT.subtract(invoice.tax, paid.tax), precision=COINS),
+        round_half_even(EXACT.subtract(invoice.due, paid.net), precision=coins),
+        round_half_even(EXACT.subtract(invoice.tax, paid.tax), precision=coins),
     )
 
 
@@ -207,10 +211,16 @@ SELECT CASE k.account WHEN 'adjustment' THEN 'adjustment' ELSE 'chargeback' END,
  ORDER BY 1 DESC, 3, 2, 7
 """
 _OWED = f"""
-SELECT COALESCE(SUM(e.amount * ((e.debit = 'receivable')::int - (e.credit = 'receivable')::int)), 0)
+SELECT COALESCE(SUM(e.amount * ((e.debit = 'receivable')::int - (e.credit = 'receivable')::int))
+                FILTER (WHERE e.kind NOT IN ('settlement', 'reinstatement', 'hold', 'release')), 0),
+       COALESCE(SUM(e.amount) FILTER (WHERE e.kind = 'void' AND e.grant_id IN (
+                SELECT p.grant_id FROM billing_invoicepayment p
+                 WHERE p.customer_id = e.customer_id AND p.kind = 'write_off')), 0)
   FROM billing_ledgerentry e
- WHERE {_RUN} AND e.kind NOT IN ('settlement', 'reinstatement', 'hold', 'release')
+ WHERE {_RUN}
 """
+
+_COIN = f"CASE WHEN i.currency_id = ANY('{{{','.join(sorted(WITHOUT_CENTS))}}}') THEN 1 ELSE 0.01 END"
 
 INVARIANTS: dict[str, tuple[str, str]] = {
     "invoice-taxes": (
@@ -237,7 +247,7 @@ INVARIANTS: dict[str, tuple[str, str]] = {
     ),
     "invoices": (
         "An invoice is the sum of its lines, and is what the ledger says was owed for its entries; no entry is in two.",
-        """
+        f"""
         SELECT i.number, i.total, l.amount AS lines, i.first_seq, i.expected_seq, i.due, e.owed,
                i.due_before, i.expected_before
           FROM (SELECT i.*, LAG(i.last_seq, 1, 0) OVER w + 1 AS expected_seq,
@@ -254,7 +264,8 @@ INVARIANTS: dict[str, tuple[str, str]] = {
                 WHERE e.balance_id = i.balance_id AND e.seq BETWEEN i.first_seq AND i.last_seq
                   AND e.kind NOT IN ('settlement', 'reinstatement', 'hold', 'release')) e ON true
          WHERE i.total <> COALESCE(l.amount, 0) OR i.first_seq <> i.expected_seq
-            OR i.owed_after <> i.owed_before + e.owed OR i.due_before <> i.expected_before OR abs(i.due - e.owed) > 0.01
+            OR i.owed_after <> i.owed_before + e.owed OR i.due_before <> i.expected_before
+            OR abs(i.due - e.owed) > {_COIN}
         """,
     ),
 }

@@ -373,7 +373,7 @@ def _note(attempt: PaymentAttempt, payment: Payment) -> None:
 
 def _order(attempt: PaymentAttempt) -> Order:
     top_up = TopUp.objects.select_related("pack", "asset", "invoice").get(attempt=attempt)
-    lines = [Line(crediting.title(top_up), top_up.amount)]
+    lines = [Line(crediting.title(top_up), top_up.amount)] if top_up.amount else []
     lines += [Line("Payment fee", top_up.fee)] if top_up.fee else []
     lines += [Line("Tax", top_up.tax)] if top_up.tax else []
     return Order(

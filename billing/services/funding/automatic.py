@@ -17,10 +17,10 @@ from django.utils import timezone
 
 from accounts.services.audit import SYSTEM
 from billing import locks
+from billing.engine.currencies import places
 from billing.engine.money import EXACT, ZERO, amount_string
 from billing.engine.taxes import Decision
 from billing.errors import BillingError, InvalidRequest, WalletBusy
-from billing.gateways.payments import places
 from billing.models import AutoTopUp, Balance, PaymentAttempt, PaymentMethod, TopUp
 from billing.selectors import standing
 from billing.services.funding import methods, profiles, quotes, rules, top_ups

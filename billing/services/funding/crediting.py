@@ -66,6 +66,9 @@ def expected(method_type: str, now: datetime) -> datetime | None:
 
 def _credit(top_up: TopUp, attempt: PaymentAttempt) -> None:
     metadata = {"top_up": str(top_up.pk), "payment": attempt.payment_id}
+    if not top_up.credit:
+        _book_beside(top_up)  # The tax of an invoice alone: nothing comes into the wallet.
+        return
     grants.create(
         id=top_up.grant_id,
         actor=SYSTEM,

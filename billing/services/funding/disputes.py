@@ -22,6 +22,7 @@ from accounts.services.audit import SYSTEM
 from accounts.services.audit import record as record_audit
 from billing import locks, pipeline
 from billing.engine import burndown
+from billing.engine.currencies import places
 from billing.engine.money import EXACT, ZERO, amount_string, round_half_even
 from billing.engine.postings import TEMPLATES
 from billing.errors import BillingError, PaymentsUnavailable
@@ -155,14 +156,14 @@ def share(dispute: Dispute, top_up: TopUp) -> Share:
     Nor are the fee and the tax that another one has taken: together they take no more than the payment.
     """
     part = Fraction(dispute.amount) / Fraction(top_up.attempt.amount)
-    coins = payments.places(dispute.currency_id)
+    coins = places(dispute.currency_id)
     taken = _taken_beside(top_up, but=dispute)
     left_of_tax = EXACT.subtract(top_up.tax, EXACT.add(top_up.tax_refunded, taken["tax"]))
     fee = min(round_half_even(Fraction(top_up.fee) * part, precision=coins), EXACT.subtract(top_up.fee, taken["fee"]))
     tax = max(ZERO, min(round_half_even(Fraction(top_up.tax) * part, precision=coins), left_of_tax))
     amount = EXACT.subtract(dispute.amount, EXACT.add(fee, tax))
     amount = min(amount, EXACT.subtract(top_up.amount, taken["credited"]))
-    of_amount = Fraction(amount) / Fraction(top_up.amount)
+    of_amount = Fraction(amount) / Fraction(top_up.amount) if top_up.amount else Fraction(0)
     refunds = top_up.refunds.exclude(status=Refund.Status.FAILED).aggregate(credit=Sum("credit"), bonus=Sum("bonus"))
     others = top_up.disputes.exclude(pk=dispute.pk).aggregate(
         credit=Sum("frozen"), bonus=Sum("frozen_bonus"), more=Sum("recovered")
@@ -266,7 +267,8 @@ def _begin(journal: Journal, dispute: Dispute, template: str) -> Transaction:
 def _freeze(journal: Journal, dispute: Dispute, top_up: TopUp, wanted: Share) -> None:
     """Set aside what is left of the payment's own grants, up to what is disputed. What is held stays."""
     paid, bonus = journal.load_grant(top_up.grant_id), journal.load_grant(top_up.bonus_grant_id)
-    assert paid is not None
+    if paid is None:
+        return  # It paid the tax of an invoice alone.
     own = min(paid.source.remaining, max(ZERO, EXACT.subtract(wanted.credit, dispute.frozen)))
     extra = ZERO
     if bonus is not None:

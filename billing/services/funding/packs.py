@@ -5,9 +5,9 @@ from decimal import Decimal
 from django.db import IntegrityError, transaction
 
 from accounts.services import audit
+from billing.engine.currencies import places
 from billing.engine.money import amount_string, decimals
 from billing.errors import AlreadyExists, InvalidRequest
-from billing.gateways.payments import places
 from billing.models import Asset, Pack
 
 

@@ -6,10 +6,10 @@ from decimal import Decimal
 from django.conf import settings
 from django.utils import timezone
 
+from billing.engine.currencies import places
 from billing.engine.money import EXACT, ZERO, amount_string, decimals, round_half_even
 from billing.engine.taxes import Decision, on, within
 from billing.errors import InvalidRequest
-from billing.gateways.payments import places
 from billing.models import Asset, Customer, Pack
 from billing.services.invoicing import taxes
 
@@ -44,7 +44,7 @@ def quote(*, customer: Customer, amount: Decimal, currency: Asset, decision: Dec
     if decimals(amount) > places(currency.pk):
         raise InvalidRequest.field("amount", f"{currency.pk.upper()} has at most {places(currency.pk)} decimals here")
     rate = _rate(currency, customer.currency)
-    credit = amount if rate is None else round_half_even(EXACT.multiply(amount, rate), precision=2)
+    credit = _exchanged(amount, rate, customer.currency)
     least, most = settings.TOP_UP_MIN, settings.TOP_UP_MAX
     if not least <= credit <= most:
         own = customer.currency_id.upper()
@@ -52,7 +52,7 @@ def quote(*, customer: Customer, amount: Decimal, currency: Asset, decision: Dec
         raise InvalidRequest.field("amount", f"must come to {span}")
     fee = _fee(amount, currency)
     amount, tax = _taxed(amount, fee, currency, decision or taxes.decide(customer, timezone.now()))
-    credit = amount if rate is None else round_half_even(EXACT.multiply(amount, rate), precision=2)
+    credit = _exchanged(amount, rate, customer.currency)
     return Quote(
         amount=amount,
         currency=currency,
@@ -60,7 +60,7 @@ def quote(*, customer: Customer, amount: Decimal, currency: Asset, decision: Dec
         tax=tax,
         asset=customer.currency,
         credit=credit,
-        bonus=_bonus(credit),
+        bonus=_bonus(credit, customer.currency),
         rate=rate,
     )
 
@@ -112,6 +112,10 @@ def _rate(paid: Asset, own: Asset) -> Decimal | None:
     return Decimal(rate)
 
 
+def _exchanged(amount: Decimal, rate: Decimal | None, own: Asset) -> Decimal:
+    return amount if rate is None else round_half_even(EXACT.multiply(amount, rate), precision=places(own.pk))
+
+
 def _fee(amount: Decimal, currency: Asset) -> Decimal:
     fee = EXACT.add(EXACT.multiply(amount, settings.TOP_UP_FEE_RATE), settings.TOP_UP_FEE_FIXED)
     return round_half_even(fee, precision=places(currency.pk))
@@ -126,6 +130,6 @@ def _taxed(amount: Decimal, fee: Decimal, currency: Asset, decision: Decision) -
     return amount, on(asked, decision, places=places(currency.pk))
 
 
-def _bonus(credit: Decimal) -> Decimal:
+def _bonus(credit: Decimal, asset: Asset) -> Decimal:
     share = next((share for least, share in reversed(bonuses()) if credit >= least), ZERO)
-    return round_half_even(EXACT.multiply(credit, share), precision=2)
+    return round_half_even(EXACT.multiply(credit, share), precision=places(asset.pk))

@@ -20,6 +20,7 @@ from django.utils import timezone
 
 from accounts.services import audit
 from billing import locks, pipeline
+from billing.engine.currencies import places
 from billing.engine.money import EXACT, ZERO, amount_string, decimals
 from billing.errors import BillingError, InvalidRequest, InvalidState, PaymentsUnavailable
 from billing.gateways import payments
@@ -74,6 +75,8 @@ def create(
             raise InvalidState("Only a top-up that was paid can be paid back.", status=top_up.status)
         if disputes.stands_in_the_way(top_up):
             raise InvalidState("The payer's bank wants this payment back: paid back as well, it would go twice.")
+        if not top_up.credit:
+            raise InvalidState("It paid the tax of an invoice, which a credit note gives back.", refundable=ZERO)
         journal = Journal.open([top_up.customer_id])
         paid, bonus = journal.load_grant(top_up.grant_id), journal.load_grant(top_up.bonus_grant_id)
         assert paid is not None
@@ -230,7 +233,7 @@ def _wanted(top_up: TopUp, amount: Decimal | None, most: Decimal) -> Decimal:
         raise InvalidState("There is nothing to pay back: all of it is spent, held or paid back.", refundable=most)
     if wanted <= 0:
         raise InvalidRequest.field("amount", "must be greater than zero")
-    if decimals(wanted) > payments.places(top_up.currency_id):
+    if decimals(wanted) > places(top_up.currency_id):
         raise InvalidRequest.field("amount", f"{top_up.currency_id.upper()} has fewer decimals")
     if wanted > left:
         raise InvalidState(f"Only {amount_string(left)} of it has not been paid back yet.", refundable=most)
@@ -253,7 +256,7 @@ def _share(top_up: TopUp, amount: Decimal, bonus: GrantState | None) -> Share:
     recovered = EXACT.subtract(extra, back)
     # Tax that an invoice had asked for comes back by a credit note, and not a second time here.
     own_tax = EXACT.subtract(top_up.tax, top_up.invoiced_tax)
-    tax = min(_of(top_up.tax, part, payments.places(top_up.currency_id)), own_tax)
+    tax = min(_of(top_up.tax, part, places(top_up.currency_id)), own_tax)
     tax = EXACT.subtract(tax, top_up.tax_refunded)
     return Share(amount=amount, tax=tax, credit=EXACT.add(own, recovered), recovered=recovered, bonus=back)
 
@@ -264,8 +267,8 @@ def _most(top_up: TopUp, paid: GrantState, bonus: GrantState | None) -> Decimal:
     taken = _sum(r.credit + r.bonus for r in top_up.refunds.exclude(status=Status.FAILED))
     free = EXACT.add(paid.source.remaining, bonus.source.remaining if bonus is not None else ZERO)
     reach = min(Fraction(1), Fraction(EXACT.add(taken, free)) / Fraction(units))
-    places = payments.places(top_up.currency_id)
-    most = Decimal(int(Fraction(top_up.amount) * reach * 10**places)).scaleb(-places)
+    coins = places(top_up.currency_id)
+    most = Decimal(int(Fraction(top_up.amount) * reach * 10**coins)).scaleb(-coins)
     return max(ZERO, EXACT.subtract(most, top_up.refunded))
 
 

@@ -2,11 +2,13 @@
 
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
 
+from billing.engine.currencies import places
 from billing.engine.money import amount_string
 from billing.engine.taxes import EXEMPT, REVERSE_CHARGE, TREATMENTS
 from billing.gateways import documents
@@ -24,7 +26,7 @@ def invoice_pdf(invoice: Invoice) -> bytes:
 
 def shown(invoice: Invoice) -> dict[str, Any]:
     """What is on the paper: texts, ready to be set."""
-    note = invoice.kind == Invoice.Kind.CREDIT_NOTE
+    note, money = invoice.kind == Invoice.Kind.CREDIT_NOTE, partial(_money, currency=invoice.currency_id)
     facts = [
         ("Issued", _day(invoice.issued_at)),
         ("Period", f"{_day(invoice.period_start)} to {_day(invoice.period_end - timedelta(microseconds=1))}"),
@@ -41,23 +43,23 @@ def shown(invoice: Invoice) -> dict[str, Any]:
             {
                 "description": ", ".join([line.description, *(f"{k} {v}" for k, v in sorted(line.metadata.items()))]),
                 "quantity": "" if line.quantity is None else f"{_number(line.quantity)} {line.unit}".strip(),
-                "amount": _money(line.amount),
+                "amount": money(line.amount),
             }
             for line in invoice.lines.order_by("position")
         ],
-        "total": _money(invoice.total),
-        "prepaid": _money(invoice.prepaid.copy_negate()) if invoice.prepaid else None,
-        "net": _money(invoice.due) if invoice.tax else None,
+        "total": money(invoice.total),
+        "prepaid": money(invoice.prepaid.copy_negate()) if invoice.prepaid else None,
+        "net": money(invoice.due) if invoice.tax else None,
         "taxes": [
             {
-                "name": f"{tax.name} {_number(tax.rate * 100)} % on {_money(invoice.tax_base)}",
-                "amount": _money(tax.amount),
+                "name": f"{tax.name} {_number(tax.rate * 100)} % on {money(invoice.tax_base)}",
+                "amount": money(tax.amount),
             }
             for tax in invoice.taxes.order_by("position")
         ],
         "treatment": f"{TREATMENTS[invoice.tax_treatment]}." if invoice.tax_treatment in _SAID else "",
         "due_title": "Credited" if note else "Due",
-        "due": _money(invoice.payable.copy_abs() if note else invoice.payable),
+        "due": money(invoice.payable.copy_abs() if note else invoice.payable),
         "note": settings.INVOICE_NOTE,
     }
 
@@ -79,10 +81,11 @@ def shown_receipt(top_up: TopUp) -> dict[str, Any]:
         came_in.append(("Rate", f"1 {paid_in.upper()} = {amount_string(top_up.rate)} {code}"))
     if top_up.bonus:
         came_in.append(("Bonus", _unit(top_up.bonus, top_up.asset)))
+    money = partial(_money, currency=paid_in)
     refunds = top_up.refunds.filter(status=Refund.Status.SUCCEEDED).order_by("pk")
     for refund in refunds:
         assert refund.finished_at is not None
-        came_in.append((f"Paid back on {_day(refund.finished_at)}", f"{_money(refund.total)} {paid_in.upper()}"))
+        came_in.append((f"Paid back on {_day(refund.finished_at)}", f"{money(refund.total)} {paid_in.upper()}"))
     return {
         "title": "Receipt",
         "number": str(top_up.pk),
@@ -90,7 +93,7 @@ def shown_receipt(top_up: TopUp) -> dict[str, Any]:
         "buyer": [text for text in (customer.name, customer.email, customer.country, customer.external_id) if text],
         "facts": [("Paid on", _day(top_up.settled_at)), ("Paid with", method or "–")],
         "lines": [
-            (name, f"{_money(amount)} {paid_in.upper()}")
+            (name, f"{money(amount)} {paid_in.upper()}")
             for name, amount in (
                 (top_up.pack.name if top_up.pack else "Wallet top-up", top_up.amount),
                 ("Payment fee", top_up.fee),
@@ -98,7 +101,7 @@ def shown_receipt(top_up: TopUp) -> dict[str, Any]:
             )
             if amount
         ],
-        "paid": f"{_money(attempt.amount)} {paid_in.upper()}",
+        "paid": f"{money(attempt.amount)} {paid_in.upper()}",
         "after": came_in,
         "note": settings.INVOICE_NOTE,
     }
@@ -110,15 +113,15 @@ def _code(asset: Asset) -> str:
 
 def _unit(amount: Decimal, asset: Asset) -> str:
     money = asset.kind == Asset.Kind.CURRENCY
-    return f"{_money(amount) if money else _number(amount)} {_code(asset)}"
+    return f"{_money(amount, asset.pk) if money else _number(amount)} {_code(asset)}"
 
 
 def _day(moment: datetime) -> str:
     return f"{moment.astimezone(ZoneInfo(settings.TIME_ZONE)):%-d %b %Y}"
 
 
-def _money(amount: Decimal) -> str:
-    return f"{MINUS if amount < 0 else ''}{amount.copy_abs():,.2f}"
+def _money(amount: Decimal, currency: str) -> str:
+    return f"{MINUS if amount < 0 else ''}{amount.copy_abs():,.{places(currency)}f}"
 
 
 def _number(quantity: Decimal) -> str:

@@ -95,14 +95,14 @@ def _begin(collection_id: UUID) -> UUID | None:
         method = _method(invoice)
         paid = invoices.paid([invoice])[invoice.pk]
         net, tax = invoices.open_parts(invoice, paid)
-        if method is None or net <= 0:
+        if method is None or net + tax <= 0:
             return None
         collection.tries += 1
         later = settings.INVOICE_TRY_DAYS[collection.tries :]
         collection.next_try_at = max(_on(invoice, int(later[0])), now + timedelta(days=1)) if later else None
         collection.save(update_fields=["tries", "next_try_at"])
         currency: Asset = invoice.currency
-        quote = Quote(net, currency, ZERO, tax, currency, net, ZERO)
+        quote = Quote(max(net, ZERO), currency, ZERO, max(tax, ZERO), currency, max(net, ZERO), ZERO)
         plan = Plan(PaymentAttempt.Way.OFF_SESSION, purpose=PURPOSE, method=method)
         top_up = top_ups.create(actor=SYSTEM, customer=invoice.customer, quote=quote, plan=plan, invoice=invoice)
         return top_up.attempt_id

@@ -11,10 +11,10 @@ from django.utils import timezone
 
 from accounts.ids import uuid7
 from accounts.services import audit
+from billing.engine.currencies import places
 from billing.engine.money import EXACT, ZERO, amount_string, decimals, round_half_even
 from billing.errors import AlreadyExists, InvalidRequest, InvalidState
-from billing.gateways.payments import places
-from billing.models import Collection, Customer, Grant, Invoice, InvoicePayment, PaymentAttempt, TopUp
+from billing.models import Balance, Collection, Customer, Grant, Invoice, InvoicePayment, PaymentAttempt, TopUp
 from billing.selectors import invoices
 from billing.services.invoicing import dunning
 from billing.services.ledger.posting import Journal
@@ -54,13 +54,16 @@ def record(
 def write_off(*, actor: audit.Actor, invoice: Invoice, reason: str) -> InvoicePayment:
     """Give up what is open of the invoice: it counts against revenue, and its tax is owed to the office no longer.
 
-    Raises ``InvalidState`` where nothing or an older invoice is open, or a charge for it is under way, and
-    ``ApprovalRequired`` (``four_eyes``).
+    No more than is owed: what was given back since the invoice is for a credit note. Raises ``InvalidState`` where
+    nothing or an older invoice is open, or a charge for it is under way, and ``ApprovalRequired`` (``four_eyes``).
     """
     with transaction.atomic():
         collection, net, tax = _open(invoice)
         if TopUp.objects.filter(invoice=invoice, attempt__status__in=PaymentAttempt.OPEN).exists():
             raise InvalidState(f"A charge for {invoice.number} is under way: wait for what becomes of it.")
+        net = min(net, Balance.objects.get(pk=invoice.balance_id).owed)
+        if net + tax <= 0:
+            raise InvalidState("What was used is given back: a credit note is what is missing.")
         given_up = _note(
             actor, collection, InvoicePayment.Kind.WRITE_OFF, net=net, tax=tax, reference=WRITTEN_OFF, reason=reason
         )

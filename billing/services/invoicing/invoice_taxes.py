@@ -11,10 +11,10 @@ from functools import reduce
 
 from django.db.models import Sum
 
+from billing.engine.currencies import places
 from billing.engine.money import EXACT, ZERO, round_half_even
 from billing.engine.taxes import NONE, STANDARD, Decision, Part, shares
 from billing.engine.taxes import on as tax_on
-from billing.gateways.payments import places
 from billing.models import Balance, Grant, Invoice, InvoicePayment, InvoiceTax
 from billing.selectors import invoices
 from billing.services.ledger.posting import Journal
@@ -32,14 +32,17 @@ class Tax:
     places: int = 2
 
 
-def on(balance: Balance, due: Decimal, decision: Decision) -> Tax:
-    """The tax of a document over ``due`` of the balance, which is locked."""
+def on(balance: Balance, due: Decimal, decision: Decision, *, taken_up: Decimal) -> Tax:
+    """The tax of a document over ``due`` of the balance, which is locked.
+
+    ``taken_up``: what of its entries had been written off, and is no debt after all.
+    """
     coins = places(balance.asset_id)
     if due < 0:
-        return _credited(balance, due, coins)
+        return _credited(balance, EXACT.add(due, min(taken_up, due.copy_abs())), coins)
     if decision.treatment != STANDARD:
         return Tax(decision.treatment)
-    base = round_half_even(invoices.unpaid_of(balance.pk, due), precision=2)
+    base = round_half_even(invoices.unpaid_of(balance.pk, due), precision=coins)
     return Tax(STANDARD, base, tax_on(base, decision, places=coins), parts=decision.parts, places=coins)
 
 
@@ -52,7 +55,7 @@ def _credited(balance: Balance, due: Decimal, coins: int) -> Tax:
     # The office has what was written off back already, and nobody paid it.
     given_up = InvoicePayment.objects.filter(invoice__balance=balance, kind=InvoicePayment.Kind.WRITE_OFF)
     left = EXACT.subtract(asked["tax"], given_up.aggregate(tax=Sum("tax"))["tax"] or ZERO)
-    if left <= 0:
+    if left <= 0 or not due:
         return Tax(NONE)
     base = -min(due.copy_abs(), asked["base"])
     share = Fraction(last.tax) / Fraction(last.tax_base)

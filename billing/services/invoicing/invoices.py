@@ -17,6 +17,7 @@ from django.utils import timezone
 from accounts.services import audit
 from billing import locks, pipeline
 from billing.engine import invoicing
+from billing.engine.currencies import places
 from billing.engine.money import EXACT, ZERO, amount_string
 from billing.engine.taxes import Decision
 from billing.errors import Unavailable
@@ -109,11 +110,13 @@ def _issue(balance: Balance, *, customer: Customer, end: datetime, decision: Dec
             return None
         found = invoices.owed(balance.pk, after=after, upto=upto)
         owed_before = last.owed_after if last else ZERO
-        totals = invoicing.in_coins(found.items, owed=found.owed, owed_before=owed_before)
+        totals = invoicing.in_coins(
+            found.items, owed=found.owed, owed_before=owed_before, places=places(balance.asset_id)
+        )
         if totals.due == 0:
             return None
         kind = Invoice.Kind.INVOICE if totals.due > 0 else Invoice.Kind.CREDIT_NOTE
-        tax = invoice_taxes.on(balance, totals.due, decision)
+        tax = invoice_taxes.on(balance, totals.due, decision, taken_up=found.taken_up)
         series, sequence = _number(kind)
         invoice = Invoice.objects.create(
             customer=customer,

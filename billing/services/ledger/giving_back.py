@@ -15,7 +15,7 @@ from django.db.models import F
 from billing.engine import burndown
 from billing.engine.money import DECIMALS_MAX, EXACT, ZERO, round_half_even
 from billing.errors import InvalidState
-from billing.models import Grant
+from billing.models import Grant, InvoicePayment
 from billing.services.ledger.states import BalanceState, GrantState
 
 if TYPE_CHECKING:
@@ -55,14 +55,21 @@ def give_back(
 def _lower_debt(
     journal: "Journal", transaction: "Transaction", balance: BalanceState, amount: Decimal, charge_id: UUID | None
 ) -> None:
-    """Take ``amount`` off what is owed. What grants have paid of it since, they get back first: the latest first."""
+    """Take ``amount`` off what is owed. What grants have paid of it since, they get back first: the latest first.
+
+    What was given up of debts comes before all of them, and into nobody's wallet: who was let off a debt gets nothing
+    for it.
+    """
     settled = EXACT.subtract(amount, balance.owed)
     if settled > 0:
-        for grant_id, paid in _settlements(journal, balance):
+        given_up = _given_up(balance)
+        for grant_id, paid in sorted(_settlements(journal, balance), key=lambda row: row[0] not in given_up):
             taken = min(settled, paid)
             journal.load_grants({grant_id})
             balance.owed = EXACT.add(balance.owed, taken)
-            _put(journal, transaction, grant_id, taken, "unsettled", "unsettled_anew", None)
+            state = _put(journal, transaction, grant_id, taken, "unsettled", "unsettled_anew", None)
+            if grant_id in given_up:
+                journal.refund(transaction, state, taken, name="taken_up")
             settled = EXACT.subtract(settled, taken)
             if settled == 0:
                 break
@@ -165,6 +172,14 @@ SELECT CASE WHEN e.kind = 'settlement' THEN e.grant_id ELSE g.replaces_id END,
    AND 'receivable' IN (e.debit, e.credit)
  ORDER BY e.seq
 """
+
+
+def _given_up(balance: BalanceState) -> set[UUID]:
+    """The grants with which invoices of this balance were written off."""
+    rows = InvoicePayment.objects.filter(
+        customer_id=balance.customer_id, invoice__balance_id=balance.id, kind=InvoicePayment.Kind.WRITE_OFF
+    )
+    return {grant_id for grant_id in rows.values_list("grant_id", flat=True) if grant_id is not None}
 
 
 def _settlements(journal: "Journal", balance: BalanceState) -> Iterable[tuple[UUID, Decimal]]:

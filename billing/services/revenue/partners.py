@@ -11,15 +11,16 @@ from decimal import ROUND_DOWN, Decimal
 from uuid import UUID
 
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Max, Sum
+from django.db.models import Sum
 from django.db.models.functions import TruncMonth
+from django.utils import timezone
 
 from accounts.services import audit
 from billing.engine import sharing
+from billing.engine.currencies import places
 from billing.engine.money import DECIMALS_MAX, EXACT, ZERO, amount_string
 from billing.engine.taxes import shares
 from billing.errors import AlreadyExists, InvalidRequest, InvalidState
-from billing.gateways.payments import places
 from billing.models import Asset, Customer, Partner, PartnerAccrual, PartnerCustomer, PartnerPayout, RevenueDay
 from billing.selectors import revenue_days
 from billing.services.ledger.posting import Journal
@@ -70,12 +71,22 @@ def create(
     return partner
 
 
-def bring(*, actor: audit.Actor, partner: Partner, customer: Customer) -> PartnerCustomer:
-    """Note that the partner brought this customer, for good. Raises ``AlreadyExists`` where somebody did."""
+def bring(
+    *, actor: audit.Actor, partner: Partner, customer: Customer, starts_on: date | None = None
+) -> PartnerCustomer:
+    """Note that the partner brought this customer, for good. From ``starts_on`` on it counts: today where it is None.
+
+    Raises ``AlreadyExists`` where somebody brought it, ``InvalidRequest`` for a day of a month that is over: that is
+    shared already.
+    """
+    today = timezone.localdate()
+    first = starts_on or today
+    if first < today.replace(day=1):
+        raise InvalidRequest.field("starts_on", "must not be in a month that is over")
     try:
         with transaction.atomic():
-            brought = PartnerCustomer.objects.create(partner=partner, customer=customer)
-            _trail(actor, "partner.brought", partner, customer=customer.external_id)
+            brought = PartnerCustomer.objects.create(partner=partner, customer=customer, starts_on=first)
+            _trail(actor, "partner.brought", partner, customer=customer.external_id, starts_on=first.isoformat())
     except IntegrityError as error:
         raise AlreadyExists(f"{customer.external_id} was brought by a partner already.") from error
     return brought
@@ -87,26 +98,28 @@ def steps(partner: Partner) -> list[sharing.Step]:
 
 
 def accrue_due() -> int:
-    """Accrue every closed day that is not accrued yet, for every partner. Returns how many days. Safe to run twice."""
+    """Accrue every closed day that is not accrued yet, for every partner. Returns how many days. Safe to run twice.
+
+    A further version of the last one, which was reopened, is accrued as well.
+    """
     count = 0
     for partner in Partner.objects.order_by("id"):
-        done = partner.accruals.aggregate(last=Max("date"))["last"]
-        days = revenue_days.final().filter(date__gte=partner.starts_on)
-        if done is not None:
-            days = days.filter(date__gt=done)
+        days = revenue_days.final().filter(date__gte=partner.accrued_on or partner.starts_on)
         for day in days.order_by("date"):
-            accrue(partner, day)
-            count += 1
+            count += accrue(partner, day)
     return count
 
 
 @retried
-def accrue(partner: Partner, day: RevenueDay) -> None:
-    """Accrue one closed day, after those before it: one transaction, in the ledger as partner_payable."""
+def accrue(partner: Partner, day: RevenueDay) -> bool:
+    """Accrue one closed day, after those before it: one transaction, in the ledger as partner_payable.
+
+    False where it was accrued before.
+    """
     with transaction.atomic():
-        Partner.objects.select_for_update().get(pk=partner.pk)
-        if partner.accruals.filter(date__gte=day.date).exists():
-            return
+        locked = Partner.objects.select_for_update().get(pk=partner.pk)
+        if locked.accrued_on is not None and (locked.accrued_on, locked.accrued_version) >= (day.date, day.version):
+            return False
         month = max(day.date.replace(day=1), partner.starts_on)
         bases = _bases(partner, first=month, last=day.date)
         volume = _sum(bases.values())
@@ -126,13 +139,17 @@ def accrue(partner: Partner, day: RevenueDay) -> None:
                 partner=partner,
                 customer_id=customer,
                 date=day.date,
+                version=day.version,
                 base=EXACT.subtract(bases[customer], before.get(customer, none)["counted"]),
                 amount=EXACT.subtract(part, before.get(customer, none)["shared"]),
             )
             for customer, part in zip(customers, parts, strict=True)
         ]
-        PartnerAccrual.objects.bulk_create(rows)
+        PartnerAccrual.objects.bulk_create(row for row in rows if row.base or row.amount)
         _post(partner, day, [row for row in rows if row.amount])
+        locked.accrued_on, locked.accrued_version = day.date, day.version
+        locked.save(update_fields=["accrued_on", "accrued_version"])
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +213,8 @@ def _bases(partner: Partner, *, first: date, last: date) -> dict[UUID, Decimal]:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT c.customer_id, COALESCE(SUM(r.amount), 0) FROM billing_partnercustomer c"
-            " LEFT JOIN billing_recognition r ON r.customer_id = c.customer_id AND r.currency_id = %(currency)s"
+            " LEFT JOIN (billing_recognition r JOIN billing_revenueday d ON d.id = r.day_id)"
+            "   ON r.customer_id = c.customer_id AND r.currency_id = %(currency)s AND d.date >= c.starts_on"
             "  AND r.movement = ANY(%(movements)s) AND r.day_id = ANY(%(days)s)"
             " WHERE c.partner_id = %(partner)s GROUP BY c.customer_id",
             {
@@ -217,7 +235,7 @@ def _post(partner: Partner, day: RevenueDay, rows: Sequence[PartnerAccrual]) -> 
         head = journal.begin(
             customer_id=row.customer_id,
             template="partner.accrued",
-            reference=f"partner:{partner.pk}:{day.date}",
+            reference=f"partner:{partner.pk}:{day.date}" + (f":{day.version}" if day.version > 1 else ""),
             occurred_at=min(day.end, journal.now),
             description=f"Share of {partner.name}, {day.date}"[:200],
         )

@@ -11,7 +11,7 @@ from accounts.services.audit import SYSTEM
 from billing.errors import AlreadyExists, InvalidRequest, InvalidState
 from billing.models import Collection, Customer, Invoice, Notice, OutboxEvent, PaymentAttempt, TopUp, UsageEvent, Wallet
 from billing.selectors import invoices as figures
-from billing.services.funding import attempts
+from billing.services.funding import attempts, refunds
 from billing.services.invoicing import dunning, invoice_payments, invoices
 from billing.services.wallet import corrections, wallets
 from tests.billing.services.conftest import Clock
@@ -229,3 +229,90 @@ def test_tax_that_was_written_off_is_credited_to_nobody(debtor: Payer) -> None:
 
     assert note is not None
     assert (note.kind, note.tax, note.tax_given, account("tax_payable")) == ("credit_note", 0, 0, 0)
+
+
+def credit_note(debtor: Payer) -> Invoice:
+    note = invoices.issue(debtor.shop.balance(debtor.customer), end=ISSUED + timedelta(hours=3))
+    assert note is not None
+    assert note.kind == "credit_note"
+    return note
+
+
+def use(debtor: Payer, id: str, *, tokens: int = 4_000_000) -> Invoice:
+    debtor.shop.record(debtor.customer, id=id, input_tokens=tokens)
+    invoice = invoices.issue(debtor.shop.balance(debtor.customer), end=ISSUED + timedelta(hours=2))
+    assert invoice is not None
+    return invoice
+
+
+def reverse(id: str) -> None:
+    corrections.reverse(actor=SYSTEM, event=UsageEvent.objects.get(event_id=id), reason="The model failed")
+
+
+def test_usage_that_was_written_off_and_is_reversed_brings_no_credit(debtor: Payer) -> None:
+    invoice_payments.write_off(actor=SYSTEM, invoice=Invoice.objects.get(), reason="Bankrupt")
+    second = use(debtor, "wrong")
+    invoice_payments.write_off(actor=SYSTEM, invoice=second, reason="Bankrupt")
+    given_up = account("adjustment")
+
+    reverse("wrong")
+
+    # Nothing to spend, nothing owed, and half of the loss is none: what was used came to half.
+    assert (debtor.available, debtor.shop.balance(debtor.customer).owed) == (0, 0)
+    assert (given_up, account("adjustment"), account("usage")) == (-20, -10, 10)
+    assert (credit_note(debtor).due, account("tax_payable")) == (-10, 0)
+
+
+def test_who_was_let_off_a_debt_gets_nothing_for_it_though_another_was_paid(debtor: Payer) -> None:
+    first = Invoice.objects.get()
+    invoice_payments.write_off(actor=SYSTEM, invoice=first, reason="A gesture")
+    second = use(debtor, "wrong")
+    invoice_payments.record(actor=SYSTEM, invoice=second, amount=D(11), reference="SEPA 1")
+
+    reverse("wrong")
+
+    # Ten were used in all, and ten and their tax were paid.
+    assert debtor.available == 0
+    note = credit_note(debtor)
+    assert (note.due, note.tax, debtor.available, account("tax_payable")) == (-10, 0, 0, 1)
+
+
+def test_no_more_is_written_off_than_is_owed(debtor: Payer) -> None:
+    second = use(debtor, "wrong")
+    invoice_payments.write_off(actor=SYSTEM, invoice=Invoice.objects.order_by("first_seq")[0], reason="Bankrupt")
+    reverse("wrong")
+
+    invoice_payments.write_off(actor=SYSTEM, invoice=second, reason="Bankrupt")
+
+    assert (debtor.available, account("adjustment"), account("tax_payable")) == (0, -10, 0)
+    with pytest.raises(InvalidState):
+        invoice_payments.write_off(actor=SYSTEM, invoice=second, reason="Again")
+
+
+def test_where_the_tax_alone_is_open_it_is_charged(debtor: Payer, bank: Bank, clock: Clock) -> None:
+    debtor.keep()
+    debtor.shop.fund(debtor.customer, "10")
+    assert state() == "partly_paid"
+
+    later(clock, 14)
+
+    assert [charge["amount"] for charge in bank.charges()] == [100]
+    top_up = TopUp.objects.get()
+    assert (state(), top_up.credit, top_up.invoiced_tax, debtor.available) == ("paid", 0, 1, 0)
+    assert (account("tax_payable"), Collection.objects.get().state) == (1, "paid")
+    with pytest.raises(InvalidState):
+        refunds.create(actor=SYSTEM, top_up=top_up)
+
+
+def test_the_bank_of_who_paid_a_tax_alone_may_take_it_back(debtor: Payer, bank: Bank, clock: Clock) -> None:
+    debtor.keep()
+    debtor.shop.fund(debtor.customer, "10")
+    later(clock, 14)
+    bank.deliver()
+
+    dispute = bank.dispute(TopUp.objects.get())
+    bank.deliver()
+    bank.decide(dispute, "lost")
+    bank.deliver()
+
+    assert (debtor.available, account("cash_clearing"), account("disputed")) == (0, -10, 0)

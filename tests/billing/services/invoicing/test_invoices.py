@@ -244,3 +244,19 @@ def test_less_than_a_coin_that_is_open_is_paid(shop: Shop) -> None:
     paid = figures.paid([invoice])[invoice.pk]
 
     assert (invoice.due, paid.net, figures.status(invoice, paid)) == (11, D("10.9999925"), "paid")
+
+
+def test_yen_have_no_smaller_coins(shop: Shop) -> None:
+    acme = owing(shop)
+    yen = shop.asset("jpy", precision=12, kind="currency")
+    wallets.set_overdraft_limit(actor=SYSTEM, customer=acme, asset=yen, limit=D(10_000))
+    shop.plan("yen", [shop.price(shop.meter("pages", "value", event_type="pages"), "0.7", asset=yen)])
+    shop.subscribe(acme, "yen")
+    found = []
+    for _ in range(2):
+        shop.record(acme, type="pages", value=5)  # 3.5
+        found.append(invoices.issue(shop.balance(acme, "jpy"), end=LATER))
+        assert found[-1] is not None
+
+    assert [invoice.due for invoice in found if invoice] == [4, 3]
+    assert "4.00" not in str(documents.shown(Invoice.objects.order_by("first_seq")[0]))

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from accounts.services.audit import SYSTEM
+from accounts.services.audit import SYSTEM, Actor
 from billing.errors import AlreadyExists, InvalidRequest, InvalidState
-from billing.models import Partner, PartnerAccrual, UsageEvent
+from billing.models import Partner, PartnerAccrual, RevenueDay, UsageEvent
 from billing.services import revenue
 from billing.services.revenue import partners
 from billing.services.wallet import corrections
@@ -121,3 +121,48 @@ def test_what_makes_no_sense_is_refused(shop: Shop, days: Clock) -> None:
     partners.bring(actor=SYSTEM, partner=first, customer=acme)
     with pytest.raises(AlreadyExists):
         partners.bring(actor=SYSTEM, partner=partner(shop, base="usage"), customer=acme)
+
+
+def test_a_customer_counts_from_its_own_day_on(shop: Shop, days: Clock) -> None:
+    early, late = shop.customer(usd="500"), shop.customer("globex", usd="500")
+    agency = partner(shop)
+    for customer in (early, late):
+        shop.record(customer, input_tokens=4_000_000)  # 10, before anybody was brought
+    night(days)
+    partners.bring(actor=SYSTEM, partner=agency, customer=early)
+    partners.bring(actor=SYSTEM, partner=agency, customer=late, starts_on=date(2026, 11, 1))
+    night(days)
+
+    assert {row.customer.external_id: row.base for row in PartnerAccrual.objects.all()} == {"globex": 10}
+    with pytest.raises(InvalidRequest):
+        partners.bring(actor=SYSTEM, partner=agency, customer=shop.customer("old"), starts_on=date(2026, 10, 31))
+
+
+def test_the_last_day_of_a_month_that_was_reopened_is_accrued_again(shop: Shop, days: Clock) -> None:
+    days.stop(datetime(2026, 11, 30, 9, tzinfo=UTC))
+    acme = shop.customer(usd="500")
+    agency = partner(shop)
+    partners.bring(actor=SYSTEM, partner=agency, customer=acme)
+    shop.record(acme, input_tokens=20_000_000)  # 50
+    night(days)
+    shop.record(acme, input_tokens=20_000_000, time=datetime(2026, 11, 30, 20, tzinfo=UTC))
+
+    ada, ben = (Actor("user", label=name) for name in ("ada@ante.test", "ben@ante.test"))
+    newest = RevenueDay.objects.get(sha256__gt="")
+    asked = revenue.reopen(actor=ada, day=newest, reason="A batch was late")
+    revenue.approve(actor=ben, day=asked)
+    days.forward(minutes=1)
+    revenue.close_due()
+
+    assert (partners.accrue_due(), partners.accrue_due()) == (1, 0)
+    assert [(row.base, row.share) for row in partners.statement(agency)] == [(100, 15)]
+    assert account("partner_payable") == 15
+
+
+def test_days_of_a_partner_without_customers_are_looked_at_once(shop: Shop, days: Clock) -> None:
+    shop.record(shop.customer(usd="500"), input_tokens=4_000_000)
+    partner(shop)
+    night(days)
+
+    assert partners.accrue_due() == 0
+    assert Partner.objects.get().accrued_on == date(2026, 11, 2)
