@@ -187,15 +187,7 @@ def _outbox() -> dict[str, Any]:
     waiting = OutboxEvent.objects.filter(state=OutboxEvent.State.NEW).aggregate(times=Count("id"), oldest=Min("due_at"))
     oldest: datetime | None = waiting["oldest"]
     seconds = max(0, int((timezone.now() - oldest).total_seconds())) if oldest else 0
-    return {"waiting": waiting["times"], "oldest": _age(seconds) if oldest else "", "late": seconds > 300}
-
-
-def _age(seconds: int) -> str:
-    for size, name in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
-        if seconds >= size:
-            number = seconds // size
-            return f"{number} {name}{'' if number == 1 else 's'}"
-    return f"{seconds} s"
+    return {"waiting": waiting["times"], "oldest": display.age(seconds) if oldest else "", "late": seconds > 300}
 
 
 def _refused() -> list[dict[str, Any]]:

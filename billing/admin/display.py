@@ -161,6 +161,15 @@ def _account(code: str) -> str:
     return str(Account(code).label) if code in Account.values else code
 
 
+def age(seconds: int) -> str:
+    """``3 hours``, ``12 s``: the largest unit that there is a whole one of."""
+    for size, name in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if seconds >= size:
+            number = seconds // size
+            return f"{number} {name}{'' if number == 1 else 's'}"
+    return f"{seconds} s"
+
+
 def badge(text: object, tone: str) -> SafeString:
     """``tone``: good, bad, warn, info or quiet."""
     return format_html('<span class="ante-badge ante-{}">{}</span>', tone, text)

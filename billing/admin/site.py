@@ -22,7 +22,7 @@ class BackOfficeSite(UnfoldAdminSite):
 
     def get_urls(self) -> list[Any]:
         """The pages that are no model's, before those that are."""
-        from billing.admin import chart_of_accounts, margins, reports, revenue, try_event, what_if
+        from billing.admin import chart_of_accounts, margins, reports, revenue, try_event, what_if, workers
 
         own = [
             path("revenue/", self.admin_view(revenue.overview), name="billing_revenue"),
@@ -33,6 +33,7 @@ class BackOfficeSite(UnfoldAdminSite):
             path("reports/<slug:name>/", self.admin_view(reports.view), name="billing_report"),
             path("margins/", self.admin_view(margins.view), name="billing_margins"),
             path("try-event/", self.admin_view(try_event.view), name="billing_try_event"),
+            path("workers/", self.admin_view(workers.view), name="billing_workers"),
             path("what-if/", self.admin_view(what_if.ask), name="billing_what_if"),
             path("what-if/<uuid:run_id>/", self.admin_view(what_if.show), name="billing_what_if_run"),
         ]

@@ -183,6 +183,12 @@ UNFOLD: dict[str, Any] = {
             ),
             _group(
                 "Operations",
+                {
+                    "title": "Workers",
+                    "icon": "engineering",
+                    "link": reverse_lazy("admin:billing_workers"),
+                    "permission": _may("billing.view_outboxevent"),
+                },
                 _item("Webhooks", "webhook", "billing.webhookendpoint"),
                 _item("Webhook deliveries", "send", "billing.webhookdelivery"),
                 _item("Unusual spending", "monitoring", "billing.spendanomaly"),

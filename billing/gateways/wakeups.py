@@ -2,10 +2,12 @@
 
 import logging
 from functools import cache
+from typing import Any
 
 from celery import Celery
 from django.conf import settings
-from kombu.exceptions import OperationalError
+from kombu import Queue
+from kombu.exceptions import ChannelError, OperationalError
 
 logger = logging.getLogger(__name__)
 
@@ -18,6 +20,19 @@ def wake(task: str) -> None:
         _sender(settings.CELERY_BROKER_URL).send_task(task, retry=False, ignore_result=True)
     except (OperationalError, OSError) as error:
         logger.warning("No worker could be told of %s: %s", task, error)
+
+
+def queued() -> int | None:
+    """How many tasks were handed out and taken up by nobody yet; None where the broker cannot be reached."""
+    try:
+        with _sender(settings.CELERY_BROKER_URL).connection_for_read(connect_timeout=PATIENCE_SECONDS) as connection:
+            declared: Any = Queue("celery", channel=connection.default_channel).queue_declare(passive=True)
+            return int(declared.message_count)
+    except ChannelError:
+        return 0  # There is no queue before its first task.
+    except (OperationalError, OSError) as error:
+        logger.warning("The broker could not be asked: %s", error)
+        return None
 
 
 @cache

@@ -11,6 +11,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from accounts.ids import uuid7
+from accounts.services import audit
 from billing.models import OutboxEvent
 from billing.services.ledger import bulk
 
@@ -88,10 +89,16 @@ def relay(deliver: Callable[[Sequence[OutboxEvent]], None]) -> int:
     return relayed
 
 
-def retry() -> int:
+def retry(*, actor: audit.Actor = audit.SYSTEM) -> int:
     """Make the parked messages due again. Returns how many."""
-    parked = OutboxEvent.objects.filter(state=OutboxEvent.State.PARKED)
-    return parked.update(state=OutboxEvent.State.NEW, attempts=0, due_at=timezone.now())
+    with transaction.atomic():
+        parked = OutboxEvent.objects.filter(state=OutboxEvent.State.PARKED)
+        due = parked.update(state=OutboxEvent.State.NEW, attempts=0, due_at=timezone.now())
+        if due:
+            audit.record(
+                actor=actor, action="outbox.retried", object_type="outbox", object_id="", after={"messages": due}
+            )
+    return due
 
 
 def _lease() -> list[OutboxEvent]:

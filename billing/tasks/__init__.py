@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from celery import shared_task
-from celery.signals import worker_ready
+from celery import Task, shared_task
+from celery.signals import task_postrun, task_prerun, worker_ready
 
 from billing.gateways import anchors, event_stream
 from billing.models import OutboxEvent
@@ -170,6 +170,18 @@ def send_webhooks() -> None:
 def note_worker_ready(**_: object) -> None:
     """The first sign of life, before the schedule's own comes."""
     heartbeat.beat()
+
+
+@task_prerun.connect
+def note_start(task: Task[..., None], **_: object) -> None:
+    """So that people see when each task ran last: see ``heartbeat``."""
+    heartbeat.started(task.name)
+
+
+@task_postrun.connect
+def note_end(task: Task[..., None], retval: object, **_: object) -> None:
+    """And how that ended."""
+    heartbeat.ended(task.name, type(retval).__name__ if isinstance(retval, Exception) else "")
 
 
 @shared_task(name="billing.note_worker_alive")

@@ -29,6 +29,7 @@ PAGES: dict[str, set[str]] = {
     "billing_margins": ALL,
     "billing_try_event": ALL,
     "billing_what_if": ALL,
+    "billing_workers": ALL,
     "billing_revenue": ALL,
     "billing_chart_of_accounts": ALL,
     "accounts_user_powers": ALL,
