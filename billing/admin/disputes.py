@@ -31,7 +31,8 @@ class DisputeAdmin(EvidenceMixin, BookAdmin):
     actions_detail = ("evidence", "evidence_json", "send_evidence", "look_up")
     fields = (
         *("id", "opened", "customer_link", "status_shown", "top_up_link", "num_amount", "reason", "answer_until"),
-        *("evidence_sent", "num_frozen", "num_bonus", "num_recovered", "num_withdrawn", "provider_link", "closed"),
+        *("evidence_sent", "num_frozen", "num_bonus", "num_recovered", "num_tax", "num_withdrawn", "provider_link"),
+        "closed",
     )
 
     def pack(self, dispute: Any) -> dict[str, Any]:
@@ -104,6 +105,10 @@ class DisputeAdmin(EvidenceMixin, BookAdmin):
     @admin.display(description="Taken elsewhere, or owed")
     def num_recovered(self, dispute: Dispute) -> SafeString:
         return display.amount(dispute.recovered, dispute.top_up.asset_id)
+
+    @admin.display(description="Credited tax, taken back")
+    def num_tax(self, dispute: Dispute) -> SafeString:
+        return display.amount(dispute.recovered_tax, dispute.currency_id)
 
     @admin.display(description="The provider took")
     def num_withdrawn(self, dispute: Dispute) -> SafeString:

@@ -45,6 +45,9 @@ class Dispute(models.Model):
     frozen = AmountField(default=0, help_text="Of the grant that was paid for.")
     frozen_bonus = AmountField(default=0, help_text="Of the bonus.")
     recovered = AmountField(default=0, help_text="In place of what was spent: from other grants, or owed.")
+    recovered_tax = AmountField(
+        default=0, db_default=0, help_text="Of the tax: what a credit note had put into the wallet, taken there."
+    )
     withdrawn = AmountField(default=0, help_text="What the provider took.")
     loss_id = models.UUIDField(null=True, blank=True, help_text="The transaction that booked the loss, if it is one.")
     revision = models.PositiveIntegerField(default=0)
@@ -62,7 +65,9 @@ class Dispute(models.Model):
         constraints = [
             models.CheckConstraint(name="billing_dispute_amount_positive", condition=Q(amount__gt=0)),
             number_check("billing_dispute", "amount"),
-            number_check("billing_dispute", "frozen", "frozen_bonus", "recovered", "withdrawn", at_least=0),
+            number_check(
+                "billing_dispute", "frozen", "frozen_bonus", "recovered", "recovered_tax", "withdrawn", at_least=0
+            ),
             models.CheckConstraint(
                 name="billing_dispute_status",
                 condition=Q(status__in=["inquiry", "open", "under_review", "won", "lost", "closed"]),
@@ -70,12 +75,12 @@ class Dispute(models.Model):
             models.CheckConstraint(
                 name="billing_dispute_effects",
                 condition=Q(status__in=["open", "under_review", "lost"])
-                | Q(frozen=0, frozen_bonus=0, recovered=0, withdrawn=0),
+                | Q(frozen=0, frozen_bonus=0, recovered=0, recovered_tax=0, withdrawn=0),
             ),
             models.CheckConstraint(
                 name="billing_dispute_loss",
                 condition=Q(status="lost", loss_id__isnull=False)
-                | Q(loss_id__isnull=True, recovered=0) & ~Q(status="lost"),
+                | Q(loss_id__isnull=True, recovered=0, recovered_tax=0) & ~Q(status="lost"),
             ),
         ]
 

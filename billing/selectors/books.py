@@ -198,7 +198,7 @@ INVARIANTS: dict[str, Invariant] = {
     "disputes": Invariant(
         "What a dispute froze and took is what its entries say; only an open or lost one has any effect.",
         """
-        SELECT d.id AS dispute, d.status, d.frozen, d.frozen_bonus, d.recovered, d.withdrawn,
+        SELECT d.id AS dispute, d.status, d.frozen, d.frozen_bonus, d.recovered, d.recovered_tax, d.withdrawn,
                e.frozen AS entries_frozen, e.recovered AS entries_recovered, e.withdrawn AS entries_withdrawn
           FROM billing_dispute d
           LEFT JOIN (
@@ -214,7 +214,7 @@ INVARIANTS: dict[str, Invariant] = {
                  JOIN billing_ledgerentry e ON e.transaction_id = t.id AND e.customer_id = t.customer_id
                 WHERE starts_with(t.template, 'dispute.') AND WITHIN(t) AND WITHIN(e)
                 GROUP BY 1) e ON e.dispute_id = d.id::text
-         WHERE WITHIN(d) AND (d.frozen + d.frozen_bonus, d.recovered, d.withdrawn)
+         WHERE WITHIN(d) AND (d.frozen + d.frozen_bonus, d.recovered + d.recovered_tax, d.withdrawn)
                IS DISTINCT FROM (COALESCE(e.frozen, 0), COALESCE(e.recovered, 0), COALESCE(e.withdrawn, 0))
         """,
     ),

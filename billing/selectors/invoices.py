@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -117,6 +118,20 @@ def open_tax(customer_id: UUID, currency: str) -> Decimal:
     return ZERO
 
 
+def tax_given(customer_id: UUID, currency: str, *, since: datetime) -> Decimal:
+    """What credit notes have put into the wallet since, of taxes that had been paid."""
+    notes = Invoice.objects.filter(customer_id=customer_id, currency_id=currency, issued_at__gte=since)
+    return notes.aggregate(tax=Sum("tax_given"))["tax"] or ZERO
+
+
+def tax_disputed(balance_id: UUID) -> Decimal:
+    """What paid taxes on invoices of the balance, and went back to the payers in disputes that are lost."""
+    with connection.cursor() as cursor:
+        cursor.execute(_TAX_DISPUTED, [balance_id])
+        found: Decimal = cursor.fetchone()[0]
+        return found
+
+
 def _tax_received(balance_ids: Collection[UUID]) -> dict[UUID, Decimal]:
     """What has come in for taxes on invoices of these balances, less what was given back of it."""
     with connection.cursor() as cursor:
@@ -163,6 +178,16 @@ SELECT b.id, COALESCE((SELECT SUM(t.invoiced_tax) FROM billing_topup t
                            JOIN billing_invoice i ON i.id = p.invoice_id WHERE i.balance_id = b.id), 0)
              - COALESCE((SELECT SUM(i.tax_given) FROM billing_invoice i WHERE i.balance_id = b.id), 0)
   FROM billing_balance b WHERE b.id = ANY(%(balances)s)
+"""
+# Of a top-up's tax, what no invoice had asked for falls away first.
+_TAX_DISPUTED = """
+SELECT COALESCE(SUM(GREATEST(0, l.tax - (t.tax - t.invoiced_tax - t.tax_refunded))), 0)
+  FROM billing_balance b
+  JOIN billing_topup t ON t.customer_id = b.customer_id AND t.currency_id = b.asset_id AND t.invoiced_tax > 0
+  JOIN LATERAL (SELECT SUM(e.amount) AS tax FROM billing_dispute d
+                  JOIN billing_ledgerentry e ON e.transaction_id = d.loss_id AND e.customer_id = d.customer_id
+                 WHERE d.top_up_id = t.id AND e.debit = 'tax_payable') l ON true
+ WHERE b.id = %s
 """
 
 _RUN = "e.balance_id = %(balance)s AND e.seq > %(after)s AND e.seq <= %(upto)s"

@@ -52,9 +52,10 @@ def _credited(balance: Balance, due: Decimal, coins: int) -> Tax:
     if last is None:
         return Tax(NONE)
     asked = Invoice.objects.filter(balance=balance).aggregate(base=Sum("tax_base"), tax=Sum("tax"))
-    # The office has what was written off back already, and nobody paid it.
+    # The office has what was written off, or lost in a dispute, back already.
     given_up = InvoicePayment.objects.filter(invoice__balance=balance, kind=InvoicePayment.Kind.WRITE_OFF)
-    left = EXACT.subtract(asked["tax"], given_up.aggregate(tax=Sum("tax"))["tax"] or ZERO)
+    gone = EXACT.add(given_up.aggregate(tax=Sum("tax"))["tax"] or ZERO, invoices.tax_disputed(balance.pk))
+    left = EXACT.subtract(asked["tax"], gone)
     if left <= 0 or not due:
         return Tax(NONE)
     base = -min(due.copy_abs(), asked["base"])

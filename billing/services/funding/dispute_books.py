@@ -1,0 +1,246 @@
+"""What a dispute has in effect: of the wallet, of what is not the wallet's, and of the money at the provider.
+
+What it is now says what is to be in effect; what is in effect already is in its row; the difference is booked.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from functools import reduce
+
+from django.db.models import Sum
+
+from billing.engine import burndown
+from billing.engine.currencies import places
+from billing.engine.money import EXACT, ZERO, round_half_even
+from billing.engine.postings import TEMPLATES
+from billing.models import Dispute, LedgerEntry, Refund, TopUp
+from billing.selectors import invoices
+from billing.services.ledger.giving_back import Part
+from billing.services.ledger.posting import Journal, Transaction
+from billing.services.ledger.states import BalanceState
+
+Status = Dispute.Status
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What a dispute is about, of its top-up: of the amount, the fee and the tax, and the units that came in for it.
+
+    ``tax`` is what the office gives back; ``credited_tax`` is what a credit note has put into the wallet before.
+    """
+
+    amount: Decimal
+    fee: Decimal
+    tax: Decimal
+    credited_tax: Decimal
+    credit: Decimal
+    bonus: Decimal
+
+
+def book(dispute: Dispute, top_up: TopUp) -> None:
+    """Bring what is in effect to what the status asks for. The payment's attempt is locked."""
+    journal = Journal.open([dispute.customer_id])
+    if dispute.loss_id is not None and (dispute.status != Status.LOST or _is_short(dispute, top_up)):
+        _undo_loss(journal, dispute)
+    if dispute.status in Dispute.HARMLESS:
+        _release(journal, dispute, top_up)
+    else:
+        wanted = share(dispute, top_up)
+        if dispute.loss_id is None:
+            _freeze(journal, dispute, top_up, wanted)
+        if dispute.status == Status.LOST and dispute.loss_id is None:
+            _book_loss(journal, dispute, top_up, wanted)
+    _move_money(journal, dispute, ZERO if dispute.status in Dispute.HARMLESS else dispute.amount)
+    journal.write()
+
+
+def _is_short(dispute: Dispute, top_up: TopUp) -> bool:
+    """Whether it has taken less than is lost, because some of that was on its way back to the payer then."""
+    wanted = share(dispute, top_up)
+    taken = EXACT.add(EXACT.add(dispute.frozen, dispute.frozen_bonus), dispute.recovered)
+    return EXACT.add(wanted.credit, wanted.bonus) > taken
+
+
+def _begin(journal: Journal, dispute: Dispute, template: str) -> Transaction:
+    return journal.begin(
+        customer_id=dispute.customer_id,
+        template=template,
+        reference=f"dispute:{dispute.pk}:{dispute.revision}:{template.partition('.')[2]}",
+        occurred_at=journal.now,
+    )
+
+
+def _freeze(journal: Journal, dispute: Dispute, top_up: TopUp, wanted: Share) -> None:
+    """Set aside what is left of the payment's own grants, up to what is disputed. What is held stays."""
+    paid, bonus = journal.load_grant(top_up.grant_id), journal.load_grant(top_up.bonus_grant_id)
+    if paid is None:
+        return  # It paid the tax of an invoice alone.
+    own = min(paid.source.remaining, max(ZERO, EXACT.subtract(wanted.credit, dispute.frozen)))
+    extra = ZERO
+    if bonus is not None:
+        extra = min(bonus.source.remaining, max(ZERO, EXACT.subtract(wanted.bonus, dispute.frozen_bonus)))
+    if not own and not extra:
+        return
+    head = _begin(journal, dispute, "dispute.frozen")
+    if own:
+        journal.refund(head, paid, own)
+    if extra:
+        assert bonus is not None
+        journal.refund(head, bonus, extra)
+    dispute.frozen = EXACT.add(dispute.frozen, own)
+    dispute.frozen_bonus = EXACT.add(dispute.frozen_bonus, extra)
+
+
+def _release(journal: Journal, dispute: Dispute, top_up: TopUp) -> None:
+    """Give back what was frozen, to the grants it came from; what they owe since is paid from it."""
+    if not dispute.frozen and not dispute.frozen_bonus:
+        return
+    head = _begin(journal, dispute, "dispute.released")
+    for grant_id, amount in ((top_up.grant_id, dispute.frozen), (top_up.bonus_grant_id, dispute.frozen_bonus)):
+        if amount:
+            state = journal.load_grant(grant_id)
+            assert state is not None
+            journal.put_back(head, state, amount)
+            journal.settle(head, state, min(amount, state.source.remaining))
+    dispute.frozen = dispute.frozen_bonus = ZERO
+
+
+def _book_loss(journal: Journal, dispute: Dispute, top_up: TopUp, wanted: Share) -> None:
+    """Take what was spent of it from whatever else the wallet holds, and have the rest owed. Fee and tax fall away."""
+    head = _begin(journal, dispute, "dispute.lost")
+    units = EXACT.add(wanted.credit, wanted.bonus)
+    missing = EXACT.subtract(units, EXACT.add(dispute.frozen, dispute.frozen_bonus))
+    _take(journal, head, journal.balances[dispute.customer_id, top_up.asset_id], missing)
+    _take(journal, head, journal.balances[dispute.customer_id, dispute.currency_id], wanted.credited_tax)
+    beside = {"fee": wanted.fee, "tax": wanted.tax}
+    for name, amount in beside.items():
+        if amount:
+            journal.post_beside(head, dispute.customer_id, dispute.currency_id, name, amount)
+    spent_bonus = EXACT.subtract(wanted.bonus, dispute.frozen_bonus)
+    if spent_bonus:
+        journal.post_beside(head, dispute.customer_id, top_up.asset_id, "bonus", spent_bonus)
+    if top_up.asset_id != dispute.currency_id:
+        if wanted.credit:
+            journal.post_beside(head, dispute.customer_id, top_up.asset_id, "exchanged", wanted.credit)
+        if wanted.amount:
+            journal.post_beside(head, dispute.customer_id, dispute.currency_id, "credited", wanted.amount)
+    dispute.recovered, dispute.recovered_tax = missing, wanted.credited_tax
+    dispute.loss_id = head.id
+
+
+def _take(journal: Journal, head: Transaction, balance: BalanceState, amount: Decimal) -> None:
+    """Take ``amount`` from whatever the balance holds, and have the rest owed."""
+    if not amount:
+        return
+    payable = burndown.payable(balance.sources, meter=None, moment=journal.now)
+    debt = max(ZERO, EXACT.subtract(amount, payable))
+    draws = burndown.draw(balance.sources, amount, meter=None, moment=journal.now, overdraft=debt)
+    assert draws is not None
+    balance.dispute_debt = EXACT.add(balance.dispute_debt, debt)
+    journal.draw(head, balance, draws, charge_id=None, spent=False)
+
+
+def _undo_loss(journal: Journal, dispute: Dispute) -> None:
+    """Book the loss the other way round: to the very grants that were drawn, and off what is owed."""
+    head = _begin(journal, dispute, "dispute.regained")
+    names = _names_of_a_loss()
+    parts: dict[str, list[Part]] = {}
+    for entry in LedgerEntry.objects.filter(customer_id=dispute.customer_id, transaction_id=dispute.loss_id):
+        name = names[entry.debit, entry.credit]
+        if entry.balance_id is None:
+            journal.post_beside(head, dispute.customer_id, entry.asset_id, name, entry.amount)
+        else:
+            parts.setdefault(entry.asset_id, []).append(Part(entry.grant_id, entry.amount))
+    for asset, taken in parts.items():
+        balance = journal.balances[dispute.customer_id, asset]
+        _forget_debt(balance, taken)
+        journal.give_back(head, balance, taken, charge_id=None, spent=False)
+    dispute.recovered = dispute.recovered_tax = ZERO
+    dispute.loss_id = None
+
+
+def _forget_debt(balance: BalanceState, parts: list[Part]) -> None:
+    owed = reduce(EXACT.add, (part.amount for part in parts if part.grant_id is None), ZERO)
+    balance.dispute_debt = max(ZERO, EXACT.subtract(balance.dispute_debt, owed))
+
+
+def _move_money(journal: Journal, dispute: Dispute, wanted: Decimal) -> None:
+    """What the provider took, or gave back."""
+    if dispute.withdrawn == wanted:
+        return
+    out = wanted > dispute.withdrawn
+    head = _begin(journal, dispute, "dispute.withdrawn" if out else "dispute.reinstated")
+    amount = EXACT.subtract(wanted, dispute.withdrawn).copy_abs()
+    journal.post_beside(head, dispute.customer_id, dispute.currency_id, "money", amount)
+    dispute.withdrawn = wanted
+
+
+# --- How much ---------------------------------------------------------------------------------------------------------
+
+
+def share(dispute: Dispute, top_up: TopUp) -> Share:
+    """What the dispute is about. What was paid back before, or is in another dispute, is not in it a second time.
+
+    Nor are the fee and the tax that another one has taken: together they take no more than the payment.
+    """
+    part = Fraction(dispute.amount) / Fraction(top_up.attempt.amount)
+    coins = places(dispute.currency_id)
+    taken = _taken_beside(top_up, but=dispute)
+    others = top_up.disputes.exclude(pk=dispute.pk).aggregate(
+        credit=Sum("frozen"), bonus=Sum("frozen_bonus"), more=Sum("recovered"), tax=Sum("recovered_tax")
+    )
+    taken_of_tax = EXACT.add(taken["tax"], others["tax"] or ZERO)
+    left_of_tax = EXACT.subtract(top_up.tax, EXACT.add(top_up.tax_refunded, taken_of_tax))
+    fee = min(round_half_even(Fraction(top_up.fee) * part, precision=coins), EXACT.subtract(top_up.fee, taken["fee"]))
+    tax = max(ZERO, min(round_half_even(Fraction(top_up.tax) * part, precision=coins), left_of_tax))
+    amount = EXACT.subtract(dispute.amount, EXACT.add(fee, tax))
+    amount = min(amount, EXACT.subtract(top_up.amount, taken["credited"]))
+    credited_tax = _credited_tax(dispute, top_up, tax, left_of_tax)
+    of_amount = Fraction(amount) / Fraction(top_up.amount) if top_up.amount else Fraction(0)
+    refunds = top_up.refunds.exclude(status=Refund.Status.FAILED).aggregate(credit=Sum("credit"), bonus=Sum("bonus"))
+    gone = EXACT.add(refunds["credit"] or ZERO, EXACT.add(others["credit"] or ZERO, others["more"] or ZERO))
+    gone_bonus = EXACT.add(refunds["bonus"] or ZERO, others["bonus"] or ZERO)
+    return Share(
+        amount=amount,
+        fee=fee,
+        tax=EXACT.subtract(tax, credited_tax),
+        credited_tax=credited_tax,
+        credit=_units(top_up.credit, of_amount, gone, top_up.asset.precision),
+        bonus=_units(top_up.bonus, of_amount, gone_bonus, top_up.asset.precision),
+    )
+
+
+def _credited_tax(dispute: Dispute, top_up: TopUp, tax: Decimal, left: Decimal) -> Decimal:
+    """What of ``tax`` had paid an invoice and was given into the wallet since, so that the office has it no longer.
+
+    Of the ``left`` of the top-up's tax, what no invoice had asked for falls away first.
+    """
+    of_invoices = min(tax, max(ZERO, EXACT.subtract(tax, EXACT.subtract(left, top_up.invoiced_tax))))
+    if not of_invoices:
+        return ZERO
+    assert top_up.settled_at is not None
+    given = invoices.tax_given(top_up.customer_id, top_up.currency_id, since=top_up.settled_at)
+    others = Dispute.objects.filter(customer_id=top_up.customer_id, currency_id=top_up.currency_id)
+    again = others.exclude(pk=dispute.pk).aggregate(tax=Sum("recovered_tax"))["tax"] or ZERO
+    return min(of_invoices, max(ZERO, EXACT.subtract(given, again)))
+
+
+def _units(whole: Decimal, part: Fraction, gone: Decimal, precision: int) -> Decimal:
+    left = max(ZERO, EXACT.subtract(whole, gone))
+    return min(left, round_half_even(Fraction(whole) * part, precision=precision))
+
+
+def _taken_beside(top_up: TopUp, *, but: Dispute) -> dict[str, Decimal]:
+    """What the other disputes of it that are lost have taken that was not the wallet's: by the name of the posting."""
+    losses = top_up.disputes.exclude(pk=but.pk).exclude(loss_id=None).values("loss_id")
+    taken = dict.fromkeys(TEMPLATES["dispute.lost"].postings, ZERO)
+    names = _names_of_a_loss()
+    for entry in LedgerEntry.objects.filter(customer_id=top_up.customer_id, transaction_id__in=losses, balance_id=None):
+        name = names[entry.debit, entry.credit]
+        taken[name] = EXACT.add(taken[name], entry.amount)
+    return taken
+
+
+def _names_of_a_loss() -> dict[tuple[str, str], str]:
+    return {(each.debit, each.credit): name for name, each in TEMPLATES["dispute.lost"].postings.items()}
