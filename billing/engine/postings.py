@@ -176,6 +176,13 @@ TEMPLATES: dict[str, Template] = dict(
             taken_back=Posting("partner_payable", "partner_expense", "fee"),
         ),
         _template("partner.paid", paid=Posting("partner_payable", "cash_clearing", "fee")),
+        # What the provider keeps of a payment, and takes for a dispute; some give that back where it is won.
+        _template("payment.fee", kept=Posting("provider_fees", "cash_clearing", "fee")),
+        _template(
+            "payment.dispute_fee",
+            kept=Posting("provider_fees", "cash_clearing", "fee"),
+            returned=Posting("cash_clearing", "provider_fees", "fee"),
+        ),
         # Money goes back to whoever paid: out of the grants it came with, and back into them if it does not arrive.
         _template(
             "top_up.refunded",

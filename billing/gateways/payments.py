@@ -124,6 +124,9 @@ class Dispute:
     reason: str
     opened_at: datetime
     answer_by: datetime | None = None
+    fee: Decimal = Decimal(0)
+    """What the provider takes for it beside the amount."""
+    fee_currency: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ ours or the library's, is the same request.
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cache
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import stripe
 from django.conf import settings
 
-from billing.engine.currencies import places
+from billing.gateways import stripe_objects as objects
 from billing.gateways.payments import (
     Charge,
     Dispute,
@@ -29,7 +29,6 @@ from billing.gateways.payments import (
     Payout,
     Refund,
     Refused,
-    Standing,
     Unreachable,
 )
 
@@ -38,8 +37,8 @@ RETRIES = 1
 PAGE = 100
 _ONCE = {"max_network_retries": 0}
 SIGNATURE_AGE_MAX_SECONDS = 300
-_ATTEMPT, _REFUND = "ante_attempt", "ante_refund"
 _KEEPABLE = ("card", "us_bank_account", "sepa_debit")
+_RELATED = ("customer", "payment_intent")
 _WHOLE_PAYMENT = ["latest_charge.balance_transaction", "payment_method"]
 
 
@@ -92,8 +91,8 @@ class Stripe:
             "customer": order.customer_id,
             "client_reference_id": order.reference,
             "line_items": [_line_item(line, order.currency) for line in order.lines],
-            "metadata": {_ATTEMPT: order.reference},
-            "payment_intent_data": {"metadata": {_ATTEMPT: order.reference}},
+            "metadata": {objects.ATTEMPT: order.reference},
+            "payment_intent_data": {"metadata": {objects.ATTEMPT: order.reference}},
             # Which methods are offered follows from the currency, the country and what the account has switched on.
             "success_url": order.return_url,
             "cancel_url": order.cancel_url,
@@ -110,17 +109,17 @@ class Stripe:
             made = self._client.v1.checkout.sessions.create(
                 params | {"expand": ["payment_intent"]}, {"idempotency_key": order.key}
             )
-        return _of_session(made)
+        return objects.of_session(made)
 
     def charge(self, order: Order, *, method_id: str, off_session: bool) -> Payment:
         params: dict[str, Any] = {
-            "amount": to_minor(order.total, order.currency),
+            "amount": objects.to_minor(order.total, order.currency),
             "currency": order.currency,
             "customer": order.customer_id,
             "payment_method": method_id,
             "confirm": True,
             "description": ", ".join(line.name for line in order.lines),
-            "metadata": {_ATTEMPT: order.reference},
+            "metadata": {objects.ATTEMPT: order.reference},
             "expand": _WHOLE_PAYMENT,
             "automatic_payment_methods": {"enabled": True, "allow_redirects": "never" if off_session else "always"},
         }
@@ -130,23 +129,23 @@ class Stripe:
             made = _moved(lambda: create(params, {"idempotency_key": order.key} | _ONCE))
         except _CardDeclined as declined:
             return _declined(declined.error, order)
-        return _of_intent(made)
+        return objects.of_intent(made)
 
     def session(self, session_id: str) -> Payment:
         with _translated():
             found = self._client.v1.checkout.sessions.retrieve(
                 session_id, {"expand": [f"payment_intent.{part}" for part in _WHOLE_PAYMENT]}
             )
-        return _of_session(found)
+        return objects.of_session(found)
 
     def payment(self, payment_id: str) -> Payment:
         with _translated():
-            return _of_intent(self._client.v1.payment_intents.retrieve(payment_id, {"expand": _WHOLE_PAYMENT}))
+            return objects.of_intent(self._client.v1.payment_intents.retrieve(payment_id, {"expand": _WHOLE_PAYMENT}))
 
     def payment_of_charge(self, charge_id: str) -> Payment | None:
         with _translated():
             charge = self._client.v1.charges.retrieve(charge_id)
-        payment_id = _get(charge, "payment_intent")
+        payment_id = objects.member(charge, "payment_intent")
         return self.payment(str(payment_id)) if payment_id else None
 
     def find(self, *, reference: str, customer_id: str, since: datetime) -> Payment | None:
@@ -161,7 +160,7 @@ class Stripe:
                 if session.client_reference_id == reference:
                     return self.session(str(session.id))
             for intent in self._client.v1.payment_intents.list(params).auto_paging_iter():
-                if _get(intent.metadata, _ATTEMPT) == reference:
+                if objects.member(intent.metadata, objects.ATTEMPT) == reference:
                     return self.payment(str(intent.id))
         return None
 
@@ -197,7 +196,7 @@ class Stripe:
     def methods(self, customer_id: str) -> list[Method]:
         with _translated():
             found = self._client.v1.customers.payment_methods.list(customer_id, {"limit": PAGE})
-            return [method for each in found.auto_paging_iter() if (method := _method(each))]
+            return [method for each in found.auto_paging_iter() if (method := objects.method(each))]
 
     def remove_method(self, method_id: str) -> None:
         with _translated():
@@ -205,40 +204,40 @@ class Stripe:
 
     def customer_of_method(self, method_id: str) -> str:
         with _translated():
-            return str(_get(self._client.v1.payment_methods.retrieve(method_id), "customer") or "")
+            return str(objects.member(self._client.v1.payment_methods.retrieve(method_id), "customer") or "")
 
     # --- Refunds -------------------------------------------------------------------------------------------------
 
     def refund(self, *, reference: str, key: str, payment_id: str, amount: Decimal, currency: str) -> Refund:
         params = {
             "payment_intent": payment_id,
-            "amount": to_minor(amount, currency),
-            "metadata": {_REFUND: reference},
+            "amount": objects.to_minor(amount, currency),
+            "metadata": {objects.REFUND: reference},
         }
-        return _refund(_moved(lambda: self._client.v1.refunds.create(params, {"idempotency_key": key} | _ONCE)))
+        return objects.refund(_moved(lambda: self._client.v1.refunds.create(params, {"idempotency_key": key} | _ONCE)))
 
     def refund_by_id(self, refund_id: str) -> Refund:
         with _translated():
-            return _refund(self._client.v1.refunds.retrieve(refund_id))
+            return objects.refund(self._client.v1.refunds.retrieve(refund_id))
 
     def find_refund(self, *, reference: str, payment_id: str) -> Refund | None:
         with _translated():
             found = self._client.v1.refunds.list({"payment_intent": payment_id, "limit": PAGE})
             for each in found.auto_paging_iter():
-                if _get(each.metadata, _REFUND) == reference:
-                    return _refund(each)
+                if objects.member(each.metadata, objects.REFUND) == reference:
+                    return objects.refund(each)
         return None
 
     # --- Disputes ------------------------------------------------------------------------------------------------
 
     def dispute(self, dispute_id: str) -> Dispute:
         with _translated():
-            return _dispute(self._client.v1.disputes.retrieve(dispute_id))
+            return objects.dispute(self._client.v1.disputes.retrieve(dispute_id))
 
     def answer_dispute(self, dispute_id: str, *, key: str, evidence: Mapping[str, str], final: bool) -> Dispute:
         params = {"evidence": dict(evidence), "submit": final}
         with _translated():
-            return _dispute(self._client.v1.disputes.update(dispute_id, params, {"idempotency_key": key}))
+            return objects.dispute(self._client.v1.disputes.update(dispute_id, params, {"idempotency_key": key}))
 
     # --- Comparing ------------------------------------------------------------------------------------------------
 
@@ -247,22 +246,22 @@ class Stripe:
         with _translated():
             for found in self._client.v1.charges.list(params).auto_paging_iter():
                 if found.status == "succeeded":
-                    yield _charge(found)
+                    yield objects.charge(found)
 
     def refunds(self, *, since: datetime, until: datetime) -> Iterator[Refund]:
         with _translated():
             for found in self._client.v1.refunds.list(_span(since, until)).auto_paging_iter():
-                yield _refund(found)
+                yield objects.refund(found)
 
     def disputes(self, *, since: datetime, until: datetime) -> Iterator[Dispute]:
         with _translated():
             for found in self._client.v1.disputes.list(_span(since, until)).auto_paging_iter():
-                yield _dispute(found)
+                yield objects.dispute(found)
 
     def payouts(self, *, since: datetime, until: datetime) -> Iterator[Payout]:
         with _translated():
             for found in self._client.v1.payouts.list(_span(since, until)).auto_paging_iter():
-                yield _payout(found)
+                yield objects.payout(found)
 
     # --- Messages ------------------------------------------------------------------------------------------------
 
@@ -344,94 +343,13 @@ def _said(error: stripe.StripeError) -> str:
     return str(error.user_message or error)[:300]
 
 
-def _get(found: Any, *path: str) -> Any:
-    """A member of a member of …; None where any of them is missing."""
-    for name in path:
-        if found is None or isinstance(found, str):
-            return None
-        found = found[name] if name in found else None  # noqa: SIM401 - Stripe's objects have no get.
-    return found
-
-
-def _created(found: Any) -> datetime:
-    return datetime.fromtimestamp(int(found.created), UTC)
-
-
-def _id(found: Any) -> str:
-    return str(found if isinstance(found, str) else _get(found, "id") or "")
-
-
-_OF_INTENT = {
-    "succeeded": Outcome.SUCCEEDED,
-    "processing": Outcome.PROCESSING,
-    "requires_capture": Outcome.PROCESSING,
-    "requires_action": Outcome.REQUIRES_ACTION,
-    "canceled": Outcome.CANCELED,
-}
-
-
-def _of_session(session: Any) -> Payment:
-    """A payment page and, once somebody has begun to pay, the payment behind it."""
-    intent = _get(session, "payment_intent")
-    intent = None if isinstance(intent, str) else intent
-    if session.status == "open":
-        outcome = Outcome.REQUIRES_ACTION
-    elif session.status == "expired":
-        outcome = Outcome.EXPIRED
-    elif session.payment_status == "paid":
-        outcome = Outcome.SUCCEEDED
-    else:
-        outcome = _OF_INTENT.get(str(_get(intent, "status")), Outcome.FAILED)
-    return _payment(
-        intent,
-        outcome=outcome,
-        reference=str(session.client_reference_id or ""),
-        customer_id=_id(session.customer),
-        minor=int(session.amount_total or 0),
-        currency=str(session.currency or ""),
-        session_id=str(session.id),
-        payment_id=_id(_get(session, "payment_intent")),
-        url=str(session.url or "") if outcome is Outcome.REQUIRES_ACTION else "",
-    )
-
-
-def _of_intent(intent: Any) -> Payment:
-    outcome = _OF_INTENT.get(str(intent.status), Outcome.FAILED)
-    return _payment(
-        intent,
-        outcome=outcome,
-        reference=str(_get(intent, "metadata", _ATTEMPT) or ""),
-        customer_id=_id(intent.customer),
-        minor=int(intent.amount_received or intent.amount),
-        currency=str(intent.currency),
-        payment_id=str(intent.id),
-        url=str(_get(intent, "next_action", "redirect_to_url", "url") or ""),
-    )
-
-
-def _payment(intent: Any, *, outcome: Outcome, minor: int, currency: str, **known: Any) -> Payment:
-    charge = _get(intent, "latest_charge")
-    paid_for = _get(charge, "balance_transaction")
-    fee_currency = str(_get(paid_for, "currency") or "")
-    fee = _get(paid_for, "fee")
-    failure = _get(intent, "last_payment_error")
-    return Payment(
-        outcome=outcome,
-        amount=from_minor(minor, currency),
-        currency=currency,
-        charge_id=_id(charge),
-        method=_method(_get(intent, "payment_method")),
-        failure_code=str(_get(failure, "decline_code") or _get(failure, "code") or ""),
-        failure=str(_get(failure, "message") or "")[:300],
-        fee=None if fee is None else from_minor(int(fee), fee_currency),
-        fee_currency=fee_currency,
-        **known,
-    )
+def _span(since: datetime, until: datetime) -> dict[str, Any]:
+    return {"created": {"gte": int(since.timestamp()), "lt": int(until.timestamp())}, "limit": PAGE}
 
 
 def _declined(error: stripe.CardError, order: Order) -> Payment:
     """What a declined charge left behind."""
-    body: Any = _get(error.json_body, "error") or {}
+    body: Any = objects.member(error.json_body, "error") or {}
     intent = body.get("payment_intent") or {}
     return Payment(
         outcome=Outcome.FAILED,
@@ -445,94 +363,6 @@ def _declined(error: stripe.CardError, order: Order) -> Payment:
     )
 
 
-def _method(found: Any) -> Method | None:
-    if found is None or isinstance(found, str):
-        return None
-    kind = str(found.type)
-    detail = _get(found, kind)
-    return Method(
-        id=str(found.id),
-        type=kind,
-        brand=str(_get(detail, "brand") or _get(detail, "bank_name") or _get(detail, "bank_code") or ""),
-        last4=str(_get(detail, "last4") or ""),
-        exp_month=_get(detail, "exp_month"),
-        exp_year=_get(detail, "exp_year"),
-    )
-
-
-def _refund(found: Any) -> Refund:
-    outcomes = {"succeeded": Outcome.SUCCEEDED, "failed": Outcome.FAILED, "canceled": Outcome.FAILED}
-    return Refund(
-        id=str(found.id),
-        outcome=outcomes.get(str(found.status), Outcome.PROCESSING),
-        reference=str(_get(found, "metadata", _REFUND) or ""),
-        payment_id=_id(_get(found, "payment_intent")),
-        amount=from_minor(int(found.amount), str(found.currency)),
-        currency=str(found.currency),
-        failure=str(_get(found, "failure_reason") or ""),
-        created_at=_created(found),
-    )
-
-
-def _span(since: datetime, until: datetime) -> dict[str, Any]:
-    return {"created": {"gte": int(since.timestamp()), "lt": int(until.timestamp())}, "limit": PAGE}
-
-
-def _charge(found: Any) -> Charge:
-    booked = _get(found, "balance_transaction")
-    fee, fee_currency = _get(booked, "fee"), str(_get(booked, "currency") or "")
-    return Charge(
-        id=str(found.id),
-        payment_id=_id(_get(found, "payment_intent")),
-        reference=str(_get(found, "metadata", _ATTEMPT) or _get(found, "payment_intent", "metadata", _ATTEMPT) or ""),
-        amount=from_minor(int(found.amount), str(found.currency)),
-        currency=str(found.currency),
-        fee=None if fee is None else from_minor(int(fee), fee_currency),
-        fee_currency=fee_currency,
-        created_at=_created(found),
-    )
-
-
-def _payout(found: Any) -> Payout:
-    return Payout(
-        id=str(found.id),
-        amount=from_minor(int(found.amount), str(found.currency)),
-        currency=str(found.currency),
-        failed=str(found.status) in {"failed", "canceled"},
-        failure=str(_get(found, "failure_message") or _get(found, "failure_code") or ""),
-        created_at=_created(found),
-    )
-
-
-_STANDINGS = {
-    "warning_needs_response": Standing.INQUIRY,
-    "warning_under_review": Standing.INQUIRY,
-    "warning_closed": Standing.CLOSED,
-    "prevented": Standing.CLOSED,
-    "needs_response": Standing.OPEN,
-    "under_review": Standing.UNDER_REVIEW,
-    "won": Standing.WON,
-    "lost": Standing.LOST,
-}
-
-
-def _dispute(found: Any) -> Dispute:
-    standing = _STANDINGS.get(str(found.status))
-    if standing is None:
-        raise Unreachable(f"The dispute {found.id} is {found.status}, which means nothing here.")
-    due_by = _get(found, "evidence_details", "due_by")
-    return Dispute(
-        id=str(found.id),
-        standing=standing,
-        payment_id=_id(_get(found, "payment_intent")),
-        amount=from_minor(int(found.amount), str(found.currency)),
-        currency=str(found.currency),
-        reason=str(_get(found, "reason") or ""),
-        opened_at=_created(found),
-        answer_by=None if due_by is None else datetime.fromtimestamp(int(due_by), UTC),
-    )
-
-
 def _event(text: str) -> Event:
     """Read a message whose signature was right. One that is not understood is forged for all we know."""
     try:
@@ -542,10 +372,14 @@ def _event(text: str) -> Event:
             id=str(found.id),
             type=str(found.type),
             object_type=str(about.object),
-            object_id=str(_get(about, "id") or ""),
-            created_at=_created(found),
+            object_id=str(objects.member(about, "id") or ""),
+            created_at=objects.created(found),
             live=bool(found.livemode),
-            related={name: _id(_get(about, name)) for name in ("customer", "payment_intent") if _get(about, name)},
+            related={
+                name: objects.id_of(objects.member(about, name))
+                for name in ("customer", "payment_intent")
+                if objects.member(about, name)
+            },
         )
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise Forged("A signed message, but no event.") from error
@@ -554,7 +388,7 @@ def _event(text: str) -> Event:
 def _line_item(line: Line, currency: str) -> dict[str, Any]:
     price = {
         "currency": currency,
-        "unit_amount": to_minor(line.amount, currency),
+        "unit_amount": objects.to_minor(line.amount, currency),
         "product_data": {"name": line.name},
     }
     return {"price_data": price, "quantity": 1}
@@ -562,15 +396,3 @@ def _line_item(line: Line, currency: str) -> dict[str, Any]:
 
 def _fits(kind: str, currency: str) -> bool:
     return {"us_bank_account": "usd", "sepa_debit": "eur"}.get(kind, currency) == currency
-
-
-def to_minor(amount: Decimal, currency: str) -> int:
-    """``Decimal("12.50")`` USD as 1250. Raises where the amount is finer than the currency."""
-    minor = amount.scaleb(places(currency))
-    if minor != minor.to_integral_value():
-        raise Refused(f"{amount} {currency} is finer than the currency's smallest coin.", code="amount_too_fine")
-    return int(minor)
-
-
-def from_minor(minor: int, currency: str) -> Decimal:
-    return Decimal(minor).scaleb(-places(currency))

@@ -49,6 +49,7 @@ class Dispute(models.Model):
         default=0, db_default=0, help_text="Of the tax: what a credit note had put into the wallet, taken there."
     )
     withdrawn = AmountField(default=0, help_text="What the provider took.")
+    fee = AmountField(default=0, db_default=0, help_text="What the provider took for it beside, as booked.")
     loss_id = models.UUIDField(null=True, blank=True, help_text="The transaction that booked the loss, if it is one.")
     revision = models.PositiveIntegerField(default=0)
     evidence_key = models.CharField(max_length=64, blank=True, help_text="Of the evidence that is being sent.")
@@ -66,7 +67,9 @@ class Dispute(models.Model):
             models.CheckConstraint(name="billing_dispute_amount_positive", condition=Q(amount__gt=0)),
             number_check("billing_dispute", "amount"),
             number_check(
-                "billing_dispute", "frozen", "frozen_bonus", "recovered", "recovered_tax", "withdrawn", at_least=0
+                "billing_dispute",
+                *("frozen", "frozen_bonus", "recovered", "recovered_tax", "withdrawn", "fee"),
+                at_least=0,
             ),
             models.CheckConstraint(
                 name="billing_dispute_status",

@@ -34,6 +34,7 @@ class Account(models.TextChoices):
     PARTNER_PAYABLE = "partner_payable", "Partner payable"
     PARTNER_EXPENSE = "partner_expense", "Share of partners"
     PAYMENT_FEES = "payment_fees", "Payment fees"
+    PROVIDER_FEES = "provider_fees", "Fees of the payment provider"
     FX = "fx", "Foreign exchange"
 
 

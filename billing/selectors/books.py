@@ -195,6 +195,27 @@ INVARIANTS: dict[str, Invariant] = {
                 OR a.currency_id <> t.currency_id OR a.customer_id <> t.customer_id)
         """,
     ),
+    "provider-fees": Invariant(
+        "What is booked as kept by the payment provider is what the payment and the dispute say.",
+        """
+        SELECT p.id AS kept_of, p.fee, e.amount AS booked
+          FROM (SELECT id, customer_id, fee, 'payment:' || id || ':fee' AS reference
+                  FROM billing_paymentattempt a WHERE WITHIN(a)) p
+          JOIN billing_ledgertransaction t ON t.customer_id = p.customer_id AND t.reference = p.reference
+          LEFT JOIN billing_ledgerentry e ON e.transaction_id = t.id AND e.customer_id = t.customer_id
+         WHERE WITHIN(t) AND p.fee IS DISTINCT FROM e.amount
+         UNION ALL
+        SELECT d.id, d.fee, f.booked FROM billing_dispute d
+          LEFT JOIN (
+               SELECT split_part(t.reference, ':', 2) AS dispute_id,
+                      SUM(e.amount * ((e.debit = 'provider_fees')::int - (e.credit = 'provider_fees')::int)) AS booked
+                 FROM billing_ledgertransaction t
+                 JOIN billing_ledgerentry e ON e.transaction_id = t.id AND e.customer_id = t.customer_id
+                WHERE t.template = 'payment.dispute_fee' AND WITHIN(t) AND WITHIN(e)
+                GROUP BY 1) f ON f.dispute_id = d.id::text
+         WHERE WITHIN(d) AND d.fee <> COALESCE(f.booked, 0)
+        """,
+    ),
     "disputes": Invariant(
         "What a dispute froze and took is what its entries say; only an open or lost one has any effect.",
         """

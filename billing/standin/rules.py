@@ -34,6 +34,8 @@ SESSION_LIFE = 24 * 3600
 MINIMUM = 50
 ANSWER_SECONDS = 9 * 24 * 3600
 """How long the bank waits for evidence."""
+DISPUTE_FEE = 1_500
+"""What a dispute costs, in the smallest coins; won or lost."""
 
 
 class Wrong(Exception):
@@ -393,13 +395,25 @@ class Rules:
             payment_intent=intent["id"],
             reason="fraudulent",
             status=status,
+            balance_transactions=[],
             evidence={},
             evidence_details={"due_by": int(time.time()) + ANSWER_SECONDS, "submission_count": 0},
         )
         self.save(charge | {"disputed": True})
         self._tell("charge.dispute.created", dispute)
         if not status.startswith("warning"):
-            self._tell("charge.dispute.funds_withdrawn", dispute)
+            dispute = self._take(dispute, out=True)
+        return dispute
+
+    def _take(self, dispute: Thing, *, out: bool) -> Thing:
+        """The money goes, with a fee for it, or comes back without the fee."""
+        moved = {
+            "amount": -dispute["amount"] if out else dispute["amount"],
+            "fee": DISPUTE_FEE if out else 0,
+            "currency": dispute["currency"],
+        }
+        dispute = dispute | {"balance_transactions": [*dispute["balance_transactions"], moved]}
+        self._tell(f"charge.dispute.funds_{'withdrawn' if out else 'reinstated'}", self.save(dispute))
         return dispute
 
     def answer_dispute(self, dispute: Thing, asked: Thing) -> Thing:
@@ -420,7 +434,7 @@ class Rules:
         moved = self.save(dispute | {"status": status}, f"charge.dispute.{'closed' if ended else 'updated'}")
         free = {"won", "warning_needs_response", "warning_under_review", "warning_closed"}
         if (before in free) != (status in free):
-            self._tell(f"charge.dispute.funds_{'reinstated' if status in free else 'withdrawn'}", moved)
+            moved = self._take(moved, out=status not in free)
         return moved
 
 

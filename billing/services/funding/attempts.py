@@ -21,7 +21,7 @@ from billing import locks, pipeline
 from billing.errors import BillingError, InvalidState, PaymentsUnavailable
 from billing.gateways.payments import Line, Order, Outcome, Payment, Refused, Unreachable
 from billing.models import Asset, Customer, PaymentAttempt, PaymentMethod, TopUp
-from billing.services.funding import crediting, profiles, rules
+from billing.services.funding import crediting, profiles, provider_fees, rules
 from billing.services.retrying import retried
 
 logger = logging.getLogger(__name__)
@@ -227,17 +227,19 @@ def apply(attempt_id: UUID, payment: Payment, *, revision: int) -> bool:
             status = Status.FAILED  # Nobody is there to answer: a decline.
         _note(attempt, payment)
         _move(attempt, status)
+        provider_fees.book(attempt)
     return True
 
 
 @retried
 def note_fee(attempt_id: UUID, fee: Decimal | None, currency: str) -> None:
-    """Note what the provider kept of a payment, where that was not known when it came in."""
+    """Note and book what the provider kept of a payment, where that was not known when it came in."""
     with transaction.atomic():
         attempt = _locked(attempt_id)
         if attempt.fee is None and fee is not None:
             attempt.fee, attempt.fee_currency = fee, currency[:3]
             attempt.save(update_fields=["fee", "fee_currency"])
+        provider_fees.book(attempt)
 
 
 # --- The row, under its lock ------------------------------------------------------------------------------------------

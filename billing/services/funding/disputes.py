@@ -22,7 +22,7 @@ from billing.gateways import payments
 from billing.gateways.payments import Refused, Unreachable
 from billing.models import Dispute, TopUp
 from billing.services import outbox
-from billing.services.funding import attempts, dispute_books, profiles, rules
+from billing.services.funding import attempts, dispute_books, profiles, provider_fees, rules
 from billing.services.retrying import retried
 
 logger = logging.getLogger(__name__)
@@ -96,6 +96,7 @@ def apply(top_up_id: UUID, found: payments.Dispute, *, revision: int | None) -> 
         dispute.status, dispute.reason = Status(found.standing), found.reason[:100]
         dispute.answer_by = found.answer_by
         dispute_books.book(dispute, top_up)
+        provider_fees.book_of_dispute(dispute, found.fee, found.fee_currency)
         if new or dispute.status != before:
             _tell(dispute, before="" if new else before)
         if dispute.status not in Dispute.HARMLESS and (new or before in Dispute.HARMLESS):

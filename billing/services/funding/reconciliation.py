@@ -21,7 +21,7 @@ from billing.errors import BillingError
 from billing.gateways import payments
 from billing.gateways.payments import Outcome, Refused, Unreachable
 from billing.models import Discrepancy, Dispute, PaymentAttempt, Reconciliation, Refund
-from billing.services.funding import attempts, disputes, profiles, refunds
+from billing.services.funding import attempts, disputes, profiles, provider_fees, refunds
 
 logger = logging.getLogger(__name__)
 
@@ -154,8 +154,8 @@ def _of_charge(charge: payments.Charge, charged: dict[str, str]) -> Iterator[Fou
     elif attempt.status != PaymentAttempt.Status.SUCCEEDED:
         words = "The money is in and the wallet has it not. It is looked up and credited."
         yield Found(Kind.CHARGE_NOT_CREDITED, charge.id, words, *common, lambda: attempts.look_up(attempt.pk))
-    elif charge.fee is not None and attempt.fee is None:
-        words = "What the provider kept was not known when the payment came in. It is noted."
+    elif charge.fee is not None and (attempt.fee is None or not provider_fees.is_booked(attempt)):
+        words = "What the provider kept was not known when the payment came in. It is noted and booked."
         repair = lambda: attempts.note_fee(attempt.pk, charge.fee, charge.fee_currency)  # noqa: E731
         whose = (charge.created_at, attempt.customer_id)
         yield Found(Kind.FEE, charge.id, words, *whose, charge.fee, charge.fee_currency, repair)

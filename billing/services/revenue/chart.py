@@ -18,7 +18,7 @@ ACCOUNTS: dict[str, str] = {
             *(Account.USAGE, Account.FEES, Account.BREAKAGE, Account.CASH_CLEARING, Account.RECEIVABLE),
             *(Account.REFUNDS, Account.DISPUTED, Account.ADJUSTMENT, Account.PROMOTIONAL_EXPENSE, Account.ALLOWANCES),
             *(Account.TAX_PAYABLE, Account.PAYMENT_FEES, Account.PARTNER_EXPENSE, Account.PARTNER_PAYABLE),
-            Account.FX,
+            *(Account.PROVIDER_FEES, Account.FX),
         )
     },
 }

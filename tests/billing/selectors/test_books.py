@@ -307,6 +307,10 @@ TAMPERINGS = {
         "UPDATE billing_refund SET status = 'failed', finished_at = now()",
         {"refunds"},
     ),
+    "a payment of which the provider kept more": (
+        "UPDATE billing_paymentattempt SET fee = fee + 1",
+        {"provider-fees"},
+    ),
     "a dispute that took less than it says": (
         "UPDATE billing_dispute SET recovered = recovered + 1",
         {"disputes"},

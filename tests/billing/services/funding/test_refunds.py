@@ -25,7 +25,7 @@ def account(name: str, asset: str = "usd") -> Decimal:
     return sum(
         (
             entry.amount * ((entry.debit == name) - (entry.credit == name))
-            for entry in LedgerEntry.objects.filter(asset_id=asset)
+            for entry in LedgerEntry.objects.filter(asset_id=asset).exclude(debit="provider_fees")
         ),
         Decimal(0),
     )

@@ -174,7 +174,8 @@ def test_fee_tax_bonus_and_exchange_are_in_the_books(payer: Payer, bank: Bank, s
         for account, sign in ((entry.debit, 1), (entry.credit, -1)):
             key = (account, entry.asset_id)
             sums[key] = sums.get(key, Decimal(0)) + sign * entry.amount
-    assert sums["cash_clearing", "eur"] == Decimal("112.53")
+    assert sums["provider_fees", "eur"] == Decimal("3.56")
+    assert sums["cash_clearing", "eur"] == Decimal("112.53") - Decimal("3.56")
     assert sums["cash_clearing", "usd"] == 0
     assert sums["tax_payable", "eur"] == Decimal("-10.23")
     assert sums["payment_fees", "eur"] == Decimal("-2.30")
