@@ -32,8 +32,9 @@ class Silent:
 
 
 def account(code: str) -> Decimal:
-    """What an account has come to, credits less debits."""
-    credited = LedgerEntry.objects.filter(credit=code).aggregate(sum=Sum("amount"))["sum"] or D(0)
+    """What an account has come to, credits less debits, but for what the payment provider kept."""
+    entries = LedgerEntry.objects.filter(credit=code).exclude(debit="provider_fees")
+    credited = entries.aggregate(sum=Sum("amount"))["sum"] or D(0)
     debited = LedgerEntry.objects.filter(debit=code).aggregate(sum=Sum("amount"))["sum"] or D(0)
     return D(credited) - D(debited)
 
