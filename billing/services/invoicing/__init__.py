@@ -1,0 +1,1 @@
+"""Invoices: drawn from the ledger, taxed, printed, collected."""
