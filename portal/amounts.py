@@ -1,12 +1,10 @@
 """Amounts as people read them. The books stay exact: every page also carries the exact figure."""
 
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Context, Decimal
-from functools import reduce
 
-from billing.engine.money import EXACT, ZERO, amount_string, decimals
+from billing.engine.money import amount_string, decimals
 from billing.models import Asset
 
 MINUS = "\N{MINUS SIGN}"
@@ -64,11 +62,6 @@ def look(code: str) -> Look:
 def forget() -> None:
     """Read every asset anew."""
     _looks.clear()
-
-
-def total(parts: Iterable[Decimal]) -> Decimal:
-    """Their sum, to the last digit."""
-    return reduce(EXACT.add, parts, ZERO)
 
 
 def number(amount: Decimal, *, places: int | None = None) -> str:

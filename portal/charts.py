@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from billing.engine.money import EXACT, ZERO
+from billing.engine.money import EXACT, ZERO, exact_sum
 from billing.selectors.usage import UsageRow
 from portal import amounts
 from portal.periods import Period
@@ -25,7 +25,7 @@ class Series:
 
     @property
     def total(self) -> Decimal:
-        return amounts.total(self.values)
+        return exact_sum(self.values)
 
 
 @dataclass(slots=True)
@@ -70,8 +70,7 @@ class Chart:
                 for s in self.series
             ],
             "totals": [
-                amounts.text(amounts.total(s.values[n] for s in self.series), self.asset)
-                for n in range(len(self.labels))
+                amounts.text(exact_sum(s.values[n] for s in self.series), self.asset) for n in range(len(self.labels))
             ],
         }
 
@@ -97,12 +96,12 @@ def stacked(
             values = by_name.setdefault(name(row), [ZERO] * len(marks))
             place = _place(position, row.period_start)
             values[place] = EXACT.add(values[place], row.amount)
-    ranked = sorted(by_name.items(), key=lambda item: (amounts.total(item[1]).copy_negate(), item[0]))
+    ranked = sorted(by_name.items(), key=lambda item: (exact_sum(item[1]).copy_negate(), item[0]))
     series = [Series(group, tone, values) for tone, (group, values) in enumerate(ranked[:largest], start=1)]
     rest = [values for _, values in ranked[largest:]]
     if whole is not None:
         rest = [_beside(series, _by_mark(whole, asset, position))]
-    others = [amounts.total(column) for column in zip(*rest, strict=True)]
+    others = [exact_sum(column) for column in zip(*rest, strict=True)]
     if any(others):
         series.append(Series(REST, 0, others))
     return Chart(asset, [period.label(mark) for mark in marks], series)
@@ -119,7 +118,7 @@ def _by_mark(rows: Sequence[UsageRow], asset: str, position: dict[datetime, int]
 
 def _beside(series: Sequence[Series], whole: Sequence[Decimal]) -> list[Decimal]:
     """What of the whole is in none of the series."""
-    return [EXACT.subtract(total, amounts.total(s.values[n] for s in series)) for n, total in enumerate(whole)]
+    return [EXACT.subtract(total, exact_sum(s.values[n] for s in series)) for n, total in enumerate(whole)]
 
 
 def _place(position: dict[datetime, int], moment: datetime) -> int:

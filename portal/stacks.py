@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from billing.engine.money import exact_sum
 from billing.selectors.balances import OpenGrant
-from portal import amounts
 
 SOON = timedelta(days=14)
 TONES = 5
@@ -22,7 +22,7 @@ class GrantPart:
 
 def parts(grants: list[OpenGrant], now: datetime) -> list[GrantPart]:
     """The open grants of one asset, in burn order, each with its share of all of them."""
-    whole = amounts.total(grant.remaining + grant.held for grant in grants)
+    whole = exact_sum(grant.remaining + grant.held for grant in grants)
     return [
         GrantPart(
             grant=grant,

@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
-from functools import reduce
 from typing import Any
 
 from billing.admin import display
 from billing.engine.costs import CURRENCY, Cost
-from billing.engine.money import EXACT, ZERO, amount_string
+from billing.engine.money import EXACT, amount_string, exact_sum
 from billing.models import Charge, ProviderCost, UsageEvent
 from billing.selectors import costs
 
@@ -20,9 +19,9 @@ def of(event: UsageEvent, charges: Sequence[Charge]) -> dict[str, Any]:
     parts = [charge.cost for charge in charges if charge.cost is not None]
     if not parts:
         return {"known": False}
-    total = reduce(EXACT.add, parts, ZERO)
+    total = exact_sum(parts)
     dollars = [charge.amount for charge in charges if charge.asset_id == CURRENCY]
-    charged = reduce(EXACT.add, dollars, ZERO)
+    charged = exact_sum(dollars)
     margin = EXACT.subtract(charged, total) if dollars else None
     found = costs.current().cost(event.data, event.occurred_at)
     return {

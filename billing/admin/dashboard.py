@@ -17,7 +17,7 @@ from django.utils import timezone
 from accounts.ids import first_id
 from billing.admin import attention, display, summaries
 from billing.admin.lookup import BOOKED_BEFORE_MAX
-from billing.engine.money import EXACT, ZERO, amount_string
+from billing.engine.money import EXACT, ZERO, amount_string, exact_sum
 from billing.models import Account, Balance, Customer, Grant, LedgerEntry, Meter, OutboxEvent, UsageEvent
 from billing.selectors import events
 from billing.selectors import usage as used
@@ -213,17 +213,17 @@ def _chart(usage: list[DayUsage], first: date, asset: str) -> dict[str, Any]:
         held = days[row.day]
         held[name] = EXACT.add(held.get(name, ZERO), row.amount)
     series = [*names, *(["Other"] if len(named) > len(names) else [])]
-    highest = max((_sum(held.values()) for held in days.values()), default=ZERO)
+    highest = max((exact_sum(held.values()) for held in days.values()), default=ZERO)
     top = _round_up(highest)
     return {
         "series": [{"name": name, "tone": tone} for tone, name in enumerate(series, 1)],
-        "total": display.figure(_sum(totals.values()), asset),
+        "total": display.figure(exact_sum(totals.values()), asset),
         "lines": [{"at": share, "label": _axis(top, share, asset)} for share in (100, 75, 50, 25)] if top else [],
         "days": [
             {
                 "label": f"{day:%-d %b}",
                 "tick": n % 5 == 4,
-                "total": display.figure(_sum(held.values()), asset),
+                "total": display.figure(exact_sum(held.values()), asset),
                 "weekend": day.weekday() >= 5,
                 "parts": _parts(held, series, top, asset),
             }
@@ -249,13 +249,6 @@ def _parts(held: dict[str, Decimal], series: list[str], top: Decimal, asset: str
                 }
             )
     return parts
-
-
-def _sum(amounts: Any) -> Decimal:
-    total = ZERO
-    for amount in amounts:
-        total = EXACT.add(total, amount)
-    return total
 
 
 def _round_up(amount: Decimal) -> Decimal:

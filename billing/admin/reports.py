@@ -19,7 +19,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from billing.admin import display
-from billing.engine.money import EXACT, ZERO, amount_string
+from billing.engine.money import EXACT, ZERO, amount_string, exact_sum
 from billing.engine.spreadsheets import harmless
 from billing.errors import InvalidRequest
 from billing.models import Asset
@@ -127,7 +127,7 @@ def view(request: HttpRequest, name: str) -> HttpResponse:
 
 def _recurring(asked: Asked) -> Table:
     found = reports.months(asked.currency, first=asked.first, last=asked.last)
-    fees, usage = reports.total([row.fees for row in found]), reports.total([row.usage for row in found])
+    fees, usage = exact_sum([row.fees for row in found]), exact_sum([row.usage for row in found])
     return Table(
         ["Month", "MRR at its end", "Subscriptions", "Fees recognised", "Usage recognised", "Revenue"],
         [
@@ -152,7 +152,7 @@ def _recurring(asked: Asked) -> Table:
 def _retention(asked: Asked) -> Table:
     found = reports.cohorts(asked.currency, first=asked.first, last=asked.last)
     longest = max((len(row.revenue) for row in found), default=0)
-    by_month = [reports.total([row.revenue[n] for row in found if n < len(row.revenue)]) for n in range(longest)]
+    by_month = [exact_sum([row.revenue[n] for row in found if n < len(row.revenue)]) for n in range(longest)]
     return Table(
         ["First revenue", "Customers", *(f"Month {n}" for n in range(longest)), "Latest by first"],
         [
@@ -166,7 +166,7 @@ def _retention(asked: Asked) -> Table:
         ],
         [f"Month {n}" for n in range(longest)],
         [Series("Revenue", 1, by_month)],
-        [("Revenue", reports.total(by_month), "of these customers, in the days that are closed")],
+        [("Revenue", exact_sum(by_month), "of these customers, in the days that are closed")],
         "Net retention: what a month's new customers bring later, by what they brought in their first month. More than "
         "100 % is expansion. The running month is not over.",
     )
@@ -175,9 +175,9 @@ def _retention(asked: Asked) -> Table:
 def _ageing(asked: Asked) -> Table:
     found = reports.ageing(asked.currency, asked.last)
     columns = [[row.ages[n] for row in found] for n in range(len(reports.AGES) + 1)]
-    sums = [*map(reports.total, columns), reports.total([row.not_invoiced for row in found])]
+    sums = [*map(exact_sum, columns), exact_sum([row.not_invoiced for row in found])]
     titles = ["Not due", "1 to 30 days", "31 to 60 days", "61 to 90 days", "Over 90 days", "Not invoiced"]
-    whole, books = reports.total(sums), reports.receivable(asked.currency)
+    whole, books = exact_sum(sums), reports.receivable(asked.currency)
     return Table(
         ["Customer", *titles, "Owed"],
         [[row.customer, *row.ages, row.not_invoiced, row.total] for row in found],
@@ -194,8 +194,8 @@ def _ageing(asked: Asked) -> Table:
 def _losses(asked: Asked) -> Table:
     found = reports.losses(asked.currency, first=asked.first, last=asked.last)
     taken, given_up = (
-        reports.total([row.taken_back for row in found]),
-        reports.total([row.written_off for row in found]),
+        exact_sum([row.taken_back for row in found]),
+        exact_sum([row.written_off for row in found]),
     )
     return Table(
         ["Month", "Prepaid", "Taken back by banks", "Share", "Post-paid usage", "Written off", "Share"],
@@ -238,7 +238,7 @@ def _cost_centres(asked: Asked) -> Table:
         [[row.group[0] or "", name, row.charged, row.cost, row.events] for name, row in zip(names, found, strict=True)],
         largest,
         [Series("Charged", 1, [top[name] for name in largest])],
-        [("Charged", reports.total([row.charged for row in found]), "by all cost centres together")],
+        [("Charged", exact_sum([row.charged for row in found]), "by all cost centres together")],
         "A cost centre is any value that events carry: project, feature, user, or a name of your own.",
     )
 
@@ -287,7 +287,7 @@ def _chart(table: Table, currency: str) -> dict[str, Any]:
             for series in table.chart
         ],
         "totals": [
-            text(reports.total(amounts)) for amounts in zip(*(series.amounts for series in table.chart), strict=True)
+            text(exact_sum(amounts)) for amounts in zip(*(series.amounts for series in table.chart), strict=True)
         ],
     }
 

@@ -19,7 +19,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from accounts.services import audit
 from billing.admin import display, periods
 from billing.engine.journals import PARQUET
-from billing.engine.money import EXACT, ZERO
+from billing.engine.money import EXACT, ZERO, exact_sum
 from billing.engine.recognition import COLUMNS, MOVEMENTS
 from billing.errors import BillingError
 from billing.gateways import parquet
@@ -336,7 +336,7 @@ def _charts(closed: Sequence[tuple[RevenueDay, RollForward]], currency: str) -> 
     labels = [f"{day.date:%-d %b}" for day, _ in closed]
 
     def chart(name: str, title: str, *series: tuple[str, int, list[Decimal]]) -> dict[str, Any]:
-        totals = [sum(amounts, ZERO) for amounts in zip(*(amounts for _, _, amounts in series), strict=True)]
+        totals = [exact_sum(amounts) for amounts in zip(*(amounts for _, _, amounts in series), strict=True)]
         return {
             "id": name,
             "title": title,

@@ -6,13 +6,12 @@ A request goes through ``read`` (who sends what), ``usage.record`` and ``reply``
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import reduce
 from typing import Any
 
 from accounts.services import api_keys
 from accounts.services.api_keys import Principal
 from billing.api import authentication, cloudevents, json, lago, problems
-from billing.engine.money import EXACT, ZERO, amount_string, amount_strings, fits, parse
+from billing.engine.money import ZERO, amount_string, amount_strings, exact_sum, fits, parse
 from billing.errors import (
     BillingError,
     InvalidRequest,
@@ -248,7 +247,7 @@ def _usage_headers(outcome: usage.Outcome) -> dict[str, str]:
     tokens = [_number(outcome.data.get(name)) for name in ("input_tokens", "output_tokens")]
     counts = [count for count in tokens if count is not None]
     if counts and all(map(fits, counts)):
-        headers["X-Total-Tokens"] = amount_string(reduce(EXACT.add, counts))
+        headers["X-Total-Tokens"] = amount_string(exact_sum(counts))
     model = outcome.data.get("model")
     if isinstance(model, str) and model.isascii() and model.isprintable():
         headers["X-Model"] = model[: cloudevents.TEXT_MAX]

@@ -4,11 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from functools import reduce
 from typing import Any
 from uuid import UUID
 
-from billing.engine.money import EXACT, ZERO
+from billing.engine.money import EXACT, ZERO, exact_sum
 
 FREE_KINDS = frozenset({"promotional", "allowance"})
 _NEVER = 1
@@ -138,7 +137,7 @@ def draw(
 def payable(sources: Iterable[Source], *, meter: str | None, moment: datetime) -> Decimal:
     """What ``sources`` have for this meter (None: a plain amount) at ``moment``."""
     may_pay = (source.remaining for source in sources if source.may_pay(meter=meter, moment=moment))
-    return reduce(EXACT.add, may_pay, ZERO)
+    return exact_sum(may_pay)
 
 
 def draw_reserved(reserved: Sequence[Reserved], amount: Decimal, *, meter: str | None) -> list[Draw]:

@@ -5,7 +5,7 @@ framework would print a bare ``Decimal`` as a float. Everything that counts mone
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import (
     ROUND_HALF_EVEN,
     Context,
@@ -17,6 +17,7 @@ from decimal import (
     Overflow,
 )
 from fractions import Fraction
+from functools import reduce
 
 ZERO = Decimal(0)
 DECIMALS_MAX = 12
@@ -51,6 +52,11 @@ def amount_string(amount: Decimal) -> str:
 def amount_strings(amounts: Mapping[str, Decimal]) -> dict[str, str]:
     """``amount_string`` of each, by the same keys."""
     return {key: amount_string(amount) for key, amount in amounts.items()}
+
+
+def exact_sum(amounts: Iterable[Decimal], start: Decimal = ZERO) -> Decimal:
+    """``start`` and all of ``amounts``, to the last digit. Raises ``Inexact`` beyond 60 of them."""
+    return reduce(EXACT.add, amounts, start)
 
 
 def fits(amount: Decimal) -> bool:

@@ -16,7 +16,7 @@ from decimal import Decimal
 from fractions import Fraction
 from uuid import UUID
 
-from billing.engine.money import DECIMALS_MAX, EXACT, ZERO, round_half_even
+from billing.engine.money import DECIMALS_MAX, EXACT, ZERO, exact_sum, round_half_even
 
 DEFERRED = "deferred_revenue"
 DEFERRED_FEES = "deferred_fees"
@@ -170,7 +170,7 @@ def lines_of_paid(paid: Paid, groups: Sequence[Group], *, expected: Decimal = ZE
     ``expected`` is the share of what lapses that is expected to stay unused, zero where that is only recognised when it
     has lapsed.
     """
-    promised = _sum(group.units for group in groups if group.kind == "money")
+    promised = exact_sum(group.units for group in groups if group.kind == "money")
     moves = [group for group in groups if group.kind not in {"money", "hold", "release"}]
     coming = [group for group in moves if _comes_in(group)]
     lines = [line for group in coming for line in _came(paid, group)]
@@ -179,7 +179,7 @@ def lines_of_paid(paid: Paid, groups: Sequence[Group], *, expected: Decimal = ZE
         if not _comes_in(group):
             went = _went(paid, group)
             taken_for_refunds = EXACT.add(
-                taken_for_refunds, _sum(line.amount for line in went if line.credit == "refunds")
+                taken_for_refunds, exact_sum(line.amount for line in went if line.credit == "refunds")
             )
             lines += went
     # Units are whole where coins are not: what was given up beyond what is paid back was used.
@@ -318,10 +318,3 @@ def _line(group: Group, movement: str, debit: str, credit: str, currency: str, a
         entries=group.entries,
         posted=(group.kind, group.debit, group.credit),
     )
-
-
-def _sum(amounts: Iterable[Decimal]) -> Decimal:
-    total = ZERO
-    for amount in amounts:
-        total = EXACT.add(total, amount)
-    return total

@@ -13,6 +13,8 @@ from typing import Protocol
 
 from django.conf import settings
 
+from billing.engine.money import exact_sum
+
 
 class Outcome(StrEnum):
     """What has become of a payment."""
@@ -64,7 +66,7 @@ class Order:
 
     @property
     def total(self) -> Decimal:
-        return sum((line.amount for line in self.lines), Decimal(0))
+        return exact_sum(line.amount for line in self.lines)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from functools import reduce
 from typing import Any
 
 from django.db import connection
@@ -18,7 +17,7 @@ from django.utils import timezone
 
 from accounts.ids import first_id
 from billing.engine.costs import UNITS
-from billing.engine.money import EXACT, ZERO, round_half_even
+from billing.engine.money import EXACT, ZERO, exact_sum, round_half_even
 from billing.models import Customer, Subscription
 from billing.selectors import usage
 from billing.selectors.catalog import CompiledMeter, CompiledPlan, compiled_plan
@@ -219,7 +218,7 @@ def _total(
 ) -> Decimal | None:
     """What the quantities cost by the model's own prices; None where one of them has none, or none that is linear."""
     parts = list(_parts(meters, quantities, model, asset, now))
-    return None if None in parts else reduce(EXACT.add, filter(None, parts), ZERO)
+    return None if None in parts else exact_sum(filter(None, parts))
 
 
 def _parts(

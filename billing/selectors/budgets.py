@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from functools import reduce
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -130,7 +129,7 @@ def _waiting(budget: Budget, held: Sequence[_Held]) -> dict[str, Decimal]:
             amount = Decimal(each.first and bool(each.use.type))
         else:
             amount = each.amount if each.asset == budget.asset_id else ZERO
-        found[value] = reduce(EXACT.add, [found.get(value, ZERO), amount])
+        found[value] = EXACT.add(found.get(value, ZERO), amount)
     return found
 
 

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from functools import lru_cache, reduce
+from functools import lru_cache
 from uuid import UUID
 
 from billing.engine import expressions
 from billing.engine import rating as engine
 from billing.engine.metering import MeterRule
-from billing.engine.money import EXACT, ZERO
+from billing.engine.money import EXACT, ZERO, exact_sum
 from billing.engine.prices import Discounted, Measure, PerEvent, PriceFunction, Terms, TierTerms, hours, terms
 from billing.engine.rating import ExplainedLine
 from billing.models import FairUse, Meter, PlanVersion, Price
@@ -58,7 +58,7 @@ class CompiledPrice:
         lines = engine.explain(self.function, before=before, quantity=moved, precision=self.precision)
         if self.given:
             lines = [ExplainedLine("event", line.amount) for line in lines]
-        listed = reduce(EXACT.add, (line.amount for line in lines), ZERO)
+        listed = exact_sum(line.amount for line in lines)
         if listed != amount:
             lines.append(ExplainedLine("discount", EXACT.subtract(amount, listed)))
         return lines

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import reduce
 from typing import Any
 from uuid import UUID
 
@@ -96,5 +95,5 @@ def of(event: UsageEvent) -> list[Shown]:
     )
     for entry in entries:
         by_asset = amounts.setdefault(entry.transaction_id, {})
-        by_asset[entry.asset_id] = reduce(EXACT.add, [by_asset.get(entry.asset_id, ZERO), entry.amount])
+        by_asset[entry.asset_id] = EXACT.add(by_asset.get(entry.asset_id, ZERO), entry.amount)
     return [Shown(row, amounts.get(row.pk, {}), row.pk in amounts) for row in found]

@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from functools import reduce
 from statistics import pstdev
 from zoneinfo import ZoneInfo
 
 from django.utils import timezone
 
 from billing.engine import budgets as engine
-from billing.engine.money import EXACT, ZERO
+from billing.engine.money import ZERO, exact_sum
 from billing.models import Budget, Customer
 from billing.selectors import balances, budgets, usage
 
@@ -113,7 +112,7 @@ def pace(customer: Customer, asset: str, *, now: datetime | None = None) -> Pace
     assert month_end is not None
     available = max(ZERO, _available(customer, asset))
     hour = usage.totals(customer_id=customer.pk, start=now - _HOUR, end=now)
-    spent = reduce(EXACT.add, (row.amount for row in hour if row.asset == asset), ZERO)
+    spent = exact_sum(row.amount for row in hour if row.asset == asset)
     limits = _budget_paces(customer, asset, now)
     own = BudgetPace(None, available, month_end, _per_hour(available, month_end, now))
     tightest = min([own, *limits], key=lambda one: one.per_hour)
@@ -204,7 +203,7 @@ def _month(
     start, end = month
     local = now.astimezone(zone)
     first = start.astimezone(zone).date()
-    spent = reduce(EXACT.add, (amount for day, amount in by_day.items() if day >= first), ZERO)
+    spent = exact_sum(amount for day, amount in by_day.items() if day >= first)
     # What is left of today goes by the clock, later days by their day of the week.
     tomorrow = _midnight(local.date() + _DAY, zone)
     expected = rhythm[local.weekday()] * Decimal((tomorrow - now) / _DAY)
@@ -225,7 +224,7 @@ def _midnight(day: date, zone: ZoneInfo) -> datetime:
 
 
 def _mean(amounts: Sequence[Decimal]) -> Decimal:
-    return _rounded(sum(amounts, ZERO) / len(amounts)) if amounts else ZERO
+    return _rounded(exact_sum(amounts) / len(amounts)) if amounts else ZERO
 
 
 def _rounded(amount: Decimal) -> Decimal:

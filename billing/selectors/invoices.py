@@ -14,7 +14,7 @@ from django.db.models import Sum
 
 from billing.engine.currencies import WITHOUT_CENTS, places
 from billing.engine.invoicing import Item, paid_of
-from billing.engine.money import EXACT, ZERO, round_half_even
+from billing.engine.money import EXACT, ZERO, exact_sum, round_half_even
 from billing.models import Collection as Collecting
 from billing.models import Invoice
 
@@ -141,7 +141,7 @@ def _tax_received(balance_ids: Collection[UUID]) -> dict[UUID, Decimal]:
 
 def outstanding(invoice: Invoice, paid: Paid) -> Decimal:
     """What is open of it, in coins: what is due was cut to coins, so that less than one may stay for the next."""
-    return sum(open_parts(invoice, paid), ZERO)
+    return exact_sum(open_parts(invoice, paid))
 
 
 def open_parts(invoice: Invoice, paid: Paid) -> tuple[Decimal, Decimal]:

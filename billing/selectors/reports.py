@@ -13,7 +13,7 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 
-from billing.engine.money import EXACT, ZERO, round_half_even
+from billing.engine.money import EXACT, ZERO, exact_sum, round_half_even
 from billing.models import RevenueDay
 from billing.selectors import revenue_days
 
@@ -53,7 +53,7 @@ class Owed:
 
     @property
     def total(self) -> Decimal:
-        return total([*self.ages, self.not_invoiced])
+        return exact_sum([*self.ages, self.not_invoiced])
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,13 +179,6 @@ def losses(currency: str, *, first: date, last: date) -> list[Losses]:
         )
         for start in starts
     ]
-
-
-def total(amounts: Sequence[Decimal]) -> Decimal:
-    whole = ZERO
-    for amount in amounts:
-        whole = EXACT.add(whole, amount)
-    return whole
 
 
 _FEES = ["fee_recognised"]

@@ -11,11 +11,11 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from billing.engine.money import EXACT, ZERO
+from billing.engine.money import EXACT, ZERO, exact_sum
 from billing.models import Meter, UsageEvent
 from billing.selectors import balances, rollups, statements, usage
 from billing.selectors.balances import BalanceNow
-from portal import access, amounts, charts, first_steps, payloads, plans, stacks
+from portal import access, charts, first_steps, payloads, plans, stacks
 from portal.periods import Period
 
 DAYS = 30
@@ -41,12 +41,12 @@ class AssetCard:
     @property
     def given(self) -> Decimal:
         """What the grants that are still open were when they were new."""
-        return amounts.total(part.grant.amount for part in self.grants)
+        return exact_sum(part.grant.amount for part in self.grants)
 
     @property
     def share_left(self) -> float:
         """How much of that is left, 0 to 1."""
-        left = amounts.total(part.grant.remaining for part in self.grants)
+        left = exact_sum(part.grant.remaining for part in self.grants)
         return float(left / self.given) if self.grants else 0.0
 
     @property
@@ -178,7 +178,7 @@ def _cards(visit: access.Visit, now: datetime, by_day: Sequence[usage.UsageRow],
 
 
 def _sum(by_day: Sequence[usage.UsageRow], asset: str, day: datetime | None = None) -> Decimal:
-    return amounts.total(r.amount for r in by_day if r.asset == asset and day in (None, r.period_start))
+    return exact_sum(r.amount for r in by_day if r.asset == asset and day in (None, r.period_start))
 
 
 def _burned(visit: access.Visit, period: Period, mark: rollups.Mark) -> dict[str, list[tuple[str, Decimal, float]]]:

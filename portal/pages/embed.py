@@ -13,11 +13,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from accounts import addresses, second_factor
+from billing.engine.money import exact_sum
 from billing.models import Customer
 from billing.selectors import balances, rollups
 from billing.selectors import usage as selector
 from billing.services.customer import embeds
-from portal import amounts, charts, stacks
+from portal import charts, stacks
 from portal.access import zone_of
 from portal.periods import Period
 
@@ -68,7 +69,7 @@ def _usage(customer: Customer, zone: ZoneInfo, now: datetime) -> dict[str, Any]:
     ranking = selector.ranking(**span, group_by="model", asset=asset, limit=GROUPS)
     return {
         "chart": charts.stacked(by_day, asset=asset, period=period, name=lambda _: "Spend"),
-        "total": amounts.total(row.amount for row in by_day if row.asset == asset),
+        "total": exact_sum(row.amount for row in by_day if row.asset == asset),
         "models": [
             (row.value or "No model", row.amount, float(row.amount / ranking.amount) if ranking.amount > 0 else 0.0)
             for row in ranking.rows

@@ -11,12 +11,12 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from billing.engine.money import ZERO
+from billing.engine.money import ZERO, exact_sum
 from billing.models import Meter
 from billing.selectors import rollups
 from billing.selectors import usage as selector
 from billing.selectors.usage import GroupRow, UsageRow
-from portal import access, amounts, charts, downloads, explorer
+from portal import access, charts, downloads, explorer
 from portal.explorer import TIME, Question
 from portal.periods import PRESETS
 from portal.templatetags.portal_parts import PALETTE
@@ -113,7 +113,7 @@ class Answer:
             self.names = explorer.key_names(visit)
         self.by_time = _rows(visit, question, self.mark)
         own = [row for row in self.by_time if row.asset == question.asset]
-        self.total, self.events = amounts.total(row.amount for row in own), sum(row.events for row in own)
+        self.total, self.events = exact_sum(row.amount for row in own), sum(row.events for row in own)
         if question.group == TIME:
             self.chart = charts.stacked(own, asset=question.asset, period=question.period, name=lambda _: "Spend")
             self.chart.links = [question.at(mark) for mark in question.period.marks()]

@@ -9,7 +9,7 @@ from uuid import UUID
 from billing.engine import burndown
 from billing.engine import rating as engine
 from billing.engine.metering import BadQuantity
-from billing.engine.money import EXACT, LIMIT, ZERO, amount_string
+from billing.engine.money import EXACT, LIMIT, ZERO, amount_string, exact_sum
 from billing.errors import InsufficientFunds, InvalidRequest
 from billing.selectors import costs as catalogue
 from billing.services.ledger.posting import Journal, Wanted
@@ -44,7 +44,7 @@ def totals(wanted: Sequence[Wanted]) -> dict[str, Decimal]:
 
 def _beyond(draws: Sequence[burndown.Draw]) -> Decimal:
     """What of it the grants do not cover."""
-    return reduce(EXACT.add, (part.amount for part in draws if part.source is None), ZERO)
+    return exact_sum(part.amount for part in draws if part.source is None)
 
 
 def too_little(journal: Journal, customer_id: UUID, wanted: Sequence[Wanted]) -> InsufficientFunds:

@@ -3,13 +3,12 @@
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
-from functools import reduce
 from typing import Any
 from uuid import UUID
 
 from accounts.services import api_keys
 from billing.engine.budgets import Use
-from billing.engine.money import EXACT, ZERO, amount_string
+from billing.engine.money import EXACT, ZERO, amount_string, exact_sum
 from billing.errors import BillingError, BudgetExceeded, RateLimited
 from billing.models import Budget
 from billing.services import outbox
@@ -127,7 +126,7 @@ class Budgets:
             if not here:
                 continue
             amounts = [amount for asset, amount in here if asset == budget.asset]
-            back = Decimal(events) if budget.counts == Budget.Counts.EVENTS else reduce(EXACT.add, amounts, ZERO)
+            back = Decimal(events) if budget.counts == Budget.Counts.EVENTS else exact_sum(amounts)
             if back:
                 counter.spent = EXACT.subtract(counter.spent, back)
                 counter.level = min(counter.level, budget.level(counter.spent))
@@ -187,7 +186,7 @@ class Budgets:
                 for held in self._held.get(budget.customer_id, ())
                 if budget.scope.counter(held.use) == counter.value
             ]
-            self._held_sums[key] = reduce(EXACT.add, covered, ZERO)
+            self._held_sums[key] = exact_sum(covered)
         return self._held_sums[key]
 
     def _count(self, customer_id: UUID, use: Use, amounts: Mapping[str, Decimal], events: int) -> None:

@@ -6,13 +6,12 @@ What it is now says what is to be in effect; what is in effect already is in its
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from functools import reduce
 
 from django.db.models import Sum
 
 from billing.engine import burndown
 from billing.engine.currencies import places
-from billing.engine.money import EXACT, ZERO, round_half_even
+from billing.engine.money import EXACT, ZERO, exact_sum, round_half_even
 from billing.engine.postings import TEMPLATES
 from billing.models import Dispute, LedgerEntry, Refund, TopUp
 from billing.selectors import invoices
@@ -161,7 +160,7 @@ def _undo_loss(journal: Journal, dispute: Dispute) -> None:
 
 
 def _forget_debt(balance: BalanceState, parts: list[Part]) -> None:
-    owed = reduce(EXACT.add, (part.amount for part in parts if part.grant_id is None), ZERO)
+    owed = exact_sum(part.amount for part in parts if part.grant_id is None)
     balance.dispute_debt = max(ZERO, EXACT.subtract(balance.dispute_debt, owed))
 
 

@@ -4,13 +4,11 @@ Never more than is unspent, unless staff say otherwise; what was given on top go
 """
 
 import logging
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from functools import reduce
 from uuid import UUID
 
 from django.conf import settings
@@ -21,7 +19,7 @@ from django.utils import timezone
 from accounts.services import audit
 from billing import locks, pipeline
 from billing.engine.currencies import places
-from billing.engine.money import EXACT, ZERO, amount_string, decimals
+from billing.engine.money import EXACT, ZERO, amount_string, decimals, exact_sum
 from billing.errors import BillingError, InvalidRequest, InvalidState, PaymentsUnavailable
 from billing.gateways import payments
 from billing.gateways.payments import Outcome, Refused, Unreachable
@@ -247,8 +245,9 @@ def _share(top_up: TopUp, amount: Decimal, bonus: GrantState | None) -> Share:
     part = Fraction(EXACT.add(top_up.refunded, amount)) / Fraction(top_up.amount)
     taken = list(top_up.refunds.exclude(status=Status.FAILED))
     given = EXACT.add(top_up.credit, top_up.bonus)
-    all_of_it = EXACT.subtract(_of(given, part, top_up.asset.precision), _sum(r.credit + r.bonus for r in taken))
-    own = EXACT.subtract(_of(top_up.credit, part, top_up.asset.precision), _sum(r.credit - r.recovered for r in taken))
+    all_of_it = EXACT.subtract(_of(given, part, top_up.asset.precision), exact_sum(r.credit + r.bonus for r in taken))
+    kept = exact_sum(r.credit - r.recovered for r in taken)
+    own = EXACT.subtract(_of(top_up.credit, part, top_up.asset.precision), kept)
     own = min(own, all_of_it)
     extra = EXACT.subtract(all_of_it, own)
     # What of the bonus is spent already comes out of what was paid.
@@ -264,7 +263,7 @@ def _share(top_up: TopUp, amount: Decimal, bonus: GrantState | None) -> Share:
 def _most(top_up: TopUp, paid: GrantState, bonus: GrantState | None) -> Decimal:
     """The largest amount, in whole coins, for which the grants still hold what it takes along."""
     units = EXACT.add(top_up.credit, top_up.bonus)
-    taken = _sum(r.credit + r.bonus for r in top_up.refunds.exclude(status=Status.FAILED))
+    taken = exact_sum(r.credit + r.bonus for r in top_up.refunds.exclude(status=Status.FAILED))
     free = EXACT.add(paid.source.remaining, bonus.source.remaining if bonus is not None else ZERO)
     reach = min(Fraction(1), Fraction(EXACT.add(taken, free)) / Fraction(units))
     coins = places(top_up.currency_id)
@@ -277,10 +276,6 @@ def _of(whole: Decimal, part: Fraction, precision: int) -> Decimal:
     exact = Fraction(whole) * part * 10**precision
     units = -(-exact.numerator // exact.denominator)
     return min(whole, Decimal(units).scaleb(-precision))
-
-
-def _sum(amounts: Iterable[Decimal]) -> Decimal:
-    return reduce(EXACT.add, amounts, ZERO)
 
 
 # --- The row and the books --------------------------------------------------------------------------------------------

@@ -7,12 +7,11 @@ asked for; what of it had been paid goes into the wallet.
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from functools import reduce
 
 from django.db.models import Sum
 
 from billing.engine.currencies import places
-from billing.engine.money import EXACT, ZERO, round_half_even
+from billing.engine.money import EXACT, ZERO, exact_sum, round_half_even
 from billing.engine.taxes import NONE, STANDARD, Decision, Part, shares
 from billing.engine.taxes import on as tax_on
 from billing.models import Balance, Grant, Invoice, InvoicePayment, InvoiceTax
@@ -72,7 +71,7 @@ def book(invoice: Invoice, tax: Tax) -> None:
     if not tax.total:
         return
     amounts = shares(tax.total, [part.rate for part in tax.parts], places=tax.places)
-    assert reduce(EXACT.add, amounts, ZERO) == tax.total
+    assert exact_sum(amounts) == tax.total
     InvoiceTax.objects.bulk_create(
         InvoiceTax(
             customer_id=invoice.customer_id,

@@ -4,13 +4,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from functools import reduce
 from typing import Any
 from uuid import UUID
 
 from billing import pipeline
 from billing.engine.burndown import Reserved, Source
-from billing.engine.money import EXACT, ZERO, amount_string
+from billing.engine.money import EXACT, ZERO, amount_string, exact_sum
 from billing.services.ledger import bulk
 from billing.services.ledger.posting import Journal, Wanted
 from billing.services.ledger.states import BalanceState
@@ -65,7 +64,7 @@ class AuthorizationState:
     def outstanding(self) -> Decimal:
         """What it still sets aside of its main asset."""
         amounts = (hold.outstanding for hold in self.holds if hold.balance.asset == self.asset)
-        return reduce(EXACT.add, amounts, ZERO)
+        return exact_sum(amounts)
 
 
 def reading(authorization_ids: Collection[UUID]) -> pipeline.Query:
@@ -98,7 +97,7 @@ def release(
         if amount == 0:
             continue
         if transaction is None:
-            left = reduce(EXACT.add, (each.outstanding for each in authorization.holds))
+            left = exact_sum(each.outstanding for each in authorization.holds)
             transaction = journal.begin(
                 customer_id=authorization.customer_id,
                 template="authorization.released",

@@ -5,14 +5,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from functools import reduce
 from operator import attrgetter
 from typing import Any, Self
 from uuid import UUID
 
 from billing import locks, pipeline
 from billing.engine import burndown
-from billing.engine.money import EXACT, ZERO
+from billing.engine.money import EXACT, ZERO, exact_sum
 from billing.errors import InvariantViolation
 from billing.models import Grant
 
@@ -88,7 +87,7 @@ class GrantState:
     def row(self) -> dict[str, Any]:
         """The columns that postings change, as they are now. Every unit of the grant must be in exactly one place."""
         remaining = self.source.remaining
-        total = reduce(EXACT.add, [remaining, self.held, self.drawn, self.expired, self.voided])
+        total = exact_sum([remaining, self.held, self.drawn, self.expired, self.voided])
         if total != self.amount:
             raise InvariantViolation(f"Grant {self.source.id}: {total} of its units accounted for, not {self.amount}")
         return {

@@ -4,7 +4,7 @@ For each closed day the month so far is shared anew, and what that is more (or l
 any number of days come to exactly the month's share, and running it twice adds nothing.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import ROUND_DOWN, Decimal
@@ -18,7 +18,7 @@ from django.utils import timezone
 from accounts.services import audit
 from billing.engine import sharing
 from billing.engine.currencies import places
-from billing.engine.money import DECIMALS_MAX, EXACT, ZERO, amount_string
+from billing.engine.money import DECIMALS_MAX, EXACT, ZERO, amount_string, exact_sum
 from billing.engine.taxes import shares
 from billing.errors import AlreadyExists, InvalidRequest, InvalidState
 from billing.models import Asset, Customer, Partner, PartnerAccrual, PartnerCustomer, PartnerPayout, RevenueDay
@@ -122,7 +122,7 @@ def accrue(partner: Partner, day: RevenueDay) -> bool:
             return False
         month = max(day.date.replace(day=1), partner.starts_on)
         bases = _bases(partner, first=month, last=day.date)
-        volume = _sum(bases.values())
+        volume = exact_sum(bases.values())
         whole = sharing.share(volume, steps(partner), mode=partner.mode)
         customers = sorted(bases)
         parts = shares(whole, [bases[customer] for customer in customers], places=DECIMALS_MAX)
@@ -242,13 +242,6 @@ def _post(partner: Partner, day: RevenueDay, rows: Sequence[PartnerAccrual]) -> 
         name = "accrued" if row.amount > 0 else "taken_back"
         journal.post_beside(head, row.customer_id, partner.currency_id, name, row.amount.copy_abs())
     journal.write()
-
-
-def _sum(amounts: Iterable[Decimal]) -> Decimal:
-    total = ZERO
-    for amount in amounts:
-        total = EXACT.add(total, amount)
-    return total
 
 
 def _trail(actor: audit.Actor, action: str, partner: Partner, **facts: str) -> None:

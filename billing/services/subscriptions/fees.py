@@ -3,11 +3,10 @@
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
-from functools import reduce
 from uuid import UUID
 
 from billing.engine import burndown
-from billing.engine.money import EXACT, ZERO
+from billing.engine.money import EXACT, exact_sum
 from billing.engine.proration import part
 from billing.models import Asset, Fee, Grant, LedgerEntry, Subscription, SubscriptionPeriod
 from billing.services.ledger.posting import Journal
@@ -117,4 +116,4 @@ def _cost(fee: Fee) -> Decimal:
         for entry in entries
         if entry.grant is None or entry.grant.paid_currency_id == fee.asset_id
     )
-    return reduce(EXACT.add, costs, ZERO)
+    return exact_sum(costs)

@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
-from functools import reduce
 from zoneinfo import ZoneInfo
 
-from billing.engine.money import EXACT, LIMIT, ZERO, amount_string
+from billing.engine.money import EXACT, LIMIT, amount_string, exact_sum
 from billing.engine.periods import period as period_at
 from billing.engine.proration import discounted, part, share
 from billing.errors import InvalidState
@@ -163,7 +162,7 @@ def _left_over(journal: Journal, period: SubscriptionPeriod, asset: Asset) -> De
     """What of the period's allowance expired unused, and what was carried into it. What is held stays where it is."""
     found = Grant.objects.filter(period=period, asset=asset).values_list("id", "expired")
     expired = (journal.grants[id_].expired if id_ in journal.grants else stored for id_, stored in found)
-    return reduce(EXACT.add, expired, ZERO)
+    return exact_sum(expired)
 
 
 def grant(

@@ -8,7 +8,7 @@ from functools import reduce
 from uuid import UUID
 
 from billing.engine import burndown
-from billing.engine.money import EXACT, ZERO
+from billing.engine.money import EXACT, ZERO, exact_sum
 from billing.engine.rating import ExplainedLine
 from billing.services.ledger.posting import Journal
 from billing.services.ledger.states import BalanceState
@@ -138,7 +138,7 @@ class Drawing:
             if self.journal.grants[source.id].balance is balance and _serves(source, line.meter)
         ]
         used = drawn_beyond(self.pieces, asset)
-        most = min(line.quantity, EXACT.subtract(reduce(EXACT.add, [*mine, *held], free), used))
+        most = min(line.quantity, EXACT.subtract(exact_sum([*mine, *held], free), used))
         units = most.quantize(Decimal(1).scaleb(-line.price.covered_precision), rounding=ROUND_DOWN, context=_DOWN)
         if units <= 0:
             return None
@@ -171,7 +171,7 @@ class Drawing:
 def drawn_beyond(pieces: Iterable[Piece], asset: str) -> Decimal:
     """What of these pieces the grants of the asset do not pay."""
     parts = (part for piece in pieces if piece.asset == asset for part in piece.draws)
-    return reduce(EXACT.add, (part.amount for part in parts if part.source is None), ZERO)
+    return exact_sum(part.amount for part in parts if part.source is None)
 
 
 def _lapsed(source: burndown.Source, meter: str, moment: datetime) -> bool:

@@ -7,14 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from functools import reduce
 from typing import Any
 from uuid import UUID
 
 from accounts.ids import uuid7
 from billing import pipeline
 from billing.engine.metering import BadQuantity
-from billing.engine.money import EXACT, ZERO, amount_string
+from billing.engine.money import EXACT, ZERO, amount_string, exact_sum
 from billing.errors import BudgetExceeded
 from billing.models import Charge, FairUseCounter
 from billing.selectors.catalog import CompiledFairUse
@@ -123,7 +122,7 @@ class FairUse:
     def _left(self, customer_id: UUID, line: Line, limit: CompiledFairUse) -> Decimal:
         counter = self._counters.get(_key(line, limit))
         held = (_announced(limit, each) for each in self._held.get(customer_id, ()))
-        taken = reduce(EXACT.add, held, ZERO if counter is None else counter.used)
+        taken = exact_sum(held, ZERO if counter is None else counter.used)
         return EXACT.subtract(limit.limit, taken)
 
 
@@ -142,11 +141,11 @@ def give_back(charges: Sequence[Charge], amounts: Sequence[Decimal], *, reversal
     for counter in () if first.late else counters:
         if counter.asset_id is not None:
             pairs = zip(charges, amounts, strict=True)
-            back = reduce(EXACT.add, (amount for each, amount in pairs if each.asset_id == counter.asset_id), ZERO)
+            back = exact_sum(amount for each, amount in pairs if each.asset_id == counter.asset_id)
         else:
             metered = [each for each in charges if each.meter_id == counter.meter_id and reversal]
             once = [each.quantity for each in metered if each.price_id == metered[0].price_id]
-            back = reduce(EXACT.add, once, ZERO)
+            back = exact_sum(once)
         counter.used = max(ZERO, EXACT.subtract(counter.used, back))
         counter.save(update_fields=["used"])
 

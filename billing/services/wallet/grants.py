@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
-from functools import reduce
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +13,7 @@ from django.utils import timezone
 
 from accounts.ids import uuid7
 from accounts.services import audit
-from billing.engine.money import EXACT, LIMIT, ZERO, amount_string, decimals
+from billing.engine.money import EXACT, LIMIT, ZERO, amount_string, decimals, exact_sum
 from billing.errors import InvalidRequest, InvalidState, WalletBusy
 from billing.models import Approval, Asset, Customer, Grant
 from billing.services import four_eyes, subscriptions
@@ -185,7 +184,7 @@ def extend(*, actor: audit.Actor, grant: Grant, expires_at: datetime | None, rea
 def _granted(journal: Journal, balance: BalanceState) -> Decimal:
     """All that was ever put into the balance, and what is scheduled for it."""
     scheduled = (s.amount for s in journal.grants.values() if s.balance is balance and not s.posted)
-    return reduce(EXACT.add, scheduled, balance.lifetime_granted)
+    return exact_sum(scheduled, balance.lifetime_granted)
 
 
 def settle_due() -> int:

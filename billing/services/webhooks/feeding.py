@@ -1,13 +1,12 @@
 """From the outbox to deliveries: what is public becomes a message for every endpoint that wants it."""
 
 from collections.abc import Mapping, Sequence
-from functools import reduce
 from typing import Any
 from uuid import UUID
 
 from django.db.models import Sum
 
-from billing.engine.money import EXACT, amount_string
+from billing.engine.money import EXACT, amount_string, exact_sum
 from billing.engine.webhooks import TYPES, Wish
 from billing.models import Charge, Customer, OutboxEvent, UsageEvent, WebhookDelivery, WebhookEndpoint
 
@@ -81,6 +80,6 @@ def _event(event: UsageEvent, cost: Mapping[str, str]) -> dict[str, Any]:
         "status": event.status,
         "time": event.occurred_at.isoformat().replace("+00:00", "Z"),
         "model": model if isinstance(model, str) else None,
-        "tokens": amount_string(reduce(EXACT.add, counts)) if counts else None,
+        "tokens": amount_string(exact_sum(counts)) if counts else None,
         "cost": dict(cost),
     }

@@ -4,14 +4,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
-from functools import reduce
 from itertools import count
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accounts.services.audit import SYSTEM
-from billing.engine.money import EXACT
+from billing.engine.money import EXACT, exact_sum
 from billing.errors import BillingError
 from billing.models import Balance, Customer, Grant, UsageCounter, UsageEvent
 from billing.selectors import books, events
@@ -92,9 +91,9 @@ class Story:
         balance = Balance.objects.get(customer=self.acme, asset=self.shop.usd)
         left = (selector.standing(event).left["usd"] for event in self._standing())
         expired = Grant.objects.filter(customer=self.acme).values_list("expired", flat=True)
-        assert balance.lifetime_spent == reduce(EXACT.add, left, Decimal(0))
+        assert balance.lifetime_spent == exact_sum(left)
         assert balance.lifetime_granted == self.granted
-        lost = reduce(EXACT.add, expired, self.debited)
+        lost = exact_sum(expired, self.debited)
         assert balance.available == EXACT.subtract(EXACT.subtract(self.granted, balance.lifetime_spent), lost)
         counted = UsageCounter.objects.filter(customer=self.acme).values_list("quantity", flat=True)
         if counted:
