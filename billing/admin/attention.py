@@ -1,13 +1,13 @@
 """What waits for somebody: a line for each matter that there is, with how many, and the list that holds them."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import Model, QuerySet, Value
+from django.db.models import Model, Q, QuerySet, Value
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -47,13 +47,39 @@ class Matter:
     urgent: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """Rows of ``model`` with the values of ``where``, by which its list can be asked for too, and what else holds."""
+
+    title: str
+    model: type[Model]
+    where: Mapping[str, str]
+    further: Q = field(default_factory=Q)
+    this_week: bool = False
+    urgent: bool = True
+
+    @property
+    def rows(self) -> QuerySet[Any]:
+        rows = self.model._default_manager.filter(self.further, **self.where)
+        return rows.filter(id__gte=first_id(timezone.now() - _WEEK)) if self.this_week else rows
+
+    @property
+    def url(self) -> str:
+        meta = self.model._meta
+        query = {f"{name}__exact": value for name, value in self.where.items()}
+        if self.this_week:
+            query[PARAMETER] = "7d"
+        address = reverse(f"admin:{meta.app_label}_{meta.model_name}_changelist")
+        return f"{address}?{urlencode(query)}" if query else address
+
+
 def matters(request: HttpRequest) -> list[Matter]:
     """What this person may see of what waits for somebody; the urgent first. One query."""
-    looked_at = [matter for matter in _looked_at(request) if _may_see(request, matter[1].model)]
-    counts = _counts([rows for _, rows, _, _ in looked_at])
+    looked_at = [each for each in _looked_at(request) if _may_see(request, each.model)]
+    counts = _counts([each.rows for each in looked_at])
     found = [
-        Matter(title, f"{COUNTED_MAX - 1}+" if count == COUNTED_MAX else str(count), _list(rows.model, query), urgent)
-        for (title, rows, query, urgent), count in zip(looked_at, counts, strict=True)
+        Matter(each.title, f"{COUNTED_MAX - 1}+" if count == COUNTED_MAX else str(count), each.url, each.urgent)
+        for each, count in zip(looked_at, counts, strict=True)
         if count
     ]
     return sorted(found, key=lambda matter: not matter.urgent)
@@ -69,101 +95,43 @@ def _counts(several: Sequence[QuerySet[Any]]) -> list[int]:
     return [found[place] for place in range(len(several))]
 
 
-def _looked_at(request: HttpRequest) -> Iterator[tuple[str, QuerySet[Any], dict[str, str], bool]]:
+def _looked_at(request: HttpRequest) -> list[_Waiting]:
     now = timezone.now()
-    recent = {"id__gte": first_id(now - _WEEK)}
-    week = {PARAMETER: "7d"}
-    yield "Approvals that wait for a second person", approvals_for(request), {"state__exact": "waiting"}, True
-    yield (
-        "Disputes that need an answer",
-        Dispute.objects.filter(status=Dispute.Status.OPEN),
-        {"status__exact": "open"},
-        True,
-    )
-    yield (
-        "Differences from the payment provider",
-        Discrepancy.objects.filter(state=Discrepancy.State.OPEN),
-        {"state__exact": "open"},
-        True,
-    )
-    yield (
-        "Payments whose outcome is unknown",
-        PaymentAttempt.objects.filter(status=PaymentAttempt.Status.UNKNOWN),
-        {"status__exact": "unknown"},
-        True,
-    )
-    yield (
-        "Payments that failed this week",
-        PaymentAttempt.objects.filter(status=PaymentAttempt.Status.FAILED, **recent),
-        {"status__exact": "failed", **week},
-        False,
-    )
-    yield (
-        "Automatic top-ups that are suspended",
-        AutoTopUp.objects.filter(enabled=True, state=AutoTopUp.State.SUSPENDED),
-        {"state__exact": "suspended"},
-        False,
-    )
-    yield (
-        "Runaway spending in the last day",
-        SpendAnomaly.objects.filter(id__gte=first_id(now - timedelta(days=1)), level=SpendAnomaly.Level.RUNAWAY),
-        {"level__exact": "runaway"},
-        True,
-    )
-    yield (
-        "Looks at the books in the last day that found something",
-        BookCheck.objects.filter(state=BookCheck.State.WRONG, id__gte=first_id(now - timedelta(days=1))),
-        {"state__exact": "wrong"},
-        True,
-    )
-    yield (
-        "Files that could not be delivered yet",
-        ExportFile.objects.filter(state=ExportFile.State.WAITING).exclude(last_error=""),
-        {"state__exact": "waiting"},
-        False,
-    )
-    yield (
-        "Days of the books that should be closed",
-        RevenueDay.objects.exclude(state=RevenueDay.State.CLOSED).filter(end__lt=now - _DAY_OVERDUE),
-        {},
-        True,
-    )
-    yield (
-        "Messages of the payment provider that could not be processed",
-        StripeEvent.objects.filter(state=StripeEvent.State.PARKED),
-        {"state__exact": "parked"},
-        True,
-    )
-    yield (
-        "Messages that could not be passed on",
-        OutboxEvent.objects.filter(state=OutboxEvent.State.PARKED),
-        {"state__exact": "parked"},
-        True,
-    )
-    yield (
-        "Webhook deliveries given up this week",
-        WebhookDelivery.objects.filter(state=WebhookDelivery.State.FAILED, **recent),
-        {"state__exact": "failed", **week},
-        False,
-    )
-    yield (
-        "Notices that could not be sent this week",
-        NoticeDelivery.objects.filter(state=NoticeDelivery.State.FAILED, **recent),
-        {"state__exact": "failed"},
-        False,
-    )
+    since_yesterday = Q(id__gte=first_id(now - timedelta(days=1)))
+    overdue = ~Q(state=RevenueDay.State.CLOSED) & Q(end__lt=now - _DAY_OVERDUE)
+    failed, parked = {"state": "failed"}, {"state": "parked"}
+    return [
+        _Waiting("Approvals that wait for a second person", Approval, {"state": "waiting"}, _may_decide(request)),
+        _Waiting("Disputes that need an answer", Dispute, {"status": "open"}),
+        _Waiting("Differences from the payment provider", Discrepancy, {"state": "open"}),
+        _Waiting("Payments whose outcome is unknown", PaymentAttempt, {"status": "unknown"}),
+        _Waiting("Payments that failed this week", PaymentAttempt, {"status": "failed"}, this_week=True, urgent=False),
+        _Waiting(
+            "Automatic top-ups that are suspended", AutoTopUp, {"state": "suspended"}, Q(enabled=True), urgent=False
+        ),
+        _Waiting("Runaway spending in the last day", SpendAnomaly, {"level": "runaway"}, since_yesterday),
+        _Waiting(
+            "Looks at the books in the last day that found something", BookCheck, {"state": "wrong"}, since_yesterday
+        ),
+        _Waiting(
+            "Files that could not be delivered yet", ExportFile, {"state": "waiting"}, ~Q(last_error=""), urgent=False
+        ),
+        _Waiting("Days of the books that should be closed", RevenueDay, {}, overdue),
+        _Waiting("Messages of the payment provider that could not be processed", StripeEvent, parked),
+        _Waiting("Messages that could not be passed on", OutboxEvent, parked),
+        _Waiting("Webhook deliveries given up this week", WebhookDelivery, failed, this_week=True, urgent=False),
+        _Waiting("Notices that could not be sent this week", NoticeDelivery, failed, this_week=True, urgent=False),
+    ]
 
 
 def approvals_for(request: HttpRequest) -> QuerySet[Approval]:
     """Requests that wait for somebody else than the person who made them, for this one to decide."""
-    waiting = Approval.objects.filter(state=Approval.State.WAITING, expires_at__gt=timezone.now())
-    return waiting.exclude(requested_by=request.user.pk)
+    return Approval.objects.filter(_may_decide(request), state=Approval.State.WAITING)
+
+
+def _may_decide(request: HttpRequest) -> Q:
+    return Q(expires_at__gt=timezone.now()) & ~Q(requested_by=request.user.pk)
 
 
 def _may_see(request: HttpRequest, model: type[Model]) -> bool:
     return request.user.has_perm(f"{model._meta.app_label}.view_{model._meta.model_name}")
-
-
-def _list(model: type[Model], query: dict[str, str]) -> str:
-    address = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
-    return f"{address}?{urlencode(query)}" if query else address

@@ -83,7 +83,7 @@ def rows(
     """
     if granularity not in GRANULARITIES:
         raise InvalidRequest.field("granularity", f"One of {', '.join(GRANULARITIES)}.")
-    return _rows(
+    counted, values = _counted(
         customer_id=customer_id,
         start=start,
         end=end,
@@ -95,6 +95,7 @@ def rows(
         groups=groups,
         mark=mark,
     )
+    return _summed(counted, values, group_by, period="date_trunc(%(granularity)s::text, at, %(zone)s::text)")
 
 
 def totals(
@@ -109,18 +110,17 @@ def totals(
     mark: Mark | None = None,
 ) -> list[UsageRow]:
     """The same over the whole of [``start``, ``end``): one row for each group and asset, from ``start``."""
-    return _rows(
+    counted, values = _counted(
         customer_id=customer_id,
         start=start,
         end=end,
-        granularity=None,
         group_by=group_by,
         meter=meter,
-        timezone=None,
         where=where,
         groups=groups,
         mark=mark,
     )
+    return _summed(counted, values, group_by, period="%(start)s::timestamptz")
 
 
 def ranking(
@@ -146,12 +146,9 @@ def ranking(
         customer_id=customer_id,
         start=start,
         end=end,
-        granularity=None,
         group_by=(group_by,),
         meter=meter,
-        timezone=None,
         where=where,
-        groups=None,
         mark=mark,
     )
     values |= {"asset": asset, "offset": offset, "limit": limit}
@@ -171,57 +168,17 @@ def ranking(
     return Ranking([GroupRow(*row[:3]) for row in found], found[0][3], found[0][4])
 
 
-def _rows(
-    *,
-    customer_id: UUID | None,
-    start: datetime,
-    end: datetime,
-    granularity: str | None,
-    group_by: Sequence[str],
-    meter: str | None,
-    timezone: tzinfo | None,
-    where: Mapping[str, str | None] | None,
-    groups: Collection[str | None] | None,
-    mark: Mark | None,
-) -> list[UsageRow]:
-    counted, values = _counted(
-        customer_id=customer_id,
-        start=start,
-        end=end,
-        granularity=granularity,
-        group_by=group_by,
-        meter=meter,
-        timezone=timezone,
-        where=where,
-        groups=groups,
-        mark=mark,
-    )
-    names = [*(f"group_{position}" for position in range(len(group_by))), "asset_id"]
-    period = "%(start)s::timestamptz"
-    if granularity is not None:
-        period = "date_trunc(%(granularity)s::text, at, %(zone)s::text)"
-    statement = f"""
-        SELECT {period}, {", ".join(names)}, SUM(quantity), SUM(amount), SUM(events)::bigint
-          FROM ({counted}) counted
-         GROUP BY {_numbers(1 + len(names))}
-         ORDER BY {_numbers(1 + len(names))}
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(statement, values)
-        return [UsageRow(row[0], tuple(row[1:-4]), *row[-4:]) for row in cursor.fetchall()]
-
-
 def _counted(
     *,
     customer_id: UUID | None,
     start: datetime,
     end: datetime,
-    granularity: str | None,
+    granularity: str | None = None,
     group_by: Sequence[str],
     meter: str | None,
-    timezone: tzinfo | None,
+    timezone: tzinfo | None = None,
     where: Mapping[str, str | None] | None,
-    groups: Collection[str | None] | None,
+    groups: Collection[str | None] | None = None,
     mark: Mark | None,
 ) -> tuple[str, dict[str, Any]]:
     """What the same events have of a group, so that they are counted once: a query, and its parameters.
@@ -261,6 +218,20 @@ def _counted(
              GROUP BY {_numbers(4 + len(group_by))}""",
         values,
     )
+
+
+def _summed(counted: str, values: Mapping[str, Any], group_by: Sequence[str], *, period: str) -> list[UsageRow]:
+    """What ``_counted`` found, by ``period`` (SQL over its columns), group and asset."""
+    names = [*(f"group_{position}" for position in range(len(group_by))), "asset_id"]
+    statement = f"""
+        SELECT {period}, {", ".join(names)}, SUM(quantity), SUM(amount), SUM(events)::bigint
+          FROM ({counted}) counted
+         GROUP BY {_numbers(1 + len(names))}
+         ORDER BY {_numbers(1 + len(names))}
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        return [UsageRow(row[0], tuple(row[1:-4]), *row[-4:]) for row in cursor.fetchall()]
 
 
 def _numbers(columns: int) -> str:
