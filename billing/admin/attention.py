@@ -32,7 +32,7 @@ from billing.models import (
 
 COUNTED_MAX = 100
 """More than these are "99+": nobody reads on, and the count stays cheap."""
-_WEEK = timedelta(days=7)
+_DAY, _WEEK = timedelta(days=1), timedelta(days=7)
 _DAY_OVERDUE = timedelta(hours=6)
 """How long after its end a day of the books is usually closed."""
 
@@ -61,7 +61,7 @@ class _Waiting:
     @property
     def rows(self) -> QuerySet[Any]:
         rows = self.model._default_manager.filter(self.further, **self.where)
-        return rows.filter(id__gte=first_id(timezone.now() - _WEEK)) if self.this_week else rows
+        return rows.filter(_since(_WEEK)) if self.this_week else rows
 
     @property
     def url(self) -> str:
@@ -96,9 +96,7 @@ def _counts(several: Sequence[QuerySet[Any]]) -> list[int]:
 
 
 def _looked_at(request: HttpRequest) -> list[_Waiting]:
-    now = timezone.now()
-    since_yesterday = Q(id__gte=first_id(now - timedelta(days=1)))
-    overdue = ~Q(state=RevenueDay.State.CLOSED) & Q(end__lt=now - _DAY_OVERDUE)
+    overdue = ~Q(state=RevenueDay.State.CLOSED) & Q(end__lt=timezone.now() - _DAY_OVERDUE)
     failed, parked = {"state": "failed"}, {"state": "parked"}
     return [
         _Waiting("Approvals that wait for a second person", Approval, {"state": "waiting"}, _may_decide(request)),
@@ -109,9 +107,9 @@ def _looked_at(request: HttpRequest) -> list[_Waiting]:
         _Waiting(
             "Automatic top-ups that are suspended", AutoTopUp, {"state": "suspended"}, Q(enabled=True), urgent=False
         ),
-        _Waiting("Runaway spending in the last day", SpendAnomaly, {"level": "runaway"}, since_yesterday),
+        _Waiting("Runaway spending in the last day", SpendAnomaly, {"level": "runaway"}, _since(_DAY)),
         _Waiting(
-            "Looks at the books in the last day that found something", BookCheck, {"state": "wrong"}, since_yesterday
+            "Looks at the books in the last day that found something", BookCheck, {"state": "wrong"}, _since(_DAY)
         ),
         _Waiting(
             "Files that could not be delivered yet", ExportFile, {"state": "waiting"}, ~Q(last_error=""), urgent=False
@@ -120,13 +118,17 @@ def _looked_at(request: HttpRequest) -> list[_Waiting]:
         _Waiting("Messages of the payment provider that could not be processed", StripeEvent, parked),
         _Waiting("Messages that could not be passed on", OutboxEvent, parked),
         _Waiting("Webhook deliveries given up this week", WebhookDelivery, failed, this_week=True, urgent=False),
-        _Waiting("Notices that could not be sent this week", NoticeDelivery, failed, this_week=True, urgent=False),
+        _Waiting("Notices that could not be sent this week", NoticeDelivery, failed, _since(_WEEK), urgent=False),
     ]
 
 
 def approvals_for(request: HttpRequest) -> QuerySet[Approval]:
     """Requests that wait for somebody else than the person who made them, for this one to decide."""
     return Approval.objects.filter(_may_decide(request), state=Approval.State.WAITING)
+
+
+def _since(ago: timedelta) -> Q:
+    return Q(id__gte=first_id(timezone.now() - ago))
 
 
 def _may_decide(request: HttpRequest) -> Q:
