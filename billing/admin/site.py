@@ -20,6 +20,10 @@ class BackOfficeSite(UnfoldAdminSite):
         """Staff, and only with their second factor given: the gate before every view says the same."""
         return bool(super().has_permission(request)) and second_factor.is_verified(request)
 
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        """Without the theme's inline colours, which the content security policy refuses: they are in ``theme.css``."""
+        return super().each_context(request) | {"colors": {}}
+
     def get_urls(self) -> list[Any]:
         """The pages that are no model's, before those that are."""
         from billing.admin import chart_of_accounts, margins, reports, revenue, try_event, what_if, workers

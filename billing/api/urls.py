@@ -1,7 +1,7 @@
 """Paths of version 1 of the API."""
 
 from django.urls import path, re_path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from billing.api import (
     alerts,
@@ -110,6 +110,6 @@ urlpatterns = [
     path("usage", usage.UsageView.as_view()),
     path("key", keys.KeyView.as_view()),
     path("schema/", SpectacularAPIView.as_view(), name="api-schema"),
-    path("docs/", SpectacularSwaggerView.as_view(url_name="api-schema"), name="api-docs"),
+    path("docs/", SpectacularSwaggerSplitView.as_view(url_name="api-schema"), name="api-docs"),
     re_path(r"^[\s\S]*$", problems.not_found),  # Line breaks too.
 ]

@@ -26,39 +26,6 @@ def _group(title: str, *items: dict[str, Any], folded: bool = False) -> dict[str
     return {"title": title, "separator": False, "collapsible": folded, "items": list(items)}
 
 
-_HUES = {"base": 165, "primary": 164}
-_BASE = [
-    ("50", 0.982, 0.003),
-    ("100", 0.966, 0.004),
-    ("200", 0.918, 0.006),
-    ("300", 0.86, 0.008),
-    ("400", 0.7, 0.012),
-    ("500", 0.54, 0.013),
-    ("600", 0.44, 0.014),
-    ("700", 0.36, 0.014),
-    ("800", 0.285, 0.012),
-    ("900", 0.205, 0.01),
-    ("950", 0.16, 0.009),
-]
-_PRIMARY = [
-    ("50", 0.975, 0.02),
-    ("100", 0.95, 0.04),
-    ("200", 0.905, 0.075),
-    ("300", 0.85, 0.115),
-    ("400", 0.78, 0.14),
-    ("500", 0.68, 0.14),
-    ("600", 0.465, 0.105),
-    ("700", 0.41, 0.095),
-    ("800", 0.36, 0.08),
-    ("900", 0.31, 0.065),
-    ("950", 0.23, 0.05),
-]
-
-
-def _scale(name: str, steps: list[tuple[str, float, float]]) -> dict[str, str]:
-    return {step: f"oklch({light} {chroma} {_HUES[name]})" for step, light, chroma in steps}
-
-
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "Ante",
     "SITE_HEADER": "Ante",
@@ -66,13 +33,12 @@ UNFOLD: dict[str, Any] = {
     "SITE_URL": "/",
     "SITE_ICON": lambda request: static("admin-ante/mark.svg"),
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("admin-ante/mark.svg")}],
-    "STYLES": [lambda request: static("admin-ante/ante.css")],
+    "STYLES": [lambda request: static("admin-ante/theme.css"), lambda request: static("admin-ante/ante.css")],
+    "SCRIPTS": [lambda request: static("admin-ante/theme.js")],
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_BACK_BUTTON": True,
-    "BORDER_RADIUS": "8px",
     "DASHBOARD_CALLBACK": "billing.admin.dashboard.context",
-    "COLORS": {"base": _scale("base", _BASE), "primary": _scale("primary", _PRIMARY)},
     "SIDEBAR": {
         "show_search": False,
         "show_all_applications": False,

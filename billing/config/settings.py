@@ -334,8 +334,6 @@ STRIPE_PAGES: list[str] = env.list(
 """Where people are sent to pay. A page under a domain of one's own is named here."""
 
 CONTENT_SECURITY_POLICY = {
-    # The theme of the back office and the API's page of documentation bring inline styles and scripts of their own.
-    "EXCLUDE_URL_PREFIXES": ("/admin/", "/api/v1/docs/"),
     "DIRECTIVES": {
         "default-src": [SELF],
         "script-src": [SELF],

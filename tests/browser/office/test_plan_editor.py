@@ -1,42 +1,19 @@
 """Finance drafts graduated prices, sees what they come to and publishes; then somebody subscribes and is charged."""
 
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.conf import settings
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
-from accounts.models import User
 from accounts.services.audit import SYSTEM
 from billing.models import Plan
 from billing.services import subscriptions
 from tests.browser.conftest import SignIn
-from tests.browser.server import serving
-from tests.builders import Shop, browser_of
+from tests.browser.office.conftest import office
+from tests.builders import Shop
 
 TIERS = [("1,000,000", "3"), ("10,000,000", "2.5"), ("", "2")]
-
-
-@pytest.fixture(scope="module")
-def site(
-    browser_type_launch_args: Any, django_db_setup: None, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
-    """A server with the back office's own static files."""
-    with serving(tmp_path_factory.mktemp("office"), without=("drf_spectacular_sidecar", "rest_framework")) as server:
-        yield server.address
-
-
-def office(sign_in: SignIn, path: str) -> Page:
-    """A page of the back office, for a superuser who has signed in and given their second factor."""
-    person = User.objects.create_superuser("finance@ante.test", "correct horse battery")
-    session = browser_of(person).cookies[settings.SESSION_COOKIE_NAME].value
-    sign_in.context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": sign_in.site}])
-    page = sign_in.context.new_page()
-    page.on("pageerror", lambda error: sign_in.complaints.append(str(error)))
-    page.goto(f"{sign_in.site}{path}")
-    return page
 
 
 def test_graduated_prices_from_the_draft_to_the_first_charge(sign_in: SignIn, shop: Shop) -> None:
