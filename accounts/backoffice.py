@@ -10,6 +10,7 @@ from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest
 from django.shortcuts import get_object_or_404
 from django.utils.functional import cached_property
+from unfold import fields
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
@@ -24,6 +25,9 @@ _Model = TypeVar("_Model", bound=Model)
 __all__ = ["AuditedAdmin", "BackOfficeAdmin", "ReadOnlyAdmin", "actor_of", "detail_action", "labelled", "row"]
 
 ROWS_MAX = 10_000
+
+# Where Pygments happens to be installed the theme would colour JSON inline, which the content security policy refuses.
+fields.prettify_json = lambda data, encoder: None
 
 
 def row(rows: type[_Model] | QuerySet[_Model], object_id: object) -> _Model:

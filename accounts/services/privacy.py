@@ -28,7 +28,7 @@ from accounts.models import (
     TrustedDevice,
     User,
 )
-from accounts.services import audit, factors
+from accounts.services import audit, factors, team
 
 LINES_MAX = 10_000
 FORGOTTEN = "erased-{id}@erased.invalid"
@@ -107,6 +107,8 @@ def erase_person(*, actor: audit.Actor, user: User) -> None:
     Rows that point at the account still do; none of them says who that was. In the caller's transaction or its own.
     """
     with transaction.atomic():
+        # Of two owners who go at once the second finds that the first has gone.
+        team.lock(*user.memberships.values_list("organization_id", flat=True))
         user = User.objects.select_for_update().get(pk=user.pk)
         if reasons := obstacles(user):
             raise Refused(" ".join(reasons))

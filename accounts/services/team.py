@@ -7,6 +7,7 @@ import hashlib
 import secrets
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -39,7 +40,7 @@ def invite(
         raise Refused("This is no e-mail address.") from None
     _check_may_give(by, role)
     with transaction.atomic():
-        _lock(organization)
+        lock(organization.pk)
         if Membership.objects.filter(organization=organization, user__email=email).exists():
             raise Refused(f"{email} is in the team already.")
         now = timezone.now()
@@ -78,7 +79,7 @@ def accept(invitation: Invitation, user: User, *, actor: audit.Actor) -> Members
     if user.email != invitation.email:
         raise Refused(f"This invitation is for {invitation.email}. You are signed in as {user.email}.")
     with transaction.atomic():
-        _lock(invitation.organization)
+        lock(invitation.organization_id)
         now = timezone.now()
         open_one = Invitation.objects.filter(
             pk=invitation.pk, accepted_at=None, revoked_at=None, expires_at__gt=now
@@ -106,7 +107,7 @@ def withdraw(invitation: Invitation, *, actor: audit.Actor) -> bool:
 def change_role(membership: Membership, role: str, *, by: Membership, actor: audit.Actor) -> None:
     """Give another role; the person's sessions end. Raises ``Refused``."""
     with transaction.atomic():
-        _lock(membership.organization)
+        lock(membership.organization_id)
         membership.refresh_from_db()
         if membership.role == role:
             return
@@ -122,7 +123,7 @@ def change_role(membership: Membership, role: str, *, by: Membership, actor: aud
 def remove(membership: Membership, *, by: Membership, actor: audit.Actor) -> None:
     """The person acts for the organization no more; their sessions end. Oneself, too. Raises ``Refused``."""
     with transaction.atomic():
-        _lock(membership.organization)
+        lock(membership.organization_id)
         membership.refresh_from_db()
         _check_may_touch(by, membership)
         _record(actor, "membership.deleted", membership.organization, membership, None, _named(membership))
@@ -146,8 +147,9 @@ def _check_may_touch(by: Membership, membership: Membership) -> None:
         raise Refused("The last owner stays. Make somebody else an owner first.")
 
 
-def _lock(organization: Organization) -> None:
-    Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
+def lock(*organization_ids: UUID) -> None:
+    """Be alone with the teams of these organizations, until the end of the transaction. Before anybody is locked."""
+    list(Organization.objects.select_for_update(no_key=True).filter(pk__in=organization_ids).order_by("pk"))
 
 
 def _named(membership: Membership) -> dict[str, Any]:

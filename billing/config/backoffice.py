@@ -70,6 +70,7 @@ UNFOLD: dict[str, Any] = {
                 _item("Provider events", "mark_email_read", "billing.stripeevent"),
                 _item("Differences", "rule", "billing.discrepancy"),
                 _item("Comparisons", "compare_arrows", "billing.reconciliation"),
+                folded=True,
             ),
             _group(
                 "Spend controls",
@@ -78,6 +79,7 @@ UNFOLD: dict[str, Any] = {
                 _item("Notices", "campaign", "billing.notice"),
                 _item("Deliveries of notices", "outgoing_mail", "billing.noticedelivery"),
                 _item("Telephones and chats", "sms", "billing.noticetarget"),
+                folded=True,
             ),
             _group(
                 "Money and books",
@@ -109,11 +111,13 @@ UNFOLD: dict[str, Any] = {
                 _item("Ledger entries", "menu_book", "billing.ledgerentry"),
                 _item("Transactions", "receipt_long", "billing.ledgertransaction"),
                 _item("Balances", "balance", "billing.balance"),
+                folded=True,
             ),
             _group(
                 "Usage",
                 _item("Events", "bolt", "billing.usageevent"),
                 _item("Charges", "payments", "billing.charge"),
+                folded=True,
             ),
             _group(
                 "Catalog",
@@ -129,6 +133,7 @@ UNFOLD: dict[str, Any] = {
                     "permission": _may("billing.view_meter"),
                 },
                 _item("Assets", "toll", "billing.asset"),
+                folded=True,
             ),
             _group(
                 "Costs and margins",
@@ -146,6 +151,7 @@ UNFOLD: dict[str, Any] = {
                 },
                 _item("Provider costs", "price_check", "billing.providercost"),
                 _item("Overheads", "dns", "billing.overhead"),
+                folded=True,
             ),
             _group(
                 "Operations",
@@ -162,6 +168,7 @@ UNFOLD: dict[str, Any] = {
                 _item("Idempotency", "fingerprint", "billing.idempotencyrecord"),
                 _item("Running quantities", "functions", "billing.usagecounter"),
                 _item("Audit", "policy", "accounts.auditevent"),
+                folded=True,
             ),
             _group(
                 "People and access",
@@ -176,6 +183,7 @@ UNFOLD: dict[str, Any] = {
                     "link": reverse_lazy("admin:accounts_user_powers"),
                     "permission": _may("accounts.view_user"),
                 },
+                folded=True,
             ),
         ],
     },

@@ -220,13 +220,12 @@ class Budgets:
         resets_at = utc(counter.end)
         until = f" until {resets_at}" if resets_at else ""
         detail = (
-            f"This takes {amount_string(required)} {budget.unit}, and the budget {budget.name} has "
-            f"{amount_string(left)} left{until}."
+            f"This takes {amount_string(required)} {budget.unit}, and a budget has {amount_string(left)} left{until}."
         )
+        # The refusal is kept with the event for ever: which budget it was is said by its id, not by names of people.
         figures: dict[str, Any] = {
             "budget": str(budget.id),
-            "name": budget.name,
-            "scope": {**budget.scope.values, **({"member": budget.scope.member} if budget.scope.member else {})},
+            "scope": dict(budget.scope.values),
             "value": counter.value or None,
             "unit": budget.unit,
             "limit": budget.limit,

@@ -14,7 +14,7 @@ from django.db.models import F, Func, JSONField, Q, TextField, Value
 from django.utils import timezone
 
 from accounts.models import AuditDetail, AuditEvent, Invitation, Membership, Organization, OutgoingMail, User
-from accounts.services import api_keys, audit
+from accounts.services import api_keys, audit, team
 from accounts.services import privacy as people
 from billing import locks, pipeline
 from billing.errors import ApprovalRequired, InvalidState
@@ -171,6 +171,7 @@ def _forget_money(actor: audit.Actor, customer: Customer) -> None:
 
 
 def _forget_people(actor: audit.Actor, organization: Organization) -> None:
+    team.lock(organization.pk)
     for key in organization.api_keys.filter(revoked_at=None):
         api_keys.revoke(key, actor=actor)
     organization.api_keys.update(name=ERASED, allowed_networks=[])

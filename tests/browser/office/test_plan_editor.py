@@ -1,9 +1,7 @@
 """Finance drafts graduated prices, sees what they come to and publishes; then somebody subscribes and is charged."""
 
 from decimal import Decimal
-from typing import Any
 
-import pytest
 from playwright.sync_api import expect
 
 from accounts.services.audit import SYSTEM

@@ -1,27 +1,31 @@
 """Taking personal data out, and erasing it: nothing says any more who it was, and the books still prove themselves."""
 
+import contextlib
 import io
 import json
+import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from django.apps import apps
-from django.db import connection, transaction
+from django.db import connection, connections, transaction
 from django.utils import timezone
 
 from accounts.models import ApiKey, AuditDetail, AuditEvent, Membership, OutgoingMail, User
 from accounts.services import api_keys, audit, factors, mail, staff, team
 from accounts.services import privacy as people
 from billing.engine import archives
-from billing.errors import ApprovalRequired, InvalidState
+from billing.errors import ApprovalRequired, BudgetExceeded, InvalidState
 from billing.models import Approval, Customer, IdempotencyRecord, NoticeTarget, OutboxEvent, PaymentProfile
 from billing.selectors import books
 from billing.selectors import privacy as selector
 from billing.selectors import seals as chain
-from billing.services import approvals, authorizations, subscriptions
+from billing.services import approvals, authorizations, subscriptions, usage
 from billing.services.customer import customers, notes, privacy
 from billing.services.invoicing import taxes
 from billing.services.ledger import seals
@@ -181,6 +185,57 @@ def test_a_person_is_forgotten_and_the_others_are_not(shop: Shop, acme: Customer
     assert User.objects.get(email=ADDRESS).name == NAME
     with pytest.raises(InvalidState, match="no other owner"):
         privacy.erase_person(actor=audit.SYSTEM, user=User.objects.get(email=ADDRESS))
+
+
+def test_what_a_budget_refused_says_no_name(shop: Shop, acme: Customer) -> None:
+    """A refusal is kept with the event for ever, and its answer with the key of an operator who sent several."""
+    person = shop.member(acme, "going@canary.test", "developer")
+    key, _ = api_keys.issue(
+        name="k", scopes=["events:write"], organization=acme.organization, created_by=person, actor=audit.SYSTEM
+    )
+    shop.budget(acme, "0.0000001", name="Going Canary", member=person.memberships.get())
+    found = usage.record([replace(shop.event(acme, id="over", input_tokens=1000), api_key_id=key.pk)])[0]
+    assert isinstance(found.error, BudgetExceeded)
+    assert "canary" not in f"{found.error.detail} {found.error.figures}".lower()
+
+    privacy.erase_person(actor=audit.SYSTEM, user=person)
+    privacy.erase_customer(actor=audit.SYSTEM, customer=stop(acme), reason="Asked for")
+
+    assert whereabouts("Going Canary", "going@canary.test") == set()
+
+
+@pytest.mark.parametrize("one_by_one", [True, False], ids=["locked", "control"])
+def test_of_two_owners_who_go_at_once_one_stays(
+    committed_db: None, shop: Shop, monkeypatch: pytest.MonkeyPatch, one_by_one: bool
+) -> None:
+    acme = shop.customer("acme")
+    owners = [shop.member(acme, f"{name}@acme.test") for name in ("one", "two")]
+    both = threading.Barrier(2)
+    look = people.obstacles
+
+    def looked(user: User) -> list[str]:
+        found = look(user)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait(1 if one_by_one else 30)  # Until the other has looked as well, if anything lets it.
+        return found
+
+    def go(user: User) -> str:
+        try:
+            privacy.erase_person(actor=actor(user), user=user)
+        except InvalidState as refusal:
+            return str(refusal)
+        finally:
+            connections.close_all()
+        return "gone"
+
+    monkeypatch.setattr(people, "obstacles", looked)
+    if not one_by_one:
+        monkeypatch.setattr(people.team, "lock", lambda *ids: None)
+    with ThreadPoolExecutor(2) as pool:
+        outcomes = list(pool.map(go, owners))
+
+    assert outcomes.count("gone") == (1 if one_by_one else 2)
+    assert Membership.objects.filter(organization=acme.organization, role="owner").count() == 2 - outcomes.count("gone")
 
 
 SLACK = "https://hooks.slack.com/services/T01ABCDEF/B01ABCDEF/abcdefgh12345678"
