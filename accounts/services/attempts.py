@@ -1,5 +1,9 @@
 """How often somebody may fail to sign in, before no further attempt is looked at for a while.
 
+Counted are the failures of a person at one address, of an address, of a person at all addresses together, and of
+everybody. Who tries one person's password from everywhere keeps that person from nothing in browsers in which they were
+seen before, and they are told.
+
 Attempts are counted before the password is looked at, so that many at once get no further than one after another; one
 that succeeds is taken back. The counters are in the cache, for all processes together. Where it cannot be reached, each
 process counts on its own: without a cache there are fewer attempts on record, never none.
@@ -15,12 +19,19 @@ from django.core.cache import cache
 from django.http import HttpRequest
 
 from accounts import addresses
+from accounts.models import User
+from accounts.services import devices, mail
 
 WINDOW_SECONDS = 15 * 60
 PAIR_MAX = 10
 """For one e-mail from one address."""
 ADDRESS_MAX = 50
 """For one address, whatever e-mails it tries."""
+PERSON_MAX = 100
+"""For one e-mail, from all addresses together. Beyond it only browsers are heard where they were seen before."""
+EVERYBODY_MAX = 5000
+"""For all together. Beyond it nobody has more than ``STRICT_PAIR_MAX``."""
+STRICT_PAIR_MAX = 3
 PREFIX = "sign-in"
 
 logger = logging.getLogger(__name__)
@@ -60,15 +71,22 @@ local = Local()
 
 def begin(request: HttpRequest, email: str) -> bool:
     """Count an attempt. False where there were too many: then do not even look at the password."""
-    pair, address = _keys(request, email)
-    # Both, always: who has used up one of them goes on filling the other.
-    return (_add(pair, 1) <= PAIR_MAX) & (_add(address, 1) <= ADDRESS_MAX)
+    # All of them, always: who has used up one goes on filling the others.
+    pair, address, person, everybody = (_add(key, 1) for key in _keys(request, email))
+    if person == PERSON_MAX + 1:
+        _tell(email)
+    if everybody == EVERYBODY_MAX + 1:
+        logger.warning("More than %d sign-ins failed in %d seconds", EVERYBODY_MAX, WINDOW_SECONDS)
+    if pair > (PAIR_MAX if everybody <= EVERYBODY_MAX else STRICT_PAIR_MAX) or address > ADDRESS_MAX:
+        return False
+    return person <= PERSON_MAX or _was_here(request, email)
 
 
 def succeeded(request: HttpRequest, email: str) -> None:
-    """It was the right person: their failures are forgotten, and the attempt is not one of the address's."""
-    pair, address = _keys(request, email)
-    _add(address, -1)
+    """It was the right person: their failures here are forgotten, and the attempt is none of the others'."""
+    pair, *others = _keys(request, email)
+    for key in others:
+        _add(key, -1)
     local.clear(pair)
     try:
         cache.delete(pair)
@@ -76,14 +94,31 @@ def succeeded(request: HttpRequest, email: str) -> None:
         logger.warning("The cache cannot be reached: %s", error)
 
 
-def _keys(request: HttpRequest, email: str) -> tuple[str, str]:
-    address = _address(request)
-    person = hashlib.sha256(f"{email.strip().lower()}\n{address}".encode()).hexdigest()
-    return f"{PREFIX}:pair:{person}", f"{PREFIX}:address:{address}"
+def _keys(request: HttpRequest, email: str) -> tuple[str, str, str, str]:
+    address, person = _digest(addresses.text_of(request) or "unknown"), _digest(email.strip().lower())
+    pair = f"{PREFIX}:pair:{person}:{address}"
+    return pair, f"{PREFIX}:address:{address}", f"{PREFIX}:person:{person}", f"{PREFIX}:everybody"
 
 
-def _address(request: HttpRequest) -> str:
-    return hashlib.sha256((addresses.text_of(request) or "unknown").encode()).hexdigest()
+def _tell(email: str) -> None:
+    user = User.objects.filter(email=email.strip().lower(), is_active=True).first()
+    if user is not None:
+        mail.tell(
+            user,
+            "Many attempts to sign in as you",
+            f"More than {PERSON_MAX} attempts to sign in as you failed, from several addresses. For a while you can "
+            "sign in only with browsers that you used before. A new password, set by a link sent to this address, lets "
+            "another browser in as well.",
+        )
+
+
+def _was_here(request: HttpRequest, email: str) -> bool:
+    user = User.objects.filter(email=email.strip().lower()).first()
+    return user is not None and devices.knows(request, user)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _add(key: str, amount: int) -> int:

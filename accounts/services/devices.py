@@ -78,16 +78,33 @@ def of(user: User) -> list[TrustedDevice]:
 
 def notice(request: HttpRequest, response: HttpResponseBase, user: User, *, first_time: bool) -> None:
     """After a sign-in: remember this browser, and write to the person if they were never seen in it."""
-    try:
-        known = signing.loads(request.COOKIES.get(_name(request, "known"), ""), salt=_KNOWN_SALT)
-    except signing.BadSignature:
-        known = []
-    mark = hashlib.sha256(str(user.pk).encode()).hexdigest()[:16]
-    if mark not in known and not first_time:
+    if not knows(request, user) and not first_time:
         where = addresses.text_of(request) or "an unknown address"
         mail.tell(user, "Sign-in from a new browser", f"Somebody signed in with {agent_of(request)} from {where}.")
-    kept = [mark, *(other for other in known if other != mark)][:PEOPLE_MAX]
+    remember(request, response, user)
+
+
+def knows(request: HttpRequest, user: User) -> bool:
+    """Whether this person was seen in this browser before."""
+    return _mark(user) in _known(request)
+
+
+def remember(request: HttpRequest, response: HttpResponseBase, user: User) -> None:
+    """This person is seen in this browser."""
+    mark = _mark(user)
+    kept = [mark, *(other for other in _known(request) if other != mark)][:PEOPLE_MAX]
     _set(request, response, "known", signing.dumps(kept, salt=_KNOWN_SALT), KNOWN_DAYS)
+
+
+def _known(request: HttpRequest) -> list[str]:
+    try:
+        return list(signing.loads(request.COOKIES.get(_name(request, "known"), ""), salt=_KNOWN_SALT))
+    except signing.BadSignature:
+        return []
+
+
+def _mark(user: User) -> str:
+    return hashlib.sha256(str(user.pk).encode()).hexdigest()[:16]
 
 
 def _holds(device: TrustedDevice, user: User) -> bool:

@@ -22,7 +22,8 @@ class BackOfficeSite(UnfoldAdminSite):
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         """Without the theme's inline colours, which the content security policy refuses: they are in ``theme.css``."""
-        return super().each_context(request) | {"colors": {}}
+        context: dict[str, Any] = super().each_context(request)
+        return context | {"colors": {}}
 
     def get_urls(self) -> list[Any]:
         """The pages that are no model's, before those that are."""

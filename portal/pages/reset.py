@@ -13,7 +13,7 @@ from django.utils.http import urlsafe_base64_encode
 
 from accounts import addresses
 from accounts.models import User
-from accounts.services import attempts, audit, factors, mail
+from accounts.services import attempts, audit, devices, factors, mail
 
 
 class ResetForm(PasswordResetForm):
@@ -70,6 +70,7 @@ class Confirm(views.PasswordResetConfirmView):
                 object_id=str(user.pk),
             )
             mail.tell(user, "Your password was changed", "Your password was set anew by a link sent to this address.")
+        devices.remember(self.request, response, user)
         return response
 
 

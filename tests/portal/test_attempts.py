@@ -1,13 +1,14 @@
 """After too many failures no password is looked at for a while."""
 
+import re
 from typing import Any
 
 import pytest
 from django.core.cache import cache
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.urls import reverse
 
-from accounts.models import User
+from accounts.models import OutgoingMail, User
 from accounts.services import attempts
 from tests.builders import Shop
 
@@ -116,3 +117,48 @@ def test_the_counters_of_a_process_fill_no_memory() -> None:
 
     assert [counters.add(key, 1) for key in "abca"] == [1, 1, 1, 2]
     assert [counters.add(key, 1) for key in "dbca"] == [1, 2, 2, 1]
+
+
+def test_who_tries_one_person_from_everywhere_gets_no_further(owner: User, rf: RequestFactory) -> None:
+    heard = [
+        attempts.begin(rf.post("/sign-in", REMOTE_ADDR=f"198.51.{number // 250}.{number % 250}"), owner.email)
+        for number in range(1000)
+    ]
+
+    assert heard.count(True) == attempts.PERSON_MAX
+    assert sign_in(password=PASSWORD).status_code == 429
+    # Nobody else is concerned, and the person is told once.
+    assert sign_in("other@acme.test").status_code == 200
+    (letter,) = OutgoingMail.objects.filter(recipient=owner.email)
+    assert letter.subject == "Many attempts to sign in as you"
+
+
+def test_meanwhile_the_person_signs_in_where_they_were_seen_before(owner: User, rf: RequestFactory) -> None:
+    body = {"username": owner.email, "password": PASSWORD}
+    usual, new = Client(), Client()
+    assert usual.post("/sign-in", body).status_code == 302
+    usual.post("/sign-out")
+    for number in range(attempts.PERSON_MAX + 1):
+        attempts.begin(rf.post("/sign-in", REMOTE_ADDR=f"198.51.100.{number}"), owner.email)
+
+    assert new.post("/sign-in", body).status_code == 429
+    assert usual.post("/sign-in", body).status_code == 302
+    # A new browser is heard again once a link from their mailbox was used in it.
+    Client().post("/reset", {"email": owner.email})
+    link = re.search(r"/reset/\S+/\S+", OutgoingMail.objects.latest("pk").text)
+    assert link is not None
+    form = new.get(link[0])["Location"]
+    assert new.post(form, dict.fromkeys(["new_password1", "new_password2"], "another long secret")).status_code == 302
+    assert new.post("/sign-in", body | {"password": "another long secret"}).status_code == 302
+
+
+def test_beyond_what_is_usual_for_all_together_everybody_has_fewer(
+    owner: User, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(attempts, "EVERYBODY_MAX", 20)
+    for number in range(21):
+        assert sign_in(f"u{number}@acme.test", address=f"198.51.100.{number}").status_code == 200
+
+    assert "sign-ins failed" in caplog.text
+    assert [sign_in().status_code for _ in range(4)] == [200] * 3 + [429]
+    assert sign_in(password=PASSWORD, address="192.0.2.2").status_code == 302
