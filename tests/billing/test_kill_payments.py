@@ -117,15 +117,15 @@ class Till:
         return sum(charge["amount_refunded"] for charge in self.control("charges")["data"])
 
     def is_settled(self) -> bool:
-        """Whether all that the provider took or paid back is in the books, and no more, and every message is done.
-
-        What never reached the provider may be waited for still: nothing has moved.
-        """
-        ((messages, back),) = self.product.rows(
-            "SELECT (SELECT COUNT(*) FROM billing_stripeevent WHERE state = 'new'),"
+        """Whether all that the provider took or paid back is in the books, and no more, every message is done, and of
+        nothing that was begun it is still being found out what became of it."""
+        ((left, back),) = self.product.rows(
+            "SELECT (SELECT COUNT(*) FROM billing_stripeevent WHERE state = 'new')"
+            " + (SELECT COUNT(*) FROM billing_paymentattempt WHERE status IN ('created', 'sent', 'unknown'))"
+            " + (SELECT COUNT(*) FROM billing_refund WHERE status IN ('created', 'sent', 'unknown')),"
             " (SELECT COALESCE(SUM(amount + tax), 0) * 100 FROM billing_refund WHERE status = 'succeeded')"
         )
-        return messages == 0 and back == self.paid_back() and self.taken() == self.credited()
+        return left == 0 and back == self.paid_back() and self.taken() == self.credited()
 
 
 def strike(till: Till, blow: str, refundable: Any) -> None:

@@ -19,19 +19,19 @@ from django.utils import timezone
 
 from billing import locks, pipeline
 from billing.errors import BillingError, InvalidState, PaymentsUnavailable
-from billing.gateways.payments import Line, Order, Outcome, Payment, Refused, Unreachable
+from billing.gateways.payments import Outcome, Payment, Refused, Unreachable
 from billing.models import Asset, Customer, PaymentAttempt, PaymentMethod, TopUp
-from billing.services.funding import crediting, profiles, provider_fees, rules
+from billing.services.funding import asking, crediting, profiles, provider_fees, rules
 from billing.services.retrying import retried
 
 logger = logging.getLogger(__name__)
 
 Status = PaymentAttempt.Status
 
-SILENCE = timedelta(seconds=60)
-"""How long the provider's answer may be on its way. Requests are given up long before."""
+SILENCE = timedelta(seconds=30)
+"""How long the provider's answer may be on its way. Requests are given up before."""
 NEVER_ARRIVED = timedelta(minutes=10)
-"""When a charge that the provider does not know of counts as one that never reached it."""
+"""When a charge that the provider does not know of is sent again no more: it never reached it."""
 SUPERSEDES_AFTER = timedelta(seconds=3)
 """A copy of a request must not cancel what its twin has just begun."""
 SESSION_LIFE = timedelta(hours=23)
@@ -48,8 +48,8 @@ _OF_OUTCOME = {
     Outcome.EXPIRED: Status.EXPIRED,
 }
 _NEXT_LOOK = {
-    Status.SENT: [60],
-    Status.UNKNOWN: [60],
+    Status.SENT: [30],
+    Status.UNKNOWN: [30, 60],
     Status.REQUIRES_ACTION: [120, 300, 900, 3600],
     Status.PROCESSING: [300, 3600, 6 * 3600],
 }
@@ -75,7 +75,8 @@ class Plan:
 def make_way(customer: Customer, purpose: str) -> None:
     """Close what stands in the way of a new payment, if that can be done. Not to be called in a transaction.
 
-    A page that nobody has paid on is closed. Raises ``InvalidState`` where an earlier payment's outcome is not known.
+    A page that nobody has paid on is closed. Raises ``InvalidState`` where an earlier payment's outcome is not known,
+    or was found out just now and is that it was paid: whoever tries again did not mean to pay twice.
     """
     found = PaymentAttempt.objects.filter(
         customer=customer, purpose=purpose, status__in=PaymentAttempt.BLOCKING
@@ -88,7 +89,10 @@ def make_way(customer: Customer, purpose: str) -> None:
         _give_up(found)
     else:
         settle(found.pk)
-    if PaymentAttempt.objects.filter(pk=found.pk, status__in=PaymentAttempt.BLOCKING).exists():
+    found.refresh_from_db()
+    if found.status == Status.SUCCEEDED:
+        raise InvalidState("Your earlier payment has just come through. Look at the balance before you pay again.")
+    if found.status in PaymentAttempt.BLOCKING:
         raise InvalidState("What became of an earlier payment is not known yet. Try again in a minute.")
 
 
@@ -121,18 +125,12 @@ def send(attempt_id: UUID) -> None:
         if attempt.check_at is not None and attempt.check_at <= timezone.now():
             settle(attempt_id)
         return
-    gateway, profile = profiles.payments(), profiles.ensure(attempt.customer)
+    profile = profiles.ensure(attempt.customer)
     if not _claim(attempt_id, profile.provider_id):
         return
     attempt.refresh_from_db()
-    order = _order(attempt)
     try:
-        if attempt.way == PaymentAttempt.Way.CHECKOUT:
-            payment = gateway.open_checkout(order)
-        else:
-            assert attempt.method is not None
-            off_session = attempt.way == PaymentAttempt.Way.OFF_SESSION
-            payment = gateway.charge(order, method_id=attempt.method.provider_id, off_session=off_session)
+        payment = asking.ask(attempt)
     except Refused as refusal:
         _close(attempt_id, Status.FAILED, code=refusal.code, failure=str(refusal), unless_changed=attempt.revision)
     except Unreachable as trouble:
@@ -151,7 +149,7 @@ def look_up(attempt_id: UUID) -> None:
     """
     gateway = profiles.payments()
     for _ in range(LOOKS_MAX):
-        attempt = PaymentAttempt.objects.get(pk=attempt_id)
+        attempt = PaymentAttempt.objects.select_related("method").get(pk=attempt_id)
         if attempt.mode != gateway.mode or attempt.status == Status.CREATED:
             return
         if attempt.session_id:
@@ -294,17 +292,32 @@ def _look_later(seen: PaymentAttempt) -> None:
 
 
 def _not_there(attempt: PaymentAttempt) -> None:
-    """The provider knows of no such payment. One that nobody has an address for cannot be paid; a charge might still be
-    on its way, so that it is waited for."""
+    """The provider knows of no such payment. One that nobody has an address for cannot be paid; a charge is sent again,
+    since it might still be on its way."""
     age = timezone.now() - (attempt.sent_at or attempt.created_at)
     patience = SILENCE if attempt.way == PaymentAttempt.Way.CHECKOUT else NEVER_ARRIVED
-    if attempt.status in {Status.SENT, Status.UNKNOWN} and age >= patience:
+    if attempt.status not in {Status.SENT, Status.UNKNOWN} or age < SILENCE:
+        _look_later(attempt)
+    elif age < patience:
+        if asking.is_wanted(attempt):
+            _send_again(attempt)
+        else:
+            _mark_unknown(attempt.pk, attempt.revision)
+    else:
         words = "The payment provider never received it. Nothing was taken."
         _close(attempt.pk, Status.FAILED, code="never_arrived", failure=words, unless_changed=attempt.revision)
-    elif attempt.status == Status.SENT and age >= SILENCE:
+
+
+def _send_again(attempt: PaymentAttempt) -> None:
+    """The same request under the same key: whatever became of the first, the provider does it once."""
+    try:
+        payment = asking.ask(attempt)
+    except (Unreachable, Refused) as trouble:
+        # A refusal is of this request alone, and says nothing of the first.
+        logger.warning("The outcome of payment %s is still not known: %s", attempt.pk, trouble)
         _mark_unknown(attempt.pk, attempt.revision)
     else:
-        _look_later(attempt)
+        apply(attempt.pk, payment, revision=attempt.revision)
 
 
 def _give_up(attempt: PaymentAttempt) -> None:
@@ -371,21 +384,3 @@ def _note(attempt: PaymentAttempt, payment: Payment) -> None:
     attempt.failure = payment.failure[:300] if failed else ""
     if payment.fee is not None:
         attempt.fee, attempt.fee_currency = payment.fee, payment.fee_currency
-
-
-def _order(attempt: PaymentAttempt) -> Order:
-    top_up = TopUp.objects.select_related("pack", "asset", "invoice").get(attempt=attempt)
-    lines = [Line(crediting.title(top_up), top_up.amount)] if top_up.amount else []
-    lines += [Line("Payment fee", top_up.fee)] if top_up.fee else []
-    lines += [Line("Tax", top_up.tax)] if top_up.tax else []
-    return Order(
-        reference=str(attempt.pk),
-        key=f"attempt-{attempt.pk}",
-        customer_id=attempt.provider_customer_id,
-        currency=attempt.currency_id,
-        lines=lines,
-        return_url=attempt.return_url,
-        cancel_url=attempt.cancel_url or attempt.return_url,
-        expires_at=attempt.expires_at if attempt.way == PaymentAttempt.Way.CHECKOUT else None,
-        keep_method=attempt.keep_method,
-    )

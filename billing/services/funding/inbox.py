@@ -20,8 +20,8 @@ from billing.services.funding import attempts, disputes, methods, profiles, refu
 logger = logging.getLogger(__name__)
 
 TASK = "billing.process_payment_events"
-BATCH_MAX = 100
-LEASE = timedelta(seconds=60)
+BATCH_MAX = 20
+LEASE = timedelta(seconds=30)
 ATTEMPTS_MAX = 16
 DELAY_MAX = timedelta(hours=1)
 

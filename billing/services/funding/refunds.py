@@ -5,10 +5,8 @@ Never more than is unspent, unless staff say otherwise; what was given on top go
 
 import logging
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from fractions import Fraction
 from uuid import UUID
 
 from django.conf import settings
@@ -18,14 +16,14 @@ from django.utils import timezone
 
 from accounts.services import audit
 from billing import locks, pipeline
-from billing.engine.currencies import places
-from billing.engine.money import EXACT, ZERO, amount_string, decimals, exact_sum
-from billing.errors import BillingError, InvalidRequest, InvalidState, PaymentsUnavailable
+from billing.engine.money import EXACT, ZERO, amount_string
+from billing.errors import BillingError, InvalidState, PaymentsUnavailable
 from billing.gateways import payments
 from billing.gateways.payments import Outcome, Refused, Unreachable
 from billing.models import Approval, Refund, TopUp
 from billing.services import four_eyes, outbox
 from billing.services.funding import disputes, profiles
+from billing.services.funding import refund_amounts as amounts
 from billing.services.ledger.posting import Journal
 from billing.services.ledger.states import GrantState
 from billing.services.retrying import retried
@@ -34,22 +32,13 @@ logger = logging.getLogger(__name__)
 
 Status = Refund.Status
 
-SILENCE = timedelta(seconds=60)
+SILENCE = timedelta(seconds=30)
+"""How long the provider's answer may be on its way. Requests are given up before."""
 NEVER_ARRIVED = timedelta(minutes=10)
+"""When a refund that the provider does not know of is sent again no more: it never reached it."""
 SWEEP_MAX = 100
-_NEXT_LOOK = (60, 300, 3600, 6 * 3600)
+_NEXT_LOOK = (30, 60, 300, 3600, 6 * 3600)
 _OF_OUTCOME = {Outcome.SUCCEEDED: Status.SUCCEEDED, Outcome.PROCESSING: Status.PROCESSING}
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """What goes back for an amount of the top-up: its tax in proportion, and what the grants give up."""
-
-    amount: Decimal
-    tax: Decimal
-    credit: Decimal
-    recovered: Decimal
-    bonus: Decimal
 
 
 @retried
@@ -78,8 +67,8 @@ def create(
         journal = Journal.open([top_up.customer_id])
         paid, bonus = journal.load_grant(top_up.grant_id), journal.load_grant(top_up.bonus_grant_id)
         assert paid is not None
-        most = _most(top_up, paid, bonus)
-        share = _share(top_up, _wanted(top_up, amount, most), bonus)
+        most = amounts.most(top_up, paid, bonus)
+        share = amounts.share(top_up, amounts.wanted(top_up, amount, at_most=most), bonus)
         four_eyes.check(
             actor=actor,
             kind=Approval.Kind.REFUND,
@@ -126,7 +115,7 @@ def refundable(top_up: TopUp) -> Decimal:
     with transaction.atomic():
         journal = Journal.open([top_up.customer_id])
         paid = journal.load_grant(top_up.grant_id)
-        most = _most(top_up, paid, journal.load_grant(top_up.bonus_grant_id)) if paid is not None else ZERO
+        most = amounts.most(top_up, paid, journal.load_grant(top_up.bonus_grant_id)) if paid is not None else ZERO
         journal.write()
         return most
 
@@ -138,15 +127,8 @@ def start(refund_id: UUID) -> Refund:
         if refund.check_at is not None and refund.check_at <= timezone.now():
             settle(refund_id)
     elif _move(refund_id, Status.SENT, only_from=(Status.CREATED,)):
-        attempt = refund.top_up.attempt
         try:
-            found = profiles.payments().refund(
-                reference=str(refund.pk),
-                key=f"refund-{refund.pk}",
-                payment_id=attempt.payment_id,
-                amount=EXACT.add(refund.amount, refund.tax),
-                currency=refund.currency_id,
-            )
+            found = _ask(refund)
         except Refused as refusal:
             _fail(refund_id, str(refusal))
         except Unreachable as trouble:
@@ -171,12 +153,36 @@ def look_up(refund_id: UUID) -> None:
         _apply(refund_id, found)
         return
     age = timezone.now() - (refund.sent_at or refund.created_at)
-    if refund.status in {Status.SENT, Status.UNKNOWN} and age >= NEVER_ARRIVED:
-        _fail(refund_id, "The payment provider never received it.")
-    elif refund.status == Status.SENT:
-        _move(refund_id, Status.UNKNOWN, only_from=(Status.SENT,))
-    else:
+    if refund.status not in {Status.SENT, Status.UNKNOWN} or age < SILENCE:
         _look_later(refund_id)
+    elif age < NEVER_ARRIVED:
+        _send_again(refund)
+    else:
+        _fail(refund_id, "The payment provider never received it.")
+
+
+def _ask(refund: Refund) -> payments.Refund:
+    """The request under the refund's own key, so that the provider does it once, however often it is asked."""
+    return profiles.payments().refund(
+        reference=str(refund.pk),
+        key=f"refund-{refund.pk}",
+        payment_id=refund.top_up.attempt.payment_id,
+        amount=EXACT.add(refund.amount, refund.tax),
+        currency=refund.currency_id,
+    )
+
+
+def _send_again(refund: Refund) -> None:
+    """The same request under the same key, where nothing is known of the first."""
+    try:
+        found = _ask(refund)
+    except (Unreachable, Refused) as trouble:
+        # A refusal is of this request alone, and says nothing of the first.
+        logger.warning("The outcome of refund %s is still not known: %s", refund.pk, trouble)
+        _move(refund.pk, Status.UNKNOWN, only_from=(Status.SENT,))
+        _look_later(refund.pk)
+    else:
+        _apply(refund.pk, found)
 
 
 def by_reference(reference: str) -> "QuerySet[Refund]":
@@ -219,63 +225,6 @@ def settle_due() -> int:
         with suppress(BillingError):
             settle(refund_id)
     return len(ids)
-
-
-# --- How much ---------------------------------------------------------------------------------------------------------
-
-
-def _wanted(top_up: TopUp, amount: Decimal | None, most: Decimal) -> Decimal:
-    left = EXACT.subtract(top_up.amount, top_up.refunded)
-    wanted = most if amount is None else amount
-    if wanted <= 0 and amount is None:
-        raise InvalidState("There is nothing to pay back: all of it is spent, held or paid back.", refundable=most)
-    if wanted <= 0:
-        raise InvalidRequest.field("amount", "must be greater than zero")
-    if decimals(wanted) > places(top_up.currency_id):
-        raise InvalidRequest.field("amount", f"{top_up.currency_id.upper()} has fewer decimals")
-    if wanted > left:
-        raise InvalidState(f"Only {amount_string(left)} of it has not been paid back yet.", refundable=most)
-    if wanted > most:
-        raise InvalidState(f"Only {amount_string(most)} of it is unspent and free to be paid back.", refundable=most)
-    return wanted
-
-
-def _share(top_up: TopUp, amount: Decimal, bonus: GrantState | None) -> Share:
-    """What ``amount`` more takes along: on the running total, so that parts add up to the whole."""
-    part = Fraction(EXACT.add(top_up.refunded, amount)) / Fraction(top_up.amount)
-    taken = list(top_up.refunds.exclude(status=Status.FAILED))
-    given = EXACT.add(top_up.credit, top_up.bonus)
-    all_of_it = EXACT.subtract(_of(given, part, top_up.asset.precision), exact_sum(r.credit + r.bonus for r in taken))
-    kept = exact_sum(r.credit - r.recovered for r in taken)
-    own = EXACT.subtract(_of(top_up.credit, part, top_up.asset.precision), kept)
-    own = min(own, all_of_it)
-    extra = EXACT.subtract(all_of_it, own)
-    # What of the bonus is spent already comes out of what was paid.
-    back = min(extra, bonus.source.remaining if bonus is not None else ZERO)
-    recovered = EXACT.subtract(extra, back)
-    # Tax that an invoice had asked for comes back by a credit note, and not a second time here.
-    own_tax = EXACT.subtract(top_up.tax, top_up.invoiced_tax)
-    tax = min(_of(top_up.tax, part, places(top_up.currency_id)), own_tax)
-    tax = EXACT.subtract(tax, top_up.tax_refunded)
-    return Share(amount=amount, tax=tax, credit=EXACT.add(own, recovered), recovered=recovered, bonus=back)
-
-
-def _most(top_up: TopUp, paid: GrantState, bonus: GrantState | None) -> Decimal:
-    """The largest amount, in whole coins, for which the grants still hold what it takes along."""
-    units = EXACT.add(top_up.credit, top_up.bonus)
-    taken = exact_sum(r.credit + r.bonus for r in top_up.refunds.exclude(status=Status.FAILED))
-    free = EXACT.add(paid.source.remaining, bonus.source.remaining if bonus is not None else ZERO)
-    reach = min(Fraction(1), Fraction(EXACT.add(taken, free)) / Fraction(units))
-    coins = places(top_up.currency_id)
-    most = Decimal(int(Fraction(top_up.amount) * reach * 10**coins)).scaleb(-coins)
-    return max(ZERO, EXACT.subtract(most, top_up.refunded))
-
-
-def _of(whole: Decimal, part: Fraction, precision: int) -> Decimal:
-    """``part`` of ``whole``, rounded up: never less is given up than is paid back."""
-    exact = Fraction(whole) * part * 10**precision
-    units = -(-exact.numerator // exact.denominator)
-    return min(whole, Decimal(units).scaleb(-precision))
 
 
 # --- The row and the books --------------------------------------------------------------------------------------------

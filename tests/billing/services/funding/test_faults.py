@@ -3,15 +3,18 @@
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from django.utils import timezone
 
+from accounts.services.audit import SYSTEM
 from billing.errors import InvalidState, PaymentsUnavailable
 from billing.gateways.stripe import Stripe
-from billing.models import PaymentAttempt, TopUp
-from billing.services.funding import attempts, crediting, inbox, top_ups
+from billing.models import AutoTopUp, PaymentAttempt, TopUp
+from billing.services.funding import attempts, automatic, crediting, inbox, rules, top_ups
+from tests.billing.services.funding.test_automatic import order
 from tests.payments import Bank, Payer, again
 
 FAULTS = [
@@ -72,6 +75,28 @@ def test_a_kept_method_is_charged_once_whatever_goes_wrong(
     consistent(payer, bank, top_up)
 
 
+@pytest.mark.parametrize("fault", ["timeout_before", "timeout_after"])
+def test_what_was_not_heard_of_is_sent_again_under_its_key(payer: Payer, bank: Bank, later: Later, fault: str) -> None:
+    bank.faults(fault, call="POST /v1/payment_intents", times=2)
+    top_up = payer.open(method=payer.keep())
+    assert again(top_up).attempt.status == "unknown"
+    later(seconds=31)
+    consistent(payer, bank, top_up)
+    assert again(top_up).status == "succeeded"
+
+
+def test_what_an_order_bought_is_not_sent_again_once_it_is_off(payer: Payer, bank: Bank, later: Later) -> None:
+    payer.keep()
+    order(payer, amount=Decimal(25))
+    bank.faults("timeout_before", call="POST /v1/payment_intents", times=2)
+    automatic.run_due()
+    rules.switch_off(actor=SYSTEM, rule=AutoTopUp.objects.get())
+    later(minutes=1)
+    assert (PaymentAttempt.objects.get().status, bank.charges()) == ("unknown", [])
+    later(minutes=10)
+    assert (PaymentAttempt.objects.get().failure_code, bank.charges()) == ("never_arrived", [])
+
+
 @pytest.mark.parametrize("fault", ["timeout_after", "reset_after", "error_after", "truncated"])
 def test_a_refusal_of_the_repeat_says_nothing_of_the_first_request(payer: Payer, bank: Bank, fault: str) -> None:
     """The first was done and nobody heard of it; the second is refused, because the provider is busy."""
@@ -127,9 +152,9 @@ def test_money_that_arrives_after_all_is_credited(payer: Payer, bank: Bank, late
     method = payer.keep()
     bank.faults("timeout_before", call="POST /v1/payment_intents", times=9)
     top_up = payer.open(method=method)
-    bank.faults()
     for _ in range(3):
         later(minutes=6)
+    bank.faults()
     assert (again(top_up).attempt.status, again(top_up).attempt.failure_code) == ("failed", "never_arrived")
     attempt = again(top_up).attempt
     with bank.rules.store.changing():
@@ -222,11 +247,9 @@ def test_a_web_process_killed_at_any_step_leaves_what_a_sweep_settles(
     later(minutes=1, seconds=1)
     consistent(payer, bank, top_up)
     left = again(top_up).attempt
-    # What the provider never saw is waited for: nothing was taken, and nobody is charged meanwhile.
-    assert left.status in {"succeeded", "failed"} or (left.status == "unknown" and not bank.charges())
-    later(minutes=10)
-    consistent(payer, bank, top_up)
-    assert again(top_up).attempt.status in {"succeeded", "failed"}
+    # What the provider never saw is sent again under its key; what was not noted as sent is not (the first ``_move``).
+    sent = where[1] not in {"send", "create_customer", "_move"} and (where[1], after) != ("_claim", False)
+    assert left.status == ("succeeded" if sent else "failed")
 
 
 WORKER = [

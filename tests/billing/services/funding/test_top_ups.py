@@ -132,8 +132,10 @@ def test_a_page_that_is_paid_at_that_moment_stays_paid(
     monkeypatch.setattr(attempts, "SUPERSEDES_AFTER", -attempts.SUPERSEDES_AFTER)
     left = payer.open()
     bank.pay(left.attempt.checkout_url)
-    attempts.make_way(payer.customer, "top_up")
+    with pytest.raises(InvalidState, match="just come through"):
+        attempts.make_way(payer.customer, "top_up")
     assert (again(left).status, payer.available) == ("succeeded", 25)
+    attempts.make_way(payer.customer, "top_up")
 
 
 def test_a_bank_debit_does_not_stand_in_the_way_of_a_card(payer: Payer, bank: Bank) -> None:
