@@ -155,6 +155,20 @@ class Payout:
     failed: bool
     failure: str
     created_at: datetime
+    parted: bool = False
+    """Whether the provider says what is in it: ``payout_parts``."""
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutPart:
+    """A movement that a payout pays out, less what was kept of it.
+
+    ``source_id`` is of the charge, refund or dispute that it is for; empty for a fee of the provider's own.
+    """
+
+    id: str
+    source_id: str
+    net: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +262,9 @@ class Provider(Protocol):
     def disputes(self, *, since: datetime, until: datetime) -> Iterator[Dispute]: ...
 
     def payouts(self, *, since: datetime, until: datetime) -> Iterator[Payout]: ...
+
+    def payout_parts(self, payout_id: str) -> Iterator[PayoutPart]:
+        """What a payout that is ``parted`` is made of."""
 
     def read_event(self, body: bytes, signature: str) -> Event:
         """Check the signature of a message and read it. Raises ``Forged``."""

@@ -27,6 +27,7 @@ from billing.gateways.payments import (
     Outcome,
     Payment,
     Payout,
+    PayoutPart,
     Refund,
     Refused,
     Unreachable,
@@ -262,6 +263,13 @@ class Stripe:
         with _translated():
             for found in self._client.v1.payouts.list(_span(since, until)).auto_paging_iter():
                 yield objects.payout(found)
+
+    def payout_parts(self, payout_id: str) -> Iterator[PayoutPart]:
+        params = {"payout": payout_id, "limit": PAGE}
+        with _translated():
+            for found in self._client.v1.balance_transactions.list(params).auto_paging_iter():
+                if found.type != "payout":
+                    yield objects.payout_part(found)
 
     # --- Messages ------------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from billing.gateways.payments import (
     Outcome,
     Payment,
     Payout,
+    PayoutPart,
     Refund,
     Refused,
     Standing,
@@ -169,6 +170,16 @@ def payout(found: Any) -> Payout:
         failed=str(found.status) in {"failed", "canceled"},
         failure=str(member(found, "failure_message") or member(found, "failure_code") or ""),
         created_at=created(found),
+        parted=bool(member(found, "automatic")),
+    )
+
+
+def payout_part(found: Any) -> PayoutPart:
+    """A line of the account that was paid out."""
+    return PayoutPart(
+        id=str(found.id),
+        source_id=id_of(member(found, "source")),
+        net=from_minor(int(found.net), str(found.currency)),
     )
 
 

@@ -55,6 +55,7 @@ class Discrepancy(models.Model):
         REFUND_AMOUNT = "refund_amount", "Another amount was paid back"
         DISPUTE = "dispute", "A dispute stands differently"
         DISPUTE_FOREIGN = "dispute_foreign", "A dispute about a payment that was not asked for here"
+        PAYOUT = "payout", "A payout is not what is known here"
         PAYOUT_FAILED = "payout_failed", "A payout failed"
 
     class State(models.TextChoices):

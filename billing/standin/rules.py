@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from billing.standin.account import Account
 from billing.standin.store import Store, Thing
 
 DECLINED = {
@@ -52,6 +53,7 @@ class Rules:
 
     def __init__(self, store: Store, *, tell: Callable[[str, Thing], None], base: Callable[[], str]) -> None:
         self.store = store
+        self.account = Account(store)
         self._tell = tell
         self._base = base
 
@@ -279,14 +281,6 @@ class Rules:
             self._succeed(intent)
 
     def _succeed(self, intent: Thing) -> None:
-        fee = self.store.add(
-            "txn",
-            "balance_transaction",
-            amount=intent["amount"],
-            fee=(intent["amount"] * 29 + 500) // 1000 + 30,
-            currency=intent["currency"],
-            type="charge",
-        )
         charge = self.store.add(
             "ch",
             "charge",
@@ -296,11 +290,15 @@ class Rules:
             customer=intent["customer"],
             payment_intent=intent["id"],
             payment_method=intent["payment_method"],
-            balance_transaction=fee["id"],
+            balance_transaction=None,
             status="succeeded",
             paid=True,
             refunded=False,
             disputed=False,
+        )
+        kept = (charge["amount"] * 29 + 500) // 1000 + 30
+        charge = self.save(
+            charge | {"balance_transaction": self.account.book(charge, "charge", charge["amount"], fee=kept)["id"]}
         )
         intent |= {"status": "succeeded", "amount_received": intent["amount"], "latest_charge": charge["id"]}
         self._tell("charge.succeeded", charge)
@@ -371,6 +369,7 @@ class Rules:
             status="succeeded" if method["type"] == "card" else "pending",
             metadata=asked.get("metadata", {}),
         )
+        self.account.book(refund, "refund", -amount)
         self._tell("refund.created", refund)
         self.save(charge, "charge.refunded")
         if method.get("_number") == REFUND_FAILS:
@@ -381,6 +380,7 @@ class Rules:
         if well:
             return self.save(refund | {"status": "succeeded"}, "refund.updated")
         charge = self.find(refund["charge"], "charge")
+        self.account.book(refund, "refund_failure", refund["amount"])
         self.save(charge | {"amount_refunded": charge["amount_refunded"] - refund["amount"], "refunded": False})
         return self.save(refund | {"status": "failed", "failure_reason": "expired_or_canceled_card"}, "refund.failed")
 
@@ -407,11 +407,8 @@ class Rules:
 
     def _take(self, dispute: Thing, *, out: bool) -> Thing:
         """The money goes, with a fee for it, or comes back without the fee."""
-        moved = {
-            "amount": -dispute["amount"] if out else dispute["amount"],
-            "fee": DISPUTE_FEE if out else 0,
-            "currency": dispute["currency"],
-        }
+        amount = -dispute["amount"] if out else dispute["amount"]
+        moved = self.account.book(dispute, "adjustment", amount, fee=DISPUTE_FEE if out else 0)
         dispute = dispute | {"balance_transactions": [*dispute["balance_transactions"], moved]}
         self._tell(f"charge.dispute.funds_{'withdrawn' if out else 'reinstated'}", self.save(dispute))
         return dispute

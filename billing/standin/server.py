@@ -30,6 +30,7 @@ _KINDS = {
     "disputes": "dispute",
     "charges": "charge",
     "payouts": "payout",
+    "balance_transactions": "balance_transaction",
     "events": "event",
     "checkout/sessions": "checkout.session",
 }
@@ -152,7 +153,9 @@ class Desk:
             thing
             for thing in self.rules.store.all(kind)
             if since <= thing["created"] < until
-            and all(thing.get(name) == asked[name] for name in ("customer", "payment_intent") if name in asked)
+            and all(
+                thing.get(name) == asked[name] for name in ("customer", "payment_intent", "payout") if name in asked
+            )
         ]
         if after := asked.get("starting_after"):
             rows = rows[[thing["id"] for thing in rows].index(after) + 1 :]
@@ -277,6 +280,8 @@ class Desk:
             return public(rules.dispute(rules.find(id, "payment_intent")))
         if what in {"win", "lose"}:
             return public(rules.close_dispute(rules.find(id, "dispute"), won=what == "win"))
+        if what == "pay-out":
+            return public(rules.account.pay_out(id))
         if what == "expire":
             return public(rules.expire_session(rules.find(id, "checkout.session")))
         raise KeyError(what)

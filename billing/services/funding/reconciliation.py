@@ -16,7 +16,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from billing import locks
-from billing.engine.money import EXACT, ZERO, amount_string
+from billing.engine.money import EXACT, ZERO, amount_string, exact_sum
 from billing.errors import BillingError
 from billing.gateways import payments
 from billing.gateways.payments import Outcome, Refused, Unreachable
@@ -128,11 +128,7 @@ def _differences(gateway: payments.Provider, since: datetime, until: datetime, t
         yield from _of_dispute(dispute)
     for payout in gateway.payouts(since=since, until=until):
         totals.add(payout.currency, "paid out", ZERO if payout.failed else payout.amount)
-        if payout.failed:
-            words = (
-                f"It did not reach your bank: {payout.failure or 'no reason is given'}. Look at the bank account there."
-            )
-            yield Found(Kind.PAYOUT_FAILED, payout.id, words, payout.created_at, None, payout.amount, payout.currency)
+        yield from _of_payout(gateway, payout)
 
 
 def _of_charge(charge: payments.Charge, charged: dict[str, str]) -> Iterator[Found]:
@@ -215,6 +211,37 @@ def _of_dispute(found: payments.Dispute) -> Iterator[Found]:
     repair = lambda: disputes.look_up(found.id)  # noqa: E731
     common = (found.opened_at, owner.customer_id, found.amount, found.currency)
     yield Found(Kind.DISPUTE, found.id, words, *common, repair)
+
+
+def _of_payout(gateway: payments.Provider, payout: payments.Payout) -> Iterator[Found]:
+    """What reached the bank is what came in and went out here, and all of that is known."""
+    whose = (payout.created_at, None, payout.amount, payout.currency)
+    if payout.failed:
+        words = f"It did not reach your bank: {payout.failure or 'no reason is given'}. Look at the bank account there."
+        yield Found(Kind.PAYOUT_FAILED, payout.id, words, *whose)
+    if payout.failed or not payout.parted:
+        return
+    parts = list(gateway.payout_parts(payout.id))
+    whole = exact_sum(part.net for part in parts)
+    known = _known({part.source_id for part in parts})
+    foreign = [part for part in parts if part.source_id and part.source_id not in known]
+    if whole != payout.amount:
+        words = f"Its parts come to {amount_string(whole)} {payout.currency.upper()}. Ask the provider what is missing."
+        yield Found(Kind.PAYOUT, payout.id, words, *whose)
+    elif foreign:
+        net = amount_string(exact_sum(part.net for part in foreign))
+        names = ", ".join(part.source_id for part in foreign[:5])
+        words = f"{len(foreign)} of its parts, {net} in all, are not known here: {names}. Look at them there."
+        yield Found(Kind.PAYOUT, payout.id, words, *whose)
+
+
+def _known(ids: set[str]) -> set[str]:
+    """Of the provider's ids of charges, refunds and disputes, those that are ours."""
+    return {
+        *PaymentAttempt.objects.filter(charge_id__in=ids).values_list("charge_id", flat=True),
+        *Refund.objects.filter(provider_id__in=ids).values_list("provider_id", flat=True),
+        *Dispute.objects.filter(provider_id__in=ids).values_list("provider_id", flat=True),
+    }
 
 
 # --- The list ---------------------------------------------------------------------------------------------------------

@@ -96,6 +96,37 @@ def test_twelve_kinds_of_drift_are_found_and_the_safe_ones_put_right_once(payer:
     assert Discrepancy.objects.count() == 13
 
 
+def test_a_payout_is_what_came_in_and_went_out(payer: Payer, bank: Bank) -> None:
+    refund(payer.paid("25"), "5")
+    bank.dispute(payer.paid("40"))
+    bank.deliver()
+    with bank.rules.store.changing():
+        payout = bank.rules.account.pay_out("usd")
+
+    done = compare()
+
+    assert (payout["amount"], done.found) == (6500 - 103 - 146 - 500 - 4000 - 1500, 0)
+    assert done.totals["USD"]["paid out"] == "2.51"
+
+
+def test_what_is_wrong_with_a_payout_is_listed(payer: Payer, bank: Bank) -> None:
+    payer.paid("25")
+    rules = bank.rules
+    with rules.store.changing():
+        rules.new_intent({"amount": "500", "currency": "usd", "payment_method": "pm_card_visa", "confirm": "true"})
+        foreign = rules.account.pay_out("usd")
+    payer.paid("30")
+    with rules.store.changing():
+        short = rules.account.pay_out("usd")
+        rules.save(short | {"amount": short["amount"] - 100})
+
+    compare()
+
+    words = dict(Discrepancy.objects.filter(kind="payout").values_list("object_id", "words"))
+    assert "1 of its parts, 4.55 in all" in words[foreign["id"]]
+    assert "come to 28.83 USD" in words[short["id"]]
+
+
 def test_a_refund_that_was_given_up_and_paid_after_all_is_for_staff(payer: Payer, bank: Bank) -> None:
     top_up = payer.paid("25")
     bank.faults("timeout_before", call="POST /v1/refunds", times=9)
