@@ -1,6 +1,7 @@
 """Paying back: the value leaves the wallet first, then the provider pays; what it does not pay comes back.
 
-Never more than is unspent, unless staff say otherwise; what was given on top goes back in the same proportion.
+Never more than is unspent; staff who decide otherwise give back the charges that spent it first, so that it is unspent
+again. What was given on top goes back in the same proportion.
 """
 
 import logging

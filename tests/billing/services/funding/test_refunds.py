@@ -8,8 +8,9 @@ import pytest
 
 from accounts.services.audit import SYSTEM
 from billing.errors import InvalidRequest, InvalidState
-from billing.models import Grant, LedgerEntry, Refund, TopUp
+from billing.models import Grant, LedgerEntry, Refund, TopUp, UsageEvent
 from billing.services.funding import packs, quotes, refunds, top_ups
+from billing.services.wallet import corrections
 from tests.builders import Shop
 from tests.payments import Bank, Payer, again
 
@@ -51,6 +52,18 @@ def test_parts_of_it_never_more_than_the_whole(payer: Payer, bank: Bank) -> None
     with pytest.raises(InvalidState, match=r"Only 4\.99"):
         refund(top_up, "5")
     refund(top_up, "4.99")
+    assert (payer.available, bank.charges()[0]["amount_refunded"]) == (0, 2500)
+
+
+def test_what_was_spent_goes_back_once_staff_have_given_back_its_charge(payer: Payer, bank: Bank) -> None:
+    top_up = payer.paid("25")
+    payer.shop.record(payer.customer, id="disappointing", output_tokens=1_000_000)
+    assert refunds.refundable(top_up) == 15
+    event = UsageEvent.objects.get(event_id="disappointing")
+    corrections.reverse(actor=SYSTEM, event=event, reason="The customer was not content")
+
+    assert refund(top_up, "25").status == "succeeded"
+
     assert (payer.available, bank.charges()[0]["amount_refunded"]) == (0, 2500)
 
 
