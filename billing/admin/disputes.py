@@ -1,23 +1,22 @@
-"""What payers' banks want back, standing orders to top up, and our books against the provider's."""
+"""What payers' banks want back."""
 
 from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
-from django.utils import timezone
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 
-from accounts.backoffice import ReadOnlyAdmin, detail_action, labelled
+from accounts.backoffice import detail_action, labelled
 from accounts.services.audit import actor_of
 from billing.admin import display, lookup
 from billing.admin.base import BookAdmin
 from billing.admin.evidence import EvidenceMixin
-from billing.admin.funding import LOOK_UP, asked, at_provider
+from billing.admin.payments import LOOK_UP, asked, at_provider
 from billing.admin.periods import CreatedPeriodFilter
-from billing.models import AutoTopUp, Discrepancy, Dispute, Reconciliation
-from billing.selectors import evidence, standing
-from billing.services.funding import answering, disputes, rules
+from billing.models import Dispute
+from billing.selectors import evidence
+from billing.services.funding import answering, disputes
 
 
 @admin.register(Dispute)
@@ -121,145 +120,3 @@ class DisputeAdmin(EvidenceMixin, BookAdmin):
     @admin.display(description="Closed")
     def closed(self, dispute: Dispute) -> SafeString:
         return display.moment(dispute.closed_at)
-
-
-@admin.register(AutoTopUp)
-class AutoTopUpAdmin(ReadOnlyAdmin):
-    list_display = ("customer_link", "purpose", "status_shown", "num_threshold", "num_bought", "declines", "reason")
-    list_display_links = ("purpose",)
-    list_filter = (
-        ("customer", AutocompleteSelectFilter),
-        ("purpose", ChoicesDropdownFilter),
-        ("state", ChoicesDropdownFilter),
-    )
-    list_select_related = ("customer", "pack", "method")
-    search_fields = ("customer__external_id", "customer__name")
-    ordering = ("-id",)
-    actions_detail = ("resume", "switch_off")
-    fields = (
-        *("id", "customer_link", "purpose", "status_shown", "num_threshold", "num_bought", "num_target", "pack"),
-        *("every", "next_time", "method", "num_limit", "count_limit", "cooldown_seconds", "num_used", "declines"),
-        *("reason_code", "reason", "updated_at"),
-    )
-
-    def has_resume_permission(self, request: HttpRequest, object_id: object = None) -> bool:
-        return request.user.has_perm("billing.change_autotopup")
-
-    has_switch_off_permission = has_resume_permission
-
-    @detail_action(description="Let it run again", url_path="resume", icon="play_arrow", permissions=["resume"])
-    def resume(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        rule = lookup.row(AutoTopUp.objects.select_related("customer"), object_id)
-        run = lambda: rules.resume(actor=actor_of(request), rule=rule)  # noqa: E731
-        return asked(self, request, rule, "Let this automatic top-up charge again", run)
-
-    @detail_action(description="Switch off", url_path="switch-off", icon="block", permissions=["switch_off"])
-    def switch_off(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        rule = lookup.row(AutoTopUp.objects.select_related("customer"), object_id)
-        run = lambda: rules.switch_off(actor=actor_of(request), rule=rule)  # noqa: E731
-        return asked(self, request, rule, "Charge nothing more by itself", run)
-
-    @admin.display(description="Customer")
-    def customer_link(self, rule: AutoTopUp) -> SafeString:
-        return display.link(rule.customer)
-
-    @labelled(
-        description="Status",
-        label={"suspended": "danger", "charging": "info", "cooling": "info", "armed": "success", "off": ""},
-    )
-    def status_shown(self, rule: AutoTopUp) -> str:
-        return standing.status(rule, timezone.now())
-
-    @admin.display(description="Below")
-    def num_threshold(self, rule: AutoTopUp) -> SafeString:
-        return display.amount(rule.threshold, rule.asset_id)
-
-    @admin.display(description="Buys")
-    def num_bought(self, rule: AutoTopUp) -> SafeString:
-        return display.amount(rule.amount, rule.customer.currency_id)
-
-    @admin.display(description="Fills up to")
-    def num_target(self, rule: AutoTopUp) -> SafeString:
-        return display.amount(rule.target, rule.asset_id)
-
-    @admin.display(description="At most in a month")
-    def num_limit(self, rule: AutoTopUp) -> SafeString:
-        return display.amount(rule.monthly_limit, rule.customer.currency_id)
-
-    @admin.display(description="Bought this month")
-    def num_used(self, rule: AutoTopUp) -> SafeString:
-        return display.amount(standing.used(rule, timezone.now()).amount, rule.customer.currency_id)
-
-    @admin.display(description="Not before")
-    def next_time(self, rule: AutoTopUp) -> SafeString:
-        return display.moment(rule.due_at)
-
-
-@admin.register(Discrepancy)
-class DiscrepancyAdmin(BookAdmin):
-    booked_field = "created_at"
-    list_display = ("created", "kind_shown", "state_shown", "customer_link", "num_amount", "words")
-    list_display_links = ("created",)
-    list_filter = (CreatedPeriodFilter, ("state", ChoicesDropdownFilter), ("kind", ChoicesDropdownFilter))
-    list_select_related = ("customer",)
-    search_help_text = "A customer, or an id"
-    fields = (
-        *("id", "created", "kind_shown", "state_shown", "customer_link", "num_amount", "words", "provider_link"),
-        *("first_run", "last_run"),
-    )
-
-    @admin.display(description="Found")
-    def created(self, row: Discrepancy) -> SafeString:
-        return display.moment(row.created_at)
-
-    @admin.display(description="What")
-    def kind_shown(self, row: Discrepancy) -> str:
-        return row.get_kind_display()
-
-    @labelled(description="State", label={"To be looked at": "danger", "Put right": "success", "Found no more": ""})
-    def state_shown(self, row: Discrepancy) -> str:
-        return row.get_state_display()
-
-    @admin.display(description="Customer")
-    def customer_link(self, row: Discrepancy) -> SafeString:
-        return display.link(row.customer)
-
-    @admin.display(description="Amount")
-    def num_amount(self, row: Discrepancy) -> SafeString:
-        return display.amount(row.amount, row.currency)
-
-    @admin.display(description="At the provider")
-    def provider_link(self, row: Discrepancy) -> SafeString:
-        return at_provider(row.object_id)
-
-
-@admin.register(Reconciliation)
-class ReconciliationAdmin(ReadOnlyAdmin):
-    list_display = ("started", "span", "state_shown", "found", "repaired", "sums")
-    list_display_links = ("started",)
-    ordering = ("-id",)
-    fields = ("id", "started", "finished", "span", "mode", "state_shown", "found", "repaired", "sums", "note")
-
-    @admin.display(description="Started")
-    def started(self, run: Reconciliation) -> SafeString:
-        return display.moment(run.started_at)
-
-    @admin.display(description="Finished")
-    def finished(self, run: Reconciliation) -> SafeString:
-        return display.moment(run.finished_at)
-
-    @admin.display(description="Span")
-    def span(self, run: Reconciliation) -> str:
-        return str(run)
-
-    @labelled(description="State", label={"Done": "success", "Running": "info", "Failed": "danger"})
-    def state_shown(self, run: Reconciliation) -> str:
-        return run.get_state_display()
-
-    @admin.display(description="At the provider")
-    def sums(self, run: Reconciliation) -> str:
-        parts: list[Any] = [
-            f"{currency} " + ", ".join(f"{name} {amount}" for name, amount in sums.items())
-            for currency, sums in run.totals.items()
-        ]
-        return "; ".join(parts) or "–"

@@ -1,15 +1,9 @@
-"""Money in: top-ups, attempts, refunds, kept methods, packs, and what the provider reported. Actions call services."""
+"""Money in: top-ups, refunds and packs. Actions call services."""
 
 from decimal import Decimal
-from typing import Any
 
-from django.conf import settings
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
-from django.template.response import TemplateResponse
-from django.urls import reverse
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, RangeDateTimeFilter
 
@@ -18,35 +12,12 @@ from accounts.services.audit import actor_of
 from billing.admin import by_hand, confirm, display, lookup
 from billing.admin.amounts import AmountField
 from billing.admin.base import BookAdmin
-from billing.admin.periods import CreatedPeriodFilter, ReceivedPeriodFilter
+from billing.admin.payments import LOOK_UP, TONES, asked, at_provider
+from billing.admin.periods import CreatedPeriodFilter
 from billing.engine.money import amount_string
-from billing.errors import BillingError
-from billing.models import Approval, Grant, Pack, PaymentAttempt, PaymentMethod, Refund, StripeEvent, TopUp
+from billing.models import Approval, Grant, Pack, Refund, TopUp
 from billing.services import approvals
-from billing.services.funding import attempts, inbox, packs, profiles, refunds
-
-LOOK_UP = "Ask the provider what became of it"
-_TONES = {
-    "Succeeded": "success",
-    "Processing": "info",
-    "Waits for the payer": "info",
-    "Unknown": "danger",
-    "Failed": "danger",
-    "Canceled": "",
-    "Expired": "",
-}
-
-
-def at_provider(object_id: str) -> SafeString:
-    """An id as a link to the object's page at the provider; plain where no provider is set up."""
-    if not object_id:
-        return display.NOTHING
-    if not settings.STRIPE_SECRET_KEY:
-        return format_html("<code>{}</code>", object_id)
-    url = profiles.payments().page_of(object_id)
-    return format_html(
-        '<a class="ante-link" href="{}" target="_blank" rel="noopener noreferrer">{}</a>', url, object_id
-    )
+from billing.services.funding import attempts, packs, refunds
 
 
 @admin.register(TopUp)
@@ -122,7 +93,7 @@ class TopUpAdmin(BookAdmin):
     def customer_link(self, top_up: TopUp) -> SafeString:
         return display.link(top_up.customer)
 
-    @labelled(description="Status", label=_TONES)
+    @labelled(description="Status", label=TONES)
     def status_shown(self, top_up: TopUp) -> str:
         return top_up.get_status_display()
 
@@ -171,107 +142,6 @@ class TopUpAdmin(BookAdmin):
         return display.moment(top_up.settled_at)
 
 
-@admin.register(PaymentAttempt)
-class PaymentAttemptAdmin(BookAdmin):
-    booked_field = "created_at"
-    list_display = (
-        "created",
-        "customer_link",
-        "status_shown",
-        "purpose",
-        "way",
-        "num_amount",
-        "method",
-        "failure_code",
-    )
-    list_display_links = ("created",)
-    list_filter = (
-        CreatedPeriodFilter,
-        ("customer", AutocompleteSelectFilter),
-        ("status", ChoicesDropdownFilter),
-        ("purpose", ChoicesDropdownFilter),
-    )
-    list_select_related = ("customer",)
-    search_help_text = "A customer, or an attempt's id"
-    actions_detail = ("look_up",)
-    fields = (
-        *(
-            "id",
-            "created",
-            "customer_link",
-            "status_shown",
-            "purpose",
-            "way",
-            "mode",
-            "num_amount",
-            "num_fee",
-            "method",
-        ),
-        *("failure_code", "failure", "payment_link", "session_link", "charge_link", "top_up_link"),
-        *("sent", "next_look", "looked_up", "finished"),
-    )
-
-    def has_look_up_permission(self, request: HttpRequest, object_id: object = None) -> bool:
-        return request.user.has_perm("billing.change_paymentattempt")
-
-    @detail_action(description="Look up again", url_path="look-up", icon="sync", permissions=["look_up"])
-    def look_up(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        attempt = lookup.row(PaymentAttempt, object_id)
-        return asked(self, request, attempt, LOOK_UP, lambda: attempts.settle(attempt.pk))
-
-    @admin.display(description="Created")
-    def created(self, attempt: PaymentAttempt) -> SafeString:
-        return display.moment(attempt.created_at)
-
-    @admin.display(description="Customer")
-    def customer_link(self, attempt: PaymentAttempt) -> SafeString:
-        return display.link(attempt.customer)
-
-    @labelled(description="Status", label=_TONES)
-    def status_shown(self, attempt: PaymentAttempt) -> str:
-        return attempt.get_status_display()
-
-    @admin.display(description="Amount")
-    def num_amount(self, attempt: PaymentAttempt) -> SafeString:
-        return display.amount(attempt.amount, attempt.currency_id)
-
-    @admin.display(description="The provider's fee")
-    def num_fee(self, attempt: PaymentAttempt) -> SafeString:
-        return display.amount(attempt.fee, attempt.fee_currency or attempt.currency_id)
-
-    @admin.display(description="Method")
-    def method(self, attempt: PaymentAttempt) -> str:
-        return " ".join(filter(None, [attempt.method_brand or attempt.method_type, attempt.method_last4])) or "–"
-
-    @admin.display(description="At the provider")
-    def payment_link(self, attempt: PaymentAttempt) -> SafeString:
-        return at_provider(attempt.payment_id)
-
-    @admin.display(description="Page")
-    def session_link(self, attempt: PaymentAttempt) -> SafeString:
-        return at_provider(attempt.session_id)
-
-    @admin.display(description="Charge")
-    def charge_link(self, attempt: PaymentAttempt) -> SafeString:
-        return at_provider(attempt.charge_id)
-
-    @admin.display(description="Top-up")
-    def top_up_link(self, attempt: PaymentAttempt) -> SafeString:
-        return display.link(TopUp.objects.filter(attempt=attempt).first())
-
-    @admin.display(description="Sent")
-    def sent(self, attempt: PaymentAttempt) -> SafeString:
-        return display.moment(attempt.sent_at)
-
-    @admin.display(description="Next look")
-    def next_look(self, attempt: PaymentAttempt) -> SafeString:
-        return display.moment(attempt.check_at)
-
-    @admin.display(description="Finished")
-    def finished(self, attempt: PaymentAttempt) -> SafeString:
-        return display.moment(attempt.finished_at)
-
-
 @admin.register(Refund)
 class RefundAdmin(BookAdmin):
     booked_field = "created_at"
@@ -293,7 +163,7 @@ class RefundAdmin(BookAdmin):
     def customer_link(self, refund: Refund) -> SafeString:
         return display.link(refund.customer)
 
-    @labelled(description="Status", label=_TONES)
+    @labelled(description="Status", label=TONES)
     def status_shown(self, refund: Refund) -> str:
         return refund.get_status_display()
 
@@ -316,20 +186,6 @@ class RefundAdmin(BookAdmin):
     @admin.display(description="Finished")
     def finished(self, refund: Refund) -> SafeString:
         return display.moment(refund.finished_at)
-
-
-@admin.register(PaymentMethod)
-class PaymentMethodAdmin(ReadOnlyAdmin):
-    list_display = ("customer", "type", "brand", "last4", "exp_month", "exp_year", "removed_at")
-    list_filter = (("customer", AutocompleteSelectFilter),)
-    list_select_related = ("customer",)
-    search_fields = ("customer__external_id", "customer__name")
-    ordering = ("-id",)
-    fields = ("customer", "mode", "type", "brand", "last4", "exp_month", "exp_year", "provider_link", "removed_at")
-
-    @admin.display(description="At the provider")
-    def provider_link(self, method: PaymentMethod) -> SafeString:
-        return at_provider(method.provider_id)
 
 
 @admin.register(Pack)
@@ -356,74 +212,3 @@ class PackAdmin(ReadOnlyAdmin):
     @admin.display(description="Price")
     def num_price(self, pack: Pack) -> SafeString:
         return display.amount(pack.price, pack.currency_id)
-
-
-@admin.register(StripeEvent)
-class StripeEventAdmin(BookAdmin):
-    booked_field = "received_at"
-    list_display = ("received", "type", "customer_link", "state_shown", "attempts", "note")
-    list_display_links = ("received",)
-    list_filter = (ReceivedPeriodFilter, ("state", ChoicesDropdownFilter), ("customer", AutocompleteSelectFilter))
-    search_help_text = "A customer, or a message's id"
-    actions_detail = ("retry",)
-    fields = (
-        *("id", "received", "happened", "type", "event_link", "object_type", "object_link", "customer_link"),
-        *("live", "state_shown", "attempts", "due", "note"),
-    )
-
-    def has_retry_permission(self, request: HttpRequest, object_id: object = None) -> bool:
-        return request.user.has_perm("billing.change_stripeevent")
-
-    @detail_action(description="Work through again", url_path="retry", icon="replay", permissions=["retry"])
-    def retry(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        event = lookup.row(StripeEvent, object_id)
-        return asked(self, request, event, "Work through this message again", lambda: inbox.retry(event))
-
-    @admin.display(description="Received")
-    def received(self, event: StripeEvent) -> SafeString:
-        return display.moment(event.received_at)
-
-    @admin.display(description="Happened")
-    def happened(self, event: StripeEvent) -> SafeString:
-        return display.moment(event.happened_at)
-
-    @admin.display(description="Due")
-    def due(self, event: StripeEvent) -> SafeString:
-        return display.moment(event.due_at)
-
-    @admin.display(description="Customer")
-    def customer_link(self, event: StripeEvent) -> SafeString:
-        return display.link(event.customer)
-
-    @labelled(description="State", label={"New": "info", "Done": "success", "Parked": "warning"})
-    def state_shown(self, event: StripeEvent) -> str:
-        return event.get_state_display()
-
-    @admin.display(description="Message")
-    def event_link(self, event: StripeEvent) -> SafeString:
-        return at_provider(event.event_id)
-
-    @admin.display(description="About")
-    def object_link(self, event: StripeEvent) -> SafeString:
-        return at_provider(event.object_id)
-
-
-def asked(page: Any, request: HttpRequest, obj: Any, question: str, run: Any) -> HttpResponse:
-    """A question with one button; done by a POST alone, and back to the object's page."""
-    back_url = reverse(f"admin:{obj._meta.app_label}_{obj._meta.model_name}_change", args=[obj.pk])
-    if request.method == "POST":
-        try:
-            run()
-        except BillingError as refusal:
-            messages.error(request, refusal.detail)
-        else:
-            messages.success(request, "Done.")
-        return redirect(back_url)
-    context = {
-        **page.admin_site.each_context(request),
-        "title": question,
-        "subtitle": str(obj),
-        "opts": page.model._meta,
-        "back_url": back_url,
-    }
-    return TemplateResponse(request, "admin/ante/ask.html", context)

@@ -14,7 +14,7 @@ from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action, labelled
 from billing.admin import display, lookup
 from billing.admin.adding import AddOnlyAdmin, ServiceForm
 from billing.admin.base import BookAdmin
-from billing.admin.funding import asked
+from billing.admin.payments import asked
 from billing.admin.periods import CreatedPeriodFilter
 from billing.engine.budgets import FIELDS
 from billing.engine.money import amount_string, parse
