@@ -62,6 +62,7 @@ DISPUTE_LOST = {
     "bonus": Posting("disputed", "promotional_expense", "chargeback"),
     "fee": Posting("payment_fees", "disputed", "fee"),
     "tax": Posting("tax_payable", "disputed", "fee"),
+    "owed_tax": Posting("receivable", "disputed", "fee"),
     "exchanged": Posting("disputed", "fx", "chargeback"),
     "credited": Posting("fx", "disputed", "chargeback"),
 }

@@ -26,13 +26,15 @@ Status = Dispute.Status
 class Share:
     """What a dispute is about, of its top-up: of the amount, the fee and the tax, and the units that came in for it.
 
-    ``tax`` is what the office gives back; ``credited_tax`` is what a credit note has put into the wallet before.
+    ``tax`` is what the office gives back; ``credited_tax`` is what a credit note has put into the wallet before;
+    ``owed_tax`` is what the customer owes again, because the payment was for the tax of an invoice alone.
     """
 
     amount: Decimal
     fee: Decimal
     tax: Decimal
     credited_tax: Decimal
+    owed_tax: Decimal
     credit: Decimal
     bonus: Decimal
 
@@ -41,7 +43,7 @@ def book(dispute: Dispute, top_up: TopUp) -> None:
     """Bring what is in effect to what the status asks for. The payment's attempt is locked."""
     journal = Journal.open([dispute.customer_id])
     if dispute.loss_id is not None and (dispute.status != Status.LOST or _is_short(dispute, top_up)):
-        _undo_loss(journal, dispute)
+        _undo_loss(journal, dispute, top_up)
     if dispute.status in Dispute.HARMLESS:
         _release(journal, dispute, top_up)
     else:
@@ -112,7 +114,7 @@ def _book_loss(journal: Journal, dispute: Dispute, top_up: TopUp, wanted: Share)
     missing = EXACT.subtract(units, EXACT.add(dispute.frozen, dispute.frozen_bonus))
     _take(journal, head, journal.balances[dispute.customer_id, top_up.asset_id], missing)
     _take(journal, head, journal.balances[dispute.customer_id, dispute.currency_id], wanted.credited_tax)
-    beside = {"fee": wanted.fee, "tax": wanted.tax}
+    beside = {"fee": wanted.fee, "tax": wanted.tax, "owed_tax": wanted.owed_tax}
     for name, amount in beside.items():
         if amount:
             journal.post_beside(head, dispute.customer_id, dispute.currency_id, name, amount)
@@ -124,6 +126,7 @@ def _book_loss(journal: Journal, dispute: Dispute, top_up: TopUp, wanted: Share)
             journal.post_beside(head, dispute.customer_id, top_up.asset_id, "exchanged", wanted.credit)
         if wanted.amount:
             journal.post_beside(head, dispute.customer_id, dispute.currency_id, "credited", wanted.amount)
+    _note_owed_tax(top_up, EXACT.subtract(top_up.invoiced_tax, wanted.owed_tax))
     dispute.recovered, dispute.recovered_tax = missing, wanted.credited_tax
     dispute.loss_id = head.id
 
@@ -140,14 +143,23 @@ def _take(journal: Journal, head: Transaction, balance: BalanceState, amount: De
     journal.draw(head, balance, draws, charge_id=None, spent=False)
 
 
-def _undo_loss(journal: Journal, dispute: Dispute) -> None:
+def _note_owed_tax(top_up: TopUp, invoiced: Decimal) -> None:
+    """What of its tax has paid an invoice now: the rest is open there again."""
+    if invoiced != top_up.invoiced_tax:
+        top_up.invoiced_tax = invoiced
+        top_up.save(update_fields=["invoiced_tax"])
+
+
+def _undo_loss(journal: Journal, dispute: Dispute, top_up: TopUp) -> None:
     """Book the loss the other way round: to the very grants that were drawn, and off what is owed."""
     head = _begin(journal, dispute, "dispute.regained")
     names = _names_of_a_loss()
     parts: dict[str, list[Part]] = {}
     for entry in LedgerEntry.objects.filter(customer_id=dispute.customer_id, transaction_id=dispute.loss_id):
-        name = names[entry.debit, entry.credit]
         if entry.balance_id is None:
+            name = names[entry.debit, entry.credit]
+            if name == "owed_tax":
+                _note_owed_tax(top_up, EXACT.add(top_up.invoiced_tax, entry.amount))
             journal.post_beside(head, dispute.customer_id, entry.asset_id, name, entry.amount)
         else:
             parts.setdefault(entry.asset_id, []).append(Part(entry.grant_id, entry.amount))
@@ -189,13 +201,15 @@ def share(dispute: Dispute, top_up: TopUp) -> Share:
     others = top_up.disputes.exclude(pk=dispute.pk).aggregate(
         credit=Sum("frozen"), bonus=Sum("frozen_bonus"), more=Sum("recovered"), tax=Sum("recovered_tax")
     )
-    taken_of_tax = EXACT.add(taken["tax"], others["tax"] or ZERO)
+    taken_of_tax = exact_sum([taken["tax"], taken["owed_tax"], others["tax"] or ZERO])
     left_of_tax = EXACT.subtract(top_up.tax, EXACT.add(top_up.tax_refunded, taken_of_tax))
     fee = min(round_half_even(Fraction(top_up.fee) * part, precision=coins), EXACT.subtract(top_up.fee, taken["fee"]))
     tax = max(ZERO, min(round_half_even(Fraction(top_up.tax) * part, precision=coins), left_of_tax))
     amount = EXACT.subtract(dispute.amount, EXACT.add(fee, tax))
     amount = min(amount, EXACT.subtract(top_up.amount, taken["credited"]))
     credited_tax = _credited_tax(dispute, top_up, tax, left_of_tax)
+    tax = EXACT.subtract(tax, credited_tax)
+    owed_tax = min(tax, top_up.invoiced_tax) if not top_up.amount else ZERO
     of_amount = Fraction(amount) / Fraction(top_up.amount) if top_up.amount else Fraction(0)
     refunds = top_up.refunds.exclude(status=Refund.Status.FAILED).aggregate(credit=Sum("credit"), bonus=Sum("bonus"))
     gone = EXACT.add(refunds["credit"] or ZERO, EXACT.add(others["credit"] or ZERO, others["more"] or ZERO))
@@ -203,8 +217,9 @@ def share(dispute: Dispute, top_up: TopUp) -> Share:
     return Share(
         amount=amount,
         fee=fee,
-        tax=EXACT.subtract(tax, credited_tax),
+        tax=EXACT.subtract(tax, owed_tax),
         credited_tax=credited_tax,
+        owed_tax=owed_tax,
         credit=_units(top_up.credit, of_amount, gone, top_up.asset.precision),
         bonus=_units(top_up.bonus, of_amount, gone_bonus, top_up.asset.precision),
     )
@@ -242,4 +257,6 @@ def _taken_beside(top_up: TopUp, *, but: Dispute) -> dict[str, Decimal]:
 
 
 def _names_of_a_loss() -> dict[tuple[str, str], str]:
-    return {(each.debit, each.credit): name for name, each in TEMPLATES["dispute.lost"].postings.items()}
+    """Of what is not the wallet's, by accounts."""
+    postings = TEMPLATES["dispute.lost"].postings.items()
+    return {(each.debit, each.credit): name for name, each in postings if name not in {"drawn", "overdrawn"}}

@@ -86,7 +86,7 @@ def apply(top_up_id: UUID, found: payments.Dispute, *, revision: int | None) -> 
     with transaction.atomic():
         top_up = TopUp.objects.select_related("customer", "asset", "attempt").get(pk=top_up_id)
         pipeline.run([locks.payment_attempt(top_up.attempt_id)])
-        top_up.refresh_from_db(fields=["status", "refunded", "tax_refunded"])
+        top_up.refresh_from_db(fields=["status", "refunded", "tax_refunded", "invoiced_tax"])
         dispute = Dispute.objects.filter(provider_id=found.id).first()
         if (None if dispute is None else dispute.revision) != revision:
             return None

@@ -11,12 +11,14 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from billing.models import AutoTopUp, PaymentAttempt, TopUp
 from billing.selectors import standing
-from billing.services.funding import automatic
+from billing.services.funding import automatic, top_ups
 from tests.billing.services.funding.test_automatic import cents, order, spend
 from tests.billing.services.ledger.test_races import together
+from tests.owner import as_owner
 from tests.payments import Bank, Payer
 
 LONG = os.environ.get("ANTE_LONG") == "1"
@@ -62,15 +64,34 @@ def test_however_many_cross_at_once_there_is_one_charge_a_round(committed_db: No
             print(f"round {number + 1}: {time.monotonic() - began:.1f} s", file=sys.__stderr__, flush=True)
 
 
-def test_control_without_the_lock_and_the_index_there_is_more_than_one(
-    committed_db: None, payer: Payer, bank: Bank, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The same race where nobody looks whether something is under way: what keeps it to one is the database."""
+def begun_at_once(payer: Payer, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Four workers that do not look whether something is under way begin the same order: what each got."""
     payer.keep()
     order(payer, amount=Decimal(20))
     monkeypatch.setattr(standing, "under_way", lambda rule: False)
     monkeypatch.setattr(automatic, "_pending", lambda rule: Decimal(0))
     rule = AutoTopUp.objects.get()
-    begun = together(*[lambda: automatic.begin(rule.pk)] * 4)
+    return together(*[lambda: automatic.begin(rule.pk)] * 4)
+
+
+def test_where_nobody_looks_the_database_keeps_it_to_one(
+    committed_db: None, payer: Payer, bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = begun_at_once(payer, monkeypatch)
     assert len([one for one in begun if not isinstance(one, Exception)]) == 1
     assert PaymentAttempt.objects.count() == 1
+
+
+def test_control_without_that_either_each_worker_charges(
+    committed_db: None, payer: Payer, bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT indexdef FROM pg_indexes WHERE indexname = 'billing_attempt_one_at_a_time'")
+        (made,) = cursor.fetchone()
+    as_owner("DROP INDEX billing_attempt_one_at_a_time")
+    try:
+        for top_up_id in begun_at_once(payer, monkeypatch):
+            top_ups.start(top_up_id)
+        assert cents(bank) == [2000] * 4
+    finally:
+        as_owner(made)

@@ -316,3 +316,10 @@ def test_the_bank_of_who_paid_a_tax_alone_may_take_it_back(debtor: Payer, bank: 
     bank.deliver()
 
     assert (debtor.available, account("cash_clearing"), account("disputed")) == (0, -10, 0)
+    # The office has its tax still, and the customer owes it again.
+    assert (account("tax_payable"), figures.open_tax(debtor.customer.pk, "usd"), state()) == (1, 1, "partly_paid")
+
+    bank.decide(dispute, "won")
+    bank.deliver()
+
+    assert (account("tax_payable"), figures.open_tax(debtor.customer.pk, "usd"), state()) == (1, 0, "paid")
