@@ -22,7 +22,9 @@ from billing.models import (
     Subscription,
     SubscriptionPeriod,
 )
+from billing.selectors import levels
 from billing.selectors.catalog import price_terms
+from billing.selectors.levels import Accrued
 from billing.services.subscriptions import CommitmentNow, commitments_now
 from portal.templatetags.portal_parts import per_units
 
@@ -86,6 +88,7 @@ class Running:
     included: list[Included]
     limited: list[Limited]
     commitment: CommitmentNow | None
+    accrued: list[Accrued]
 
     @property
     def prices(self) -> PriceList:
@@ -152,6 +155,7 @@ def running(customer: Customer, now: datetime) -> list[Running]:
             included=_included(one, now),
             limited=_limited(one, now),
             commitment=committed.get(one.pk),
+            accrued=levels.accrued(one, moment=now),
         )
         for one in found
     ]

@@ -5,13 +5,16 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, RangeDateTimeFilter
 
 from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action, labelled
 from billing.admin import change_plan, confirm, display, lookup
 from billing.admin.catalog import ReadOnlyInline
+from billing.engine.money import amount_string
 from billing.models import Approval, Fee, Subscription, SubscriptionPeriod
+from billing.selectors import levels
 from billing.services import approvals, subscriptions
 
 _STATUS_TONES = {"Active": "success", "Trialing": "info", "Scheduled": "info", "Past due": "danger", "Canceled": ""}
@@ -93,6 +96,7 @@ class SubscriptionAdmin(ReadOnlyAdmin):
         ("renews_at", "next_version"),
         ("anchor", "timezone"),
         ("settled_until", "created_at"),
+        "accruing",
     )
 
     @labelled(description="Status", label=_STATUS_TONES)
@@ -106,6 +110,14 @@ class SubscriptionAdmin(ReadOnlyAdmin):
     @admin.display(description="Discount")
     def discount_shown(self, subscription: Subscription) -> str:
         return f"{subscription.plan_version.discount:.2%}" if subscription.plan_version.discount else "–"
+
+    @admin.display(description="Running up")
+    def accruing(self, subscription: Subscription) -> SafeString:
+        found = (
+            (one.meter, amount_string(one.level), display.moment(one.since), display.amount(one.amount, one.asset))
+            for one in levels.accrued(subscription, moment=timezone.now())
+        )
+        return format_html_join(SafeString("<br>"), "{}: {} since {}, {} so far", found) or display.NOTHING
 
     def has_manage_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return request.user.has_perm("billing.change_subscription")

@@ -15,6 +15,7 @@ from billing.api.fields import moment_string
 from billing.api.schema import subscriptions as schema
 from billing.engine.money import amount_string
 from billing.models import Fee, Subscription, SubscriptionPeriod
+from billing.selectors import levels
 from billing.services import subscriptions
 from billing.services.idempotency import Answer
 
@@ -152,6 +153,18 @@ def show(subscription: Subscription) -> dict[str, Any]:
         "next_change": None
         if following is None
         else {"plan": following.plan.code, "plan_version": following.number, "at": _moment(subscription.renews_at)},
+        "accruing": [
+            {
+                "meter": each.meter.code,
+                "level": amount_string(each.level),
+                "since": moment_string(each.since),
+                "until": moment_string(each.until),
+                "quantity": amount_string(each.unit_hours),
+                "asset": each.asset,
+                "amount": amount_string(each.amount),
+            }
+            for each in levels.accrued(subscription, moment=now)
+        ],
     }
 
 

@@ -183,8 +183,15 @@ class UsageCounter(models.Model):
     quantity = AmountField()
     level = AmountField(null=True, help_text="What a level over time stands at.")
     level_at = models.DateTimeField(null=True, help_text="Up to when that level is counted in the quantity.")
+    level_rest = models.BigIntegerField(
+        default=0, db_default=0, help_text="What rounding left of the quantity, in parts of its last decimal."
+    )
 
     class Meta:
+        indexes = [
+            # Few: the levels that have not been counted to the end of their period.
+            models.Index(fields=["customer"], name="billing_usagecounter_open", condition=Q(level__gt=0)),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["customer", "period_start", "subscription", "price"], name="billing_usagecounter_once"

@@ -107,6 +107,21 @@ class CompiledPlan:
     meters: Mapping[str, tuple[CompiledMeter, ...]]
     fair_use: tuple[CompiledFairUse, ...] = ()
 
+    def price(self, price_id: UUID) -> tuple[CompiledMeter, CompiledPrice]:
+        """One of its prices, with its meter. Raises ``KeyError`` where it has no such price."""
+        for meters in self.meters.values():
+            for meter in meters:
+                for row in meter.prices:
+                    for price in row:
+                        if price.id == price_id:
+                            return meter, price
+        raise KeyError(price_id)
+
+    def prices_of(self, meter_id: UUID) -> list[UUID]:
+        """The ids of the meter's prices."""
+        meters = (meter for group in self.meters.values() for meter in group if meter.id == meter_id)
+        return [price.id for meter in meters for row in meter.prices for price in row]
+
 
 @lru_cache(maxsize=1024)
 def compiled_plan(version_id: UUID) -> CompiledPlan:

@@ -27,7 +27,7 @@ from billing.services.invoicing import dunning, invoices
 from billing.services.ledger import book_checks, seals
 from billing.services.ledger.posting import AUTO_TOP_UPS
 from billing.services.revenue import partners
-from billing.services.usage import rollups, unpaid
+from billing.services.usage import levels, rollups, unpaid
 from billing.services.wallet import grants
 from billing.services.webhooks import feeding, sending
 
@@ -49,6 +49,7 @@ def renew_subscriptions() -> None:
     """Open the billing periods that have come, collect what is due, and settle the periods that are over."""
     subscriptions.renew_due()
     subscriptions.collect_due()
+    levels.end_due()
     subscriptions.settle_due()
 
 

@@ -305,6 +305,18 @@ class UsageEstimateShape(serializers.Serializer[Any]):
     charges = EstimatedChargeShape(many=True)
 
 
+class AccruingShape(serializers.Serializer[Any]):
+    """A level over time since its last report: charged when its period is settled."""
+
+    meter = serializers.CharField()
+    level = AmountField()
+    since = MomentField()
+    until = MomentField(help_text="Where it ends, if it is not reported again before.")
+    quantity = AmountField(help_text="Level × hours so far.")
+    asset = serializers.CharField()
+    amount = AmountField()
+
+
 class SubscriptionShape(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     customer = serializers.CharField()
@@ -322,6 +334,7 @@ class SubscriptionShape(serializers.Serializer[Any]):
     minimum_commitment = AmountField()
     current_period = CurrentPeriodShape(allow_null=True)
     next_change = NextChangeShape(allow_null=True)
+    accruing = AccruingShape(many=True)
 
 
 class FeeShape(serializers.Serializer[Any]):

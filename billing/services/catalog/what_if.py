@@ -23,7 +23,7 @@ from billing.errors import InvalidRequest, PermissionDenied, UnpricedUsage
 from billing.models import Correction, PlanVersion, SubscriptionPeriod
 from billing.selectors import costs
 from billing.selectors.catalog import compiled_plan
-from billing.services.usage import charged_usage, rating
+from billing.services.usage import charged_usage, levels, rating
 from billing.services.usage.charged_usage import Charged
 from billing.services.usage.counters import Counters
 from billing.services.usage.events import IncomingEvent
@@ -190,7 +190,7 @@ class _Replaying:
             counted += within
             event = self._supposed_event(charged, within=within)
             try:
-                lines = rating.lines(event, self._payer_at(charged.posted_at), occurred_at=charged.occurred_at)
+                lines = self._lines(event, self._payer_at(charged.posted_at), charged.occurred_at)
                 amounts = [(line.price.asset, self._counters.charge(self._customer_id, line)) for line in lines]
             except (UnpricedUsage, InvalidRequest, PermissionDenied):
                 self.result.unpriced += within
@@ -202,6 +202,19 @@ class _Replaying:
                 for asset, rated in amounts:
                     then[asset] = EXACT.add(then.get(asset, ZERO), rated.amount)
         return counted
+
+    def _lines(self, event: IncomingEvent, payer: rating.Payer, occurred_at: datetime) -> list[rating.Line]:
+        """What the event would have been charged for. The end of a level is that of the replay's own level."""
+        if not event.is_own:
+            return rating.lines(event, payer, occurred_at=occurred_at)
+        found = [
+            line
+            for supposed in levels.ends_of(event, payer, self._counters, occurred_at)
+            for line in rating.lines(supposed, payer, occurred_at=occurred_at)
+        ]
+        if not found:
+            raise UnpricedUsage("The scenario has no price for this level.", type=event.type)
+        return found
 
     def _supposed_event(self, charged: Charged, *, within: bool) -> IncomingEvent:
         """The event with the model that is to have answered; what that would have cost goes into the result."""

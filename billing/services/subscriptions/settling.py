@@ -11,13 +11,16 @@ from django.db.models import Q, Sum
 from billing.engine.money import EXACT, ZERO, amount_string, round_half_even
 from billing.engine.proration import share
 from billing.models import Charge, Fee, Subscription, SubscriptionPeriod
-from billing.selectors import minimums
+from billing.selectors import levels, minimums
 from billing.services.ledger.posting import Journal
 from billing.services.subscriptions import fees, periods
 
 
 def settle_next(subscription_id: UUID, journal: Journal) -> int:
-    """Settle the subscription's oldest open period if it is over. The grace is the caller's to keep."""
+    """Settle the subscription's oldest open period if it is over. The grace is the caller's to keep.
+
+    Levels over time come first (``usage.levels``): where one is not charged up to its end, the period waits.
+    """
     subscription = Subscription.objects.select_related("plan").get(pk=subscription_id)
     period = (
         subscription.periods.filter(state=SubscriptionPeriod.State.OPEN)
@@ -26,6 +29,9 @@ def settle_next(subscription_id: UUID, journal: Journal) -> int:
         .first()
     )
     if period is None or period.end > journal.now:
+        return 0
+    uncounted = levels.held([subscription.customer_id], ended=period.end)
+    if any(level.subscription_id == subscription_id for level in uncounted):
         return 0
     used, committed = usage(subscription, period, until=journal.now), commitment(subscription, period)
     # What a price asks for at least counts towards the commitment like usage.

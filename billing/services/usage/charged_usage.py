@@ -52,7 +52,7 @@ SELECT event_id, posted_at, reversal
  ORDER BY id
 """
 _EVENTS = """
-SELECT id, type, occurred_at, data::text, extensions::text FROM billing_usageevent
+SELECT id, source, type, occurred_at, data::text, extensions::text FROM billing_usageevent
  WHERE id = ANY(%s) AND customer_id = %s
 """
 
@@ -86,10 +86,10 @@ def in_order(customer_id: UUID, *, start: datetime, end: datetime, earliest: dat
 
 
 def _as_charged(row: tuple[Any, ...], posted_at: datetime, reversal: bool) -> Charged:
-    id_, type_, occurred_at, data, extensions = row
+    id_, source, type_, occurred_at, data, extensions = row
     event = IncomingEvent(
         id=str(id_),
-        source="",
+        source=source,
         type=type_,
         subject="",
         time=occurred_at,

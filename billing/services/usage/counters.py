@@ -4,7 +4,6 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from fractions import Fraction
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -12,8 +11,9 @@ from django.db.models import Count, Q, Sum
 
 from accounts.ids import uuid7
 from billing import pipeline
+from billing.engine import levels
 from billing.engine import rating as engine
-from billing.engine.money import DECIMALS_MAX, EXACT, LIMIT, ZERO, round_half_even
+from billing.engine.money import EXACT, LIMIT, ZERO
 from billing.errors import InvalidRequest
 from billing.models import Charge
 from billing.services.ledger import bulk
@@ -21,15 +21,16 @@ from billing.services.usage.rating import Line
 
 Key = tuple[UUID, UUID, datetime]
 _Value = tuple[Key, bytes]
-_HOUR = timedelta(hours=1)
 
 
 class Running(NamedTuple):
-    """Where a price's period stands. ``level`` has been counted up to ``level_at``, where it is a level over time."""
+    """Where a price's period stands. ``level`` has been counted up to ``level_at``, where it is a level over time;
+    ``level_rest`` is what rounding left of its quantity (``engine.levels``)."""
 
     quantity: Decimal
     level: Decimal | None = None
     level_at: datetime | None = None
+    level_rest: int = 0
 
 
 @dataclass(slots=True)
@@ -130,13 +131,25 @@ class Counters:
             case "unique":
                 return Running(EXACT.add(before.quantity, self._count_value(customer_id, line)))
             case "time_weighted":
-                since = before.level_at or line.occurred_at
-                lasted = max(line.occurred_at - since, timedelta())
-                hours = Fraction(lasted // timedelta(microseconds=1), _HOUR // timedelta(microseconds=1))
-                more = Fraction(before.level or ZERO) * hours
-                quantity = round_half_even(Fraction(before.quantity) + more, precision=DECIMALS_MAX)
-                return Running(quantity, line.basis, max(since, line.occurred_at))
-        return Running(EXACT.add(before.quantity, line.basis))
+                # One that comes after its own period was settled holds from this one's start.
+                reported = max(line.occurred_at, line.period_start)
+                since = before.level_at or reported
+                lasted = max(reported - since, timedelta())
+                quantity, rest = levels.advance(before.quantity, before.level_rest, before.level or ZERO, lasted)
+                return Running(quantity, line.basis, max(since, reported), rest)
+        return before._replace(quantity=EXACT.add(before.quantity, line.basis))
+
+    def level_hours(self, key: Key, moment: datetime) -> Decimal:
+        """The unit-hours from where the level is counted up to ``moment``; zero where there is none."""
+        running = self._running.get(key)
+        if running is None or not running.level or running.level_at is None:
+            return ZERO
+        return levels.further(running.quantity, running.level_rest, running.level, moment - running.level_at)
+
+    def end_level(self, key: Key, customer_id: UUID, *, at: datetime, period_end: datetime) -> None:
+        """The level that was counted up to ``at`` is over."""
+        self._running[key] = self._running[key]._replace(level=ZERO, level_at=at, level_rest=0)
+        self._moved[key] = (customer_id, period_end)
 
     def _count_value(self, customer_id: UUID, line: Line) -> Decimal:
         value = (line.counter, line.digest)
@@ -195,7 +208,7 @@ def _columns(key: Key) -> dict[str, Any]:
 
 
 _READING = """
-SELECT id, subscription_id, price_id, period_start, quantity, level, level_at
+SELECT id, subscription_id, price_id, period_start, quantity, level, level_at, level_rest
   FROM billing_usagecounter
  WHERE customer_id = ANY(%s) AND period_start <= %s AND period_end > %s
 """

@@ -34,6 +34,11 @@ class IncomingEvent:
     _fingerprint: bytes | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
+    def is_own(self) -> bool:
+        """Whether it is ours, not somebody's report: nobody can send an event without a source."""
+        return not self.source
+
+    @property
     def use(self) -> Use:
         """The event as budgets see it."""
         return Use(self.type, self.data, self.api_key_id)

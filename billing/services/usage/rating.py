@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -160,6 +161,8 @@ def lines(event: IncomingEvent, payer: Payer, *, occurred_at: datetime) -> list[
     ``UnpricedUsage`` where none does, or where a metered quantity has no price for its dimensions; ``InvalidRequest``
     where the data does not give a quantity; ``PermissionDenied`` where the event would name its own price and may not.
     """
+    if event.is_own:
+        return [_held(event, payer, occurred_at)]
     for subscription in payer.subscriptions:
         if not subscription.covers(occurred_at):
             continue
@@ -171,6 +174,34 @@ def lines(event: IncomingEvent, payer: Payer, *, occurred_at: datetime) -> list[
     raise UnpricedUsage(
         f"No plan of {payer.external_id} has a price for {event.type} with this data at that time.", type=event.type
     )
+
+
+def _held(event: IncomingEvent, payer: Payer, occurred_at: datetime) -> Line:
+    """What a level came to between its last report and its end (``levels``): so many unit-hours at the price that it
+    was reported for."""
+    held = event.data["held"]
+    for subscription in payer.subscriptions:
+        if str(subscription.id) == held["subscription"] and subscription.covers(occurred_at):
+            plan = compiled_plan(subscription.plan_version_id)
+            with suppress(KeyError):
+                meter, price = plan.price(UUID(held["price"]))
+                quantity = Decimal(held["unit_hours"])
+                start, end = subscription.period_for(occurred_at, plan.interval)
+                return Line(
+                    meter_id=meter.id,
+                    meter=meter.rule.code,
+                    quantity=quantity,
+                    price=price,
+                    groups=held["dimensions"],
+                    subscription_id=subscription.id,
+                    plan=plan,
+                    period_start=start,
+                    period_end=end,
+                    occurred_at=occurred_at,
+                    basis=quantity,
+                    late=subscription.is_late(occurred_at),
+                )
+    raise UnpricedUsage(f"No plan of {payer.external_id} has the price of this level any more.", type=event.type)
 
 
 def _lines_of(

@@ -1,7 +1,12 @@
 """Subscriptions through the API: the worked example, a change with its preview, and the end."""
 
+from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
+from django.utils import timezone
+
+from billing.api.fields import moment_string
 from tests.billing.api.conftest import Api, problem
 from tests.builders import Shop
 
@@ -130,3 +135,20 @@ def test_what_cannot_be_is_refused_by_name(api: Api, shop: Shop) -> None:
     assert api.post("/subscriptions", far).status_code in {400, 409}
     assert api.post(f"{path}/cancel", {"when": "now", "refund": True}).json()["status"] == "canceled"
     problem(api.post(f"{path}/cancel", {"when": "now"}), 409, "invalid_state")
+
+
+def test_a_level_that_runs_up_is_shown(api: Api, shop: Shop) -> None:
+    gb = shop.meter("gb", "gb", aggregation="time_weighted")
+    acme = shop.customer(plan=None, usd="100")
+    shop.plan("storage", [shop.price(gb, "0.10")])
+    since = (timezone.now() - timedelta(hours=2)).replace(microsecond=0)
+    terms = {"customer": "acme", "plan": "storage", "starts_at": moment_string(since)}
+    started = api.post("/subscriptions", terms).json()
+    assert started["accruing"] == []
+
+    shop.record(acme, gb=10, time=since)
+
+    (level,) = api.get(f"/subscriptions/{started['id']}").json()["accruing"]
+    assert (level["meter"], level["level"], level["since"], level["asset"]) == ("gb", "10", moment_string(since), "usd")
+    assert 20 <= Decimal(level["quantity"]) < 25
+    assert Decimal(level["amount"]) == round(Decimal(level["quantity"]) / 10, 12)
