@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0017_provider_fees'),
+        ('billing', '0023_payout_kinds'),
     ]
 
     operations = [
