@@ -16,7 +16,7 @@ from django.db import connection
 from billing.models import AutoTopUp, PaymentAttempt, TopUp
 from billing.selectors import standing
 from billing.services.funding import automatic, top_ups
-from tests.billing.services.funding.test_automatic import cents, order, spend
+from tests.billing.services.funding.orders import cents, order, spend
 from tests.billing.services.ledger.test_races import together
 from tests.owner import as_owner
 from tests.payments import Bank, Payer

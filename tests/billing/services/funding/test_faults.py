@@ -14,7 +14,7 @@ from billing.errors import InvalidState, PaymentsUnavailable
 from billing.gateways.stripe import Stripe
 from billing.models import AutoTopUp, PaymentAttempt, TopUp
 from billing.services.funding import attempts, automatic, crediting, inbox, rules, top_ups
-from tests.billing.services.funding.test_automatic import order
+from tests.billing.services.funding.orders import order
 from tests.payments import Bank, Payer, again
 
 FAULTS = [
