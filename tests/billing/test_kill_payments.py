@@ -7,6 +7,7 @@ the end the books are held against what the provider took.
 ``ANTE_LONG=1``: every blow many times over, in any order, at any moment.
 """
 
+import itertools
 import json
 import os
 import random
@@ -39,7 +40,7 @@ class Till:
     def __init__(self, product: Product) -> None:
         self.product = product
         self.provider = json.loads((product.data / "servers.json").read_text())["environment"]["STRIPE_API_BASE"]
-        self._count = 0
+        self._numbers = itertools.count()
 
     def caller(self) -> Caller:
         answers = Answers(Path(os.devnull))
@@ -49,8 +50,7 @@ class Till:
 
     def post(self, path: str, body: Any) -> Any:
         """Sent until there is an answer, always under the same key."""
-        self._count += 1
-        return self.caller().send(path, body, {"Idempotency-Key": f"till-{self._count}"})[1]
+        return self.caller().send(path, body, {"Idempotency-Key": f"till-{next(self._numbers)}"})[1]
 
     def get(self, path: str) -> Any:
         address = f"http://127.0.0.1:{self.product.port}/api/v1{path}"
@@ -86,17 +86,13 @@ class Till:
         self.until(lambda: self.get(f"/top-ups/{top_up['id']}")["status"] == "succeeded")
         return top_up
 
-    def until(self, holds: Callable[[], bool]) -> float:
-        """Wait, and say for how many seconds."""
-
+    def until(self, holds: Callable[[], bool]) -> None:
         def calmly() -> bool:
             with suppress(OSError):
                 return holds()
             return False
 
-        began = time.monotonic()
         assert processes.eventually(calmly, seconds=PATIENCE_SECONDS), self.product.log.read_text()[-3000:]
-        return time.monotonic() - began
 
     def taken(self) -> set[str]:
         """The charges that went through at the provider."""
@@ -128,8 +124,8 @@ class Till:
         return left == 0 and back == self.paid_back() and self.taken() == self.credited()
 
 
-def strike(till: Till, blow: str, refundable: Any) -> None:
-    """Four payments are under way; then web and worker are killed in the middle of them."""
+def strike(till: Till, blow: str, refundable: Any) -> float:
+    """Four payments are under way; then web and worker are killed in the middle of them: when that was."""
     product = till.product
     if blow == "processing":
         # The provider's messages arrive, and whoever works them through waits for the provider.
@@ -158,10 +154,12 @@ def strike(till: Till, blow: str, refundable: Any) -> None:
         time.sleep(0.1)
     time.sleep(random.random())
     assert product.suffer("web") + product.suffer("celery") >= 2
+    killed = time.monotonic()
     till.control("faults", faults=[])
     for thread in threads:
         thread.join(timeout=PATIENCE_SECONDS)
     assert not any(thread.is_alive() for thread in threads), "somebody still waits for an answer"
+    return killed
 
 
 @pytest.mark.slow
@@ -180,9 +178,9 @@ def test_what_was_paid_is_in_the_wallet_once_whatever_is_killed(tmp_path: Path) 
         before = till.taken()
 
         for blow in BLOWS:
-            strike(till, blow, refundable)
-            took = till.until(till.is_settled)
-            print(f"{blow}: settled {took:.1f} s after the kill, {len(till.taken())} charges")
+            killed = strike(till, blow, refundable)
+            till.until(till.is_settled)
+            print(f"{blow}: settled {time.monotonic() - killed:.1f} s after the kill, {len(till.taken())} charges")
 
         charges = till.control("charges")["data"]
         references = [
