@@ -25,7 +25,7 @@ from billing.services.customer import privacy
 from billing.services.funding import attempts, automatic, disputes, inbox, reconciliation, refunds
 from billing.services.invoicing import dunning, invoices
 from billing.services.ledger import book_checks, seals
-from billing.services.ledger.posting import AUTO_TOP_UPS
+from billing.services.ledger.book import AUTO_TOP_UPS
 from billing.services.revenue import partners
 from billing.services.usage import levels, rollups, unpaid
 from billing.services.wallet import grants

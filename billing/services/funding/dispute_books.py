@@ -15,8 +15,9 @@ from billing.engine.money import EXACT, ZERO, exact_sum, round_half_even
 from billing.engine.postings import TEMPLATES
 from billing.models import Dispute, LedgerEntry, Refund, TopUp
 from billing.selectors import invoices
+from billing.services.ledger.book import Transaction
 from billing.services.ledger.giving_back import Part
-from billing.services.ledger.posting import Journal, Transaction
+from billing.services.ledger.posting import Journal
 from billing.services.ledger.states import BalanceState
 
 Status = Dispute.Status

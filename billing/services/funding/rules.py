@@ -23,7 +23,8 @@ from billing.models import Asset, AutoTopUp, Balance, Customer, Pack, PaymentAtt
 from billing.services import notices, outbox
 from billing.services.funding import quotes
 from billing.services.ledger import bulk
-from billing.services.ledger.posting import AUTO_TOP_UPS, Journal
+from billing.services.ledger.book import AUTO_TOP_UPS
+from billing.services.ledger.posting import Journal
 from billing.services.retrying import retried
 from billing.services.wallet.wallets import ensure_balances
 

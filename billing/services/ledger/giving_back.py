@@ -19,7 +19,8 @@ from billing.models import Grant, InvoicePayment
 from billing.services.ledger.states import BalanceState, GrantState
 
 if TYPE_CHECKING:
-    from billing.services.ledger.posting import Journal, Transaction
+    from billing.services.ledger.book import Transaction
+    from billing.services.ledger.posting import Journal
 
 
 @dataclass(frozen=True, slots=True)

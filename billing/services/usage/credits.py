@@ -10,7 +10,8 @@ from uuid import UUID, uuid5
 
 from billing.engine.money import ZERO
 from billing.models import Grant
-from billing.services.ledger.posting import Journal, Transaction
+from billing.services.ledger.book import Transaction
+from billing.services.ledger.posting import Journal
 from billing.services.ledger.states import BalanceState, GrantState
 
 
