@@ -56,10 +56,10 @@ class Receiver:
             def log_message(self, *_: Any) -> None:
                 """Not on the terminal."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}/hooks"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self._handler = Handler
+        self._port = 0
+        self.start()
+        self.url = f"http://127.0.0.1:{self._port}/hooks"
 
     def _drip(self, handler: BaseHTTPRequestHandler) -> None:
         try:
@@ -70,6 +70,13 @@ class Receiver:
         except OSError:
             pass
         self.drip_ended.set()
+
+    def start(self) -> None:
+        """Listen, after ``close`` on the same port again."""
+        self._server = ThreadingHTTPServer(("127.0.0.1", self._port), self._handler)
+        self._server.daemon_threads = True
+        self._port = self._server.server_port
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def close(self) -> None:
         self._server.shutdown()

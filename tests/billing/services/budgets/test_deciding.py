@@ -620,11 +620,12 @@ def too_early(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(budgets.Reading, "load", take_the_early_answer)
 
 
+@pytest.mark.parametrize("period", PERIODS)
 def test_that_race_is_real_where_budgets_are_read_before_the_lock(
-    committed_db: None, shop: Shop, request: pytest.FixtureRequest
+    committed_db: None, shop: Shop, request: pytest.FixtureRequest, period: str
 ) -> None:
     acme = shop.customer(usd="1000")
-    budget = shop.budget(acme, "2")
+    budget = shop.budget(acme, "2", period=period)
     spend(shop, acme)
     request.getfixturevalue("too_early")
 

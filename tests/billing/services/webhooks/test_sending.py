@@ -294,7 +294,7 @@ def _worker(seed: int) -> None:
 def test_a_sender_that_is_killed_again_and_again_loses_nothing(
     shop: Shop, name: Name, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The receiver fails, hangs and recovers meanwhile."""
+    """The receiver fails, hangs and restarts meanwhile, and as much as is committed is rolled back."""
     monkeypatch.setattr(sending, "LEASE", timedelta(seconds=1))
     monkeypatch.setattr(sending, "REST_MAX_SECONDS", 0.2)
     monkeypatch.setattr(sending, "delay_after", lambda failures: timedelta(milliseconds=100))
@@ -306,10 +306,16 @@ def test_a_sender_that_is_killed_again_and_again_loses_nothing(
         receiver.failing, receiver.hanging = chance.random() < 0.3, chance.random() < 0.3
         for customer in customers * 2:
             shop.fund(customer, "1")
+            with transaction.atomic():
+                shop.fund(customer, "1")
+                transaction.set_rollback(True)
+        receiver.close()
         connections.close_all()
         worker = forked.Process(target=_worker, args=(blow,), daemon=True)
         worker.start()
-        time.sleep(chance.uniform(0.1, 0.8))
+        time.sleep(chance.uniform(0.1, 0.4))
+        receiver.start()
+        time.sleep(chance.uniform(0.1, 0.4))
         worker.kill()
         worker.join(30)
     receiver.failing = receiver.hanging = False
