@@ -21,7 +21,7 @@ from billing.api.schema import events as schema
 from billing.engine.money import amount_string
 from billing.engine.spreadsheets import harmless
 from billing.errors import InvalidRequest
-from billing.selectors import usage
+from billing.selectors import revenue_days, usage
 
 SPAN_DEFAULT = timedelta(days=30)
 _OWN = {"period_start", "asset", "quantity", "amount", "events"}
@@ -62,9 +62,11 @@ class UsageView(base.View):
             timezone=_zone(base.text(request, "timezone") or "UTC"),
         )
         shown = [_show(row, group_by) for row in rows]
+        moment = revenue_days.provisional_from(start, end)
+        provisional = None if moment is None else moment_string(moment)
         if isinstance(request.accepted_renderer, CSVRenderer):
-            return _csv(shown, group_by)
-        return Response({"data": shown, "next_cursor": None})
+            return _csv(shown, group_by, provisional)
+        return Response({"data": shown, "provisional_from": provisional, "next_cursor": None})
 
 
 def _zone(name: str) -> zoneinfo.ZoneInfo:
@@ -84,7 +86,7 @@ def _show(row: usage.UsageRow, group_by: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _csv(rows: Sequence[Mapping[str, Any]], group_by: Sequence[str]) -> HttpResponse:
+def _csv(rows: Sequence[Mapping[str, Any]], group_by: Sequence[str], provisional: str | None) -> HttpResponse:
     """RFC 4180. Texts that a spreadsheet would run as a formula get an apostrophe in front; numbers stay numbers."""
     out = io.StringIO()
     columns = ["period_start", *group_by, "asset", "quantity", "amount", "events"]
@@ -93,4 +95,5 @@ def _csv(rows: Sequence[Mapping[str, Any]], group_by: Sequence[str]) -> HttpResp
     for row in rows:
         texts = {name: harmless(row[name] or "") for name in group_by}
         writer.writerow({**row, **texts})
-    return HttpResponse(out.getvalue(), content_type="text/csv; charset=utf-8")
+    headers = {} if provisional is None else {"X-Provisional-From": provisional}
+    return HttpResponse(out.getvalue(), content_type="text/csv; charset=utf-8", headers=headers)

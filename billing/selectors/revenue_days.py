@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import Max, OuterRef, QuerySet, Subquery
 
 from accounts.ids import uuid7
 from billing.engine.recognition import Group, Obligation, Paid
@@ -38,6 +38,19 @@ def final(days: QuerySet[RevenueDay] | None = None) -> QuerySet[RevenueDay]:
     rows = RevenueDay.objects.all() if days is None else days
     newest = RevenueDay.objects.filter(date=OuterRef("date"), state=RevenueDay.State.CLOSED).order_by("-version")
     return rows.filter(pk=Subquery(newest.values("pk")[:1])).order_by("-date")
+
+
+def closed_until() -> datetime | None:
+    """Up to when the books are closed: what was used later is provisional. None before the first day was closed."""
+    end: datetime | None = RevenueDay.objects.filter(state=RevenueDay.State.CLOSED).aggregate(end=Max("end"))["end"]
+    return end
+
+
+def provisional_from(start: datetime, end: datetime) -> datetime | None:
+    """From when on usage of [``start``, ``end``) is provisional; None where the books of all of it are closed."""
+    closed = closed_until()
+    first = start if closed is None else max(start, closed)
+    return first if first < end else None
 
 
 def before(day: RevenueDay) -> RevenueDay | None:

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET
 
 from billing.engine.money import ZERO, exact_sum
 from billing.models import Meter
-from billing.selectors import rollups
+from billing.selectors import revenue_days, rollups
 from billing.selectors import usage as selector
 from billing.selectors.usage import GroupRow, UsageRow
 from portal import access, charts, downloads, explorer
@@ -71,6 +71,7 @@ def usage(request: HttpRequest, visit: access.Visit) -> HttpResponse:
         "last_row": (question.page - 1) * PAGE_ROWS + len(found.lines),
         "previous": question.link(page=question.page - 1) if question.page > 1 else "",
         "next": question.link(page=question.page + 1) if question.page * PAGE_ROWS < found.count else "",
+        "provisional_from": revenue_days.provisional_from(question.start, min(question.end, timezone.now())),
         "today": timezone.now().astimezone(visit.zone).date(),
         "csv_query": urlencode(question.query()),
         "events_link": question.link(to="usage-events"),

@@ -570,4 +570,7 @@ class MarginsShape(serializers.Serializer[Any]):
 
 class UsageShape(serializers.Serializer[Any]):
     data = UsageRowShape(many=True)  # type: ignore[assignment]
+    provisional_from = MomentField(
+        allow_null=True, help_text="The books are not closed from here on: late reports and corrections may change it."
+    )
     next_cursor = serializers.CharField(allow_null=True)

@@ -62,6 +62,7 @@ def test_usage_by_day(api: Api, used: Shop) -> None:
                 "events": 2,
             },
         ],
+        "provisional_from": "2026-11-19T00:00:00Z",
         "next_cursor": None,
     }
 
