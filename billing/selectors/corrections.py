@@ -88,12 +88,20 @@ class Shown:
 
 def of(event: UsageEvent) -> list[Shown]:
     """The event's corrections, the first first."""
-    found = list(Correction.objects.filter(event=event, customer_id=event.customer_id).order_by("id"))
+    return of_all(event.customer_id, [event.pk])[event.pk]
+
+
+def of_all(customer_id: UUID, event_ids: Sequence[UUID]) -> dict[UUID, list[Shown]]:
+    """The corrections of each of a customer's events, the first first."""
+    found = list(Correction.objects.filter(event_id__in=event_ids, customer_id=customer_id).order_by("id"))
     amounts: dict[UUID, dict[str, Decimal]] = {}
     entries: QuerySet[LedgerEntry, Any] = LedgerEntry.objects.filter(
-        transaction_id__in=[row.pk for row in found], customer_id=event.customer_id, debit="usage"
+        transaction_id__in=[row.pk for row in found], customer_id=customer_id, debit="usage"
     )
     for entry in entries:
         by_asset = amounts.setdefault(entry.transaction_id, {})
         by_asset[entry.asset_id] = EXACT.add(by_asset.get(entry.asset_id, ZERO), entry.amount)
-    return [Shown(row, amounts.get(row.pk, {}), row.pk in amounts) for row in found]
+    shown: dict[UUID, list[Shown]] = {event_id: [] for event_id in event_ids}
+    for row in found:
+        shown[row.event_id].append(Shown(row, amounts.get(row.pk, {}), row.pk in amounts))
+    return shown

@@ -57,8 +57,7 @@ def of_charge_dispute(dispute: ChargeDispute) -> Plain:
         "opened_at": _moment(dispute.created_at),
         "closed_at": _moment(dispute.closed_at),
     }
-    lines = dispute.lines.select_related("event__customer")
-    return _pack("charges", dispute.customer, case, [line.event for line in lines])
+    return _pack("charges", dispute.customer, case, _events(dispute.customer_id, dispute.lines.values("event_id")))
 
 
 def of_payment_dispute(dispute: Dispute) -> Plain:
@@ -83,9 +82,13 @@ def of_payment_dispute(dispute: Dispute) -> Plain:
     )
     newest = drawn.values("transaction_id").annotate(last=Max("seq")).order_by("-last")[:EVENTS_MAX]
     ids = [row["transaction_id"] for row in newest]
-    rows = UsageEvent.objects.filter(customer_id=dispute.customer_id, pk__in=ids)
-    pack = _pack("payment", dispute.customer, case, list(rows.select_related("customer").order_by("pk")), [top_up])
+    pack = _pack("payment", dispute.customer, case, _events(dispute.customer_id, ids), [top_up])
     return pack | {"used": {"shown": len(ids), **_used(drawn)}}
+
+
+def _events(customer_id: UUID, ids: Any) -> list[UsageEvent]:
+    rows = UsageEvent.objects.filter(customer_id=customer_id, pk__in=ids)
+    return list(events.with_status(rows).order_by("pk"))
 
 
 def _used(drawn: QuerySet[LedgerEntry]) -> Plain:
@@ -108,10 +111,12 @@ def _pack(kind: str, customer: Customer, case: Plain, found: Sequence[UsageEvent
     keys = ApiKey.objects.select_related("created_by").in_bulk({row.api_key_id for row in found if row.api_key_id})
     shown: list[Plain] = []
     entries: list[LedgerEntry] = []
+    of_events = receipts.of_all(customer.pk, found)
+    held = _authorizations(customer.pk, of_events)
     for event in found:
-        receipt = receipts.of(event)
+        receipt = of_events[event.pk]
         entries += receipt.entries
-        shown.append(_event(event, receipt, keys))
+        shown.append(_event(event, receipt, keys, held.get(event.pk)))
     seals = _seals(entries)
     for one in shown:
         for line in one["entries"]:
@@ -138,7 +143,9 @@ def _pack(kind: str, customer: Customer, case: Plain, found: Sequence[UsageEvent
 # --- An event ---------------------------------------------------------------------------------------------------------
 
 
-def _event(event: UsageEvent, receipt: receipts.Receipt, keys: Mapping[UUID, ApiKey]) -> Plain:
+def _event(
+    event: UsageEvent, receipt: receipts.Receipt, keys: Mapping[UUID, ApiKey], held: Authorization | None
+) -> Plain:
     key = keys.get(event.api_key_id) if event.api_key_id else None
     return {
         "id": event.event_id,
@@ -152,7 +159,7 @@ def _event(event: UsageEvent, receipt: receipts.Receipt, keys: Mapping[UUID, Api
         "extensions": event.extensions or {},
         "fingerprint": bytes(event.fingerprint).hex(),
         "reported_by": None if key is None else _key(key),
-        "authorization": _authorization(event, receipt),
+        "authorization": None if held is None else _authorization(held),
         "refusal": event.refusal,
         "charges": [_charge(charge) for charge in receipt.charges],
         "cost": amount_strings(receipt.cost),
@@ -181,22 +188,34 @@ def _key(key: ApiKey) -> Plain:
     }
 
 
-def _authorization(event: UsageEvent, receipt: receipts.Receipt) -> Plain | None:
-    """What was set aside for it: a capture gives that back at the very moment at which it books the usage."""
-    posted = next((entry.posted_at for entry in receipt.entries if entry.transaction_id == event.pk), None)
-    if posted is None:
-        return None
-    beside = LedgerTransaction.objects.filter(
-        id__gte=first_id(posted - _BESIDE),
-        id__lt=first_id(posted + _BESIDE),
-        customer_id=event.customer_id,
-        posted_at=posted,
-        template="authorization.released",
-    )
-    reference = beside.values_list("reference", flat=True).first()
-    found = None if reference is None else Authorization.objects.filter(pk=reference.split(":")[1]).first()
-    if found is None:
-        return None
+_RELEASED = """
+SELECT m.event_id, t.reference
+  FROM unnest(%s::uuid[], %s::timestamptz[], %s::uuid[], %s::uuid[]) m(event_id, moment, first, after)
+  JOIN LATERAL (SELECT reference FROM billing_ledgertransaction
+                 WHERE id >= m.first AND id < m.after AND customer_id = %s AND posted_at = m.moment
+                   AND template = 'authorization.released' ORDER BY id LIMIT 1) t ON true
+"""
+
+
+def _authorizations(customer_id: UUID, of_events: Mapping[UUID, receipts.Receipt]) -> dict[UUID, Authorization]:
+    """What was set aside for each event: a capture gives that back at the very moment at which it books the usage."""
+    posted = {
+        event_id: entry.posted_at
+        for event_id, receipt in of_events.items()
+        for entry in receipt.entries
+        if entry.transaction_id == event_id
+    }
+    moments = list(posted.values())
+    windows = [first_id(moment - _BESIDE) for moment in moments], [first_id(moment + _BESIDE) for moment in moments]
+    with connection.cursor() as cursor:
+        cursor.execute(_RELEASED, [list(posted), moments, *windows, customer_id])
+        references: dict[UUID, str] = dict(cursor.fetchall())
+    ids = {event_id: UUID(reference.split(":")[1]) for event_id, reference in references.items()}
+    found = Authorization.objects.filter(customer_id=customer_id).in_bulk(ids.values())
+    return {event_id: found[id] for event_id, id in ids.items() if id in found}
+
+
+def _authorization(found: Authorization) -> Plain:
     return {
         "id": str(found.pk),
         "status": found.status,

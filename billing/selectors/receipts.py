@@ -68,24 +68,39 @@ class Receipt:
 
 def of(event: UsageEvent) -> Receipt:
     """The receipt of a recorded event; empty for one that was refused."""
-    corrected = corrections.of(event)
-    booked = LedgerEntry.objects.filter(
-        transaction_id__in=[event.pk, *(each.correction.pk for each in corrected)], customer_id=event.customer_id
-    )
-    entries = list(booked.select_related("grant").order_by("transaction_id", "asset_id", "seq"))
-    draws: dict[UUID | None, list[ReceiptDraw]] = {}
-    for entry in entries:
-        if entry.transaction_id != event.pk:
-            continue
-        draws.setdefault(entry.charge_id, []).append(_draw(entry))
-    charges = []
-    cost: dict[str, Decimal] = {}
+    return of_all(event.customer_id, [event])[event.pk]
+
+
+def of_all(customer_id: UUID, events: Sequence[UsageEvent]) -> dict[UUID, Receipt]:
+    """The receipts of a customer's events, by their ids: as many statements for all of them as for one."""
+    corrected = corrections.of_all(customer_id, [event.pk for event in events])
+    event_of = {event.pk: event.pk for event in events}
+    event_of |= {each.correction.pk: event_id for event_id, shown in corrected.items() for each in shown}
+    entries: dict[UUID, list[LedgerEntry]] = {event.pk: [] for event in events}
+    booked = LedgerEntry.objects.filter(transaction_id__in=list(event_of), customer_id=customer_id)
+    for entry in booked.select_related("grant").order_by("transaction_id", "asset_id", "seq"):
+        entries[event_of[entry.transaction_id]].append(entry)
+    charges: dict[UUID, list[Charge]] = {event.pk: [] for event in events}
     for charge in (
-        Charge.objects.filter(event=event, correction=None)
+        Charge.objects.filter(event__in=events, customer_id=customer_id, correction=None)
         .select_related("meter", "price__meter", "price__cached_of", "price__asset", "plan_version__plan")
         .prefetch_related("price__tiers")
         .order_by("id")
     ):
+        charges[charge.event_id].append(charge)
+    return {event.pk: _receipt(event, charges[event.pk], entries[event.pk], corrected[event.pk]) for event in events}
+
+
+def _receipt(
+    event: UsageEvent, charged: Sequence[Charge], entries: Sequence[LedgerEntry], corrected: Sequence[Shown]
+) -> Receipt:
+    draws: dict[UUID | None, list[ReceiptDraw]] = {}
+    for entry in entries:
+        if entry.transaction_id == event.pk:
+            draws.setdefault(entry.charge_id, []).append(_draw(entry))
+    charges = []
+    cost: dict[str, Decimal] = {}
+    for charge in charged:
         cost[charge.asset_id] = EXACT.add(cost.get(charge.asset_id, ZERO), charge.amount)
         charges.append(
             ReceiptCharge(
