@@ -17,7 +17,7 @@ from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action, labelled
 from accounts.second_factor import requires_fresh_second_factor
 from billing.admin import confirm, display, lookup
 from billing.admin.base import SummaryMixin
-from billing.models import Approval, Plan, TopUp, UsageEvent
+from billing.models import Approval, Invoice, Partner, Plan, TopUp, UsageEvent
 from billing.services import approvals
 
 _TONES = {"Waiting": "warning", "Approved": "success", "Rejected": "danger", "Withdrawn": "", "Expired": ""}
@@ -31,6 +31,8 @@ _WORDS = {
     "expires_at": "Expires",
     "allow_debt": "May take from the overdraft",
     "limit": "New overdraft limit",
+    "upto": "For the days up to",
+    "reference": "Reference",
     "terms": "Terms",
     "version": "Version",
     "when": "When",
@@ -195,6 +197,10 @@ def _lines(approval: Approval) -> Sequence[tuple[str, object]]:
     lines += list(terms.get("changes", {}).items())
     if "top_up" in terms:
         lines.append(("Top-up", display.link_to(TopUp, terms["top_up"], terms["top_up"])))
+    if "invoice" in terms:
+        lines.append(("Invoice", display.link_to(Invoice, terms["invoice"], terms["number"])))
+    if "partner" in terms:
+        lines.append(("Partner", display.link_to(Partner, terms["partner"], terms["named"])))
     for name, words in _WORDS.items():
         if terms.get(name) not in (None, "", False):
             lines.append((words, _term(name, terms[name])))

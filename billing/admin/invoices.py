@@ -1,5 +1,6 @@
 """Invoices and credit notes: seen, and taken along as PDF. They are made from the ledger, by nobody's hand."""
 
+from decimal import Decimal
 from typing import Any
 
 from django import forms
@@ -13,13 +14,14 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdo
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action, labelled
-from billing.admin import confirm, display, lookup
+from billing.admin import by_hand, confirm, display, lookup
 from billing.admin.amounts import AmountField
 from billing.engine.money import ZERO, amount_string
 from billing.engine.taxes import TREATMENTS
-from billing.models import Invoice
+from billing.models import Approval, Invoice
 from billing.selectors import invoices
-from billing.services.invoicing import documents, invoice_payments
+from billing.services import approvals
+from billing.services.invoicing import documents
 
 _TONES = {"paid": "success", "partly paid": "info", "open": "warning", "uncollectible": "danger", "credit note": ""}
 
@@ -104,10 +106,16 @@ class InvoiceAdmin(ReadOnlyAdmin):
                     max_length=100, widget=UnfoldAdminTextInputWidget, help_text="The bank's, so that it is noted once."
                 ),
             },
-            run=lambda reason, amount, reference: invoice_payments.record(
-                actor=actor_of(request), invoice=invoice, amount=amount, reference=reference, reason=reason
+            run=lambda reason, amount, reference: _by_hand(
+                request,
+                Approval.Kind.INVOICE_PAYMENT,
+                invoice,
+                reason,
+                amount=amount_string(amount),
+                reference=reference,
             ),
             done="Noted. It has paid what was owed.",
+            warning=by_hand.warning(request, {invoice.currency_id: _open_sum(invoice)}),
         )
 
     @detail_action(description="Write off", url_path="write-off", icon="money_off", permissions=["write_off"])
@@ -121,8 +129,9 @@ class InvoiceAdmin(ReadOnlyAdmin):
             figure=_open_amount(invoice),
             lines=_lines(invoice),
             button="Write off",
-            run=lambda reason: invoice_payments.write_off(actor=actor_of(request), invoice=invoice, reason=reason),
+            run=lambda reason: _by_hand(request, Approval.Kind.WRITE_OFF, invoice, reason),
             done="It is written off. Its tax is owed to the office no longer.",
+            warning=by_hand.warning(request, {invoice.currency_id: _open_sum(invoice)}),
         )
 
     @admin.display(description="Customer")
@@ -204,8 +213,22 @@ def _so_far(invoice: Invoice) -> invoices.Paid:
     return found
 
 
+def _open_sum(invoice: Invoice) -> Decimal:
+    return max(ZERO, invoices.outstanding(invoice, _so_far(invoice)))
+
+
 def _open_amount(invoice: Invoice) -> str:
-    return display.figure(max(ZERO, invoices.outstanding(invoice, _so_far(invoice))), invoice.currency_id)
+    return display.figure(_open_sum(invoice), invoice.currency_id)
+
+
+def _by_hand(request: HttpRequest, kind: str, invoice: Invoice, reason: str, **terms: str) -> Approval | None:
+    return approvals.perform(
+        actor=actor_of(request),
+        kind=kind,
+        customer=invoice.customer,
+        terms={"invoice": str(invoice.pk), "number": invoice.number, **terms},
+        reason=reason,
+    )
 
 
 def _lines(invoice: Invoice) -> list[tuple[str, object]]:

@@ -1,6 +1,8 @@
 """Partners: their rates, whom they brought, what each month came to, and what was paid out to them."""
 
 import csv
+from datetime import date, timedelta
+from decimal import Decimal
 from io import StringIO
 from typing import Any
 
@@ -16,11 +18,12 @@ from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from accounts.backoffice import actor_of, detail_action
-from billing.admin import confirm, display, lookup
+from billing.admin import by_hand, confirm, display, lookup
 from billing.admin.adding import AddOnlyAdmin, ServiceForm
 from billing.engine.money import amount_string
 from billing.engine.spreadsheets import harmless
-from billing.models import Partner, PartnerCustomer
+from billing.models import Approval, Partner, PartnerCustomer
+from billing.services import approvals
 from billing.services.revenue import partners
 
 
@@ -110,21 +113,42 @@ class PartnerAdmin(AddOnlyAdmin):
     @detail_action(description="Pay out", url_path="pay-out", icon="payments", permissions=["pay_out"])
     def pay_out(self, request: HttpRequest, object_id: str) -> HttpResponse:
         partner = lookup.row(Partner, object_id)
-        upto = timezone.localdate().replace(day=1).toordinal() - 1
-        last = timezone.localdate().fromordinal(upto)
+        last = timezone.localdate().replace(day=1) - timedelta(days=1)
+        payable = partners.payable(partner, last)
+
+        def run(reason: str, reference: str, upto: date, amount: Decimal) -> Approval | None:
+            return approvals.perform(
+                actor=actor_of(request),
+                kind=Approval.Kind.PARTNER_PAYOUT,
+                terms={
+                    "partner": str(partner.pk),
+                    "named": partner.name,
+                    "upto": upto.isoformat(),
+                    "amount": amount_string(amount),
+                    "reference": reference,
+                },
+                reason=reason,
+            )
+
         return confirm.view(
             self,
             request,
             obj=partner,
             question=f"This was paid out for the days up to {last}",
-            figure=display.figure(partners.payable(partner, last), partner.currency_id),
+            figure=display.figure(payable, partner.currency_id),
             lines=[("Partner", partner.name), ("Share of", partner.get_base_display())],
             button="Note the payout",
-            fields={"reference": forms.CharField(max_length=100, widget=UnfoldAdminTextInputWidget)},
-            run=lambda reason, reference: partners.pay_out(
-                actor=actor_of(request), partner=partner, upto=last, reference=reference
-            ),
+            fields={
+                "reference": forms.CharField(max_length=100, widget=UnfoldAdminTextInputWidget),
+                # What was shown is what is noted, whatever has accrued, or whichever month it has become, since.
+                "upto": forms.DateField(initial=last, widget=forms.HiddenInput),
+                "amount": forms.DecimalField(
+                    initial=amount_string(payable), max_digits=30, decimal_places=12, widget=forms.HiddenInput
+                ),
+            },
+            run=run,
             done="Noted. It is owed to them no longer.",
+            warning=by_hand.warning(request, {partner.currency_id: payable}),
         )
 
     @admin.display(description="Rates")

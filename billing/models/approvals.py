@@ -31,6 +31,9 @@ class Approval(models.Model):
         ERASURE = "erasure", "Erasure of personal data"
         PLAN_MOVE = "plan_move", "Move of a whole plan"
         AGREED_TERMS = "agreed_terms", "Agreed terms"
+        INVOICE_PAYMENT = "invoice_payment", "Payment of an invoice by bank"
+        WRITE_OFF = "write_off", "Invoice written off"
+        PARTNER_PAYOUT = "partner_payout", "Payout to a partner"
 
     class State(models.TextChoices):
         WAITING = "waiting", "Waiting"
@@ -67,6 +70,7 @@ class Approval(models.Model):
                     kind__in=[
                         *("grant", "adjustment", "refund", "reversal", "charge_refund", "overdraft_limit", "plan"),
                         *("void", "cancellation", "erasure", "plan_move", "agreed_terms"),
+                        *("invoice_payment", "write_off", "partner_payout"),
                     ]
                 ),
             ),

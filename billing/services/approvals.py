@@ -6,7 +6,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -21,12 +21,26 @@ from accounts.services import audit, mail
 from billing import locks, pipeline
 from billing.engine.money import ZERO, amount_strings
 from billing.errors import ApprovalRequired, InvalidState, NotFound, PermissionDenied
-from billing.models import Approval, Asset, Customer, Grant, Plan, PlanDraft, Subscription, TopUp, UsageEvent
+from billing.models import (
+    Approval,
+    Asset,
+    Customer,
+    Grant,
+    Invoice,
+    Partner,
+    Plan,
+    PlanDraft,
+    Subscription,
+    TopUp,
+    UsageEvent,
+)
 from billing.services import subscriptions
 from billing.services.catalog import draft_terms, drafts
 from billing.services.customer import privacy
 from billing.services.funding import refunds
+from billing.services.invoicing import invoice_payments
 from billing.services.retrying import retried
+from billing.services.revenue import partners
 from billing.services.wallet import corrections, grants, wallets
 
 DECIDE = "billing.decide_approval"
@@ -343,6 +357,36 @@ def _change_terms(actor: audit.Actor, terms: Mapping[str, Any], approval: Approv
     )
 
 
+def _record_payment(actor: audit.Actor, terms: Mapping[str, Any], approval: Approval | None) -> object:
+    return invoice_payments.record(
+        actor=actor,
+        invoice=_invoice(terms),
+        amount=Decimal(terms["amount"]),
+        reference=terms["reference"],
+        reason=terms["reason"],
+        approval=approval,
+    )
+
+
+def _write_off(actor: audit.Actor, terms: Mapping[str, Any], approval: Approval | None) -> object:
+    return invoice_payments.write_off(actor=actor, invoice=_invoice(terms), reason=terms["reason"], approval=approval)
+
+
+def _invoice(terms: Mapping[str, Any]) -> Invoice:
+    return Invoice.objects.get(pk=terms["invoice"], customer_id=terms["customer"])
+
+
+def _pay_out(actor: audit.Actor, terms: Mapping[str, Any], approval: Approval | None) -> object:
+    return partners.pay_out(
+        actor=actor,
+        partner=Partner.objects.get(pk=terms["partner"]),
+        upto=date.fromisoformat(terms["upto"]),
+        amount=Decimal(terms["amount"]),
+        reference=terms["reference"],
+        approval=approval,
+    )
+
+
 ACTIONS: Mapping[str, Action] = {
     Kind.GRANT: Action(("billing.add_grant",), _grant),
     Kind.ADJUSTMENT: Action(("billing.add_grant", "billing.change_grant"), _adjust),
@@ -356,4 +400,7 @@ ACTIONS: Mapping[str, Action] = {
     Kind.PLAN_MOVE: Action(("billing.change_subscription",), _move, afterwards=lambda move: move()),
     Kind.AGREED_TERMS: Action(("billing.change_subscription",), _change_terms),
     Kind.PLAN: Action(("billing.add_planversion",), _publish),
+    Kind.INVOICE_PAYMENT: Action(("billing.add_invoicepayment",), _record_payment),
+    Kind.WRITE_OFF: Action(("billing.add_invoicepayment",), _write_off),
+    Kind.PARTNER_PAYOUT: Action(("billing.add_partnerpayout",), _pay_out),
 }

@@ -25,7 +25,7 @@ from billing.models import Approval, ManualMovement
 DAY = timedelta(hours=24)
 _PUTS_IN = {Approval.Kind.GRANT, Approval.Kind.ADJUSTMENT}
 """An adjustment upwards is made as a grant."""
-_SHRINKS = {Approval.Kind.VOID, Approval.Kind.CANCELLATION}
+_SHRINKS = {Approval.Kind.VOID, Approval.Kind.CANCELLATION, Approval.Kind.WRITE_OFF}
 """What is left to move grows less while it waits: what was asked for is the most."""
 
 _NO_DAY = {Approval.Kind.PLAN, Approval.Kind.PLAN_MOVE}

@@ -14,8 +14,19 @@ from accounts.services import audit
 from billing.engine.currencies import places
 from billing.engine.money import EXACT, ZERO, amount_string, decimals, round_half_even
 from billing.errors import AlreadyExists, InvalidRequest, InvalidState
-from billing.models import Balance, Collection, Customer, Grant, Invoice, InvoicePayment, PaymentAttempt, TopUp
+from billing.models import (
+    Approval,
+    Balance,
+    Collection,
+    Customer,
+    Grant,
+    Invoice,
+    InvoicePayment,
+    PaymentAttempt,
+    TopUp,
+)
 from billing.selectors import invoices
+from billing.services import four_eyes
 from billing.services.invoicing import dunning
 from billing.services.ledger.posting import Journal
 from billing.services.retrying import retried
@@ -27,7 +38,13 @@ WRITTEN_OFF = "written off"
 
 @retried
 def record(
-    *, actor: audit.Actor, invoice: Invoice, amount: Decimal, reference: str, reason: str = ""
+    *,
+    actor: audit.Actor,
+    invoice: Invoice,
+    amount: Decimal,
+    reference: str,
+    reason: str = "",
+    approval: Approval | None = None,
 ) -> InvoicePayment:
     """Note that ``amount``, tax included, came in for the invoice outside of the payment provider.
 
@@ -47,11 +64,11 @@ def record(
         share = round_half_even(Fraction(tax) * Fraction(amount) / Fraction(whole), precision=coins)
         kept = InvoicePayment.Kind.MONEY
         net = EXACT.subtract(amount, share)
-        return _note(actor, collection, kept, net=net, tax=share, reference=reference, reason=reason)
+        return _note(actor, collection, kept, approval, net=net, tax=share, reference=reference, reason=reason)
 
 
 @retried
-def write_off(*, actor: audit.Actor, invoice: Invoice, reason: str) -> InvoicePayment:
+def write_off(*, actor: audit.Actor, invoice: Invoice, reason: str, approval: Approval | None = None) -> InvoicePayment:
     """Give up what is open of the invoice: it counts against revenue, and its tax is owed to the office no longer.
 
     No more than is owed: what was given back since the invoice is for a credit note. Raises ``InvalidState`` where
@@ -64,9 +81,8 @@ def write_off(*, actor: audit.Actor, invoice: Invoice, reason: str) -> InvoicePa
         net = min(net, Balance.objects.get(pk=invoice.balance_id).owed)
         if net + tax <= 0:
             raise InvalidState("What was used is given back: a credit note is what is missing.")
-        given_up = _note(
-            actor, collection, InvoicePayment.Kind.WRITE_OFF, net=net, tax=tax, reference=WRITTEN_OFF, reason=reason
-        )
+        kind = InvoicePayment.Kind.WRITE_OFF
+        given_up = _note(actor, collection, kind, approval, net=net, tax=tax, reference=WRITTEN_OFF, reason=reason)
         dunning.close(collection, Collection.State.UNCOLLECTIBLE, reason)
     return given_up
 
@@ -90,6 +106,7 @@ def _note(
     actor: audit.Actor,
     collection: Collection,
     kind: str,
+    approval: Approval | None,
     *,
     net: Decimal,
     tax: Decimal,
@@ -99,6 +116,13 @@ def _note(
     invoice = collection.invoice
     customer: Customer = invoice.customer
     money = kind == InvoicePayment.Kind.MONEY
+    four_eyes.check(
+        actor=actor,
+        kind=Approval.Kind.INVOICE_PAYMENT if money else Approval.Kind.WRITE_OFF,
+        amounts={invoice.currency_id: EXACT.add(net, tax)},
+        customer_id=customer.pk,
+        approval=approval,
+    )
     payment = InvoicePayment.objects.create(
         customer=customer,
         invoice=invoice,
@@ -122,6 +146,7 @@ def _note(
             paid_currency=invoice.currency if money else None,
             name=f"Invoice {invoice.number}" if money else f"Written off: {invoice.number}",
             metadata={"invoice": str(invoice.pk)},
+            counted=True,
         )
     if tax:
         journal = Journal.open([customer.pk])

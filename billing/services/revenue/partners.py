@@ -21,8 +21,18 @@ from billing.engine.currencies import places
 from billing.engine.money import DECIMALS_MAX, EXACT, ZERO, amount_string, exact_sum
 from billing.engine.taxes import shares
 from billing.errors import AlreadyExists, InvalidRequest, InvalidState
-from billing.models import Asset, Customer, Partner, PartnerAccrual, PartnerCustomer, PartnerPayout, RevenueDay
+from billing.models import (
+    Approval,
+    Asset,
+    Customer,
+    Partner,
+    PartnerAccrual,
+    PartnerCustomer,
+    PartnerPayout,
+    RevenueDay,
+)
 from billing.selectors import revenue_days
+from billing.services import four_eyes
 from billing.services.ledger.posting import Journal
 from billing.services.retrying import retried
 
@@ -181,13 +191,27 @@ def payable(partner: Partner, upto: date) -> Decimal:
 
 
 @retried
-def pay_out(*, actor: audit.Actor, partner: Partner, upto: date, reference: str) -> PartnerPayout:
-    """Note that what is payable up to that day was paid out. Raises ``InvalidState`` where nothing is."""
+def pay_out(
+    *,
+    actor: audit.Actor,
+    partner: Partner,
+    upto: date,
+    amount: Decimal,
+    reference: str,
+    approval: Approval | None = None,
+) -> PartnerPayout:
+    """Note that ``amount``, all that is payable up to that day, was paid out.
+
+    Raises ``InvalidState`` where nothing or something else is payable, and ``ApprovalRequired`` (``four_eyes``).
+    """
     with transaction.atomic():
         Partner.objects.select_for_update().get(pk=partner.pk)
-        amount = payable(partner, upto)
-        if amount <= 0 or partner.payouts.filter(upto__gte=upto).exists():
+        due = payable(partner, upto)
+        if due <= 0 or partner.payouts.filter(upto__gte=upto).exists():
             raise InvalidState(f"Nothing is to be paid out to {partner.name} up to {upto}.")
+        if amount != due:
+            found = f"{amount_string(due)} {partner.currency_id}"
+            raise InvalidState(f"By now {found} is to be paid out to {partner.name} up to {upto}.")
         payout = PartnerPayout.objects.create(partner=partner, upto=upto, amount=amount, reference=reference)
         accrued = partner.accruals.filter(date__lte=upto).values("customer_id").annotate(sum=Sum("amount"))
         found = [(row["customer_id"], row["sum"]) for row in accrued.order_by("customer_id") if row["sum"] > 0]
@@ -204,6 +228,12 @@ def pay_out(*, actor: audit.Actor, partner: Partner, upto: date, reference: str)
                 )
                 journal.post_beside(head, customer, partner.currency_id, "paid", part)
         journal.write()
+        four_eyes.check(
+            actor=actor,
+            kind=Approval.Kind.PARTNER_PAYOUT,
+            amounts={partner.currency_id: amount},
+            approval=approval,
+        )
         _trail(actor, "partner.paid_out", partner, amount=amount_string(amount), reference=reference)
     return payout
 

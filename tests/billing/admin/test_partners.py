@@ -21,9 +21,13 @@ def test_a_partner_their_customer_statement_and_payout(office: Client, acme: Cus
 
     page = office.get(reverse("admin:billing_partner_change", args=[agency.pk])).content.decode()
     file = office.get(reverse("admin:billing_partner_statement", args=[agency.pk])).content.decode()
-    paid = office.post(
-        reverse("admin:billing_partner_pay_out", args=[agency.pk]), {"reason": "January", "reference": "SEPA 1"}
-    )
+    pay = reverse("admin:billing_partner_pay_out", args=[agency.pk])
+    shown = office.get(pay).context["form"]
+    form = {"reason": "January", "reference": "SEPA 1", "upto": shown["upto"].value(), "amount": "19"}
+    # What has accrued since was not looked at, and is not paid out unseen.
+    assert "By now 20 usd" in office.post(pay, form).content.decode()
+    assert shown["amount"].value() == "20"
+    paid = office.post(pay, form | {"amount": "20"})
 
     assert "10 %, 15 % from 100000" in page
     assert "2026-01-31,acme,200,20,,USD," in file

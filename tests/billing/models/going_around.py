@@ -130,7 +130,8 @@ def _close_a_day(shop: Shop) -> None:
     )
     partners.bring(actor=SYSTEM, partner=agency, customer=grant.customer)
     partners.accrue(agency, day)
-    partners.pay_out(actor=SYSTEM, partner=agency, upto=day.date, reference="SEPA 2")
+    due = partners.payable(agency, day.date)
+    partners.pay_out(actor=SYSTEM, partner=agency, upto=day.date, amount=due, reference="SEPA 2")
 
 
 class _Went(Exception):

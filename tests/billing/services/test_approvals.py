@@ -3,19 +3,36 @@
 import ast
 import threading
 from collections.abc import Callable
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from django.db import DatabaseError, connection, connections, transaction
+from django.utils import timezone
 
 from accounts.models import AuditEvent, OutgoingMail, User
 from accounts.services import audit, staff
+from billing.engine.money import amount_string
 from billing.errors import ApprovalRequired, BillingError, InvalidState, PermissionDenied
-from billing.models import Approval, Asset, Balance, Customer, Grant, ManualMovement, PlanVersion, Refund, UsageEvent
+from billing.models import (
+    Approval,
+    Asset,
+    Balance,
+    Customer,
+    Grant,
+    Invoice,
+    ManualMovement,
+    PartnerAccrual,
+    PlanVersion,
+    Refund,
+    UsageEvent,
+)
 from billing.services import approvals, four_eyes, subscriptions
 from billing.services.catalog import plans
 from billing.services.funding import refunds
+from billing.services.invoicing import invoice_payments, invoices, taxes
+from billing.services.revenue import partners
 from billing.services.wallet import corrections, grants, wallets
 from tests.architecture.sources import nodes
 from tests.billing.services.conftest import Clock
@@ -455,6 +472,73 @@ def test_without_its_lock_it_would_not(committed_db: None, shop: Shop, monkeypat
     assert _gifts(shop) == 600
 
 
+# --- Invoices and partners --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def owed(shop: Shop) -> Invoice:
+    """An invoice of $200 and $20 of tax, which nothing has paid."""
+    shop.tax("US", "0.1")
+    customer = shop.customer("owing")
+    Customer.objects.filter(pk=customer.pk).update(on_insufficient_funds="overdraft")
+    wallets.set_overdraft_limit(actor=audit.SYSTEM, customer=customer, asset=shop.usd, limit=Decimal(500))
+    taxes.set_profile(actor=audit.SYSTEM, customer=customer)
+    shop.record(customer, input_tokens=200_000_000)
+    invoice = invoices.issue(shop.balance(customer), end=timezone.now())
+    assert invoice is not None
+    return invoice
+
+
+@pytest.mark.parametrize("kind", ["invoice_payment", "write_off"])
+def test_what_is_noted_for_an_invoice_waits_too(owed: Invoice, maker: User, checker: User, kind: str) -> None:
+    terms = {"invoice": str(owed.pk), "number": owed.number, "amount": amount_string(owed.payable), "reference": "S1"}
+    asked = approvals.perform(actor=by(maker), kind=kind, customer=owed.customer, terms=terms, reason="By bank")
+    assert asked is not None
+    assert (asked.amounts, owed.payments.count()) == ({"usd": amount_string(owed.payable)}, 0)
+
+    approvals.approve(actor=by(checker), approval=asked)
+
+    payment = owed.payments.get()
+    assert payment.amount + payment.tax == owed.payable
+    (moved,) = ManualMovement.objects.all()
+    assert (moved.kind, moved.amount, moved.approval) == (kind, owed.payable, asked)
+
+
+def test_a_payment_that_was_noted_meanwhile_makes_another_of_it(owed: Invoice, maker: User, checker: User) -> None:
+    terms = {"invoice": str(owed.pk), "number": owed.number}
+    asked = approvals.perform(actor=by(maker), kind="write_off", customer=owed.customer, terms=terms, reason="Gone")
+    assert asked is not None
+    invoice_payments.record(actor=audit.SYSTEM, invoice=owed, amount=Decimal(100), reference="S1")
+
+    approvals.approve(actor=by(checker), approval=asked)
+
+    assert ManualMovement.objects.get().amount == owed.payable - 100
+
+
+def test_a_payout_to_a_partner_is_what_was_asked_for_or_nothing(shop: Shop, maker: User, checker: User) -> None:
+    acme, upto = shop.customer(), date(2026, 1, 31)
+    agency = partners.create(
+        actor=audit.SYSTEM,
+        **{"code": "agency", "name": "Agency", "currency": shop.usd, "base": "revenue"},
+        **{"volumes": [Decimal(0)], "rates": [Decimal("0.1")], "starts_on": date(2026, 1, 1)},
+    )
+    PartnerAccrual.objects.create(partner=agency, customer=acme, date=upto, base=2000, amount=200)
+    terms = {"partner": str(agency.pk), "named": "Agency", "upto": "2026-01-31", "amount": "200", "reference": "S1"}
+    asked = approvals.perform(actor=by(maker), kind="partner_payout", terms=terms, reason="January")
+    assert asked is not None
+
+    approvals.approve(actor=by(checker), approval=asked)
+
+    assert agency.payouts.get().amount == 200
+    PartnerAccrual.objects.create(partner=agency, customer=acme, date=date(2026, 2, 1), base=2000, amount=200)
+    terms |= {"upto": "2026-02-28", "reference": "S2"}
+    asked = approvals.perform(actor=by(maker), kind="partner_payout", terms=terms, reason="February")
+    assert asked is not None
+    PartnerAccrual.objects.create(partner=agency, customer=acme, date=date(2026, 2, 2), base=10, amount=1)
+    with pytest.raises(InvalidState, match="By now 201 usd"):
+        approvals.approve(actor=by(checker), approval=asked)
+
+
 # --- No service forgets -----------------------------------------------------------------------------------------------
 
 _PUBLISHED = "charges and gives back what a published version says, which was decided when it was published"
@@ -463,7 +547,6 @@ UNLIMITED = {
     ("starting.py", "choose"): _PUBLISHED,
     ("ending.py", "reactivate"): _PUBLISHED,
     ("grants.py", "extend"): "moves nothing: what is there stays there for longer",
-    ("partners.py", "pay_out"): "notes what was paid elsewhere: what had accrued, to the digit",
     ("rules.py", "put"): "a rule for what the customer pays for",
 }
 """What an actor moves without being asked for a second person, and why."""

@@ -104,12 +104,14 @@ def test_a_payout_is_in_coins_and_noted_once(shop: Shop, days: Clock) -> None:
     night(days)
     upto = date(2026, 11, 30)
 
-    payout = partners.pay_out(actor=SYSTEM, partner=agency, upto=upto, reference="SEPA 1")
+    with pytest.raises(InvalidState, match=r"By now 0\.33 usd"):
+        partners.pay_out(actor=SYSTEM, partner=agency, upto=upto, amount=D("0.3"), reference="SEPA 1")
+    payout = partners.pay_out(actor=SYSTEM, partner=agency, upto=upto, amount=D("0.33"), reference="SEPA 1")
 
     assert payout.amount == D("0.33")
     assert account("partner_payable") == D("0.00333325")
     with pytest.raises(InvalidState):
-        partners.pay_out(actor=SYSTEM, partner=agency, upto=upto, reference="SEPA 2")
+        partners.pay_out(actor=SYSTEM, partner=agency, upto=upto, amount=D("0.33"), reference="SEPA 2")
 
 
 def test_what_makes_no_sense_is_refused(shop: Shop, days: Clock) -> None:
