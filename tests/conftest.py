@@ -19,6 +19,7 @@ from django.test.utils import setup_databases
 from psycopg import sql
 
 from accounts.services import api_keys, attempts
+from billing.api import pace
 from billing.selectors import books, costs, customers
 from tests.builders import Shop
 from tests.payments import Bank, Payer, standing_in
@@ -71,10 +72,11 @@ def _books_are_right(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _nobody_has_failed_to_sign_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The cache outlives a test; its counters of failures do not concern the next."""
+def _nothing_was_tried_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cache outlives a test, and so does the process; their counters do not concern the next."""
     monkeypatch.setattr(attempts, "PREFIX", f"test:{uuid4()}")
     attempts.local.clear()
+    pace.buckets.clear()
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from accounts import addresses
 from accounts.services import api_keys, audit
 from accounts.services.api_keys import Principal
+from billing.api import pace
 from billing.errors import IpNotAllowed, PermissionDenied, Unauthenticated
 
 LENGTH_MAX = 200
@@ -46,12 +47,14 @@ def admitted(principal: Principal, *, peer: str, forwarded: str) -> Principal:
 
 
 class ApiKeyAuthentication(BaseAuthentication):
-    """``Authorization: Bearer <key>``. The request's ``auth`` is the ``Principal``."""
+    """``Authorization: Bearer <key>``. The request's ``auth`` is the ``Principal``, which keeps to its pace."""
 
     def authenticate(self, request: Request) -> tuple[Any, Principal]:
         meta = request.META
         header, peer = meta.get("HTTP_AUTHORIZATION", ""), meta.get("REMOTE_ADDR", "")
-        return None, authenticate(header, peer=peer, forwarded=meta.get("HTTP_X_FORWARDED_FOR", ""))
+        found = authenticate(header, peer=peer, forwarded=meta.get("HTTP_X_FORWARDED_FOR", ""))
+        pace.buckets.spend(found.organization_id)
+        return None, found
 
     def authenticate_header(self, request: Request) -> str:
         return "Bearer"

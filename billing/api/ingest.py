@@ -10,7 +10,7 @@ from typing import Any
 
 from accounts.services import api_keys
 from accounts.services.api_keys import Principal
-from billing.api import authentication, cloudevents, json, lago, problems
+from billing.api import authentication, cloudevents, json, lago, pace, problems
 from billing.engine.money import ZERO, amount_string, amount_strings, exact_sum, fits, parse
 from billing.errors import (
     BillingError,
@@ -107,8 +107,10 @@ def _permitted(reporter: Principal) -> Principal:
 
 
 def read(call: Call, reporter: Principal) -> Submission:
-    """The events in the body: one, or a list of at most 1,000."""
+    """The events in the body: one, or a list of at most 1,000. Raises ``RateLimited`` as well."""
     kind, body = _read_body(call)
+    calls = len(body) / pace.EVENTS_PER_CALL if isinstance(body, list) else 1
+    pace.buckets.spend(reporter.organization_id, max(1, calls))
     if not isinstance(body, list):
         if kind == _MANY:
             raise InvalidRequest("This content type takes a list of events.")

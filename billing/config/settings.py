@@ -412,6 +412,8 @@ WHITENOISE_SKIP_COMPRESS_EXTENSIONS = (*Compressor.SKIP_COMPRESS_EXTENSIONS, "ma
 
 # --- API ------------------------------------------------------------------------------------------------------------
 DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
+CUSTOMER_CALLS_PER_SECOND = env.float("CUSTOMER_CALLS_PER_SECOND", default=50.0)
+"""Of one customer's own keys, in each web process; ten seconds of them at once. 0: as many as they like."""
 # A plan's draft with a hundred prices, each with its tiers, is one form.
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000
 REST_FRAMEWORK = {

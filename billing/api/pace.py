@@ -1,0 +1,61 @@
+"""How much an organization's own keys may ask for: so many calls a second, and ten seconds of them at once.
+
+A call costs one; of the events in a batch ``EVENTS_PER_CALL`` cost as much. A bucket for each organization, in each
+process: nothing is asked of anybody for it. The operator's keys are not counted, for they call on behalf of everybody.
+"""
+
+import math
+import threading
+import time
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from django.conf import settings
+
+from billing.errors import RateLimited
+
+SECONDS_AT_ONCE = 10
+EVENTS_PER_CALL = 10
+
+
+@dataclass(slots=True)
+class Buckets:
+    """What is left to each organization, and when that was so. Those that are full again need not be remembered."""
+
+    size_max: int = 10_000
+    _left: dict[UUID, tuple[float, float]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def spend(self, organization_id: UUID | None, calls: float = 1) -> None:
+        """Count so many calls. Raises ``RateLimited``, and counts nothing, where nothing is left.
+
+        One call may cost more than is left, so that a large batch is never refused for good: the next ones wait for it.
+        """
+        rate = settings.CUSTOMER_CALLS_PER_SECOND
+        if organization_id is None or not rate:
+            return
+        now, most = time.monotonic(), rate * SECONDS_AT_ONCE
+        with self._lock:
+            if len(self._left) >= self.size_max:
+                self._forget_full(now, rate, most)
+            left, since = self._left.get(organization_id, (most, now))
+            left = min(most, left + (now - since) * rate)
+            if left < 1:
+                raise RateLimited(
+                    f"More than {rate:g} calls a second of one customer's keys.",
+                    retry_after=max(1, math.ceil((1 - left) / rate)),
+                )
+            self._left[organization_id] = left - calls, now
+
+    def clear(self) -> None:
+        """Everybody has all of it again."""
+        with self._lock:
+            self._left.clear()
+
+    def _forget_full(self, now: float, rate: float, most: float) -> None:
+        full = [key for key, (left, since) in self._left.items() if left + (now - since) * rate >= most]
+        for key in full:
+            del self._left[key]
+
+
+buckets = Buckets()

@@ -1,0 +1,71 @@
+"""One customer's keys get no further than their share, and keep nobody else from theirs."""
+
+from typing import Any
+
+import pytest
+
+from billing.api import pace
+from tests.billing.api.conftest import Api
+from tests.builders import Shop
+
+EVENT = {"specversion": "1.0", "type": "llm.completion", "source": "/tests", "subject": "acme", "data": {}}
+
+
+@pytest.fixture(autouse=True)
+def now(settings: Any, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """One call a second, and a clock that stands still until it is moved."""
+    settings.CUSTOMER_CALLS_PER_SECOND = 1.0
+    clock = [1000.0]
+    monkeypatch.setattr(pace.time, "monotonic", lambda: clock[0])
+    return clock
+
+
+def key_of(shop: Shop, name: str) -> str:
+    return shop.key(organization=shop.customer(name, usd="10").organization)
+
+
+def test_who_asks_too_often_waits_and_the_others_do_not(shop: Shop, now: list[float]) -> None:
+    acme, other, operator = Api(key_of(shop, "acme")), Api(key_of(shop, "other")), Api(shop.key())
+
+    answers = [acme.get("/customers/acme/wallet") for _ in range(12)]
+
+    assert [answer.status_code for answer in answers] == [200] * 10 + [429] * 2
+    assert (answers[-1].json()["code"], answers[-1]["Retry-After"]) == ("rate_limited", "1")
+    assert other.get("/customers/other/wallet").status_code == 200
+    assert {operator.get("/customers/acme/wallet").status_code for _ in range(20)} == {200}
+    now[0] += 1
+    assert [acme.get("/customers/acme/wallet").status_code for _ in range(2)] == [200, 429]
+
+
+def test_all_keys_of_a_customer_share_it(shop: Shop) -> None:
+    acme = shop.customer("acme", usd="10")
+    keys = [Api(shop.key(organization=acme.organization)) for _ in range(11)]
+
+    assert [key.get("/customers/acme/wallet").status_code for key in keys] == [200] * 10 + [429]
+
+
+def test_a_large_batch_passes_and_is_waited_for(shop: Shop, now: list[float]) -> None:
+    acme = Api(key_of(shop, "acme"))
+    batch = [{**EVENT, "id": f"e{number}"} for number in range(200)]
+
+    assert acme.post("/events", batch).status_code == 200
+    refused = acme.post("/events", {**EVENT, "id": "next"})
+    assert (refused.status_code, refused["Retry-After"]) == (429, "11")
+    now[0] += 11
+    assert acme.post("/events", {**EVENT, "id": "next"}).status_code != 429
+
+
+def test_none_is_no_limit(shop: Shop, settings: Any) -> None:
+    settings.CUSTOMER_CALLS_PER_SECOND = 0
+    acme = Api(key_of(shop, "acme"))
+
+    assert {acme.get("/customers/acme/wallet").status_code for _ in range(20)} == {200}
+
+
+def test_buckets_fill_no_memory(settings: Any, now: list[float]) -> None:
+    buckets = pace.Buckets(size_max=3)
+    for number in range(10):
+        buckets.spend(pace.UUID(int=number))
+        now[0] += 2
+
+    assert len(buckets._left) <= 3
