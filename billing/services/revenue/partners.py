@@ -210,8 +210,8 @@ def pay_out(
         if due <= 0 or partner.payouts.filter(upto__gte=upto).exists():
             raise InvalidState(f"Nothing is to be paid out to {partner.name} up to {upto}.")
         if amount != due:
-            found = f"{amount_string(due)} {partner.currency_id}"
-            raise InvalidState(f"By now {found} is to be paid out to {partner.name} up to {upto}.")
+            what = f"{amount_string(due)} {partner.currency_id}"
+            raise InvalidState(f"By now {what} is to be paid out to {partner.name} up to {upto}.")
         payout = PartnerPayout.objects.create(partner=partner, upto=upto, amount=amount, reference=reference)
         accrued = partner.accruals.filter(date__lte=upto).values("customer_id").annotate(sum=Sum("amount"))
         found = [(row["customer_id"], row["sum"]) for row in accrued.order_by("customer_id") if row["sum"] > 0]

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0017_provider_fees'),
+        ('billing', '0014_levels_to_their_end'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
