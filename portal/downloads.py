@@ -1,45 +1,12 @@
 """Files to take along: CSV as RFC 4180 has it, streamed, and harmless to the spreadsheet that opens it; and paper."""
 
-import csv
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
-from decimal import Decimal
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from django.http import HttpResponse, StreamingHttpResponse
 
-from billing.engine.money import amount_string
-from billing.engine.spreadsheets import harmless
+from billing.engine.spreadsheets import Cell, cell, lines
 
-Cell = str | Decimal | int | datetime | None
-
-
-def cell(value: Cell) -> str:
-    """Numbers stay numbers; a text that a spreadsheet would run as a formula is led by an apostrophe."""
-    if value is None:
-        return ""
-    if isinstance(value, Decimal):
-        return amount_string(value)
-    if isinstance(value, datetime):
-        return value.isoformat(timespec="milliseconds")
-    if isinstance(value, int):
-        return str(value)
-    return harmless(value)
-
-
-class _Line:
-    """A file that gives back what is written to it."""
-
-    def write(self, text: str) -> str:
-        return text
-
-
-def lines(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> Iterator[str]:
-    """The header and the rows, each a line ended by CR LF."""
-    writer: Any = csv.writer(_Line(), lineterminator="\r\n")
-    yield writer.writerow(header)
-    for row in rows:
-        yield writer.writerow([cell(value) for value in row])
+__all__ = ["Cell", "cell", "lines", "pdf", "response"]
 
 
 def response(filename: str, header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> StreamingHttpResponse:

@@ -11,6 +11,7 @@ from django.urls import reverse
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from accounts.services import audit
+from billing.errors import InvalidRequest
 from billing.models import AccountMapping, Meter, Plan
 from billing.services.revenue import chart
 
@@ -55,8 +56,13 @@ def view(request: HttpRequest) -> HttpResponse:
         if not may_change:
             raise PermissionDenied
         if form.is_valid():
-            chart.set_account(actor=audit.actor_of(request), **form.cleaned_data)
-            return HttpResponseRedirect(reverse("admin:billing_chart_of_accounts"))
+            try:
+                chart.set_account(actor=audit.actor_of(request), **form.cleaned_data)
+            except InvalidRequest as refusal:
+                for problem in refusal.errors:
+                    form.add_error(problem.field, problem.detail)
+            else:
+                return HttpResponseRedirect(reverse("admin:billing_chart_of_accounts"))
     context = {
         **admin.site.each_context(request),
         "title": "Chart of accounts",

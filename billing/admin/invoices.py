@@ -21,9 +21,17 @@ from billing.engine.taxes import TREATMENTS
 from billing.models import Approval, Invoice
 from billing.selectors import invoices
 from billing.services import approvals
-from billing.services.invoicing import documents
+from billing.services.invoicing import documents, voiding
 
-_TONES = {"paid": "success", "partly paid": "info", "open": "warning", "uncollectible": "danger", "credit note": ""}
+_TONES = {
+    "paid": "success",
+    "partly paid": "info",
+    "open": "warning",
+    "uncollectible": "danger",
+    "overdue": "danger",
+    "void": "",
+    "credit note": "",
+}
 
 
 @admin.register(Invoice)
@@ -45,9 +53,9 @@ class InvoiceAdmin(ReadOnlyAdmin):
     search_fields = ("number", "customer__external_id")
     ordering = ("-id",)
     sortable_by = ()
-    actions_detail = ("record_payment", "write_off")
+    actions_detail = ("record_payment", "write_off", "void")
     fields = (
-        *("number", "kind", "customer_link", "status_shown", "period", "issued", "due_on"),
+        *("number", "kind", "customer_link", "status_shown", "void_shown", "period", "issued", "due_on"),
         *(
             "lines_shown",
             "num_total",
@@ -87,7 +95,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
     def has_write_off_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return request.user.has_perm("billing.add_invoicepayment")
 
-    has_record_payment_permission = has_write_off_permission
+    has_record_payment_permission = has_void_permission = has_write_off_permission
 
     @detail_action(description="Record a payment", url_path="paid", icon="payments", permissions=["record_payment"])
     def record_payment(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -134,6 +142,22 @@ class InvoiceAdmin(ReadOnlyAdmin):
             warning=by_hand.warning(request, {invoice.currency_id: _open_sum(invoice)}),
         )
 
+    @detail_action(description="Void", url_path="void", icon="block", permissions=["void"])
+    def void(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        invoice = lookup.row(Invoice.objects.select_related("customer", "collection", "balance"), object_id)
+        return confirm.view(
+            self,
+            request,
+            obj=invoice,
+            question="This invoice should not have been issued: all of it is credited",
+            figure=display.figure(invoice.payable, invoice.currency_id),
+            lines=_lines(invoice),
+            button="Void the invoice",
+            run=lambda reason: voiding.void(actor=actor_of(request), invoice=invoice, reason=reason),
+            done="It is void. A credit note says so, and what had been paid of it is in the wallet.",
+            note="Its number stays. What else is owed is invoiced at the same time.",
+        )
+
     @admin.display(description="Customer")
     def customer_link(self, invoice: Invoice) -> SafeString:
         return display.link(invoice.customer)
@@ -142,6 +166,8 @@ class InvoiceAdmin(ReadOnlyAdmin):
     def status_shown(self, invoice: Invoice) -> str:
         if invoice.kind == Invoice.Kind.CREDIT_NOTE:
             return "credit note"
+        if invoices.overdue(invoice, _so_far(invoice)):
+            return "overdue"
         return invoices.status(invoice, _so_far(invoice)).replace("_", " ")
 
     @admin.display(description="Total")
@@ -190,6 +216,10 @@ class InvoiceAdmin(ReadOnlyAdmin):
     @admin.display(description="Ledger entries")
     def entries(self, invoice: Invoice) -> SafeString:
         return format_html("{} to {} of {}", invoice.first_seq, invoice.last_seq, display.link(invoice.balance))
+
+    @admin.display(description="Void")
+    def void_shown(self, invoice: Invoice) -> SafeString:
+        return display.link(invoice.voids or getattr(invoice, "voided_by", None))
 
     @admin.display(description="Lines")
     def lines_shown(self, invoice: Invoice) -> SafeString:

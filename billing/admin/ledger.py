@@ -4,6 +4,8 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import (
     AutocompleteSelectFilter,
@@ -17,6 +19,7 @@ from billing.admin import display
 from billing.admin.base import BookAdmin, SummaryMixin
 from billing.admin.periods import PeriodFilter
 from billing.models import Balance, Charge, EntryKind, Grant, LedgerEntry, LedgerTransaction, UsageEvent
+from billing.selectors import revenue_lines
 
 KIND_TONES = {
     EntryKind.TOP_UP: "success",
@@ -72,6 +75,7 @@ class LedgerEntryAdmin(BookAdmin):
         "transaction_link",
         "grant_link",
         "charge_link",
+        "journal",
     )
 
     @admin.display(description="Posted")
@@ -117,6 +121,16 @@ class LedgerEntryAdmin(BookAdmin):
     @admin.display(description="Grant")
     def grant_link(self, entry: LedgerEntry) -> SafeString:
         return display.link_to(Grant, entry.grant_id, entry.grant_id)
+
+    @admin.display(description="In the journal")
+    def journal(self, entry: LedgerEntry) -> SafeString | str:
+        found = [
+            (reverse("admin:billing_revenue_line", args=[line.pk]), line.number, line.day)
+            for line in revenue_lines.of_entry(entry)
+        ]
+        if not found:
+            return "Its day is not closed yet, or no journal has it"
+        return format_html_join(", ", '<a class="ante-link" href="{}">Line {} of {}</a>', found)
 
     @admin.display(description="Charge")
     def charge_link(self, entry: LedgerEntry) -> SafeString:

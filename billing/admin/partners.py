@@ -10,7 +10,7 @@ from django import forms
 from django.contrib import admin
 from django.contrib.postgres.forms import SimpleArrayField
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
@@ -24,7 +24,7 @@ from billing.engine.money import amount_string
 from billing.engine.spreadsheets import harmless
 from billing.models import Approval, Partner, PartnerCustomer
 from billing.services import approvals
-from billing.services.revenue import partners
+from billing.services.revenue import partner_papers, partners
 
 
 class PartnerForm(ServiceForm):
@@ -83,8 +83,28 @@ class PartnerAdmin(AddOnlyAdmin):
         own = path(
             "<uuid:partner_id>/statement/", self.admin_site.admin_view(self.statement), name="billing_partner_statement"
         )
+        paper = path(
+            "<uuid:partner_id>/statement/<int:year>/<int:month>/",
+            self.admin_site.admin_view(self.paper),
+            name="billing_partner_paper",
+        )
         urls: list[Any] = super().get_urls()
-        return [own, *urls]
+        return [own, paper, *urls]
+
+    def paper(self, request: HttpRequest, partner_id: Any, year: int, month: int) -> HttpResponse:
+        """The statement of a month as PDF."""
+        partner = lookup.row(Partner, str(partner_id))
+        if not self.has_view_permission(request, partner):
+            raise PermissionDenied
+        try:
+            first = date(year, month, 1)
+        except ValueError as error:
+            raise Http404 from error
+        return HttpResponse(
+            partner_papers.statement_pdf(partner, first),
+            content_type="application/pdf",
+            headers={"Content-Disposition": f'attachment; filename="partner-{partner.code}-{first:%Y-%m}.pdf"'},
+        )
 
     def statement(self, request: HttpRequest, partner_id: Any) -> HttpResponse:
         """Each day's base and share of each customer, and what was paid out, as CSV."""
@@ -169,12 +189,15 @@ class PartnerAdmin(AddOnlyAdmin):
                 f"{row.month:%B %Y}",
                 display.amount(row.share, partner.currency_id),
                 display.amount(row.base, partner.currency_id),
+                reverse("admin:billing_partner_paper", args=[partner.pk, row.month.year, row.month.month]),
             )
             for row in partners.statement(partner)
         ]
         if not rows:
             return "None is closed yet"
-        listed = format_html_join("", "<div><dt>{}</dt><dd>{} of {}</dd></div>", rows)
+        listed = format_html_join(
+            "", '<div><dt>{}</dt><dd>{} of {} <a class="ante-link" href="{}">PDF</a></dd></div>', rows
+        )
         return format_html('<dl class="ante-lines">{}</dl>', listed)
 
     @admin.display(description="Statement")

@@ -3,24 +3,22 @@
 Each is a table with a chart of it and a file to take along, by months or for a period, in one currency.
 """
 
-import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from decimal import Decimal
-from io import StringIO
 from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponseBase, StreamingHttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 
 from billing.admin import display
-from billing.engine.money import EXACT, ZERO, amount_string, exact_sum
-from billing.engine.spreadsheets import harmless
+from billing.engine.money import EXACT, ZERO, exact_sum
+from billing.engine.spreadsheets import harmless, lines
 from billing.errors import InvalidRequest
 from billing.models import Asset
 from billing.selectors import margins, reports
@@ -29,6 +27,7 @@ VIEW = "billing.view_revenueday"
 SPANS = {"3": "3 months", "6": "6 months", "12": "12 months", "24": "24 months"}
 ROWS_SHOWN = 500
 NO_GROUP = "none"
+COST_CENTRES = "cost-centres"
 
 Cell = str | int | Decimal | None
 
@@ -57,6 +56,10 @@ class Asked:
         past = self.last.year * 12 + self.last.month - int(self.months)
         return date(past // 12, past % 12 + 1, 1)
 
+    @property
+    def start(self) -> datetime:
+        return timezone.make_aware(datetime.combine(self.first, time.min))
+
 
 @dataclass(slots=True)
 class Table:
@@ -71,7 +74,7 @@ class Table:
     note: str = ""
 
 
-def view(request: HttpRequest, name: str) -> HttpResponse:
+def view(request: HttpRequest, name: str) -> HttpResponseBase:
     """A report as a page, or, with ``format=csv``, as a file."""
     if not request.user.has_perm(VIEW):
         raise PermissionDenied
@@ -85,13 +88,15 @@ def view(request: HttpRequest, name: str) -> HttpResponse:
         months if months in SPANS else "12",
         request.GET.get("by", "project").replace("\x00", "")[:64] or "project",
     )
-    refused = ""
+    refused, as_file = "", request.GET.get("format") == "csv"
     try:
+        if as_file and name == COST_CENTRES:
+            return _cost_centre_file(asked)
         table = make(asked)
     except InvalidRequest as refusal:
         table, refused = Table([], []), refusal.detail
-    if request.GET.get("format") == "csv":
-        return _file(name, table)
+    if as_file and not refused:
+        return _download(name, table.heads, table.rows)
     query = request.GET.copy()
     query["format"] = "csv"
     context = {
@@ -106,7 +111,7 @@ def view(request: HttpRequest, name: str) -> HttpResponse:
         "currencies": currencies,
         "spans": SPANS.items(),
         "by_months": name not in {"ageing"},
-        "by_centre": name == "cost-centres",
+        "by_centre": name == COST_CENTRES,
         "heads": table.heads,
         "rows": [[_shown(cell, asked.currency) for cell in row] for row in table.rows[:ROWS_SHOWN]],
         "more": max(0, len(table.rows) - ROWS_SHOWN),
@@ -225,8 +230,7 @@ def _losses(asked: Asked) -> Table:
 
 
 def _cost_centres(asked: Asked) -> Table:
-    start = timezone.make_aware(datetime.combine(asked.first, time.min))
-    rows = margins.rows(start=start, end=timezone.now(), group_by=["customer", asked.by])
+    rows = margins.rows(start=asked.start, end=timezone.now(), group_by=["customer", asked.by])
     found = sorted((row for row in rows if row.asset == asked.currency), key=lambda row: row.charged, reverse=True)
     names = [row.group[1] or NO_GROUP for row in found]
     top: dict[str, Decimal] = {}
@@ -234,7 +238,7 @@ def _cost_centres(asked: Asked) -> Table:
         top[name] = EXACT.add(top.get(name, ZERO), row.charged)
     largest = sorted(top, key=lambda name: top[name], reverse=True)[:12]
     return Table(
-        ["Customer", asked.by, "Charged", "Cost", "Events"],
+        _cost_centre_heads(asked),
         [[row.group[0] or "", name, row.charged, row.cost, row.events] for name, row in zip(names, found, strict=True)],
         largest,
         [Series("Charged", 1, [top[name] for name in largest])],
@@ -243,12 +247,29 @@ def _cost_centres(asked: Asked) -> Table:
     )
 
 
+def _cost_centre_heads(asked: Asked) -> list[str]:
+    return ["Customer", asked.by, "Charged", "Cost", "Events"]
+
+
+def _cost_centre_file(asked: Asked) -> StreamingHttpResponse:
+    """All of them, however many, by customer and centre."""
+
+    found = margins.stream(start=asked.start, end=timezone.now(), group_by=["customer", asked.by])
+
+    def rows() -> Iterator[list[Cell]]:
+        for row in found:
+            if row.asset == asked.currency:
+                yield [row.group[0] or "", row.group[1] or NO_GROUP, row.charged, row.cost, row.events]
+
+    return _download(COST_CENTRES, _cost_centre_heads(asked), rows())
+
+
 REPORTS: dict[str, tuple[str, Callable[[Asked], Table]]] = {
     "recurring": ("Recurring revenue", _recurring),
     "retention": ("Net revenue retention", _retention),
     "ageing": ("Ageing", _ageing),
     "losses": ("Losses", _losses),
-    "cost-centres": ("Cost centres", _cost_centres),
+    COST_CENTRES: ("Cost centres", _cost_centres),
 }
 
 
@@ -292,16 +313,9 @@ def _chart(table: Table, currency: str) -> dict[str, Any]:
     }
 
 
-def _file(name: str, table: Table) -> HttpResponse:
-    out = StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow([harmless(head) for head in table.heads])
-    for row in table.rows:
-        writer.writerow(
-            [amount_string(c) if isinstance(c, Decimal) else harmless(c) if isinstance(c, str) else c for c in row]
-        )
-    return HttpResponse(
-        out.getvalue(),
+def _download(name: str, heads: Sequence[str], rows: Iterable[Sequence[Cell]]) -> StreamingHttpResponse:
+    return StreamingHttpResponse(
+        lines([harmless(head) for head in heads], rows),
         content_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="{name}.csv"'},
     )

@@ -25,7 +25,9 @@ class InvoicesView(base.View):
 
     @schema.INVOICES
     def get(self, request: Request) -> Response:
-        rows = Invoice.objects.select_related("customer", "collection").prefetch_related("lines", "taxes")
+        rows = Invoice.objects.select_related("customer", "collection", "voids", "voided_by").prefetch_related(
+            "lines", "taxes"
+        )
         external_id = base.text(request, "customer")
         if external_id is not None:
             rows = rows.filter(customer=access.customer(principal=principal(request), external_id=external_id))
@@ -66,7 +68,10 @@ def show(invoice: Invoice, paid: invoices.Paid) -> dict[str, Any]:
         "number": invoice.number,
         "kind": invoice.kind,
         "status": invoices.status(invoice, paid),
+        "overdue": invoices.overdue(invoice, paid),
         "customer": invoice.customer.external_id,
+        "voids": invoice.voids.number if invoice.voids else None,
+        "voided_by": invoice.voided_by.number if hasattr(invoice, "voided_by") else None,
         "currency": invoice.currency_id.upper(),
         "period_start": moment_string(invoice.period_start),
         "period_end": moment_string(invoice.period_end),
@@ -92,6 +97,8 @@ def show(invoice: Invoice, paid: invoices.Paid) -> dict[str, Any]:
                 "description": line.description,
                 "quantity": None if line.quantity is None else amount_string(line.quantity),
                 "unit": line.unit,
+                "unit_amount": None if line.unit_amount is None else amount_string(line.unit_amount),
+                "per": None if line.per is None else amount_string(line.per),
                 "metadata": line.metadata,
                 "amount": amount_string(line.amount),
                 "exact": amount_string(line.exact),

@@ -206,6 +206,8 @@ INVOICE_SERIES: str = env.str("INVOICE_SERIES", default="INV")
 CREDIT_NOTE_SERIES: str = env.str("CREDIT_NOTE_SERIES", default="CN")
 INVOICE_SELLER: list[str] = env.list("INVOICE_SELLER", default=[])
 """The lines that say who asks for it: name, address, tax number. Separated by commas."""
+INVOICE_SELLER_TAX_ID: str = env.str("INVOICE_SELLER_TAX_ID", default="")
+"""Our own tax number, for invoices that programs read: with it, and TAX_HOME_COUNTRY, PDFs are Factur-X."""
 INVOICE_NOTE: str = env.str("INVOICE_NOTE", default="")
 """What stands below: how to pay, what the law wants said."""
 

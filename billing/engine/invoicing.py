@@ -1,17 +1,20 @@
 """Invoices: exact amounts of the ledger as coins on paper, so that the parts add up to the total. Pure."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
-from billing.engine.money import EXACT, ZERO, round_half_even
+from billing.engine.money import DECIMALS_MAX, EXACT, ZERO, amount_string, exact_sum, round_half_even
+
+_HALF_A_COIN = Fraction(1, 200)
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """What something came to in the ledger, exact. ``quantity`` is what was metered, where anything was;
-    ``metadata`` what of the events the line is for."""
+    """What something came to in the ledger, exact. ``quantity`` is what was metered, where anything was, at
+    ``unit_amount`` for ``per`` of it, where there is one such rate; ``metadata`` what of the events the line is for."""
 
     kind: str
     product: str
@@ -20,6 +23,20 @@ class Item:
     quantity: Decimal | None = None
     unit: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    unit_amount: Decimal | None = None
+    per: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What fell in a tier: units beyond ``beyond`` and up to ``up_to``, and ``flat`` for having reached it."""
+
+    beyond: Decimal
+    up_to: Decimal | None
+    unit_amount: Decimal
+    per: Decimal
+    quantity: Decimal
+    flat: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +65,65 @@ def in_coins(items: Iterable[Item], *, owed: Decimal, owed_before: Decimal, plac
         round_half_even(EXACT.add(owed_before, owed), precision=places), round_half_even(owed_before, precision=places)
     )
     return Totals(amounts, cut, EXACT.subtract(cut, due), due)
+
+
+def by_tier(item: Item, steps: Sequence[Step]) -> list[Item]:
+    """The item as one for each tier that something fell in; none where the tiers do not account for its amount to the
+    coin, as below a most of the period. They add up to it exactly: the last has what rounding left."""
+    exact = [Fraction(step.quantity) * Fraction(step.unit_amount) / Fraction(step.per) for step in steps]
+    if not steps or abs(sum(exact) + sum(Fraction(step.flat) for step in steps) - Fraction(item.exact)) >= _HALF_A_COIN:
+        return []
+    found = []
+    for step, amount in zip(steps, exact, strict=True):
+        name = f"{item.description}, {_span(step)}"
+        if step.quantity:
+            worth = round_half_even(amount, precision=DECIMALS_MAX)
+            found.append(
+                replace(
+                    item,
+                    description=name,
+                    exact=worth,
+                    quantity=step.quantity,
+                    unit_amount=step.unit_amount,
+                    per=step.per,
+                )
+            )
+        if step.flat:
+            found.append(
+                replace(item, description=f"{name}: flat amount", exact=step.flat, quantity=None, unit_amount=None)
+            )
+    if found:
+        rest = EXACT.subtract(item.exact, exact_sum(each.exact for each in found))
+        found[-1] = replace(found[-1], exact=EXACT.add(found[-1].exact, rest))
+    return found
+
+
+def _span(step: Step) -> str:
+    if step.up_to is None:
+        return f"above {_number(step.beyond)}" if step.beyond else "all units"
+    if not step.beyond:
+        return f"up to {_number(step.up_to)}"
+    return f"above {_number(step.beyond)} to {_number(step.up_to)}"
+
+
+def _number(quantity: Decimal) -> str:
+    whole, _, rest = amount_string(quantity).partition(".")
+    return f"{int(whole):,}{'.' + rest if rest else ''}"
+
+
+def merged(items: Iterable[Item]) -> Iterator[Item]:
+    """Items that read the same as one: prices of two versions of a plan may be the same."""
+    found: dict[tuple[Any, ...], Item] = {}
+    for item in items:
+        key = (item.kind, item.product, item.description, repr(item.metadata), item.unit_amount, item.per)
+        known = found.get(key)
+        found[key] = item if known is None else _together(known, item)
+    yield from found.values()
+
+
+def _together(one: Item, other: Item) -> Item:
+    quantity = EXACT.add(one.quantity or ZERO, other.quantity or ZERO)
+    return replace(one, exact=EXACT.add(one.exact, other.exact), quantity=quantity or None)
 
 
 def paid_of(due: Decimal, *, due_before: Decimal, settled: Decimal) -> Decimal:

@@ -21,6 +21,8 @@ from billing.engine.spreadsheets import harmless
 
 SAP_ITEMS_MAX = 998
 """An accounting document has 999 items at most; a sum's two stay together."""
+SAP_CODE_MAX = 10
+"""Characters of an account, a cost center and a profit center."""
 _DIGITS_MAX = 10
 """Before the point, in a NetSuite journal line."""
 
@@ -150,7 +152,13 @@ def sap(heading: Heading, sums: Iterable[Sum]) -> Iterator[bytes]:
         for account, debit, credit in _sides(sum_, amount):
             mapped = _mapped(heading.chart, account, sum_.product)
             tail = [_memo(heading, sum_)[:50], mapped["department"], mapped["class"]]
-            yield _csv_line([*head, mapped["number"], debit, credit, *map(harmless, tail)])
+            yield _csv_line([*head, sap_account(mapped["number"]), debit, credit, *map(harmless, tail)])
+
+
+def sap_account(number: str) -> str:
+    """The number alone, where a name follows it: ``4000 Usage``."""
+    first = number.partition(" ")[0]
+    return first if first.isdigit() else number
 
 
 OF_LINES: dict[str, Callable[[Heading, Iterable[Row]], Iterator[bytes]]] = {"jsonl": jsonl, "csv": generic_csv}

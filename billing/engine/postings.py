@@ -170,6 +170,13 @@ TEMPLATES: dict[str, Template] = dict(
             value=Posting("tax_payable", "wallet_available", "adjustment"),
             settlement=Posting("wallet_available", "receivable", "settlement"),
         ),
+        # An invoice that should not have been issued is taken back, by a credit note in full: off what is owed, and to
+        # the grants that have paid it.
+        _template(
+            "invoice.voided",
+            forgiven=Posting("adjustment", "receivable", "adjustment"),
+            **{name: GIVEN_BACK[name] for name in ("settlement", "unsettled", "unsettled_anew", "taken_up")},
+        ),
         # What a partner gets of what a customer pays whom they brought, and what is paid out to them.
         _template(
             "partner.accrued",

@@ -65,8 +65,18 @@ class Invoice(models.Model):
     tax_treatment = models.CharField(max_length=16, default=taxes.NONE, db_default=taxes.NONE)
     owed_after = AmountField(help_text="What was taken beyond the wallet up to and with these entries, exact.")
     due_on = models.DateField()
+    voids = models.OneToOneField(
+        "self",
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="voided_by",
+        help_text="The invoice that this credit note takes back as a whole.",
+    )
     seller = models.JSONField(default=list, help_text="The lines that say who asks for it.")
     buyer = models.JSONField(default=list)
+    parties = models.JSONField(
+        default=dict, db_default=models.Value({}, models.JSONField()), help_text="Both, as programs read them."
+    )
     issued_at = models.DateTimeField()
 
     class Meta:
@@ -87,7 +97,7 @@ class Invoice(models.Model):
             models.CheckConstraint(name="billing_invoice_entries", condition=Q(last_seq__gte=F("first_seq"))),
             models.CheckConstraint(
                 name="billing_invoice_kind",
-                condition=Q(kind="invoice", due__gt=0) | Q(kind="credit_note", due__lt=0),
+                condition=Q(kind="invoice", due__gt=0, voids__isnull=True) | Q(kind="credit_note", due__lt=0),
             ),
         ]
 
@@ -135,6 +145,8 @@ class InvoiceLine(models.Model):
     description = models.CharField(max_length=200)
     quantity = AmountField(null=True)
     unit = models.CharField(max_length=50, blank=True)
+    unit_amount = AmountField(null=True, help_text="What per of them cost, where there is one such rate.")
+    per = AmountField(null=True)
     metadata = models.JSONField(default=dict, help_text="Of the events, as far as invoices have it.")
     amount = AmountField(help_text="In coins.")
     exact = AmountField(help_text="As the ledger has it.")
@@ -143,7 +155,7 @@ class InvoiceLine(models.Model):
         ordering = ["invoice", "position"]
         constraints = [
             models.UniqueConstraint(fields=["invoice", "position"], name="billing_invoiceline_once"),
-            number_check("billing_invoiceline", "quantity", "amount", "exact"),
+            number_check("billing_invoiceline", "quantity", "amount", "exact", "unit_amount", "per"),
             models.CheckConstraint(
                 name="billing_invoiceline_kind",
                 condition=Q(kind__in=["usage", "fee", "discount", "adjustment", "chargeback"]),
@@ -157,13 +169,15 @@ class InvoiceLine(models.Model):
 class Collection(models.Model):
     """Where the collecting of an invoice is. What is paid of it is in the ledger, never here.
 
-    ``open`` → ``paid`` or ``uncollectible``. ``tries`` counts the charges of a kept method, ``reminders`` the letters.
+    ``open`` → ``paid`` or ``uncollectible``; ``voided`` with its invoice. ``tries`` counts the charges of a kept
+    method, ``reminders`` the letters.
     """
 
     class State(models.TextChoices):
         OPEN = "open", "Open"
         PAID = "paid", "Paid"
         UNCOLLECTIBLE = "uncollectible", "Uncollectible"
+        VOIDED = "voided", "Void"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="+", db_index=False)
@@ -181,7 +195,7 @@ class Collection(models.Model):
         indexes = [models.Index(fields=["id"], name="billing_collection_open", condition=Q(state="open"))]
         constraints = [
             models.CheckConstraint(
-                name="billing_collection_state", condition=Q(state__in=["open", "paid", "uncollectible"])
+                name="billing_collection_state", condition=Q(state__in=["open", "paid", "uncollectible", "voided"])
             ),
             models.CheckConstraint(
                 name="billing_collection_closed", condition=Q(state="open") ^ Q(closed_at__isnull=False)

@@ -1,54 +1,21 @@
-"""What an invoice is made of, from the ledger, and what of it is paid."""
+"""What of invoices is paid, from the ledger, and the invariants of what is put on paper."""
 
-import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.db import connection
 from django.db.models import Sum
+from django.utils import timezone
 
 from billing.engine.currencies import WITHOUT_CENTS, places
-from billing.engine.invoicing import Item, paid_of
+from billing.engine.invoicing import paid_of
 from billing.engine.money import EXACT, ZERO, exact_sum, round_half_even
+from billing.models import Balance, Invoice
 from billing.models import Collection as Collecting
-from billing.models import Invoice
-
-
-@dataclass(frozen=True, slots=True)
-class Owed:
-    """The items of a run of entries, what of them was taken beyond the wallet, and what of a debt that had been written
-    off was taken up again, for it is none; all exact."""
-
-    items: list[Item]
-    owed: Decimal
-    taken_up: Decimal
-
-
-def owed(balance_id: UUID, *, after: int, upto: int) -> Owed:
-    """What the entries of a balance with ``after`` < seq <= ``upto`` come to. The balance must be locked.
-
-    Usage by meter, and by what ``INVOICE_LINE_KEYS`` names of the events, at list price; discounts; each fee; and what
-    else was taken beyond the wallet. What grants paid is in the items as well: it is shown as paid. A meter's quantity
-    is that of its charges.
-    """
-    values: dict[str, Any] = {
-        **{"balance": balance_id, "after": after, "upto": upto},
-        "keys": settings.INVOICE_LINE_KEYS,
-    }
-    with connection.cursor() as cursor:
-        cursor.execute(_ITEMS, values)
-        items = [
-            Item(kind, product, description, exact, quantity, unit, json.loads(metadata))
-            for kind, product, description, exact, quantity, unit, metadata in cursor
-            if exact != 0
-        ]
-        cursor.execute(_OWED, values)
-        return Owed(items, *cursor.fetchone())
+from billing.selectors import allocation
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,58 +30,28 @@ class Paid:
         return EXACT.add(self.net, self.tax)
 
 
-def settled(balance_ids: Collection[UUID]) -> dict[UUID, Decimal]:
-    """All that has come in for debts of these balances so far."""
+def paid(invoices: Collection[Invoice]) -> dict[UUID, Paid]:
+    """How much of each of these is paid, the oldest of a balance first (``allocation``)."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT balance_id, sum(amount * ((credit = 'receivable')::int - (debit = 'receivable')::int))"
-            "  FROM billing_ledgerentry WHERE balance_id = ANY(%s) AND kind IN ('settlement', 'reinstatement')"
-            "   AND 'receivable' IN (debit, credit) GROUP BY balance_id",
-            [list(balance_ids)],
+            f"SELECT id, net_paid, tax_paid FROM ({_PAID}) p",
+            {"balances": list({invoice.balance_id for invoice in invoices})},
         )
-        return dict(cursor.fetchall())
-
-
-def paid(invoices: Collection[Invoice]) -> dict[UUID, Paid]:
-    """How much of each of these is paid, the oldest of a balance first. Credit notes pay like money."""
-    balances = {invoice.balance_id for invoice in invoices}
-    net, tax = settled(balances), _tax_received(balances)
-    with connection.cursor() as cursor:
-        cursor.execute(_CLAIMS, [list(balances)])
-        claims = {row[0]: row[1:] for row in cursor}
-    found = {}
-    for invoice in invoices:
-        due_before, credited, tax_before, tax_credited = claims[invoice.pk]
-        found[invoice.pk] = Paid(
-            paid_of(
-                invoice.due,
-                due_before=due_before,
-                settled=EXACT.add(net.get(invoice.balance_id, ZERO), credited),
-            ),
-            paid_of(
-                invoice.tax,
-                due_before=tax_before,
-                settled=EXACT.add(tax.get(invoice.balance_id, ZERO), tax_credited),
-            ),
-        )
-    return found
+        found = {row[0]: Paid(*row[1:]) for row in cursor}
+    return {invoice.pk: found.get(invoice.pk, Paid()) for invoice in invoices}
 
 
 def unpaid_of(balance_id: UUID, due: Decimal) -> Decimal:
     """What would be unpaid of a further invoice over ``due``: what has come in beyond the earlier ones pays of it."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT COALESCE(SUM(due), 0) FROM billing_invoice WHERE balance_id = %s", [balance_id])
-        before = cursor.fetchone()[0]
-    came_in = settled({balance_id}).get(balance_id, ZERO)
+    before, came_in, _, _ = _sums(balance_id)
     return EXACT.subtract(due, paid_of(due, due_before=before, settled=came_in))
 
 
 def open_tax(customer_id: UUID, currency: str) -> Decimal:
     """What the customer owes of taxes on invoices in the currency."""
-    owed = Invoice.objects.filter(customer_id=customer_id, currency_id=currency).values("balance_id")
-    for row in owed.annotate(tax=Sum("tax")).order_by():
-        received = _tax_received({row["balance_id"]})[row["balance_id"]]
-        return max(ZERO, EXACT.subtract(row["tax"], received))
+    for balance_id in Balance.objects.filter(customer_id=customer_id, asset_id=currency).values_list("pk", flat=True):
+        _, _, asked, received = _sums(balance_id)
+        return max(ZERO, EXACT.subtract(asked, received))
     return ZERO
 
 
@@ -132,11 +69,22 @@ def tax_disputed(balance_id: UUID) -> Decimal:
         return found
 
 
-def _tax_received(balance_ids: Collection[UUID]) -> dict[UUID, Decimal]:
-    """What has come in for taxes on invoices of these balances, less what was given back of it."""
+def settled(balance_id: UUID) -> Decimal:
+    """All that has come in for debts of the balance, and was not given back."""
+    return _sums(balance_id)[1]
+
+
+def _sums(balance_id: UUID) -> tuple[Decimal, Decimal, Decimal, Decimal]:
+    """What all invoices of a balance ask for and what has come in for it; the same of their taxes."""
     with connection.cursor() as cursor:
-        cursor.execute(_TAX_RECEIVED, {"balances": list(balance_ids)})
-        return dict(cursor.fetchall())
+        cursor.execute(
+            f"SELECT COALESCE((SELECT SUM(due) FROM billing_invoice WHERE balance_id = b.id), 0), {allocation.SETTLED},"
+            f" COALESCE((SELECT SUM(tax) FROM billing_invoice WHERE balance_id = b.id), 0), {allocation.TAX_RECEIVED}"
+            f" FROM billing_balance b WHERE b.id = %s",
+            [balance_id],
+        )
+        found: tuple[Decimal, Decimal, Decimal, Decimal] = cursor.fetchone()
+    return found
 
 
 def outstanding(invoice: Invoice, paid: Paid) -> Decimal:
@@ -145,7 +93,9 @@ def outstanding(invoice: Invoice, paid: Paid) -> Decimal:
 
 
 def open_parts(invoice: Invoice, paid: Paid) -> tuple[Decimal, Decimal]:
-    """What is open of what is due, and of its tax, in coins."""
+    """What is open of what is due, and of its tax, in coins. Of a void invoice nothing is."""
+    if invoice.kind == Invoice.Kind.INVOICE and invoice.collection.state == Collecting.State.VOIDED:
+        return ZERO, ZERO
     coins = places(invoice.currency_id)
     return (
         round_half_even(EXACT.subtract(invoice.due, paid.net), precision=coins),
@@ -154,31 +104,24 @@ def open_parts(invoice: Invoice, paid: Paid) -> tuple[Decimal, Decimal]:
 
 
 def status(invoice: Invoice, paid: Paid) -> str:
-    """``issued`` for a credit note; ``open``, ``partly_paid``, ``paid`` or ``uncollectible`` for an invoice."""
+    """``issued`` for a credit note; ``open``, ``partly_paid``, ``paid``, ``uncollectible`` or ``void`` for an
+    invoice."""
     if invoice.kind == Invoice.Kind.CREDIT_NOTE:
         return "issued"
     if invoice.collection.state == Collecting.State.UNCOLLECTIBLE:
         return "uncollectible"
+    if invoice.collection.state == Collecting.State.VOIDED:
+        return "void"
     if outstanding(invoice, paid) <= 0:
         return "paid"
     return "partly_paid" if paid.total > 0 else "open"
 
 
-_CLAIMS = """
-SELECT id, COALESCE(SUM(due) FILTER (WHERE due > 0) OVER w, 0) - GREATEST(due, 0),
-       COALESCE(SUM(-due) FILTER (WHERE due < 0) OVER (PARTITION BY balance_id), 0),
-       COALESCE(SUM(tax) FILTER (WHERE tax > 0) OVER w, 0) - GREATEST(tax, 0),
-       COALESCE(SUM(-tax) FILTER (WHERE tax < 0) OVER (PARTITION BY balance_id), 0)
-  FROM billing_invoice WHERE balance_id = ANY(%s) WINDOW w AS (PARTITION BY balance_id ORDER BY first_seq)
-"""
-_TAX_RECEIVED = """
-SELECT b.id, COALESCE((SELECT SUM(t.invoiced_tax) FROM billing_topup t
-                        WHERE t.customer_id = b.customer_id AND t.currency_id = b.asset_id), 0)
-             + COALESCE((SELECT SUM(p.tax) FROM billing_invoicepayment p
-                           JOIN billing_invoice i ON i.id = p.invoice_id WHERE i.balance_id = b.id), 0)
-             - COALESCE((SELECT SUM(i.tax_given) FROM billing_invoice i WHERE i.balance_id = b.id), 0)
-  FROM billing_balance b WHERE b.id = ANY(%(balances)s)
-"""
+def overdue(invoice: Invoice, paid: Paid) -> bool:
+    """Whether something of it is still open after the day on which it was due, in the operator's time zone."""
+    return status(invoice, paid) in {"open", "partly_paid"} and invoice.due_on < timezone.localdate()
+
+
 # Of a top-up's tax, what no invoice had asked for falls away first.
 _TAX_DISPUTED = """
 SELECT COALESCE(SUM(GREATEST(0, l.tax - (t.tax - t.invoiced_tax - t.tax_refunded))), 0)
@@ -189,62 +132,7 @@ SELECT COALESCE(SUM(GREATEST(0, l.tax - (t.tax - t.invoiced_tax - t.tax_refunded
                  WHERE d.top_up_id = t.id AND e.debit = 'tax_payable') l ON true
  WHERE b.id = %s
 """
-
-_RUN = "e.balance_id = %(balance)s AND e.seq > %(after)s AND e.seq <= %(upto)s"
-_ITEMS = f"""
-WITH run AS (SELECT e.* FROM billing_ledgerentry e WHERE {_RUN}),
-charged AS (
-    SELECT c.id, c.meter_id, c.quantity,
-           CASE WHEN c.asset_id = b.asset_id THEN COALESCE(c.list_amount - c.amount, 0) ELSE 0 END AS discount,
-           COALESCE((SELECT jsonb_object_agg(k, c.dimensions -> k) FROM unnest(%(keys)s::text[]) k
-                      WHERE c.dimensions ? k), '{{}}') AS metadata
-      FROM billing_charge c JOIN billing_balance b ON b.id = %(balance)s
-     WHERE c.id IN (SELECT charge_id FROM run WHERE 'usage' IN (debit, credit))
-)
-SELECT 'usage', COALESCE(m.code, ''), COALESCE(m.name, 'Usage'), r.amount + COALESCE(q.discount, 0), q.quantity,
-       COALESCE(m.unit, ''), r.metadata
-  FROM (SELECT c.meter_id, COALESCE(c.metadata, '{{}}') AS metadata,
-               SUM(r.amount * ((r.credit = 'usage')::int - (r.debit = 'usage')::int)) AS amount
-          FROM run r LEFT JOIN charged c ON c.id = r.charge_id
-         WHERE 'usage' IN (r.debit, r.credit) GROUP BY 1, 2) r
-  LEFT JOIN billing_meter m ON m.id = r.meter_id
-  LEFT JOIN (SELECT meter_id, metadata, SUM(quantity) AS quantity, SUM(discount) AS discount
-               FROM charged GROUP BY 1, 2) q ON q.meter_id = r.meter_id AND q.metadata = r.metadata
-UNION ALL
-SELECT 'fee', COALESCE(l.code, ''), t.description,
-       SUM(r.amount * ((r.credit = 'fees')::int - (r.debit = 'fees')::int))
-       + CASE WHEN f.kind <> 'credit' THEN f.list_amount - f.amount ELSE 0 END, NULL, '', '{{}}'
-  FROM run r
-  JOIN billing_ledgertransaction t ON t.id = r.transaction_id AND t.customer_id = r.customer_id
-  LEFT JOIN billing_fee f ON f.id = r.transaction_id AND f.customer_id = r.customer_id
-  LEFT JOIN billing_subscription s ON s.id = f.subscription_id
-  LEFT JOIN billing_plan l ON l.id = s.plan_id
- WHERE 'fees' IN (r.debit, r.credit) GROUP BY t.id, t.description, l.code, f.id
-UNION ALL
-SELECT 'discount', '', 'Discount', -SUM(d.discount), NULL, '', '{{}}'
-  FROM (SELECT discount FROM charged
-        UNION ALL
-        SELECT f.list_amount - f.amount FROM billing_fee f
-         WHERE f.kind <> 'credit' AND f.id IN (SELECT transaction_id FROM run WHERE 'fees' IN (debit, credit))) d
-HAVING SUM(d.discount) <> 0
-UNION ALL
-SELECT CASE k.account WHEN 'adjustment' THEN 'adjustment' ELSE 'chargeback' END, '',
-       CASE k.account WHEN 'adjustment' THEN 'Adjustments' ELSE 'Payments taken back by the bank' END,
-       SUM(r.amount * ((r.debit = 'receivable')::int - (r.credit = 'receivable')::int)), NULL, '', '{{}}'
-  FROM run r JOIN (VALUES ('adjustment'), ('disputed')) k(account) ON k.account IN (r.debit, r.credit)
- WHERE 'receivable' IN (r.debit, r.credit) GROUP BY k.account
- ORDER BY 1 DESC, 3, 2, 7
-"""
-_OWED = f"""
-SELECT COALESCE(SUM(e.amount * ((e.debit = 'receivable')::int - (e.credit = 'receivable')::int))
-                FILTER (WHERE e.kind NOT IN ('settlement', 'reinstatement', 'hold', 'release')), 0),
-       COALESCE(SUM(e.amount) FILTER (WHERE e.kind = 'void' AND e.grant_id IN (
-                SELECT p.grant_id FROM billing_invoicepayment p
-                 WHERE p.customer_id = e.customer_id AND p.kind = 'write_off')), 0)
-  FROM billing_ledgerentry e
- WHERE {_RUN}
-"""
-
+_PAID = allocation.paid("SELECT unnest(%(balances)s::uuid[])")
 _COIN = f"CASE WHEN i.currency_id = ANY('{{{','.join(sorted(WITHOUT_CENTS))}}}') THEN 1 ELSE 0.01 END"
 
 INVARIANTS: dict[str, tuple[str, str]] = {

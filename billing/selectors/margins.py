@@ -4,7 +4,7 @@ Charged is the value of the usage at its prices. Where a promotional grant paid,
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Context, Decimal
@@ -12,9 +12,9 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from django.db import connection
+from django.db import connection, transaction
 
-from accounts.ids import first_id
+from accounts.ids import first_id, uuid7
 from billing.engine.costs import CURRENCY
 from billing.engine.money import EXACT, ZERO
 from billing.errors import InvalidRequest
@@ -22,6 +22,7 @@ from billing.errors import InvalidRequest
 CUSTOMER, METER, DAY = "customer", "meter", "day"
 GROUPS_MAX = 4
 ROWS_MAX = 10_000
+CHUNK = 2_000
 _BOOKED_BEFORE_MAX = timedelta(hours=48)
 """Events may lie at most 24 hours ahead: nothing that occurred at t was booked before t less this."""
 _DIMENSION = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}\Z")
@@ -78,6 +79,39 @@ def rows(
     ``group_by`` names ``customer``, ``meter``, ``day`` (in ``timezone``, default UTC) or any dimension. Raises
     ``InvalidRequest``, also where there would be more than 10,000 rows.
     """
+    statement, values = _statement(start, end, group_by, customer_id, meter, model, timezone, limit=ROWS_MAX + 1)
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        found = [MarginRow(tuple(row[:-6]), *row[-6:]) for row in cursor.fetchall()]
+    if len(found) > ROWS_MAX:
+        raise InvalidRequest.field("group_by", f"gives more than {ROWS_MAX:,} rows; ask for fewer groups or less time")
+    return found
+
+
+def stream(*, start: datetime, end: datetime, group_by: Sequence[str]) -> Iterator[MarginRow]:
+    """As ``rows``, however many: from a cursor of the server's. Raises ``InvalidRequest`` before the first."""
+    return _stream(*_statement(start, end, group_by, None, None, None, None, limit=None))
+
+
+def _stream(statement: str, values: dict[str, Any]) -> Iterator[MarginRow]:
+    with transaction.atomic(), connection.connection.cursor(name=f"margins-{uuid7().hex}") as cursor:
+        cursor.itersize = CHUNK
+        cursor.execute(statement, values)
+        while found := cursor.fetchmany(CHUNK):
+            yield from (MarginRow(tuple(row[:-6]), *row[-6:]) for row in found)
+
+
+def _statement(
+    start: datetime,
+    end: datetime,
+    group_by: Sequence[str],
+    customer_id: UUID | None,
+    meter: str | None,
+    model: str | None,
+    timezone: ZoneInfo | None,
+    *,
+    limit: int | None,
+) -> tuple[str, dict[str, Any]]:
     if (
         len(group_by) > GROUPS_MAX
         or len(set(group_by)) < len(group_by)
@@ -89,7 +123,7 @@ def rows(
         "end": end,
         "first": first_id(start - _BOOKED_BEFORE_MAX),
         "zone": timezone.key if timezone else "UTC",
-        "limit": ROWS_MAX + 1,
+        "limit": limit,
     }
     conditions = ["c.id >= %(first)s", "c.occurred_at >= %(start)s", "c.occurred_at < %(end)s"]
     for condition, name, value in (
@@ -111,7 +145,8 @@ def rows(
         values[f"group{position}"] = name
     columns = [*groups, "c.asset_id"]
     by = ", ".join(str(position + 1) for position in range(len(columns)))
-    statement = f"""
+    return (
+        f"""
         SELECT {", ".join(columns)}, SUM(c.amount),
                COALESCE(SUM(c.amount) FILTER (WHERE c.cost IS NOT NULL), 0), COALESCE(SUM(c.cost), 0),
                COUNT(DISTINCT c.event_id), COUNT(DISTINCT c.event_id) FILTER (WHERE c.cost IS NULL)
@@ -120,13 +155,9 @@ def rows(
           JOIN billing_customer u ON u.id = c.customer_id
          WHERE {" AND ".join(conditions)}
          GROUP BY {by} ORDER BY {by} LIMIT %(limit)s
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(statement, values)
-        found = [MarginRow(tuple(row[:-6]), *row[-6:]) for row in cursor.fetchall()]
-    if len(found) > ROWS_MAX:
-        raise InvalidRequest.field("group_by", f"gives more than {ROWS_MAX:,} rows; ask for fewer groups or less time")
-    return found
+    """,
+        values,
+    )
 
 
 def total(found: Sequence[MarginRow]) -> MarginRow:

@@ -15,7 +15,7 @@ from django.db import connection
 
 from billing.engine.money import EXACT, ZERO, exact_sum, round_half_even
 from billing.models import RevenueDay
-from billing.selectors import revenue_days
+from billing.selectors import allocation, revenue_days
 
 MEAN_MONTH = Fraction(487, 16)
 """Days: 365.25 / 12."""
@@ -185,40 +185,20 @@ _FEES = ["fee_recognised"]
 _USED = ["recognised", "recognised_owed"]
 _EARNED = _FEES + _USED
 
-_AGEING = """
-WITH claims AS (
-    SELECT i.*,
-           COALESCE(SUM(i.due) FILTER (WHERE i.due > 0) OVER w, 0) - GREATEST(i.due, 0) AS net_before,
-           COALESCE(SUM(-i.due) FILTER (WHERE i.due < 0) OVER (PARTITION BY i.balance_id), 0) AS credited,
-           COALESCE(SUM(i.tax) FILTER (WHERE i.tax > 0) OVER w, 0) - GREATEST(i.tax, 0) AS tax_before,
-           COALESCE(SUM(-i.tax) FILTER (WHERE i.tax < 0) OVER (PARTITION BY i.balance_id), 0) AS tax_credited
-      FROM billing_invoice i
-     WHERE i.currency_id = %(currency)s WINDOW w AS (PARTITION BY i.balance_id ORDER BY i.first_seq)
-), came_in AS (
-    SELECT b.id, b.customer_id, b.owed,
-           COALESCE((SELECT SUM(e.amount * ((e.credit = 'receivable')::int - (e.debit = 'receivable')::int))
-                       FROM billing_ledgerentry e
-                      WHERE e.balance_id = b.id AND e.kind IN ('settlement', 'reinstatement')
-                        AND 'receivable' IN (e.debit, e.credit)), 0) AS net,
-           COALESCE((SELECT SUM(t.invoiced_tax) FROM billing_topup t
-                      WHERE t.customer_id = b.customer_id AND t.currency_id = b.asset_id), 0)
-           + COALESCE((SELECT SUM(p.tax) FROM billing_invoicepayment p JOIN billing_invoice i ON i.id = p.invoice_id
-                        WHERE i.balance_id = b.id), 0)
-           - COALESCE((SELECT SUM(i.tax_given) FROM billing_invoice i WHERE i.balance_id = b.id), 0) AS tax
-      FROM billing_balance b
+_AGEING = f"""
+WITH balances AS (
+    SELECT b.id, b.customer_id, b.owed FROM billing_balance b
      WHERE b.asset_id = %(currency)s
        AND (b.owed > 0 OR EXISTS (SELECT FROM billing_invoice i WHERE i.balance_id = b.id))
 ), open AS (
-    SELECT c.balance_id, c.customer_id, c.due_on,
-           c.due - LEAST(c.due, GREATEST(0, m.net + c.credited - c.net_before)) AS net,
-           c.tax - LEAST(c.tax, GREATEST(0, m.tax + c.tax_credited - c.tax_before)) AS tax
-      FROM claims c JOIN came_in m ON m.id = c.balance_id WHERE c.due > 0
+    SELECT p.balance_id, p.customer_id, p.due_on, p.due - p.net_paid AS net, p.tax - p.tax_paid AS tax
+      FROM ({allocation.paid("SELECT id FROM balances")}) p
 )
 SELECT k.external_id, %(on)s::date - o.due_on, o.net + o.tax FROM open o
   JOIN billing_customer k ON k.id = o.customer_id WHERE o.net + o.tax <> 0
 UNION ALL
-SELECT k.external_id, NULL, m.owed - COALESCE((SELECT SUM(o.net) FROM open o WHERE o.balance_id = m.id), 0)
-  FROM came_in m JOIN billing_customer k ON k.id = m.customer_id
+SELECT k.external_id, NULL, b.owed - COALESCE((SELECT SUM(o.net) FROM open o WHERE o.balance_id = b.id), 0)
+  FROM balances b JOIN billing_customer k ON k.id = b.customer_id
 """
 
 

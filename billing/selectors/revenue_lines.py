@@ -1,6 +1,7 @@
 """From a figure of the roll-forward to the lines it sums, and from a line to its ledger entries."""
 
 from dataclasses import dataclass
+from uuid import UUID
 
 from django.db import connection
 from django.db.models import Q, QuerySet
@@ -45,6 +46,25 @@ def entries(line: Recognition) -> QuerySet[LedgerEntry]:
     """The ledger entries that the line sums, in the order in which they were posted; none for a fee's time."""
     if not line.entry_kind:
         return LedgerEntry.objects.none()
+    return LedgerEntry.objects.filter(pk__in=_entry_ids(line)).order_by("posted_at", "seq", "id")
+
+
+def of_entry(entry: LedgerEntry) -> list[Recognition]:
+    """The lines of closed days that sum this entry: one in each version of its day, and none before that is closed."""
+    alike = Recognition.objects.filter(
+        customer_id=entry.customer_id,
+        asset_id=entry.asset_id,
+        grant=entry.grant_id,
+        entry_kind=entry.kind,
+        entry_debit=entry.debit,
+        entry_credit=entry.credit,
+        day__cut_at__gt=entry.posted_at,
+    )
+    lines = alike.select_related("day").order_by("day__date", "day__version", "number")[:LINES_TRIED_MAX]
+    return [line for line in lines if _entry_ids(line, entry.pk)]
+
+
+def _entry_ids(line: Recognition, only: UUID | None = None) -> list[UUID]:
     which, parameters = revenue_days.holds(line.day)
     with connection.cursor() as cursor:
         cursor.execute(
@@ -62,19 +82,22 @@ def entries(line: Recognition) -> QuerySet[LedgerEntry]:
                 "zone": line.day.zone,
                 "on": line.occurred_on,
                 "most": ENTRIES_MAX,
+                "only": only,
             },
         )
-        ids = [row[0] for row in cursor]
-    return LedgerEntry.objects.filter(pk__in=ids).order_by("posted_at", "seq", "id")
+        return [row[0] for row in cursor]
 
 
 ENTRIES_MAX = 500
+LINES_TRIED_MAX = 50
+"""Lines that are alike, by day, among which an entry's own is looked for."""
 _ENTRIES = """
 SELECT e.id
   FROM billing_ledgerentry e
   LEFT JOIN billing_charge c ON c.id = e.charge_id AND c.customer_id = e.customer_id
   LEFT JOIN billing_meter m ON m.id = c.meter_id
- WHERE e.customer_id = %(customer)s AND e.asset_id = %(asset)s AND e.grant_id IS NOT DISTINCT FROM %(grant)s
+ WHERE e.customer_id = %(customer)s AND e.asset_id = %(asset)s AND (%(only)s::uuid IS NULL OR e.id = %(only)s)
+   AND e.grant_id IS NOT DISTINCT FROM %(grant)s
    AND (%(fee)s::uuid IS NULL OR e.transaction_id = %(fee)s)
    AND (e.kind, e.debit, e.credit) = (%(kind)s, %(debit)s, %(credit)s) AND COALESCE(m.code, '') = %(product)s
    AND (e.occurred_at AT TIME ZONE %(zone)s)::date = %(on)s AND {which}

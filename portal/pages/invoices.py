@@ -27,7 +27,10 @@ def invoices(request: HttpRequest, visit: access.Visit) -> HttpResponse:
         request,
         visit,
         "portal/invoices.html",
-        rows=[(invoice, figures.status(invoice, paid[invoice.pk])) for invoice in shown],
+        rows=[
+            (invoice, figures.status(invoice, paid[invoice.pk]), figures.overdue(invoice, paid[invoice.pk]))
+            for invoice in shown
+        ],
         further=shown[-1].pk if len(rows) > PAGE_ROWS else None,
     )
 
@@ -46,6 +49,7 @@ def invoice(request: HttpRequest, visit: access.Visit, invoice_id: UUID) -> Http
         invoice=found,
         lines=found.lines.order_by("position"),
         state=figures.status(found, paid),
+        late=figures.overdue(found, paid),
         paid=paid.total,
         outstanding=figures.outstanding(found, paid),
         taxes=found.taxes.order_by("position"),

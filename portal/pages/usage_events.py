@@ -17,7 +17,6 @@ from portal import access, downloads, explorer, payloads
 from portal.explorer import Question
 
 PAGE_ROWS = 50
-CSV_ROWS = 1000
 SHOWN = ("model", "user", "project", "feature", "session")
 
 
@@ -56,21 +55,10 @@ def usage_events_csv(request: HttpRequest, visit: access.Visit) -> HttpResponseB
     question = Question.read(request, visit)
 
     def cells() -> Iterator[list[downloads.Cell]]:
-        page = _page(visit, question, None, CSV_ROWS)
-        while True:
-            for row in page.rows:
-                values = [row.dimensions.get(name) for name in SHOWN]
-                yield [
-                    row.occurred_at.astimezone(visit.zone),
-                    row.event_id,
-                    row.type,
-                    *values,
-                    question.asset,
-                    row.amount,
-                ]
-            if page.next_before is None:
-                return
-            page = _page(visit, question, page.next_before, CSV_ROWS)
+        for row in charged_events.every(**_asked(visit, question)):
+            values = [row.dimensions.get(name) for name in SHOWN]
+            moment = row.occurred_at.astimezone(visit.zone)
+            yield [moment, row.event_id, row.type, *values, question.asset, row.amount]
 
     name = f"events-{question.period.first}-{question.period.last}.csv"
     return downloads.response(name, ["occurred_at", "event", "type", *SHOWN, "asset", "amount"], cells())
@@ -96,16 +84,18 @@ def usage_live_json(request: HttpRequest) -> JsonResponse:
 
 
 def _page(visit: access.Visit, question: Question, before: UUID | None, limit: int) -> EventPage:
-    return charged_events.page(
-        customer_id=visit.customer.pk,
-        start=question.start,
-        end=question.end,
-        asset=question.asset,
-        meter=question.meter.code if question.meter else None,
-        where=question.where,
-        before=before,
-        limit=limit,
-    )
+    return charged_events.page(**_asked(visit, question), before=before, limit=limit)
+
+
+def _asked(visit: access.Visit, question: Question) -> dict[str, Any]:
+    return {
+        "customer_id": visit.customer.pk,
+        "start": question.start,
+        "end": question.end,
+        "asset": question.asset,
+        "meter": question.meter.code if question.meter else None,
+        "where": question.where,
+    }
 
 
 def _total(visit: access.Visit, question: Question) -> tuple[Decimal, int]:

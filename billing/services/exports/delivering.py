@@ -10,7 +10,8 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from billing.errors import BillingError
+from accounts.services import audit
+from billing.errors import BillingError, InvalidState
 from billing.gateways import stores
 from billing.models import ExportFile
 from billing.services import outbox
@@ -45,6 +46,26 @@ def deliver_due() -> int:
             _delivered(file, made)
             delivered += 1
     return delivered
+
+
+def retry(*, actor: audit.Actor, file: ExportFile, reason: str) -> ExportFile:
+    """Let the worker try again at once what failed. Raises ``InvalidState`` where it did not, or is being sent."""
+    now = timezone.now()
+    with transaction.atomic():
+        rows = ExportFile.objects.select_for_update(skip_locked=True).filter(pk=file.pk, state="waiting")
+        locked = rows.exclude(last_error="").first()
+        if locked is None:
+            raise InvalidState("It waits for nothing: it did not fail, or is being sent just now.")
+        locked.due_at = now
+        locked.save(update_fields=["due_at"])
+        audit.record(
+            actor=actor,
+            action="export.retried",
+            object_type="export_file",
+            object_id=str(locked.pk),
+            after={"name": locked.name, "reason": reason},
+        )
+    return locked
 
 
 def _claim() -> ExportFile | None:

@@ -9,10 +9,11 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 
 from billing.engine.currencies import places
+from billing.engine.einvoices import Line, Paper, Party, lacks, terms
 from billing.engine.money import amount_string
-from billing.engine.taxes import EXEMPT, REVERSE_CHARGE, TREATMENTS
-from billing.gateways import documents
-from billing.models import Asset, Invoice, Refund, TopUp
+from billing.engine.taxes import EXEMPT, REVERSE_CHARGE, STANDARD, TREATMENTS
+from billing.gateways import documents, einvoices
+from billing.models import Asset, Invoice, InvoiceLine, Refund, TopUp
 
 MINUS = "\N{MINUS SIGN}"
 _SAID = {REVERSE_CHARGE, EXEMPT}
@@ -20,8 +21,55 @@ _SAID = {REVERSE_CHARGE, EXEMPT}
 
 
 def invoice_pdf(invoice: Invoice) -> bytes:
-    """The invoice as it was issued. What was paid of it since is not on it."""
-    return documents.pdf("invoice", shown(invoice))
+    """The invoice as it was issued. What was paid of it since is not on it.
+
+    It carries its own data (Factur-X) where those are known and the extra ``einvoice`` is installed.
+    """
+    data = einvoice(invoice)
+    if data is None:
+        return documents.pdf("invoice", shown(invoice))
+    return einvoices.embed(documents.pdf("invoice", shown(invoice), carries=True), data)
+
+
+def einvoice(invoice: Invoice) -> bytes | None:
+    """The invoice as XML of EN 16931; None where a party is not known well enough, several taxes are due together, or
+    nobody here can write it."""
+    seller, buyer = (Party(**invoice.parties.get(name, {})) for name in ("seller", "buyer"))
+    taxes = list(invoice.taxes.order_by("position"))
+    if lacks(seller, buyer) or len(taxes) > 1 or not einvoices.installed():
+        return None
+    zone = ZoneInfo(settings.TIME_ZONE)
+    return einvoices.xml(
+        terms(
+            Paper(
+                number=invoice.number,
+                credits=invoice.kind == Invoice.Kind.CREDIT_NOTE,
+                issued_on=invoice.issued_at.astimezone(zone).date(),
+                due_on=invoice.due_on,
+                first=invoice.period_start.astimezone(zone).date(),
+                last=(invoice.period_end - timedelta(microseconds=1)).astimezone(zone).date(),
+                currency=invoice.currency_id,
+                seller=seller,
+                buyer=buyer,
+                lines=[
+                    Line(_titled(line), line.amount, line.quantity, line.unit_amount, line.per)
+                    for line in invoice.lines.order_by("position")
+                ],
+                total=invoice.total,
+                base=invoice.tax_base if invoice.tax_treatment == STANDARD else invoice.due,
+                tax=invoice.tax,
+                treatment=invoice.tax_treatment,
+                rate=taxes[0].rate if taxes else Decimal(0),
+                takes_back=(invoice.voids.number, invoice.voids.issued_at.astimezone(zone).date())
+                if invoice.voids
+                else None,
+            )
+        )
+    )
+
+
+def _titled(line: InvoiceLine) -> str:
+    return ", ".join([line.description, *(f"{key} {value}" for key, value in sorted(line.metadata.items()))])
 
 
 def shown(invoice: Invoice) -> dict[str, Any]:
@@ -30,6 +78,7 @@ def shown(invoice: Invoice) -> dict[str, Any]:
     facts = [
         ("Issued", _day(invoice.issued_at)),
         ("Period", f"{_day(invoice.period_start)} to {_day(invoice.period_end - timedelta(microseconds=1))}"),
+        *([("For invoice", invoice.voids.number)] if invoice.voids else []),
         *([] if note else [("Due", f"{invoice.due_on:%-d %b %Y}")]),
     ]
     return {
@@ -41,8 +90,9 @@ def shown(invoice: Invoice) -> dict[str, Any]:
         "currency": invoice.currency_id,
         "lines": [
             {
-                "description": ", ".join([line.description, *(f"{k} {v}" for k, v in sorted(line.metadata.items()))]),
+                "description": _titled(line),
                 "quantity": "" if line.quantity is None else f"{_number(line.quantity)} {line.unit}".strip(),
+                "rate": "" if line.unit_amount is None else _rate(line.unit_amount, line.per),
                 "amount": money(line.amount),
             }
             for line in invoice.lines.order_by("position")
@@ -122,6 +172,10 @@ def _day(moment: datetime) -> str:
 
 def _money(amount: Decimal, currency: str) -> str:
     return f"{MINUS if amount < 0 else ''}{amount.copy_abs():,.{places(currency)}f}"
+
+
+def _rate(unit_amount: Decimal, per: Decimal | None) -> str:
+    return _number(unit_amount) + (f" per {_number(per)}" if per not in {None, 1} else "")
 
 
 def _number(quantity: Decimal) -> str:

@@ -31,39 +31,46 @@ class Tax:
     places: int = 2
 
 
-def on(balance: Balance, due: Decimal, decision: Decision, *, taken_up: Decimal) -> Tax:
+def on(balance: Balance, due: Decimal, decision: Decision, *, taken_up: Decimal, voids: Invoice | None) -> Tax:
     """The tax of a document over ``due`` of the balance, which is locked.
 
-    ``taken_up``: what of its entries had been written off, and is no debt after all.
+    ``taken_up``: what of its entries had been written off, and is no debt after all. ``voids``: the invoice that it
+    takes back, with all of its tax.
     """
     coins = places(balance.asset_id)
+    if voids is not None:
+        return _given_back(balance, voids, voids.tax_base, voids.tax, coins)
     if due < 0:
-        return _credited(balance, EXACT.add(due, min(taken_up, due.copy_abs())), coins)
+        return _credited(balance, EXACT.subtract(due.copy_abs(), min(taken_up, due.copy_abs())), coins)
     if decision.treatment != STANDARD:
         return Tax(decision.treatment)
     base = round_half_even(invoices.unpaid_of(balance.pk, due), precision=coins)
     return Tax(STANDARD, base, tax_on(base, decision, places=coins), parts=decision.parts, places=coins)
 
 
-def _credited(balance: Balance, due: Decimal, coins: int) -> Tax:
-    """What comes back with ``due``: as the last taxed invoice had it, and no more than all of them asked for."""
-    last = Invoice.objects.filter(balance=balance, tax__gt=0).order_by("-first_seq").first()
-    if last is None:
+def _credited(balance: Balance, amount: Decimal, coins: int) -> Tax:
+    """What comes back with ``amount``, as the last taxed invoice had it."""
+    last = Invoice.objects.filter(balance=balance, tax__gt=0, voided_by=None).order_by("-first_seq").first()
+    if last is None or not amount:
         return Tax(NONE)
-    asked = Invoice.objects.filter(balance=balance).aggregate(base=Sum("tax_base"), tax=Sum("tax"))
+    share = Fraction(last.tax) / Fraction(last.tax_base)
+    asked = Invoice.objects.filter(balance=balance).aggregate(base=Sum("tax_base"))
+    base = min(amount, asked["base"])
+    return _given_back(balance, last, base, round_half_even(Fraction(base) * share, precision=coins), coins)
+
+
+def _given_back(balance: Balance, invoice: Invoice, base: Decimal, tax: Decimal, coins: int) -> Tax:
+    """``tax`` on ``base`` as the invoice has it, and no more than all invoices asked for."""
+    asked = Invoice.objects.filter(balance=balance).aggregate(tax=Sum("tax"))
     # The office has what was written off, or lost in a dispute, back already.
     given_up = InvoicePayment.objects.filter(invoice__balance=balance, kind=InvoicePayment.Kind.WRITE_OFF)
     gone = EXACT.add(given_up.aggregate(tax=Sum("tax"))["tax"] or ZERO, invoices.tax_disputed(balance.pk))
-    left = EXACT.subtract(asked["tax"], gone)
-    if left <= 0 or not due:
+    total = min(tax, EXACT.subtract(asked["tax"], gone))
+    if total <= 0:
         return Tax(NONE)
-    base = -min(due.copy_abs(), asked["base"])
-    share = Fraction(last.tax) / Fraction(last.tax_base)
-    total = -min(round_half_even(Fraction(base.copy_abs()) * share, precision=coins), left)
     unpaid = invoices.open_tax(balance.customer_id, balance.asset_id)
-    parts = tuple(Part(each.name, each.rate) for each in last.taxes.order_by("position"))
-    given = max(ZERO, EXACT.subtract(total.copy_abs(), unpaid))
-    return Tax(STANDARD, base, total, given, parts, coins)
+    parts = tuple(Part(each.name, each.rate) for each in invoice.taxes.order_by("position"))
+    return Tax(STANDARD, -base, -total, max(ZERO, EXACT.subtract(total, unpaid)), parts, coins)
 
 
 def book(invoice: Invoice, tax: Tax) -> None:

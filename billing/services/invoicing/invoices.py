@@ -6,7 +6,10 @@ while that is found, so that each entry is in exactly one run.
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
@@ -32,12 +35,20 @@ from billing.models import (
     LedgerEntry,
     TaxProfile,
 )
-from billing.selectors import invoices
+from billing.selectors import invoice_lines
 from billing.services import outbox
 from billing.services.invoicing import invoice_taxes, taxes
 from billing.services.retrying import retried
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Voided:
+    """An invoice that is taken back, and what of its entries' debt was booked back."""
+
+    invoice: Invoice
+    amount: Decimal
 
 
 def issue_due() -> list[Invoice]:
@@ -70,7 +81,7 @@ def _reached() -> Iterator[Balance]:
         return
     for balance in Balance.objects.filter(asset__kind=Asset.Kind.CURRENCY, owed__gte=settings.INVOICE_AMOUNT):
         last = Invoice.objects.filter(balance=balance).order_by("-first_seq").first()
-        found = invoices.owed(balance.pk, after=last.last_seq if last else 0, upto=balance.seq)
+        found = invoice_lines.owed(balance.pk, after=last.last_seq if last else 0, upto=balance.seq)
         if found.owed >= settings.INVOICE_AMOUNT:
             yield balance
 
@@ -99,75 +110,108 @@ def issue(balance: Balance, *, end: datetime) -> Invoice | None:
 @retried
 def _issue(balance: Balance, *, customer: Customer, end: datetime, decision: Decision) -> Invoice | None:
     with transaction.atomic():
-        clock = locks.ledger_time()
-        pipeline.run([locks.balances([balance.customer_id]), clock])
-        now: datetime = clock.rows[0][0]
-        last = Invoice.objects.filter(balance=balance).order_by("-first_seq").first()
-        after = last.last_seq if last else 0
-        run = LedgerEntry.objects.filter(balance=balance, seq__gt=after, posted_at__lt=end)
-        upto = run.aggregate(highest=Max("seq"))["highest"]
-        if upto is None:
-            return None
-        found = invoices.owed(balance.pk, after=after, upto=upto)
-        owed_before = last.owed_after if last else ZERO
-        totals = invoicing.in_coins(
-            found.items, owed=found.owed, owed_before=owed_before, places=places(balance.asset_id)
-        )
-        if totals.due == 0:
-            return None
-        kind = Invoice.Kind.INVOICE if totals.due > 0 else Invoice.Kind.CREDIT_NOTE
-        tax = invoice_taxes.on(balance, totals.due, decision, taken_up=found.taken_up)
-        series, sequence = _number(kind)
-        invoice = Invoice.objects.create(
-            customer=customer,
-            balance=balance,
-            currency_id=balance.asset_id,
-            kind=kind,
-            series=series,
-            sequence=sequence,
-            number=f"{series}-{sequence:06d}",
-            period_start=last.period_end if last else run.order_by("seq").values_list("posted_at", flat=True)[0],
-            period_end=end,
-            first_seq=after + 1,
-            last_seq=upto,
-            total=totals.total,
-            prepaid=totals.prepaid,
-            due=totals.due,
-            due_before=EXACT.add(last.due_before, last.due) if last else ZERO,
-            tax=tax.total,
-            tax_base=tax.base,
-            tax_given=tax.given,
-            tax_treatment=tax.treatment,
-            owed_after=EXACT.add(owed_before, found.owed),
-            due_on=now.astimezone(ZoneInfo(settings.TIME_ZONE)).date() + timedelta(days=settings.INVOICE_DUE_DAYS),
-            seller=settings.INVOICE_SELLER,
-            buyer=_buyer(customer),
-            issued_at=now,
-        )
-        InvoiceLine.objects.bulk_create(_lines(invoice, found.items, totals))
-        invoice_taxes.book(invoice, tax)
-        if kind == Invoice.Kind.INVOICE:
-            due_at = datetime.combine(invoice.due_on, time.min, tzinfo=ZoneInfo(settings.TIME_ZONE))
-            Collection.objects.create(customer=customer, invoice=invoice, next_try_at=due_at)
-        facts = {
-            "invoice": str(invoice.pk),
-            "number": invoice.number,
-            "kind": invoice.kind,
-            "due": amount_string(invoice.due),
-            "tax": amount_string(invoice.tax),
-            "payable": amount_string(invoice.payable),
-            "currency": invoice.currency_id.upper(),
-        }
-        outbox.publish([outbox.Message("invoice.finalized", customer.pk, facts)], now=now)
-        audit.record(
-            actor=audit.SYSTEM,
-            action="invoice.finalized",
-            object_type="invoice",
-            object_id=str(invoice.pk),
-            organization_id=customer.organization_id,
-            after=facts,
-        )
+        return document(balance, customer=customer, end=end, decision=decision)
+
+
+def document(
+    balance: Balance, *, customer: Customer, end: datetime, decision: Decision, voids: Voided | None = None
+) -> Invoice | None:
+    """As ``issue``, in the caller's transaction. With ``voids`` it is a credit note that takes an invoice back."""
+    clock = locks.ledger_time()
+    pipeline.run([locks.balances([balance.customer_id]), clock])
+    now: datetime = clock.rows[0][0]
+    last = Invoice.objects.filter(balance=balance).order_by("-first_seq").first()
+    after = last.last_seq if last else 0
+    run = LedgerEntry.objects.filter(balance=balance, seq__gt=after, posted_at__lt=end)
+    upto = run.aggregate(highest=Max("seq"))["highest"]
+    if upto is None:
+        return None
+    found = invoice_lines.owed(balance.pk, after=after, upto=upto)
+    taken_back = None if voids is None else voids.invoice
+    items = found.items if voids is None else [*_taken_back(voids), *_besides(voids, found.items)]
+    owed_before = last.owed_after if last else ZERO
+    totals = invoicing.in_coins(items, owed=found.owed, owed_before=owed_before, places=places(balance.asset_id))
+    if totals.due == 0:
+        return None
+    kind = Invoice.Kind.INVOICE if totals.due > 0 else Invoice.Kind.CREDIT_NOTE
+    tax = invoice_taxes.on(balance, totals.due, decision, taken_up=found.taken_up, voids=taken_back)
+    series, sequence = _number(kind)
+    profile = TaxProfile.objects.filter(customer=customer).first() or TaxProfile(customer=customer)
+    invoice = Invoice.objects.create(
+        customer=customer,
+        balance=balance,
+        currency_id=balance.asset_id,
+        kind=kind,
+        series=series,
+        sequence=sequence,
+        number=f"{series}-{sequence:06d}",
+        period_start=last.period_end if last else run.order_by("seq").values_list("posted_at", flat=True)[0],
+        period_end=end,
+        first_seq=after + 1,
+        last_seq=upto,
+        total=totals.total,
+        prepaid=totals.prepaid,
+        due=totals.due,
+        due_before=EXACT.add(last.due_before, last.due) if last else ZERO,
+        tax=tax.total,
+        tax_base=tax.base,
+        tax_given=tax.given,
+        tax_treatment=tax.treatment,
+        owed_after=EXACT.add(owed_before, found.owed),
+        due_on=now.astimezone(ZoneInfo(settings.TIME_ZONE)).date() + timedelta(days=settings.INVOICE_DUE_DAYS),
+        voids=taken_back,
+        seller=settings.INVOICE_SELLER,
+        buyer=_buyer(customer, profile),
+        parties=_parties(customer, profile),
+        issued_at=now,
+    )
+    InvoiceLine.objects.bulk_create(_lines(invoice, items, totals))
+    invoice_taxes.book(invoice, tax)
+    if kind == Invoice.Kind.INVOICE:
+        due_at = datetime.combine(invoice.due_on, time.min, tzinfo=ZoneInfo(settings.TIME_ZONE))
+        Collection.objects.create(customer=customer, invoice=invoice, next_try_at=due_at)
+    facts = {
+        "invoice": str(invoice.pk),
+        "number": invoice.number,
+        "kind": invoice.kind,
+        "due": amount_string(invoice.due),
+        "tax": amount_string(invoice.tax),
+        "payable": amount_string(invoice.payable),
+        "currency": invoice.currency_id.upper(),
+    }
+    outbox.publish([outbox.Message("invoice.finalized", customer.pk, facts)], now=now)
+    audit.record(
+        actor=audit.SYSTEM,
+        action="invoice.finalized",
+        object_type="invoice",
+        object_id=str(invoice.pk),
+        organization_id=customer.organization_id,
+        after=facts,
+    )
     return invoice
+
+
+def _besides(voids: Voided, items: Sequence[invoicing.Item]) -> Iterator[invoicing.Item]:
+    """What else the entries are for: less than a coin that was owed, and what the wallet paid."""
+    for item in items:
+        exact = EXACT.add(item.exact, voids.amount) if item.kind == "adjustment" else item.exact
+        if exact:
+            yield replace(item, exact=exact)
+
+
+def _taken_back(voids: Voided) -> list[invoicing.Item]:
+    """The lines of the invoice the other way round."""
+    return [
+        invoicing.Item(
+            *(line.kind, line.product, line.description, line.exact.copy_negate()),
+            quantity=None if line.quantity is None else line.quantity.copy_negate(),
+            unit=line.unit,
+            metadata=line.metadata,
+            unit_amount=line.unit_amount,
+            per=line.per,
+        )
+        for line in voids.invoice.lines.order_by("position")
+    ]
 
 
 def _number(kind: str) -> tuple[str, int]:
@@ -191,6 +235,8 @@ def _lines(invoice: Invoice, items: Sequence[invoicing.Item], totals: invoicing.
             description=item.description[:200],
             quantity=item.quantity,
             unit=item.unit,
+            unit_amount=item.unit_amount,
+            per=item.per,
             metadata=dict(item.metadata),
             amount=amount,
             exact=item.exact,
@@ -199,8 +245,26 @@ def _lines(invoice: Invoice, items: Sequence[invoicing.Item], totals: invoicing.
     ]
 
 
-def _buyer(customer: Customer) -> list[str]:
-    profile = TaxProfile.objects.filter(customer=customer).first() or TaxProfile(customer=customer)
+def _buyer(customer: Customer, profile: TaxProfile) -> list[str]:
     number = f"Tax number {profile.tax_id}" if profile.tax_id else ""
     texts = (customer.name, *profile.address, customer.country, number, customer.email, customer.external_id)
     return [text for text in texts if text]
+
+
+def _parties(customer: Customer, profile: TaxProfile) -> dict[str, dict[str, Any]]:
+    """Seller and buyer as ``engine.einvoices.Party`` has them."""
+    name, *address = [*settings.INVOICE_SELLER, ""]
+    return {
+        "seller": {
+            "name": name,
+            "country": settings.TAX_HOME_COUNTRY,
+            "tax_id": settings.INVOICE_SELLER_TAX_ID,
+            "address": [line for line in address if line],
+        },
+        "buyer": {
+            "name": customer.name,
+            "country": customer.country,
+            "tax_id": profile.tax_id,
+            "address": list(profile.address),
+        },
+    }

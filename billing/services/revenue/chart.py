@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import transaction
 
 from accounts.services import audit
+from billing.engine.journals import SAP_CODE_MAX, sap_account
 from billing.errors import InvalidRequest
 from billing.models import Account, AccountMapping
 
@@ -47,10 +48,16 @@ def set_account(
 ) -> AccountMapping:
     """Say what an account, or a product's share of it, is called from the next day on that is closed.
 
-    An empty ``number`` takes the entry out again. Raises ``InvalidRequest`` for an account that does not exist.
+    An empty ``number`` takes the entry out again. Raises ``InvalidRequest`` for an account that does not exist, and,
+    where there is a company code of SAP, for what is longer than SAP has room for.
     """
     if account not in ACCOUNTS:
         raise InvalidRequest.field("account", "is not an account of the journal")
+    if settings.SAP_COMPANY_CODE:
+        codes = {"number": sap_account(number), "department": department, "account_class": account_class}
+        for name, code in codes.items():
+            if len(code) > SAP_CODE_MAX:
+                raise InvalidRequest.field(name, f"has at most {SAP_CODE_MAX} characters in SAP")
     with transaction.atomic():
         found = AccountMapping.objects.filter(account=account, product=product).first()
         before = _shown(found) if found is not None else None

@@ -21,6 +21,10 @@ def test_a_partner_their_customer_statement_and_payout(office: Client, acme: Cus
 
     page = office.get(reverse("admin:billing_partner_change", args=[agency.pk])).content.decode()
     file = office.get(reverse("admin:billing_partner_statement", args=[agency.pk])).content.decode()
+    paper = office.get(reverse("admin:billing_partner_paper", args=[agency.pk, 2026, 1]))
+    assert paper.content.startswith(b"%PDF-")
+    assert office.get(reverse("admin:billing_partner_paper", args=[agency.pk, 2026, 13])).status_code == 404
+    assert reverse("admin:billing_partner_paper", args=[agency.pk, 2026, 1]) in page
     pay = reverse("admin:billing_partner_pay_out", args=[agency.pk])
     shown = office.get(pay).context["form"]
     form = {"reason": "January", "reference": "SEPA 1", "upto": shown["upto"].value(), "amount": "19"}

@@ -1,14 +1,16 @@
 """The revenue pages: from the roll-forward down to a ledger entry, the files, reopening, the chart of accounts."""
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from html import unescape
 
 import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
 
 from accounts.models import User
-from billing.models import AccountMapping, LedgerEntry, Recognition, RevenueDay
+from billing.models import AccountMapping, LedgerEntry, Recognition, RevenueDay, UsageEvent
 from billing.services import revenue
 from tests.billing.services.conftest import Clock, clock
 from tests.builders import Shop, browser_of
@@ -137,3 +139,27 @@ def test_what_is_not_there_is_not_found(staff: Client, path: str) -> None:
 @pytest.mark.parametrize("query", ["period=nonsense", "currency=gold", "period=2020-01", "currency=%00"])
 def test_odd_questions_get_an_answer(staff: Client, query: str) -> None:
     assert staff.get(f"{URL}?{query}").status_code == 200
+
+
+def test_an_accountant_walks_from_the_trial_balance_to_an_event_and_back(staff: Client) -> None:
+    def follow(page: str, to: str) -> tuple[str, str]:
+        """The first link of the page to such an address, and what is there."""
+        href = unescape(next(found for found in re.findall(r'href="([^"]+)"', page) if re.search(to, found)))
+        response = staff.get(href)
+        assert response.status_code == 200, href
+        return href, response.content.decode()
+
+    day = staff.get(DAY).content.decode()
+    _, lines = follow(day, r"/lines/\?.*account=usage")
+    line_url, line = follow(lines, r"/revenue/lines/[0-9a-f-]{36}")
+    _, entry = follow(line, r"/ledgerentry/[0-9a-f-]{36}")
+    _, transaction = follow(entry, r"/ledgertransaction/[0-9a-f-]{36}")
+    event_url, event = follow(transaction, r"/usageevent/[0-9a-f-]{36}")
+    assert "event-1" in event
+    assert UsageEvent.objects.filter(pk=event_url.rstrip("/").split("/")[-2]).exists()
+
+    _, transaction = follow(event, r"/ledgertransaction/[0-9a-f-]{36}")
+    _, entry = follow(transaction, r"/ledgerentry/[0-9a-f-]{36}")
+    back, line = follow(entry, r"/revenue/lines/[0-9a-f-]{36}")
+    assert back == line_url
+    assert follow(line, re.escape(DAY))[0] == DAY

@@ -39,6 +39,8 @@ def test_lists_and_one(api: Api, shop: Shop, invoice: Invoice) -> None:
             "description": "Llm Input",
             "quantity": "1000000",
             "unit": "",
+            "unit_amount": "2.5",
+            "per": "1000000",
             "metadata": {},
             "amount": "2.5",
             "exact": "2.5",

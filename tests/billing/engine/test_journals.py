@@ -13,14 +13,17 @@ from billing.engine.journals import SAP_ITEMS_MAX, Heading, Sum, netsuite, sap
 D = Decimal
 ON = date(2026, 11, 20)
 CHART = {
-    "accounts": {"usage": {"": {"number": "4000 Usage", "department": "AI", "class": "Cloud"}}},
+    "accounts": {
+        "usage": {"": {"number": "4000 Usage", "department": "AI", "class": "Cloud"}},
+        "deferred_revenue": {"": {"number": "2300 Deferred revenue", "department": "", "class": ""}},
+    },
     "subsidiary": "Ante Inc.",
     "company_code": "1710",
 }
 # CHAR fields of BKPF and BSEG, and the amounts: at most so many characters.
 SAP_LENGTHS = {
     **{"XBLNR": 16, "BUKRS": 4, "BLART": 2, "BLDAT": 8, "BUDAT": 8, "WAERS": 5, "BKTXT": 25},
-    **{"HKONT": 40, "WRSOL": 13, "WRHAB": 13, "SGTXT": 50, "KOSTL": 10, "PRCTR": 10},
+    **{"HKONT": 10, "WRSOL": 24, "WRHAB": 24, "SGTXT": 50, "KOSTL": 10, "PRCTR": 10},
 }
 
 
@@ -78,3 +81,13 @@ def test_sap_takes_fields_of_its_lengths_in_documents_of_999_items_that_balance(
         assert 2 <= len(document) <= 999
         assert sum(D(row["WRSOL"] or 0) - D(row["WRHAB"] or 0) for row in document) == 0
         assert len({row["WAERS"] for row in document}) == 1
+        assert {row["HKONT"] for row in document} == {"4000", "2300"}
+        assert all(bool(row["WRSOL"]) != bool(row["WRHAB"]) for row in document)
+        assert {row["BLDAT"] for row in document} == {row["BUDAT"] for row in document} == {"20261120"}
+
+
+def test_yen_go_to_both_in_whole_coins() -> None:
+    yen = sums(currency="jpy", amount="1234.5")
+
+    assert {row["Debit"] or row["Credit"] for row in rows(netsuite(Heading(ON, 1, CHART), yen))} == {"1234"}
+    assert {row["WRSOL"] or row["WRHAB"] for row in rows(sap(Heading(ON, 1, CHART), yen))} == {"1234"}

@@ -16,8 +16,9 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 
+from accounts.services.audit import SYSTEM
 from billing import checks
-from billing.errors import InvariantViolation
+from billing.errors import InvalidState, InvariantViolation
 from billing.gateways import stores
 from billing.models import ExportFile, LedgerEntry, OutboxEvent, RevenueDay
 from billing.services import exports, revenue
@@ -86,8 +87,11 @@ def test_what_cannot_be_delivered_says_why_and_is_tried_again(
     clock.forward(minutes=2)
     assert exports.deliver_due() == 0
     place.unlink()
-    clock.forward(minutes=6)
+    assert exports.deliver_due() == 0
+    exports.retry(actor=SYSTEM, file=file, reason="The directory is there")
     assert exports.deliver_due() == 1
+    with pytest.raises(InvalidState):
+        exports.retry(actor=SYSTEM, file=file, reason="Once more")
 
     file.refresh_from_db()
     assert (file.state, file.attempts, file.last_error) == ("delivered", 3, "")

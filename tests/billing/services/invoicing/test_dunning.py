@@ -101,6 +101,8 @@ def test_reminders_come_on_their_days_and_not_twice(debtor: Payer, clock: Clock,
         told.append(Notice.objects.filter(kind="invoice.overdue").count())
 
     assert told == [0, 1, 1, 1, 2, 3]
+    invoice = Invoice.objects.select_related("collection").get()
+    assert figures.overdue(invoice, figures.paid([invoice])[invoice.pk])
     assert "$11.00 of it are open" in Notice.objects.filter(kind="invoice.overdue")[0].text
 
 

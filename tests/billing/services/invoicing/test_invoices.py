@@ -9,9 +9,11 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 
 from accounts.services.audit import SYSTEM
+from billing.engine.prices import TierTerms
 from billing.models import Customer, Invoice, OutboxEvent, UsageEvent
 from billing.selectors import books
 from billing.selectors import invoices as figures
+from billing.services.catalog.prices import PriceTerms
 from billing.services.invoicing import documents, invoices
 from billing.services.wallet import corrections, wallets
 from tests.billing.services.conftest import Clock
@@ -23,9 +25,9 @@ D = Decimal
 LATER = datetime(2030, 1, 1, tzinfo=UTC)
 
 
-def owing(shop: Shop, name: str = "acme", *, usd: str = "0", limit: str = "1000") -> Customer:
+def owing(shop: Shop, name: str = "acme", *, usd: str = "0", limit: str = "1000", plan: str = "pro") -> Customer:
     """A customer who may use more than there is in the wallet."""
-    customer = shop.customer(name, usd=usd)
+    customer = shop.customer(name, usd=usd, plan=plan)
     Customer.objects.filter(pk=customer.pk).update(on_insufficient_funds="overdraft")
     wallets.set_overdraft_limit(actor=SYSTEM, customer=customer, asset=shop.usd, limit=D(limit))
     return customer
@@ -260,3 +262,64 @@ def test_yen_have_no_smaller_coins(shop: Shop) -> None:
 
     assert [invoice.due for invoice in found if invoice] == [4, 3]
     assert "4.00" not in str(documents.shown(Invoice.objects.order_by("first_seq")[0]))
+
+
+def tiers(shop: Shop, **terms: Any) -> Any:
+    steps = (
+        TierTerms(up_to=D(1_000_000), unit_amount=D(3)),
+        TierTerms(up_to=D(10_000_000), unit_amount=D("2.5")),
+        TierTerms(unit_amount=D(2), flat_amount=D(1)),
+    )
+    meter = shop.meter("pages", "value", event_type="pages", dimensions=["project"])
+    return PriceTerms(meter=meter, asset=shop.usd, model="graduated", tiers=steps, per=D(1_000_000), **terms)
+
+
+def lines_of(invoice: Invoice | None) -> list[Any]:
+    assert invoice is not None
+    return [
+        (line.description, line.quantity, line.unit_amount, line.amount) for line in invoice.lines.order_by("position")
+    ]
+
+
+def test_each_tier_is_a_line_with_its_quantity_and_rate(shop: Shop) -> None:
+    shop.plan("steps", [tiers(shop)])
+    acme = owing(shop, plan="steps")
+    for value in (999_999, 1, 4_000_000, 4_000_000, 3_000_000):
+        shop.record(acme, type="pages", value=value)
+
+    assert lines_of(issue(shop, acme)) == [
+        ("Pages, up to 1,000,000", 1_000_000, 3, 3),
+        ("Pages, above 1,000,000 to 10,000,000", 9_000_000, D("2.5"), D("22.5")),
+        ("Pages, above 10,000,000", 2_000_000, 2, 4),
+        ("Pages, above 10,000,000: flat amount", None, None, 1),
+    ]
+
+
+def test_tiers_go_on_from_the_invoice_before_and_back_with_what_is_reversed(shop: Shop, settings: Any) -> None:
+    settings.INVOICE_LINE_KEYS = ["project"]
+    shop.plan("steps", [tiers(shop)])
+    acme = owing(shop, plan="steps")
+    shop.record(acme, type="pages", value=900_000, project="alpha")
+    assert lines_of(issue(shop, acme)) == [("Pages, up to 1,000,000", 900_000, 3, D("2.7"))]
+    shop.record(acme, id="wrong", type="pages", value=200_000, project="alpha")
+    shop.record(acme, type="pages", value=100_000, project="beta")
+    assert lines_of(issue(shop, acme)) == [
+        ("Pages, up to 1,000,000", 100_000, 3, D("0.3")),
+        ("Pages, above 1,000,000 to 10,000,000", 100_000, D("2.5"), D("0.25")),
+        ("Pages, above 1,000,000 to 10,000,000", 100_000, D("2.5"), D("0.25")),
+    ]
+
+    corrections.reverse(actor=SYSTEM, event=UsageEvent.objects.get(event_id="wrong"), reason="The model failed")
+
+    assert lines_of(issue(shop, acme)) == [
+        ("Pages, up to 1,000,000", -100_000, 3, D("-0.3")),
+        ("Pages, above 1,000,000 to 10,000,000", -100_000, D("2.5"), D("-0.25")),
+    ]
+
+
+def test_where_tiers_do_not_account_for_the_amount_there_is_one_line(shop: Shop) -> None:
+    shop.plan("steps", [tiers(shop, maximum_amount=D(5))])
+    acme = owing(shop, plan="steps")
+    shop.record(acme, type="pages", value=12_000_000)
+
+    assert lines_of(issue(shop, acme)) == [("Pages", 12_000_000, None, 5)]

@@ -1,0 +1,41 @@
+"""How what has come in for invoices is shared among them, as SQL: the oldest of a balance first.
+
+The shares of the amounts and of their taxes are two things: ``net`` is what pays the debt in the wallet, ``tax`` what
+is owed beside it. Credit notes pay like money, but for those that void an invoice: the two are no part of it.
+"""
+
+SETTLED = """
+COALESCE((SELECT SUM(e.amount * ((e.credit = 'receivable')::int - (e.debit = 'receivable')::int))
+            FROM billing_ledgerentry e
+           WHERE e.balance_id = b.id AND e.kind IN ('settlement', 'reinstatement')
+             AND 'receivable' IN (e.debit, e.credit)), 0)"""
+"""All that has come in for debts of the balance ``b``."""
+
+TAX_RECEIVED = """
+COALESCE((SELECT SUM(t.invoiced_tax) FROM billing_topup t
+           WHERE t.customer_id = b.customer_id AND t.currency_id = b.asset_id), 0)
++ COALESCE((SELECT SUM(p.tax) FROM billing_invoicepayment p
+              JOIN billing_invoice i ON i.id = p.invoice_id WHERE i.balance_id = b.id), 0)
+- COALESCE((SELECT SUM(i.tax_given) FROM billing_invoice i WHERE i.balance_id = b.id), 0)"""
+"""What has come in for taxes on its invoices, less what was given back of it."""
+
+
+def paid(balances: str) -> str:
+    """Each invoice that is not void of the balances that the query ``balances`` gives, with what of its amount
+    (``net_paid``) and of its tax (``tax_paid``) is paid."""
+    return f"""
+SELECT c.id, c.balance_id, c.customer_id, c.due_on, c.due, c.tax,
+       LEAST(c.due, GREATEST(0, b.settled + c.credited - c.net_before)) AS net_paid,
+       LEAST(c.tax, GREATEST(0, b.tax_received + c.tax_credited - c.tax_before)) AS tax_paid
+  FROM (SELECT i.*,
+               COALESCE(SUM(i.due) FILTER (WHERE i.due > 0) OVER w, 0) - GREATEST(i.due, 0) AS net_before,
+               COALESCE(SUM(-i.due) FILTER (WHERE i.due < 0) OVER (PARTITION BY i.balance_id), 0) AS credited,
+               COALESCE(SUM(i.tax) FILTER (WHERE i.tax > 0) OVER w, 0) - GREATEST(i.tax, 0) AS tax_before,
+               COALESCE(SUM(-i.tax) FILTER (WHERE i.tax < 0) OVER (PARTITION BY i.balance_id), 0) AS tax_credited
+          FROM billing_invoice i
+         WHERE i.balance_id IN ({balances}) AND i.voids_id IS NULL
+           AND NOT EXISTS (SELECT FROM billing_invoice v WHERE v.voids_id = i.id)
+        WINDOW w AS (PARTITION BY i.balance_id ORDER BY i.first_seq)) c
+  JOIN (SELECT b.id, {SETTLED} AS settled, {TAX_RECEIVED} AS tax_received
+          FROM billing_balance b WHERE b.id IN ({balances})) b ON b.id = c.balance_id
+ WHERE c.due > 0"""

@@ -1,0 +1,107 @@
+"""Voiding: an invoice that should not have been issued is taken back as a whole, by a credit note.
+
+Its number stays, and so do its entries. What was owed for it is owed no longer, and what had been paid of it is back in
+the grants that paid.
+"""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.services import audit
+from billing.engine.money import EXACT, amount_string
+from billing.engine.taxes import Decision
+from billing.errors import InvalidState
+from billing.models import Approval, Collection, Customer, Invoice, PaymentAttempt, TopUp
+from billing.selectors import invoices as figures
+from billing.services import four_eyes
+from billing.services.invoicing import dunning, invoices, taxes
+from billing.services.invoicing.invoices import Voided
+from billing.services.ledger.giving_back import Part
+from billing.services.ledger.posting import Journal
+from billing.services.retrying import retried
+
+
+def void(*, actor: audit.Actor, invoice: Invoice, reason: str, approval: Approval | None = None) -> Invoice:
+    """Take the invoice back and return its credit note. Not to be called in a transaction: whoever knows the taxes is
+    asked.
+
+    What is owed beside it is invoiced first, so that the credit note is for this invoice alone. Raises ``InvalidState``
+    for a credit note, one that is void or given up, or while a charge for it is under way, ``Unavailable``, and
+    ``ApprovalRequired`` (``four_eyes``).
+    """
+    return _void(actor, invoice, reason, approval, decision=taxes.decide(invoice.customer, timezone.now()))
+
+
+@retried
+def _void(
+    actor: audit.Actor, invoice: Invoice, reason: str, approval: Approval | None, *, decision: Decision
+) -> Invoice:
+    customer: Customer = invoice.customer
+    with transaction.atomic():
+        journal = Journal.open([customer.pk])
+        journal.write()
+        collection = _voidable(invoice)
+        four_eyes.check(
+            actor=actor,
+            kind=Approval.Kind.ADJUSTMENT,
+            amounts={invoice.currency_id: invoice.payable},
+            customer_id=customer.pk,
+            approval=approval,
+        )
+        invoices.document(invoice.balance, customer=customer, end=_after(journal), decision=decision)
+        journal = Journal.open([customer.pk])
+        amount = _book(journal, invoice)
+        note = invoices.document(
+            invoice.balance,
+            customer=customer,
+            end=_after(journal),
+            decision=decision,
+            voids=Voided(invoice, amount),
+        )
+        if note is None:
+            raise InvalidState(f"What {invoice.number} asks for was given back already.")
+        dunning.close(collection, Collection.State.VOIDED, reason)
+        audit.record(
+            actor=actor,
+            action="invoice.voided",
+            object_type="invoice",
+            object_id=str(invoice.pk),
+            organization_id=customer.organization_id,
+            after={"credit_note": note.number, "amount": amount_string(amount), "reason": reason},
+        )
+    return note
+
+
+def _after(journal: Journal) -> datetime:
+    return journal.now + timedelta(microseconds=1)
+
+
+def _voidable(invoice: Invoice) -> Collection:
+    """Its collection, locked after the wallet."""
+    collection = Collection.objects.select_for_update(of=("self",)).filter(invoice=invoice).first()
+    if collection is None:
+        raise InvalidState("Only an invoice can be voided.")
+    if collection.state in {Collection.State.VOIDED, Collection.State.UNCOLLECTIBLE}:
+        raise InvalidState(f"{invoice.number} is {collection.get_state_display().lower()}.")
+    if TopUp.objects.filter(invoice=invoice, attempt__status__in=PaymentAttempt.OPEN).exists():
+        raise InvalidState(f"A charge for {invoice.number} is under way: wait for what becomes of it.")
+    return collection
+
+
+def _book(journal: Journal, invoice: Invoice) -> Decimal:
+    """Take what is due off what is owed, and out of what has paid it; no more than ever was owed. Returns how much."""
+    balance = journal.balances[invoice.customer_id, invoice.currency_id]
+    amount: Decimal = min(invoice.due, EXACT.add(balance.owed, figures.settled(balance.id)))
+    head = journal.begin(
+        customer_id=invoice.customer_id,
+        template="invoice.voided",
+        reference=f"invoice:{invoice.pk}:voided",
+        occurred_at=journal.now,
+        description=invoice.number,
+    )
+    journal.give_back(head, balance, [Part(None, amount)], charge_id=None, spent=False)
+    journal.write()
+    return amount

@@ -1,0 +1,130 @@
+"""Voiding: an invoice is taken back as a whole by a credit note, whatever was paid of it, and nothing else is."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from accounts.services.audit import SYSTEM
+from billing.errors import InvalidState
+from billing.models import Asset, Invoice
+from billing.selectors import invoices as figures
+from billing.selectors import reports
+from billing.services import revenue
+from billing.services.invoicing import documents, dunning, invoice_payments, invoices, voiding
+from billing.services.wallet import grants
+from tests.billing.services.conftest import Clock
+from tests.billing.services.invoicing.test_dunning import ISSUED, debtor, use
+from tests.billing.services.invoicing.test_taxes import account
+from tests.payments import Bank, Payer
+
+__all__ = ["debtor"]
+
+D = Decimal
+
+
+def void(invoice: Invoice) -> Invoice:
+    return voiding.void(actor=SYSTEM, invoice=invoice, reason="Another company was meant")
+
+
+def status(invoice: Invoice) -> str:
+    invoice = Invoice.objects.get(pk=invoice.pk)
+    return figures.status(invoice, figures.paid([invoice])[invoice.pk])
+
+
+def test_a_void_invoice_is_credited_in_full_with_its_tax(debtor: Payer) -> None:
+    invoice = Invoice.objects.get()
+
+    note = void(invoice)
+
+    assert (note.kind, note.due, note.tax, note.payable, note.voids) == ("credit_note", -10, -1, -11, invoice)
+    assert [(line.description, line.amount) for line in note.lines.all()] == [("Llm Input", -10)]
+    assert (status(invoice), debtor.available, account("tax_payable"), account("adjustment")) == ("void", 0, 0, -10)
+    assert ("For invoice", "INV-000001") in documents.shown(note)["facts"]
+    for refused in (invoice, note):
+        with pytest.raises(InvalidState):
+            void(refused)
+
+
+def test_what_had_been_paid_of_it_is_in_the_wallet_again(debtor: Payer) -> None:
+    invoice = Invoice.objects.get()
+    invoice_payments.record(actor=SYSTEM, invoice=invoice, amount=D("5.50"), reference="SEPA 1")
+
+    note = void(invoice)
+
+    assert (note.payable, note.tax_given, status(invoice)) == (-11, D("0.50"), "void")
+    assert (debtor.available, account("cash_clearing"), account("tax_payable")) == (D("5.50"), D("-5.50"), 0)
+
+
+def test_the_others_are_as_open_as_before(debtor: Payer) -> None:
+    first, second = Invoice.objects.get(), use(debtor, "second")
+
+    void(second)
+
+    assert (status(first), status(second), debtor.available) == ("open", "void", -10)
+    (row,) = reports.ageing("usd", second.due_on)
+    assert (row.total, reports.receivable("usd")) == (11, 11)
+    void(first)
+    assert (debtor.available, reports.ageing("usd", second.due_on), reports.receivable("usd")) == (0, [], 0)
+
+
+def test_what_is_owed_beside_it_is_invoiced_first(debtor: Payer) -> None:
+    first = Invoice.objects.get()
+    debtor.shop.record(debtor.customer, input_tokens=800_000)
+
+    note = void(first)
+
+    second = Invoice.objects.get(number="INV-000002")
+    assert (note.due, second.due, status(second), debtor.available) == (-10, 2, "open", -2)
+
+
+def test_less_than_a_coin_that_was_owed_and_what_was_prepaid_stay_on_paper(debtor: Payer) -> None:
+    invoice = Invoice.objects.get()
+    debtor.shop.record(debtor.customer, input_tokens=1_000)  # 0.0025
+    debtor.shop.fund(debtor.customer, "20")
+    debtor.shop.record(debtor.customer, input_tokens=800_000)  # 2, from the wallet
+
+    note = void(invoice)
+
+    assert (note.due, note.total, note.prepaid) == (-10, -8, 2)
+    assert debtor.available == D("17.9975")
+
+
+def test_a_void_invoice_is_collected_no_more(debtor: Payer, bank: Bank, clock: Clock) -> None:
+    debtor.keep()
+    void(Invoice.objects.get())
+    clock.stop(ISSUED + timedelta(days=20))
+
+    dunning.run_due()
+
+    assert bank.charges() == []
+
+
+def test_what_is_being_charged_is_not_voided(debtor: Payer, bank: Bank, clock: Clock) -> None:
+    debtor.keep()
+    clock.stop(ISSUED + timedelta(days=14))
+    invoice = Invoice.objects.get()
+    assert dunning._begin(invoice.collection.pk) is not None
+
+    with pytest.raises(InvalidState, match="under way"):
+        void(invoice)
+
+
+def test_a_grant_that_had_paid_gets_its_units_back(debtor: Payer) -> None:
+    usd = Asset.objects.get(pk="usd")
+    grants.create(actor=SYSTEM, customer=debtor.customer, asset=usd, amount=D(4), kind="promotional")
+
+    void(Invoice.objects.get())
+
+    assert (debtor.available, account("promotional_expense"), account("adjustment")) == (4, -4, -10)
+
+
+def test_it_is_in_the_books_of_the_day_it_was_voided_on(committed_db: None, debtor: Payer, clock: Clock) -> None:
+    clock.forward(days=1)
+    revenue.close_due()
+    void(Invoice.objects.get())
+    clock.forward(days=1)
+    (day,) = revenue.close_due()
+
+    assert invoices.issue(debtor.shop.balance(debtor.customer), end=ISSUED + timedelta(days=9)) is None
+    assert day.entries > 0
