@@ -63,6 +63,17 @@ def test_what_suspended_it_is_shown_with_a_way_to_put_it_right(owner: Client, pa
     assert payer.available == 100
 
 
+def test_the_first_decline_is_shown_with_when_it_is_tried_again(owner: Client, payer: Payer) -> None:
+    payer.keep(KEPT_DECLINED)
+    owner.post("/auto-top-up/save", FORM)
+    automatic.run_due()
+
+    page = owner.get("/auto-top-up").content.decode()
+
+    assert "the last charge was declined." in page
+    assert "It is tried again" in page
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
