@@ -3,7 +3,7 @@
 import time
 from argparse import ArgumentParser
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from io import StringIO
 from random import Random
@@ -306,6 +306,6 @@ def _event(made: traffic.TimedCall) -> usage.IncomingEvent:
         source=traffic.SOURCE,
         type=made.call.type,
         subject=made.customer.external_id,
-        time=made.time,
+        time=made.time.astimezone(UTC),
         data=made.call.data,
     )

@@ -15,6 +15,7 @@ from accounts.services.audit import SYSTEM
 from billing.demo import customers as samples
 from billing.demo import traffic
 from billing.models import Balance, Customer, Grant, UsageEvent
+from billing.selectors import contents
 
 
 @pytest.fixture
@@ -55,6 +56,7 @@ def test_the_first_run_fills_and_the_second_changes_nothing(
         assert factors.check(user, DEMO_CODE, actor=SYSTEM).user == user
     assert UsageEvent.objects.filter(status="rejected").exists()
     assert not UsageEvent.objects.filter(customer__external_id="blank-slate").exists()
+    assert list(contents.differences()) == []
     nearly_empty = Balance.objects.get(customer__external_id="sample-clinic")
     assert 1 < nearly_empty.available < 2
     assert Grant.objects.filter(kind="promotional", expires_at__isnull=False, remaining__gt=0).exists()
