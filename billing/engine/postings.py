@@ -97,11 +97,14 @@ TEMPLATES: dict[str, Template] = dict(
             settlement=Posting("wallet_available", "receivable", "settlement"),
         ),
         # Usage takes from grants, and beyond them from the overdraft. Where it makes the whole period cheaper, as a
-        # volume price does, it gives back: off what is owed, and into a grant that collects such credits.
+        # volume price does, it gives back: off what is owed, to the grants that had paid or what stands in for them,
+        # and, where none is known, into a grant that collects such credits.
         _template(
             "usage.charged",
             drawn=Posting("wallet_available", "usage", "usage"),
             overdrawn=Posting("receivable", "usage", "usage"),
+            returned=Posting("usage", "wallet_available", "usage"),
+            reinstated=Posting("usage", "wallet_available", "reinstatement"),
             credited=Posting("usage", "wallet_available", "adjustment"),
             credited_debt=Posting("usage", "receivable", "usage"),
         ),

@@ -200,7 +200,7 @@ def lines_of_unpaid(kind: str, groups: Iterable[Group]) -> Iterator[Line]:
             continue
         if "receivable" in (group.debit, group.credit):
             yield _line(group, "conceded", "usage", "receivable", group.asset, _signed(group, "receivable"))
-        elif "usage" in (group.debit, group.credit) and group.kind in {"usage", "reversal"}:
+        elif "usage" in (group.debit, group.credit) and group.kind in {"usage", "reversal", "adjustment"}:
             yield _line(group, memo, "promotional_expense", "usage", group.asset, _signed(group, "usage"))
         elif "fees" in (group.debit, group.credit) and not _comes_in(group):
             yield _line(group, memo, "promotional_expense", "fees", group.asset, _signed(group, "fees"))

@@ -134,6 +134,12 @@ class Charge(models.Model):
             BrinIndex(fields=["written_in"], name="billing_charge_written_in", autosummarize=True),
             models.Index(fields=["customer", "occurred_at"], name="billing_charge_usage"),
             models.Index(fields=["customer", "posted_at"], name="billing_charge_late", condition=Q(late=True)),
+            # What paid for a price, the latest first: for those that may give something back.
+            models.Index(
+                fields=["customer", "price", "-id"],
+                name="billing_charge_counted",
+                condition=Q(quantity_before__isnull=False),
+            ),
         ]
         constraints = [
             number_check("billing_charge", "waived", "quantity_before", at_least=0),

@@ -18,7 +18,7 @@ from billing.selectors.corrections import Shown
 
 @dataclass(frozen=True, slots=True)
 class ReceiptDraw:
-    """What one grant paid of a charge; without a grant it came from the overdraft.
+    """What one grant paid of a charge, negative where it got that back; without a grant it came from the overdraft.
 
     Of units that were bought, ``rate`` is what was paid for one, in ``currency``, and ``worth`` what these come to.
     Without them nothing was paid, or the asset is the currency itself.
@@ -126,13 +126,14 @@ def _receipt(
 
 def _draw(entry: LedgerEntry) -> ReceiptDraw:
     grant = entry.grant
+    amount = entry.amount if entry.credit == "usage" else EXACT.minus(entry.amount)
     if grant is None:
-        return ReceiptDraw(None, "Overdraft", entry.amount)
+        return ReceiptDraw(None, "Overdraft", amount)
     if grant.paid_currency_id is None or grant.paid_currency_id == entry.asset_id or not grant.paid_amount:
-        return ReceiptDraw(grant.pk, str(grant), entry.amount)
+        return ReceiptDraw(grant.pk, str(grant), amount)
     paid = Fraction(grant.paid_amount) / Fraction(grant.amount)
-    rate, worth = (round_half_even(each, precision=DECIMALS_MAX) for each in (paid, paid * Fraction(entry.amount)))
-    return ReceiptDraw(grant.pk, str(grant), entry.amount, grant.paid_currency_id, rate, worth)
+    rate, worth = (round_half_even(each, precision=DECIMALS_MAX) for each in (paid, paid * Fraction(amount)))
+    return ReceiptDraw(grant.pk, str(grant), amount, grant.paid_currency_id, rate, worth)
 
 
 def _in_money(charges: Sequence[ReceiptCharge]) -> dict[str, Decimal]:

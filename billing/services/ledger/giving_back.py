@@ -89,12 +89,10 @@ def _put(
     name_anew: str,
     charge_id: UUID | None,
 ) -> GrantState:
-    """Put units back into the grant, or, where its time is over, into its replacement. Returns where they are now."""
+    """Put units back into the grant, or, where its time is over or it had all of them back already, as part of what a
+    cheaper tier gave back, into its replacement. Returns where they are now."""
     state = journal.grants[grant_id]
-    if amount > state.drawn:
-        raise _given_back_already()
-    expires_at = state.source.expires_at
-    if state.voided_at is not None or (expires_at is not None and expires_at <= journal.now):
+    if amount > state.drawn or _is_over(journal, state):
         state, name = _replacement(journal, state, amount), name_anew
     else:
         state.drawn = EXACT.subtract(state.drawn, amount)
@@ -102,6 +100,11 @@ def _put(
     state.changed = True
     journal.post(transaction, state.balance, name, amount, grant_id=state.source.id, charge_id=charge_id)
     return state
+
+
+def _is_over(journal: "Journal", state: GrantState) -> bool:
+    expires_at = state.source.expires_at
+    return state.voided_at is not None or (expires_at is not None and expires_at <= journal.now)
 
 
 def _given_back_already() -> InvalidState:
@@ -124,7 +127,9 @@ def _replacement(journal: "Journal", lapsed: GrantState, amount: Decimal) -> Gra
     )
     expires_at = None
     if origin.expires_at is not None:
-        stays = journal.now + timedelta(days=settings.REINSTATED_CREDIT_DAYS)
+        stays = origin.expires_at
+        if _is_over(journal, lapsed):
+            stays = journal.now + timedelta(days=settings.REINSTATED_CREDIT_DAYS)
         expires_at = max(stays, origin.expires_at, (found and found.expires_at) or stays)
     if found is not None:
         journal.load_grants({found.pk})

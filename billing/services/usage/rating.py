@@ -114,6 +114,11 @@ class Line:
         return self.aggregation in _SUMS
 
     @property
+    def may_give_back(self) -> bool:
+        """Whether more of it may cost less in all."""
+        return self.aggregation == "latest" or bool(self.price.net.falls_after)
+
+    @property
     def counter(self) -> tuple[UUID, UUID, datetime]:
         """What its running quantity is kept under."""
         return self.subscription_id, self.price.id, self.period_start

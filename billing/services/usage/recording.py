@@ -32,9 +32,10 @@ from billing.services import budgets
 from billing.services.ledger import bulk
 from billing.services.ledger.posting import Journal, Wanted
 from billing.services.retrying import retried
-from billing.services.usage import answers, credits, rating
+from billing.services.usage import answers, rating
 from billing.services.usage.counters import Counters, reading_values
 from billing.services.usage.counters import reading as counter_reading
+from billing.services.usage.credits import Credits
 from billing.services.usage.drawing import Drawing, Piece, drawn_beyond
 from billing.services.usage.events import ChargeLine, IncomingEvent, Outcome
 from billing.services.usage.fair_use import FairUse
@@ -121,6 +122,7 @@ class Recording:
         self.counters = counters
         self.budgets = budgets.Budgets(journal)
         self.fair_use = FairUse()
+        self.credits = Credits(journal)
         self.allowed_before = False
         """Whether the work was allowed when the wallet could still pay: a wallet frozen since pays for it."""
         self.in_part = False
@@ -373,15 +375,10 @@ class Recording:
                         transaction_id=event_pk,
                     )
                 self.journal.draw(head, balance, piece.draws, charge_id=charge_id)
+                if asset == line.price.asset:
+                    self.credits.note(line, piece.draws, charge_id=charge_id)
                 if rated.amount < 0:
-                    credits.give(
-                        self.journal,
-                        head,
-                        balance,
-                        EXACT.minus(rated.amount),
-                        charge_id=charge_id,
-                        period=line.period_start,
-                    )
+                    self.credits.give(head, balance, line, EXACT.minus(rated.amount), charge_id=charge_id)
             self.rows.charge(charge_id, payer, event_pk, piece, cost=cost, occurred_at=occurred_at)
             outcome.charges.append(
                 ChargeLine(
