@@ -64,7 +64,9 @@ LONG = Ordeal(
     between=250,
     debits=10_000,
 )
-ORDEAL = LONG if os.environ.get("ANTE_LONG") == "1" else SHORT
+FORGETFUL = Ordeal(callers=16, wallets=20, blows=["web", *["postgres"] * 4], between=200, debits=0)
+ENDURES = os.environ.get("ANTE_LONG") == "1"
+ORDEAL = LONG if ENDURES else SHORT
 RECOVERY_SECONDS = 600.0
 
 
@@ -158,6 +160,26 @@ def test_what_was_acknowledged_survives_every_kill(tmp_path: Path) -> None:
         check_books(product, answers, funds)
         proved = processes.run("verify_ledger", DATA_DIR=str(product.data))
         assert proved.returncode == 0, proved.stdout + proved.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.skipif(not ENDURES, reason="ANTE_LONG=1")
+def test_a_database_that_answers_before_it_has_written_is_found_out(tmp_path: Path) -> None:
+    """The control: with ``synchronous_commit`` off some of what was acknowledged is lost, and this is seen."""
+    answers = Answers(tmp_path / "answers")
+    with running(tmp_path) as product:
+        fill(product, FORGETFUL.wallets)
+        with product.database() as connection:
+            connection.execute("ALTER ROLE CURRENT_USER SET synchronous_commit = off")
+        callers, _, hit = endure(product, answers, FORGETFUL)
+
+        assert hit["postgres"] >= 1
+        assert processes.eventually(product.is_ready, seconds=RECOVERY_SECONDS)
+        lost = answers.read() - recorded(product)
+        told = [caller.trouble for caller in callers if caller.trouble]  # What they were promised is not there.
+        print(f"{len(lost)} of {answers.count} acknowledged are lost; {len(told)} callers noticed")
+        assert lost or told
 
 
 def check_books(product: Product, answers: Answers, funds: dict[str, Decimal]) -> None:
