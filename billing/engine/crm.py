@@ -34,24 +34,25 @@ def shaped(form: str, *, message: str, type: str, timestamp: str, data: Mapping[
 
 
 def percent(data: Mapping[str, Any]) -> str | None:
-    """Of spending: how much above usual it is. Of a budget: how much of it is used. Of a balance: what is left of the
-    last top-up. None where the message tells nothing of the sort."""
-    whole = data.get("usual") or data.get("limit")
-    if isinstance(data.get("spent"), str) and isinstance(whole, str) and Decimal(whole) > 0:
-        share = Decimal(data["spent"]) / Decimal(whole) * 100
+    """Of spending: how much above usual it is. Of a budget or a commitment: how much of it is used. Of a balance:
+    what is left of the last top-up. None where the message tells nothing of the sort."""
+    whole = data.get("usual") or data.get("limit") or data.get("committed")
+    used = data.get("spent") or data.get("used")
+    if isinstance(used, str) and isinstance(whole, str) and Decimal(whole) > 0:
+        share = Decimal(used) / Decimal(whole) * 100
         return _rounded(share - 100 if "usual" in data else share)
     left = data.get("share")
     return _rounded(Decimal(left) * 100) if isinstance(left, str) else None
 
 
 def window(data: Mapping[str, Any], timestamp: str) -> str:
-    """What time the figures are for: the hour, the budget's period, or the moment itself."""
+    """What time the figures are for: the hour, the period of a budget or a commitment, or the moment itself."""
     if isinstance(data.get("hour"), str):
         return f"hour from {data['hour']}"
     if isinstance(data.get("period"), str):
         until = data.get("resets_at")
         return f"{data['period']} until {until}" if until else str(data["period"])
-    return timestamp
+    return f"until {data['ends_at']}" if isinstance(data.get("ends_at"), str) else timestamp
 
 
 def _rounded(share: Decimal) -> str:

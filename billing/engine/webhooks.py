@@ -35,7 +35,7 @@ class EventType:
 
     def schema(self) -> dict[str, Any]:
         """JSON Schema of a whole message. Members may be added later."""
-        members = {name: {"description": text, **_kind(self.example[name])} for name, text in self.says.items()}
+        members = {name: {"description": text, **_kind(name, self.example[name])} for name, text in self.says.items()}
         if self.about_customer:
             members = {"customer": {"type": "string", "description": "Your id of the customer."}} | members
         data = {"type": "object", "required": list(members), "properties": members}
@@ -50,7 +50,13 @@ class EventType:
         }
 
 
-def _kind(example: Any) -> dict[str, Any]:
+_OR_NULL = frozenset({"resets_at", "days"})
+"""Members that are null where there is no such time."""
+
+
+def _kind(name: str, example: Any) -> dict[str, Any]:
+    if name in _OR_NULL:
+        return {"type": ["string", "null"]}
     if isinstance(example, bool):
         return {"type": "boolean"}
     if isinstance(example, int):
@@ -70,7 +76,8 @@ _TOP_UP_EXAMPLE = {"top_up": _ID, "amount": "100", "currency": "USD", "asset": "
 _NAMED_BUDGET = {"budget": "Its id.", "name": "Its name.", "limit": "How much it allows.", "unit": "Of what."}
 _BUDGET = {
     **_NAMED_BUDGET,
-    **{"spent": "How much of it is used.", "period": "For how long it is.", "resets_at": "When it begins anew."},
+    **{"spent": "How much of it is used.", "period": "For how long it is."},
+    "resets_at": "When it begins anew; null where it never does.",
 }
 _NAMED_EXAMPLE = {"budget": _ID, "name": "Support", "limit": "50", "unit": "usd"}
 _BUDGET_EXAMPLE = {
@@ -88,7 +95,7 @@ _PACE_EXAMPLE = {
 }
 _LASTS = {
     **{"asset": "In what.", "available": "How much is left."},
-    "days": "For how many days it lasts at the pace of the last weeks; empty for more than two years.",
+    "days": "For how many days it lasts at the pace of the last weeks; null for more than two years.",
 }
 _LASTS_EXAMPLE = {"asset": "usd", "available": "70", "days": "6"}
 _COMMITMENT = {

@@ -96,7 +96,7 @@ def watch_runways() -> int:
             facts = {
                 "asset": alert.asset_id,
                 "available": amount_string(forecast.available),
-                "days": "" if days is None else str(int(days)),
+                "days": None if days is None else str(int(days)),
             }
             if level > alert.level:
                 moved += _move(alert, level, "wallet.runway_short", facts | {"threshold": alert.at[level - 1]})

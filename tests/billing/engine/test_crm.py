@@ -29,9 +29,11 @@ def test_a_spike_has_account_percent_and_window() -> None:
     assert (event["properties"]["account"], event["properties"]["percent"]) == ("acme", "4622.2")
 
 
-def test_a_budget_and_a_balance() -> None:
+def test_a_budget_a_commitment_and_a_balance() -> None:
     budget = told("hubspot", "budget.threshold_reached")["properties"]
     assert (budget["percent"], budget["window"]) == ("80.4", "month until 2026-12-01T00:00:00Z")
+    commitment = told("hubspot", "commitment.threshold_reached")["properties"]
+    assert (commitment["percent"], commitment["window"]) == ("81.2", "until 2026-12-01 00:00 UTC")
     balance = told("salesforce", "wallet.balance_low", share="0.2")
     assert (balance["Percent__c"], balance["Window__c"]) == ("20", AT)
     assert "Percent__c" not in told("salesforce", "wallet.depleted")

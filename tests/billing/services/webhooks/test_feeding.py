@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts.services.audit import SYSTEM
 from billing.engine.webhooks import TYPES, Wish
 from billing.models import OutboxEvent, WebhookDelivery
-from billing.services import outbox
+from billing.services import alerts, outbox
 from billing.services.ledger import seals
 from billing.services.wallet import corrections
 from billing.services.webhooks import endpoints, feeding
@@ -21,13 +21,14 @@ from tests.billing.services.conftest import Clock
 from tests.billing.services.webhooks.conftest import Name, relay
 from tests.builders import Shop
 
-KINDS = {"string": str, "integer": int, "boolean": bool, "array": list, "object": dict}
+KINDS = {"string": str, "integer": int, "boolean": bool, "array": list, "object": dict, "null": type(None)}
 
 
 def validate(schema: dict[str, Any], message: Any) -> None:
     """As far as the catalogue's schemas go: constants, kinds, members that must be there, and members of members."""
     assert schema.get("const", message) == message
-    assert isinstance(message, KINDS[schema.get("type", "string")])
+    kinds = schema.get("type", "string")
+    assert isinstance(message, tuple(KINDS[kind] for kind in ([kinds] if isinstance(kinds, str) else kinds)))
     if isinstance(message, dict):
         assert set(schema.get("required", ())) <= set(message)
         for name, member in schema.get("properties", {}).items():
@@ -137,10 +138,20 @@ def test_real_messages_keep_the_schemas(shop: Shop, name: Name, clock: Clock) ->
     clock.forward(hours=2)
     shop.record(acme, id="inf-1", output_tokens=1000)
     corrections.adjust(actor=SYSTEM, customer=acme, asset=shop.usd, amount=Decimal(-1), reason="x")
+    shop.budget(acme, "0.02", period="total", alert_at=[Decimal(1)])
+    shop.alert(acme, "5")
+    shop.alert(acme, "365", kind="runway_below", of="days")
+    shop.record(acme, id="inf-2", output_tokens=2000)
+    shop.record(acme, id="inf-3", output_tokens=100)
+    alerts.watch_balances()
+    alerts.watch_runways()
+    shop.fund(acme, "1000")
+    alerts.watch_balances()
+    alerts.watch_runways()
     relay()
 
     rows = list(WebhookDelivery.objects.all())
-    assert len({row.type for row in rows}) >= 5
+    assert len({row.type for row in rows}) >= 9
     for row in rows:
         message = {"type": row.type, "timestamp": "2026-11-21T10:00:00Z", "data": row.data}
         validate(TYPES[row.type].schema(), message)
