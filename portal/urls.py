@@ -116,6 +116,7 @@ urlpatterns = [
     path("letters/<str:name>", letters.letter, name="letter"),
     path("letters/<str:name>/html", letters.letter_html, name="letter-html"),
     path("inbox/read", alerts.read, name="read-inbox"),
+    path("inbox/<uuid:sent_id>/send-again", alerts.send_again, name="send-notice-again"),
     path("webhooks", webhooks.webhooks, name="webhooks"),
     path("webhooks/new", webhooks.create, name="new-webhook"),
     path("webhooks/<uuid:endpoint_id>", webhooks.endpoint, name="webhook"),

@@ -159,12 +159,15 @@ def wish(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
 @access.signed_in
 def inbox(request: HttpRequest, visit: access.Visit) -> HttpResponse:
     """What one was told, the newest first."""
-    rows = _inbox(visit).select_related("notice").order_by("-notice_id")[:INBOX_MAX]
+    rows = list(_inbox(visit).select_related("notice").order_by("-notice_id")[:INBOX_MAX])
+    unsent: dict[UUID, list[NoticeDelivery]] = {}
+    for delivery in _unsent(visit).filter(notice__in=[row.notice_id for row in rows]):
+        unsent.setdefault(delivery.notice_id, []).append(delivery)
     return access.render_for(
         request,
         visit,
         "portal/inbox.html",
-        rows=list(rows),
+        rows=[(row, unsent.get(row.notice_id, [])) for row in rows],
         unread=_inbox(visit).filter(read_at=None).count(),
         letters=settings.DEMO,
     )
@@ -176,6 +179,28 @@ def read(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
     """All of it is read."""
     notices.read(user=visit.user, customer=visit.customer)
     return redirect("portal:inbox")
+
+
+@require_POST
+@access.signed_in
+def send_again(request: HttpRequest, visit: access.Visit, sent_id: UUID) -> HttpResponseBase:
+    """Try now what could not be sent to this person."""
+    delivery = _unsent(visit).filter(pk=sent_id).select_related("customer").first()
+    if delivery is None:
+        raise Http404
+    try:
+        notices.retry(actor=actor_of(request), delivery=delivery)
+    except BillingError as refusal:
+        messages.error(request, refusal.detail)
+    else:
+        messages.success(request, "It is tried again now.")
+    return redirect("portal:inbox")
+
+
+def _unsent(visit: access.Visit) -> Any:
+    """What was to go to this person elsewhere, and could not be sent so far."""
+    tried = NoticeDelivery.objects.filter(user=visit.user, customer=visit.customer).exclude(last_error="")
+    return tried.exclude(state=NoticeDelivery.State.SENT).order_by("channel")
 
 
 def _inbox(visit: access.Visit) -> Any:

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from accounts.models import ApiKey, Membership, Organization, TrustedDevice, User
 from accounts.services import api_keys, audit, factors, staff, team
-from billing.models import Customer, Notice, UsageEvent
+from billing.models import Customer, Notice, NoticeDelivery, UsageEvent
 from billing.services import approvals, authorizations, notices
 from billing.services.catalog import drafts
 from billing.services.customer import notes
@@ -122,6 +122,8 @@ def tenant(shop: Shop, bank: Bank, name: str) -> Tenant:
     now = timezone.now()
     Notice.objects.create(customer=customer, kind="balance.low", title=mark, text=mark, created_at=now)
     notices.address()
+    letter = NoticeDelivery.objects.get(customer=customer, user=owner, channel="email", notice__title=mark)
+    NoticeDelivery.objects.filter(pk=letter.pk).update(last_error="ConnectionRefusedError")
     recorded = UsageEvent.objects.get(pk=event.transaction_id)
     dispute = charge_disputes.lodge(actor=audit.SYSTEM, customer=customer, events=[recorded], reason=mark)
     return Tenant(
@@ -150,6 +152,7 @@ def tenant(shop: Shop, bank: Bank, name: str) -> Tenant:
             "event_pk": str(event.transaction_id),
             "kept_method": str(method.pk),
             "target_id": str(target.pk),
+            "sent_id": str(letter.pk),
         },
         mark,
     )

@@ -83,6 +83,7 @@ PAGES: dict[str, dict[str, str]] = {
     "alerts/targets/<uuid:target_id>/remove": {"POST": MEMBER},
     "inbox": {"GET": MEMBER},
     "inbox/read": {"POST": MEMBER},
+    "inbox/<uuid:sent_id>/send-again": {"POST": MEMBER},
     "letters": {"GET": OWN},
     "letters/<str:name>": {"GET": OWN},
     "letters/<str:name>/html": {"GET": OWN},

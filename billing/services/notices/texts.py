@@ -1,6 +1,7 @@
 """What notices say: one sentence or two for each kind, from its facts."""
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from decimal import ROUND_DOWN, Context, Decimal
 from typing import Any
 
@@ -64,7 +65,9 @@ def _named(facts: Facts) -> str:
 
 
 def _until(facts: Facts) -> str:
-    return f" It begins anew at {facts['resets_at']}." if facts.get("resets_at") else ""
+    if not facts.get("resets_at"):
+        return ""
+    return f" It begins anew at {datetime.fromisoformat(facts['resets_at']):%Y-%m-%d %H:%M} UTC."
 
 
 def _reached(facts: Facts) -> tuple[str, str]:
