@@ -18,7 +18,7 @@ from billing.admin import by_hand, confirm, display, lookup
 from billing.admin.amounts import AmountField
 from billing.engine.money import ZERO, amount_string
 from billing.engine.taxes import TREATMENTS
-from billing.models import Approval, Invoice
+from billing.models import Approval, Invoice, InvoiceLine
 from billing.selectors import invoices
 from billing.services import approvals
 from billing.services.invoicing import documents, voiding
@@ -223,7 +223,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Lines")
     def lines_shown(self, invoice: Invoice) -> SafeString:
-        rows = [(line.description, display.amount(line.amount, invoice.currency_id)) for line in invoice.lines.all()]
+        rows = [(_titled(line), display.amount(line.amount, invoice.currency_id)) for line in invoice.lines.all()]
         listed = format_html_join("", "<div><dt>{}</dt><dd>{}</dd></div>", rows)
         return format_html('<dl class="ante-lines">{}</dl>', listed)
 
@@ -232,6 +232,16 @@ class InvoiceAdmin(ReadOnlyAdmin):
         return format_html(
             '<a class="ante-link" href="{}">PDF</a>', reverse("admin:billing_invoice_pdf", args=[invoice.pk])
         )
+
+
+def _titled(line: InvoiceLine) -> str:
+    """With its quantity and rate."""
+    if line.quantity is None:
+        return line.description
+    many = f"{line.description}: {amount_string(line.quantity)} {line.unit}".rstrip()
+    if line.unit_amount is None or line.per is None:
+        return many
+    return f"{many} at {amount_string(line.unit_amount)} per {amount_string(line.per)}"
 
 
 def _so_far(invoice: Invoice) -> invoices.Paid:

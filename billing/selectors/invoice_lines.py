@@ -12,6 +12,8 @@ from django.db import connection
 
 from billing.engine.invoicing import Item, Step, by_tier, merged
 
+TITLE_MAX = 120
+"""Characters of what a line is for, before its tier."""
 Group = tuple[UUID | None, str, bool]
 """A price, what lines have of the events as JSON, and whether a part of a charge was given back."""
 
@@ -51,12 +53,15 @@ def owed(balance_id: UUID, *, after: int, upto: int) -> Owed:
 
 
 def _used(row: tuple[Any, ...], steps: Mapping[Group, list[Step]]) -> Iterator[Item]:
-    price, metadata, refund, product, name, unit, exact, quantity, unit_amount, per = row
+    price, metadata, refund, product, name, unit, exact, quantity, unit_amount, per, match = row
+    shown = json.loads(metadata)
+    only = [", ".join(values) for key, values in sorted(json.loads(match).items()) if key not in shown]
+    title = ", ".join([name, *only])[:TITLE_MAX]
     whole = Item(
-        *("usage", product, f"{name}, given back" if refund else name, exact),
+        *("usage", product, f"{title}, given back" if refund else title, exact),
         quantity=quantity or None,
         unit=unit,
-        metadata=json.loads(metadata),
+        metadata=shown,
         unit_amount=unit_amount,
         per=per,
     )
@@ -87,17 +92,18 @@ _USED = f"""
 {_CHARGED}
 SELECT r.price_id, r.metadata::text, r.refund, COALESCE(m.code, ''), COALESCE(m.name, 'Usage'), COALESCE(m.unit, ''),
        r.amount + COALESCE(q.discount, 0), q.quantity, p.unit_amount,
-       CASE WHEN p.unit_amount IS NOT NULL THEN p.per END
+       CASE WHEN p.unit_amount IS NOT NULL THEN p.per END, COALESCE(a.match, '{{}}')::text
   FROM (SELECT c.meter_id, c.price_id, COALESCE(c.metadata, '{{}}') AS metadata, COALESCE(c.refund, false) AS refund,
                SUM(r.amount * ((r.credit = 'usage')::int - (r.debit = 'usage')::int)) AS amount
           FROM run r LEFT JOIN charged c ON c.id = r.charge_id
          WHERE 'usage' IN (r.debit, r.credit) GROUP BY 1, 2, 3, 4) r
   LEFT JOIN billing_meter m ON m.id = r.meter_id
+  LEFT JOIN billing_price a ON a.id = r.price_id
   LEFT JOIN billing_price p ON p.id = r.price_id AND p.model = 'per_unit' AND NOT r.refund
   LEFT JOIN (SELECT price_id, metadata, refund, SUM(quantity) AS quantity, SUM(discount) AS discount
                FROM charged GROUP BY 1, 2, 3) q
          ON q.price_id = r.price_id AND q.metadata = r.metadata AND q.refund = r.refund
- ORDER BY m.name, m.code, r.metadata, r.refund, r.price_id
+ ORDER BY m.name, m.code, r.metadata, r.refund, a.match, r.price_id
 """
 _STEPS = f"""
 {_CHARGED},

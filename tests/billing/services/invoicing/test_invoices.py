@@ -323,3 +323,13 @@ def test_where_tiers_do_not_account_for_the_amount_there_is_one_line(shop: Shop)
     shop.record(acme, type="pages", value=12_000_000)
 
     assert lines_of(issue(shop, acme)) == [("Pages", 12_000_000, None, 5)]
+
+
+def test_prices_of_a_meter_are_told_apart_by_what_they_are_for(shop: Shop) -> None:
+    meter = shop.meter("tokens", "value", event_type="pages", dimensions=["model"])
+    shop.plan("models", [shop.price(meter, "1", model=["large"]), shop.price(meter, "0.5", model=["small"])])
+    acme = owing(shop, plan="models")
+    for model in ("large", "small"):
+        shop.record(acme, type="pages", value=2, model=model)
+
+    assert lines_of(issue(shop, acme)) == [("Tokens, large", 2, 1, 2), ("Tokens, small", 2, D("0.5"), 1)]
