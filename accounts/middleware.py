@@ -4,10 +4,13 @@ import re
 from collections.abc import Callable, Mapping
 
 from django.http import HttpRequest, HttpResponse
+from django.utils.cache import patch_vary_headers
 
+from accounts import reading
 from accounts.ids import uuid7
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_ENGLISH = ("/api/", "/admin/")
 _ACCEPTABLE = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
 
 
@@ -43,3 +46,23 @@ class PrintableCookiesMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         request.COOKIES = printable_cookies(request.COOKIES)
         return self.get_response(request)
+
+
+class ReadingMiddleware:
+    """Answers people in their language, with numbers and dates as they write them.
+
+    The API and the back office speak English, whoever asks.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.path.startswith(_ENGLISH):
+            return self.get_response(request)
+        shown = reading.of_request(request)
+        with reading.reading_as(shown):
+            response = self.get_response(request)
+        response.headers.setdefault("Content-Language", shown.language)
+        patch_vary_headers(response, ["Accept-Language"])
+        return response

@@ -4,10 +4,10 @@ import time
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Context, Decimal
 
+from accounts.reading import MINUS, digits
 from billing.engine.money import amount_string, decimals
 from billing.models import Asset
 
-MINUS = "\N{MINUS SIGN}"
 _SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥", "inr": "₹", "krw": "₩", "brl": "R$", "cad": "CA$"}
 _WITHOUT_CENTS = {"jpy", "krw"}
 _FINE_PLACES = 4
@@ -65,12 +65,15 @@ def forget() -> None:
 
 
 def number(amount: Decimal, *, places: int | None = None) -> str:
-    """Grouped digits with exactly ``places`` decimals, or, without it, with those it has. A true minus sign."""
+    """Grouped digits with exactly ``places`` decimals, or, without it, with those it has. A true minus sign.
+
+    All figures here are written as the reader writes numbers.
+    """
     if places is None:
-        digits = f"{Decimal(amount_string(amount.copy_abs())):,f}"
+        plain = f"{Decimal(amount_string(amount.copy_abs())):,f}"
     else:
-        digits = f"{amount.copy_abs().quantize(Decimal(1).scaleb(-places), context=_ROUNDING):,f}"
-    return f"{MINUS}{digits}" if amount < 0 and digits.strip("0.,") else digits
+        plain = f"{amount.copy_abs().quantize(Decimal(1).scaleb(-places), context=_ROUNDING):,f}"
+    return f"{MINUS if amount < 0 and plain.strip('0.,') else ''}{digits(plain)}"
 
 
 def places_for(amount: Decimal, *, usual: int, fine: bool = False) -> int:
@@ -91,17 +94,17 @@ def text(amount: Decimal, code: str, *, signed: bool = False, fine: bool = False
     """``$74.10``, ``−$0.0034``, ``1,250 Image credits``. With ``signed`` also ``+$100.00``."""
     look_ = look(code)
     places = places_for(amount, usual=look_.places, fine=fine)
-    digits = number(amount.copy_abs(), places=places if look_.currency else min(places, decimals(amount)))
+    written = number(amount.copy_abs(), places=places if look_.currency else min(places, decimals(amount)))
     sign = MINUS if amount < 0 else "+" if signed and amount > 0 else ""
-    return f"{sign}{look_.symbol}{digits}{_unit(look_) if unit else ''}"
+    return f"{sign}{look_.symbol}{written}{_unit(look_) if unit else ''}"
 
 
 def exact_text(amount: Decimal, code: str, *, signed: bool = False) -> str:
     """The amount to its last digit: what hovering shows."""
     look_ = look(code)
     sign = MINUS if amount < 0 else "+" if signed and amount > 0 else ""
-    digits = number(amount.copy_abs(), places=max(look_.places, decimals(amount)))
-    return f"{sign}{look_.symbol}{digits}{_unit(look_)}"
+    written = number(amount.copy_abs(), places=max(look_.places, decimals(amount)))
+    return f"{sign}{look_.symbol}{written}{_unit(look_)}"
 
 
 def figure(amount: Decimal, code: str) -> Figure:
@@ -113,8 +116,8 @@ def figure(amount: Decimal, code: str) -> Figure:
     shown = look_.places if look_.currency else len(rest)
     sign = MINUS if amount < 0 else ""
     return Figure(
-        whole=f"{sign}{look_.symbol}{whole}",
-        fraction=f".{rest[:shown]}" if rest[:shown] else "",
+        whole=f"{sign}{look_.symbol}{digits(whole)}",
+        fraction=f"{digits('.')}{rest[:shown]}" if rest[:shown] else "",
         tail=rest[shown:].rstrip("0"),
         exact=exact_text(amount, code),
     )

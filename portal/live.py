@@ -26,6 +26,7 @@ from django.http import Http404, HttpRequest, parse_cookie
 
 from accounts import second_factor
 from accounts.middleware import printable_cookies
+from accounts.reading import Reading, of_request, reading_as
 from billing.selectors import balances, tail
 from billing.selectors.balances import BalanceNow
 from billing.selectors.tail import TailEvent
@@ -41,11 +42,19 @@ T = TypeVar("T")
 
 
 class Visitor(NamedTuple):
-    """What a request says of who sent it: cookies, the socket's address, the ``X-Forwarded-For`` line."""
+    """What a request says of who sent it: cookies, the socket's address, two of its headers."""
 
     cookies: str
     peer: str = ""
     forwarded: str = ""
+    languages: str = ""
+
+
+class Reader(NamedTuple):
+    """Whose wallet a visitor may listen to, and how they read."""
+
+    customer_id: UUID
+    reading: Reading
 
 
 HEARTBEAT_SECONDS = 15.0
@@ -143,20 +152,20 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         return await _refuse(send, 405, b"GET only", (b"allow", b"GET"))
     visitor = _visitor(scope)
     try:
-        customer_id = await _whose(visitor)
+        reader = await _who(visitor)
     except (OperationalError, InterfaceError):
         return await _refuse(send, 503, b"Try again shortly", (b"retry-after", b"5"))
-    if customer_id is None:
+    if reader is None:
         return await _refuse(send, 401, b"Sign in first")
     _end_with_the_server()
     try:
-        listener = channel.hub.join(customer_id)
+        listener = channel.hub.join(reader.customer_id)
     except TooManyListeners:
         return await _refuse(send, 503, b"Too many listeners", (b"retry-after", b"5"))
     gone = asyncio.create_task(_disconnect(receive))
     gone.add_done_callback(lambda _: listener.close())
     try:
-        await _stream(channel, listener, visitor, send)
+        await _stream(channel, listener, visitor, reader.reading, send)
         if not gone.done():
             await send({"type": "http.response.body", "body": b"", "more_body": False})
     except OSError:
@@ -167,7 +176,7 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     return None
 
 
-async def _stream(channel: Channel, listener: Listener[Any], visitor: Visitor, send: Send) -> None:
+async def _stream(channel: Channel, listener: Listener[Any], visitor: Visitor, reading: Reading, send: Send) -> None:
     headers = [
         (b"content-type", b"text/event-stream; charset=utf-8"),
         (b"cache-control", b"no-store"),
@@ -191,26 +200,28 @@ async def _stream(channel: Channel, listener: Listener[Any], visitor: Visitor, s
         if news is None:
             await _write(send, ": still here\n\n")
         else:
-            data = await loop.run_in_executor(_executor, _message, channel, news, told)
+            data = await loop.run_in_executor(_executor, _message, channel, reading, news, told)
             told = news
             if data is not None:
                 await _write(send, f"event: {channel.name}\ndata: {data}\n\n")
 
 
-async def _whose(visitor: Visitor) -> UUID | None:
-    return await asyncio.get_running_loop().run_in_executor(_executor, _customer_id, visitor)
+async def _who(visitor: Visitor) -> Reader | None:
+    return await asyncio.get_running_loop().run_in_executor(_executor, _reader, visitor)
 
 
 async def _is_still_theirs(listener: Listener[Any], visitor: Visitor) -> bool:
     """Whether the same browser would open the same stream now. Where that cannot be found out, they would not."""
     try:
-        return await _whose(visitor) == listener.customer_id
+        reader = await _who(visitor)
     except (OperationalError, InterfaceError):
         return False
+    return reader is not None and reader.customer_id == listener.customer_id
 
 
-def _message(channel: Channel, rows: Sequence[Any], told: Sequence[Any]) -> str | None:
-    said = _with_connection(lambda: channel.says(rows, told))
+def _message(channel: Channel, reading: Reading, rows: Sequence[Any], told: Sequence[Any]) -> str | None:
+    with reading_as(reading):
+        said = _with_connection(lambda: channel.says(rows, told))
     return None if said is None else json.dumps(said, separators=(",", ":"))
 
 
@@ -233,23 +244,30 @@ def _visitor(scope: Scope) -> Visitor:
     def line(wanted: bytes, between: str) -> str:
         return between.join(value.decode("latin-1") for name, value in scope["headers"] if name == wanted)
 
-    return Visitor(line(b"cookie", "; "), (scope.get("client") or ("",))[0], line(b"x-forwarded-for", ","))
+    peer = (scope.get("client") or ("",))[0]
+    return Visitor(line(b"cookie", "; "), peer, line(b"x-forwarded-for", ","), line(b"accept-language", ","))
 
 
-def _customer_id(visitor: Visitor) -> UUID | None:
+def _reader(visitor: Visitor) -> Reader | None:
     """Whose stream it is, by the session in the cookies; None for strangers. Blocks."""
     session = printable_cookies(parse_cookie(visitor.cookies)).get(settings.SESSION_COOKIE_NAME)
     if session is None:
         return None
 
-    def look_up() -> UUID | None:
+    def look_up() -> Reader | None:
         request = HttpRequest()
         request.method = "GET"
-        request.META.update(REMOTE_ADDR=visitor.peer, HTTP_X_FORWARDED_FOR=visitor.forwarded)
+        request.META.update(
+            REMOTE_ADDR=visitor.peer,
+            HTTP_X_FORWARDED_FOR=visitor.forwarded,
+            HTTP_ACCEPT_LANGUAGE=visitor.languages,
+        )
         request.session = import_module(settings.SESSION_ENGINE).SessionStore(session)
         second_factor.install(request, get_user(request))
         try:
-            return access.customer_for(request).pk if second_factor.admits(request) else None
+            if not second_factor.admits(request):
+                return None
+            return Reader(access.customer_for(request).pk, of_request(request))
         except Http404:
             return None
 

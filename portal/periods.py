@@ -7,6 +7,8 @@ from zoneinfo import ZoneInfo
 
 from django.http import QueryDict
 
+from accounts import reading
+
 PRESETS = {"7": 7, "30": 30, "90": 90}
 DEFAULT = "30"
 DAYS_MAX = 730
@@ -77,10 +79,8 @@ class Period:
         """A mark as the chart's axis and the table show it."""
         local = mark.astimezone(self.zone)
         if self.granularity == "hour":
-            return f"{local:%b} {local.day}, {local:%H:%M}"
-        if self.granularity == "month":
-            return f"{local:%b %Y}"
-        return f"{local:%b} {local.day}"
+            return f"{reading.day_of_year(local.date())}, {local:%H:%M}"
+        return reading.month(local.date()) if self.granularity == "month" else reading.day_of_year(local.date())
 
 
 _UTC = ZoneInfo("UTC")

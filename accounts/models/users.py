@@ -7,6 +7,7 @@ from django.db.models.functions import Lower
 from django.utils.crypto import salted_hmac
 
 from accounts.ids import uuid7
+from accounts.reading import DateStyle, NumberStyle
 
 
 class UserManager(BaseUserManager["User"]):
@@ -32,6 +33,15 @@ class User(AbstractBaseUser, PermissionsMixin):  # type: ignore[django-manager-m
     name = models.CharField(max_length=200, blank=True)
     timezone = models.CharField(
         max_length=64, blank=True, default="", help_text="In which they read; empty: that of whoever they act for."
+    )
+    language = models.CharField(
+        max_length=8, blank=True, default="", help_text="In which they read; empty: what their browser asks for."
+    )
+    number_style = models.CharField(
+        max_length=16, blank=True, default="", choices=NumberStyle, help_text="Empty: what is usual in the language."
+    )
+    date_style = models.CharField(
+        max_length=16, blank=True, default="", choices=DateStyle, help_text="Empty: what is usual in the language."
     )
     is_active = models.BooleanField("active", default=True)
     is_staff = models.BooleanField("staff", default=False, help_text="May enter the back office.")

@@ -43,7 +43,20 @@ def of_person(user: User) -> dict[str, Any]:
     lines = AuditEvent.objects.filter(Q(actor_id=user.pk) | Q(object_type="user", object_id=str(user.pk)))
     return {
         "person": {
-            **_plain(user, "id", "email", "name", "timezone", "is_active", "is_staff", "created_at", "last_login")
+            **_plain(
+                user,
+                "id",
+                "email",
+                "name",
+                "timezone",
+                "language",
+                "number_style",
+                "date_style",
+                "is_active",
+                "is_staff",
+                "created_at",
+                "last_login",
+            )
         },
         "memberships": [
             {"organization": member.organization.name, "role": member.role, "since": member.created_at}

@@ -11,7 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.views.decorators.http import require_GET, require_POST
 
-from accounts import second_factor
+from accounts import reading, second_factor
 from accounts.services.audit import actor_of
 from billing.errors import BillingError
 from billing.models import Alert, Asset, Balance, NoticeDelivery, NoticePreference, NoticeTarget
@@ -52,8 +52,7 @@ class AlertForm(forms.Form):
         asset.choices = [(balance.asset_id, balance.asset.name) for balance in held]
 
     def clean_at(self) -> list[Decimal]:
-        parts = self.cleaned_data["at"].replace("%", " ").replace(",", " ").split()
-        return [AmountField().clean(part) for part in parts]
+        return [AmountField().clean(part) for part in reading.typed_several(self.cleaned_data["at"])]
 
     def terms(self) -> dict[str, Any]:
         """What ``alerts.create`` takes."""

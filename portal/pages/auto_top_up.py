@@ -1,6 +1,7 @@
 """Standing orders to top up: what the customer wants, what suspended it, and how to put that right."""
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
@@ -10,6 +11,7 @@ from django.shortcuts import redirect
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST
 
+from accounts import reading
 from accounts.services.audit import actor_of
 from billing.engine.money import amount_string, fits, parse
 from billing.errors import BillingError, InvalidRequest
@@ -141,10 +143,14 @@ def _filled(rule: AutoTopUp | None, regular: AutoTopUp | None) -> dict[str, Any]
     values: dict[str, Any] = {"threshold": "10", "amount": "50", "target": "", "buy": "amount", "monthly_limit": ""}
     if rule is not None:
         names = ("threshold", "amount", "target", "monthly_limit")
-        values = {name: "" if getattr(rule, name) is None else amount_string(getattr(rule, name)) for name in names}
+        values = {name: _filled_in(getattr(rule, name)) for name in names}
         values |= {"buy": "amount" if rule.target is None else "target", "method": str(rule.method_id or "")}
-    regular_amount = "50" if regular is None or regular.amount is None else amount_string(regular.amount)
-    return values | {"regular": regular_amount, "every": regular.every if regular is not None else "month"}
+    regular_amount = _filled_in(regular.amount) if regular is not None else ""
+    return values | {"regular": regular_amount or "50", "every": regular.every if regular is not None else "month"}
+
+
+def _filled_in(amount: Decimal | None) -> str:
+    return "" if amount is None else reading.ungrouped(amount_string(amount))
 
 
 def _texts(request: HttpRequest) -> dict[str, str]:
@@ -152,7 +158,7 @@ def _texts(request: HttpRequest) -> dict[str, str]:
 
 
 def _amount(values: dict[str, str], name: str, *, needed: bool = True) -> Any:
-    text = values.get(name, "").replace(",", "")
+    text = reading.typed(values.get(name, ""))
     if not text and not needed:
         return None
     amount = parse(text)

@@ -11,7 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from accounts import second_factor
+from accounts import reading, second_factor
 from accounts.models import ApiKey, Membership
 from accounts.services.audit import actor_of
 from billing.engine.budgets import EACH, FIELDS
@@ -32,7 +32,7 @@ _AT_CAP = [(TELL, "Only tell us"), *((cap.value, cap.label) for cap in Budget.At
 def _shares(text: str) -> list[Decimal]:
     """``50, 80, 100`` percent as shares."""
     found = []
-    for part in text.replace("%", " ").replace(",", " ").split():
+    for part in reading.typed_several(text):
         number = parse(part)
         if number is None:
             raise forms.ValidationError("Numbers are needed, such as 50, 80, 100.")
@@ -44,8 +44,7 @@ class AmountField(forms.CharField):
     """An exact number, as people write it."""
 
     def clean(self, value: Any) -> Any:
-        text = super().clean(value).replace(",", "")
-        number = parse(text)
+        number = parse(reading.typed(super().clean(value)))
         if number is None or not fits(number):
             raise forms.ValidationError("A number is needed, such as 50 or 12.50.")
         return number
@@ -215,9 +214,9 @@ def _own(visit: access.Visit, budget_id: UUID) -> Budget:
 def _initial(budget: Budget) -> Mapping[str, str]:
     return {
         "name": budget.name,
-        "limit": amount_string(budget.limit),
+        "limit": reading.ungrouped(amount_string(budget.limit)),
         "at_cap": budget.at_cap if budget.hard else TELL,
-        "alert_at": ", ".join(amount_string(Decimal(share) * 100) for share in budget.alert_at),
+        "alert_at": ", ".join(reading.ungrouped(amount_string(Decimal(share) * 100)) for share in budget.alert_at),
     }
 
 

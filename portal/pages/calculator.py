@@ -9,7 +9,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from accounts import second_factor
+from accounts import reading, second_factor
 from billing.engine.money import parse
 from billing.engine.prices import words
 from billing.models import PlanVersion
@@ -81,13 +81,13 @@ def _comparison(currency: str, versions: list[PlanVersion], workload: Workload) 
 def _workload(request: HttpRequest, kind: Kind) -> tuple[Workload, list[str]]:
     """What makes no sense is said, and takes its usual value for showing."""
     errors = []
-    requests = parse(access.asked(request, "requests") or str(REQUESTS))
+    requests = parse(reading.typed(access.asked(request, "requests")) or str(REQUESTS))
     if requests is None or not 0 < requests <= calculator.REQUESTS_MAX or requests != requests.to_integral_value():
         errors.append(f"Requests a day: a whole number from 1 to {calculator.REQUESTS_MAX:,}.")
         requests = Decimal(REQUESTS)
     data: dict[str, Decimal | str] = {}
     for name, usual in kind.numbers.items():
-        number = parse(access.asked(request, f"n.{name}") or str(usual))
+        number = parse(reading.typed(access.asked(request, f"n.{name}")) or str(usual))
         if number is None or number < 0:
             errors.append(f"{name}: a number that is not negative.")
             number = usual

@@ -14,7 +14,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from accounts import second_factor
+from accounts import reading, second_factor
 from accounts.services.audit import actor_of
 from billing.engine.money import parse
 from billing.errors import BillingError, InvalidRequest
@@ -50,7 +50,7 @@ class Choice:
         preset = text("preset")
         amount = text("amount") or ("" if preset == "other" else preset)
         return cls(
-            amount=amount.replace(",", ""),
+            amount=reading.typed(amount),
             currency=text("currency").lower(),
             pack=text("pack"),
             method=text("method"),

@@ -6,6 +6,7 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from accounts import reading
 from billing.engine.money import amount_string, decimals
 from portal import amounts
 
@@ -27,7 +28,7 @@ def money(amount: Decimal, asset: str, *, signed: bool = False, fine: bool = Fal
 def money_column(amount: Decimal, asset: str, *, signed: bool = False, fine: bool = True) -> SafeString:
     """The same for a table's column: the points of all rows stand below each other."""
     shown = amounts.text(amount, asset, signed=signed, fine=fine, unit=False)
-    whole, point, fraction = shown.partition(".")
+    whole, point, fraction = shown.partition(reading.active().point)
     return format_html(
         '<data class="money money-column{}" value="{}" title="{}">{}<span class="money-fraction">{}{}</span></data>',
         " money-in" if signed and amount > 0 else "",
@@ -67,6 +68,18 @@ def quantity(amount: Decimal) -> SafeString:
         amounts.number(amount),
         amounts.number(amount, places=places),
     )
+
+
+@register.filter
+def grouped(count: int) -> str:
+    """How many of something: ``12,345``."""
+    return reading.digits(f"{count:,}")
+
+
+@register.filter
+def fill(amount: Decimal | str) -> str:
+    """What a field for a number is filled in with: no groups, the reader's decimal point."""
+    return reading.ungrouped(amount_string(amount) if isinstance(amount, Decimal) else amount)
 
 
 @register.filter

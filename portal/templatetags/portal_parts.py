@@ -1,6 +1,6 @@
 """Small parts of pages."""
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 
 from django import template
@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from accounts import reading
 from billing.engine.budgets import EACH
 from billing.engine.money import amount_string
 from billing.models import Alert, Budget, EntryKind, NoticeDelivery, PaymentAttempt, PaymentMethod
@@ -82,9 +83,9 @@ def stacked_bar(parts: list[tuple[float, int]]) -> SafeString:
 
 @register.filter
 def percent(share: Decimal | float) -> str:
-    """``0.256`` as ``25.6 %``."""
+    """``0.256`` as ``25.6%``."""
     value = float(share) * 100
-    return f"{value:.1f}%" if 0 < value < 99.95 else f"{value:.0f}%"
+    return reading.digits(f"{value:.1f}%" if 0 < value < 99.95 else f"{value:.0f}%")
 
 
 _KIND_ICONS = {
@@ -117,12 +118,11 @@ def kind_words(kind: str) -> str:
 def when(moment: datetime) -> SafeString:
     """The time of day for today, the date as well for other days; the whole of it on hover. In the customer's zone."""
     local, now = timezone.localtime(moment), timezone.localtime()
-    day = f"{local:%b} {local.day}, "
-    paper, shown = "", f"{day}{local:%Y}"
+    paper, shown = "", reading.day(local)
     if local.date() == now.date():
-        paper, shown = day, f"{local:%H:%M:%S}"  # On paper today is a day like any other.
+        paper, shown = f"{reading.day_of_year(local)}, ", f"{local:%H:%M:%S}"  # On paper today is a day like any other.
     elif local.year == now.year:
-        shown = f"{day}{local:%H:%M}"
+        shown = f"{reading.day_of_year(local)}, {local:%H:%M}"
     return format_html(
         '<time datetime="{}" title="{}"><span class="paper-only">{}</span>{}</time>',
         moment.isoformat(),
@@ -130,6 +130,30 @@ def when(moment: datetime) -> SafeString:
         paper,
         shown,
     )
+
+
+@register.filter
+def day(moment: date | None) -> str:
+    """``Nov 21, 2026``, as the reader writes dates."""
+    return reading.day(moment) if moment else ""
+
+
+@register.filter
+def day_of_year(moment: date | None) -> str:
+    """``Nov 21``."""
+    return reading.day_of_year(moment) if moment else ""
+
+
+@register.filter
+def moment(moment: datetime | None) -> str:
+    """``Nov 21, 2026 17:05``."""
+    return f"{reading.day(moment)} {timezone.localtime(moment):%H:%M}" if moment else ""
+
+
+@register.filter
+def moment_of_year(moment: datetime | None) -> str:
+    """``Nov 21, 17:05``."""
+    return f"{reading.day_of_year(moment)}, {timezone.localtime(moment):%H:%M}" if moment else ""
 
 
 _METHOD_WORDS = {
@@ -167,7 +191,7 @@ def words(name: str) -> str:
 @register.filter
 def plain(number: Decimal) -> str:
     """A number to its last digit, without needless zeros."""
-    return amount_string(number)
+    return reading.ungrouped(amount_string(number))
 
 
 @register.filter
@@ -176,7 +200,7 @@ def per_units(per: Decimal) -> str:
     for size, letter in ((1_000_000_000, "B"), (1_000_000, "M"), (1000, "K")):
         if per >= size and per % size == 0:
             return f"{int(per / size)}{letter}"
-    return f"{per.normalize():,f}"
+    return reading.digits(f"{per.normalize():,f}")
 
 
 @register.simple_tag
@@ -192,7 +216,7 @@ def budget_amount(amount: Decimal, budget: Budget, *, unit: bool = True) -> Safe
     """An amount of what the budget counts; with ``unit`` false events are a bare number."""
     if budget.asset_id is None:
         words = f" event{'' if amount == 1 else 's'}" if unit else ""
-        return format_html("{}{}", f"{amount:,.0f}", words)
+        return format_html("{}{}", reading.digits(f"{amount:,.0f}"), words)
     return money(amount, budget.asset_id)
 
 
@@ -233,7 +257,7 @@ def topic_words(topic: str) -> str:
 @register.filter
 def share_percent(share: str) -> str:
     """``0.8`` as ``80%``."""
-    return f"{amount_string(Decimal(share) * 100)}%"
+    return reading.digits(f"{amount_string(Decimal(share) * 100)}%")
 
 
 @register.filter

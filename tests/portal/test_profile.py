@@ -45,3 +45,18 @@ def test_what_is_no_time_zone_is_refused(shop: Shop, signed_in: SignedIn) -> Non
 def test_staff_and_people_of_no_organization_have_a_profile(db: None, signed_in: SignedIn) -> None:
     nobody = User.objects.create_user("nobody@nowhere.test", timezone="Europe/Berlin")
     assert "Europe/Berlin" in text(signed_in(nobody).get("/profile"))
+
+
+def test_numbers_and_dates_are_written_as_the_reader_writes_them(shop: Shop, signed_in: SignedIn) -> None:
+    acme = shop.customer("acme", usd="1234.5")
+    with time_machine.travel(datetime(2026, 3, 10, 18, tzinfo=UTC), tick=True):
+        shop.record(acme, time=datetime(2026, 3, 10, 16, tzinfo=UTC), output_tokens=1000)
+        reader, other = signed_in(shop.member(acme)), signed_in(shop.member(acme, "other@acme.test"))
+        chosen = {"name": "", "timezone": "", "number_style": "point_comma", "date_style": "dotted"}
+        assert reader.post("/profile", chosen).status_code == 302
+        assert "1.234,50" in text(reader.get("/wallet"))
+        assert ">10.03.</a>" in text(reader.get("/usage?group=time"))
+        assert "1,234.50" in text(other.get("/wallet"))
+        assert reader.get("/balance.json").json()["balances"][0]["available_parts"][0] == "$1.234"
+    for wrong in ({"number_style": "roman"}, {"date_style": "x"}, {"language": "tlh"}):
+        assert reader.post("/profile", chosen | wrong).status_code == 400

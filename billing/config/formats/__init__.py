@@ -1,0 +1,1 @@
+"""How Django itself writes numbers and dates: the same in every language."""
