@@ -1,7 +1,7 @@
 """How a person reads: their language, and how they write numbers and dates. What is shown to them keeps to it.
 
-``reading_as`` makes it hold for a while, as Django's ``translation.override`` does for the language alone. Outside of it
-everything is English, with ``1,234.56`` and ``Nov 21, 2026``: the API, the back office, files.
+``reading_as`` makes it hold for a while, as Django's ``translation.override`` does for the language alone. Outside of
+it everything is English, with ``1,234.56`` and ``Nov 21, 2026``: the API, the back office, files.
 """
 
 from collections.abc import Iterator

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 
+from django.utils.translation import gettext
+
 from billing.engine.metering import MeterRule
 from billing.engine.money import DECIMALS_MAX, EXACT, ZERO, round_half_even
 from billing.errors import BillingError, UnpricedUsage
@@ -98,7 +100,7 @@ def cost(version: PlanVersion, workload: Workload) -> Cost:
     try:
         estimate = estimates.for_plan(version=version, usage=[usage], event=event)
     except UnpricedUsage:
-        return Cost(version, fee, ZERO, {}, None, "This plan has no price for it.")
+        return Cost(version, fee, ZERO, {}, None, gettext("This plan has no price for it."))
     except BillingError as refusal:
         return Cost(version, fee, ZERO, {}, None, refusal.detail)
     currency = version.plan.currency_id

@@ -6,13 +6,15 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from django.utils.translation import gettext_lazy as _
+
 from billing.engine.money import EXACT, ZERO, exact_sum
 from billing.selectors.usage import UsageRow
 from portal import amounts
 from portal.periods import Period
 from portal.templatetags.portal_parts import PALETTE
 
-REST = "Other"
+REST = _("Other")
 
 
 @dataclass(slots=True)
@@ -103,7 +105,7 @@ def stacked(
         rest = [_beside(series, _by_mark(whole, asset, position))]
     others = [exact_sum(column) for column in zip(*rest, strict=True)]
     if any(others):
-        series.append(Series(REST, 0, others))
+        series.append(Series(str(REST), 0, others))
     return Chart(asset, [period.label(mark) for mark in marks], series)
 
 

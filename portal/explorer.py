@@ -10,6 +10,8 @@ from uuid import UUID
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from accounts.models import ApiKey
 from billing.models import Meter
@@ -19,14 +21,23 @@ from portal.periods import Period
 
 TIME = "time"
 DIMENSIONS = {
-    "model": "Model",
-    "user": "User",
-    "project": "Project",
-    "feature": "Feature",
-    usage.API_KEY: "API key",
-    "session": "Session",
+    "model": _("Model"),
+    "user": _("User"),
+    "project": _("Project"),
+    "feature": _("Feature"),
+    usage.API_KEY: _("API key"),
+    "session": _("Session"),
 }
-GROUPS = {TIME: "Time", "model": "Model", usage.METER: "Meter", **DIMENSIONS}
+GROUPS = {TIME: _("Time"), "model": _("Model"), usage.METER: _("Meter"), **DIMENSIONS}
+_WITHOUT_WORDS = {
+    "model": _("No model"),
+    usage.METER: _("No meter"),
+    "user": _("No user"),
+    "project": _("No project"),
+    "feature": _("No feature"),
+    usage.API_KEY: _("No API key"),
+    "session": _("No session"),
+}
 PAGES_MAX = 10_000
 _WITHOUT = "without"
 
@@ -42,7 +53,7 @@ class Filter:
 
     @property
     def label(self) -> str:
-        return DIMENSIONS[self.name]
+        return str(DIMENSIONS[self.name])
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +157,7 @@ class Question:
         ]
 
 
-def groups_for(visit: access.Visit) -> dict[str, str]:
+def groups_for(visit: access.Visit) -> dict[str, Any]:
     """What the person may tell usage apart by: the keys' names are not for everybody."""
     return {name: label for name, label in GROUPS.items() if name != usage.API_KEY or visit.may("keys:read")}
 
@@ -162,8 +173,8 @@ def key_names(visit: access.Visit) -> dict[str, str]:
 def value_name(name: str, value: str | None, names: Mapping[str, str]) -> str:
     """What a group is called: a meter and a key by its name, anything else by its value."""
     if value:
-        return names.get(value, "A key of the service" if name == usage.API_KEY else value)
-    return f"No {GROUPS[name] if name == usage.API_KEY else name}"
+        return names.get(value, gettext("A key of the service") if name == usage.API_KEY else value)
+    return str(_WITHOUT_WORDS[name])
 
 
 def _where(request: HttpRequest, visit: access.Visit) -> Iterator[tuple[str, str | None]]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from accounts.models import ApiKey
 from accounts.services import factors
@@ -27,26 +28,26 @@ def steps(visit: access.Visit, *, has_events: bool) -> list[Step]:
         return []
     return [
         Step(
-            "Set up a second factor",
-            "It guards the wallet: topping up and making keys ask for it.",
+            gettext("Set up a second factor"),
+            gettext("It guards the wallet: topping up and making keys ask for it."),
             reverse("portal:security"),
             factors.enrolled(visit.user),
         ),
         Step(
-            "Choose a plan",
-            "It says what usage costs.",
+            gettext("Choose a plan"),
+            gettext("It says what usage costs."),
             reverse("portal:plan"),
             bool(plans.running(visit.customer, timezone.now())),
         ),
         Step(
-            "Put money into the wallet",
-            "Usage takes it out, request by request.",
+            gettext("Put money into the wallet"),
+            gettext("Usage takes it out, request by request."),
             reverse("portal:top-up"),
             Grant.objects.filter(customer=visit.customer).exists(),
         ),
         Step(
-            "Make an API key",
-            "Your application reports usage with it.",
+            gettext("Make an API key"),
+            gettext("Your application reports usage with it."),
             reverse("portal:keys"),
             ApiKey.objects.filter(organization=visit.customer.organization, revoked_at=None).exists(),
         ),

@@ -4,6 +4,7 @@ from typing import Any
 
 from django import forms
 from django.contrib.auth import password_validation
+from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 
@@ -13,7 +14,7 @@ class NewPasswordForm(forms.Form):
     refused."""
 
     password = forms.CharField(
-        label="Password", strip=False, widget=forms.PasswordInput({"autocomplete": "new-password"})
+        label=_("Password"), strip=False, widget=forms.PasswordInput({"autocomplete": "new-password"})
     )
 
     def __init__(self, *args: Any, email: str, name: str = "", **kwargs: Any) -> None:

@@ -51,7 +51,7 @@ def event(row: TailEvent) -> dict[str, Any]:
         "event": row.event_id,
         "type": row.type,
         "status": row.status,
-        "status_text": UsageEvent.Status(row.status).label,
+        "status_text": str(UsageEvent.Status(row.status).label),
         "refusal": row.refusal,
         "at": row.received_at.isoformat(),
         "time": f"{timezone.localtime(row.received_at):%H:%M:%S}",

@@ -26,7 +26,7 @@ from billing.selectors import levels
 from billing.selectors.catalog import price_terms
 from billing.selectors.levels import Accrued
 from billing.services.subscriptions import CommitmentNow, commitments_now
-from portal.templatetags.portal_parts import per_units
+from portal.templatetags.portal_parts import per_unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +193,7 @@ def _table(prices: list[Price]) -> PriceTable | None:
         return None
     columns = list(dict.fromkeys(column for cells in several.values() for column in cells))
     return PriceTable(
-        meters=[(meter.name, f"per {per_units(per)} {meter.unit or 'unit'}s") for meter, per, _ in columns],
+        meters=[(meter.name, per_unit(per, meter.unit)) for meter, per, _ in columns],
         rows=[(thing, [cells.get(column) for column in columns]) for thing, cells in several.items()],
     )
 

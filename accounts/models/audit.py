@@ -3,6 +3,7 @@ from typing import Any
 from django.contrib.postgres.indexes import BrinIndex
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from accounts.ids import uuid7
 from accounts.models.fields import WrittenInField
@@ -24,9 +25,9 @@ class AuditEvent(models.Model):
     """
 
     class Actor(models.TextChoices):
-        USER = "user", "Person"
-        API_KEY = "api_key", "API key"
-        SYSTEM = "system", "System"
+        USER = "user", _("Person")
+        API_KEY = "api_key", _("API key")
+        SYSTEM = "system", _("System")
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -1,6 +1,7 @@
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
 
 from accounts.ids import uuid7
 from accounts.models import User
@@ -19,11 +20,11 @@ class Alert(models.Model):
     """
 
     class Kind(models.TextChoices):
-        BALANCE_BELOW = "balance_below", "The balance falls below"
-        RUNWAY_BELOW = "runway_below", "The balance lasts less than"
-        GRANT_EXPIRING = "grant_expiring", "Value expires within"
-        COMMITMENT_USED = "commitment_used", "A commitment is used by"
-        SPEND_ANOMALY = "spend_anomaly", "Spending is far from usual"
+        BALANCE_BELOW = "balance_below", _("The balance falls below")
+        RUNWAY_BELOW = "runway_below", _("The balance lasts less than")
+        GRANT_EXPIRING = "grant_expiring", _("Value expires within")
+        COMMITMENT_USED = "commitment_used", _("A commitment is used by")
+        SPEND_ANOMALY = "spend_anomaly", _("Spending is far from usual")
 
     class Of(models.TextChoices):
         AMOUNT = "amount", "An amount"
@@ -128,13 +129,13 @@ class NoticeDelivery(models.Model):
     """A notice on its way to one person, or to the customer's own address, over one channel."""
 
     class Channel(models.TextChoices):
-        INBOX = "inbox", "Inbox"
-        EMAIL = "email", "E-mail"
-        SMS = "sms", "SMS"
-        SLACK = "slack", "Slack"
-        TEAMS = "teams", "Teams"
-        DISCORD = "discord", "Discord"
-        OPERATOR = "operator", "To the operator"
+        INBOX = "inbox", _("Inbox")
+        EMAIL = "email", _("E-mail")
+        SMS = "sms", _("SMS")
+        SLACK = "slack", _("Slack")
+        TEAMS = "teams", _("Teams")
+        DISCORD = "discord", _("Discord")
+        OPERATOR = "operator", _("To the operator")
 
     class State(models.TextChoices):
         DUE = "due", "Due"

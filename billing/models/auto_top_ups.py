@@ -2,6 +2,7 @@
 
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
 from accounts.ids import uuid7
 from billing.models.assets import Asset
@@ -19,17 +20,17 @@ class AutoTopUp(models.Model):
     """
 
     class Purpose(models.TextChoices):
-        AUTO_TOP_UP = PaymentAttempt.Purpose.AUTO_TOP_UP.value, "When the balance falls"
-        SCHEDULED = PaymentAttempt.Purpose.SCHEDULED.value, "At fixed times"
+        AUTO_TOP_UP = PaymentAttempt.Purpose.AUTO_TOP_UP.value, _("When the balance falls")
+        SCHEDULED = PaymentAttempt.Purpose.SCHEDULED.value, _("At fixed times")
 
     class State(models.TextChoices):
         ARMED = "armed", "Armed"
         SUSPENDED = "suspended", "Suspended"
 
     class Every(models.TextChoices):
-        DAY = "day", "Day"
-        WEEK = "week", "Week"
-        MONTH = "month", "Month"
+        DAY = "day", _("Day")
+        WEEK = "week", _("Week")
+        MONTH = "month", _("Month")
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="auto_top_ups")

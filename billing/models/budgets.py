@@ -1,6 +1,7 @@
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
 from accounts.ids import uuid7
 from accounts.models import ApiKey, User
@@ -21,21 +22,21 @@ class Budget(models.Model):
         EVENTS = "events", "Events"
 
     class Period(models.TextChoices):
-        HOUR = "hour", "Each hour"
-        DAY = "day", "Each day"
-        WEEK = "week", "Each week"
-        MONTH = "month", "Each month"
-        TOTAL = "total", "In all"
+        HOUR = "hour", _("Each hour")
+        DAY = "day", _("Each day")
+        WEEK = "week", _("Each week")
+        MONTH = "month", _("Each month")
+        TOTAL = "total", _("In all")
 
     class AtCap(models.TextChoices):
-        REFUSE = "refuse", "Refuse it"
-        THROTTLE = "throttle", "Ask to come again later"
-        PAUSE_KEY = "pause_key", "Refuse it and pause the API key"
-        CHANGE_PLAN = "change_plan", "Move to another plan"
+        REFUSE = "refuse", _("Refuse it")
+        THROTTLE = "throttle", _("Ask to come again later")
+        PAUSE_KEY = "pause_key", _("Refuse it and pause the API key")
+        CHANGE_PLAN = "change_plan", _("Move to another plan")
 
     class SetBy(models.TextChoices):
-        OPERATOR = "operator", "The operator"
-        CUSTOMER = "customer", "The customer"
+        OPERATOR = "operator", _("The operator")
+        CUSTOMER = "customer", _("The customer")
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="budgets", db_index=False)

@@ -1,6 +1,7 @@
 from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
 from accounts.ids import uuid7
 from accounts.models.fields import WrittenInField
@@ -19,8 +20,8 @@ class Correction(models.Model):
     """
 
     class Kind(models.TextChoices):
-        REVERSAL = "reversal", "Reversal"
-        REFUND = "refund", "Refund"
+        REVERSAL = "reversal", _("Reversal")
+        REFUND = "refund", _("Refund")
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     customer = models.ForeignKey(

@@ -4,6 +4,7 @@ from decimal import Decimal
 
 from django.db import models
 from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
 
 from accounts.ids import uuid7
 from billing.engine.money import EXACT, amount_string
@@ -104,15 +105,15 @@ class PaymentAttempt(models.Model):
         OFF_SESSION = "off_session", "With a kept method, nobody present"
 
     class Status(models.TextChoices):
-        CREATED = "created", "Created"
-        SENT = "sent", "Sent"
-        UNKNOWN = "unknown", "Unknown"
-        REQUIRES_ACTION = "requires_action", "Waits for the payer"
-        PROCESSING = "processing", "Processing"
-        SUCCEEDED = "succeeded", "Succeeded"
-        FAILED = "failed", "Failed"
-        CANCELED = "canceled", "Canceled"
-        EXPIRED = "expired", "Expired"
+        CREATED = "created", _("Created")
+        SENT = "sent", _("Sent")
+        UNKNOWN = "unknown", _("Unknown")
+        REQUIRES_ACTION = "requires_action", _("Waits for the payer")
+        PROCESSING = "processing", _("Processing")
+        SUCCEEDED = "succeeded", _("Succeeded")
+        FAILED = "failed", _("Failed")
+        CANCELED = "canceled", _("Canceled")
+        EXPIRED = "expired", _("Expired")
 
     OPEN = (Status.CREATED, Status.SENT, Status.UNKNOWN, Status.REQUIRES_ACTION, Status.PROCESSING)
     BLOCKING = (Status.CREATED, Status.SENT, Status.UNKNOWN, Status.REQUIRES_ACTION)

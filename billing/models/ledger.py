@@ -1,6 +1,7 @@
 from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
 
 from accounts.ids import uuid7
 from accounts.models.fields import WrittenInField
@@ -41,21 +42,21 @@ class Account(models.TextChoices):
 class EntryKind(models.TextChoices):
     """What an entry is on the customer's statement."""
 
-    TOP_UP = "top_up", "Top-up"
-    GRANT = "grant", "Grant"
-    USAGE = "usage", "Usage"
-    HOLD = "hold", "Hold"
-    RELEASE = "release", "Release"
-    EXPIRY = "expiry", "Expiry"
-    VOID = "void", "Void"
-    REFUND = "refund", "Refund"
-    ADJUSTMENT = "adjustment", "Adjustment"
-    FEE = "fee", "Fee"
-    SETTLEMENT = "settlement", "Settlement of what was owed"
-    REVERSAL = "reversal", "Reversal"
-    REINSTATEMENT = "reinstatement", "Reversal into a new grant"
-    DISPUTE = "dispute", "Frozen by a dispute"
-    CHARGEBACK = "chargeback", "Payment taken back by the bank"
+    TOP_UP = "top_up", _("Top-up")
+    GRANT = "grant", _("Grant")
+    USAGE = "usage", _("Usage")
+    HOLD = "hold", _("Hold")
+    RELEASE = "release", _("Release")
+    EXPIRY = "expiry", _("Expiry")
+    VOID = "void", _("Void")
+    REFUND = "refund", _("Refund")
+    ADJUSTMENT = "adjustment", _("Adjustment")
+    FEE = "fee", _("Fee")
+    SETTLEMENT = "settlement", _("Settlement of what was owed")
+    REVERSAL = "reversal", _("Reversal")
+    REINSTATEMENT = "reinstatement", _("Reversal into a new grant")
+    DISPUTE = "dispute", _("Frozen by a dispute")
+    CHARGEBACK = "chargeback", _("Payment taken back by the bank")
 
 
 class LedgerTransaction(models.Model):

@@ -2,6 +2,7 @@ from datetime import datetime
 
 from django.db import models
 from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
 
 from accounts.ids import uuid7
 from billing.engine.money import amount_string
@@ -18,11 +19,11 @@ class Subscription(models.Model):
     """
 
     class Status(models.TextChoices):
-        SCHEDULED = "scheduled", "Scheduled"
-        TRIALING = "trialing", "Trialing"
-        ACTIVE = "active", "Active"
-        PAST_DUE = "past_due", "Past due"
-        CANCELED = "canceled", "Canceled"
+        SCHEDULED = "scheduled", _("Scheduled")
+        TRIALING = "trialing", _("Trialing")
+        ACTIVE = "active", _("Active")
+        PAST_DUE = "past_due", _("Past due")
+        CANCELED = "canceled", _("Canceled")
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="subscriptions")
@@ -156,10 +157,10 @@ class Fee(models.Model):
     """What a subscription costs beside its usage, or gives back. A paid one's ledger transaction bears its id."""
 
     class Kind(models.TextChoices):
-        BASE = "base", "Base fee"
-        CHANGE = "change", "Base fee after a change"
-        CREDIT = "credit", "Credit for unused time"
-        TRUE_UP = "true_up", "Minimum commitment"
+        BASE = "base", _("Base fee")
+        CHANGE = "change", _("Base fee after a change")
+        CREDIT = "credit", _("Credit for unused time")
+        TRUE_UP = "true_up", _("Minimum commitment")
 
     class State(models.TextChoices):
         DUE = "due", "Due"

@@ -1,6 +1,7 @@
 from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
 from accounts.ids import uuid7
 from accounts.models.fields import WrittenInField
@@ -19,9 +20,9 @@ class UsageEvent(models.Model):
     """
 
     class Status(models.TextChoices):
-        CHARGED = "charged", "Charged"
-        UNPAID = "unpaid", "Unpaid"
-        REJECTED = "rejected", "Rejected"
+        CHARGED = "charged", _("Charged")
+        UNPAID = "unpaid", _("Unpaid")
+        REJECTED = "rejected", _("Rejected")
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     customer = models.ForeignKey(

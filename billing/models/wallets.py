@@ -2,6 +2,7 @@ from datetime import datetime
 
 from django.db import models
 from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
 
 from accounts.ids import uuid7
 from billing.engine.money import amount_string
@@ -94,18 +95,18 @@ class Grant(models.Model):
     """
 
     class Kind(models.TextChoices):
-        PURCHASE = "purchase", "Purchase"
-        PROMOTIONAL = "promotional", "Promotional"
-        ALLOWANCE = "allowance", "Allowance"
-        ADJUSTMENT = "adjustment", "Adjustment"
-        ROLLOVER = "rollover", "Rollover"
+        PURCHASE = "purchase", _("Purchase")
+        PROMOTIONAL = "promotional", _("Promotional")
+        ALLOWANCE = "allowance", _("Allowance")
+        ADJUSTMENT = "adjustment", _("Adjustment")
+        ROLLOVER = "rollover", _("Rollover")
 
     class Status(models.TextChoices):
-        SCHEDULED = "scheduled", "Scheduled"
-        ACTIVE = "active", "Active"
-        DEPLETED = "depleted", "Depleted"
-        EXPIRED = "expired", "Expired"
-        VOIDED = "voided", "Voided"
+        SCHEDULED = "scheduled", _("Scheduled")
+        ACTIVE = "active", _("Active")
+        DEPLETED = "depleted", _("Depleted")
+        EXPIRED = "expired", _("Expired")
+        VOIDED = "voided", _("Voided")
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="grants")

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts import reading, second_factor
@@ -29,20 +30,20 @@ USUAL = [
 ]
 """What most want to know."""
 _WHEN = [
-    (f"{Alert.Kind.BALANCE_BELOW}:{Alert.Of.AMOUNT}", "The balance falls below an amount"),
-    (f"{Alert.Kind.BALANCE_BELOW}:{Alert.Of.LAST_TOP_UP}", "The balance falls below percents of the last top-up"),
-    (f"{Alert.Kind.RUNWAY_BELOW}:{Alert.Of.DAYS}", "The balance lasts for less than so many days"),
-    (f"{Alert.Kind.GRANT_EXPIRING}:{Alert.Of.DAYS}", "Value expires within so many days"),
-    (f"{Alert.Kind.COMMITMENT_USED}:{Alert.Of.COMMITMENT}", "So many percents of the plan's minimum are used"),
+    (f"{Alert.Kind.BALANCE_BELOW}:{Alert.Of.AMOUNT}", _("The balance falls below an amount")),
+    (f"{Alert.Kind.BALANCE_BELOW}:{Alert.Of.LAST_TOP_UP}", _("The balance falls below percents of the last top-up")),
+    (f"{Alert.Kind.RUNWAY_BELOW}:{Alert.Of.DAYS}", _("The balance lasts for less than so many days")),
+    (f"{Alert.Kind.GRANT_EXPIRING}:{Alert.Of.DAYS}", _("Value expires within so many days")),
+    (f"{Alert.Kind.COMMITMENT_USED}:{Alert.Of.COMMITMENT}", _("So many percents of the plan's minimum are used")),
 ]
 
 
 class AlertForm(forms.Form):
     """A new alert."""
 
-    when = forms.ChoiceField(choices=_WHEN, label="Tell us when")
-    at = forms.CharField(max_length=100, label="How much", help_text="One number or several: 50, 20, 10.")
-    asset = forms.ChoiceField(label="Of", required=False)
+    when = forms.ChoiceField(choices=_WHEN, label=_("Tell us when"))
+    at = forms.CharField(max_length=100, label=_("How much"), help_text=_("One number or several: 50, 20, 10."))
+    asset = forms.ChoiceField(label=_("Of"), required=False)
 
     def __init__(self, *args: Any, visit: access.Visit, **kwargs: Any) -> None:
         super().__init__(*args, **{"label_suffix": "", **kwargs})
@@ -70,11 +71,11 @@ class WishForm(forms.Form):
         choices=list(notices.TOPICS.items()),
         required=False,
         widget=forms.CheckboxSelectMultiple,
-        label="By e-mail",
-        help_text="Your inbox here holds everything.",
+        label=_("By e-mail"),
+        help_text=_("Your inbox here holds everything."),
     )
-    quiet_from = forms.TimeField(required=False, label="Quiet from", widget=forms.TimeInput({"type": "time"}))
-    quiet_until = forms.TimeField(required=False, label="Until", widget=forms.TimeInput({"type": "time"}))
+    quiet_from = forms.TimeField(required=False, label=_("Quiet from"), widget=forms.TimeInput({"type": "time"}))
+    quiet_until = forms.TimeField(required=False, label=_("Until"), widget=forms.TimeInput({"type": "time"}))
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"label_suffix": "", **kwargs})
@@ -104,7 +105,7 @@ def create(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
             if not refusal.errors:
                 form.add_error(None, refusal.detail)
         else:
-            messages.success(request, "You will be told.")
+            messages.success(request, _("You will be told."))
             return redirect("portal:alerts")
     return _page(request, visit, form=form, status=400)
 
@@ -119,7 +120,7 @@ def create_usual(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
         for kind, of, at in USUAL:
             shares = [Decimal(each) for each in at]
             alerts.create(actor=actor_of(request), customer=visit.customer, kind=kind, of=of, at=shares)
-        messages.success(request, "You will be told.")
+        messages.success(request, _("You will be told."))
     return redirect("portal:alerts")
 
 
@@ -133,7 +134,7 @@ def remove(request: HttpRequest, visit: access.Visit, alert_id: UUID) -> HttpRes
     if alert is None:
         raise Http404
     alerts.remove(actor=actor_of(request), alert=alert)
-    messages.success(request, "The alert is removed.")
+    messages.success(request, _("The alert is removed."))
     return redirect("portal:alerts")
 
 
@@ -149,7 +150,7 @@ def wish(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
             for problem in refusal.errors:
                 form.add_error(problem.field, problem.detail)
         else:
-            messages.success(request, "Your wishes are noted.")
+            messages.success(request, _("Your wishes are noted."))
             return redirect("portal:alerts")
     return _page(request, visit, wishes=form, status=400)
 

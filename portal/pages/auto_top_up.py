@@ -9,6 +9,7 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts import reading
@@ -21,7 +22,7 @@ from billing.services.funding import rules
 from portal import access
 from portal.pages.funding import kept, paying, words
 
-_NAMES = {"threshold": "balance", "target": "fill-up amount", "monthly_limit": "monthly limit"}
+_NAMES = {"threshold": _("Balance"), "target": _("Fill-up amount"), "monthly_limit": _("Monthly limit")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ def save(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
         rules.put(actor=actor_of(request), customer=visit.customer, order=order)
     except BillingError as refusal:
         return _page(request, visit, values=values, error=_words(refusal), status=refusal.status)
-    messages.success(request, "Saved. Your wallet is topped up when the balance falls.")
+    messages.success(request, _("Saved. Your wallet is topped up when the balance falls."))
     return redirect("portal:auto-top-up")
 
 
@@ -88,7 +89,7 @@ def save_schedule(request: HttpRequest, visit: access.Visit) -> HttpResponseBase
         rules.put(actor=actor_of(request), customer=visit.customer, order=order)
     except BillingError as refusal:
         return _page(request, visit, values=values, error=_words(refusal), status=refusal.status)
-    messages.success(request, "Saved. Your wallet is topped up at these times.")
+    messages.success(request, _("Saved. Your wallet is topped up at these times."))
     return redirect("portal:auto-top-up")
 
 
@@ -106,7 +107,7 @@ def switch(request: HttpRequest, visit: access.Visit, purpose: str, to: str) -> 
             rules.resume(actor=actor_of(request), rule=rule)
     except BillingError as refusal:
         return _page(request, visit, error=refusal.detail, status=refusal.status)
-    messages.success(request, "Switched off." if to == "off" else "It runs again.")
+    messages.success(request, _("Switched off.") if to == "off" else _("It runs again."))
     return redirect("portal:auto-top-up")
 
 

@@ -9,12 +9,13 @@ from django import forms
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts import reading, second_factor
 from accounts.models import ApiKey, Membership
 from accounts.services.audit import actor_of
-from billing.engine.budgets import EACH, FIELDS
+from billing.engine.budgets import EACH
 from billing.engine.money import amount_string, fits, parse
 from billing.errors import BillingError
 from billing.models import Asset, Balance, Budget
@@ -24,8 +25,18 @@ from portal import access
 
 EVENTS = "events"
 TELL = "tell"
-_FIELD_WORDS = {"type": "A kind of event", **{field: f"A {field}" for field in FIELDS}, "session": "A run (session)"}
-_AT_CAP = [(TELL, "Only tell us"), *((cap.value, cap.label) for cap in Budget.AtCap if cap != Budget.AtCap.CHANGE_PLAN)]
+_FIELD_WORDS = {
+    "type": _("A kind of event"),
+    "model": _("A model"),
+    "user": _("A user"),
+    "project": _("A project"),
+    "feature": _("A feature"),
+    "session": _("A run (session)"),
+}
+_AT_CAP = [
+    (TELL, _("Only tell us")),
+    *((cap.value, cap.label) for cap in Budget.AtCap if cap != Budget.AtCap.CHANGE_PLAN),
+]
 """Only the operator can have a budget change the plan."""
 
 
@@ -35,7 +46,7 @@ def _shares(text: str) -> list[Decimal]:
     for part in reading.typed_several(text):
         number = parse(part)
         if number is None:
-            raise forms.ValidationError("Numbers are needed, such as 50, 80, 100.")
+            raise forms.ValidationError(_("Numbers are needed, such as 50, 80, 100."))
         found.append(number / 100)
     return found
 
@@ -46,18 +57,18 @@ class AmountField(forms.CharField):
     def clean(self, value: Any) -> Any:
         number = parse(reading.typed(super().clean(value)))
         if number is None or not fits(number):
-            raise forms.ValidationError("A number is needed, such as 50 or 12.50.")
+            raise forms.ValidationError(_("A number is needed, such as 50 or 12.50."))
         return number
 
 
 class LimitForm(forms.Form):
     """What of a budget can be changed."""
 
-    name = forms.CharField(max_length=100, label="Name")
-    limit = AmountField(max_length=40, label="Limit", widget=forms.TextInput({"inputmode": "decimal"}))
-    at_cap = forms.ChoiceField(choices=_AT_CAP, label="What happens at the limit")
+    name = forms.CharField(max_length=100, label=_("Name"))
+    limit = AmountField(max_length=40, label=_("Limit"), widget=forms.TextInput({"inputmode": "decimal"}))
+    at_cap = forms.ChoiceField(choices=_AT_CAP, label=_("What happens at the limit"))
     alert_at = forms.CharField(
-        max_length=100, required=False, label="Tell us at", help_text="Percent of the limit, such as 50, 80, 100."
+        max_length=100, required=False, label=_("Tell us at"), help_text=_("Percent of the limit, such as 50, 80, 100.")
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -84,12 +95,15 @@ class BudgetForm(LimitForm):
 
     field_order = ("name", "covers", "value", "unit", "limit", "period", "at_cap", "alert_at")
 
-    covers = forms.ChoiceField(label="What it covers")
+    covers = forms.ChoiceField(label=_("What it covers"))
     value = forms.CharField(
-        max_length=255, required=False, label="Which", help_text="As the application names it. Empty: each by itself."
+        max_length=255,
+        required=False,
+        label=_("Which"),
+        help_text=_("As the application names it. Empty: each by itself."),
     )
-    unit = forms.ChoiceField(label="In")
-    period = forms.ChoiceField(choices=Budget.Period.choices, initial=Budget.Period.MONTH, label="For")
+    unit = forms.ChoiceField(label=_("In"))
+    period = forms.ChoiceField(choices=Budget.Period.choices, initial=Budget.Period.MONTH, label=_("For"))
 
     def __init__(self, *args: Any, visit: access.Visit, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -102,15 +116,15 @@ class BudgetForm(LimitForm):
         people = [(f"member:{pk}", m.user.get_full_name()) for pk, m in self._members.items()]
         keys = [(f"key:{pk}", key.name) for pk, key in self._keys.items()]
         covers.choices = [
-            ("", "All usage"),
-            ("By what the usage says", [(name, words) for name, words in _FIELD_WORDS.items()]),
-            *([("A member", people)] if people else []),
-            *([("An API key", keys)] if keys else []),
+            ("", _("All usage")),
+            (_("By what the usage says"), [(name, words) for name, words in _FIELD_WORDS.items()]),
+            *([(_("A member"), people)] if people else []),
+            *([(_("An API key"), keys)] if keys else []),
         ]
         covers.required = False
         held = Balance.objects.filter(customer=visit.customer).values_list("asset_id", flat=True)
         assets = Asset.objects.filter(pk__in=[visit.customer.currency_id, *held]).order_by("kind", "code")
-        unit.choices = [*((asset.pk, asset.name) for asset in assets), (EVENTS, "Events")]
+        unit.choices = [*((asset.pk, asset.name) for asset in assets), (EVENTS, _("Events"))]
 
     def budget(self) -> budgets.Terms:
         chosen = self.cleaned_data
@@ -166,7 +180,7 @@ def create(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
         except BillingError as refusal:
             _say(form, refusal)
         else:
-            messages.success(request, f"{made.name} is set.")
+            messages.success(request, _("{name} is set.").format(name=made.name))
             return redirect("portal:budgets")
     return _page(request, visit, form, status=400)
 
@@ -185,7 +199,7 @@ def change(request: HttpRequest, visit: access.Visit, budget_id: UUID) -> HttpRe
         except BillingError as refusal:
             _say(form, refusal)
         else:
-            messages.success(request, f"{form.cleaned_data['name']} is changed.")
+            messages.success(request, _("{name} is changed.").format(name=form.cleaned_data["name"]))
             return redirect("portal:budgets")
     status = 400 if form.errors else 200
     return access.render_for(request, visit, "portal/budget.html", status=status, form=form, budget=budget)
@@ -199,7 +213,7 @@ def remove(request: HttpRequest, visit: access.Visit, budget_id: UUID) -> HttpRe
     """Limit nothing by it any more."""
     budget = _own(visit, budget_id)
     budgets.remove(actor=actor_of(request), budget=budget, by_customer=True)
-    messages.success(request, f"{budget.name} is removed.")
+    messages.success(request, _("{name} is removed.").format(name=budget.name))
     return redirect("portal:budgets")
 
 

@@ -7,6 +7,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET
 
 from accounts import reading, second_factor
@@ -83,13 +84,14 @@ def _workload(request: HttpRequest, kind: Kind) -> tuple[Workload, list[str]]:
     errors = []
     requests = parse(reading.typed(access.asked(request, "requests")) or str(REQUESTS))
     if requests is None or not 0 < requests <= calculator.REQUESTS_MAX or requests != requests.to_integral_value():
-        errors.append(f"Requests a day: a whole number from 1 to {calculator.REQUESTS_MAX:,}.")
+        most = reading.digits(f"{calculator.REQUESTS_MAX:,}")
+        errors.append(_("Requests a day: a whole number from 1 to {most}.").format(most=most))
         requests = Decimal(REQUESTS)
     data: dict[str, Decimal | str] = {}
     for name, usual in kind.numbers.items():
         number = parse(reading.typed(access.asked(request, f"n.{name}")) or str(usual))
         if number is None or number < 0:
-            errors.append(f"{name}: a number that is not negative.")
+            errors.append(_("{name}: a number that is not negative.").format(name=name))
             number = usual
         data[name] = number
     for name, values in kind.choices.items():

@@ -9,6 +9,7 @@ from itertools import groupby
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.views.decorators.http import require_GET
 
 from billing.engine.money import EXACT, ZERO, exact_sum
@@ -73,7 +74,7 @@ def dashboard(request: HttpRequest, visit: access.Visit) -> HttpResponse:
         steps=first_steps.steps(visit, has_events=has_events),
         main_card=next((card for card in cards if card.balance.asset == main), None),
         other_cards=[(card, burned.get(card.balance.asset, [])) for card in cards if card.balance.asset != main],
-        chart=charts.stacked(by_day, asset=main, period=period, name=lambda _: "Spend"),
+        chart=charts.stacked(by_day, asset=main, period=period, name=lambda row: gettext("Spend")),
         period=period,
         mean_per_day=_mean_per_day(visit, by_day),
         events_today=sum(row.events for row in by_day if row.period_start == _today_start(now, visit)),
@@ -190,7 +191,7 @@ def _burned(visit: access.Visit, period: Period, mark: rollups.Mark) -> dict[str
     spent: dict[str, dict[str, Decimal]] = {}
     for row in rows:
         model, meter = row.group
-        name = model or meters.get(meter or "", "Other")
+        name = model or meters.get(meter or "", gettext("Other"))
         of_asset = spent.setdefault(row.asset, {})
         of_asset[name] = EXACT.add(of_asset.get(name, ZERO), row.amount)
     return {asset: _largest(of_asset) for asset, of_asset in spent.items()}

@@ -6,6 +6,7 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.services.audit import actor_of
@@ -46,7 +47,7 @@ def lodge(request: HttpRequest, visit: access.Visit, event_id: UUID) -> HttpResp
     except BillingError as refusal:
         messages.error(request, refusal.detail)
     else:
-        messages.success(request, "The charge is disputed. We look into it.")
+        messages.success(request, _("The charge is disputed. We look into it."))
     return redirect(f"{reverse('portal:event', args=[event_id])}#dispute")
 
 
@@ -63,5 +64,5 @@ def withdraw(request: HttpRequest, visit: access.Visit, dispute_id: UUID) -> Htt
     except BillingError as refusal:
         messages.error(request, refusal.detail)
     else:
-        messages.success(request, "The dispute was withdrawn.")
+        messages.success(request, _("The dispute was withdrawn."))
     return redirect("portal:disputes")

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
@@ -68,10 +69,14 @@ def _usage(customer: Customer, zone: ZoneInfo, now: datetime) -> dict[str, Any]:
     by_day = selector.rows(**span, timezone=zone)
     ranking = selector.ranking(**span, group_by="model", asset=asset, limit=GROUPS)
     return {
-        "chart": charts.stacked(by_day, asset=asset, period=period, name=lambda _: "Spend"),
+        "chart": charts.stacked(by_day, asset=asset, period=period, name=lambda row: gettext("Spend")),
         "total": exact_sum(row.amount for row in by_day if row.asset == asset),
         "models": [
-            (row.value or "No model", row.amount, float(row.amount / ranking.amount) if ranking.amount > 0 else 0.0)
+            (
+                row.value or gettext("No model"),
+                row.amount,
+                float(row.amount / ranking.amount) if ranking.amount > 0 else 0.0,
+            )
             for row in ranking.rows
         ],
         "days": DAYS,

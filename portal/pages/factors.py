@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_POST
 from django_otp.models import Device
 
@@ -24,7 +25,7 @@ class CodeForm(forms.Form):
     """Six digits, or a recovery code."""
 
     code = forms.CharField(
-        label="Code",
+        label=_("Code"),
         max_length=40,
         widget=forms.TextInput(
             {"autocomplete": "one-time-code", "autofocus": True, "autocapitalize": "off", "spellcheck": "false"}
@@ -80,7 +81,9 @@ def authenticator(request: HttpRequest, user: User) -> HttpResponseBase:
             second_factor.proved(request, device)
             second_factor.keep_this_session(request)
             if factors.recovery_codes_left(user):
-                messages.success(request, f"{device.name} is set up. Your other sessions were ended.")
+                messages.success(
+                    request, _("{name} is set up. Your other sessions were ended.").format(name=device.name)
+                )
                 return redirect(after)
             return _show_new_codes(request, user, after)
     device = factors.begin(user)
@@ -117,7 +120,7 @@ def remove(request: HttpRequest, user: User, persistent_id: str) -> HttpResponse
         raise Http404
     factors.remove(device, actor=actor_of(request))
     second_factor.keep_this_session(request)
-    messages.success(request, f"{device.name} is removed. Your other sessions were ended.")
+    messages.success(request, _("{name} is removed. Your other sessions were ended.").format(name=device.name))
     return redirect("portal:security")
 
 
@@ -131,7 +134,7 @@ def _accepted(form: CodeForm, user: User, *, actor: audit.Actor, pending: bool =
     try:
         return (factors.confirm if pending else factors.check)(user, code, actor=actor)
     except factors.WrongCode:
-        form.add_error("code", "That is not the code, or it was used before. Wait for the next one and try again.")
+        form.add_error("code", _("That is not the code, or it was used before. Wait for the next one and try again."))
     except factors.TooManyCodes as error:
         form.add_error("code", ValidationError(str(error), code=TOO_MANY, params={"seconds": error.seconds}))
     return None

@@ -12,6 +12,7 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts import reading, second_factor
@@ -178,7 +179,7 @@ def remove_method(request: HttpRequest, visit: access.Visit, method_id: UUID) ->
         methods.remove(actor=actor_of(request), method=found)
     except BillingError as refusal:
         return _form(request, visit, error=refusal.detail, status=refusal.status)
-    messages.success(request, f"{found} was removed.")
+    messages.success(request, _("{method} was removed.").format(method=found))
     return redirect("portal:top-up")
 
 
@@ -277,7 +278,7 @@ def _address(name: str) -> str:
     return f"{settings.BASE_URL}{reverse(name)}"
 
 
-def words(refusal: BillingError, names: Mapping[str, str] = MappingProxyType({})) -> str:
+def words(refusal: BillingError, names: Mapping[str, Any] = MappingProxyType({})) -> str:
     """A refusal as a sentence for the form; ``names`` are what the form calls its fields."""
     if not refusal.errors:
         return refusal.detail
@@ -285,19 +286,19 @@ def words(refusal: BillingError, names: Mapping[str, str] = MappingProxyType({})
 
 
 REASONS = {
-    "insufficient_funds": "There is too little money behind this card. Nothing was taken; try another one.",
-    "expired_card": "The card has expired. Use another one.",
-    "incorrect_cvc": "The security code is wrong.",
-    "lost_card": "The bank refuses this card. Use another one, or ask the bank.",
-    "stolen_card": "The bank refuses this card. Use another one, or ask the bank.",
-    "generic_decline": "The bank declined the payment and gives no reason. Try another card, or ask the bank.",
-    "card_declined": "The bank declined the payment. Try another card, or ask the bank.",
-    "processing_error": "The bank could not process the payment. Try again in a few minutes.",
-    "authentication_required": "The bank wants to ask you first. Pay on the payment page, where it can.",
-    "payment_intent_authentication_failure": "The bank could not confirm that it was you. Nothing was taken.",
-    "payment_method_bank_account_debit_failed": "Your bank did not honour the debit. Nothing was taken.",
-    "never_arrived": "The payment never reached the payment provider. Nothing was taken.",
-    "never_sent": "The payment was never sent. Nothing was taken.",
+    "insufficient_funds": _("There is too little money behind this card. Nothing was taken; try another one."),
+    "expired_card": _("The card has expired. Use another one."),
+    "incorrect_cvc": _("The security code is wrong."),
+    "lost_card": _("The bank refuses this card. Use another one, or ask the bank."),
+    "stolen_card": _("The bank refuses this card. Use another one, or ask the bank."),
+    "generic_decline": _("The bank declined the payment and gives no reason. Try another card, or ask the bank."),
+    "card_declined": _("The bank declined the payment. Try another card, or ask the bank."),
+    "processing_error": _("The bank could not process the payment. Try again in a few minutes."),
+    "authentication_required": _("The bank wants to ask you first. Pay on the payment page, where it can."),
+    "payment_intent_authentication_failure": _("The bank could not confirm that it was you. Nothing was taken."),
+    "payment_method_bank_account_debit_failed": _("Your bank did not honour the debit. Nothing was taken."),
+    "never_arrived": _("The payment never reached the payment provider. Nothing was taken."),
+    "never_sent": _("The payment was never sent. Nothing was taken."),
 }
 
 
@@ -305,4 +306,4 @@ def reason(attempt: PaymentAttempt) -> str:
     """Why the payment, or the last try on its page, failed; empty where it did not."""
     if not attempt.failure_code:
         return ""
-    return REASONS.get(attempt.failure_code) or attempt.failure or "The payment was refused."
+    return str(REASONS.get(attempt.failure_code) or attempt.failure or _("The payment was refused."))

@@ -9,6 +9,8 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts import addresses, second_factor
@@ -25,19 +27,19 @@ KEYS_MAX = 100
 class KeyForm(forms.Form):
     """A new key. It can be given no scope that its maker's role does not have."""
 
-    name = forms.CharField(max_length=100, label="Name", help_text="What uses it.")
-    scopes = forms.MultipleChoiceField(widget=forms.CheckboxSelectMultiple, label="May")
+    name = forms.CharField(max_length=100, label=_("Name"), help_text=_("What uses it."))
+    scopes = forms.MultipleChoiceField(widget=forms.CheckboxSelectMultiple, label=pgettext_lazy("permission", "May"))
     days = forms.ChoiceField(
-        label="Ends",
-        choices=[("90", "after 90 days"), ("365", "after a year"), ("30", "after 30 days"), ("", "never")],
+        label=_("Ends"),
+        choices=[("90", _("after 90 days")), ("365", _("after a year")), ("30", _("after 30 days")), ("", _("never"))],
         required=False,
     )
     networks = forms.CharField(
-        label="Only from",
+        label=_("Only from"),
         required=False,
         max_length=4000,
-        widget=forms.Textarea({"rows": 2, "placeholder": "from everywhere", "spellcheck": "false"}),
-        help_text="Addresses and CIDR blocks, one a line.",
+        widget=forms.Textarea({"rows": 2, "placeholder": _("from everywhere"), "spellcheck": "false"}),
+        help_text=_("Addresses and CIDR blocks, one a line."),
     )
 
     def __init__(self, *args: Any, visit: access.Visit, **kwargs: Any) -> None:
@@ -71,7 +73,7 @@ def create(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
     if not form.is_valid():
         return _page(request, visit, form, status=400)
     if ApiKey.objects.filter(organization=visit.membership.organization, revoked_at=None).count() >= KEYS_MAX:
-        form.add_error(None, f"At most {KEYS_MAX} keys: revoke one first.")
+        form.add_error(None, _("At most {most} keys: revoke one first.").format(most=KEYS_MAX))
         return _page(request, visit, form, status=400)
     days = form.cleaned_data["days"]
     key, secret = api_keys.issue(
@@ -94,7 +96,7 @@ def rotate(request: HttpRequest, visit: access.Visit, key_id: UUID) -> HttpRespo
     """A new secret; the old one works for a day longer."""
     key = _key(visit, key_id)
     if not set(key.scopes) <= visit.scopes:
-        messages.error(request, "This key may do more than your role: somebody else must renew it.")
+        messages.error(request, _("This key may do more than your role: somebody else must renew it."))
         return redirect("portal:keys")
     try:
         made, secret = api_keys.rotate(key, overlap=OVERLAP, created_by=visit.user, actor=actor_of(request))
@@ -112,7 +114,7 @@ def revoke(request: HttpRequest, visit: access.Visit, key_id: UUID) -> HttpRespo
     """The key ends, within a second everywhere."""
     key = _key(visit, key_id)
     if api_keys.revoke(key, actor=actor_of(request)):
-        messages.success(request, f"{key.name} is revoked.")
+        messages.success(request, _("{name} is revoked.").format(name=key.name))
     return redirect("portal:keys")
 
 
@@ -124,7 +126,7 @@ def resume(request: HttpRequest, visit: access.Visit, key_id: UUID) -> HttpRespo
     """A paused key works again."""
     key = _key(visit, key_id)
     if api_keys.resume(key, actor=actor_of(request)):
-        messages.success(request, f"{key.name} works again.")
+        messages.success(request, _("{name} works again.").format(name=key.name))
     return redirect("portal:keys")
 
 

@@ -11,6 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts import second_factor
@@ -53,7 +54,9 @@ def change(request: HttpRequest, visit: access.Visit, subscription_id: UUID, cod
             return redirect(request.path)
         messages.success(
             request,
-            f"You are on {offer.plan.name}." if when == NOW else f"{offer.plan.name} begins with the next period.",
+            (_("You are on {plan}.") if when == NOW else _("{plan} begins with the next period.")).format(
+                plan=offer.plan.name
+            ),
         )
         return redirect("portal:plan")
     return access.render_for(
@@ -76,7 +79,7 @@ def start(request: HttpRequest, visit: access.Visit, code: str) -> HttpResponseB
     return _done(
         request,
         lambda: subscriptions.choose(actor=actor_of(request), customer=visit.customer, plan=chosen),
-        f"You are on {chosen.name}.",
+        _("You are on {plan}.").format(plan=chosen.name),
     )
 
 
@@ -90,7 +93,7 @@ def cancel(request: HttpRequest, visit: access.Visit, subscription_id: UUID) -> 
     return _done(
         request,
         lambda: subscriptions.cancel(actor=actor_of(request), subscription=subscription, reason="by request"),
-        "The plan ends with its period. Until then you can take that back.",
+        _("The plan ends with its period. Until then you can take that back."),
     )
 
 

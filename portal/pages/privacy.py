@@ -8,6 +8,7 @@ from django.contrib.auth import logout
 from django.http import Http404, HttpRequest, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts import second_factor
@@ -25,16 +26,16 @@ from portal import access
 class ConfirmForm(forms.Form):
     """A name that has to be typed, so that nobody erases by a click."""
 
-    typed = forms.CharField(max_length=254, label="To confirm")
+    typed = forms.CharField(max_length=254, label=_("To confirm"))
 
     def __init__(self, *args: Any, wanted: str, **kwargs: Any) -> None:
         super().__init__(*args, **{"label_suffix": "", **kwargs})
         self.wanted = wanted
-        self.fields["typed"].label = f"Type {wanted} to confirm"
+        self.fields["typed"].label = _("Type {wanted} to confirm").format(wanted=wanted)
 
     def clean_typed(self) -> str:
         if self.cleaned_data["typed"].strip() != self.wanted:
-            raise forms.ValidationError(f"Type {self.wanted}, exactly so.")
+            raise forms.ValidationError(_("Type {wanted}, exactly so.").format(wanted=self.wanted))
         return self.wanted
 
 
@@ -67,7 +68,7 @@ def erase_me(request: HttpRequest, user: User) -> HttpResponseBase:
             form.add_error(None, refusal.detail)
         else:
             logout(request)
-            return render(request, "portal/erased.html", {"what": "Your account"})
+            return render(request, "portal/erased.html", {"what": _("Your account")})
     return _page(request, user, person=form)
 
 
@@ -101,7 +102,7 @@ def erase_organization(request: HttpRequest, visit: access.Visit) -> HttpRespons
             form.add_error(None, refusal.detail)
         else:
             logout(request)
-            return render(request, "portal/erased.html", {"what": "The organization"})
+            return render(request, "portal/erased.html", {"what": _("The organization")})
     return _page(request, visit.user, organization=form)
 
 

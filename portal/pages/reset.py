@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse, reverse_lazy
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
+from django.utils.translation import gettext_lazy as _
 
 from accounts import addresses
 from accounts.models import User
@@ -44,7 +45,7 @@ class Ask(views.PasswordResetView):
 
     def form_valid(self, form: Any) -> HttpResponse:
         if not attempts.begin(self.request, f"reset:{form.cleaned_data['email']}"):
-            form.add_error(None, "Too many requests. Try again in 15 minutes.")
+            form.add_error(None, _("Too many requests. Try again in 15 minutes."))
             return self.render_to_response(self.get_context_data(form=form), status=429)
         return super().form_valid(form)
 

@@ -9,6 +9,8 @@ from django.contrib import messages
 from django.contrib.auth.forms import PasswordChangeForm
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django_otp.models import Device
 
@@ -56,7 +58,7 @@ def end_session(request: HttpRequest, user: User) -> HttpResponseBase:
     if key and key not in mine:
         raise Http404
     ended = sessions.end(user.pk, only=key) if key else sessions.end(user.pk, keep=request.session.session_key)
-    messages.success(request, f"{ended} session{'' if ended == 1 else 's'} ended.")
+    messages.success(request, ngettext("{ended} session ended.", "{ended} sessions ended.", ended).format(ended=ended))
     return redirect("portal:security")
 
 
@@ -68,7 +70,7 @@ def revoke_device(request: HttpRequest, user: User, device_id: UUID) -> HttpResp
     if device is None:
         raise Http404
     devices.revoke(device, actor=actor_of(request))
-    messages.success(request, f"{device.name} is trusted no more.")
+    messages.success(request, _("{name} is trusted no more.").format(name=device.name))
     return redirect("portal:security")
 
 
@@ -85,7 +87,7 @@ def password(request: HttpRequest, user: User) -> HttpResponseBase:
         audit.record(actor=actor_of(request), action="user.password_set", object_type="user", object_id=str(user.pk))
         mail.tell(user, "Your password was changed", "Your password was changed, and your other sessions were ended.")
         second_factor.keep_this_session(request)
-        messages.success(request, "Your password is changed. Your other sessions were ended.")
+        messages.success(request, _("Your password is changed. Your other sessions were ended."))
         return redirect("portal:security")
     return access.render_own(request, "portal/password.html", form=form, status=400 if form.errors else 200)
 
@@ -94,12 +96,12 @@ class NetworksForm(forms.Form):
     """From where the organization's people and keys may come."""
 
     networks = forms.CharField(
-        label="Only from",
+        label=_("Only from"),
         required=False,
         max_length=8000,
-        widget=forms.Textarea({"rows": 5, "placeholder": "from everywhere", "spellcheck": "false", "class": "mono"}),
+        widget=forms.Textarea({"rows": 5, "placeholder": _("from everywhere"), "spellcheck": "false", "class": "mono"}),
     )
-    sure = forms.BooleanField(label="Yes, even though it shuts me out", required=False)
+    sure = forms.BooleanField(label=_("Yes, even though it shuts me out"), required=False)
 
     def clean_networks(self) -> list[str]:
         try:
@@ -125,9 +127,9 @@ def networks(request: HttpRequest, visit: access.Visit) -> HttpResponse | HttpRe
         shut_out = not addresses.allows(blocks, here)
         if not shut_out or form.cleaned_data["sure"]:
             organizations.allow_from(organization, blocks, actor=actor_of(request))
-            messages.success(request, "Saved. It holds for pages now, and for API keys within a second.")
+            messages.success(request, _("Saved. It holds for pages now, and for API keys within a second."))
             return redirect("portal:networks" if not shut_out else "portal:dashboard")
-        form.add_error("networks", f"Your own address {here} is in none of these blocks.")
+        form.add_error("networks", _("Your own address {here} is in none of these blocks.").format(here=here))
     status = 400 if form.errors else 200
     return access.render_for(
         request, visit, "portal/networks.html", form=form, here=here, shut_out=shut_out, status=status

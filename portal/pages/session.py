@@ -11,6 +11,7 @@ from django.core.exceptions import NON_FIELD_ERRORS
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.templatetags.static import static
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
 from accounts import second_factor
@@ -23,15 +24,15 @@ class SignInForm(LimitedSignIn, AuthenticationForm):
     """E-mail and password. The same answer for an unknown address as for a wrong password."""
 
     error_messages = {
-        "invalid_login": "That e-mail and password do not match. Check both and try again.",
-        "inactive": "This account has been closed. Ask whoever manages your organization.",
+        "invalid_login": _("That e-mail and password do not match. Check both and try again."),
+        "inactive": _("This account has been closed. Ask whoever manages your organization."),
     }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "label_suffix": ""})
         attributes = self.fields["username"].widget.attrs
         self.fields["username"].widget = forms.EmailInput(attributes | {"autocomplete": "username"})
-        self.fields["username"].label = "E-mail"
+        self.fields["username"].label = _("E-mail")
 
 
 class SignIn(LoginView):

@@ -7,6 +7,7 @@ from django.conf import settings
 from django.contrib.auth import login
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
@@ -21,15 +22,15 @@ from portal.forms import NewPasswordForm
 class AskForm(forms.Form):
     """Who, for which company, on which plan."""
 
-    company = forms.CharField(label="Company", max_length=100)
-    name = forms.CharField(label="Your name", max_length=200)
-    email = forms.EmailField(label="Work e-mail", max_length=254)
+    company = forms.CharField(label=_("Company"), max_length=100)
+    name = forms.CharField(label=_("Your name"), max_length=200)
+    email = forms.EmailField(label=_("Work e-mail"), max_length=254)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "label_suffix": ""})
         offered = [(offer.plan.code, offer.plan.name) for offer in plans.offers()]
         if offered:
-            self.fields["plan"] = forms.ChoiceField(label="Plan", choices=offered)
+            self.fields["plan"] = forms.ChoiceField(label=_("Plan"), choices=offered)
 
     def asked(self) -> sign_up.Asked:
         data = self.cleaned_data
@@ -49,7 +50,7 @@ def ask(request: HttpRequest) -> HttpResponseBase:
         if attempts.begin(request, f"sign-up:{form.cleaned_data['email']}"):
             sign_up.ask(form.asked())
             return render(request, "portal/sign_up_sent.html", {"email": form.cleaned_data["email"]})
-        form.add_error(None, "Too many requests. Try again in 15 minutes.")
+        form.add_error(None, _("Too many requests. Try again in 15 minutes."))
         return render(request, "portal/sign_up.html", {"form": form}, status=429)
     return render(request, "portal/sign_up.html", {"form": form}, status=400 if form.is_bound else 200)
 

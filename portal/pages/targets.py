@@ -7,6 +7,7 @@ from django import forms
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
 from accounts import second_factor
@@ -21,14 +22,14 @@ from portal import access
 class TargetForm(forms.Form):
     """Another telephone or chat."""
 
-    channel = forms.ChoiceField(label="Over")
+    channel = forms.ChoiceField(label=_("Over"))
     address = forms.CharField(
         max_length=500,
-        label="Number or webhook",
-        help_text="A telephone number such as +15551234567, or the address of an incoming webhook of the chat.",
+        label=_("Number or webhook"),
+        help_text=_("A telephone number such as +15551234567, or the address of an incoming webhook of the chat."),
     )
     topics = forms.MultipleChoiceField(
-        choices=list(notices.TOPICS.items()), required=False, widget=forms.CheckboxSelectMultiple, label="About"
+        choices=list(notices.TOPICS.items()), required=False, widget=forms.CheckboxSelectMultiple, label=_("About")
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -51,7 +52,7 @@ def add(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
         except BillingError as refusal:
             problem = refusal.errors[0].detail if refusal.errors else refusal.detail
         else:
-            messages.success(request, "A code is on its way there. Enter it here within 15 minutes.")
+            messages.success(request, _("A code is on its way there. Enter it here within 15 minutes."))
     if problem:
         messages.error(request, problem)
     return redirect("portal:alerts")
@@ -67,7 +68,7 @@ def confirm(request: HttpRequest, visit: access.Visit, target_id: UUID) -> HttpR
     except BillingError as refusal:
         messages.error(request, f"That {refusal.errors[0].detail}." if refusal.errors else refusal.detail)
     else:
-        messages.success(request, "You are told there from now on.")
+        messages.success(request, _("You are told there from now on."))
     return redirect("portal:alerts")
 
 
@@ -76,7 +77,7 @@ def confirm(request: HttpRequest, visit: access.Visit, target_id: UUID) -> HttpR
 def remove(request: HttpRequest, visit: access.Visit, target_id: UUID) -> HttpResponseBase:
     """Be told there no more."""
     targets.remove(actor=actor_of(request), target=_own(visit, target_id))
-    messages.success(request, "You are told there no more.")
+    messages.success(request, _("You are told there no more."))
     return redirect("portal:alerts")
 
 

@@ -10,6 +10,7 @@ from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -25,8 +26,8 @@ from portal.forms import NewPasswordForm
 class InviteForm(forms.Form):
     """An address and a role."""
 
-    email = forms.EmailField(label="E-mail", max_length=254)
-    role = forms.ChoiceField(label="Role", initial=Role.VIEWER)
+    email = forms.EmailField(label=_("E-mail"), max_length=254)
+    role = forms.ChoiceField(label=_("Role"), initial=Role.VIEWER)
 
     def __init__(self, *args: Any, visit: access.Visit, **kwargs: Any) -> None:
         super().__init__(*args, **{"label_suffix": "", **kwargs})
@@ -43,7 +44,7 @@ def _roles(visit: access.Visit) -> list[tuple[str, str]]:
 class JoinForm(NewPasswordForm):
     """For who is invited and has no account yet."""
 
-    name = forms.CharField(label="Your name", max_length=200)
+    name = forms.CharField(label=_("Your name"), max_length=200)
     field_order = ("name", "password")
 
     def clean_name(self) -> str:
@@ -78,7 +79,7 @@ def invite(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
         except team.Refused as refusal:
             form.add_error(None, str(refusal))
         else:
-            messages.success(request, f"An invitation is on its way to {invitation.email}.")
+            messages.success(request, _("An invitation is on its way to {email}.").format(email=invitation.email))
             return redirect("portal:team")
     return _page(request, visit, form, status=400)
 
@@ -93,7 +94,7 @@ def withdraw(request: HttpRequest, visit: access.Visit, invitation_id: UUID) -> 
     if found is None:
         raise Http404
     team.withdraw(found, actor=actor_of(request))
-    messages.success(request, f"The invitation of {found.email} is withdrawn.")
+    messages.success(request, _("The invitation of {email} is withdrawn.").format(email=found.email))
     return redirect("portal:team")
 
 
@@ -107,7 +108,7 @@ def change_role(request: HttpRequest, visit: access.Visit, membership_id: UUID) 
     return _done(
         request,
         lambda: team.change_role(member, request.POST.get("role", ""), by=visit.membership, actor=actor_of(request)),
-        f"{member.user.get_full_name()} has another role. Their sessions were ended.",
+        _("{name} has another role. Their sessions were ended.").format(name=member.user.get_full_name()),
     )
 
 
@@ -121,7 +122,7 @@ def remove(request: HttpRequest, visit: access.Visit, membership_id: UUID) -> Ht
     return _done(
         request,
         lambda: team.remove(member, by=visit.membership, actor=actor_of(request)),
-        f"{member.user.get_full_name()} is no longer in the team.",
+        _("{name} is no longer in the team.").format(name=member.user.get_full_name()),
     )
 
 

@@ -9,6 +9,8 @@ from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET
 
 from billing.engine.money import ZERO, exact_sum
@@ -22,6 +24,7 @@ from portal.periods import PRESETS
 from portal.templatetags.portal_parts import PALETTE
 
 PAGE_ROWS = 50
+_HEADINGS = {"amount": _("Amount"), "events": _("Events")}
 COLUMNS_MAX = 6
 """Of how many meters the table shows the quantity; the download has all."""
 
@@ -116,7 +119,9 @@ class Answer:
         own = [row for row in self.by_time if row.asset == question.asset]
         self.total, self.events = exact_sum(row.amount for row in own), sum(row.events for row in own)
         if question.group == TIME:
-            self.chart = charts.stacked(own, asset=question.asset, period=question.period, name=lambda _: "Spend")
+            self.chart = charts.stacked(
+                own, asset=question.asset, period=question.period, name=lambda row: gettext("Spend")
+            )
             self.chart.links = [question.at(mark) for mark in question.period.marks()]
             self.count = len(own)
             self.lines = self._times(own)
@@ -252,10 +257,10 @@ def _rows(
     )
 
 
-def _column(question: Question, name: str) -> dict[str, str]:
+def _column(question: Question, name: str) -> dict[str, Any]:
     """A heading that sorts: by its column, the other way round where it is sorted by that already."""
     sorted_by = question.order == name
     descending = not question.descending if sorted_by else name != "name"
-    label = explorer.GROUPS[question.group] if name == "name" else name.capitalize()
+    label = explorer.GROUPS[question.group] if name == "name" else _HEADINGS[name]
     state = ("descending" if question.descending else "ascending") if sorted_by else ""
     return {"name": name, "label": label, "state": state, "href": question.link(order=name, descending=descending)}

@@ -9,6 +9,7 @@ from django.contrib import messages
 from django.core.serializers.json import DjangoJSONEncoder
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts import second_factor
@@ -26,16 +27,20 @@ DELIVERIES_MAX = 50
 class EndpointForm(forms.Form):
     """A new endpoint."""
 
-    url = forms.URLField(max_length=500, label="Address", assume_scheme="https", help_text="Begins with https://.")
+    url = forms.URLField(
+        max_length=500, label=_("Address"), assume_scheme="https", help_text=_("Begins with https://.")
+    )
     events = forms.MultipleChoiceField(
         widget=forms.CheckboxSelectMultiple,
-        label="Tell it of",
-        choices=[(EVERYTHING, "Everything but single usage events")]
+        label=_("Tell it of"),
+        choices=[(EVERYTHING, _("Everything but single usage events"))]
         + [(name, f"{name}: {kind.when}") for name, kind in TYPES.items() if kind.about_customer],
         initial=[EVERYTHING],
     )
     format = forms.ChoiceField(
-        choices=list(FORMATS.items()), label="Format", help_text="For a CRM: flat, with account, percent and window."
+        choices=list(FORMATS.items()),
+        label=_("Format"),
+        help_text=_("For a CRM: flat, with account, percent and window."),
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -102,17 +107,17 @@ def act(request: HttpRequest, visit: access.Visit, endpoint_id: UUID) -> HttpRes
     try:
         if wanted == "test":
             endpoints.test(found)
-            messages.success(request, "A test is on its way.")
+            messages.success(request, _("A test is on its way."))
         elif wanted in {"on", "off"}:
             endpoints.change(actor=actor, endpoint=found, enabled=wanted == "on")
-            messages.success(request, f"The endpoint is {wanted}.")
+            messages.success(request, _("The endpoint is on.") if wanted == "on" else _("The endpoint is off."))
         elif wanted == "remove":
             endpoints.remove(actor=actor, endpoint=found)
-            messages.success(request, "The endpoint is removed.")
+            messages.success(request, _("The endpoint is removed."))
             return redirect("portal:webhooks")
         else:
             endpoints.replay(actor=actor, delivery=_delivery(found, wanted))
-            messages.success(request, "It is sent again.")
+            messages.success(request, _("It is sent again."))
     except BillingError as refusal:
         messages.error(request, refusal.detail)
     return redirect("portal:webhook", found.pk)

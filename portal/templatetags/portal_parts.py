@@ -10,6 +10,8 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import get_language, gettext, ngettext
+from django.utils.translation import gettext_lazy as _
 
 from accounts import reading
 from billing.engine.budgets import EACH
@@ -47,7 +49,11 @@ def nav_link(context: Context, page: str, symbol: str, label: str, count: int = 
         SafeString(' aria-current="page"') if here else "",
         icon(symbol),
         label,
-        format_html(' <span class="badge" data-variant="brand" aria-label="{} new">{}</span>', count, count)
+        format_html(
+            ' <span class="badge" data-variant="brand" aria-label="{}">{}</span>',
+            gettext("{count} new").format(count=count),
+            count,
+        )
         if count
         else "",
     )
@@ -157,11 +163,11 @@ def moment_of_year(moment: datetime | None) -> str:
 
 
 _METHOD_WORDS = {
-    "card": "Card",
+    "card": _("Card"),
     "link": "Link",
-    "us_bank_account": "US bank account",
-    "sepa_debit": "SEPA debit",
-    "crypto": "Stablecoin",
+    "us_bank_account": _("US bank account"),
+    "sepa_debit": _("SEPA debit"),
+    "crypto": _("Stablecoin"),
 }
 
 
@@ -178,7 +184,7 @@ def used_method(attempt: PaymentAttempt) -> str:
 
 
 def _method_words(type: str, brand: str, last4: str) -> str:
-    name = brand.title() if brand and type == "card" else _METHOD_WORDS.get(type, type.replace("_", " ").title())
+    name = brand.title() if brand and type == "card" else str(_METHOD_WORDS.get(type, type.replace("_", " ").title()))
     return f"{name} ···· {last4}" if last4 else name
 
 
@@ -192,6 +198,35 @@ def words(name: str) -> str:
 def plain(number: Decimal) -> str:
     """A number to its last digit, without needless zeros."""
     return reading.ungrouped(amount_string(number))
+
+
+_A_PERIOD = {
+    "day": _("a day"),
+    "week": _("a week"),
+    "month": _("a month"),
+    "quarter": _("a quarter"),
+    "year": _("a year"),
+}
+
+
+@register.filter
+def a_period(interval: str) -> str:
+    """``a month``: how often a plan's fee comes."""
+    return str(_A_PERIOD[interval])
+
+
+@register.filter
+def within(words: object) -> str:
+    """Words as they stand within a sentence: small in English, as they are in languages that write nouns large."""
+    return str(words).lower() if get_language() == "en" else str(words)
+
+
+@register.filter
+def per_unit(per: Decimal, unit: str) -> str:
+    """``per token``, ``per 1M tokens``."""
+    if per == 1:
+        return gettext("per {unit}").format(unit=unit or gettext("unit"))
+    return gettext("per {number} {unit}s").format(number=per_units(per), unit=unit or gettext("unit"))
 
 
 @register.filter
@@ -215,43 +250,48 @@ def unread_notices(visit: Visit) -> int:
 def budget_amount(amount: Decimal, budget: Budget, *, unit: bool = True) -> SafeString:
     """An amount of what the budget counts; with ``unit`` false events are a bare number."""
     if budget.asset_id is None:
-        words = f" event{'' if amount == 1 else 's'}" if unit else ""
-        return format_html("{}{}", reading.digits(f"{amount:,.0f}"), words)
+        count = reading.digits(f"{amount:,.0f}")
+        return format_html(
+            "{}", ngettext("{events} event", "{events} events", int(amount)).format(events=count) if unit else count
+        )
     return money(amount, budget.asset_id)
 
 
 @register.filter
 def budget_covers(budget: Budget) -> str:
     """What a budget is for, in words: ``user u_17, each session``."""
-    words = [f"each {name}" if value == EACH else f"{name} {value}" for name, value in budget.scope.items()]
+    words = [
+        gettext("each {name}").format(name=name) if value == EACH else f"{name} {value}"
+        for name, value in budget.scope.items()
+    ]
     if budget.member is not None:
         words.append(budget.member.get_full_name())
     if budget.api_key is not None:
-        words.append(f"key {budget.api_key.name}")
-    return ", ".join(words) or "All usage"
+        words.append(gettext("key {name}").format(name=budget.api_key.name))
+    return ", ".join(words) or gettext("All usage")
 
 
 @register.filter
 def budget_at_cap(budget: Budget) -> str:
     """What happens at its limit, in words."""
     if not budget.hard:
-        return "only tells"
+        return gettext("only tells")
     if budget.plan is not None:
-        return f"moves to the plan {budget.plan.name}"
-    return _AT_CAP[budget.at_cap]
+        return gettext("moves to the plan {plan}").format(plan=budget.plan.name)
+    return str(_AT_CAP[budget.at_cap])
 
 
 _AT_CAP = {
-    Budget.AtCap.REFUSE.value: "refuses what is beyond",
-    Budget.AtCap.THROTTLE.value: "asks to come again later",
-    Budget.AtCap.PAUSE_KEY.value: "refuses and pauses the key",
+    Budget.AtCap.REFUSE.value: _("refuses what is beyond"),
+    Budget.AtCap.THROTTLE.value: _("asks to come again later"),
+    Budget.AtCap.PAUSE_KEY.value: _("refuses and pauses the key"),
 }
 
 
 @register.filter
 def topic_words(topic: str) -> str:
     """What notices of this topic are about."""
-    return TOPICS[topic]
+    return str(TOPICS[topic])
 
 
 @register.filter
@@ -266,9 +306,9 @@ def alert_at(alert: Alert) -> str:
     if alert.of == Alert.Of.USUAL:
         return ""
     if alert.of == Alert.Of.DAYS:
-        return f"{', '.join(alert.at)} days"
+        return gettext("{days} days").format(days=", ".join(alert.at))
     if alert.of == Alert.Of.COMMITMENT:
         return ", ".join(map(share_percent, alert.at))
     if alert.of == Alert.Of.LAST_TOP_UP:
-        return f"{', '.join(map(share_percent, alert.at))} of the last top-up"
+        return gettext("{shares} of the last top-up").format(shares=", ".join(map(share_percent, alert.at)))
     return ", ".join(amounts.text(Decimal(amount), alert.asset_id or "") for amount in alert.at)
