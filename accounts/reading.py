@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import models
@@ -16,6 +17,9 @@ from django.http import HttpRequest
 from django.utils import timezone, translation
 from django.utils.dateformat import format as date_format
 from django.utils.translation import gettext_lazy as _
+
+if TYPE_CHECKING:
+    from accounts.models import User
 
 MINUS = "\N{MINUS SIGN}"
 _THIN = "\N{NARROW NO-BREAK SPACE}"
@@ -105,6 +109,11 @@ def of_request(request: HttpRequest) -> Reading:
     if not user.is_authenticated:
         return Reading.of(asked)
     return Reading.of(user.language or asked, user.number_style, user.date_style)
+
+
+def of_user(user: "User") -> Reading:
+    """For what is written to the person: where they chose no language, the one that is spoken now."""
+    return Reading.of(user.language or active().language, user.number_style, user.date_style)
 
 
 def digits(plain: str) -> str:

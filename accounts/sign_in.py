@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext
 
 from accounts.services import attempts
 
@@ -23,7 +24,10 @@ class LimitedSignIn(_Form):
             return super().clean()
         if not attempts.begin(self.request, email):
             minutes = attempts.WINDOW_SECONDS // 60
-            raise ValidationError(f"Too many failed attempts. Try again in {minutes} minutes.", code=TOO_MANY)
+            raise ValidationError(
+                gettext("Too many failed attempts. Try again in {minutes} minutes.").format(minutes=minutes),
+                code=TOO_MANY,
+            )
         cleaned = super().clean()
         attempts.succeeded(self.request, email)
         return cleaned

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from billing.engine.money import EXACT, ZERO, exact_sum
@@ -60,6 +61,7 @@ class Chart:
         return {
             "labels": self.labels,
             "symbol": look.symbol,
+            "total": gettext("Total"),
             "unit": "" if look.currency else look.name,
             "links": self.links,
             "series": [

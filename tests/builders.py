@@ -155,9 +155,9 @@ class Shop:
         default = sorted(api_keys.CUSTOMER_SCOPES) if organization else ["*"]
         return api_keys.issue(name="tests", scopes=scopes or default, organization=organization)[1]
 
-    def member(self, customer: Customer, email: str = "owner@acme.test", role: str = "owner") -> User:
+    def member(self, customer: Customer, email: str = "owner@acme.test", role: str = "owner", **fields: Any) -> User:
         """A person of the customer's organization, whose password is ``correct horse battery``."""
-        user = User.objects.create_user(email, "correct horse battery")
+        user = User.objects.create_user(email, "correct horse battery", **fields)
         Membership.objects.create(organization=customer.organization, user=user, role=role)
         return user
 

@@ -12,37 +12,38 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from accounts import addresses
 from accounts.models import ApiKey, Organization, User
 from accounts.services import audit
 
 OPERATOR_SCOPES = {
-    "*": "Everything",
-    "customers:read": "See customers",
-    "customers:write": "Add and change customers",
-    "wallets:read": "See balances, grants and statements",
-    "wallets:write": "Change overdraft limits",
-    "wallets:adjust": "Put value into wallets and take it out, by hand",
-    "grants:write": "Put value into wallets",
-    "catalog:read": "See assets, meters and plans",
-    "catalog:write": "Add assets, meters and plans",
-    "margins:read": "See what usage costs and what is left of it",
-    "invoices:read": "See invoices and credit notes",
-    "disputes:read": "See disputes and their evidence",
-    "disputes:write": "Dispute charges",
-    "revenue:read": "See the days of the books and take their journals along",
-    "subscriptions:write": "Put customers on plans",
-    "events:read": "See usage events and usage",
-    "events:write": "Record usage",
-    "events:price": "Say in an event what it costs, where the plan leaves it to that",
-    "events:reverse": "Take charges back, and refund a part of them",
-    "top_ups:write": "Ask for payments, and charge kept payment methods",
-    "refunds:write": "Pay top-ups back",
-    "authorizations:write": "Set value aside for work, and settle it",
-    "limits:write": "Set budgets and alerts",
-    "webhooks:read": "See webhook endpoints and what they were sent",
-    "webhooks:write": "Name webhook endpoints, change and test them, send again",
+    "*": _("Everything"),
+    "customers:read": _("See customers"),
+    "customers:write": _("Add and change customers"),
+    "wallets:read": _("See balances, grants and statements"),
+    "wallets:write": _("Change overdraft limits"),
+    "wallets:adjust": _("Put value into wallets and take it out, by hand"),
+    "grants:write": _("Put value into wallets"),
+    "catalog:read": _("See assets, meters and plans"),
+    "catalog:write": _("Add assets, meters and plans"),
+    "margins:read": _("See what usage costs and what is left of it"),
+    "invoices:read": _("See invoices and credit notes"),
+    "disputes:read": _("See disputes and their evidence"),
+    "disputes:write": _("Dispute charges"),
+    "revenue:read": _("See the days of the books and take their journals along"),
+    "subscriptions:write": _("Put customers on plans"),
+    "events:read": _("See usage events and usage"),
+    "events:write": _("Record usage"),
+    "events:price": _("Say in an event what it costs, where the plan leaves it to that"),
+    "events:reverse": _("Take charges back, and refund a part of them"),
+    "top_ups:write": _("Ask for payments, and charge kept payment methods"),
+    "refunds:write": _("Pay top-ups back"),
+    "authorizations:write": _("Set value aside for work, and settle it"),
+    "limits:write": _("Set budgets and alerts"),
+    "webhooks:read": _("See webhook endpoints and what they were sent"),
+    "webhooks:write": _("Name webhook endpoints, change and test them, send again"),
 }
 CUSTOMER_SCOPES = {
     scope: OPERATOR_SCOPES[scope]

@@ -11,6 +11,7 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
+from django.utils.translation import gettext_lazy as _
 
 from accounts import addresses
 from accounts.models import TrustedDevice, User
@@ -79,8 +80,14 @@ def of(user: User) -> list[TrustedDevice]:
 def notice(request: HttpRequest, response: HttpResponseBase, user: User, *, first_time: bool) -> None:
     """After a sign-in: remember this browser, and write to the person if they were never seen in it."""
     if not knows(request, user) and not first_time:
-        where = addresses.text_of(request) or "an unknown address"
-        mail.tell(user, "Sign-in from a new browser", f"Somebody signed in with {agent_of(request)} from {where}.")
+        where = addresses.text_of(request) or _("an unknown address")
+        mail.tell(
+            user,
+            _("Sign-in from a new browser"),
+            _("Somebody signed in with {browser} from {address}."),
+            browser=agent_of(request),
+            address=where,
+        )
     remember(request, response, user)
 
 

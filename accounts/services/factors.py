@@ -16,6 +16,8 @@ from django.contrib.auth.hashers import check_password, make_password
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from django_otp import devices_for_user
 from django_otp.models import Device
 from django_otp.oath import TOTP
@@ -46,7 +48,7 @@ class TooManyCodes(Exception):
     """Nothing is looked at for ``seconds`` more."""
 
     def __init__(self, seconds: int) -> None:
-        super().__init__(f"Too many wrong codes. Try again in {seconds} seconds.")
+        super().__init__(gettext("Too many wrong codes. Try again in {seconds} seconds.").format(seconds=seconds))
         self.seconds = seconds
 
 
@@ -101,7 +103,13 @@ def note_added(device: Device, *, actor: audit.Actor) -> None:
     """To be called once for each new factor, in the transaction that confirms it."""
     end_sessions(device.user)
     _record(actor, "second_factor.added", device.user, {"name": device.name, "kind": kind_of(device)})
-    mail.tell(device.user, "A second factor was added", f"Your account has a new {kind_of(device)}: {device.name}.")
+    mail.tell(
+        device.user,
+        _("A second factor was added"),
+        _("Your account has another second factor, {kind}: {name}."),
+        kind=KIND_WORDS[kind_of(device)],
+        name=device.name,
+    )
 
 
 def remove(device: Device, *, actor: audit.Actor) -> None:
@@ -110,7 +118,13 @@ def remove(device: Device, *, actor: audit.Actor) -> None:
     with transaction.atomic():
         User.objects.select_for_update(no_key=True).get(pk=user.pk)
         _record(actor, "second_factor.removed", user, {"name": device.name, "kind": kind_of(device)})
-        mail.tell(user, "A second factor was removed", f"This {kind_of(device)} counts no more: {device.name}.")
+        mail.tell(
+            user,
+            _("A second factor was removed"),
+            _("This second factor counts no more, {kind}: {name}."),
+            kind=KIND_WORDS[kind_of(device)],
+            name=device.name,
+        )
         device.delete()
         if not enrolled(user):
             RecoverySet.objects.filter(user=user).delete()
@@ -125,12 +139,19 @@ def reset(user: User, *, actor: audit.Actor) -> None:
             device.delete()
         User.objects.filter(pk=user.pk).update(failed_codes=0, last_failed_code_at=None)
         _record(actor, "second_factor.reset", user, None)
-        mail.tell(user, "Your second factor was reset", "You set up a new one when you next sign in.")
+        mail.tell(user, _("Your second factor was reset"), _("You set up a new one when you next sign in."))
         end_sessions(user)
 
 
+KIND_WORDS = {
+    "authenticator app": _("authenticator app"),
+    "recovery codes": _("recovery codes"),
+    "passkey": _("passkey"),
+}
+
+
 def kind_of(device: Device) -> str:
-    """What sort of factor it is, as the trail and the pages name it."""
+    """What sort of factor it is, as the trail names it; pages and letters have ``KIND_WORDS`` for it."""
     if isinstance(device, Authenticator):
         return "authenticator app"
     return "recovery codes" if isinstance(device, RecoverySet) else "passkey"
@@ -170,7 +191,12 @@ def check(user: User, code: str, *, actor: audit.Actor) -> Device:
     if isinstance(device, RecoverySet):
         left = recovery_codes_left(user)
         _record(actor, "recovery_codes.used", user, {"left": left})
-        mail.tell(user, "A recovery code was used", f"Your account was opened with a recovery code. {left} are left.")
+        mail.tell(
+            user,
+            _("A recovery code was used"),
+            _("Your account was opened with a recovery code. {left} are left."),
+            left=left,
+        )
     return device
 
 

@@ -8,7 +8,10 @@ from django.conf import settings
 from django.core.mail import send_mail
 from django.db import transaction
 from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext
 
+from accounts import reading
 from accounts.models import OutgoingMail, User
 
 BATCH = 50
@@ -24,9 +27,11 @@ def queue(recipient: str, subject: str, text: str) -> None:
     OutgoingMail.objects.create(recipient=recipient, subject=subject, text=f"{text}\n\n{settings.BASE_URL}\n")
 
 
-def tell(user: User, subject: str, text: str) -> None:
-    """A notice to a person about their own account."""
-    queue(user.email, subject, f"{text}\n\nIf this was not you, change your password and end your sessions at once.")
+def tell(user: User, subject: Promise, text: Promise, **facts: object) -> None:
+    """A notice to a person about their own account, in their language. ``text`` has a place for each of the facts."""
+    with reading.reading_as(reading.of_user(user)):
+        warning = gettext("If this was not you, change your password and end your sessions at once.")
+        queue(user.email, str(subject), f"{str(text).format(**facts)}\n\n{warning}")
 
 
 def send_due() -> int:

@@ -14,6 +14,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from accounts import roles
 from accounts.models import Invitation, Membership, Organization, Role, User
@@ -37,12 +38,12 @@ def invite(
     try:
         validate_email(email)
     except ValidationError:
-        raise Refused("This is no e-mail address.") from None
+        raise Refused(gettext("This is no e-mail address.")) from None
     _check_may_give(by, role)
     with transaction.atomic():
         lock(organization.pk)
         if Membership.objects.filter(organization=organization, user__email=email).exists():
-            raise Refused(f"{email} is in the team already.")
+            raise Refused(gettext("{email} is in the team already.").format(email=email))
         now = timezone.now()
         open_ones = Invitation.objects.filter(organization=organization, email=email, accepted_at=None, revoked_at=None)
         open_ones.update(revoked_at=now)
@@ -58,10 +59,19 @@ def invite(
         _record(actor, "invitation.sent", invitation.organization, invitation, {"email": email, "role": role})
         mail.queue(
             email,
-            f"{by.user.get_full_name()} invites you to {organization.name}",
-            f"{by.user.get_full_name()} invites you to {organization.name} as {Role(role).label}.\n\n"
-            f"Accept within {INVITATION_DAYS} days: {settings.BASE_URL}/invitations/{token}\n\n"
-            "The link works once, and only for this address.",
+            gettext("{name} invites you to {organization}").format(
+                name=by.user.get_full_name(), organization=organization.name
+            ),
+            gettext(
+                "{name} invites you to {organization} as {role}.\n\nAccept within {days} days: {link}\n\n"
+                "The link works once, and only for this address."
+            ).format(
+                name=by.user.get_full_name(),
+                organization=organization.name,
+                role=Role(role).label,
+                days=INVITATION_DAYS,
+                link=f"{settings.BASE_URL}/invitations/{token}",
+            ),
         )
     return invitation, token
 
@@ -77,7 +87,11 @@ def find(token: str) -> Invitation | None:
 def accept(invitation: Invitation, user: User, *, actor: audit.Actor) -> Membership:
     """Join. Raises ``Refused`` where it was used, withdrawn or has lapsed, or was sent to somebody else."""
     if user.email != invitation.email:
-        raise Refused(f"This invitation is for {invitation.email}. You are signed in as {user.email}.")
+        raise Refused(
+            gettext("This invitation is for {email}. You are signed in as {other}.").format(
+                email=invitation.email, other=user.email
+            )
+        )
     with transaction.atomic():
         lock(invitation.organization_id)
         now = timezone.now()
@@ -85,7 +99,7 @@ def accept(invitation: Invitation, user: User, *, actor: audit.Actor) -> Members
             pk=invitation.pk, accepted_at=None, revoked_at=None, expires_at__gt=now
         ).update(accepted_at=now)
         if not open_one:
-            raise Refused("This invitation was used, withdrawn or has lapsed. Ask for a new one.")
+            raise Refused(gettext("This invitation was used, withdrawn or has lapsed. Ask for a new one."))
         membership, _ = Membership.objects.get_or_create(
             organization=invitation.organization, user=user, defaults={"role": invitation.role}
         )
@@ -133,18 +147,18 @@ def remove(membership: Membership, *, by: Membership, actor: audit.Actor) -> Non
 
 def _check_may_give(by: Membership, role: str) -> None:
     if role not in Role.values:
-        raise Refused("There is no such role.")
+        raise Refused(gettext("There is no such role."))
     if role == Role.OWNER and not roles.may(by.role, "owners:write"):
-        raise Refused("Only an owner makes somebody an owner.")
+        raise Refused(gettext("Only an owner makes somebody an owner."))
 
 
 def _check_may_touch(by: Membership, membership: Membership) -> None:
     if membership.role != Role.OWNER:
         return
     if not roles.may(by.role, "owners:write"):
-        raise Refused("Only an owner changes or removes an owner.")
+        raise Refused(gettext("Only an owner changes or removes an owner."))
     if Membership.objects.filter(organization=membership.organization, role=Role.OWNER).count() == 1:
-        raise Refused("The last owner stays. Make somebody else an owner first.")
+        raise Refused(gettext("The last owner stays. Make somebody else an owner first."))
 
 
 def lock(*organization_ids: UUID) -> None:

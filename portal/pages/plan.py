@@ -11,6 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -162,7 +163,7 @@ def _moment(text: str) -> datetime | None:
     return None
 
 
-def _done(request: HttpRequest, act: Callable[[], object], said: str) -> HttpResponseBase:
+def _done(request: HttpRequest, act: Callable[[], object], said: str | Promise) -> HttpResponseBase:
     try:
         act()
     except BillingError as refusal:

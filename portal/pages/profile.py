@@ -8,7 +8,6 @@ from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
-from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods
 
@@ -60,6 +59,6 @@ def profile(request: HttpRequest, user: User) -> HttpResponseBase:
     if request.method == "POST" and form.is_valid():
         profiles.change(user, **form.cleaned_data, actor=actor_of(request))
         with reading.reading_as(reading.of_request(request)):
-            messages.success(request, gettext("Saved."))
+            messages.success(request, str(_("Saved.")))
         return redirect("portal:profile")
     return access.render_own(request, "portal/profile.html", form=form, status=400 if form.errors else 200)

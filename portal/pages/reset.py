@@ -27,7 +27,7 @@ class ResetForm(PasswordResetForm):
         # Made for nobody too: the work is the same, and so is the time.
         link = _link(user or User(email=email), generator)
         if user is not None:
-            mail.tell(user, "Set a new password", f"Set a new password within 15 minutes, once: {link}")
+            mail.tell(user, _("Set a new password"), _("Set a new password within 15 minutes, once: {link}"), link=link)
 
 
 def _link(user: User, generator: Any) -> str:
@@ -70,7 +70,9 @@ class Confirm(views.PasswordResetConfirmView):
                 object_type="user",
                 object_id=str(user.pk),
             )
-            mail.tell(user, "Your password was changed", "Your password was set anew by a link sent to this address.")
+            mail.tell(
+                user, _("Your password was changed"), _("Your password was set anew by a link sent to this address.")
+            )
         devices.remember(self.request, response, user)
         return response
 

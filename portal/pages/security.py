@@ -35,7 +35,10 @@ class Factor:
 @access.own
 def overview(request: HttpRequest, user: User) -> HttpResponseBase:
     """Second factors, recovery codes, trusted devices, sessions."""
-    held = [Factor(factors.handle(device), device.name, factors.kind_of(device), device) for device in factors.of(user)]
+    held = [
+        Factor(factors.handle(device), device.name, str(factors.KIND_WORDS[factors.kind_of(device)]), device)
+        for device in factors.of(user)
+    ]
     return access.render_own(
         request,
         "portal/security.html",
@@ -85,7 +88,11 @@ def password(request: HttpRequest, user: User) -> HttpResponseBase:
         form.save()
         factors.end_sessions(user)
         audit.record(actor=actor_of(request), action="user.password_set", object_type="user", object_id=str(user.pk))
-        mail.tell(user, "Your password was changed", "Your password was changed, and your other sessions were ended.")
+        mail.tell(
+            user,
+            _("Your password was changed"),
+            _("Your password was changed, and your other sessions were ended."),
+        )
         second_factor.keep_this_session(request)
         messages.success(request, _("Your password is changed. Your other sessions were ended."))
         return redirect("portal:security")

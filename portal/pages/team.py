@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from accounts import addresses, roles, second_factor
+from accounts import addresses, reading, roles, second_factor
 from accounts.models import Invitation, Membership, Role, User
 from accounts.services import audit, team
 from accounts.services.audit import actor_of
@@ -36,7 +36,7 @@ class InviteForm(forms.Form):
         role.choices = _roles(visit)
 
 
-def _roles(visit: access.Visit) -> list[tuple[str, str]]:
+def _roles(visit: access.Visit) -> list[tuple[str, Any]]:
     """The roles that the person may give."""
     return [(role.value, role.label) for role in Role if role != Role.OWNER or visit.may("owners:write")]
 
@@ -69,7 +69,7 @@ def invite(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
     form = InviteForm(request.POST, visit=visit)
     if form.is_valid():
         try:
-            invitation, _ = team.invite(
+            invitation, _token = team.invite(
                 organization=visit.membership.organization,
                 email=form.cleaned_data["email"],
                 role=form.cleaned_data["role"],
@@ -156,7 +156,12 @@ def invitation(request: HttpRequest, token: str) -> HttpResponseBase:
 def _join(request: HttpRequest, found: Invitation, form: JoinForm) -> None:
     """Make the account of who owns the address: the link came to it, so it is theirs."""
     with transaction.atomic():
-        user = User.objects.create_user(found.email, form.cleaned_data["password"], name=form.cleaned_data["name"])
+        user = User.objects.create_user(
+            found.email,
+            form.cleaned_data["password"],
+            name=form.cleaned_data["name"],
+            language=reading.active().language,
+        )
         address = addresses.text_of(request)
         actor = audit.Actor.of_user(user, ip_address=address, request_id=getattr(request, "request_id", ""))
         team.accept(found, user, actor=actor)

@@ -70,6 +70,13 @@ def quantity(amount: Decimal) -> SafeString:
     )
 
 
+@register.simple_tag
+def number_marks() -> SafeString:
+    """What the scripts have to know of how the reader writes numbers: attributes of the page."""
+    style = reading.active()
+    return format_html(' data-group="{}" data-point="{}"', style.group, style.point)
+
+
 @register.filter
 def grouped(count: int) -> str:
     """How many of something: ``12,345``."""

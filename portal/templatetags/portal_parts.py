@@ -16,8 +16,8 @@ from django.utils.translation import gettext_lazy as _
 from accounts import reading
 from billing.engine.budgets import EACH
 from billing.engine.money import amount_string
-from billing.models import Alert, Budget, EntryKind, NoticeDelivery, PaymentAttempt, PaymentMethod
-from billing.services.notices import TOPICS
+from billing.models import Alert, Budget, EntryKind, Notice, NoticeDelivery, PaymentAttempt, PaymentMethod
+from billing.services import notices
 from portal import amounts
 from portal.access import Visit
 from portal.templatetags.money import money
@@ -291,7 +291,14 @@ _AT_CAP = {
 @register.filter
 def topic_words(topic: str) -> str:
     """What notices of this topic are about."""
-    return str(TOPICS[topic])
+    return str(notices.TOPICS[topic])
+
+
+@register.filter
+def said(notice: Notice) -> dict[str, str]:
+    """Title and text of a notice, for the reader."""
+    title, text = notices.said(notice)
+    return {"title": title, "text": text}
 
 
 @register.filter

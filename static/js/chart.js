@@ -1,6 +1,11 @@
 // Stacked bars over time, or with `lines` a curve, drawn by uPlot in the colours of the theme. All texts come with the data.
 
 const charts = new Map();
+const { group = ",", point = "." } = document.documentElement.dataset;
+
+// A number as the reader writes numbers: the page says how.
+window.anteWritten = (value, options) =>
+  value.toLocaleString("en-US", options).replace(/[,.]/g, (mark) => (mark === "," ? group : point));
 
 function colour(name) {
   const probe = document.createElement("span");
@@ -22,7 +27,7 @@ function marks(values, symbol) {
     highest >= 10000
       ? { notation: "compact", maximumFractionDigits: 1 }
       : { minimumFractionDigits: places, maximumFractionDigits: places };
-  return values.map((value) => (value < 0 ? "−" : "") + symbol + Math.abs(value).toLocaleString("en-US", options));
+  return values.map((value) => (value < 0 ? "−" : "") + symbol + window.anteWritten(Math.abs(value), options));
 }
 
 function tip(box) {
@@ -57,7 +62,7 @@ function fillTip(element, data, index) {
     if (series.values[index] || !several) element.append(line(series.name, series.texts[index], series.tone));
   }
   if (several) {
-    const total = line("Total", data.totals[index]);
+    const total = line(data.total ?? "Total", data.totals[index]);
     total.className = "tip-total";
     element.append(total);
   }

@@ -6,6 +6,7 @@ const state = document.querySelector("[data-live-state]");
 const note = document.querySelector("[data-live-note]");
 const still = window.matchMedia("(prefers-reduced-motion: reduce)");
 
+const { point = "." } = document.documentElement.dataset;
 const MOVED_MS = 1500;
 const NOTE_MS = 10000;
 
@@ -68,13 +69,13 @@ function roll(figure, balance) {
       return;
     }
     const eased = 1 - (1 - part) ** 3;
-    const digits = Math.abs(from + (to - from) * eased).toLocaleString("en-US", {
+    const digits = window.anteWritten(Math.abs(from + (to - from) * eased), {
       minimumFractionDigits: decimals + tailDigits,
       maximumFractionDigits: decimals + tailDigits,
     });
-    const [front, back = ""] = digits.split(".");
+    const [front, back = ""] = digits.split(point);
     figure.querySelector(".figure-whole").textContent = lead + front;
-    figure.querySelector(".figure-fraction").textContent = decimals ? `.${back.slice(0, decimals)}` : "";
+    figure.querySelector(".figure-fraction").textContent = decimals ? `${point}${back.slice(0, decimals)}` : "";
     figure.querySelector(".figure-tail").textContent = back.slice(decimals);
     rolling.set(figure, requestAnimationFrame(step));
   };
@@ -99,7 +100,7 @@ function announce(balance) {
   waiting = setTimeout(
     () => {
       announced = performance.now();
-      note.textContent = `Available balance ${balance.available_text}`;
+      note.textContent = note.dataset.liveNote.replace("…", balance.available_text);
     },
     Math.max(0, announced + NOTE_MS - performance.now()),
   );

@@ -7,7 +7,7 @@ async function post(address, token, body) {
     body: JSON.stringify(body),
   });
   const answer = await response.json();
-  if (!response.ok) throw new Error(answer.detail || "That did not work.");
+  if (!response.ok) throw new Error(answer.detail || "");
   return answer;
 }
 
@@ -42,7 +42,7 @@ for (const button of document.querySelectorAll("[data-passkey]")) {
     try {
       await run(button);
     } catch (error) {
-      say(button, error.name === "NotAllowedError" ? "It was not confirmed. Try again." : error.message);
+      say(button, error.name === "NotAllowedError" ? button.dataset.unconfirmed : error.message || button.dataset.failed);
     } finally {
       button.disabled = false;
     }

@@ -3,15 +3,9 @@
 
 const POLL_MS = 5000;
 const FAILURES_BEFORE_POLLING = 3;
-const WORDS = {
-  live: "Live",
-  polling: "Every 5 seconds",
-  offline: "Not connected",
-  off: "Paused",
-};
 
 // `stream` and `poll` are addresses, `event` the name of the stream's messages, `state` the element that says how it
-// goes, `receive` gets each message. What comes back can `pause` and `resume`.
+// goes, in its own words, `receive` gets each message. What comes back can `pause` and `resume`.
 window.anteListen = ({ stream, poll, event, state, receive }) => {
   let source = null;
   let timer = null;
@@ -20,7 +14,7 @@ window.anteListen = ({ stream, poll, event, state, receive }) => {
 
   function show(name) {
     state.dataset.state = name;
-    state.textContent = WORDS[name];
+    state.textContent = state.getAttribute(`data-when-${name}`);
   }
 
   function listen() {

@@ -73,7 +73,7 @@ const listening = window.anteListen({
 let paused = false;
 button.addEventListener("click", () => {
   paused = !paused;
-  button.querySelector("span").textContent = paused ? "Resume" : "Pause";
+  button.querySelector("span").textContent = paused ? button.dataset.resume : button.dataset.pause;
   button.setAttribute("aria-pressed", String(paused));
   if (paused) listening.pause();
   else listening.resume();

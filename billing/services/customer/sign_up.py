@@ -12,8 +12,10 @@ from django.conf import settings
 from django.core import signing
 from django.db import IntegrityError, transaction
 from django.utils.text import slugify
+from django.utils.translation import gettext
 
 from accounts.models import Membership, Role, User
+from accounts.reading import active
 from accounts.services import mail
 from accounts.services.audit import Actor
 from billing.errors import AlreadyExists
@@ -40,11 +42,14 @@ class Asked:
 def ask(asked: Asked) -> None:
     """Send a link to the address. One that has an account is told so there; nothing else tells the difference."""
     if User.objects.filter(email=asked.email).exists():
-        text = f"There is an account for this address already. Sign in: {settings.BASE_URL}/sign-in"
+        text = gettext("There is an account for this address already. Sign in: {link}")
+        text = text.format(link=f"{settings.BASE_URL}/sign-in")
     else:
         link = f"{settings.BASE_URL}/sign-up/{signing.dumps(asdict(asked), salt=_SALT, compress=True)}"
-        text = f"Open your account within 24 hours: {link}\n\nIf this was not you, do nothing: there is no account yet."
-    mail.queue(asked.email, "Your account", text)
+        text = gettext(
+            "Open your account within 24 hours: {link}\n\nIf this was not you, do nothing: there is no account yet."
+        ).format(link=link)
+    mail.queue(asked.email, gettext("Your account"), text)
 
 
 def read(token: str) -> Asked | None:
@@ -65,7 +70,7 @@ def open_account(asked: Asked, *, password: str, ip_address: str | None, request
     currency = plan.currency if plan is not None else Asset.objects.get(pk=CURRENCY)
     try:
         with transaction.atomic():
-            user = User.objects.create_user(asked.email, password, name=asked.name)
+            user = User.objects.create_user(asked.email, password, name=asked.name, language=active().language)
             actor = Actor.of_user(user, ip_address=ip_address, request_id=request_id)
             customer = customers.create(
                 actor=actor,

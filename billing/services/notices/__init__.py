@@ -7,7 +7,19 @@ from billing.services.notices.addressing import address
 from billing.services.notices.reading import prefer, read
 from billing.services.notices.sending import retry, send_due
 from billing.services.notices.targets import send_codes
-from billing.services.notices.texts import TOPICS, topic
+from billing.services.notices.texts import TOPICS, said, topic
 from billing.services.notices.writing import Told, publication
 
-__all__ = ["TOPICS", "Told", "address", "prefer", "publication", "read", "retry", "send_codes", "send_due", "topic"]
+__all__ = [
+    "TOPICS",
+    "Told",
+    "address",
+    "prefer",
+    "publication",
+    "read",
+    "retry",
+    "said",
+    "send_codes",
+    "send_due",
+    "topic",
+]

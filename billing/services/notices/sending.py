@@ -10,11 +10,13 @@ from django.db import transaction
 from django.template.loader import render_to_string
 from django.utils import timezone
 
+from accounts.reading import PLAIN, of_user, reading_as
 from accounts.services import audit
 from billing.errors import InvalidState
 from billing.gateways import messengers
 from billing.models import NoticeDelivery, NoticeTarget, TopUp
 from billing.services.invoicing import documents
+from billing.services.notices import texts
 
 BATCH = 50
 ATTEMPTS_MAX = 12
@@ -91,27 +93,34 @@ def _claim(pk: UUID) -> NoticeDelivery | None:
 
 def _hand_over(delivery: NoticeDelivery) -> None:
     """Over its channel. Raises what goes wrong."""
-    notice = delivery.notice
-    if delivery.channel == NoticeDelivery.Channel.EMAIL:
-        _mail(delivery).send()
-        return
-    title = f"{notice.title} · {delivery.customer.name}"
+    with reading_as(of_user(delivery.user) if delivery.user is not None else PLAIN):
+        title, text = texts.said(delivery.notice)
+        title = f"{title} · {delivery.customer.name}"
+        if delivery.channel == NoticeDelivery.Channel.EMAIL:
+            _mail(delivery, title, text).send()
+            return
     if delivery.channel == NoticeDelivery.Channel.OPERATOR:
-        messengers.send_to_operator(title=title, text=notice.text)
+        messengers.send_to_operator(title=title, text=text)
         return
     target = NoticeTarget.objects.filter(
         customer_id=delivery.customer_id, user=delivery.user, channel=delivery.channel, confirmed_at__isnull=False
     ).first()
     if target is None:
         raise messengers.NotSent("They do not want to be told there any more.")
-    messengers.send(target.channel, target.address, title=title, text=f"{notice.text}\n{settings.BASE_URL}")
+    messengers.send(target.channel, target.address, title=title, text=f"{text}\n{settings.BASE_URL}")
 
 
-def _mail(delivery: NoticeDelivery) -> EmailMultiAlternatives:
+def _mail(delivery: NoticeDelivery, title: str, text: str) -> EmailMultiAlternatives:
     recipient = delivery.user.email if delivery.user is not None else delivery.customer.email
-    context = {"notice": delivery.notice, "customer": delivery.customer, "base_url": settings.BASE_URL}
+    context = {
+        "title": title,
+        "text": text,
+        "notice": delivery.notice,
+        "customer": delivery.customer,
+        "base_url": settings.BASE_URL,
+    }
     mail = EmailMultiAlternatives(
-        subject=f"{delivery.notice.title} · {delivery.customer.name}",
+        subject=title,
         body=render_to_string("mail/notice.txt", context),
         to=[recipient],
         headers={"Message-ID": f"<{delivery.pk}@ante>"},

@@ -5,15 +5,20 @@ from datetime import datetime
 from decimal import ROUND_DOWN, Context, Decimal
 from typing import Any
 
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from accounts.reading import digits
 from billing.engine.money import decimals
+from billing.models import Notice
 
 TOPICS = {
-    "budgets": "Budgets that are used up, or nearly; how far commitments are used",
-    "balance": "The balance is low, or lasts for days only",
-    "expiry": "Value that expires soon",
-    "usage": "Spending that is far from usual",
-    "receipts": "Receipts of payments",
-    "payments": "Invoices that are overdue; automatic top-ups that fail, stop or reach a limit",
+    "budgets": _("Budgets that are used up, or nearly; how far commitments are used"),
+    "balance": _("The balance is low, or lasts for days only"),
+    "expiry": _("Value that expires soon"),
+    "usage": _("Spending that is far from usual"),
+    "receipts": _("Receipts of payments"),
+    "payments": _("Invoices that are overdue; automatic top-ups that fail, stop or reach a limit"),
 }
 FOR_OPERATOR = frozenset({"usage.spike", "usage.anomaly_detected", "budget.plan_not_changed", "auto_top_up.disabled"})
 """What the operator is told as well, where there is a channel for it."""
@@ -40,8 +45,17 @@ def topic(kind: str) -> str:
 
 
 def words(kind: str, facts: Facts) -> tuple[str, str]:
-    """Title and text of a notice."""
+    """Title and text of a notice, in the language and with the numbers that hold now."""
     return _WORDS[kind](facts)
+
+
+def said(notice: Notice) -> tuple[str, str]:
+    """The same of one that is kept; as it was written, where its facts are no longer enough."""
+    try:
+        title, text = words(notice.kind, notice.facts)
+    except KeyError:
+        return notice.title, notice.text
+    return title[:200], text
 
 
 def amount(number: str, unit: str) -> str:
@@ -49,15 +63,15 @@ def amount(number: str, unit: str) -> str:
     value = Decimal(number)
     sign = _SIGNS.get(unit)
     if sign is None:
-        return f"{value:,f} {unit}"
+        return f"{digits(f'{value:,f}')} {unit}"
     size = value.copy_abs()
     if size >= 1 or decimals(size) <= 2:
         size = size.quantize(_CENT, rounding=ROUND_DOWN, context=_CUTTING)
-    return f"{'-' if value < 0 else ''}{sign}{size:,f}"
+    return f"{'-' if value < 0 else ''}{sign}{digits(f'{size:,f}')}"
 
 
 def _percent(share: str) -> str:
-    return f"{(Decimal(share) * 100).normalize():f} %"
+    return digits(f"{(Decimal(share) * 100).normalize():f} %")
 
 
 def _named(facts: Facts) -> str:
@@ -67,148 +81,188 @@ def _named(facts: Facts) -> str:
 def _until(facts: Facts) -> str:
     if not facts.get("resets_at"):
         return ""
+<<<<<<< HEAD
     return f" It begins anew at {datetime.fromisoformat(facts['resets_at']):%Y-%m-%d %H:%M} UTC."
+=======
+    return " " + gettext("It begins anew at {time}.").format(time=facts["resets_at"])
+
+
+def _reason(facts: Facts) -> str:
+    """A refusal's own words, translated where they are known."""
+    return gettext(facts["reason"]) if facts["reason"] else ""
+>>>>>>> 2de9f29 (The portal, its letters and notices speak German as well; everybody chooses language, numbers and dates)
 
 
 def _reached(facts: Facts) -> tuple[str, str]:
     spent, limit = (amount(facts[name], facts["unit"]) for name in ("spent", "limit"))
-    share = _percent(facts["threshold"])
-    return f"Budget {_named(facts)}: {share} used", f"{spent} of {limit} are used.{_until(facts)}"
+    title = gettext("Budget {name}: {share} used").format(name=_named(facts), share=_percent(facts["threshold"]))
+    return title, gettext("{spent} of {limit} are used.").format(spent=spent, limit=limit) + _until(facts)
 
 
 def _exceeded(facts: Facts) -> tuple[str, str]:
-    limit = amount(facts["limit"], facts["unit"])
-    effect = "Usage beyond it is refused." if facts["hard"] else "Nothing is refused: it only tells."
-    return f"Budget {_named(facts)} is used up", f"The limit of {limit} is reached. {effect}{_until(facts)}"
+    text = gettext("The limit of {limit} is reached. Nothing is refused: it only tells.")
+    if facts["hard"]:
+        text = gettext("The limit of {limit} is reached. Usage beyond it is refused.")
+    title = gettext("Budget {name} is used up").format(name=_named(facts))
+    return title, text.format(limit=amount(facts["limit"], facts["unit"])) + _until(facts)
 
 
 def _reset(facts: Facts) -> tuple[str, str]:
-    limit = amount(facts["limit"], facts["unit"])
-    return f"Budget {_named(facts)} began anew", f"{limit} can be used again.{_until(facts)}"
+    text = gettext("{limit} can be used again.").format(limit=amount(facts["limit"], facts["unit"]))
+    return gettext("Budget {name} began anew").format(name=_named(facts)), text + _until(facts)
 
 
 def _plan_changed(facts: Facts) -> tuple[str, str]:
-    limit = amount(facts["limit"], facts["unit"])
     return (
-        f"Budget {facts['name']} is used up: the plan is now {facts['plan_name']}",
-        f"The limit of {limit} is reached, so you were moved from {facts['previous']} to {facts['plan_name']}.",
+        gettext("Budget {name} is used up: the plan is now {plan}").format(name=facts["name"], plan=facts["plan_name"]),
+        gettext("The limit of {limit} is reached, so you were moved from {previous} to {plan}.").format(
+            limit=amount(facts["limit"], facts["unit"]), previous=facts["previous"], plan=facts["plan_name"]
+        ),
     )
 
 
 def _plan_not_changed(facts: Facts) -> tuple[str, str]:
     return (
-        f"Budget {facts['name']} is used up, and the plan could not be changed",
-        f"You were to be moved to {facts['plan_name']}. {facts['reason']} Usage beyond the limit is refused.",
+        gettext("Budget {name} is used up, and the plan could not be changed").format(name=facts["name"]),
+        gettext("You were to be moved to {plan}. {reason} Usage beyond the limit is refused.").format(
+            plan=facts["plan_name"], reason=_reason(facts)
+        ),
     )
 
 
 def _committed(facts: Facts) -> tuple[str, str]:
-    used, committed, missing = (amount(facts[name], facts["asset"]) for name in ("used", "committed", "missing"))
-    rest = f"What of the rest, {missing}, is not used until {facts['ends_at']} is charged then."
+    text = gettext(
+        "{used} of {committed} are used. What of the rest, {missing}, is not used until {time} is charged then."
+    )
     if Decimal(facts["missing"]) == 0:
-        rest = "Nothing is missing to it any more."
+        text = gettext("{used} of {committed} are used. Nothing is missing to it any more.")
+    used, committed, missing = (amount(facts[name], facts["asset"]) for name in ("used", "committed", "missing"))
     return (
-        f"Commitment of {facts['plan_name']}: {_percent(facts['threshold'])} used",
-        f"{used} of {committed} are used. {rest}",
+        gettext("Commitment of {plan}: {share} used").format(
+            plan=facts["plan_name"], share=_percent(facts["threshold"])
+        ),
+        text.format(used=used, committed=committed, missing=missing, time=facts["ends_at"]),
     )
 
 
 def _committed_anew(facts: Facts) -> tuple[str, str]:
-    committed = amount(facts["committed"], facts["asset"])
+    text = gettext("Usage of at least {committed} is agreed until {time}.")
     return (
-        f"The commitment of {facts['plan_name']} began anew",
-        f"Usage of at least {committed} is agreed until {facts['ends_at']}.",
+        gettext("The commitment of {plan} began anew").format(plan=facts["plan_name"]),
+        text.format(committed=amount(facts["committed"], facts["asset"]), time=facts["ends_at"]),
     )
 
 
 def _low(facts: Facts) -> tuple[str, str]:
-    left = amount(facts["available"], facts["asset"])
     below = amount(facts["threshold"], facts["asset"])
-    share = f" ({_percent(facts['share'])} of the last top-up)" if facts.get("share") else ""
-    initiated = " Auto-recharge initiated." if facts.get("auto_top_up") else ""
-    return (
-        "Your AI Agent balance is low",
-        f"Your AI Agent balance is low.{initiated} {left} left, below {below}{share}.",
-    )
+    if facts.get("share"):
+        share = _percent(facts["share"])
+        below = gettext("{amount} ({share} of the last top-up)").format(amount=below, share=share)
+    text = gettext("Your AI Agent balance is low. {left} left, below {below}.")
+    if facts.get("auto_top_up"):
+        text = gettext("Your AI Agent balance is low. Auto-recharge initiated. {left} left, below {below}.")
+    left = amount(facts["available"], facts["asset"])
+    return gettext("Your AI Agent balance is low"), text.format(left=left, below=below)
 
 
 def _depleted(facts: Facts) -> tuple[str, str]:
+    text = gettext("{left} left: usage is refused until the wallet is topped up.")
     left = amount(facts["available"], facts["asset"])
-    return "Your AI Agent balance is used up", f"{left} left: usage is refused until the wallet is topped up."
+    return gettext("Your AI Agent balance is used up"), text.format(left=left)
 
 
 def _recovered(facts: Facts) -> tuple[str, str]:
     left = amount(facts["available"], facts["asset"])
-    return "Your balance has recovered", f"There are {left} in the wallet again."
+    return gettext("Your balance has recovered"), gettext("There are {left} in the wallet again.").format(left=left)
 
 
 def _short(facts: Facts) -> tuple[str, str]:
     left = amount(facts["available"], facts["asset"])
     return (
-        f"Your balance lasts less than {facts['threshold']} days",
-        f"At the pace of the last weeks {left} last for about {facts['days']} days.",
+        gettext("Your balance lasts less than {days} days").format(days=facts["threshold"]),
+        gettext("At the pace of the last weeks {left} last for about {days} days.").format(
+            left=left, days=facts["days"]
+        ),
     )
 
 
 def _long_again(facts: Facts) -> tuple[str, str]:
-    return "Your balance lasts long enough again", f"At the present pace: {facts['days'] or 'more than 730'} days."
+    days = facts["days"] or gettext("more than 730")
+    return (
+        gettext("Your balance lasts long enough again"),
+        gettext("At the present pace: {days} days.").format(days=days),
+    )
 
 
 def _expiring(facts: Facts) -> tuple[str, str]:
     left = amount(facts["remaining"], facts["asset"])
+    title = gettext("{left} expire tomorrow")
+    if facts["threshold"] != "1":
+        title = gettext("{left} expire within {days} days")
+    text = gettext("{left} of {name} expire at {time}. What is used before that is not lost.")
     return (
-        f"{left} expire within {facts['threshold']} days" if facts["threshold"] != "1" else f"{left} expire tomorrow",
-        f"{left} of {facts['name']} expire at {facts['expires_at']}. What is used before that is not lost.",
+        title.format(left=left, days=facts["threshold"]),
+        text.format(left=left, name=facts["name"], time=facts["expires_at"]),
     )
 
 
 def _spike(facts: Facts) -> tuple[str, str]:
     spent, usual = (amount(facts[name], facts["asset"]) for name in ("spent", "usual"))
-    whose = "".join(f" by {name.replace('_', ' ')} {value}" for name, value in facts["scope"].items())
-    return f"Much more is spent than usual: {spent} in an hour", f"{spent} were spent{whose}, and {usual} are usual."
+    whose = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts["scope"].items())
+    text = gettext("{spent} were spent, and {usual} are usual.")
+    if whose:
+        text = gettext("{spent} were spent by {whose}, and {usual} are usual.")
+    title = gettext("Much more is spent than usual: {spent} in an hour").format(spent=spent)
+    return title, text.format(spent=spent, usual=usual, whose=whose)
 
 
 def _runaway(facts: Facts) -> tuple[str, str]:
-    _, text = _spike(facts)
+    text = _spike(facts)[1]
     if facts["paused_key"]:
-        return (
-            "An API key was paused: it spent far too much",
-            f"{text} {facts['paused_key']} is paused until you resume it.",
-        )
-    return "Something may have run away", f"{text} Nothing was paused."
+        paused = gettext("{key} is paused until you resume it.").format(key=facts["paused_key"])
+        return gettext("An API key was paused: it spent far too much"), f"{text} {paused}"
+    unpaused = gettext("Nothing was paused.")
+    return gettext("Something may have run away"), f"{text} {unpaused}"
 
 
 def _received(facts: Facts) -> tuple[str, str]:
     paid, came_in = amount(facts["paid"], facts["currency"]), amount(facts["credit"], facts["asset"])
-    return f"We received {paid}", f"{came_in} are in your wallet. The receipt: {facts['receipt_url']}"
+    text = gettext("{amount} are in your wallet. The receipt: {link}")
+    return (
+        gettext("We received {amount}").format(amount=paid),
+        text.format(amount=came_in, link=facts["receipt_url"]),
+    )
 
 
 def _declined(facts: Facts) -> tuple[str, str]:
-    return "An automatic top-up was declined", f"{facts['reason']} It is tried again later. See {facts['fix_url']}"
+    text = gettext("{reason} It is tried again later. See {link}")
+    return gettext("An automatic top-up was declined"), text.format(reason=_reason(facts), link=facts["fix_url"])
 
 
 def _stopped(facts: Facts) -> tuple[str, str]:
-    text = f"{facts['reason']} Nothing more is charged until you put it right: {facts['fix_url']}"
-    return "Automatic top-ups have stopped", text
+    text = gettext("{reason} Nothing more is charged until you put it right: {link}")
+    return gettext("Automatic top-ups have stopped"), text.format(reason=_reason(facts), link=facts["fix_url"])
 
 
 def _at_the_limit(facts: Facts) -> tuple[str, str]:
-    text = f"The limit that you set for this month is reached. Nothing more is charged in it: {facts['fix_url']}"
-    return "Automatic top-ups have reached their limit", text
+    text = gettext("The limit that you set for this month is reached. Nothing more is charged in it: {link}")
+    return gettext("Automatic top-ups have reached their limit"), text.format(link=facts["fix_url"])
 
 
 def _burst(facts: Facts) -> tuple[str, str]:
-    text = (
-        f"Your wallet was topped up {facts['count']} times within an hour. If that surprises you, see what spends it."
+    text = gettext(
+        "Your wallet was topped up {count} times within an hour. If that surprises you, see what spends it. {link}"
     )
-    return "Many automatic top-ups", f"{text} {facts['fix_url']}"
+    return gettext("Many automatic top-ups"), text.format(count=facts["count"], link=facts["fix_url"])
 
 
 def _overdue(facts: Facts) -> tuple[str, str]:
-    left = amount(facts["outstanding"], facts["currency"].lower())
+    text = gettext("{left} of it are open; it was due on {day}. See and pay it: {link}")
     return (
-        f"Invoice {facts['number']} is overdue",
-        f"{left} of it are open; it was due on {facts['due_on']}. See and pay it: {facts['url']}",
+        gettext("Invoice {number} is overdue").format(number=facts["number"]),
+        text.format(
+            left=amount(facts["outstanding"], facts["currency"].lower()), day=facts["due_on"], link=facts["url"]
+        ),
     )
 
 

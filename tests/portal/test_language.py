@@ -1,0 +1,86 @@
+"""Pages, letters and notices in the reader's language; the API and the back office in English."""
+
+from collections.abc import Callable
+
+import pytest
+from django.core import mail
+from django.test import Client
+from django.urls import reverse
+
+from accounts.models import OutgoingMail, User
+from billing.models import Notice
+from billing.services import notices
+from portal.urls import urlpatterns
+from tests.builders import Shop
+from tests.portal.test_pages import text
+
+SignedIn = Callable[[User], Client]
+GERMAN = {"accept-language": "de-DE,de;q=0.9,en;q=0.5"}
+PAGES = [str(pattern.name) for pattern in urlpatterns if str(pattern.pattern) and "<" not in str(pattern.pattern)]
+
+
+def test_before_signing_in_the_browser_says_in_which_language(client: Client, db: None) -> None:
+    german = client.get("/sign-in", headers=GERMAN)
+    assert '<html lang="de"' in text(german)
+    assert "Sehen Sie Guthaben, Nutzung und Kontoauszug." in text(german)
+    assert german["Content-Language"] == "de"
+    assert "Accept-Language" in german["Vary"]
+    assert "Sign in" in text(client.get("/sign-in", headers={"accept-language": "fr"}))
+    wrong = client.post("/sign-in", {"username": "nobody@acme.test", "password": "wrong"}, headers=GERMAN)
+    assert "E-Mail und Passwort passen nicht zusammen." in text(wrong)
+
+
+def test_the_choice_in_the_profile_counts_from_the_next_page_on(shop: Shop, signed_in: SignedIn) -> None:
+    reader = signed_in(shop.member(shop.customer("acme", usd="1234.5")))
+    assert "Overview" in text(reader.get("/"))
+    chosen = {"name": "", "timezone": "", "language": "de", "number_style": "", "date_style": ""}
+    saved = text(reader.post("/profile", chosen, follow=True))
+    assert "Gespeichert." in saved
+    assert "Zeitzone" in saved
+    page = text(reader.get("/wallet"))
+    assert "Guthabenkonto" in page
+    assert "1.234,50" in page
+    reader.post("/profile", chosen | {"language": "en", "number_style": "point_comma"})
+    page = text(reader.get("/wallet", headers=GERMAN))
+    assert "1.234,50" in page
+    assert "Wallet" in page
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if not name.endswith(("-csv", "-json"))])
+def test_every_page_is_there_in_german(name: str, shop: Shop, signed_in: SignedIn) -> None:
+    user = shop.member(shop.customer("acme", usd="10"), language="de")
+    response = signed_in(user).get(reverse(f"portal:{name}"))
+    if response.status_code == 200 and response["Content-Type"].startswith("text/html"):
+        page = text(response)
+        assert "<html" not in page or '<html lang="de"' in page
+        for english in ("Sign out", "Newest first", "No movements yet", "Nothing yet", "Save</button>"):
+            assert english not in page
+
+
+def test_the_api_and_the_back_office_speak_english(shop: Shop, client: Client, signed_in: SignedIn) -> None:
+    refused = client.get("/api/v1/customers", headers=GERMAN)
+    assert refused.status_code == 401
+    assert "Content-Language" not in refused
+    assert "API key" in refused.json()["detail"] + refused.json()["title"]
+    staff = User.objects.create_superuser("admin@ante.test", "x", language="de")
+    office = signed_in(staff).get("/admin/", headers=GERMAN, follow=True)
+    assert office["Content-Language"] == "de" if office.redirect_chain else "Content-Language" not in office
+
+
+def test_letters_and_notices_are_in_the_readers_language(shop: Shop, client: Client, signed_in: SignedIn) -> None:
+    acme = shop.customer("acme", usd="10")
+    reader = shop.member(acme, language="de")
+    client.post("/reset", {"email": reader.email})
+    letter = OutgoingMail.objects.get(recipient=reader.email)
+    assert letter.subject == "Neues Passwort festlegen"
+    assert "Wenn Sie das nicht waren" in letter.text
+    facts = {"available": "1234.5", "asset": "usd"}
+    Notice.objects.create(customer=acme, kind="wallet.balance_recovered", title="Old", text="words", facts=facts)
+    Notice.objects.create(customer=acme, kind="wallet.balance_recovered", title="Forgotten", text="facts", facts={})
+    notices.address()
+    page = text(signed_in(reader).get("/inbox"))
+    assert "Auf dem Guthabenkonto sind wieder $1.234,50." in page
+    assert "Forgotten" in page
+    notices.send_due()
+    assert any("Ihr Guthaben hat sich erholt" in sent.subject for sent in mail.outbox)
+    assert any("Portal öffnen" in str(sent.message()) or "Inbox" not in sent.body for sent in mail.outbox)
