@@ -169,5 +169,5 @@ def _done(request: HttpRequest, act: Callable[[], object], said: str | Promise) 
     except BillingError as refusal:
         messages.error(request, refusal.detail)
     else:
-        messages.success(request, said)
+        messages.success(request, str(said))
     return redirect("portal:plan")

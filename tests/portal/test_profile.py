@@ -58,5 +58,5 @@ def test_numbers_and_dates_are_written_as_the_reader_writes_them(shop: Shop, sig
         assert ">10.03.</a>" in text(reader.get("/usage?group=time"))
         assert "1,234.50" in text(other.get("/wallet"))
         assert reader.get("/balance.json").json()["balances"][0]["available_parts"][0] == "$1.234"
-    for wrong in ({"number_style": "roman"}, {"date_style": "x"}, {"language": "tlh"}):
-        assert reader.post("/profile", chosen | wrong).status_code == 400
+        for wrong in ({"number_style": "roman"}, {"date_style": "x"}, {"language": "tlh"}):
+            assert reader.post("/profile", chosen | wrong).status_code == 400
