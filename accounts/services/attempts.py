@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 from django.core.cache import cache
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 
 from accounts import addresses
 from accounts.models import User
@@ -105,10 +106,13 @@ def _tell(email: str) -> None:
     if user is not None:
         mail.tell(
             user,
-            "Many attempts to sign in as you",
-            f"More than {PERSON_MAX} attempts to sign in as you failed, from several addresses. For a while you can "
-            "sign in only with browsers that you used before. A new password, set by a link sent to this address, lets "
-            "another browser in as well.",
+            _("Many attempts to sign in as you"),
+            _(
+                "More than {count} attempts to sign in as you failed, from several addresses. For a while you can sign "
+                "in only with browsers that you used before. A new password, set by a link sent to this address, lets "
+                "another browser in as well."
+            ),
+            count=PERSON_MAX,
         )
 
 

@@ -35,6 +35,7 @@ def commitments_now(customer_id: UUID, now: datetime) -> list[CommitmentNow]:
     """Where the customer's commitments stand: by the sums that the periods will be settled by."""
     running = SubscriptionPeriod.objects.filter(customer=customer_id, start__lte=now, end__gt=now)
     running = running.filter(Q(subscription__ends_at=None) | Q(subscription__ends_at__gt=now))
+    running = running.filter(subscription__phases__plan_version__minimum_commitment__gt=0).distinct()
     found = []
     for period in running.select_related("subscription__plan", "plan_version__plan__currency").order_by("start", "id"):
         committed = commitment(period.subscription, period)
