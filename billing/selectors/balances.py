@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.db import connection
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from billing.engine.burndown import burn_order, source
 from billing.models import Grant
@@ -108,7 +109,7 @@ def _open_grant(grant: Grant) -> OpenGrant:
     return OpenGrant(
         id=grant.id,
         asset=grant.asset_id,
-        name=grant.name or f"{grant.get_kind_display()} grant",
+        name=grant.name or gettext("{kind} grant").format(kind=grant.get_kind_display()),
         kind=grant.kind,
         amount=grant.amount,
         remaining=grant.remaining,
