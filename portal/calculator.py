@@ -96,7 +96,7 @@ def cost(version: PlanVersion, workload: Workload) -> Cost:
     share = Fraction(DAYS, days)
     fee = _brought(base_fee(version, Fraction(1))[1], share)
     usage = Usage(workload.kind.type, {**workload.kind.given, **workload.data}, workload.requests * days)
-    event = IncomingEvent(id="", source="calculator", type="", subject="a new customer", time=None, data={}, may_price=False)
+    event = IncomingEvent(id="", source="", type="", subject="a new customer", time=None, data={}, may_price=False)
     try:
         estimate = estimates.for_plan(version=version, usage=[usage], event=event)
     except UnpricedUsage:

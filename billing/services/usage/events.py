@@ -35,8 +35,8 @@ class IncomingEvent:
 
     @property
     def is_own(self) -> bool:
-        """Whether it is ours, not somebody's report: nobody can send an event without a source."""
-        return not self.source
+        """Whether it is what a level came to, ours and not somebody's report: nobody can send one without a source."""
+        return not self.source and "held" in self.data
 
     @property
     def use(self) -> Use:
