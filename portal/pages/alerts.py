@@ -193,7 +193,7 @@ def send_again(request: HttpRequest, visit: access.Visit, sent_id: UUID) -> Http
     except BillingError as refusal:
         messages.error(request, refusal.detail)
     else:
-        messages.success(request, "It is tried again now.")
+        messages.success(request, _("It is tried again now."))
     return redirect("portal:inbox")
 
 

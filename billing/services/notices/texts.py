@@ -81,16 +81,13 @@ def _named(facts: Facts) -> str:
 def _until(facts: Facts) -> str:
     if not facts.get("resets_at"):
         return ""
-<<<<<<< HEAD
-    return f" It begins anew at {datetime.fromisoformat(facts['resets_at']):%Y-%m-%d %H:%M} UTC."
-=======
-    return " " + gettext("It begins anew at {time}.").format(time=facts["resets_at"])
+    time = f"{datetime.fromisoformat(facts['resets_at']):%Y-%m-%d %H:%M} UTC"
+    return " " + gettext("It begins anew at {time}.").format(time=time)
 
 
 def _reason(facts: Facts) -> str:
     """A refusal's own words, translated where they are known."""
     return gettext(facts["reason"]) if facts["reason"] else ""
->>>>>>> 2de9f29 (The portal, its letters and notices speak German as well; everybody chooses language, numbers and dates)
 
 
 def _reached(facts: Facts) -> tuple[str, str]:
