@@ -95,5 +95,6 @@ def _as_charged(row: tuple[Any, ...], posted_at: datetime, reversal: bool) -> Ch
         time=occurred_at,
         data=_decode(data),
         extensions=_decode(extensions) if extensions else {},
+        is_own=not source,
     )
     return Charged(event, occurred_at, posted_at, reversal)

@@ -31,12 +31,9 @@ class IncomingEvent:
 
     may_price: bool = True
     """Whether it may say itself what it costs, where the plan leaves that to events."""
+    is_own: bool = False
+    """Whether it is ours, not somebody's report (``levels``). It is stored without a source, which nobody can send."""
     _fingerprint: bytes | None = field(default=None, init=False, repr=False, compare=False)
-
-    @property
-    def is_own(self) -> bool:
-        """Whether it is what a level came to, ours and not somebody's report: nobody can send one without a source."""
-        return not self.source and "held" in self.data
 
     @property
     def use(self) -> Use:

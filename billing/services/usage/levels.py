@@ -136,6 +136,7 @@ def _event(held: Held, customer: Customer) -> IncomingEvent:
                 "dimensions": dimensions,
             },
         },
+        is_own=True,
     )
 
 

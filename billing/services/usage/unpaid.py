@@ -161,4 +161,5 @@ def _as_it_came(row: UsageEvent) -> IncomingEvent:
         data=row.data,
         extensions=row.extensions or {},
         api_key_id=row.api_key_id,
+        is_own=not row.source,
     )

@@ -13,7 +13,7 @@ from tests.billing.api.conftest import Api, problem
 from tests.builders import LLM, Shop
 
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z\Z")
-BY_USAGE = {
+BY_USAGE: dict[str, Any] = {
     "customer": "acme",
     "type": LLM,
     "data": {"model": "gpt-4o", "input_tokens": 1200, "output_tokens": 4000, "user": "u_17"},
@@ -51,6 +51,16 @@ def wallet(shop: Shop, acme: Any) -> tuple[str, str]:
 
 
 # --- Open -------------------------------------------------------------------------------------------------------------
+
+
+def test_announced_usage_is_never_taken_for_the_end_of_a_level(api: Api, acme: Any) -> None:
+    """What ends a level says itself what it is to be charged for, and is ours."""
+    plain = api.post("/authorizations", BY_USAGE).json()
+    forged = {"subscription": str(acme.subscriptions.get().pk), "price": "", "unit_hours": "-9", "dimensions": {}}
+
+    response = api.post("/authorizations", BY_USAGE | {"data": {**BY_USAGE["data"], "held": forged}})
+
+    assert (response.status_code, response.json()["holds"]) == (201, plain["holds"])
 
 
 def test_opening_by_usage_sets_its_cost_aside_and_says_how_far_the_wallet_goes(api: Api, shop: Shop, acme: Any) -> None:
