@@ -22,7 +22,8 @@ from billing.services.ledger import bulk
 from billing.services.ledger.posting import Journal, Wanted
 from billing.services.retrying import retried
 from billing.services.usage import IncomingEvent
-from billing.services.usage.recording import Recording, frozen
+from billing.services.usage.deciding import frozen
+from billing.services.usage.recording import Recording
 from billing.services.usage.renewing import reading_due, refuse_due, renewed_first
 from billing.services.wallet.wallets import ensure_balances
 
