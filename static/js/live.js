@@ -6,7 +6,7 @@ const state = document.querySelector("[data-live-state]");
 const note = document.querySelector("[data-live-note]");
 const still = window.matchMedia("(prefers-reduced-motion: reduce)");
 
-const { point = "." } = document.documentElement.dataset;
+const { point: mark = "." } = document.documentElement.dataset;
 const MOVED_MS = 1500;
 const NOTE_MS = 10000;
 
@@ -73,9 +73,9 @@ function roll(figure, balance) {
       minimumFractionDigits: decimals + tailDigits,
       maximumFractionDigits: decimals + tailDigits,
     });
-    const [front, back = ""] = digits.split(point);
+    const [front, back = ""] = digits.split(mark);
     figure.querySelector(".figure-whole").textContent = lead + front;
-    figure.querySelector(".figure-fraction").textContent = decimals ? `${point}${back.slice(0, decimals)}` : "";
+    figure.querySelector(".figure-fraction").textContent = decimals ? `${mark}${back.slice(0, decimals)}` : "";
     figure.querySelector(".figure-tail").textContent = back.slice(decimals);
     rolling.set(figure, requestAnimationFrame(step));
   };
