@@ -117,6 +117,13 @@ class CompiledPlan:
                             return meter, price
         raise KeyError(price_id)
 
+    @property
+    def covering(self) -> set[str]:
+        """The assets that cover units of it."""
+        meters = (meter for group in self.meters.values() for meter in group)
+        prices = (price for meter in meters for row in meter.prices for price in row)
+        return {price.covered_by for price in prices if price.covered_by is not None}
+
     def prices_of(self, meter_id: UUID) -> list[UUID]:
         """The ids of the meter's prices."""
         meters = (meter for group in self.meters.values() for meter in group if meter.id == meter_id)

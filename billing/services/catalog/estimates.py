@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
 from typing import Any
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.db import transaction
@@ -22,7 +21,6 @@ from billing.errors import InvalidRequest
 from billing.models import Grant, PlanVersion
 from billing.services.catalog import prices
 from billing.services.ledger.posting import Journal
-from billing.services.ledger.states import BalanceState
 from billing.services.usage import IncomingEvent, rating
 from billing.services.usage.counters import Counters
 from billing.services.usage.drawing import Drawing, Piece
@@ -146,11 +144,11 @@ def for_plan(*, version: PlanVersion, usage: Sequence[Usage], event: IncomingEve
     journal, counters = Journal(now), Counters()
     lines = [line for each in usage for line in _times(_rated(event, payer, each, now), each.count)]
     for line in lines:
-        _add_balance(journal, nobody, line.price.asset)
+        journal.suppose_balance(nobody, line.price.asset)
         if line.price.covered_by is not None:
-            _add_balance(journal, nobody, line.price.covered_by)
+            journal.suppose_balance(nobody, line.price.covered_by)
     for allowance in version.allowances.all():
-        _add_balance(journal, nobody, allowance.asset_id)
+        journal.suppose_balance(nobody, allowance.asset_id)
         journal.take_in(
             Grant(
                 customer_id=nobody,
@@ -166,11 +164,6 @@ def for_plan(*, version: PlanVersion, usage: Sequence[Usage], event: IncomingEve
     drawing = Drawing(journal, counters, nobody, lines)
     drawing.take(beyond=True)
     return _estimate(drawing.pieces)
-
-
-def _add_balance(journal: Journal, customer_id: UUID, asset: str) -> None:
-    if (customer_id, asset) not in journal.balances:
-        journal.add_balance(BalanceState(uuid7(), customer_id, asset, ZERO, ZERO, ZERO, ZERO, ZERO, 0, ZERO, ZERO))
 
 
 def _lines(

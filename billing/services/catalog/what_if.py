@@ -17,15 +17,18 @@ from django.db import connection, transaction
 
 from accounts.ids import first_id
 from billing import pipeline
+from billing.engine import burndown
 from billing.engine.costs import BEGINNING, Catalogue
 from billing.engine.money import EXACT, ZERO, amount_string, amount_strings
 from billing.errors import InvalidRequest, PermissionDenied, UnpricedUsage
 from billing.models import Correction, PlanVersion, SubscriptionPeriod
 from billing.selectors import costs
 from billing.selectors.catalog import compiled_plan
+from billing.services.catalog.what_if_wallets import ReplayedWallet
 from billing.services.usage import charged_usage, levels, rating
 from billing.services.usage.charged_usage import Charged
 from billing.services.usage.counters import Counters
+from billing.services.usage.drawing import Piece
 from billing.services.usage.events import IncomingEvent
 
 
@@ -121,8 +124,8 @@ def customers(scenario: Scenario, *, only: UUID | None = None) -> list[tuple[UUI
 def replay(scenario: Scenario, customer_id: UUID, *, advance: Callable[[int], None] = lambda count: None) -> Result:
     """What the customer's usage came to and would have come to. ``advance`` is told how many events are done.
 
-    Memory does not grow with the number of events. Raises ``InvalidRequest`` where units of a plan are covered by
-    another asset: what that covers depends on the wallet.
+    Memory does not grow with the number of events. Where units are covered by another asset, the wallet is replayed as
+    well, as far as that asset goes: what was granted, and what the scenario's plan includes.
     """
     replaying = _Replaying(scenario, customer_id)
     with transaction.atomic():
@@ -164,9 +167,7 @@ class _Replaying:
         self._own = _own_versions(scenario.version, self._payer.subscriptions)
         self._as_of: dict[int, rating.Payer] = {}
         self._reversed = _reversed(customer_id)
-        self._to_be_reversed: dict[str, Sequence[rating.Line]] = {}
-        for subscription in self._supposed(self._payer.subscriptions):
-            _refuse_covered(subscription.plan_version_id)
+        self._to_be_reversed: dict[str, Sequence[Piece]] = {}
         self.result = _actual(scenario, customer_id, self._payer.external_id)
         self.result.cost_then = self.result.cost_now
         self.earliest = min(
@@ -176,31 +177,42 @@ class _Replaying:
             ),
             default=scenario.start,
         )
+        supposed = self._supposed(self._payer.subscriptions)
+        own = {(each.id, each.plan_version_id) for each in self._payer.subscriptions}
+        self._wallet = ReplayedWallet(
+            customer_id,
+            covering={asset for each in supposed for asset in compiled_plan(each.plan_version_id).covering},
+            elsewhere={each.id for each in supposed if (each.id, each.plan_version_id) not in own},
+            since=self.earliest,
+        )
 
     def take(self, batch: Sequence[Charged]) -> int:
         """Replay these events; how many of them the result is about."""
         counted = 0
         for charged in batch:
             if charged.reversal:
-                for line in self._to_be_reversed.pop(charged.event.id, ()):
-                    self._counters.take_back(line)
+                for piece in self._to_be_reversed.pop(charged.event.id, ()):
+                    burndown.put_back(piece.draws)
+                    if piece.asset == piece.line.price.asset:
+                        self._counters.take_back(piece.line)
                 continue
             taken_back = charged.event.id in self._reversed
             within = self._scenario.start <= charged.occurred_at < self._scenario.end and not taken_back
             counted += within
             event = self._supposed_event(charged, within=within)
             try:
-                lines = self._lines(event, self._payer_at(charged.posted_at), charged.occurred_at)
-                amounts = [(line.price.asset, self._counters.charge(self._customer_id, line)) for line in lines]
+                payer = self._payer_at(charged.posted_at)
+                lines = self._lines(event, payer, charged.occurred_at)
+                pieces = self._wallet.charge(self._counters, lines, payer, posted_at=charged.posted_at)
             except (UnpricedUsage, InvalidRequest, PermissionDenied):
                 self.result.unpriced += within
                 continue
             if taken_back:
-                self._to_be_reversed[charged.event.id] = lines
+                self._to_be_reversed[charged.event.id] = pieces
             if within:
                 then = self.result.then
-                for asset, rated in amounts:
-                    then[asset] = EXACT.add(then.get(asset, ZERO), rated.amount)
+                for piece in pieces:
+                    then[piece.asset] = EXACT.add(then.get(piece.asset, ZERO), piece.amount)
         return counted
 
     def _lines(self, event: IncomingEvent, payer: rating.Payer, occurred_at: datetime) -> list[rating.Line]:
@@ -295,20 +307,6 @@ def _own_versions(version: PlanVersion | None, subscriptions: Sequence[rating.Su
         return {}
     used = PlanVersion.objects.filter(pk__in={each.plan_version_id for each in subscriptions}, plan=version.plan)
     return {own.pk: own.pk if own.number == version.number else version.pk for own in used}
-
-
-def _refuse_covered(version_id: UUID) -> None:
-    plan = compiled_plan(version_id)
-    for meters in plan.meters.values():
-        for meter in meters:
-            for price in (price for row in meter.prices for price in row):
-                if price.covered_by is not None:
-                    raise InvalidRequest.field(
-                        "plan",
-                        f"{plan.plan} takes units of {meter.rule.code} from {price.covered_by} first: how many depends"
-                        " on the wallet, so that it cannot be replayed",
-                        code="covered",
-                    )
 
 
 def _actual(scenario: Scenario, customer_id: UUID, external_id: str) -> Result:

@@ -9,6 +9,7 @@ from operator import attrgetter
 from typing import Any, Self
 from uuid import UUID
 
+from accounts.ids import uuid7
 from billing import locks, pipeline
 from billing.engine import burndown
 from billing.engine.money import EXACT, ZERO, exact_sum
@@ -172,6 +173,11 @@ class Wallets:
         if balance.frozen:
             self.frozen.add(balance.customer_id)
         return balance
+
+    def suppose_balance(self, customer_id: UUID, asset: str) -> None:
+        """Have an empty balance of the asset where there is none, for what is only thought of."""
+        if (customer_id, asset) not in self.balances:
+            self.add_balance(BalanceState(uuid7(), customer_id, asset, ZERO, ZERO, ZERO, ZERO, ZERO, 0, ZERO, ZERO))
 
     def add_new_balances(self, customer_ids: Collection[UUID]) -> None:
         """Take in the balances that were made while this transaction waited for its locks: the statement that waited

@@ -202,15 +202,45 @@ def test_what_was_paid_later_is_replayed_when_it_was_charged(shop: Shop):
     assert result.then == result.now == charged(acme)
 
 
-def test_units_that_another_asset_covers_are_refused(shop: Shop):
+def covered(shop: Shop, code: str, included: str = "", *, rollover: str = "0", price: str = "0.01") -> PlanVersion:
+    """Units at a price, of which credits cover the first: those that are ``included``, and those that were bought."""
     credits_ = shop.asset("credits")
     meter = shop.meter("llm_input", "input_tokens")
-    covered = PriceTerms(meter=meter, asset=shop.usd, model="per_unit", unit_amount=Decimal(1), covered_by=credits_)
-    version = shop.plan("covered", [covered])
-    acme = shop.customer(plan="covered", usd="100")
-    shop.record(acme, input_tokens=1)
-    with pytest.raises(InvalidRequest, match="depends on the wallet"):
-        replay(acme, version)
+    terms = PriceTerms(meter=meter, asset=shop.usd, model="per_unit", unit_amount=Decimal(price), covered_by=credits_)
+    allowances = [plans.AllowanceTerms(credits_, Decimal(included), Decimal(rollover))] if included else []
+    return shop.plan(code, [terms], allowances=allowances)
+
+
+def test_what_covers_units_is_replayed_with_them(shop: Shop):
+    version = covered(shop, "own", "1000", rollover="300")
+    dearer, larger, none = (
+        covered(shop, "dearer", "1000", rollover="300", price="0.02"),
+        covered(shop, "larger", "2500"),
+        covered(shop, "none"),
+    )
+    acme = shop.customer(plan="own", usd="1000")
+    shop.fund(acme, "500", asset="credits", kind="promotional")
+    random = Random(7)
+    sent = [random.randint(1, 700) for _ in range(12)]
+    usage.record([shop.event(acme, input_tokens=tokens) for tokens in sent])
+    shop.record(acme, id="wrong", input_tokens=444)
+    corrections.reverse(actor=SYSTEM, event=UsageEvent.objects.get(event_id="wrong"), reason="by mistake")
+
+    used = sum(sent)
+    rest = used - charged(acme)["credits"]
+    assert 0 < charged(acme)["credits"] < used
+    expected = {
+        version: charged(acme),
+        dearer: {"credits": used - rest, "usd": rest * Decimal("0.02")},
+        larger: {"credits": Decimal(min(used, 3000)), "usd": max(used - 3000, 0) * Decimal("0.01")},
+        none: {"credits": Decimal(500), "usd": (used - 500) * Decimal("0.01")},
+    }
+    for scenario, amounts in expected.items():
+        result = replay(acme, scenario)
+        assert (result.unpriced, result.now) == (0, charged(acme))
+        assert {asset: amount for asset, amount in result.then.items() if amount} == {
+            asset: amount for asset, amount in amounts.items() if amount
+        }
 
 
 @pytest.mark.parametrize(
