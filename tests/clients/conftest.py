@@ -1,4 +1,4 @@
-"""The client against a stand-in for the product, which costs no database."""
+"""The client against stand-ins for the product, which costs no database, and for the models."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ante_client import Ante, Retry
+from ante_client.models import Models, serve
 from tests.clients.standin import OPERATOR_KEY, Billing
 from tests.clients.standin import billing as standing_in
 
@@ -16,6 +17,15 @@ QUICK = Retry(attempts=4, first=0.001, longest=0.01)
 def billing() -> Iterator[Billing]:
     with standing_in() as found:
         yield found
+
+
+@pytest.fixture
+def models() -> Iterator[Models]:
+    """A stand-in for the models."""
+    found = serve()
+    yield found
+    found.behaviour.go.set()
+    found.close()
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from ante_client import Ante
 from ante_client.asgi import UsageMiddleware
 from ante_client.context import payer
 from ante_client.django import UsageMiddleware as DjangoMiddleware
-from ante_client.models import Models, serve
+from ante_client.models import Models
 from billing.models import Authorization, Balance, UsageEvent
 from tests.browser.server import serving
 from tests.builders import Shop
@@ -87,16 +87,16 @@ class World:
 
 
 @pytest.fixture
-def world(committed_db: None, shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def world(
+    committed_db: None, shop: Shop, models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[World]:
     shop.plan()
     acme = shop.customer("acme", usd="1")
-    models = serve()
     monkeypatch.setenv("OPENAI_BASE_URL", f"{models.address}/v1")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-openai")
     key = shop.key("authorizations:write", "events:write")
     with serving(tmp_path, static_files=False) as product:
         yield World(product.address, key, shop.key(organization=acme.organization), models, tmp_path)
-    models.close()
 
 
 def spent() -> Decimal:

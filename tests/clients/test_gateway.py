@@ -10,19 +10,12 @@ import httpx2
 import openai
 import pytest
 
-from ante_client.models import Models, serve
+from ante_client.models import Models
 from tests.clients.gateways import answered_by, billed_by, running
 from tests.clients.standin import CUSTOMER_KEY, OPERATOR_KEY, Billing, eventually
 
 PROMPT = "x" * 400  # A hundred tokens.
 CHAT: dict[str, Any] = {"model": "gpt-4o", "messages": [{"role": "user", "content": PROMPT}]}
-
-
-@pytest.fixture
-def models() -> Iterator[Models]:
-    found = serve()
-    yield found
-    found.close()
 
 
 @pytest.fixture

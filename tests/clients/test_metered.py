@@ -1,7 +1,7 @@
 """The official ``openai`` and ``anthropic`` clients, metered, in front of a stand-in for the models."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -13,20 +13,14 @@ import pytest
 from ante_client import Ante, AsyncAnte, paid_by
 from ante_client.inference import BlockingInference
 from ante_client.metered import metered
-from ante_client.models import Models, serve
+from ante_client.models import Models
+from ante_client.providers import IMAGE_TOKENS
 from tests.clients.conftest import QUICK
 from tests.clients.standin import OPERATOR_KEY, Billing, eventually
 
 PROMPT = "x" * 400  # A hundred tokens.
 MESSAGES: Any = [{"role": "user", "content": PROMPT}]
 Provider = Any
-
-
-@pytest.fixture
-def models() -> Iterator[Models]:
-    found = serve()
-    yield found
-    found.close()
 
 
 @pytest.fixture
@@ -208,6 +202,57 @@ def test_an_answer_is_as_long_as_the_wallet_affords(
     assert answer.usage.completion_tokens == 50
     charged(billing)
     assert billing.wallets["acme"] == 0
+
+
+def test_images(paid: dict[str, Provider], plain: dict[str, Provider], billing: Billing, models: Models) -> None:
+    three: Any = {"model": "gpt-image-2", "prompt": PROMPT, "n": 3, "size": "1024x1536"}
+
+    def drawn(clients: dict[str, Provider], **more: Any) -> Any:
+        return clients["openai"].images.generate(**three, **more)
+
+    assert said(drawn(paid)) == said(drawn(plain))
+    event = charged(billing)
+    assert event["type"] == "image.generation"
+    data = event["data"]
+    told = {"n": 3, "images": 3, "size": "1024x1536", "quality": "medium", "usage_source": "provider"}
+    assert told.items() <= data.items()
+    assert (data["input_tokens"], data["output_tokens"], data["usage"]["total_tokens"]) == (100, 360, 460)
+    # While it ran, the most that three images may take was set aside, of what the caller had said.
+    asked = billing.seen[0].body
+    assert (asked["type"], asked["data"]["n"], asked["data"]["quality"]) == ("image.generation", 3, "auto")
+    assert asked["data"]["output_tokens"] == 3 * IMAGE_TOKENS
+
+    # In a stream each image reports its own usage; what broke off costs the images that had come.
+    assert said(drawn(paid, stream=True)) == said(drawn(plain, stream=True))
+    models.behaviour.breaks_after = 2
+    with pytest.raises((openai.APIConnectionError, httpx2.RemoteProtocolError)):
+        said(drawn(paid, stream=True))
+    assert eventually(lambda: len(billing.events) == 3)
+    streamed, broken = list(billing.events.values())[1:]
+    assert [each["data"]["n"] for each in (streamed, broken)] == [3, 2]
+    assert [each["data"]["output_tokens"] for each in (streamed, broken)] == [360, 240]
+    assert streamed["data"]["usage"] == {
+        "input_tokens": 300,
+        "output_tokens": 360,
+        "total_tokens": 660,
+        "input_tokens_details": {"text_tokens": 300, "image_tokens": 0},
+    }
+
+
+def test_images_without_usage_are_counted_and_an_empty_wallet_makes_none(
+    paid: dict[str, Provider], billing: Billing, models: Models
+) -> None:
+    models.behaviour.silent = True
+    paid["openai"].images.generate(model="own", prompt=PROMPT, n=2, quality="high")
+    data = charged(billing)["data"]
+    counted = {"n": 2, "quality": "high", "usage_source": "counted", "input_tokens": 100, "output_tokens": 0}
+    assert counted.items() <= data.items()
+
+    billing.wallets["acme"] = Decimal(1)  # There is no such thing as half an image.
+    with pytest.raises(openai.APIStatusError) as raised:
+        paid["openai"].images.generate(model="own", prompt=PROMPT)
+    assert raised.value.status_code == 402
+    assert len(models.behaviour.bodies) == 1
 
 
 def test_an_error_of_the_provider_costs_nothing(paid: dict[str, Provider], billing: Billing, models: Models) -> None:

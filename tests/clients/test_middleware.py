@@ -15,19 +15,12 @@ from ante_client import Ante, AsyncAnte, PaymentRequired, charged, paid_by
 from ante_client.asgi import UsageMiddleware as AsgiMiddleware
 from ante_client.django import UsageMiddleware as DjangoMiddleware
 from ante_client.metered import metered
-from ante_client.models import Models, serve
+from ante_client.models import Models
 from tests.clients.conftest import QUICK
 from tests.clients.standin import OPERATOR_KEY, Billing, eventually
 
 CHAT: Any = {"model": "gpt-4o", "messages": [{"role": "user", "content": "x" * 400}]}  # A hundred tokens.
 COST = {"x-usage-cost": "0.1300", "x-total-tokens": "220", "x-model": "gpt-4o", "x-wallet-balance": "99.8700"}
-
-
-@pytest.fixture
-def models() -> Iterator[Models]:
-    found = serve()
-    yield found
-    found.close()
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ def asking(id: str, asked: Asked) -> Generator[Ask | Release, Authorization | Pa
     found = yield Ask(id, asked.output_tokens)
     if isinstance(found, PaymentRequired):
         refused = found
-        if refused.code != "insufficient_funds" or asked.output_tokens <= asked.answers:
+        if refused.code != "insufficient_funds" or not asked.boundable or asked.output_tokens <= asked.answers:
             raise refused
         found = yield Ask(f"{id}:least", asked.answers)
         if not isinstance(found, Authorization):
@@ -52,7 +52,7 @@ def asking(id: str, asked: Asked) -> Generator[Ask | Release, Authorization | Pa
             raise refused
         return bound
     assert found is not None
-    most = None if asked.limited else affordable_output(found)
+    most = None if asked.limited or not asked.boundable else affordable_output(found)
     return None if most is None or most >= LONGEST_ANSWER else max(int(most), asked.answers)
 
 

@@ -20,7 +20,8 @@ from ante_client.client import Ante
 from ante_client.context import Payer, note_refusal, payer
 from ante_client.errors import AnteError, PaymentRequired
 from ante_client.inference import AsyncInference, BlockingInference
-from ante_client.providers import Api, Asked, Reported, api_of
+from ante_client.providers import Api, Asked, api_of
+from ante_client.reported import Reported
 
 logger = logging.getLogger("ante_client")
 
@@ -34,7 +35,8 @@ def metered(
 ) -> C:
     """A copy of a provider's client whose calls are paid for. ``AsyncAnte`` for the asynchronous ones.
 
-    Metered are chat completions, responses, embeddings and messages; everything else passes as it is.
+    Metered are chat completions, responses, embeddings, images and messages; everything else passes as it is. Images
+    are events of the type ``image.generation``.
     """
     given: Any = client
     who = None if customer is None else (customer, meta)
@@ -56,9 +58,9 @@ class _Metering:
         self._payer = payer
         self._type = type
 
-    def _run_of(self, asked: Asked) -> tuple[str, dict[str, Any]]:
+    def _run_of(self, asked: Asked) -> tuple[str, str, dict[str, Any]]:
         customer, meta = payer(self._payer)
-        return customer, {**meta, "model": asked.model, "request_type": asked.api}
+        return customer, asked.event_type(self._type), {**meta, "model": asked.model, "request_type": asked.api}
 
 
 def _asked(request: httpx2.Request, content: bytes) -> Asked | None:
@@ -106,8 +108,7 @@ class MeteredTransport(_Metering, httpx2.BaseTransport):
         asked = _asked(request, request.read())
         if asked is None:
             return self._inner.handle_request(request)
-        customer, data = self._run_of(asked)
-        run = BlockingInference(self._ante, customer, self._type, data)
+        run = BlockingInference(self._ante, *self._run_of(asked))
         try:
             most = ask(run, asked)
         except AnteError as error:
@@ -188,8 +189,7 @@ class AsyncMeteredTransport(_Metering, httpx2.AsyncBaseTransport):
         asked = _asked(request, await request.aread())
         if asked is None:
             return await self._inner.handle_async_request(request)
-        customer, data = self._run_of(asked)
-        run = AsyncInference(self._ante, customer, self._type, data)
+        run = AsyncInference(self._ante, *self._run_of(asked))
         try:
             most = await ask_async(run, asked)
         except AnteError as error:

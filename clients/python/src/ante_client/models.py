@@ -1,5 +1,5 @@
 """A stand-in for model providers, for tests and for the demonstration: it answers like OpenAI and Anthropic, and every
-answer is known beforehand: as many tokens as asked for, of four characters each.
+answer is known beforehand: as many tokens as asked for, of four characters each, or for each image the same dot.
 
 ``python -m ante_client.models --port 8090``. Nothing leaves the machine, and no model is asked.
 """
@@ -20,6 +20,8 @@ TOKENS = 120
 """How long an answer is where nothing else bounds it."""
 REMEMBERED = 100
 """So many of the last requests."""
+IMAGE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mNgAAAAAgAB5Sfe/AAAAABJRU5ErkJggg=="
+"""A PNG of one dark pixel, for every image."""
 _WORDS = ("and ", "the ", "sun ", "was ", "low ", "now ", "far ", "sea ", "air ", "our ")
 
 
@@ -175,6 +177,38 @@ def _embeddings(asked: Asked, words: list[str], behaviour: Behaviour) -> dict[st
     return {"object": "list", "data": data, "model": asked.model, "usage": usage}
 
 
+def _image(asked: Asked, words: list[str], behaviour: Behaviour) -> dict[str, Any]:
+    data = [{"b64_json": IMAGE} for _ in range(asked.answers)]
+    body = {"created": 1, "data": data, **_look(asked)}
+    return body if behaviour.silent else body | {"usage": _image_usage(asked, len(words) * asked.answers)}
+
+
+def _image_stream(asked: Asked, words: list[str], behaviour: Behaviour) -> Iterator[tuple[bytes, bool]]:
+    """Of each image a first sight, and then all of it."""
+    shown = {"b64_json": IMAGE, "created_at": 1, "background": "opaque", **_look(asked)}
+    for _ in range(asked.answers):
+        yield _named({"type": "image_generation.partial_image", "partial_image_index": 0, **shown}), False
+        usage = {} if behaviour.silent else {"usage": _image_usage(asked, len(words))}
+        yield _named({"type": "image_generation.completed", **shown, **usage}), True
+
+
+def _look(asked: Asked) -> dict[str, Any]:
+    """As it was made: a provider decides what the caller leaves open."""
+    size, quality = (asked.body.get(name) or "auto" for name in ("size", "quality"))
+    return {
+        "size": "1024x1024" if size == "auto" else size,
+        "quality": "medium" if quality == "auto" else quality,
+        "output_format": "png",
+    }
+
+
+def _image_usage(asked: Asked, count: int) -> dict[str, Any]:
+    details = {"text_tokens": asked.input_tokens, "image_tokens": 0}
+    total = asked.input_tokens + count
+    usage = {"input_tokens": asked.input_tokens, "output_tokens": count, "total_tokens": total}
+    return {**usage, "input_tokens_details": details}
+
+
 def _message_usage(asked: Asked, count: int, behaviour: Behaviour) -> dict[str, int]:
     return {
         "input_tokens": asked.input_tokens - behaviour.cached,
@@ -222,10 +256,17 @@ def _no_stream(asked: Asked, words: list[str], behaviour: Behaviour) -> Iterator
     return iter(())
 
 
-_ANSWERS = {"chat": _chat, "responses": _response, "embeddings": _embeddings, "messages": _message}
+_ANSWERS = {
+    "chat": _chat,
+    "responses": _response,
+    "embeddings": _embeddings,
+    "images": _image,
+    "messages": _message,
+}
 _STREAMS = {
     "chat": _chat_stream,
     "responses": _response_stream,
+    "images": _image_stream,
     "messages": _message_stream,
     "embeddings": _no_stream,
 }

@@ -24,7 +24,8 @@ from ante_client.gateway.callers import Caller, Callers
 from ante_client.gateway.http import Receive, Send
 from ante_client.gateway.settings import Route, Settings, read
 from ante_client.inference import AsyncInference
-from ante_client.providers import Api, Asked, Reported, api_of
+from ante_client.providers import Api, Asked, api_of
+from ante_client.reported import Reported
 from ante_client.shapes import Receipt
 
 logger = logging.getLogger("ante_client.gateway")
@@ -117,7 +118,8 @@ class Gateway:
         who: dict[str, Any] = {**caller.meta, "model": asked.model, "request_type": asked.api}
         if isinstance(asked.body.get("user"), str):
             who.setdefault("user", asked.body["user"][:255])
-        run = AsyncInference(self._ante, caller.customer, self._settings.event_type, who, fail=caller.fail)
+        event_type = asked.event_type(self._settings.event_type)
+        run = AsyncInference(self._ante, caller.customer, event_type, who, fail=caller.fail)
         return Call(asked, caller, run, wants_event=headers.get("x-ante-usage") == "event")
 
     async def _pass_on(
