@@ -72,15 +72,20 @@ local = Local()
 
 def begin(request: HttpRequest, email: str) -> bool:
     """Count an attempt. False where there were too many: then do not even look at the password."""
-    # All of them, always: who has used up one goes on filling the others.
-    pair, address, person, everybody = (_add(key, 1) for key in _keys(request, email))
-    if person == PERSON_MAX + 1:
-        _tell(email)
-    if everybody == EVERYBODY_MAX + 1:
-        logger.warning("More than %d sign-ins failed in %d seconds", EVERYBODY_MAX, WINDOW_SECONDS)
-    if pair > (PAIR_MAX if everybody <= EVERYBODY_MAX else STRICT_PAIR_MAX) or address > ADDRESS_MAX:
+    pair, address, person, everybody = _keys(request, email)
+    # Both, always: who has used up one goes on filling the other. What is refused for that is counted nowhere else, or
+    # one address would be enough to keep a person, or everybody, out.
+    at_address, from_address = _add(pair, 1), _add(address, 1)
+    if at_address > PAIR_MAX or from_address > ADDRESS_MAX:
         return False
-    return person <= PERSON_MAX or _was_here(request, email)
+    of_person, of_all = _add(person, 1), _add(everybody, 1)
+    if of_person == PERSON_MAX + 1:
+        _tell(email)
+    if of_all == EVERYBODY_MAX + 1:
+        logger.warning("More than %d sign-ins failed in %d seconds", EVERYBODY_MAX, WINDOW_SECONDS)
+    if of_all > EVERYBODY_MAX and at_address > STRICT_PAIR_MAX:
+        return False
+    return of_person <= PERSON_MAX or _was_here(request, email)
 
 
 def succeeded(request: HttpRequest, email: str) -> None:

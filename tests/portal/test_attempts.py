@@ -133,6 +133,18 @@ def test_who_tries_one_person_from_everywhere_gets_no_further(owner: User, rf: R
     assert letter.subject == "Many attempts to sign in as you"
 
 
+def test_one_address_alone_keeps_nobody_from_signing_in_elsewhere(
+    owner: User, rf: RequestFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempts, "EVERYBODY_MAX", attempts.ADDRESS_MAX)
+    for _ in range(attempts.PERSON_MAX + 1):
+        attempts.begin(rf.post("/sign-in", REMOTE_ADDR="198.51.100.1"), owner.email)
+
+    assert [sign_in().status_code for _ in range(attempts.PAIR_MAX - 1)] == [200] * 9
+    assert sign_in(password=PASSWORD).status_code == 302
+    assert not OutgoingMail.objects.filter(recipient=owner.email).exists()
+
+
 def test_meanwhile_the_person_signs_in_where_they_were_seen_before(owner: User, rf: RequestFactory) -> None:
     body = {"username": owner.email, "password": PASSWORD}
     usual, new = Client(), Client()
