@@ -49,8 +49,10 @@ def _note(alert: Alert, standing: CommitmentNow, reached: int) -> int:
             before = 0
         if reached > before:
             told.append(("commitment.threshold_reached", {**facts, "threshold": alert.at[reached - 1]}))
-        if (row.period, row.level) != (period, reached):
-            row.period, row.level = period, reached
+        # It never falls within a period: usage that was taken back, or a look that is older, arms nothing again.
+        highest = max(before, reached)
+        if (row.period, row.level) != (period, highest):
+            row.period, row.level = period, highest
             row.save(update_fields=["period", "level"])
         for kind, says in told:
             tell(alert, kind, says)

@@ -6,9 +6,11 @@ from decimal import Decimal
 import pytest
 from django.utils import timezone
 
+from accounts.services.audit import SYSTEM
 from billing.errors import InvalidRequest
-from billing.models import Alert, CommitmentTold, Customer, Notice, OutboxEvent, SubscriptionPeriod
+from billing.models import Alert, CommitmentTold, Customer, Notice, OutboxEvent, SubscriptionPeriod, UsageEvent
 from billing.services import alerts, subscriptions
+from billing.services.wallet import corrections
 from tests.billing.services.alerts.test_watching import DOLLAR, told
 from tests.billing.services.ledger.test_races import together
 from tests.builders import Shop
@@ -54,6 +56,17 @@ def test_the_next_period_is_told_and_arms_it_again(shop: Shop, acme: Customer) -
         *[("commitment.threshold_reached", "0.5"), ("commitment.reset", None)],
         ("commitment.threshold_reached", "0.5"),
     ]
+
+
+def test_a_share_is_not_told_again_where_usage_was_taken_back_meanwhile(shop: Shop, acme: Customer) -> None:
+    use(shop, acme, 60)
+    event = UsageEvent.objects.get()
+    corrections.reverse(actor=SYSTEM, event=event, reason="It failed")
+    assert alerts.watch_commitments() == 0
+
+    use(shop, acme, 60)
+
+    assert told() == [("commitment.threshold_reached", "0.5")]
 
 
 def test_usage_of_the_last_period_does_not_count_for_this_one(shop: Shop, acme: Customer) -> None:
