@@ -1,7 +1,8 @@
 """How what has come in for invoices is shared among them, as SQL: the oldest of a balance first.
 
 The shares of the amounts and of their taxes are two things: ``net`` is what pays the debt in the wallet, ``tax`` what
-is owed beside it. Credit notes pay like money, but for those that void an invoice: the two are no part of it.
+is owed beside it. Credit notes pay like money, but for those that void an invoice: the two are no part of it, nor is
+what other credit notes had given back of it before.
 """
 
 SETTLED = """
@@ -20,6 +21,12 @@ COALESCE((SELECT SUM(t.invoiced_tax) FROM billing_topup t
 """What has come in for taxes on its invoices, less what was given back of it."""
 
 
+def _void(column: str) -> str:
+    """By how much invoices of the balance ``b`` that are void were for more than what voids them."""
+    return f"""COALESCE((SELECT SUM(v.{column} + n.{column}) FROM billing_invoice n
+                        JOIN billing_invoice v ON v.id = n.voids_id WHERE n.balance_id = b.id), 0)"""
+
+
 def paid(balances: str) -> str:
     """Each invoice that is not void of the balances that the query ``balances`` gives, with what of its amount
     (``net_paid``) and of its tax (``tax_paid``) is paid."""
@@ -36,6 +43,6 @@ SELECT c.id, c.balance_id, c.customer_id, c.due_on, c.due, c.tax,
          WHERE i.balance_id IN ({balances}) AND i.voids_id IS NULL
            AND NOT EXISTS (SELECT FROM billing_invoice v WHERE v.voids_id = i.id)
         WINDOW w AS (PARTITION BY i.balance_id ORDER BY i.first_seq)) c
-  JOIN (SELECT b.id, {SETTLED} AS settled, {TAX_RECEIVED} AS tax_received
+  JOIN (SELECT b.id, {SETTLED} - {_void("due")} AS settled, {TAX_RECEIVED} - {_void("tax")} AS tax_received
           FROM billing_balance b WHERE b.id IN ({balances})) b ON b.id = c.balance_id
  WHERE c.due > 0"""

@@ -6,10 +6,19 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 
 from billing.engine.money import EXACT, ZERO
-from billing.models import Charge, Correction, EntryKind, LedgerEntry, LedgerTransaction, UnpaidUsage, UsageEvent
+from billing.models import (
+    Charge,
+    Correction,
+    EntryKind,
+    Invoice,
+    LedgerEntry,
+    LedgerTransaction,
+    UnpaidUsage,
+    UsageEvent,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +37,8 @@ class Standing:
     charges: Sequence[Charge]
     payments: Sequence[Payment]
     """In the order in which they were taken."""
+    void: bool = False
+    """Whether a part was owed, and is no longer, because its invoice is void."""
 
     @property
     def left(self) -> dict[str, Decimal]:
@@ -54,10 +65,21 @@ def standing(event: UsageEvent) -> Standing:
         customer_id=event.customer_id,
         charge__isnull=False,
     ).select_related("grant")
+    void = Invoice.objects.filter(
+        balance=OuterRef("balance_id"),
+        first_seq__lte=OuterRef("seq"),
+        last_seq__gte=OuterRef("seq"),
+        voided_by__isnull=False,
+    )
+    found = list(entries.annotate(void=Exists(void)).order_by("asset_id", "seq"))
+    # What was owed of it fell away with its invoice.
+    owed_no_longer = {entry.charge_id for entry in found if entry.void and entry.grant_id is None}
     left: dict[tuple[UUID, UUID | None], Decimal] = {}
-    for entry in entries.order_by("asset_id", "seq"):
+    for entry in found:
         assert entry.charge_id is not None
         grant_id = entry.grant_id
+        if grant_id is None and (corrects[entry.charge_id] or entry.charge_id) in owed_no_longer:
+            continue
         if entry.kind == EntryKind.REINSTATEMENT:
             assert entry.grant is not None
             grant_id = entry.grant.replaces_id
@@ -67,6 +89,7 @@ def standing(event: UsageEvent) -> Standing:
     return Standing(
         list(charges.values()),
         [Payment(charges[charge_id], grant_id, amount) for (charge_id, grant_id), amount in left.items() if amount],
+        void=bool(owed_no_longer),
     )
 
 

@@ -69,6 +69,17 @@ def tax_disputed(balance_id: UUID) -> Decimal:
         return found
 
 
+def given_back(invoice: Invoice) -> Decimal:
+    """What of the invoice's debt was forgiven since it was issued, because its usage was reversed or refunded."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _GIVEN_BACK,
+            {"balance": invoice.balance_id, "first": invoice.first_seq, "last": invoice.last_seq},
+        )
+        found: Decimal = cursor.fetchone()[0]
+        return found
+
+
 def settled(balance_id: UUID) -> Decimal:
     """All that has come in for debts of the balance, and was not given back."""
     return _sums(balance_id)[1]
@@ -122,6 +133,15 @@ def overdue(invoice: Invoice, paid: Paid) -> bool:
     return status(invoice, paid) in {"open", "partly_paid"} and invoice.due_on < timezone.localdate()
 
 
+_GIVEN_BACK = """
+SELECT COALESCE(SUM(e.amount), 0) FROM billing_ledgerentry e
+  JOIN billing_charge c ON c.id = e.charge_id AND c.customer_id = e.customer_id
+ WHERE e.balance_id = %(balance)s AND e.seq > %(last)s
+   AND e.kind = 'reversal' AND e.debit = 'usage' AND e.credit = 'receivable'
+   AND EXISTS (SELECT FROM billing_ledgerentry o
+                WHERE o.balance_id = e.balance_id AND o.seq BETWEEN %(first)s AND %(last)s
+                  AND o.charge_id = COALESCE(c.reverses_id, c.refunds_id) AND o.debit = 'receivable')
+"""
 # Of a top-up's tax, what no invoice had asked for falls away first.
 _TAX_DISPUTED = """
 SELECT COALESCE(SUM(GREATEST(0, l.tax - (t.tax - t.invoiced_tax - t.tax_refunded))), 0)

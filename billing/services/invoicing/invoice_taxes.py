@@ -31,15 +31,20 @@ class Tax:
     places: int = 2
 
 
-def on(balance: Balance, due: Decimal, decision: Decision, *, taken_up: Decimal, voids: Invoice | None) -> Tax:
+def on(
+    balance: Balance, due: Decimal, decision: Decision, *, taken_up: Decimal, voids: Invoice | None, credited: Decimal
+) -> Tax:
     """The tax of a document over ``due`` of the balance, which is locked.
 
     ``taken_up``: what of its entries had been written off, and is no debt after all. ``voids``: the invoice that it
-    takes back, with all of its tax.
+    takes back, with all of its tax but for that on what was ``credited`` of it before.
     """
     coins = places(balance.asset_id)
     if voids is not None:
-        return _given_back(balance, voids, voids.tax_base, voids.tax, coins)
+        left = round_half_even(EXACT.subtract(voids.tax_base, credited), precision=coins)
+        base = min(voids.tax_base, max(ZERO, left))
+        share = Fraction(base) / Fraction(voids.tax_base) if base else Fraction(0)
+        return _given_back(balance, voids, base, round_half_even(Fraction(voids.tax) * share, precision=coins), coins)
     if due < 0:
         return _credited(balance, EXACT.subtract(due.copy_abs(), min(taken_up, due.copy_abs())), coins)
     if decision.treatment != STANDARD:

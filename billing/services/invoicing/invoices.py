@@ -45,10 +45,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Voided:
-    """An invoice that is taken back, and what of its entries' debt was booked back."""
+    """An invoice that is taken back, what of its entries' debt was booked back, and what had been given back before,
+    which is on credit notes of its own."""
 
     invoice: Invoice
     amount: Decimal
+    credited: Decimal
 
 
 def issue_due() -> list[Invoice]:
@@ -134,7 +136,14 @@ def document(
     if totals.due == 0:
         return None
     kind = Invoice.Kind.INVOICE if totals.due > 0 else Invoice.Kind.CREDIT_NOTE
-    tax = invoice_taxes.on(balance, totals.due, decision, taken_up=found.taken_up, voids=taken_back)
+    tax = invoice_taxes.on(
+        balance,
+        totals.due,
+        decision,
+        taken_up=found.taken_up,
+        voids=taken_back,
+        credited=voids.credited if voids else ZERO,
+    )
     series, sequence = _number(kind)
     profile = TaxProfile.objects.filter(customer=customer).first() or TaxProfile(customer=customer)
     invoice = Invoice.objects.create(
@@ -200,8 +209,9 @@ def _besides(voids: Voided, items: Sequence[invoicing.Item]) -> Iterator[invoici
 
 
 def _taken_back(voids: Voided) -> list[invoicing.Item]:
-    """The lines of the invoice the other way round."""
-    return [
+    """The lines of the invoice the other way round, and what of them was credited before."""
+    before = [invoicing.Item("adjustment", "", "Credited before", voids.credited)] if voids.credited else []
+    return before + [
         invoicing.Item(
             *(line.kind, line.product, line.description, line.exact.copy_negate()),
             quantity=None if line.quantity is None else line.quantity.copy_negate(),

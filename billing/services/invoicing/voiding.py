@@ -53,16 +53,16 @@ def _void(
         )
         invoices.document(invoice.balance, customer=customer, end=_after(journal), decision=decision)
         journal = Journal.open([customer.pk])
-        amount = _book(journal, invoice)
+        voided = _book(journal, invoice)
         note = invoices.document(
             invoice.balance,
             customer=customer,
             end=_after(journal),
             decision=decision,
-            voids=Voided(invoice, amount),
+            voids=voided,
         )
         if note is None:
-            raise InvalidState(f"What {invoice.number} asks for was given back already.")
+            raise _given_back_already(invoice)
         dunning.close(collection, Collection.State.VOIDED, reason)
         audit.record(
             actor=actor,
@@ -70,7 +70,7 @@ def _void(
             object_type="invoice",
             object_id=str(invoice.pk),
             organization_id=customer.organization_id,
-            after={"credit_note": note.number, "amount": amount_string(amount), "reason": reason},
+            after={"credit_note": note.number, "amount": amount_string(voided.amount), "reason": reason},
         )
     return note
 
@@ -91,10 +91,15 @@ def _voidable(invoice: Invoice) -> Collection:
     return collection
 
 
-def _book(journal: Journal, invoice: Invoice) -> Decimal:
-    """Take what is due off what is owed, and out of what has paid it; no more than ever was owed. Returns how much."""
+def _book(journal: Journal, invoice: Invoice) -> Voided:
+    """Take what is due off what is owed, and out of what has paid it: without what was given back of it since, and no
+    more than ever was owed."""
     balance = journal.balances[invoice.customer_id, invoice.currency_id]
-    amount: Decimal = min(invoice.due, EXACT.add(balance.owed, figures.settled(balance.id)))
+    credited = figures.given_back(invoice)
+    owed = EXACT.add(balance.owed, figures.settled(balance.id))
+    amount: Decimal = min(EXACT.subtract(invoice.due, credited), owed)
+    if amount <= 0:
+        raise _given_back_already(invoice)
     head = journal.begin(
         customer_id=invoice.customer_id,
         template="invoice.voided",
@@ -104,4 +109,8 @@ def _book(journal: Journal, invoice: Invoice) -> Decimal:
     )
     journal.give_back(head, balance, [Part(None, amount)], charge_id=None, spent=False)
     journal.write()
-    return amount
+    return Voided(invoice, amount, credited)
+
+
+def _given_back_already(invoice: Invoice) -> InvalidState:
+    return InvalidState(f"What {invoice.number} asks for was given back already.")

@@ -74,6 +74,10 @@ def reverse(*, actor: audit.Actor, event: Event, reason: str, approval: Approval
     with transaction.atomic():
         journal = Journal.open([event.customer_id])
         standing = _standing(event, or_unpaid=True)
+        if standing.void:
+            raise InvalidState(
+                "What was owed for this event fell away with its invoice. What was paid can be refunded."
+            )
         forgiven = selector.unpaid(event)
         UnpaidUsage.objects.filter(customer_id=event.customer_id, event=event, open=True).update(open=False)
         return _book(

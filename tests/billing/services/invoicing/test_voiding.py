@@ -7,12 +7,12 @@ import pytest
 
 from accounts.services.audit import SYSTEM
 from billing.errors import InvalidState
-from billing.models import Asset, Invoice
+from billing.models import Asset, Invoice, UsageEvent
 from billing.selectors import invoices as figures
 from billing.selectors import reports
 from billing.services import revenue
 from billing.services.invoicing import documents, dunning, invoice_payments, invoices, voiding
-from billing.services.wallet import grants
+from billing.services.wallet import corrections, grants
 from tests.billing.services.conftest import Clock
 from tests.billing.services.invoicing.test_dunning import ISSUED, debtor, use
 from tests.billing.services.invoicing.test_taxes import account
@@ -66,6 +66,44 @@ def test_the_others_are_as_open_as_before(debtor: Payer) -> None:
     assert (row.total, reports.receivable("usd")) == (11, 11)
     void(first)
     assert (debtor.available, reports.ageing("usd", second.due_on), reports.receivable("usd")) == (0, [], 0)
+
+
+def test_what_was_given_back_of_it_before_is_not_given_back_twice(debtor: Payer) -> None:
+    first, event = Invoice.objects.get(), UsageEvent.objects.get()
+    second = use(debtor, "second")
+    corrections.refund(actor=SYSTEM, event=event, asset=debtor.shop.usd, amount=D(4), reason="Slow")
+
+    note = void(first)
+
+    assert [note.due for note in Invoice.objects.filter(kind="credit_note").order_by("sequence")] == [-4, -6]
+    assert [(line.description, line.amount) for line in note.lines.order_by("position")] == [
+        ("Credited before", 4),
+        ("Llm Input", -10),
+    ]
+    assert (note.tax, note.prepaid, debtor.available, account("tax_payable")) == (D("-0.6"), 0, -10, 1)
+    assert figures.outstanding(second, figures.paid([second])[second.pk]) == 11
+
+
+def test_what_was_all_given_back_is_not_voided(debtor: Payer) -> None:
+    first, event = Invoice.objects.get(), UsageEvent.objects.get()
+    use(debtor, "second")
+    corrections.reverse(actor=SYSTEM, event=event, reason="It failed")
+
+    with pytest.raises(InvalidState, match="given back already"):
+        void(first)
+    assert (debtor.available, account("tax_payable")) == (-10, 2)
+
+
+def test_of_usage_of_a_void_invoice_nothing_is_given_back_again(debtor: Payer) -> None:
+    event, usd = UsageEvent.objects.get(), debtor.shop.usd
+    use(debtor, "second")
+    void(Invoice.objects.get(number="INV-000001"))
+
+    with pytest.raises(InvalidState, match="fell away with its invoice"):
+        corrections.reverse(actor=SYSTEM, event=event, reason="It failed")
+    with pytest.raises(InvalidState, match="0 usd can still be given back"):
+        corrections.refund(actor=SYSTEM, event=event, asset=usd, amount=D(1), reason="It was slow")
+    assert debtor.available == -10
 
 
 def test_what_is_owed_beside_it_is_invoiced_first(debtor: Payer) -> None:
