@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -38,11 +39,13 @@ def key(committed_db: None, shop: Shop) -> str:
 
 
 @pytest.fixture
-def gateway(key: str, shop: Shop, models: Models, tmp_path: Path) -> Iterator[str]:
+def gateway(key: str, shop: Shop, models: Models, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """With the settings of the test, where it names any."""
+    more = getattr(request, "param", {})
     operator = shop.key("authorizations:write", "events:write")
     with (
         serving(tmp_path, static_files=False) as product,
-        running(tmp_path, **billed_by(product.address, operator), **answered_by(models)) as address,
+        running(tmp_path, **billed_by(product.address, operator), **answered_by(models), **more) as address,
     ):
         # On a busy machine its first answer may take longer than a gateway waits.
         told = {"authorization": f"Bearer {operator}"}
@@ -111,6 +114,39 @@ def test_who_leaves_at_token_k_pays_for_the_prompt_and_k(client: openai.OpenAI, 
     assert broken.data["output_tokens"] == 40
     assert broken.extensions["outcome"] == "failed"
     assert left() == 1 - Decimal("0.00025") - Decimal("0.0003") - Decimal("0.00025") - Decimal("0.0004")
+
+
+@pytest.mark.parametrize(
+    "gateway", [{"ANTE_GATEWAY_CUT": "on", "ANTE_GATEWAY_OUTPUT_TOKENS": "20"}], ids=["cut"], indirect=True
+)
+def test_a_stream_is_cut_when_the_money_is_gone(client: openai.OpenAI, shop: Shop, models: Models) -> None:
+    def streamed() -> tuple[int, str | None]:
+        """How many tokens came, and why no more did."""
+        *chunks, last = client.chat.completions.create(**STREAM)
+        words = [choice.delta.content for chunk in chunks for choice in chunk.choices if choice.delta.content]
+        assert last.usage.completion_tokens == len(words)
+        return len(words), chunks[-1].choices[0].finish_reason
+
+    # The model keeps to no bound, and the wallet has the prompt and fifty tokens.
+    models.behaviour.deaf = True
+    shop.record("acme", data={"input_tokens": 399_700, "output_tokens": 0})
+    assert streamed() == (50, "length")
+    cut = charged(2)
+    assert (cut.data["output_tokens"], cut.data["cut"]) == (50, True)
+    assert "outcome" not in cut.extensions
+    assert left() == 0
+
+    # It has a hundred, but all that was not set aside yet is spent elsewhere while the answer comes.
+    shop.fund(Customer.objects.get(external_id="acme"), "0.00125")
+    models.behaviour.waits_after = 10
+    with ThreadPoolExecutor(1) as apart:
+        answer = apart.submit(streamed)
+        assert eventually(lambda: models.behaviour.sent == 10)
+        shop.record("acme", data={"input_tokens": 0, "output_tokens": 80})
+        models.behaviour.go.set()
+        assert answer.result(60) == (20, "length")
+    assert charged(4).data["output_tokens"] == 20
+    assert left() == 0
 
 
 def test_images_by_number_and_quality_or_by_the_provider_s_tokens(gateway: str, shop: Shop, models: Models) -> None:

@@ -23,6 +23,7 @@ def test_each_key_may_fail_another_way() -> None:
         {"ANTE_GATEWAY_FAIL": "ajar"},
         {"ANTE_GATEWAY_FAIL_OTHERWISE": "ck_"},
         {"ANTE_GATEWAY_STEPS_MAX": "-1"},
+        {"ANTE_GATEWAY_CUT": "maybe"},
         {"ANTE_GATEWAY_ROUTES": "[1]"},
         {"ANTE_GATEWAY_ROUTES": '[{"models": ["a"], "url": "http://b", "key": "UNSET"}]'},
     ],
@@ -30,6 +31,11 @@ def test_each_key_may_fail_another_way() -> None:
 def test_what_is_wrong_is_said(wrong: dict[str, str]) -> None:
     with pytest.raises(Misconfigured):
         read(NEEDED | wrong)
+
+
+def test_streams_are_cut_only_where_that_is_wished() -> None:
+    assert not read(NEEDED).cuts
+    assert read(NEEDED | {"ANTE_GATEWAY_CUT": "on"}).cuts
 
 
 def test_models_have_routes_of_their_own() -> None:

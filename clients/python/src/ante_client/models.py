@@ -27,13 +27,14 @@ _WORDS = ("and ", "the ", "sun ", "was ", "low ", "now ", "far ", "sea ", "air "
 
 @dataclass
 class Behaviour:
-    """How it answers. ``silent``: usage is not reported. After ``breaks_after`` tokens the connection is cut, after
-    ``waits_after`` the stream stands still until ``go`` is set."""
+    """How it answers. ``silent``: usage is not reported; ``deaf``: nothing bounds an answer. After ``breaks_after``
+    tokens the connection is cut, after ``waits_after`` the stream stands still until ``go`` is set."""
 
     tokens: int = TOKENS
     pause: float = 0.0
     cached: int = 0
     silent: bool = False
+    deaf: bool = False
     breaks_after: int | None = None
     waits_after: int | None = None
     go: threading.Event = field(default_factory=threading.Event)
@@ -68,7 +69,8 @@ class _Handler(BaseHTTPRequestHandler):
         if behaviour.status != 200:
             self._whole(behaviour.status, {"error": {"message": "A fault, as asked for.", "type": "server_error"}})
             return
-        count = min(asked.output_tokens // asked.answers, behaviour.tokens)
+        bound = behaviour.tokens if behaviour.deaf else asked.output_tokens // asked.answers
+        count = min(bound, behaviour.tokens)
         words = [_WORDS[number % len(_WORDS)] for number in range(count)]
         if asked.stream:
             self._stream(asked, words)

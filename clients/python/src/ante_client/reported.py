@@ -9,15 +9,24 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ante_client.endings import ENDINGS
 from ante_client.providers import Api, Asked, tokens
 
 
 class Reported:
     """What an answer says, read while it passes. ``feed`` gives the bytes that go on: the very same, except for the one
-    message that is there only because we asked for it."""
+    message that is there only because we asked for it.
 
-    def __init__(self, asked: Asked) -> None:
+    With a ``limit``, no more output tokens go on than that, by the count made here, until it is raised: ``short`` says
+    that something waits for it, and ``cut`` ends the stream without that.
+    """
+
+    def __init__(self, asked: Asked, *, limit: int | None = None) -> None:
         self._asked = asked
+        self.limit = limit
+        self.short = False
+        self._ending = None if limit is None else ENDINGS[asked.api](asked)
+        self._cut = False
         self._rest = b""
         self._body = bytearray()
         self.model = asked.model
@@ -34,9 +43,18 @@ class Reported:
             self._body += chunk
             return chunk
         *messages, self._rest = _messages(self._rest + chunk)
-        kept = [message for message in messages if self._read(message)]
+        kept = []
+        self.short = False
+        for place, message in enumerate(messages):
+            said = _said(message)
+            if self._is_beyond(said):
+                self.short = True
+                self._rest = b"".join([*messages[place:], self._rest])
+                break
+            if self._read(said):
+                kept.append(message)
         if not self._asked.hides_usage:
-            return chunk
+            return chunk if self._ending is None else b"".join(kept)
         # What else comes only because we asked: in each message, that there is no usage yet.
         return b"".join(_NO_USAGE.sub(b"", message, count=1) for message in kept)
 
@@ -50,7 +68,14 @@ class Reported:
                 self._images, self._said = len(found["data"]), found
             return b""
         rest, self._rest = self._rest, b""
-        return rest if self._asked.hides_usage else b""
+        return rest if self._asked.hides_usage or self._ending is not None else b""
+
+    def cut(self) -> bytes:
+        """End the stream here: its last messages, in due form."""
+        assert self._ending is not None
+        self._rest, self._cut = b"", True
+        data = self.data()
+        return self._ending.messages(data["input_tokens"], data["output_tokens"])
 
     def data(self) -> dict[str, Any]:
         """The data of the event. ``usage`` is the provider's own, as it came."""
@@ -71,15 +96,20 @@ class Reported:
             found["usage"] = self.usage
         else:
             found["usage"] = _partial(self._asked.api, self.usage, found)
+        if self._cut:
+            found["cut"] = True
         return found | self._asked.pictured(self._images, self._said)
 
-    def _read(self, message: bytes) -> bool:
+    def _is_beyond(self, said: list[dict[str, Any]]) -> bool:
+        return self.limit is not None and tokens(self._characters + sum(map(_streamed, said))) > self.limit
+
+    def _read(self, said: list[dict[str, Any]]) -> bool:
         """Take in one message; False where it is not to go on."""
         shown = True
-        for line in message.splitlines():
-            if not line.startswith(b"data:"):
-                continue
-            found = _json(line[5:])
+        for found in said:
+            if self._ending is not None:
+                self._ending.note(found)
+            self._characters += _streamed(found)
             if self._asked.hides_usage and found.get("usage") and found.get("choices") == []:
                 shown = False
             self._take(found)
@@ -88,21 +118,13 @@ class Reported:
     def _take(self, found: Mapping[str, Any]) -> None:
         kind = found.get("type")
         if isinstance(kind, str) and kind.startswith("response."):
-            if kind.endswith(".delta") and isinstance(found.get("delta"), str):
-                self._characters += len(found["delta"])
             found = found.get("response") or {}
         elif kind == "message_start":
             self._note(found.get("message") or {}, last=False)
             return
-        elif kind == "content_block_delta":
-            self._characters += _characters(found.get("delta"))
-            return
         elif kind == "image_generation.completed":
             self._images, self._said = self._images + 1, found
             found = {**found, "usage": _added(self.usage, found.get("usage") or {})}
-        elif self._asked.stream:
-            for choice in found.get("choices") or ():
-                self._characters += _characters(choice.get("delta") if isinstance(choice, dict) else None)
         self._note(found, last=True)
 
     def _note(self, found: Mapping[str, Any], *, last: bool) -> None:
@@ -132,6 +154,11 @@ def _messages(received: bytes) -> list[bytes]:
         start = min(ends)
 
 
+def _said(message: bytes) -> list[dict[str, Any]]:
+    """The data of a message, line by line."""
+    return [_json(line[5:]) for line in message.splitlines() if line.startswith(b"data:")]
+
+
 def _json(text: bytes) -> dict[str, Any]:
     try:
         found = json.loads(text)
@@ -143,6 +170,17 @@ def _json(text: bytes) -> dict[str, Any]:
 def _characters(value: Any) -> int:
     """All text of an answer or a part of one."""
     return sum(len(text) for text in _texts(value))
+
+
+def _streamed(found: Mapping[str, Any]) -> int:
+    """The characters of a part of a stream."""
+    kind, delta = found.get("type"), found.get("delta")
+    if isinstance(kind, str) and kind.startswith("response."):
+        return len(delta) if kind.endswith(".delta") and isinstance(delta, str) else 0
+    if kind == "content_block_delta":
+        return _characters(delta)
+    choices = found.get("choices") or ()
+    return sum(_characters(choice.get("delta")) for choice in choices if isinstance(choice, dict))
 
 
 def _texts(value: Any, name: str = "content") -> Iterator[str]:

@@ -9,7 +9,7 @@ it with ``X-Ante-Usage: event``.
 import asyncio
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +20,7 @@ from ante_client.aio import AsyncAnte
 from ante_client.asking import ask_async, refusal
 from ante_client.errors import AnteError
 from ante_client.gateway import http
+from ante_client.gateway.allowance import Allowance
 from ante_client.gateway.callers import Caller, Callers
 from ante_client.gateway.http import Receive, Send
 from ante_client.gateway.settings import Route, Settings, read
@@ -48,7 +49,14 @@ class Call:
     caller: Caller
     run: AsyncInference
     wants_event: bool
+    allowance: Allowance | None = None
+    """Where its stream is to be cut when the money is gone."""
     settled: bool = False
+
+    async def give_back(self) -> None:
+        """What was set aside beyond the first. It comes before the charge, which may need it."""
+        if self.allowance is not None:
+            await self.allowance.give_back()
 
 
 class Gateway:
@@ -112,6 +120,7 @@ class Gateway:
         except AnteError as error:
             await http.whole(send, *refusal(api, error))
         else:
+            call.allowance = self._allowance(call, most)
             await self._pass_on(call, most, scope, headers, receive, send)
 
     def _call(self, asked: Asked, caller: Caller, headers: Mapping[str, str]) -> Call:
@@ -121,6 +130,12 @@ class Gateway:
         event_type = asked.event_type(self._settings.event_type)
         run = AsyncInference(self._ante, caller.customer, event_type, who, fail=caller.fail)
         return Call(asked, caller, run, wants_event=headers.get("x-ante-usage") == "event")
+
+    def _allowance(self, call: Call, most: int | None) -> Allowance | None:
+        """None for what is not cut: whole answers, and what passes unseen."""
+        if not self._settings.cuts or not (call.asked.stream and call.asked.boundable) or call.run.held is None:
+            return None
+        return Allowance(self._ante, call.run, call.asked, most, self._settings.output_tokens)
 
     async def _pass_on(
         self, call: Call, most: int | None, scope: Any, headers: Mapping[str, str], receive: Receive, send: Send
@@ -172,7 +187,7 @@ class Gateway:
 
     async def _stream(self, call: Call, response: httpx2.Response, receive: Receive, send: Send) -> None:
         """Whatever ends it, what had come is charged, once."""
-        reported = Reported(call.asked)
+        reported = Reported(call.asked, limit=None if call.allowance is None else call.allowance.tokens)
         copying = asyncio.ensure_future(self._copy(call, reported, response, send))
         leaving = asyncio.ensure_future(http.gone(receive))
         try:
@@ -187,11 +202,9 @@ class Gateway:
         try:
             told = {**_passed_on(response), "x-inference-id": call.run.id, "x-accel-buffering": "no"}
             await http.start(send, response.status_code, told)
-            async for chunk in response.aiter_raw():
-                if passed := reported.feed(chunk):
+            async for passed in _passing(call, reported, response):
+                if passed:
                     await http.piece(send, passed)
-            if rest := reported.end():
-                await http.piece(send, rest)
             if call.wants_event:
                 receipt = await self._charge(call, reported)
                 usage = json.dumps(_usage_headers(call, reported, receipt), separators=(",", ":"))
@@ -209,6 +222,7 @@ class Gateway:
 
     async def _charge(self, call: Call, reported: Reported) -> Receipt | None:
         """Charge at once, so that the answer can say what it cost; by way of the spool where that takes too long."""
+        await call.give_back()
         call.run.used(**reported.data())
         event = call.run.event()
         call.settled = True  # From here on, whatever interrupts it.
@@ -222,12 +236,28 @@ class Gateway:
         """Have it charged, once. Waits for nobody as long as the spool takes it."""
         if call.settled:
             return
-        call.settled = True
-        call.run.used(**reported.data())
         try:
-            await call.run.settle(outcome)
-        except AnteError as error:
-            logger.error("Not charged: %s: %s", error, call.run.event(outcome))
+            await call.give_back()
+        finally:
+            call.settled = True
+            call.run.used(**reported.data())
+            try:
+                await call.run.settle(outcome)
+            except AnteError as error:
+                logger.error("Not charged: %s: %s", error, call.run.event(outcome))
+
+
+async def _passing(call: Call, reported: Reported, response: httpx2.Response) -> AsyncIterator[bytes]:
+    """All that comes; or, where it is to be cut, what is paid for, and an end in due form."""
+    async for chunk in response.aiter_raw():
+        yield reported.feed(chunk)
+        while reported.short and call.allowance is not None:
+            if not await call.allowance.grow():
+                yield reported.cut()
+                return
+            reported.limit = call.allowance.tokens
+            yield reported.feed(b"")
+    yield reported.end()
 
 
 def _credentials(route: Route, api: Api) -> dict[str, str]:

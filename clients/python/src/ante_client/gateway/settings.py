@@ -36,7 +36,7 @@ class Settings:
     """``url`` is Ante's, ``key`` the operator's; ``steps_max`` is how many calls a run may make, 0 for any number.
 
     While nobody can be asked, calls pass or not as ``fail`` says, and the other way for keys that begin as
-    ``otherwise`` does.
+    ``otherwise`` does. ``cuts``: a stream ends when nothing pays for more of it.
     """
 
     url: str
@@ -50,6 +50,7 @@ class Settings:
     event_type: str = "llm.completion"
     output_tokens: int = 4096
     steps_max: int = 0
+    cuts: bool = False
 
     def fail_of(self, token: str) -> Fail:
         if not token.startswith(tuple(self.otherwise)):
@@ -67,6 +68,9 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
     fail = environment.get("ANTE_GATEWAY_FAIL", "closed")
     if fail not in {"open", "closed"}:
         raise Misconfigured("ANTE_GATEWAY_FAIL is open or closed.")
+    cut = environment.get("ANTE_GATEWAY_CUT", "off")
+    if cut not in {"on", "off"}:
+        raise Misconfigured("ANTE_GATEWAY_CUT is on or off.")
     return Settings(
         url=_needed(environment, "ANTE_URL"),
         key=_needed(environment, "ANTE_API_KEY"),
@@ -79,6 +83,7 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
         event_type=environment.get("ANTE_GATEWAY_EVENT_TYPE", "llm.completion"),
         output_tokens=_number(environment, "ANTE_GATEWAY_OUTPUT_TOKENS", 4096),
         steps_max=_number(environment, "ANTE_GATEWAY_STEPS_MAX", 0),
+        cuts=cut == "on",
     )
 
 
