@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -109,16 +109,20 @@ class Ante:
         """A model call, as a context manager: asks on entry, settles on exit."""
         return BlockingInference(self, customer, type, data, id=id, expires_in=expires_in)
 
-    def keep(self, event: Mapping[str, Any], authorization: str | None = None) -> bool:
-        """Put an event into the spool, as a capture where there is an ``authorization``. False where there is none.
+    def keep(self, event: Mapping[str, Any], authorization: str | None = None, *, release: Sequence[str] = ()) -> bool:
+        """Put an event into the spool, as a capture where there is an ``authorization``. False where there is no spool.
 
-        Raises ``SpoolError``.
+        What was set aside for it beyond that, ``release``, is given back before the capture, which may need it. Raises
+        ``SpoolError``.
         """
         if self.spool is None or self._forwarder is None:
             return False
-        self.spool.append(
-            {"event": event} if authorization is None else {"event": event, "authorization": authorization}
-        )
+        line: dict[str, Any] = {"event": event}
+        if authorization is not None:
+            line["authorization"] = authorization
+        if release:
+            line["release"] = list(release)
+        self.spool.append(line)
         self._forwarder.start()  # Where this is a child that was forked since.
         self._forwarder.wake()
         return True

@@ -26,6 +26,7 @@ logger = logging.getLogger("ante_client")
 
 BATCH_EVENTS = 1000
 BATCH_BYTES = 4 << 20
+CHARGED_TOGETHER = "charged with the first"
 IDLE_SECONDS = 0.2
 """How long a line may wait for others to share a request with."""
 
@@ -180,11 +181,13 @@ class Forwarder:
             self._stopping.wait(self._backoff.first)
 
     def _capture(self, line: Mapping[str, Any]) -> None:
+        for further in line.get("release", ()):
+            self._void(further, key=f"{further}:void", reason=CHARGED_TOGETHER)
         try:
             self._client.perform(calls.capture(line["authorization"], line["event"]), ONCE)
         except PaymentRequired:
             # More than was set aside and than there is. Nothing stays held for it, and the books say what was refused.
-            self._void(line)
+            self._void(line["authorization"], key=f"{line['event']['id']}:void", reason="more was used")
             self._record([{"event": line["event"]}])
         except Refused as refused:
             if refused.status in {401, 403}:
@@ -197,12 +200,11 @@ class Forwarder:
         else:
             self.totals.forwarded += 1
 
-    def _void(self, line: Mapping[str, Any]) -> None:
-        key = f"{line['event']['id']}:void"
+    def _void(self, authorization: str, *, key: str, reason: str) -> None:
         try:
-            self._client.perform(calls.void(line["authorization"], reason="more was used", key=key), ONCE)
+            self._client.perform(calls.void(authorization, reason=reason, key=key), ONCE)
         except Refused as refused:
-            logger.info("%s could not be voided: %s", line["authorization"], refused)
+            logger.info("%s could not be voided: %s", authorization, refused)
 
     def _give_up(self, line: Mapping[str, Any], code: str) -> None:
         """Refused for good: kept where somebody will find it."""

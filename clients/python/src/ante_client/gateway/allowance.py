@@ -1,13 +1,11 @@
 """How far a stream may go, where it is to be cut when nothing pays for more of it."""
 
-import asyncio
-from contextlib import suppress
 from dataclasses import replace
 
 from ante_client.aio import AsyncAnte
 from ante_client.asking import ask_async
-from ante_client.client import CHARGE_SECONDS
 from ante_client.errors import AnteError
+from ante_client.forward import CHARGED_TOGETHER
 from ante_client.inference import AsyncInference
 from ante_client.providers import Asked
 
@@ -22,26 +20,30 @@ class Allowance:
         self.tokens = asked.output_tokens if most is None else min(most, asked.output_tokens)
         self._ante = ante
         self._run = run
+        self._asks = 0
         self._further = replace(asked, input_tokens=0, output_tokens=max(step, 1), answers=1, limited=True)
-        self._runs: list[AsyncInference] = []
+        self.further: list[str] = []
+        """The authorizations of it, beyond the first."""
 
     async def grow(self) -> bool:
         """Set aside more; False where the wallet or a budget has nothing left for it, or nobody can be asked."""
         run = self._run
-        id = f"{run.id}:more:{len(self._runs) + 1}"
+        self._asks += 1
+        id = f"{run.id}:more:{self._asks}"
         further = AsyncInference(self._ante, run.customer, run.type, run.data, id=id, fail=run.fail)
         further.data["inference_id"] = run.id
         try:
             bound = await ask_async(further, self._further)
         except AnteError:
             return False
-        self._runs.append(further)
+        if further.held is not None:
+            self.further.append(further.held)
         self.tokens += self._further.output_tokens if bound is None else bound
         return True
 
     async def give_back(self) -> None:
-        """What was set aside beyond the first: the call is charged in one piece. What stays lapses by itself."""
-        runs, self._runs = self._runs, []
-        with suppress(AnteError, TimeoutError):
-            async with asyncio.timeout(CHARGE_SECONDS):
-                await asyncio.gather(*(run.void("charged with the first") for run in runs))
+        """The call is charged in one piece, which may need what was set aside beyond the first. Raises ``AnteError``
+        where some of it is still to be given back."""
+        while self.further:
+            await self._ante.wallet.void(self.further[-1], reason=CHARGED_TOGETHER)
+            self.further.pop()

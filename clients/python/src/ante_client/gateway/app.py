@@ -18,7 +18,7 @@ import httpx2
 
 from ante_client.aio import AsyncAnte
 from ante_client.asking import ask_async, refusal
-from ante_client.errors import AnteError
+from ante_client.errors import AnteError, SpoolError
 from ante_client.gateway import http
 from ante_client.gateway.allowance import Allowance
 from ante_client.gateway.callers import Caller, Callers
@@ -52,11 +52,6 @@ class Call:
     allowance: Allowance | None = None
     """Where its stream is to be cut when the money is gone."""
     settled: bool = False
-
-    async def give_back(self) -> None:
-        """What was set aside beyond the first. It comes before the charge, which may need it."""
-        if self.allowance is not None:
-            await self.allowance.give_back()
 
 
 class Gateway:
@@ -222,7 +217,12 @@ class Gateway:
 
     async def _charge(self, call: Call, reported: Reported) -> Receipt | None:
         """Charge at once, so that the answer can say what it cost; by way of the spool where that takes too long."""
-        await call.give_back()
+        if call.allowance is not None:
+            try:
+                await call.allowance.give_back()
+            except AnteError:
+                await self._settle(call, reported)
+                return None
         call.run.used(**reported.data())
         event = call.run.event()
         call.settled = True  # From here on, whatever interrupts it.
@@ -236,15 +236,17 @@ class Gateway:
         """Have it charged, once. Waits for nobody as long as the spool takes it."""
         if call.settled:
             return
+        call.settled = True
+        call.run.used(**reported.data())
         try:
-            await call.give_back()
-        finally:
-            call.settled = True
-            call.run.used(**reported.data())
-            try:
-                await call.run.settle(outcome)
-            except AnteError as error:
-                logger.error("Not charged: %s: %s", error, call.run.event(outcome))
+            if call.allowance is not None and call.allowance.further:
+                with suppress(SpoolError):  # Otherwise it is sent at once, as any other.
+                    self._ante.blocking.keep(call.run.event(outcome), call.run.held, release=call.allowance.further)
+                    return
+                await call.allowance.give_back()
+            await call.run.settle(outcome)
+        except AnteError as error:
+            logger.error("Not charged: %s: %s", error, call.run.event(outcome))
 
 
 async def _passing(call: Call, reported: Reported, response: httpx2.Response) -> AsyncIterator[bytes]:
