@@ -1,7 +1,10 @@
 """Asking the provider for a payment: the same question, word for word, however often it is asked."""
 
+from decimal import Decimal
+
 from billing.gateways.payments import Line, Order, Payment
 from billing.models import AutoTopUp, PaymentAttempt, TopUp
+from billing.selectors import invoices
 from billing.services.funding import crediting, profiles
 
 
@@ -19,7 +22,13 @@ def ask(attempt: PaymentAttempt) -> Payment:
 
 
 def is_wanted(attempt: PaymentAttempt) -> bool:
-    """Whether it may be asked for still: what an order bought by itself no more, once that is off or suspended."""
+    """Whether it may be asked for still: what an order bought by itself no more, once that is off or suspended, and
+    what an invoice asked for only while that much of it is open."""
+    if attempt.purpose == PaymentAttempt.Purpose.INVOICE:
+        invoice = TopUp.objects.select_related("invoice__collection").get(attempt=attempt).invoice
+        assert invoice is not None
+        amount: Decimal = attempt.amount
+        return amount <= invoices.outstanding(invoice, invoices.paid([invoice])[invoice.pk])
     if attempt.purpose not in AutoTopUp.Purpose.values:
         return True
     rules = AutoTopUp.objects.filter(customer_id=attempt.customer_id, purpose=attempt.purpose)

@@ -93,6 +93,23 @@ def test_what_came_in_otherwise_is_not_charged(debtor: Payer, bank: Bank, clock:
     assert state() == "paid"
 
 
+def test_a_charge_that_was_not_heard_of_is_not_sent_again_once_the_money_came_by_bank(
+    debtor: Payer, bank: Bank, clock: Clock
+) -> None:
+    debtor.keep()
+    bank.faults("timeout_before", call="POST /v1/payment_intents", times=2)
+    later(clock, 14)
+    assert PaymentAttempt.objects.get(purpose="invoice").status == "unknown"
+    invoice_payments.record(actor=SYSTEM, invoice=Invoice.objects.get(), amount=D(11), reference="SEPA 1")
+
+    for minutes in (1, 5, 12):
+        clock.stop(ISSUED + timedelta(days=14, minutes=minutes))
+        attempts.settle_due()
+
+    assert (PaymentAttempt.objects.get(purpose="invoice").failure_code, bank.charges()) == ("never_arrived", [])
+    assert (state(), debtor.available) == ("paid", 0)
+
+
 def test_reminders_come_on_their_days_and_not_twice(debtor: Payer, clock: Clock, settings: Any) -> None:
     settings.INVOICE_COLLECT = False
     told = []
