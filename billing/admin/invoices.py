@@ -21,7 +21,7 @@ from billing.engine.taxes import TREATMENTS
 from billing.models import Approval, Invoice, InvoiceLine
 from billing.selectors import invoices
 from billing.services import approvals
-from billing.services.invoicing import documents, voiding
+from billing.services.invoicing import documents
 
 _TONES = {
     "paid": "success",
@@ -153,8 +153,9 @@ class InvoiceAdmin(ReadOnlyAdmin):
             figure=display.figure(invoice.payable, invoice.currency_id),
             lines=_lines(invoice),
             button="Void the invoice",
-            run=lambda reason: voiding.void(actor=actor_of(request), invoice=invoice, reason=reason),
+            run=lambda reason: _by_hand(request, Approval.Kind.INVOICE_VOID, invoice, reason),
             done="It is void. A credit note says so, and what had been paid of it is in the wallet.",
+            warning=by_hand.warning(request, {invoice.currency_id: invoice.payable}),
             note="Its number stays. What else is owed is invoiced at the same time.",
         )
 

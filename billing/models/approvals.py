@@ -34,6 +34,7 @@ class Approval(models.Model):
         INVOICE_PAYMENT = "invoice_payment", "Payment of an invoice by bank"
         WRITE_OFF = "write_off", "Invoice written off"
         PARTNER_PAYOUT = "partner_payout", "Payout to a partner"
+        INVOICE_VOID = "invoice_void", "Invoice voided"
 
     class State(models.TextChoices):
         WAITING = "waiting", "Waiting"
@@ -70,7 +71,7 @@ class Approval(models.Model):
                     kind__in=[
                         *("grant", "adjustment", "refund", "reversal", "charge_refund", "overdraft_limit", "plan"),
                         *("void", "cancellation", "erasure", "plan_move", "agreed_terms"),
-                        *("invoice_payment", "write_off", "partner_payout"),
+                        *("invoice_payment", "write_off", "partner_payout", "invoice_void"),
                     ]
                 ),
             ),

@@ -13,7 +13,7 @@ from django.utils import timezone
 from accounts.services import audit
 from billing.engine.money import EXACT, amount_string
 from billing.engine.taxes import Decision
-from billing.errors import InvalidState
+from billing.errors import ApprovalRequired, InvalidState
 from billing.models import Approval, Collection, Customer, Invoice, PaymentAttempt, TopUp
 from billing.selectors import invoices as figures
 from billing.services import four_eyes
@@ -22,6 +22,19 @@ from billing.services.invoicing.invoices import Voided
 from billing.services.ledger.giving_back import Part
 from billing.services.ledger.posting import Journal
 from billing.services.retrying import retried
+
+
+def agree(*, actor: audit.Actor, invoice: Invoice, approval: Approval | None = None) -> None:
+    """Whether it may be voided now, and, where there is no ``approval``, by this person alone. Nothing is done.
+
+    Raises ``InvalidState`` and ``ApprovalRequired``, as ``void`` does.
+    """
+    amounts = {invoice.currency_id: invoice.payable}
+    with transaction.atomic():
+        Journal.open([invoice.customer_id]).write()
+        _voidable(invoice)
+        if approval is None and actor.id is not None and (why := four_eyes.reason(actor.id, amounts)) is not None:
+            raise ApprovalRequired(why, amounts=amounts)
 
 
 def void(*, actor: audit.Actor, invoice: Invoice, reason: str, approval: Approval | None = None) -> Invoice:
@@ -46,7 +59,7 @@ def _void(
         collection = _voidable(invoice)
         four_eyes.check(
             actor=actor,
-            kind=Approval.Kind.ADJUSTMENT,
+            kind=Approval.Kind.INVOICE_VOID,
             amounts={invoice.currency_id: invoice.payable},
             customer_id=customer.pk,
             approval=approval,

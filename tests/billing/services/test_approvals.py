@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -502,6 +503,25 @@ def test_what_is_noted_for_an_invoice_waits_too(owed: Invoice, maker: User, chec
     assert payment.amount + payment.tax == owed.payable
     (moved,) = ManualMovement.objects.all()
     assert (moved.kind, moved.amount, moved.approval) == (kind, owed.payable, asked)
+
+
+def test_an_invoice_is_voided_once_a_second_person_has_approved_it(owed: Invoice, maker: User, checker: User) -> None:
+    terms = {"invoice": str(owed.pk), "number": owed.number}
+    ask = partial(approvals.perform, actor=by(maker), kind="invoice_void", customer=owed.customer, terms=terms)
+    asked, again = ask(reason="A mistake"), ask(reason="The same")
+    assert asked is not None
+    assert again is not None
+    assert (asked.amounts, owed.collection.state) == ({"usd": amount_string(owed.payable)}, "open")
+
+    approvals.approve(actor=by(checker), approval=asked)
+
+    (moved,) = ManualMovement.objects.all()
+    assert (moved.kind, moved.amount, moved.approval) == ("invoice_void", owed.payable, asked)
+    assert Invoice.objects.get(kind="credit_note").voids == owed
+    with pytest.raises(InvalidState, match="is void"):
+        approvals.approve(actor=by(checker), approval=again)
+    again.refresh_from_db()
+    assert again.state == "waiting"
 
 
 def test_a_payment_that_was_noted_meanwhile_makes_another_of_it(owed: Invoice, maker: User, checker: User) -> None:
