@@ -84,7 +84,7 @@ def _calls(source: str, name: str) -> Iterator[str]:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_text_is_translated_with_its_places_kept(language: str) -> None:
-    with (ROOT / "locale" / language / "LC_MESSAGES" / "django.po").open("rb") as file:
+    with (ROOT / "portal" / "locale" / language / "LC_MESSAGES" / "django.po").open("rb") as file:
         catalog = read_po(file, locale=language)
     known = {}
     for message in catalog:
@@ -108,7 +108,7 @@ def _places(text: str) -> set[str]:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_what_is_compiled_is_what_is_written(language: str) -> None:
-    folder = ROOT / "locale" / language / "LC_MESSAGES"
+    folder = ROOT / "portal" / "locale" / language / "LC_MESSAGES"
     with (folder / "django.po").open("rb") as file:
         catalog = read_po(file, locale=language)
     with (folder / "django.mo").open("rb") as file:
