@@ -1,5 +1,6 @@
 """The OpenAPI document and the server agree: what the document allows is answered as it says, the rest is refused."""
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
+from schemathesis.core.failures import FailureGroup
 from schemathesis.core.parameters import ParameterLocation
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -24,6 +26,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from accounts.services import api_keys
+from billing.models import Customer
 from billing.services import authorizations
 from tests.builders import Shop
 from tests.payments import Payer
@@ -141,6 +145,66 @@ def test_what_the_document_allows_is_answered_as_it_says(label: str, headers: di
 @pytest.mark.parametrize("label", OPERATIONS)
 def test_what_the_document_does_not_allow_is_refused(label: str, headers: dict[str, str]) -> None:
     explore(OPERATIONS[label], GenerationMode.NEGATIVE, 15, headers, SHAPES)
+
+
+def keys(shop: Shop) -> dict[str, str | None]:
+    """Every other kind of caller by what it is, with its secret: each scope alone too, and nobody."""
+    acme, other = Customer.objects.get(external_id="acme"), shop.customer("other", usd="10")
+    found: dict[str, str | None] = {"nobody": None, "an unknown key": "sk_live_" + "x" * 43}
+    for customer in (acme, other):
+        found[f"all of {customer}"] = shop.key(organization=customer.organization)
+    for scope in api_keys.CUSTOMER_SCOPES:
+        found[f"acme's {scope}"] = shop.key(scope, organization=acme.organization)
+    for scope in api_keys.OPERATOR_SCOPES:
+        found[f"the operator's {scope}"] = shop.key(scope)
+    return found
+
+
+def few(operation: Any, count: int) -> list[Any]:
+    """So many requests that the document allows."""
+    found: list[Any] = []
+
+    @seed(2)
+    @settings(
+        max_examples=count,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy(GenerationMode.POSITIVE))
+    def collect(case: Any) -> None:
+        case.body = meaningful(case.body)
+        for container in (case.path_parameters, case.query):
+            for name in container or {}:
+                container[name] = KNOWN.get(name, container[name])
+        found.append(case)
+
+    collect()
+    return found
+
+
+@pytest.mark.timeout(600)  # Every operation by some forty keys.
+def test_every_other_kind_of_key_is_answered_as_the_document_says(
+    shop: Shop, headers: dict[str, str], settings: Any
+) -> None:
+    settings.CUSTOMER_CALLS_PER_SECOND = 0
+    wrong, answers = [], Counter[int]()
+    cases = [case for operation in OPERATIONS.values() for case in few(operation, 1)]
+    for name, secret in keys(shop).items():
+        sent = {} if secret is None else {"Authorization": f"Bearer {secret}"}
+        for case in cases:
+            response = case.call(headers=sent)
+            answers[response.status_code] += 1
+            try:
+                case.validate_response(response, checks=SHAPES, headers=sent)
+            except (AssertionError, FailureGroup) as error:
+                wrong.append((name, case.operation.label, response.status_code, str(error)[:200]))
+
+    assert wrong == []
+    # The control: they were all told apart.
+    assert {200, 401, 403, 404} <= set(answers)
+    assert answers.total() >= 40 * len(cases)
 
 
 def test_the_document_is_valid_openapi_3_1() -> None:
