@@ -233,6 +233,7 @@ def test_a_customer_is_put_on_a_plan(api: Api, shop: Shop) -> None:
         "minimum_commitment": "0",
         "current_period": current,
         "next_change": None,
+        "accruing": [],
     }
     assert api.get("/subscriptions?customer=acme").json()["data"] == [response.json()]
     problem(api.post("/subscriptions", {"customer": "acme", "plan": "pro"}), 409, "already_exists")
