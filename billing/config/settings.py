@@ -397,6 +397,7 @@ WEBHOOK_ALLOWED_NETWORKS: list[str] = env.list("WEBHOOK_ALLOWED_NETWORKS", defau
 # --- Language, time, files ------------------------------------------------------------------------------------------
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("de", "Deutsch")]
+LOCALE_PATHS = [BASE_DIR / "portal" / "locale"]
 # Numbers and dates are written by accounts.reading, as each person wants them, and nothing is by the language alone.
 FORMAT_MODULE_PATH = ["billing.config.formats"]
 TIME_ZONE: str = env.str("TIME_ZONE", default="UTC")
