@@ -200,10 +200,13 @@ def pay_out(
     reference: str,
     approval: Approval | None = None,
 ) -> PartnerPayout:
-    """Note that ``amount``, all that is payable up to that day, was paid out.
+    """Note that ``amount``, all that is payable up to that day, was paid out. No payout is up to an earlier day then.
 
-    Raises ``InvalidState`` where nothing or something else is payable, and ``ApprovalRequired`` (``four_eyes``).
+    Raises ``InvalidRequest`` for a day that is ahead, ``InvalidState`` where nothing or something else is payable,
+    and ``ApprovalRequired`` (``four_eyes``).
     """
+    if upto > timezone.localdate():
+        raise InvalidRequest.field("upto", "must not be ahead")
     with transaction.atomic():
         Partner.objects.select_for_update().get(pk=partner.pk)
         due = payable(partner, upto)

@@ -1,10 +1,11 @@
 """Revenue share: accrued day by day from closed days, once, with metered charges, and paid out in whole coins."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from accounts.services.audit import SYSTEM, Actor
 from billing.errors import AlreadyExists, InvalidRequest, InvalidState
@@ -102,8 +103,11 @@ def test_a_payout_is_in_coins_and_noted_once(shop: Shop, days: Clock) -> None:
     partners.bring(actor=SYSTEM, partner=agency, customer=acme)
     shop.record(acme, input_tokens=1_333_333)
     night(days)
-    upto = date(2026, 11, 30)
+    upto = timezone.localdate()
+    ahead = upto + timedelta(days=1)
 
+    with pytest.raises(InvalidRequest, match="ahead"):
+        partners.pay_out(actor=SYSTEM, partner=agency, upto=ahead, amount=D("0.33"), reference="SEPA 1")
     with pytest.raises(InvalidState, match=r"By now 0\.33 usd"):
         partners.pay_out(actor=SYSTEM, partner=agency, upto=upto, amount=D("0.3"), reference="SEPA 1")
     payout = partners.pay_out(actor=SYSTEM, partner=agency, upto=upto, amount=D("0.33"), reference="SEPA 1")
