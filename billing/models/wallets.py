@@ -101,6 +101,9 @@ class Grant(models.Model):
         ADJUSTMENT = "adjustment", _("Adjustment")
         ROLLOVER = "rollover", _("Rollover")
 
+    RENEWED = (Kind.ALLOWANCE, Kind.ROLLOVER)
+    """Given anew each period: nobody needs to hear that the old one ends."""
+
     class Status(models.TextChoices):
         SCHEDULED = "scheduled", _("Scheduled")
         ACTIVE = "active", _("Active")

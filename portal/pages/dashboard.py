@@ -16,7 +16,7 @@ from billing.engine.money import EXACT, ZERO, exact_sum
 from billing.models import Meter, UsageEvent
 from billing.selectors import balances, rollups, statements, usage
 from billing.selectors.balances import BalanceNow
-from portal import access, charts, first_steps, payloads, plans, stacks
+from portal import access, attention, charts, first_steps, payloads, plans, stacks
 from portal.periods import Period
 
 DAYS = 30
@@ -34,6 +34,10 @@ class AssetCard:
     runway_days: int | None
     spent_today: Decimal
     spent_period: Decimal
+
+    @property
+    def holding(self) -> attention.Holding:
+        return attention.Holding(self.balance, [part.grant for part in self.grants], self.runway_days)
 
     @property
     def bar(self) -> list[tuple[float, int]]:
@@ -71,6 +75,7 @@ def dashboard(request: HttpRequest, visit: access.Visit) -> HttpResponse:
         request,
         visit,
         "portal/dashboard.html",
+        matters=attention.matters(visit, [card.holding for card in cards], now),
         steps=first_steps.steps(visit, has_events=has_events),
         main_card=next((card for card in cards if card.balance.asset == main), None),
         other_cards=[(card, burned.get(card.balance.asset, [])) for card in cards if card.balance.asset != main],

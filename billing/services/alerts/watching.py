@@ -21,8 +21,6 @@ from billing.services.ledger import bulk
 from billing.services.notices import Told, publication
 
 CHUNK = 500
-_EXPIRES_BY_ITSELF = (Grant.Kind.ALLOWANCE, Grant.Kind.ROLLOVER)
-"""Given anew each period: nobody needs to hear that the old one ends."""
 
 
 def watch_balances() -> int:
@@ -113,7 +111,7 @@ def watch_expiries() -> int:
         for alert in alerts:
             horizon = now + timedelta(days=int(alert.at[0]))
             ending = Grant.objects.filter(customer_id=alert.customer_id, open=True, remaining__gt=0, posted=True)
-            ending = ending.filter(Q(expires_at__gt=now, expires_at__lte=horizon)).exclude(kind__in=_EXPIRES_BY_ITSELF)
+            ending = ending.filter(Q(expires_at__gt=now, expires_at__lte=horizon)).exclude(kind__in=Grant.RENEWED)
             for grant in ending:
                 told += _tell_of_expiry(alert, grant, now)
     return told
