@@ -227,6 +227,7 @@ def _form(
     presets = [amount for amount in settings.TOP_UP_PRESETS if settings.TOP_UP_MIN <= amount <= settings.TOP_UP_MAX]
     chosen = choice or Choice(str(presets[len(presets) // 2]) if presets else "", "", "", "", keep=False)
     rows = TopUp.objects.filter(customer=visit.customer).select_related("attempt", "pack")
+    may_pay = visit.may("wallet:fund")
     response = access.render_for(
         request,
         visit,
@@ -238,10 +239,10 @@ def _form(
         bonuses=quotes.bonuses(),
         least=settings.TOP_UP_MIN,
         most=settings.TOP_UP_MAX,
-        methods=kept(visit),
+        methods=kept(visit) if may_pay else [],
         suspended=AutoTopUp.objects.filter(customer=visit.customer, enabled=True, state="suspended").first(),
         top_ups=[(row, reason(row.attempt)) for row in rows.order_by("-id")[:PAGE_ROWS]],
-        may_pay=visit.may("wallet:fund"),
+        may_pay=may_pay,
         choice=chosen,
         error=error,
         ready=bool(settings.STRIPE_SECRET_KEY),

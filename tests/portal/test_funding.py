@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
-from accounts.models import User
-from billing.models import TopUp
+from accounts.models import Role, User
+from billing.models import AutoTopUp, TopUp
 from tests.builders import Shop, browser_of
 from tests.payments import ASKS, Bank, Payer, again
 
@@ -79,6 +80,30 @@ def test_who_may_not_pay_is_told_so(payer: Payer) -> None:
     assert viewer.post("/payment-methods").status_code == 403
     assert viewer.post(f"/payment-methods/{payer.keep().pk}/remove").status_code == 403
     assert not TopUp.objects.exists()
+
+
+@pytest.mark.parametrize("role", list(Role), ids=str)
+def test_methods_and_what_charges_them_are_for_those_who_pay(payer: Payer, bank: Bank, role: str) -> None:
+    payer.keep()
+    paid, opened = payer.paid(), payer.open()
+    AutoTopUp.objects.create(
+        customer=payer.customer,
+        purpose="auto_top_up",
+        asset=payer.customer.currency,
+        threshold=Decimal(5),
+        amount=Decimal(50),
+        state="suspended",
+        due_at=timezone.now(),
+    )
+    browser = browser_of(payer.shop.member(payer.customer, role=role))
+    pages = {path: browser.get(path).content.decode() for path in ("/top-up", f"/top-ups/{paid.pk}")}
+    waiting = browser.get(f"/top-ups/{opened.pk}").content.decode()
+    may = role in {Role.OWNER, Role.ADMIN, Role.BILLING}
+    assert {path for path, page in pages.items() if "4242" in page} == (set(pages) if may else set())
+    for said in ("Payment methods", "Remove", "Add a payment method", "Automatic top-ups have stopped."):
+        assert (said in pages["/top-up"]) == may
+    assert ('class="pay-form"' in pages["/top-up"], "Go on paying" in waiting) == (may, may)
+    assert f"/top-ups/{paid.pk}" in pages["/top-up"]
 
 
 def test_without_a_fresh_second_factor_nobody_pays(payer: Payer, signed_in: SignedIn) -> None:
