@@ -14,8 +14,9 @@ from django.views.decorators.http import require_GET
 
 from billing.engine.money import EXACT, ZERO, exact_sum
 from billing.models import Meter, UsageEvent
-from billing.selectors import balances, rollups, statements, usage
+from billing.selectors import balances, budgets, rollups, statements, usage
 from billing.selectors.balances import BalanceNow
+from billing.selectors.budgets import BudgetNow
 from portal import access, attention, charts, first_steps, payloads, plans, stacks
 from portal.periods import Period
 
@@ -23,6 +24,7 @@ DAYS = 30
 RUNWAY_DAYS = 7
 LATEST = 8
 MODELS = 5
+BUDGETS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ def dashboard(request: HttpRequest, visit: access.Visit) -> HttpResponse:
         visit,
         "portal/dashboard.html",
         matters=attention.matters(visit, [card.holding for card in cards], now),
+        limits=_limits(visit),
         steps=first_steps.steps(visit, has_events=has_events),
         main_card=next((card for card in cards if card.balance.asset == main), None),
         other_cards=[(card, burned.get(card.balance.asset, [])) for card in cards if card.balance.asset != main],
@@ -111,6 +114,7 @@ def activity(request: HttpRequest, visit: access.Visit) -> HttpResponse:
         visit,
         "portal/parts/activity.html",
         whole=whole,
+        limits=_limits(visit) if whole else [],
         period=period,
         mean_per_day=_mean_per_day(visit, by_day),
         main_card=next((card for card in cards if card.balance.asset == visit.customer.currency_id), None),
@@ -181,6 +185,15 @@ def _cards(visit: access.Visit, now: datetime, by_day: Sequence[usage.UsageRow],
             )
         )
     return cards
+
+
+def _limits(visit: access.Visit) -> list[BudgetNow]:
+    """The budgets with one limit of which most is used; who never had any is not asked for."""
+    if not visit.customer.has_budgets:
+        return []
+    rows = budgets.now(visit.customer, list(budgets.kept(visit.customer)))
+    used = [(row.only.share, row) for row in rows if row.only is not None]
+    return [row for _, row in sorted(used, key=lambda one: -one[0])[:BUDGETS]]
 
 
 def _sum(by_day: Sequence[usage.UsageRow], asset: str, day: datetime | None = None) -> Decimal:

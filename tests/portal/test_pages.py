@@ -16,6 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import User
+from billing.models import Customer
 from billing.services import usage
 from tests.builders import Shop
 
@@ -78,6 +79,24 @@ def test_the_overview_says_what_burned_credits_and_reads_the_mark_once(shop: Sho
     card = page[page.index("What burned it") :]
     assert re.search(r'title="h100">h100</span><data class="money" value="14"', card)
     assert "?asset=compute_credits" in card
+
+
+def test_the_overview_shows_what_budgets_have_left(shop: Shop, signed_in: SignedIn, acme: Client) -> None:
+    customer = Customer.objects.get()
+    assert "Spent against budgets" not in text(acme.get("/"))
+    shop.budget(customer, "10", name="All of it")
+    shop.budget(customer, "0.02", name="A day", period="day", hard=False)
+    shop.budget(customer, "5", name="Each user", scope={"user": "*"})
+    for client in (acme, signed_in(shop.member(customer, "dev@acme.test", "developer"))):
+        page = text(client.get("/"))
+        limits = page[page.index('id="limits-title"') :].partition("</section>")[0]
+        assert limits.index("A day") < limits.index("All of it")
+        assert "$9.98</data> left" in limits
+        assert "anew <time" in limits
+        assert "Each user" not in limits
+    shop.record(customer, output_tokens=1000)
+    assert "$9.97</data> left" in text(acme.get("/activity?whole=1"))
+    assert "All of it" not in text(acme.get("/activity"))
 
 
 def test_a_new_customer_is_taught_the_first_event(shop: Shop, signed_in: SignedIn) -> None:
