@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -14,6 +15,7 @@ from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action
 from billing.admin import by_hand, confirm, display, lookup
 from billing.admin.adding import AddOnlyAdmin, ServiceForm
 from billing.engine.prices import words
+from billing.errors import InvalidState
 from billing.models import Approval, Asset, FairUse, Plan, PlanDraft, PlanVersion, Price
 from billing.selectors import plan_terms
 from billing.selectors.catalog import price_terms
@@ -65,12 +67,20 @@ class FairUseInline(ReadOnlyInline):
     show_change_link = False
 
 
-class PlanVersionInline(ReadOnlyInline):
+class FeeColumn:
+    """What a version costs in each period, in lists."""
+
+    @admin.display(description="Base fee", ordering="base_fee")
+    def fee_shown(self, version: PlanVersion) -> SafeString:
+        return display.amount(version.base_fee, version.plan.currency_id)
+
+
+class PlanVersionInline(FeeColumn, ReadOnlyInline):
     model = PlanVersion
-    fields = readonly_fields = ("number", "interval", "base_fee", "published_at")
+    fields = readonly_fields = ("number", "interval", "fee_shown", "published_at")
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        return super().get_queryset(request).filter(derived_from__isnull=True)
+        return super().get_queryset(request).filter(derived_from__isnull=True).select_related("plan")
 
 
 class PlanDraftInline(ReadOnlyInline):
@@ -149,6 +159,7 @@ class PlanAdmin(AddOnlyAdmin):
             lines=[] if version is None else [("Fee", display.amount(version.base_fee, plan.currency_id))],
             button="Offer it" if offered else "No longer offer it",
             run=lambda reason: plans.offer(actor=actor_of(request), plan=plan, offered=offered, reason=reason),
+            note="",
             done=f"{plan.name} is offered." if offered else f"{plan.name} is no longer offered.",
         )
 
@@ -157,7 +168,11 @@ class PlanAdmin(AddOnlyAdmin):
     )
     def move_everybody(self, request: HttpRequest, object_id: str) -> HttpResponse:
         plan = lookup.row(Plan.objects.select_related("currency"), object_id)
-        found = subscriptions.preview_move(plan=plan)
+        try:
+            found = subscriptions.preview_move(plan=plan)
+        except InvalidState as refusal:
+            messages.error(request, refusal.detail)
+            return HttpResponseRedirect(reverse("admin:billing_plan_change", args=[plan.pk]))
         currency = plan.currency_id
         lines: list[tuple[str, object]] = [
             ("Subscriptions on other versions", found.total),
@@ -188,25 +203,28 @@ class PlanAdmin(AddOnlyAdmin):
             button="Move everybody",
             run=run,
             warning=by_hand.warning(request, {currency: max(found.monthly_before, found.monthly_after)}, is_plan=True),
+            note="A discount and a commitment that were agreed go along; prices that were agreed do not.",
             done=f"{found.total} subscriptions go to {found.target} at the end of their periods.",
         )
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        return super().get_queryset(request).prefetch_related("versions")
+        public = Count("versions", filter=Q(versions__derived_from__isnull=True))
+        return super().get_queryset(request).annotate(public_versions=public)
 
     @admin.display(description="Versions")
-    def versions_count(self, plan: Plan) -> int:
-        return len(plan.versions.all())
+    def versions_count(self, plan: Any) -> int:
+        """Without what was agreed with one customer: that bears the number of the public version."""
+        return int(plan.public_versions)
 
 
 @admin.register(PlanVersion)
-class PlanVersionAdmin(ReadOnlyAdmin):
+class PlanVersionAdmin(FeeColumn, ReadOnlyAdmin):
     list_display = (
         "__str__",
         "plan",
         "number",
         "interval",
-        "base_fee",
+        "fee_shown",
         "discount",
         "agreed_with",
         "prices_count",

@@ -79,6 +79,29 @@ def test_everybody_is_moved_after_a_look_at_the_figures(office: Client, subscrip
     assert subscription.next_version.number == 2
 
 
+def test_nobody_is_moved_to_a_plan_without_a_version(office: Client, shop: Shop) -> None:
+    plan = plans.add(code="bare", name="Bare", currency=shop.usd)
+    page = reverse("admin:billing_plan_change", args=[plan.pk])
+
+    answer = office.get(page.replace("/change/", "/move/"), follow=True)
+
+    assert answer.redirect_chain == [(page, 302)]
+    assert "no published version yet" in answer.content.decode()
+
+
+def test_the_list_of_plans_counts_public_versions(office: Client, subscription: Subscription, shop: Shop) -> None:
+    version = subscription.plan_version
+    start(shop.customer("globex", plan=None, usd="100"), version, discount=Decimal("0.15"))
+    assert subscription.plan.versions.count() == 2
+
+    listed = office.get(reverse("admin:billing_plan_changelist"))
+    page = office.get(reverse("admin:billing_plan_change", args=[subscription.plan_id])).content.decode()
+
+    assert [plan.public_versions for plan in listed.context["cl"].result_list if plan.pk == subscription.plan_id] == [1]
+    assert "$49.00" in page
+    assert "49.000000" not in page
+
+
 def test_one_subscription_is_moved_as_the_page_showed(office: Client, subscription: Subscription, shop: Shop) -> None:
     prices = [shop.price(shop.meter("tokens"), "1")]
     version = plans.publish_version(
