@@ -34,8 +34,10 @@ QUIET = [
 ]
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Browser tests come last: from the first of them on an event loop runs in the main thread."""
+    """Browser tests come last: from the first of them on an event loop runs in the main thread. After pytest-django has
+    put those that need no database at the end."""
     here = Path(__file__).parent
     items.sort(key=lambda item: here in item.path.parents)
 
