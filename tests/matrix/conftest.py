@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from accounts.models import ApiKey, Membership, Organization, TrustedDevice, User
 from accounts.services import api_keys, audit, factors, staff, team
-from billing.models import Customer, Notice, NoticeDelivery, UsageEvent
+from billing.models import Customer, ExportFile, Notice, NoticeDelivery, UsageEvent
 from billing.services import approvals, authorizations, notices
 from billing.services.catalog import drafts
 from billing.services.customer import notes
@@ -164,6 +164,8 @@ def acme(shop: Shop, bank: Bank) -> Tenant:
     shop.plan("second", [shop.price(shop.meter("seconds", "seconds"), "1")])
     prices = [{"meter": "llm_input", "asset": "usd", "model": "per_unit", "unit_amount": "1"}]
     drafts.create(actor=audit.SYSTEM, plan=shop.plan().plan, terms={"prices": prices})
+    now = timezone.now()
+    ExportFile.objects.create(kind="events", format="jsonl", name="events.jsonl", until=9, due_at=now, created_at=now)
     return tenant(shop, bank, "acme")
 
 

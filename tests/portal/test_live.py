@@ -15,6 +15,7 @@ from django.test import Client
 
 from accounts.ids import uuid7
 from accounts.models import Membership, User
+from accounts.reading import PLAIN
 from billing.selectors.balances import BalanceNow
 from portal import hub as hub_module
 from portal import live
@@ -381,7 +382,7 @@ def test_it_is_looked_up_also_while_there_is_news_all_the_time(
     async def story() -> None:
         browser, listener = Browser(), hub_module.Listener(user.pk)
         task = asyncio.create_task(
-            live._stream(live.CHANNELS[live.PATH], listener, live.Visitor(cookies), browser.send)
+            live._stream(live.CHANNELS[live.PATH], listener, live.Visitor(cookies), PLAIN, browser.send)
         )
         for _ in range(100):
             listener.tell([])
@@ -397,7 +398,7 @@ def test_without_a_database_there_is_no_stream_for_now(live_hub: Hub, monkeypatc
     def down(visitor: live.Visitor) -> None:
         raise OperationalError("no database")
 
-    monkeypatch.setattr(live, "_customer_id", down)
+    monkeypatch.setattr(live, "_reader", down)
 
     async def story() -> None:
         browser = Browser("ante_session=x")

@@ -47,7 +47,7 @@ def test_a_limit_for_a_member_is_set_from_the_team_and_holds(
     refused = shop.record(acme, user="DEV@acme.test", input_tokens=1)
 
     assert isinstance(refused.error, BudgetExceeded)
-    assert refused.error.figures["scope"] == {"member": "dev@acme.test"}
+    assert refused.error.figures["budget"] == str(Budget.objects.get().pk)
     assert shop.record(acme, user="owner@acme.test", input_tokens=4000).status == "charged"
     shown = text(owner, "/team")
     assert "Used up" in shown
