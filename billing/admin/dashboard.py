@@ -67,9 +67,9 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def approvals_waiting(request: HttpRequest) -> int | None:
-    """How many requests this person could decide, for the sidebar; None where there are none."""
-    return attention.approvals_for(request).count() or None
+def approvals_waiting(request: HttpRequest) -> str:
+    """How many requests this person could decide, for the sidebar; nothing where there are none."""
+    return str(attention.approvals_for(request).count() or "")
 
 
 def _daily(start: datetime, end: datetime) -> list[DayUsage]:

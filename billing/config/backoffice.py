@@ -47,7 +47,7 @@ UNFOLD: dict[str, Any] = {
                 "Overview",
                 {"title": "Today", "icon": "monitoring", "link": reverse_lazy("admin:index")},
                 _item("Approvals", "approval_delegation", "billing.approval")
-                | {"badge": "billing.admin.dashboard.approvals_waiting", "badge_variant": "warning"},
+                | {"badge": "billing.admin.dashboard.approvals_waiting"},
             ),
             _group(
                 "Customers",

@@ -57,6 +57,15 @@ def test_the_form_says_beforehand_that_it_will_wait(maker: Client, customer: Cus
     assert "second person" not in maker.post(page(customer), {**FORM, "amount": "100"}).content.decode()
 
 
+def test_the_menu_counts_what_somebody_can_decide_and_nothing_where_there_is_nothing(
+    maker: Client, asked: Approval
+) -> None:
+    home = reverse("admin:index")
+
+    assert "ante-waiting" not in maker.get(home).content.decode(), "nobody decides what they asked for"
+    assert '<span class="ante-badge ante-warn ante-waiting">1</span>' in desk(staff.FINANCE).get(home).content.decode()
+
+
 def test_a_large_grant_waits_and_a_second_click_asks_once(maker: Client, customer: Customer) -> None:
     for _ in range(2):
         response = maker.post(page(customer), {**FORM, "amount": "150", "confirm": "1"}, follow=True)
