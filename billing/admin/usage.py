@@ -226,6 +226,7 @@ def _charge_row(charge: Charge) -> dict[str, Any]:
         "price": display.link_to(Price, charge.price_id, _price_text(charge.price)),
         "match": display.pairs(charge.price.match),
         "arithmetic": arithmetic(charge),
+        "late": charge.late,
         "amount": display.amount(charge.amount, charge.asset_id),
         "asset": charge.asset_id,
         "plan": charge.plan_version,

@@ -98,6 +98,7 @@ class EventView(base.View):
                             if charge.waived is None
                             else {"waived": amount_string(charge.waived), "reason": "not charged: failed run"}
                         ),
+                        "late": charge.late,
                         "price": plan_terms.of_numbers(charge.price),
                         "price_given": charge.price.model == Price.Model.EVENT,
                         "lines": [prices.show_line(line) for line in charge.lines],

@@ -46,6 +46,8 @@ class ReceiptCharge:
     lines: Sequence[ExplainedLine]
     waived: Decimal | None
     """What was used and is not charged, for the run failed."""
+    late: bool
+    """It came after its period was settled, and counts in the one that was open."""
     dimensions: Mapping[str, str]
     draws: Sequence[ReceiptDraw]
 
@@ -113,6 +115,7 @@ def _receipt(
                 price=charge.price,
                 lines=explain(charge, event),
                 waived=charge.waived,
+                late=charge.late,
                 dimensions=charge.dimensions,
                 draws=draws.get(charge.pk, []),
             )

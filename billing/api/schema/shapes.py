@@ -502,6 +502,7 @@ class ReceiptGrantShape(serializers.Serializer[Any]):
 
 class ReceiptChargeShape(ChargeShape):
     reason = serializers.CharField(required=False, help_text="Why nothing is charged, where something is waived.")
+    late = serializers.BooleanField(help_text="Its period was settled already: it counts in the one that was open.")
     price = ReceiptPriceShape()
     price_given = serializers.BooleanField(help_text="The event itself said what it costs.")
     lines = PriceLineShape(many=True, help_text="How the price comes to the amount, to the last digit.")

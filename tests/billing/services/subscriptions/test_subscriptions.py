@@ -9,7 +9,17 @@ import pytest
 
 from accounts.services.audit import SYSTEM
 from billing.errors import AlreadyExists, InvalidRequest
-from billing.models import Fee, Grant, LedgerEntry, OutboxEvent, PlanVersion, Subscription, SubscriptionPeriod
+from billing.models import (
+    Fee,
+    Grant,
+    LedgerEntry,
+    OutboxEvent,
+    PlanVersion,
+    Subscription,
+    SubscriptionPeriod,
+    UsageEvent,
+)
+from billing.selectors import receipts
 from billing.services import subscriptions
 from billing.services.catalog import plans
 from billing.services.customer import customers
@@ -320,6 +330,8 @@ def test_usage_that_is_reported_after_its_period_was_settled_counts_for_the_open
 
     shop.record(acme, tokens=100, time=moment("2026-05-20"))
     shop.record(acme, tokens=300)
+    marks = [receipts.of(event).charges[0].late for event in UsageEvent.objects.order_by("occurred_at")]
+    assert marks == [True, False]
     clock.stop(moment("2026-07-02"))
     sweep()
 
