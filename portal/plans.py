@@ -148,6 +148,7 @@ def running(customer: Customer, now: datetime) -> list[Running]:
         .order_by("starts_at")
     )
     committed = {each.period.subscription_id: each for each in commitments_now(customer.pk, now)}
+    accrued = levels.accrued_by_subscription(customer.pk, moment=now)
     return [
         Running(
             subscription=one,
@@ -155,7 +156,7 @@ def running(customer: Customer, now: datetime) -> list[Running]:
             included=_included(one, now),
             limited=_limited(one, now),
             commitment=committed.get(one.pk),
-            accrued=levels.accrued(one, moment=now),
+            accrued=accrued.get(one.pk, []),
         )
         for one in found
     ]

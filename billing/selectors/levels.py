@@ -77,13 +77,20 @@ def held(customer_ids: Sequence[UUID] = (), *, ended: datetime | None = None) ->
 
 def accrued(subscription: Subscription, *, moment: datetime) -> list[Accrued]:
     """What each level of the subscription would be charged if its period ended at ``moment``."""
-    found = []
-    for each in held([subscription.customer_id]):
-        if each.subscription_id != subscription.pk:
-            continue
-        row = Price.objects.select_related("meter").get(pk=each.price_id)
+    return accrued_by_subscription(subscription.customer_id, moment=moment).get(subscription.pk, [])
+
+
+def accrued_by_subscription(customer_id: UUID, *, moment: datetime) -> dict[UUID, list[Accrued]]:
+    """The same of all the customer's subscriptions that have any, by their ids: as many statements as for one."""
+    running = held([customer_id])
+    prices = Price.objects.select_related("meter").in_bulk({each.price_id for each in running}) if running else {}
+    found: dict[UUID, list[Accrued]] = {}
+    for each in running:
+        row = prices[each.price_id]
         _, price = compiled_plan(row.plan_version_id).price(row.pk)
         more = each.unit_hours(moment)
         amount = engine.charge(price.net, before=each.quantity, quantity=more, precision=price.precision)
-        found.append(Accrued(row.meter, each.level, each.since, each.until, more, price.asset, amount))
+        found.setdefault(each.subscription_id, []).append(
+            Accrued(row.meter, each.level, each.since, each.until, more, price.asset, amount)
+        )
     return found
