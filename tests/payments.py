@@ -12,8 +12,8 @@ from typing import Any
 from django.test import Client
 
 from accounts.services.audit import SYSTEM
-from billing.models import Customer, PaymentAttempt, PaymentMethod, StripeEvent, TopUp
-from billing.services.funding import attempts, inbox, methods, profiles, quotes, top_ups
+from billing.models import Asset, Customer, Pack, PaymentAttempt, PaymentMethod, StripeEvent, TopUp
+from billing.services.funding import attempts, inbox, methods, packs, profiles, quotes, top_ups
 from billing.standin.rules import Wrong, public
 from billing.standin.server import Running, serve
 from tests.builders import Shop
@@ -141,6 +141,18 @@ class Payer:
         self.bank.pay(top_up.attempt.checkout_url)
         attempts.look_up(top_up.attempt_id)
         return again(top_up)
+
+    def pack(self, asset: Asset, amount: str = "1000") -> Pack:
+        """So much of the asset for $40."""
+        return packs.create(
+            actor=SYSTEM,
+            code="k",
+            name="1,000",
+            asset=asset,
+            amount=Decimal(amount),
+            price=Decimal(40),
+            currency=self.shop.usd,
+        )
 
     @property
     def available(self) -> Decimal:

@@ -10,7 +10,7 @@ from django.utils import timezone
 from accounts.services.audit import SYSTEM
 from billing.errors import InvalidRequest
 from billing.models import AutoTopUp, Grant, PaymentAttempt
-from billing.services.funding import attempts, automatic, packs
+from billing.services.funding import attempts, automatic
 from billing.services.wallet import wallets
 from tests.billing.services.funding.orders import Later, cents, now, order, spend, told
 from tests.payments import Bank, Payer
@@ -81,15 +81,7 @@ def test_what_is_on_its_way_counts(payer: Payer, bank: Bank) -> None:
 def test_packs_of_another_asset(payer: Payer, bank: Bank) -> None:
     payer.keep()
     images = payer.shop.asset("images")
-    pack = packs.create(
-        actor=SYSTEM,
-        code="k",
-        name="1,000",
-        asset=images,
-        amount=Decimal(1000),
-        price=Decimal(40),
-        currency=payer.shop.usd,
-    )
+    pack = payer.pack(images)
     order(payer, asset=images, threshold=Decimal(1500), amount=None, pack=pack)
     automatic.run_due()
     assert cents(bank) == [8_000]

@@ -190,15 +190,7 @@ def test_a_frozen_wallet_is_not_topped_up_until_it_is_unfrozen(
 def test_a_pack_that_is_not_sold_any_more_suspends_it_and_says_so(payer: Payer, bank: Bank) -> None:
     payer.keep()
     images = payer.shop.asset("images")
-    pack = packs.create(
-        actor=SYSTEM,
-        code="k",
-        name="1,000",
-        asset=images,
-        amount=Decimal(1),
-        price=Decimal(40),
-        currency=payer.shop.usd,
-    )
+    pack = payer.pack(images, "1")
     rule = order(payer, asset=images, amount=None, pack=pack)
     packs.withdraw(actor=SYSTEM, pack=pack)
     automatic.run_due()

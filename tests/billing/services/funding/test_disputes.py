@@ -10,7 +10,7 @@ import pytest
 from accounts.services.audit import SYSTEM
 from billing.errors import BillingError, InvalidState
 from billing.models import Dispute, Grant, OutboxEvent, StripeEvent, TopUp
-from billing.services.funding import packs, quotes, top_ups
+from billing.services.funding import quotes, top_ups
 from tests.billing.services.funding.test_refunds import account, refund
 from tests.payments import Bank, Payer, again
 
@@ -200,15 +200,7 @@ def test_what_a_refund_that_fails_puts_back_is_frozen_or_gone_at_once(
 
 def test_a_pack_is_taken_back_in_its_own_units(payer: Payer, bank: Bank) -> None:
     images = payer.shop.asset("images")
-    pack = packs.create(
-        actor=SYSTEM,
-        code="k",
-        name="1,000",
-        asset=images,
-        amount=Decimal(1000),
-        price=Decimal(40),
-        currency=payer.shop.usd,
-    )
+    pack = payer.pack(images)
     quote = quotes.quote_pack(customer=payer.customer, pack=pack)
     top_up = top_ups.create(actor=SYSTEM, customer=payer.customer, quote=quote, plan=payer.plan(method=payer.keep()))
     top_up = top_ups.start(top_up.pk)

@@ -9,7 +9,7 @@ import pytest
 from accounts.services.audit import SYSTEM
 from billing.errors import InvalidRequest, InvalidState
 from billing.models import Grant, LedgerEntry, Refund, TopUp, UsageEvent
-from billing.services.funding import packs, quotes, refunds, top_ups
+from billing.services.funding import quotes, refunds, top_ups
 from billing.services.wallet import corrections
 from tests.builders import Shop
 from tests.payments import Bank, Payer, again
@@ -198,15 +198,7 @@ def test_a_refund_made_at_the_provider_is_shown_to_staff(payer: Payer, bank: Ban
 
 def test_a_pack_is_paid_back_by_the_piece(payer: Payer, bank: Bank) -> None:
     images = payer.shop.asset("image_credits")
-    pack = packs.create(
-        actor=SYSTEM,
-        code="images",
-        name="1,000 images",
-        asset=images,
-        amount=Decimal(1000),
-        price=Decimal(40),
-        currency=payer.shop.usd,
-    )
+    pack = payer.pack(images)
     quote = quotes.quote_pack(customer=payer.customer, pack=pack)
     made = top_ups.create(actor=SYSTEM, customer=payer.customer, quote=quote, plan=payer.plan())
     bank.pay(top_ups.start(made.pk).attempt.checkout_url)
