@@ -10,7 +10,7 @@ from billing.bench.load import Request, Sample
 from billing.bench.traffic import Traffic
 
 CONNECTIONS = 32
-BATCH_CONNECTIONS = 2
+BATCH_CONNECTIONS = 6
 READ_CONNECTIONS = 8
 WARM_UP_SECONDS = 0.5
 
@@ -67,17 +67,17 @@ MEASURES: Mapping[str, Measure] = {
         ),
         Measure("balance", "balance read, 8 connections", "reads/s", ("empty",)),
         Measure("copy", "COPY into a table like that of the events", "rows/s"),
-        Measure("batch-100", "batches of 100 events, 2 connections", "events/s", ("copy",)),
+        Measure("batch-100", "batches of 100 events, 6 connections", "events/s", ("copy",)),
         Measure(
             "batch-1000",
-            "batches of 1,000 events with two charges each, 2 connections",
+            "batches of 1,000 events with two charges each, 6 connections",
             "events/s",
             ("copy",),
             (Bar("≥ 6,000 events/s", at_least=6000),),
         ),
         Measure(
             "batch-1000-one-charge",
-            "batches of 1,000 events with one charge each, 2 connections",
+            "batches of 1,000 events with one charge each, 6 connections",
             "events/s",
             ("copy", "batch-1000"),
             (Bar("≥ 6,000 events/s", at_least=6000),),

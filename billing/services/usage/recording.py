@@ -6,6 +6,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Self
 from uuid import UUID
+from zlib import crc32
 
 from django.db import DataError, IntegrityError, connection, transaction
 from django.utils import timezone
@@ -33,6 +34,12 @@ logger = logging.getLogger(__name__)
 
 SENT_TOGETHER = 128
 """After how many events of a batch the database is given their rows, to write them while the next are decided."""
+PARTED_FROM = 500
+"""From how many events on a batch is written in several transactions."""
+PARTS = 4
+"""How many. Each has the customers of a quarter of all subjects, whichever batch they come in, and the quarters take
+their turn in one order: a batch that comes while another is written follows it from quarter to quarter instead of
+waiting for the whole of it."""
 CLOCK_SKEW_MAX = timedelta(hours=1)
 """How far our clock may be from the database's when we guess which periods an event without a time may touch."""
 
@@ -40,9 +47,28 @@ CLOCK_SKEW_MAX = timedelta(hours=1)
 def record(events: Sequence[IncomingEvent]) -> list[Outcome]:
     """Rate and debit ``events`` in the order given, each exactly once, and say what became of each.
 
-    An event stands for itself: one that is refused does not touch its neighbours. All of them commit together. Events
-    that were recorded before get their first answer again. Raises ``WalletBusy`` where the locks cannot be had in time.
+    An event stands for itself: one that is refused does not touch its neighbours. All of one customer's commit
+    together, and all of a batch below ``PARTED_FROM``, or of one that is part of somebody else's transaction. Events
+    that were recorded before get their first answer again, so a batch that was interrupted is completed by sending it
+    again. Raises ``WalletBusy`` where the locks cannot be had in time.
     """
+    outcomes: dict[int, Outcome] = {}
+    for positions in _parts(events):
+        outcomes.update(zip(positions, _record_together([events[at] for at in positions]), strict=True))
+    return [outcomes[at] for at in range(len(events))]
+
+
+def _parts(events: Sequence[IncomingEvent]) -> Iterable[Sequence[int]]:
+    """The positions of the events that share a transaction, in the order of the transactions."""
+    if len(events) < PARTED_FROM or connection.in_atomic_block:
+        return [range(len(events))]
+    parts: list[list[int]] = [[] for _ in range(PARTS)]
+    for at, event in enumerate(events):
+        parts[crc32(event.subject.encode()) % PARTS].append(at)
+    return filter(None, parts)
+
+
+def _record_together(events: Sequence[IncomingEvent]) -> list[Outcome]:
     try:
         return _record(events)
     except (DataError, IntegrityError, ArithmeticError):
