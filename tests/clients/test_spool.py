@@ -1,12 +1,7 @@
 """The spool: what was recorded is forwarded exactly once, whatever happens to processes, disk and server."""
 
 import json
-import os
 import resource
-import signal
-import subprocess
-import sys
-import textwrap
 import threading
 import time
 from collections import deque
@@ -20,10 +15,8 @@ import pytest
 from ante_client import Ante, Spool, SpoolFull, SpoolUnwritable, Unreachable, calls
 from ante_client.forward import main
 from tests.clients.conftest import QUICK
-from tests.clients.standin import OPERATOR_KEY, Billing, eventually
-
-ROOT = Path(__file__).resolve().parents[2]
-SOURCES = ROOT / "clients" / "python" / "src"
+from tests.clients.elsewhere import FORWARDING, elsewhere, end, is_ready, kill
+from tests.clients.standin import OPERATOR_KEY, Billing, Refusal, eventually
 
 
 def drained(billing: Billing, spool: Path, timeout: float = 30.0) -> bool:
@@ -34,25 +27,6 @@ def drained(billing: Billing, spool: Path, timeout: float = 30.0) -> bool:
 
 def contents(spool: Path) -> list[str]:
     return sorted(path.suffix for path in spool.iterdir())
-
-
-def elsewhere(code: str, *arguments: object) -> "subprocess.Popen[bytes]":
-    """A process that runs ``code`` with these arguments and prints a line when it is where it is to be killed."""
-    source = "import sys, os, time\nfrom ante_client import *\nfrom ante_client import calls\n" + textwrap.dedent(code)
-    return subprocess.Popen(
-        [sys.executable, "-c", source, *map(str, arguments)],
-        env=os.environ | {"PYTHONPATH": str(SOURCES)},
-        stdout=subprocess.PIPE,
-    )
-
-
-def kill(process: "subprocess.Popen[bytes]") -> None:
-    """SIGKILL, once it has said that it is ready."""
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"ready\n"
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    process.stdout.close()
 
 
 def test_recorded_usage_arrives_in_batches(spooling: Ante, billing: Billing) -> None:
@@ -86,6 +60,19 @@ def test_what_was_set_aside_has_gone_and_the_work_is_charged_all_the_same(spooli
 
     assert spooling.flush()
     assert len(billing.events) == 1
+
+
+def test_what_a_budget_puts_off_holds_up_nobody(spooling: Ante, billing: Billing) -> None:
+    held = spooling.wallet.authorize("acme", "llm.completion", {"output_tokens": 1000})
+    billing.faults.append(Refusal(429, "rate_limited", budget="b"))
+
+    spooling.usage.settle(
+        calls.event(customer="acme", type="llm.completion", data={"output_tokens": 300}, source="app"), held.id
+    )
+    spooling.usage.record("acme", "gpt_tokens", 1, "0.001")
+
+    assert spooling.flush()
+    assert [event["type"] for event in billing.events.values()] == ["gpt_tokens", "llm.completion"]
 
 
 def test_an_outage_costs_the_caller_nothing_and_loses_nothing(spooling: Ante, billing: Billing) -> None:
@@ -123,12 +110,12 @@ def test_a_key_that_is_no_longer_taken_loses_nothing(spooling: Ante, billing: Bi
     assert eventually(lambda: len(billing.events) == 1)
 
 
-def test_ten_thousand_of_ten_thousand_once(billing: Billing, tmp_path: Path) -> None:
+def test_each_once_whoever_is_killed_and_whichever_answers_get_lost(billing: Billing, tmp_path: Path) -> None:
     """The server is away, two processes that record are killed, and answers get lost when it is back."""
     billing.away = True
     code = """
         ante = Ante(sys.argv[1], "sk_live_test", spool=sys.argv[2])
-        for number in range(5000):
+        for number in range(1500):
             ante.usage.record("acme", "gpt_tokens", 1, "0.001", id=f"{sys.argv[3]}-{number}")
         print("ready", flush=True)
         time.sleep(600)
@@ -139,26 +126,38 @@ def test_ten_thousand_of_ten_thousand_once(billing: Billing, tmp_path: Path) -> 
     billing.faults.extend(["lose", 503, "cut", "lose", "lose"])
 
     # Somebody begins to forward and is killed over it.
-    forwarding = """
-        from ante_client import forward
-        ante = Ante(sys.argv[1], "sk_live_test")
-        spool = Spool(sys.argv[2])
-        forwarder = forward.Forwarder(ante, spool, on_refused=lambda event, code: None)
-        while not forwarder.totals.forwarded:
-            try:
-                forwarder.step()
-            except AnteError:
-                pass
-        print("ready", flush=True)
-        time.sleep(600)
-    """
-    kill(elsewhere(forwarding, billing.address, tmp_path))
-    assert 0 < len(billing.events) < 10_000
+    kill(elsewhere(FORWARDING, billing.address, OPERATOR_KEY, tmp_path))
+    assert 0 < len(billing.events) < 3000
     assert drained(billing, tmp_path)
 
     names = {name for _, _, name in billing.events}
-    assert names == {f"{process}-{number}" for process in (1, 2) for number in range(5000)}
-    assert billing.wallets["acme"] == 90
+    assert names == {f"{process}-{number}" for process in (1, 2) for number in range(1500)}
+    assert billing.wallets["acme"] == 97
+    assert contents(tmp_path) == []
+
+
+def test_what_a_process_had_under_way_when_it_was_killed_is_charged(billing: Billing, tmp_path: Path) -> None:
+    code = """
+        from ante_client.inference import Inference
+        from ante_client.running import Running
+        running = Running(Spool(sys.argv[1]))
+        for name in ("left open", "ended"):
+            run = Inference("acme", "llm.completion", {"input_tokens": 100}, source="app", id=name)
+            running.follow(run, lambda: {"output_tokens": 30})
+        running.end(run)
+        print("ready", flush=True)
+        time.sleep(600)
+    """
+    process = elsewhere(code, tmp_path)
+    assert is_ready(process)
+    assert drained(billing, tmp_path)
+    assert not billing.events  # It lives.
+
+    end(process)
+    assert drained(billing, tmp_path)
+    (event,) = billing.events.values()
+    assert (event["id"], event["outcome"]) == ("left open", "failed")
+    assert billing.wallets["acme"] == 100 - Decimal("0.01") - Decimal("0.03")
     assert contents(tmp_path) == []
 
 
@@ -265,10 +264,8 @@ def test_several_processes_share_a_spool_and_forks_do_not_mix(billing: Billing, 
         assert all(os.waitpid(pid, 0)[1] == 0 for pid in children)
         ante.close(30.0)
     """
-    process = elsewhere(code, billing.address, tmp_path)
-    assert process.wait(60) == 0
-    assert process.stdout is not None
-    process.stdout.close()
+    with elsewhere(code, billing.address, tmp_path) as process:
+        assert process.wait(60) == 0
 
     assert len({name for _, _, name in billing.events}) == 801
     assert contents(tmp_path) == []
