@@ -1,6 +1,7 @@
 """A gateway as customers get it, in a process of its own."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,13 @@ SOURCES = Path(__file__).resolve().parents[2] / "clients" / "python" / "src"
 @contextmanager
 def running(home: Path, *arguments: str, **settings: str) -> Iterator[str]:
     """Its address. It keeps its spool in ``home`` and ends with the block."""
+    with started(home, *arguments, **settings) as (address, _):
+        yield address
+
+
+@contextmanager
+def started(home: Path, *arguments: str, **settings: str) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    """The same, and its process."""
     port = free_port()
     environment = (
         os.environ | {"PYTHONPATH": str(SOURCES), "ANTE_GATEWAY_SPOOL": str(home / "gateway-spool")} | settings
@@ -38,10 +46,18 @@ def running(home: Path, *arguments: str, **settings: str) -> Iterator[str]:
 
     try:
         assert eventually(answers), log.read_text()
-        yield address
+        yield address, process
     finally:
         process.terminate()
         process.wait(30)
+
+
+def kill(process: "subprocess.Popen[bytes]") -> None:
+    """SIGKILL, for it and for the one that serves on its behalf."""
+    found = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    for each in (process.pid, *map(int, found)):
+        os.kill(each, signal.SIGKILL)
+    process.wait()
 
 
 def billed_by(address: str, key: str) -> dict[str, str]:

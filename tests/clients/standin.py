@@ -39,8 +39,9 @@ class Seen:
 
 @dataclass
 class Billing:
-    """The books. ``faults`` are played in turn before anything else: a status, ``cut`` for a connection that breaks
-    off, or ``lose`` for an answer that gets lost after it took effect. While ``away`` every connection breaks off."""
+    """The books. ``faults`` are played in turn before anything else: a status, a refusal, ``cut`` for a connection that
+    breaks off, or ``lose`` for an answer that gets lost after it took effect. While ``away`` every connection breaks
+    off; it leaves after the next request to a path that ends in ``leaves_after``."""
 
     wallets: dict[str, Decimal] = field(default_factory=lambda: {"acme": Decimal(100)})
     events: dict[tuple[str, str, str], dict[str, Any]] = field(default_factory=dict)
@@ -49,6 +50,7 @@ class Billing:
     seen: list[Seen] = field(default_factory=list)
     faults: deque[Any] = field(default_factory=deque)
     away: bool = False
+    leaves_after: str | None = None
     address: str = ""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -183,10 +185,14 @@ class _Handler(BaseHTTPRequestHandler):
             if fault == "cut":
                 self.close_connection = True
                 return
-            if isinstance(fault, int):
+            if isinstance(fault, Refusal):
+                status, body = fault.status, fault.body
+            elif isinstance(fault, int):
                 status, body = fault, {"status": fault, "code": "unavailable", "detail": "a fault"}
             else:
                 status, body = billing.answer(request)
+            if billing.leaves_after is not None and request.path.endswith(billing.leaves_after):
+                billing.away, billing.leaves_after = True, None
             if fault == "lose":
                 self.close_connection = True
                 return

@@ -15,6 +15,7 @@ from ante_client import (
     PaymentRequired,
     Refused,
     Retry,
+    Throttled,
     UnpricedUsage,
     Unreachable,
     Unseen,
@@ -22,7 +23,7 @@ from ante_client import (
     new_id,
 )
 from tests.clients.conftest import QUICK
-from tests.clients.standin import OPERATOR_KEY, Billing
+from tests.clients.standin import OPERATOR_KEY, Billing, Refusal
 
 EXPECTED = {"model": "gpt-4o", "input_tokens": 1000, "output_tokens": 1000}
 USED = {"model": "gpt-4o", "input_tokens": 1000, "output_tokens": 300}
@@ -168,6 +169,22 @@ def test_open_lets_so_many_pass_and_no_more(billing: Billing) -> None:
         assert not ante.wallet.authorize("acme", "llm.completion", EXPECTED).unseen
         billing.away = True
         assert ante.wallet.authorize("acme", "llm.completion", EXPECTED).unseen
+
+
+def test_a_budget_that_asks_to_come_again_later_is_an_answer(billing: Billing) -> None:
+    """Whoever fails open does not get past it."""
+    billing.faults.append(Refusal(429, "rate_limited", budget="b", resets_at="2027-01-01T00:00:00Z"))
+    with Ante(billing.address, OPERATOR_KEY, fail="open", retry=QUICK) as ante, pytest.raises(Throttled) as raised:
+        ante.wallet.authorize("acme", "llm.completion", EXPECTED)
+    assert raised.value.problem["resets_at"] == "2027-01-01T00:00:00Z"
+    assert len(billing.seen) == 1
+
+
+def test_a_run_that_breaks_off_raises_its_own_error_whoever_is_away(ante: Ante, billing: Billing) -> None:
+    billing.leaves_after = "/authorizations"
+    with pytest.raises(ZeroDivisionError), ante.inference("acme", "llm.completion", EXPECTED):
+        raise ZeroDivisionError
+    assert billing.statuses() == ["open"]  # It lapses by itself.
 
 
 def test_the_same_for_asyncio(billing: Billing) -> None:

@@ -68,6 +68,36 @@ def test_whole_answers_and_their_headers(gateway: str, billing: Billing, models:
 
 
 @pytest.mark.slow
+def test_while_ante_is_away_the_caller_notices_nothing(gateway: str, billing: Billing, models: Models) -> None:
+    """It leaves when something has been set aside, and comes back later."""
+    # Nothing was used: the caller has the provider's error, and what was set aside goes back later.
+    models.behaviour.status, billing.leaves_after = 500, "/authorizations"
+    assert post(gateway, "/v1/chat/completions", CHAT).status_code == 500
+    assert billing.away
+    assert billing.statuses() == ["open"]
+    billing.away = False
+    assert eventually(lambda: billing.statuses() == ["voided"])
+    assert billing.wallets["acme"] == 100
+
+    # Something was: the caller has the answer, and it is charged later; even where its time has run out meanwhile.
+    models.behaviour.status = 200
+    asked = CHAT | {"stream": True}
+    direct = httpx2.post(f"{models.address}/v1/chat/completions", json=asked).content
+    for count, lapses in enumerate((False, True), start=1):
+        billing.leaves_after = "/authorizations"
+        assert post(gateway, "/v1/chat/completions", asked).content == direct
+        assert billing.away
+        assert billing.statuses()[-1] == "open"
+        if lapses:
+            lapsed = list(billing.authorizations.values())[-1]
+            billing.wallets["acme"] += lapsed["amount"]
+            lapsed |= {"status": "expired", "amount": Decimal(0)}
+        billing.away = False
+        charged(billing, count)
+        assert billing.wallets["acme"] == 100 - count * Decimal("0.13")
+
+
+@pytest.mark.slow
 def test_streams_byte_for_byte_and_who_leaves_pays_for_what_came(
     gateway: str, billing: Billing, models: Models
 ) -> None:

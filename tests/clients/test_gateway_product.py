@@ -20,7 +20,7 @@ from billing.models import Authorization, Balance, Customer, UsageEvent
 from billing.services.catalog import meters
 from tests.browser.server import serving
 from tests.builders import Shop
-from tests.clients.gateways import answered_by, billed_by, running
+from tests.clients.gateways import answered_by, billed_by, kill, running, started
 from tests.clients.standin import eventually
 
 pytestmark = pytest.mark.slow
@@ -39,17 +39,20 @@ def key(committed_db: None, shop: Shop) -> str:
 
 
 @pytest.fixture
-def gateway(key: str, shop: Shop, models: Models, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
-    """With the settings of the test, where it names any."""
-    more = getattr(request, "param", {})
+def product(key: str, shop: Shop, models: Models, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """Served, as gateways are told of it and of the models."""
     operator = shop.key("authorizations:write", "events:write")
-    with (
-        serving(tmp_path, static_files=False) as product,
-        running(tmp_path, **billed_by(product.address, operator), **answered_by(models), **more) as address,
-    ):
+    with serving(tmp_path, static_files=False) as server:
         # On a busy machine its first answer may take longer than a gateway waits.
         told = {"authorization": f"Bearer {operator}"}
-        assert httpx2.get(f"{product.address}/api/v1/key", headers=told, timeout=60).status_code == 200
+        assert httpx2.get(f"{server.address}/api/v1/key", headers=told, timeout=60).status_code == 200
+        yield billed_by(server.address, operator) | answered_by(models)
+
+
+@pytest.fixture
+def gateway(product: dict[str, str], tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """With the settings of the test, where it names any."""
+    with running(tmp_path, **product, **getattr(request, "param", {})) as address:
         yield address
 
 
@@ -94,6 +97,13 @@ def test_a_call_costs_what_it_comes_to_by_hand(gateway: str, client: openai.Open
     cost = 3 * cost + Decimal("0.00025") + Decimal("0.0005")
     assert left() == 1 - cost
 
+    # A provider that counts otherwise: its own figure is charged, and the other is kept with the event.
+    models.behaviour.hidden = 30
+    client.chat.completions.create(**CHAT)
+    otherwise = charged(5)
+    assert (otherwise.data["output_tokens"], otherwise.data["counted_output_tokens"]) == (150, 120)
+    assert left() == 1 - cost - Decimal("0.00025") - Decimal("0.0015")
+
 
 def test_who_leaves_at_token_k_pays_for_the_prompt_and_k(client: openai.OpenAI, models: Models) -> None:
     models.behaviour.waits_after = 30
@@ -114,6 +124,31 @@ def test_who_leaves_at_token_k_pays_for_the_prompt_and_k(client: openai.OpenAI, 
     assert broken.data["output_tokens"] == 40
     assert broken.extensions["outcome"] == "failed"
     assert left() == 1 - Decimal("0.00025") - Decimal("0.0003") - Decimal("0.00025") - Decimal("0.0004")
+
+
+def test_a_gateway_that_is_killed_at_token_k_charges_the_prompt_and_k(
+    product: dict[str, str], key: str, models: Models, tmp_path: Path
+) -> None:
+    models.behaviour.waits_after = 30
+    spool = tmp_path / "gateway-spool"
+
+    def is_noted() -> bool:
+        return any(b'"output_tokens":30,' in path.read_bytes() for path in spool.glob("*.running"))
+
+    with started(tmp_path, **product) as (address, process):
+        asked = {"json": STREAM, "headers": {"authorization": f"Bearer {key}"}, "timeout": 60}
+        with httpx2.stream("POST", f"{address}/v1/chat/completions", **asked):
+            assert eventually(is_noted)
+            kill(process)
+    models.behaviour.go.set()
+    assert Authorization.objects.get().status == "open"
+
+    with running(tmp_path, **product):  # The next one.
+        found = charged(1)
+    assert (found.data["input_tokens"], found.data["output_tokens"]) == (100, 30)
+    assert found.extensions["outcome"] == "failed"
+    assert left() == 1 - Decimal("0.00025") - Decimal("0.0003")
+    assert list(spool.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -147,6 +182,28 @@ def test_a_stream_is_cut_when_the_money_is_gone(client: openai.OpenAI, shop: Sho
         assert answer.result(60) == (20, "length")
     assert charged(4).data["output_tokens"] == 20
     assert left() == 0
+
+
+def test_a_run_ends_at_its_last_step_whichever_gateway_it_goes_through(
+    gateway: str, product: dict[str, str], key: str, shop: Shop, tmp_path: Path
+) -> None:
+    limit = shop.budget(
+        Customer.objects.get(external_id="acme"), "4", counts="events", scope={"session": "*"}, period="total"
+    )
+
+    def step(address: str, run: str) -> httpx2.Response:
+        told = {"authorization": f"Bearer {key}", "x-ante-run": run}
+        return httpx2.post(f"{address}/v1/chat/completions", json=CHAT, headers=told, timeout=60)
+
+    apart = tmp_path / "another"
+    apart.mkdir()
+    with running(apart, **product) as another, ThreadPoolExecutor(6) as at_once:
+        answers = list(at_once.map(lambda way: step(way, "r1"), [gateway, another] * 3))
+        assert sorted(each.status_code for each in answers) == [200, 200, 200, 200, 402, 402]
+        assert step(another, "r2").status_code == 200
+    refused = next(each.json()["error"] for each in answers if each.status_code == 402)
+    assert (refused["code"], refused["scope"], refused["value"]) == ("budget_exceeded", {"session": "*"}, "r1")
+    assert refused["budget"] == str(limit.pk)
 
 
 def test_images_by_number_and_quality_or_by_the_provider_s_tokens(gateway: str, shop: Shop, models: Models) -> None:

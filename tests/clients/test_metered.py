@@ -106,6 +106,19 @@ def test_the_same_answer_and_the_provider_s_own_figures(
     assert billing.wallets["acme"] == Decimal("100") - Decimal("0.01") - Decimal("0.12")
 
 
+def test_the_provider_s_count_is_charged_and_what_was_counted_otherwise_is_kept(
+    paid: dict[str, Provider], billing: Billing, models: Models
+) -> None:
+    models.behaviour.hidden = 30
+    for call in CALLS:
+        said(call(paid))
+
+    assert eventually(lambda: len(billing.events) == len(CALLS) and "open" not in billing.statuses())
+    names = ("output_tokens", "counted_output_tokens", "usage_source")
+    for event in billing.events.values():
+        assert [event["data"][name] for name in names] == [150, 120, "provider"]
+
+
 def test_usage_is_asked_for_and_not_shown_to_who_did_not_ask(
     paid: dict[str, Provider], billing: Billing, models: Models
 ) -> None:
@@ -261,7 +274,7 @@ def test_an_error_of_the_provider_costs_nothing(paid: dict[str, Provider], billi
     with pytest.raises(openai.InternalServerError):
         chat(paid)
 
-    assert billing.statuses() == ["voided"]
+    assert eventually(lambda: billing.statuses() == ["voided"])
     assert billing.wallets["acme"] == 100
 
 

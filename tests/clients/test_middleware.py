@@ -17,7 +17,7 @@ from ante_client.django import UsageMiddleware as DjangoMiddleware
 from ante_client.metered import metered
 from ante_client.models import Models
 from tests.clients.conftest import QUICK
-from tests.clients.standin import OPERATOR_KEY, Billing, eventually
+from tests.clients.standin import OPERATOR_KEY, Billing, Refusal, eventually
 
 CHAT: Any = {"model": "gpt-4o", "messages": [{"role": "user", "content": "x" * 400}]}  # A hundred tokens.
 COST = {"x-usage-cost": "0.1300", "x-total-tokens": "220", "x-model": "gpt-4o", "x-wallet-balance": "99.8700"}
@@ -97,14 +97,23 @@ def test_django_turns_a_refusal_into_a_402(
         through_django(broken)
 
 
-def test_a_budget_s_scope_and_reset_time_reach_the_caller(through_django: Answering, billing: Billing) -> None:
-    figures = {"code": "budget_exceeded", "scope": {"user": "u_17"}, "resets_at": "2027-01-01T00:00:00Z"}
+REACHED: Any = {"scope": {"user": "u_17"}, "resets_at": "2027-01-01T00:00:00Z"}
 
+
+def test_a_budget_s_scope_and_reset_time_reach_the_caller(
+    through_django: Answering, client: openai.OpenAI, billing: Billing
+) -> None:
     def view(request: HttpRequest) -> HttpResponse:
-        raise PaymentRequired(402, {**figures, "detail": "The budget is used up."})
+        raise PaymentRequired(402, {**REACHED, "code": "budget_exceeded", "detail": "The budget is used up."})
 
     body = json.loads(through_django(view).content)
-    assert figures.items() <= body.items()
+    assert (REACHED | {"code": "budget_exceeded"}).items() <= body.items()
+
+    # One that asks to come again later, by the provider's client.
+    billing.faults.append(Refusal(429, "rate_limited", budget="b", **REACHED))
+    answer = through_django(lambda request: HttpResponse(client.chat.completions.create(**CHAT).id))
+    assert answer.status_code == 429
+    assert REACHED.items() <= json.loads(answer.content).items()
 
 
 def test_a_streamed_django_answer_is_paid_for_by_the_same_customer(
@@ -178,7 +187,7 @@ async def _asked(app: Any) -> list[dict[str, Any]]:
 
 
 def test_while_billing_is_away_the_answer_comes_without_its_cost(
-    through_django: Answering, spooling: Ante, billing: Billing
+    through_django: Answering, client: openai.OpenAI, spooling: Ante, billing: Billing, models: Models
 ) -> None:
     def view(request: HttpRequest) -> HttpResponse:
         billing.away = True
@@ -189,6 +198,15 @@ def test_while_billing_is_away_the_answer_comes_without_its_cost(
     assert "X-Usage-Cost" not in answer.headers
     billing.away = False
     assert eventually(lambda: len(billing.events) == 1)
+
+    # Nor does anybody wait for what is to be given back: the error is the application's own.
+    models.behaviour.status, billing.leaves_after = 500, "/authorizations"
+    with pytest.raises(openai.InternalServerError):
+        through_django(lambda request: HttpResponse(client.chat.completions.create(**CHAT).id))
+    assert billing.away
+    assert billing.statuses() == ["open"]
+    billing.away = False
+    assert eventually(lambda: billing.statuses() == ["voided"])
 
 
 def test_a_function_that_costs_something_each_time(ante: Ante, billing: Billing) -> None:

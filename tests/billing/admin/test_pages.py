@@ -205,6 +205,14 @@ def test_a_refused_event_says_why(office: Client, acme: Customer):
     assert "Nothing was charged" in page
 
 
+def test_a_count_that_the_provider_s_differs_from_is_seen(office: Client, acme: Customer, shop: Shop):
+    tokens = {"input_tokens": 100, "output_tokens": 15, "counted_output_tokens": 12}
+    shop.record(acme, id="counted", model="m", **tokens)
+    event = UsageEvent.objects.get(event_id="counted")
+    page = office.get(reverse("admin:billing_usageevent_change", args=[event.pk])).content.decode()
+    assert "Counted otherwise by the sender</dt><dd>12 output tokens" in page
+
+
 @pytest.mark.parametrize("model", ["ledgerentry", "ledgertransaction", "usageevent", "charge"])
 def test_the_books_are_searched_by_event_and_customer(office: Client, acme: Customer, shop: Shop, model: str):
     other = shop.customer("other", usd="5")

@@ -19,13 +19,14 @@ from ante_client.errors import (
     SpoolError,
     SpoolFull,
     SpoolUnwritable,
+    Throttled,
     Unauthenticated,
     UnpricedUsage,
     Unreachable,
 )
 from ante_client.exchange import Retry
 from ante_client.guard import Unseen
-from ante_client.shapes import Authorization, Balance, Estimate, Identity, Receipt, Summary
+from ante_client.shapes import Authorization, Balance, Budget, Estimate, Identity, Pace, Receipt, Summary
 from ante_client.spool import Spool
 
 __all__ = [
@@ -34,12 +35,14 @@ __all__ = [
     "AsyncAnte",
     "Authorization",
     "Balance",
+    "Budget",
     "Conflict",
     "Estimate",
     "Exact",
     "Identity",
     "InvalidRequest",
     "NotFound",
+    "Pace",
     "PaymentRequired",
     "PermissionDenied",
     "Receipt",
@@ -50,6 +53,7 @@ __all__ = [
     "SpoolFull",
     "SpoolUnwritable",
     "Summary",
+    "Throttled",
     "Unauthenticated",
     "UnpricedUsage",
     "Unreachable",

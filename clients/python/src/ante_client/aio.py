@@ -14,11 +14,11 @@ from ante_client import calls
 from ante_client.calls import Exact
 from ante_client.client import ASK, CHARGE_SECONDS, CLOSE_SECONDS, SOURCE, TIMEOUT, Ante, http_options
 from ante_client.context import open_bill
-from ante_client.errors import Refused, SpoolError, Unreachable
+from ante_client.errors import AnteError, Refused, SpoolError, Unreachable
 from ante_client.exchange import ONCE, Answer, Call, Retry, Wait, exchange
 from ante_client.guard import Fail, Unseen
 from ante_client.inference import HOLD_SECONDS, AsyncInference
-from ante_client.shapes import Authorization, Balance, Estimate, Identity, Receipt, Summary
+from ante_client.shapes import Authorization, Balance, Budget, Estimate, Identity, Pace, Receipt, Summary
 from ante_client.spool import Spool
 
 logger = logging.getLogger("ante_client")
@@ -83,6 +83,14 @@ class AsyncAnte:
     async def estimate(self, customer: str, type: str, data: Mapping[str, Any]) -> Estimate:
         """What this usage would cost. Nothing is written."""
         return await self.perform(calls.estimate(customer, type, data))
+
+    async def pace(self, customer: str, asset: str | None = None) -> Pace:
+        """How fast may be spent, in the customer's currency or in ``asset``."""
+        return await self.perform(calls.pace(customer, asset))
+
+    async def budgets(self, customer: str) -> list[Budget]:
+        """The limits on what may be spent, and what they have left: the 200 newest."""
+        return await self.perform(calls.budgets(customer))
 
     async def whose_key(self, token: str | None = None) -> Identity:
         """Whose the client's key is, or another one."""
@@ -165,6 +173,14 @@ class AsyncWallet:
     async def void(self, authorization: str, *, reason: str = "", key: str | None = None) -> None:
         """See ``Wallet.void``."""
         await self._ante.perform(calls.void(authorization, reason=reason, key=key or f"{authorization}:void"))
+
+    async def give_back(self, authorization: str, *, reason: str = "") -> None:
+        """See ``Wallet.give_back``."""
+        try:
+            if not self._ante.blocking.keep_void(authorization, reason):
+                await self._ante.perform(calls.void(authorization, reason=reason, key=f"{authorization}:void"), ASK)
+        except AnteError as error:
+            logger.warning("%s lapses by itself, for it could not be given back: %s", authorization, error)
 
 
 class AsyncUsage:

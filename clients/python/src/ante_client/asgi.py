@@ -12,7 +12,7 @@ class UsageMiddleware:
     """See ``ante_client.django``. ``customer`` is a function of the connection's scope.
 
     ``X-Usage-Cost``, ``X-Total-Tokens``, ``X-Model`` and ``X-Wallet-Balance`` are on answers whose usage was known
-    when they began; a refusal that the application does not handle becomes a 402.
+    when they began; a refusal that the application does not handle becomes a 402, or a 429 of a budget.
     """
 
     def __init__(self, app: App, customer: Callable[[Any], Who] = lambda scope: None) -> None:
@@ -43,7 +43,7 @@ class UsageMiddleware:
                     raise
                 body = problem(refused)
                 told = {"content-type": PROBLEM_JSON, "content-length": str(len(body))}
-                await send({"type": "http.response.start", "status": 402, "headers": _lines(told)})
+                await send({"type": "http.response.start", "status": refused.status, "headers": _lines(told)})
                 await send({"type": "http.response.body", "body": body})
 
 

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from ante_client import shapes
 from ante_client.exchange import Answer, Call
-from ante_client.shapes import Authorization, Balance, Estimate, Identity, Receipt, Summary
+from ante_client.shapes import Authorization, Balance, Budget, Estimate, Identity, Pace, Receipt, Summary
 
 Exact = Decimal | int | str
 """An amount or a quantity. Never a float: 0.1 is not a tenth."""
@@ -113,6 +113,15 @@ def balance(customer: str) -> Call[dict[str, Balance]]:
 def estimate(customer: str, type: str, data: Mapping[str, Any]) -> Call[Estimate]:
     body = {"customer": customer, "type": type, "data": dict(data)}
     return Call("POST", "/estimates", shapes.estimate, body)
+
+
+def pace(customer: str, asset: str | None) -> Call[Pace]:
+    query = {} if asset is None else {"asset": asset}
+    return Call("GET", f"/customers/{quote(customer, safe='')}/pace", shapes.pace, query=query)
+
+
+def budgets(customer: str) -> Call[list[Budget]]:
+    return Call("GET", f"/customers/{quote(customer, safe='')}/budgets", shapes.budgets, query={"limit": "200"})
 
 
 def summary(customer: str, *, start: datetime | None, end: datetime | None) -> Call[Summary]:

@@ -15,12 +15,12 @@ import httpx2
 from ante_client import calls
 from ante_client.calls import Exact
 from ante_client.context import open_bill
-from ante_client.errors import Refused, SpoolError, Unreachable
+from ante_client.errors import AnteError, Refused, SpoolError, Unreachable
 from ante_client.exchange import ONCE, Answer, Call, Retry, Wait, exchange
 from ante_client.forward import Forwarder
 from ante_client.guard import Fail, Guard, Unseen
 from ante_client.inference import HOLD_SECONDS, BlockingInference
-from ante_client.shapes import Authorization, Balance, Estimate, Identity, Receipt, Summary
+from ante_client.shapes import Authorization, Balance, Budget, Estimate, Identity, Pace, Receipt, Summary
 from ante_client.spool import Spool
 
 logger = logging.getLogger("ante_client")
@@ -93,6 +93,14 @@ class Ante:
         """What this usage would cost. Nothing is written."""
         return self.perform(calls.estimate(customer, type, data))
 
+    def pace(self, customer: str, asset: str | None = None) -> Pace:
+        """How fast may be spent, in the customer's currency or in ``asset``."""
+        return self.perform(calls.pace(customer, asset))
+
+    def budgets(self, customer: str) -> list[Budget]:
+        """The limits on what may be spent, and what they have left: the 200 newest."""
+        return self.perform(calls.budgets(customer))
+
     def whose_key(self, token: str | None = None) -> Identity:
         """Whose the client's key is, or another one."""
         return self.perform(calls.whose_key(token))
@@ -115,13 +123,21 @@ class Ante:
         What was set aside for it beyond that, ``release``, is given back before the capture, which may need it. Raises
         ``SpoolError``.
         """
-        if self.spool is None or self._forwarder is None:
-            return False
         line: dict[str, Any] = {"event": event}
         if authorization is not None:
             line["authorization"] = authorization
         if release:
             line["release"] = list(release)
+        return self._put(line)
+
+    def keep_void(self, authorization: str, reason: str) -> bool:
+        """Put the giving back of what was set aside into the spool. False where there is no spool. Raises
+        ``SpoolError``."""
+        return self._put({"void": authorization, "reason": reason})
+
+    def _put(self, line: Mapping[str, Any]) -> bool:
+        if self.spool is None or self._forwarder is None:
+            return False
         self.spool.append(line)
         self._forwarder.start()  # Where this is a child that was forked since.
         self._forwarder.wake()
@@ -223,6 +239,15 @@ class Wallet:
     def void(self, authorization: str, *, reason: str = "", key: str | None = None) -> None:
         """Give back all that is left of it."""
         self._ante.perform(calls.void(authorization, reason=reason, key=key or f"{authorization}:void"))
+
+    def give_back(self, authorization: str, *, reason: str = "") -> None:
+        """The same for a run that came to nothing, whose caller has other troubles: by way of the spool where there is
+        one, and never raises an ``AnteError``. What nobody could be told of lapses by itself."""
+        try:
+            if not self._ante.keep_void(authorization, reason):
+                self._ante.perform(calls.void(authorization, reason=reason, key=f"{authorization}:void"), ASK)
+        except AnteError as error:
+            logger.warning("%s lapses by itself, for it could not be given back: %s", authorization, error)
 
 
 class Usage:

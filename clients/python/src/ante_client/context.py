@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from ante_client.errors import PaymentRequired
+from ante_client.errors import PaymentRequired, Throttled
 from ante_client.shapes import Receipt
 
 Payer = tuple[str, Mapping[str, Any]]
@@ -28,7 +28,7 @@ class Bill:
     model: str = ""
     calls: int = 0
     open: bool = True
-    refused: PaymentRequired | None = None
+    refused: PaymentRequired | Throttled | None = None
 
     def add(self, data: Mapping[str, Any], receipt: Receipt | None) -> None:
         """One more call. Without a ``receipt`` it is charged later, and what it costs is not known yet."""
@@ -93,7 +93,7 @@ def open_bill() -> Bill | None:
     return found if found is not None and found.open else None
 
 
-def note_refusal(refused: PaymentRequired) -> None:
+def note_refusal(refused: PaymentRequired | Throttled) -> None:
     """The application is being told no."""
     if (found := _bill.get()) is not None:
         found.refused = refused

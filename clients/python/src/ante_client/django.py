@@ -1,7 +1,7 @@
 """Middleware for Django: ``MIDDLEWARE = [..., "ante_client.django.UsageMiddleware"]``, after authentication.
 
 What views use is charged to whoever ``ANTE_CUSTOMER`` in the settings names, a function of the request or the path to
-one, and the answer says what it cost. A refusal becomes a 402.
+one, and the answer says what it cost. A refusal becomes a 402, or a 429 of a budget.
 
 ```python
 ANTE_CUSTOMER = lambda request: request.user.company if request.user.is_authenticated else None
@@ -56,7 +56,9 @@ class UsageMiddleware:
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponseBase | None:
         refused = refusal_in(error, cast(Bill, getattr(request, _BILL)))
-        return None if refused is None else HttpResponse(problem(refused), status=402, content_type=PROBLEM_JSON)
+        if refused is None:
+            return None
+        return HttpResponse(problem(refused), status=refused.status, content_type=PROBLEM_JSON)
 
 
 def _nobody(request: HttpRequest) -> None:

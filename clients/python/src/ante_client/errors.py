@@ -6,6 +6,7 @@
     - InvalidRequest (400), Unauthenticated (401), PermissionDenied (403), NotFound (404), UnpricedUsage (422)
     - PaymentRequired (402)
     - Conflict (409)
+    - Throttled (429)     a budget that asks to come again later
   + SpoolError            SpoolFull, SpoolUnwritable: what was to be kept on this machine could not be kept
 """
 
@@ -62,6 +63,10 @@ class UnpricedUsage(Refused):
     """422. No plan, meter or price for it."""
 
 
+class Throttled(Refused):
+    """429. A budget has nothing left until it starts anew, at ``problem["resets_at"]``."""
+
+
 class SpoolError(AnteError):
     """An event could not be kept on this machine."""
 
@@ -82,6 +87,7 @@ _BY_STATUS: Mapping[int, type[Refused]] = {
     404: NotFound,
     409: Conflict,
     422: UnpricedUsage,
+    429: Throttled,
 }
 
 

@@ -1,7 +1,8 @@
 """One call to the server with its retries, free of any network: the two clients drive the same generator.
 
 What is repeated: no answer, 429, anything from 500 on, and 409 ``request_in_progress``. That is safe, for every call
-that writes carries a key or an event id under which the server knows it again.
+that writes carries a key or an event id under which the server knows it again. A 429 of a budget is not repeated: it is
+an answer, and holds until the budget starts anew.
 """
 
 import json
@@ -107,7 +108,7 @@ def exchange(call: Call[T], retry: Retry) -> Generator[Try | Wait, Answer | str 
                 return call.read(found)
             body = found.json()
             problem = body if isinstance(body, dict) else {}
-            if not passes(found.status, problem.get("code")):
+            if not passes(found.status, problem.get("code")) or "budget" in problem:
                 raise refusal(found.status, problem)
             reason = f"status {found.status}: {problem.get('detail', '')}"
             asked = found.retry_after

@@ -1,8 +1,8 @@
 """From the spool to the server, in batches, in the background: at least once from here, exactly once in the books.
 
-A line is ``{"event": …}``, or ``{"event": …, "authorization": …}`` for one that captures what was set aside. Whatever
-ends this process, the mark beside a segment is behind what was acknowledged, never ahead of it, and the server knows an
-event that comes again by its id.
+A line is ``{"event": …}``, or ``{"event": …, "authorization": …}`` for one that captures what was set aside, or
+``{"void": …}`` for what goes back, as nothing of it was used. Whatever ends this process, the mark beside a segment is
+behind what was acknowledged, never ahead of it, and the server knows an event that comes again by its id.
 
 ``python -m ante_client.forward`` (``ante-forward``) does the same once, or for ever with ``--watch``: for what was left
 by processes that are gone.
@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from ante_client import calls
-from ante_client.errors import AnteError, PaymentRequired, Refused
+from ante_client.errors import AnteError, PaymentRequired, Refused, Throttled
 from ante_client.exchange import ONCE, Call, Retry
+from ante_client.running import take_over
 from ante_client.spool import Entry, Segment, Spool
 
 logger = logging.getLogger("ante_client")
@@ -106,6 +107,7 @@ class Forwarder:
     def step(self) -> bool:
         """Forward one batch of every segment; True if there may be more. Raises ``AnteError`` where nobody takes it."""
         with self._turn:
+            take_over(self._spool)
             segments = self._spool.segments()
             try:
                 return any([self._forward(segment) for segment in segments])
@@ -142,7 +144,7 @@ class Forwarder:
         return True
 
     def _send(self, group: Sequence[Entry]) -> None:
-        """One request for events, one for each capture."""
+        """One request for events, one for each that captures or gives back."""
         first = group[0].content
         if first is None:
             self.totals.damaged += 1
@@ -150,6 +152,9 @@ class Forwarder:
             self._spool.refuse({"line": group[0].raw.decode("latin-1")}, "damaged")
         elif "authorization" in first:
             self._capture(first)
+        elif "void" in first:
+            self._void(first["void"], key=f"{first['void']}:void", reason=first["reason"])
+            self.totals.forwarded += 1
         else:
             self._record([entry.content for entry in group if entry.content is not None])
 
@@ -166,19 +171,16 @@ class Forwarder:
             self._record(lines[:middle])
             self._record(lines[middle:])
             return
-        again = False
+        again = []
         for line, result in zip(lines, results, strict=True):
             code = result.get("code")
             if code is None:
                 self.totals.forwarded += 1
             elif code in LATER:
-                # At the end of the spool, and only then off its place.
-                self._spool.append(line)
-                again = True
+                again.append(line)
             else:
                 self._give_up(line, code)
-        if again:
-            self._stopping.wait(self._backoff.first)
+        self._put_off(again)
 
     def _capture(self, line: Mapping[str, Any]) -> None:
         for further in line.get("release", ()):
@@ -189,6 +191,8 @@ class Forwarder:
             # More than was set aside and than there is. Nothing stays held for it, and the books say what was refused.
             self._void(line["authorization"], key=f"{line['event']['id']}:void", reason="more was used")
             self._record([{"event": line["event"]}])
+        except Throttled:
+            self._put_off([line])
         except Refused as refused:
             if refused.status in {401, 403}:
                 raise
@@ -204,7 +208,16 @@ class Forwarder:
         try:
             self._client.perform(calls.void(authorization, reason=reason, key=key), ONCE)
         except Refused as refused:
-            logger.info("%s could not be voided: %s", authorization, refused)
+            if refused.status in {401, 403}:
+                raise
+            logger.info("%s is not open any more: %s", authorization, refused)
+
+    def _put_off(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        """To the end of the spool, and only then off their places: others need not wait for them."""
+        for line in lines:
+            self._spool.append(line)
+        if lines:
+            self._stopping.wait(self._backoff.first)
 
     def _give_up(self, line: Mapping[str, Any], code: str) -> None:
         """Refused for good: kept where somebody will find it."""
@@ -215,11 +228,11 @@ class Forwarder:
 
 
 def _groups(entries: Sequence[Entry]) -> list[list[Entry]]:
-    """Events that stand together share a request; a capture, and a damaged line, stand alone."""
+    """Events that stand together share a request; what captures or gives back, and a damaged line, stands alone."""
     groups: list[list[Entry]] = []
     joinable = False
     for entry in entries:
-        plain = entry.content is not None and "authorization" not in entry.content
+        plain = entry.content is not None and entry.content.keys() == {"event"}
         if plain and joinable:
             groups[-1].append(entry)
         else:

@@ -74,6 +74,18 @@ class Inference:
             outcome=outcome,
         )
 
+    def so_far(self, used: Mapping[str, Any]) -> dict[str, Any]:
+        """What the spool is to be told if nothing else comes: a failed run that had used so much."""
+        event = calls.event(
+            customer=self.customer,
+            type=self.type,
+            data={**self.data, **used},
+            id=self.id,
+            source=self.source,
+            outcome="failed",
+        )
+        return {"event": event} if self.held is None else {"event": event, "authorization": self.held}
+
     @property
     def held(self) -> str | None:
         """The authorization's id, where there is one."""
@@ -109,9 +121,14 @@ class BlockingInference(Inference):
         self._ante.usage.settle(self.event(outcome), self.held)
 
     def void(self, reason: str = "") -> None:
-        """Nothing was used: all of it goes back."""
+        """All of it goes back, now."""
         if self.held is not None:
             self._ante.wallet.void(self.held, reason=reason)
+
+    def give_back(self, reason: str) -> None:
+        """Nothing was used: all of it goes back, by way of the spool where there is one."""
+        if self.held is not None:
+            self._ante.wallet.give_back(self.held, reason=reason)
 
     def __enter__(self) -> Self:
         return self.authorize()
@@ -122,7 +139,7 @@ class BlockingInference(Inference):
         if kind is None:
             self.settle()
         elif self._worthless:
-            self.void(kind.__name__)
+            self.give_back(kind.__name__)
         else:
             self.settle("failed")
 
@@ -150,6 +167,11 @@ class AsyncInference(Inference):
         if self.held is not None:
             await self._ante.wallet.void(self.held, reason=reason)
 
+    async def give_back(self, reason: str) -> None:
+        """See ``BlockingInference.give_back``."""
+        if self.held is not None:
+            await self._ante.wallet.give_back(self.held, reason=reason)
+
     async def __aenter__(self) -> Self:
         return await self.authorize()
 
@@ -159,6 +181,6 @@ class AsyncInference(Inference):
         if kind is None:
             await self.settle()
         elif self._worthless:
-            await self.void(kind.__name__)
+            await self.give_back(kind.__name__)
         else:
             await self.settle("failed")

@@ -9,7 +9,6 @@ Who pays for a call: the ``customer`` given here, or whoever ``paid_by`` names a
 
 import logging
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
 from typing import Any, TypeVar
 
 import httpx2
@@ -18,10 +17,11 @@ from ante_client.aio import AsyncAnte
 from ante_client.asking import ask, ask_async, refusal
 from ante_client.client import Ante
 from ante_client.context import Payer, note_refusal, payer
-from ante_client.errors import AnteError, PaymentRequired
+from ante_client.errors import AnteError, PaymentRequired, Throttled
 from ante_client.inference import AsyncInference, BlockingInference
 from ante_client.providers import Api, Asked, api_of
 from ante_client.reported import Reported
+from ante_client.running import Running
 
 logger = logging.getLogger("ante_client")
 
@@ -73,7 +73,7 @@ def _asked(request: httpx2.Request, content: bytes) -> Asked | None:
 
 
 def _refused(api: Api, error: AnteError, request: httpx2.Request) -> httpx2.Response:
-    if isinstance(error, PaymentRequired):
+    if isinstance(error, PaymentRequired | Throttled):
         note_refusal(error)
     status, body = refusal(api, error)
     # They would otherwise try a 503 again by themselves: that was done already.
@@ -103,6 +103,7 @@ class MeteredTransport(_Metering, httpx2.BaseTransport):
         super().__init__(payer, type)
         self._ante = ante
         self._inner = inner
+        self._running = None if ante.spool is None else Running(ante.spool)
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         asked = _asked(request, request.read())
@@ -116,13 +117,13 @@ class MeteredTransport(_Metering, httpx2.BaseTransport):
         try:
             response = self._inner.handle_request(_sent_on(request, asked, most))
         except BaseException as error:
-            _given_back(run, type(error).__name__)
+            run.give_back(type(error).__name__)
             raise
         if response.status_code >= 400:
-            _given_back(run, f"the provider answered {response.status_code}")
+            run.give_back(f"the provider answered {response.status_code}")
             return response
         assert isinstance(response.stream, httpx2.SyncByteStream)
-        return _passed_on(response, _Stream(response.stream, run, asked), asked)
+        return _passed_on(response, _Stream(response.stream, run, asked, self._running), asked)
 
     def close(self) -> None:
         self._inner.close()
@@ -131,10 +132,15 @@ class MeteredTransport(_Metering, httpx2.BaseTransport):
 class _Stream(httpx2.SyncByteStream):
     """An answer on its way. Settled once: when it ended, was closed or broke off."""
 
-    def __init__(self, inner: httpx2.SyncByteStream, run: BlockingInference, asked: Asked) -> None:
+    def __init__(
+        self, inner: httpx2.SyncByteStream, run: BlockingInference, asked: Asked, running: Running | None
+    ) -> None:
         self._inner = inner
         self._run = run
         self._reported = Reported(asked)
+        self._running = running
+        if running is not None:
+            running.follow(run, self._reported.data)
         self._settled = False
 
     def __iter__(self) -> Iterator[bytes]:
@@ -162,12 +168,8 @@ class _Stream(httpx2.SyncByteStream):
             except AnteError as error:
                 # The answer is the application's, whatever becomes of the bill.
                 logger.error("Not charged: %s: %s", error, self._run.event(outcome))
-
-
-def _given_back(run: BlockingInference, reason: str) -> None:
-    # Otherwise it lapses by itself: what went wrong before is what the caller is to hear of.
-    with suppress(AnteError):
-        run.void(reason)
+            if self._running is not None:
+                self._running.end(self._run)
 
 
 class AsyncMeteredTransport(_Metering, httpx2.AsyncBaseTransport):
@@ -184,6 +186,7 @@ class AsyncMeteredTransport(_Metering, httpx2.AsyncBaseTransport):
         super().__init__(payer, type)
         self._ante = ante
         self._inner = inner
+        self._running = None if ante.blocking.spool is None else Running(ante.blocking.spool)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         asked = _asked(request, await request.aread())
@@ -197,13 +200,13 @@ class AsyncMeteredTransport(_Metering, httpx2.AsyncBaseTransport):
         try:
             response = await self._inner.handle_async_request(_sent_on(request, asked, most))
         except BaseException as error:
-            await _given_back_async(run, type(error).__name__)
+            await run.give_back(type(error).__name__)
             raise
         if response.status_code >= 400:
-            await _given_back_async(run, f"the provider answered {response.status_code}")
+            await run.give_back(f"the provider answered {response.status_code}")
             return response
         assert isinstance(response.stream, httpx2.AsyncByteStream)
-        return _passed_on(response, _AsyncStream(response.stream, run, asked), asked)
+        return _passed_on(response, _AsyncStream(response.stream, run, asked, self._running), asked)
 
     async def aclose(self) -> None:
         await self._inner.aclose()
@@ -212,10 +215,15 @@ class AsyncMeteredTransport(_Metering, httpx2.AsyncBaseTransport):
 class _AsyncStream(httpx2.AsyncByteStream):
     """See ``_Stream``."""
 
-    def __init__(self, inner: httpx2.AsyncByteStream, run: AsyncInference, asked: Asked) -> None:
+    def __init__(
+        self, inner: httpx2.AsyncByteStream, run: AsyncInference, asked: Asked, running: Running | None
+    ) -> None:
         self._inner = inner
         self._run = run
         self._reported = Reported(asked)
+        self._running = running
+        if running is not None:
+            running.follow(run, self._reported.data)
         self._settled = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -242,8 +250,5 @@ class _AsyncStream(httpx2.AsyncByteStream):
                 await self._run.settle(outcome)
             except AnteError as error:
                 logger.error("Not charged: %s: %s", error, self._run.event(outcome))
-
-
-async def _given_back_async(run: AsyncInference, reason: str) -> None:
-    with suppress(AnteError):
-        await run.void(reason)
+            if self._running is not None:
+                self._running.end(self._run)

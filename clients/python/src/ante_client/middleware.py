@@ -1,4 +1,5 @@
-"""What middleware of any framework does: name who pays, say what the answer cost, and turn a refusal into a 402."""
+"""What middleware of any framework does: name who pays, say what the answer cost, and turn a refusal into a 402, or
+into a 429 where a budget asks to come again later."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -6,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from ante_client.context import Bill, billed, paid_by
-from ante_client.errors import PaymentRequired
+from ante_client.errors import PaymentRequired, Throttled
 
 Who = str | tuple[str, Mapping[str, Any]] | None
 """A customer, with what is said of their calls (``{"user": "u_17"}``), or nobody in particular."""
@@ -28,14 +29,15 @@ def paying(who: Who) -> AbstractContextManager[None]:
     return paid_by(customer, **meta)
 
 
-def refusal_in(error: BaseException, bill: Bill) -> PaymentRequired | None:
-    """The refusal that an exception of the application stands for: ours, or a provider's client's with our 402."""
-    if isinstance(error, PaymentRequired):
+def refusal_in(error: BaseException, bill: Bill) -> PaymentRequired | Throttled | None:
+    """The refusal that an exception of the application stands for: ours, or a provider's client's with our status."""
+    if isinstance(error, PaymentRequired | Throttled):
         return error
-    return bill.refused if getattr(error, "status_code", None) == 402 else None
+    told = bill.refused
+    return told if told is not None and getattr(error, "status_code", None) == told.status else None
 
 
-def problem(refused: PaymentRequired) -> bytes:
-    """The body of the 402: the reason (``code``, ``detail``), its figures; of a budget, ``scope`` and ``resets_at``."""
+def problem(refused: PaymentRequired | Throttled) -> bytes:
+    """Its body: the reason (``code``, ``detail``) and its figures; of a budget, ``scope`` and ``resets_at``."""
     known = {"type": "about:blank", "title": "Payment required", "code": refused.code, "detail": refused.detail}
-    return json.dumps({**known, **refused.problem, "status": 402}).encode()
+    return json.dumps({**known, **refused.problem, "status": refused.status}).encode()

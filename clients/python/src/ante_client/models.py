@@ -27,13 +27,15 @@ _WORDS = ("and ", "the ", "sun ", "was ", "low ", "now ", "far ", "sea ", "air "
 
 @dataclass
 class Behaviour:
-    """How it answers. ``silent``: usage is not reported; ``deaf``: nothing bounds an answer. After ``breaks_after``
-    tokens the connection is cut, after ``waits_after`` the stream stands still until ``go`` is set."""
+    """How it answers. ``silent``: usage is not reported; ``hidden``: so many tokens are reported beyond those that
+    come; ``deaf``: nothing bounds an answer. After ``breaks_after`` tokens the connection is cut, after ``waits_after``
+    the stream stands still until ``go`` is set."""
 
     tokens: int = TOKENS
     pause: float = 0.0
     cached: int = 0
     silent: bool = False
+    hidden: int = 0
     deaf: bool = False
     breaks_after: int | None = None
     waits_after: int | None = None
@@ -109,9 +111,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _chat_usage(asked: Asked, count: int, behaviour: Behaviour) -> dict[str, Any]:
-    total = asked.input_tokens + count
+    made = count + behaviour.hidden
     details = {"cached_tokens": behaviour.cached}
-    usage = {"prompt_tokens": asked.input_tokens, "completion_tokens": count, "total_tokens": total}
+    usage = {"prompt_tokens": asked.input_tokens, "completion_tokens": made, "total_tokens": asked.input_tokens + made}
     return {**usage, "prompt_tokens_details": details}
 
 
@@ -139,12 +141,13 @@ def _chat_stream(asked: Asked, words: list[str], behaviour: Behaviour) -> Iterat
 def _response(asked: Asked, words: list[str], behaviour: Behaviour) -> dict[str, Any]:
     text = {"type": "output_text", "text": "".join(words), "annotations": []}
     message = {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed", "content": [text]}
+    made = len(words) + behaviour.hidden
     usage = {
         "input_tokens": asked.input_tokens,
         "input_tokens_details": {"cached_tokens": behaviour.cached},
-        "output_tokens": len(words),
-        "output_tokens_details": {"reasoning_tokens": 0},
-        "total_tokens": asked.input_tokens + len(words),
+        "output_tokens": made,
+        "output_tokens_details": {"reasoning_tokens": behaviour.hidden},
+        "total_tokens": asked.input_tokens + made,
     }
     return {
         "id": "resp_1",
@@ -216,7 +219,7 @@ def _message_usage(asked: Asked, count: int, behaviour: Behaviour) -> dict[str, 
         "input_tokens": asked.input_tokens - behaviour.cached,
         "cache_read_input_tokens": behaviour.cached,
         "cache_creation_input_tokens": 0,
-        "output_tokens": count,
+        "output_tokens": count + behaviour.hidden,
     }
 
 
@@ -242,7 +245,8 @@ def _message_stream(asked: Asked, words: list[str], behaviour: Behaviour) -> Ite
         yield _named({"type": "content_block_delta", "index": 0, "delta": delta}), True
     yield _named({"type": "content_block_stop", "index": 0}), False
     ended = {"stop_reason": "end_turn", "stop_sequence": None}
-    yield _named({"type": "message_delta", "delta": ended, "usage": {"output_tokens": len(words)}}), False
+    made = len(words) + behaviour.hidden
+    yield _named({"type": "message_delta", "delta": ended, "usage": {"output_tokens": made}}), False
     yield _named({"type": "message_stop"}), False
 
 

@@ -72,6 +72,35 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
+class Pace:
+    """What may be spent each hour so that the wallet and the tightest budget last until ``until`` (RFC 3339), in
+    ``asset``. ``advice`` is ``keep``, ``cheaper_model``, ``slow_down`` or ``stop``."""
+
+    asset: str
+    available: Decimal
+    per_hour: Decimal
+    spent_last_hour: Decimal
+    until: str
+    advice: str
+    raw: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A limit, in ``asset`` or, without one, in events. ``left`` is None for one that is for each value of a field:
+    ``raw`` has them."""
+
+    id: str
+    name: str
+    scope: Mapping[str, str]
+    asset: str | None
+    limit: Decimal
+    left: Decimal | None
+    resets_at: str | None
+    raw: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Identity:
     """Whose key it is: a customer's, or the operator's (None)."""
 
@@ -125,6 +154,35 @@ def estimate(answer: Answer) -> Estimate:
     body = answer.json()
     cost = body.get("cost") or {body["asset"]: body["amount"]}
     return Estimate(cost=amounts(cost), raw=body)
+
+
+def pace(answer: Answer) -> Pace:
+    body = answer.json()
+    return Pace(
+        asset=body["asset"],
+        available=Decimal(body["available"]),
+        per_hour=Decimal(body["per_hour"]),
+        spent_last_hour=Decimal(body["spent_last_hour"]),
+        until=body["until"],
+        advice=body["advice"],
+        raw=body,
+    )
+
+
+def budgets(answer: Answer) -> list[Budget]:
+    return [
+        Budget(
+            id=each["id"],
+            name=each["name"],
+            scope=each["scope"],
+            asset=each["asset"],
+            limit=Decimal(each["limit"]),
+            left=None if each["left"] is None else Decimal(each["left"]),
+            resets_at=each["resets_at"],
+            raw=each,
+        )
+        for each in answer.json()["data"]
+    ]
 
 
 def identity(answer: Answer) -> Identity:

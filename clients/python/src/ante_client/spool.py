@@ -70,8 +70,7 @@ class Spool:
 
     def append(self, content: Mapping[str, Any]) -> None:
         """Keep it. Raises ``SpoolFull`` and ``SpoolUnwritable``; then nothing of it is kept."""
-        text = encode(content)
-        line = b"%08x %b\n" % (zlib.crc32(text), text)
+        line = line_of(content)
         if len(line) > LINE_BYTES_MAX:
             raise SpoolFull(f"One event has {len(line)} bytes; at most {LINE_BYTES_MAX} are taken.")
         with self._lock:
@@ -129,20 +128,8 @@ class Spool:
             self._others += self._size
             self._close()
         if self._descriptor is None:
-            self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            # Names sort by age, and no two processes choose the same.
-            self._name = f"{time.time_ns():020d}-{os.getpid()}-{secrets.token_hex(4)}.spool"
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            unseen = (self.directory / self._name).with_suffix(".new")
-            descriptor = os.open(unseen, flags, 0o600)
-            try:
-                # Locked before anybody can see it: one that is seen and not locked counts as left behind.
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-                unseen.rename(self.directory / self._name)
-            except OSError:
-                os.close(descriptor)
-                raise
-            self._descriptor = descriptor
+            path, self._descriptor = locked_file(self.directory, ".spool")
+            self._name = path.name
         return self._descriptor
 
     def _write(self, descriptor: int, line: bytes) -> None:
@@ -219,7 +206,7 @@ class Segment:
             for line in lines:
                 position += len(line) + 1
                 if len(found) < most:
-                    found.append(_entry(line, position))
+                    found.append(entry_of(line, position))
             if not block:
                 break
         return found
@@ -249,7 +236,31 @@ class Segment:
         return int(text) if len(text) == MARK_DIGITS and text.isdigit() else 0
 
 
-def _entry(line: bytes, end: int) -> Entry:
+def locked_file(directory: Path, suffix: str) -> tuple[Path, int]:
+    """A new file there to append to, locked by this process, and its descriptor. Raises ``OSError``."""
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # Names sort by age, and no two processes choose the same.
+    path = directory / f"{time.time_ns():020d}-{os.getpid()}-{secrets.token_hex(4)}{suffix}"
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    unseen = path.with_suffix(".new")
+    descriptor = os.open(unseen, flags, 0o600)
+    try:
+        # Locked before anybody can see it: one that is seen and not locked counts as left behind.
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        unseen.rename(path)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return path, descriptor
+
+
+def line_of(content: Mapping[str, Any]) -> bytes:
+    text = encode(content)
+    return b"%08x %b\n" % (zlib.crc32(text), text)
+
+
+def entry_of(line: bytes, end: int) -> Entry:
+    """What a line says, without its end."""
     checksum, _, text = line.partition(b" ")
     try:
         if int(checksum, 16) == zlib.crc32(text):

@@ -27,7 +27,9 @@ from ante_client.gateway.settings import Route, Settings, read
 from ante_client.inference import AsyncInference
 from ante_client.providers import Api, Asked, api_of
 from ante_client.reported import Reported
+from ante_client.running import Running
 from ante_client.shapes import Receipt
+from ante_client.spool import Spool
 
 logger = logging.getLogger("ante_client.gateway")
 
@@ -63,7 +65,9 @@ class Gateway:
 
     def _open(self) -> None:
         self._settings = settings = self._given or read()
-        self._ante = AsyncAnte(settings.url, settings.key, source=SOURCE, spool=settings.spool, fail=settings.fail)
+        spool = Spool(settings.spool)
+        self._ante = AsyncAnte(settings.url, settings.key, source=SOURCE, spool=spool, fail=settings.fail)
+        self._running = Running(spool)
         self._callers = Callers(self._ante, fail_of=settings.fail_of, steps_max=settings.steps_max)
         self._http = httpx2.AsyncClient(timeout=TIMEOUT, limits=LIMITS)
         self._opened = True
@@ -139,15 +143,15 @@ class Gateway:
         try:
             response = await self._http.send(request, stream=True)
         except httpx2.HTTPError as error:
-            await _given_back(call.run, type(error).__name__)
+            await call.run.give_back(type(error).__name__)
             await http.whole(send, 502, http.error("provider_unavailable", "The provider does not answer."))
             return
         except asyncio.CancelledError:
-            await _given_back(call.run, "the caller left")
+            await call.run.give_back("the caller left")
             raise
         try:
             if response.status_code >= 400:
-                await _given_back(call.run, f"the provider answered {response.status_code}")
+                await call.run.give_back(f"the provider answered {response.status_code}")
                 await http.whole(send, response.status_code, await response.aread(), _passed_on(response))
             elif call.asked.stream:
                 await self._stream(call, response, receive, send)
@@ -183,6 +187,7 @@ class Gateway:
     async def _stream(self, call: Call, response: httpx2.Response, receive: Receive, send: Send) -> None:
         """Whatever ends it, what had come is charged, once."""
         reported = Reported(call.asked, limit=None if call.allowance is None else call.allowance.tokens)
+        self._running.follow(call.run, reported.data)
         copying = asyncio.ensure_future(self._copy(call, reported, response, send))
         leaving = asyncio.ensure_future(http.gone(receive))
         try:
@@ -192,6 +197,7 @@ class Gateway:
             copying.cancel()
             with suppress(asyncio.CancelledError):
                 await copying
+            self._running.end(call.run)
 
     async def _copy(self, call: Call, reported: Reported, response: httpx2.Response, send: Send) -> None:
         try:
@@ -290,11 +296,6 @@ def _usage_headers(call: Call, reported: Reported, receipt: Receipt | None) -> d
     if asset in receipt.balance:
         told["x-wallet-balance"] = format(receipt.balance[asset], "f")
     return told
-
-
-async def _given_back(run: AsyncInference, reason: str) -> None:
-    with suppress(AnteError):  # Otherwise it lapses by itself.
-        await run.void(reason)
 
 
 application = Gateway()

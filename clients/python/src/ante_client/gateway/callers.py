@@ -53,6 +53,8 @@ class Callers:
         if not customer:
             raise _refused(400, "invalid_request", "With an operator's key, X-Ante-Customer says who pays.")
         meta = {name: headers[f"x-ante-{name}"][:255] for name in _META if headers.get(f"x-ante-{name}")}
+        if run := headers.get("x-ante-run"):
+            meta.setdefault("session", run[:255])  # Where the server's budgets know it by.
         return Caller(customer, meta, self._fail_of(token))
 
     def step(self, caller: Caller, run: str) -> None:
