@@ -1,5 +1,7 @@
 """Every snippet of docs/adopting.md, run as it stands: only addresses, keys and paths are filled in."""
 
+import asyncio
+import json
 import re
 import subprocess
 import sys
@@ -10,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import mcp
 import openai
 import pytest
 from django.http import HttpResponse
@@ -23,7 +26,7 @@ from ante_client.models import Models
 from billing.models import Authorization, Balance, UsageEvent
 from tests.browser.server import serving
 from tests.builders import Shop
-from tests.clients.gateways import answered_by, billed_by, running
+from tests.clients.gateways import SOURCES, answered_by, billed_by, running
 from tests.clients.standin import eventually
 
 pytestmark = pytest.mark.slow
@@ -120,6 +123,44 @@ def test_the_clients(world: World) -> None:
     world.python(client, ask_the_model=lambda max_tokens: SimpleNamespace(tokens=300))
     assert spent() == WEATHER_COST + price(1200, 300)
 
+    (agents,) = snippets("Agents", "json")
+    asyncio.run(_agent(json.loads(world.filled(agents))["mcpServers"]["ante"], 1 - spent()))
+
+
+async def _agent(settings: dict[str, Any], left: Decimal) -> None:
+    """Start the server as an agent's program does, and let the agent ask."""
+    assert settings["command"] == "ante-mcp"
+    environment = settings["env"] | {"PYTHONPATH": str(SOURCES)}
+
+    async def ask(agent: mcp.Client, tool: str, **arguments: Any) -> Any:
+        found = await agent.call_tool(tool, arguments)
+        assert not found.is_error, found.content
+        return found.structured_content
+
+    def process(*more: str) -> mcp.StdioServerParameters:
+        arguments = ["-m", "ante_client.agents", *settings["args"], *more]
+        return mcp.StdioServerParameters(command=sys.executable, args=arguments, env=environment)
+
+    usage = {"model": "gpt-4o", "input_tokens": 1000, "output_tokens": 450}
+    async with mcp.Client(process()) as agent:
+        tools = (await agent.list_tools()).tools
+        assert [tool.name for tool in tools] == ["balance", "estimate", "usage", "pace", "budgets"]
+        assert all(tool.annotations and tool.annotations.read_only_hint for tool in tools)
+        assert Decimal((await ask(agent, "balance"))["usd"]["available"]) == left
+        assert await ask(agent, "estimate", type="llm.completion", data=usage) == {"usd": "0.007"}
+        assert Decimal((await ask(agent, "usage", days=1))["amount_due"]["usd"]) == 1 - left
+        assert (await ask(agent, "pace"))["advice"] in {"keep", "cheaper_model", "slow_down"}
+        assert await ask(agent, "budgets") == {"budgets": []}
+        refused = await agent.call_tool("estimate", {"type": "unknown", "data": {}})
+        assert refused.is_error
+        assert "unpriced_usage" in str(refused.content)
+    async with mcp.Client(process("--authorize")) as agent:
+        held = await ask(agent, "authorize", type="llm.completion", data=usage)
+        assert (held["asset"], held["amount"]) == ("usd", "0.007")
+        assert Decimal((await ask(agent, "balance"))["usd"]["held"]) == Decimal("0.007")
+        await ask(agent, "void", authorization=held["id"])
+        assert Decimal((await ask(agent, "balance"))["usd"]["available"]) == left
+
 
 def test_the_middleware(world: World) -> None:
     django, asgi = snippets("The middleware", "python")
@@ -196,7 +237,7 @@ provider.shutdown()
 
 
 def _litellm(world: World) -> None:
-    (settings,) = snippets("LiteLLM", "yaml")
+    settings = snippets("LiteLLM", "yaml")[1]
     found = dict(re.findall(r"(OPENMETER_\w+): (\S+)", world.filled(settings)))
     # What its callback makes of them, and sends.
     command = f"""curl -sf {found["OPENMETER_API_ENDPOINT"]}/api/v1/events \

@@ -28,14 +28,23 @@ def test_the_wheel(tmp_path: Path) -> None:
         scripts = found.read("ante_client-0.1.0.dist-info/entry_points.txt").decode()
     assert names == {f"ante_client/{path.relative_to(SOURCES)}" for path in _files()}
     assert (metadata["Name"], metadata["License-Expression"]) == ("ante-client", "Apache-2.0")
-    assert metadata.get_all("Requires-Dist") == ["httpx2>=2.16", "granian>=2.8; extra == 'gateway'"]
+    assert metadata.get_all("Requires-Dist") == [
+        "httpx2>=2.16",
+        "mcp<3,>=2.3; extra == 'agents'",
+        "granian>=2.8; extra == 'gateway'",
+    ]
     assert "ante-gateway = ante_client.gateway.__main__:main" in scripts
 
 
 def test_it_imports_nothing_but_what_it_names() -> None:
     project = tomllib.loads((PACKAGE / "pyproject.toml").read_text())["project"]
     assert project["dependencies"] == ["httpx2>=2.16"]
-    optional = {"granian": {"gateway/__main__.py"}, "django": {"django.py"}, "asgiref": {"django.py"}}
+    optional = {
+        "granian": {"gateway/__main__.py"},
+        "mcp": {"agents.py"},
+        "django": {"django.py"},
+        "asgiref": {"django.py"},
+    }
     for path in (each for each in _files() if each.suffix == ".py"):
         for name in _imports(path):
             here = str(path.relative_to(SOURCES))
