@@ -38,7 +38,11 @@ class Running:
         self._descriptor: int | None = None
         self._path = spool.directory
         self._size = 0
-        self._forget()
+        self._lock = threading.Lock()
+        self._followed: dict[str, tuple[Inference, Used]] = {}
+        self._said: dict[str, Mapping[str, Any]] = {}
+        self._lines: dict[str, bytes] = {}
+        self._is_watched = False
         _all.add(self)
 
     def follow(self, run: Inference, used: Used) -> None:
@@ -46,9 +50,9 @@ class Running:
         with self._lock:
             self._followed[run.id] = (run, used)
             self._note(run.id)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="ante-running", daemon=True)
-                self._thread.start()
+            if not self._is_watched:
+                self._is_watched = True
+                threading.Thread(target=self._watch, name="ante-running", daemon=True).start()
 
     def end(self, run: Inference) -> None:
         """It is in the spool, or charged."""
@@ -62,17 +66,13 @@ class Running:
         """The parent's runs are the parent's, and so is its file."""
         if self._descriptor is not None:
             os.close(self._descriptor)
-        self._descriptor = None
-        self._forget()
-
-    def _forget(self) -> None:
+        self._descriptor, self._is_watched = None, False
         self._lock = threading.Lock()
-        self._followed: dict[str, tuple[Inference, Used]] = {}
-        self._said: dict[str, Mapping[str, Any]] = {}
-        self._lines: dict[str, bytes] = {}
-        self._thread: threading.Thread | None = None
+        for known in (self._followed, self._said, self._lines):
+            known.clear()
 
-    def _work(self) -> None:
+    def _watch(self) -> None:
+        """As long as anything is under way."""
         while True:
             time.sleep(NOTED_SECONDS)
             for id in list(self._followed):
@@ -81,7 +81,7 @@ class Running:
                         self._note(id)
             with self._lock:
                 if not self._followed:
-                    self._thread = None
+                    self._is_watched = False
                     self._drop()
                     return
 
