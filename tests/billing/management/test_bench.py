@@ -191,6 +191,7 @@ def test_arguments_that_make_no_sense_are_refused(arguments: list[str]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_the_whole_of_it_on_servers_of_its_own() -> None:
     done = subprocess.run(
         [
@@ -201,7 +202,7 @@ def test_the_whole_of_it_on_servers_of_its_own() -> None:
         env=os.environ | {"ANTE_SKIP_BOOTSTRAP": "1"},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=280,
         check=False,
     )
     assert done.returncode == 0, done.stderr
