@@ -5,7 +5,7 @@ from django.contrib.admin import apps as admin
 from django.core import checks
 from django.db.models.signals import post_migrate
 
-from billing.checks import books, exports, payments, payments_at_all
+from billing.checks import books, exports, overdue, payments, payments_at_all
 from billing.database import grant_application_role
 
 
@@ -19,6 +19,7 @@ class BillingConfig(AppConfig):
     def ready(self) -> None:
         checks.register(books)
         checks.register(exports)
+        checks.register(overdue)
         checks.register(payments)
         checks.register(payments_at_all, deploy=True)
         post_migrate.connect(grant_application_role, sender=self, dispatch_uid="grant_application_role")

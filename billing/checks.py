@@ -36,6 +36,15 @@ def payments_at_all(app_configs: Any, **_: Any) -> list[CheckMessage]:
     return []
 
 
+def overdue(app_configs: Any, **_: Any) -> list[CheckMessage]:
+    """A word that nobody knows would suspend nobody."""
+    if settings.INVOICE_OVERDUE_ACTION in {"nothing", "remind", "suspend"} and settings.INVOICE_GRACE_DAYS >= 0:
+        return []
+    words = "INVOICE_OVERDUE_ACTION and INVOICE_GRACE_DAYS do not say what overdue invoices do."
+    hint = "The first is nothing, remind or suspend, the second a number of days."
+    return [Error(words, hint=hint, id="billing.E009")]
+
+
 def books(app_configs: Any, **_: Any) -> list[CheckMessage]:
     """A share that cannot be would make revenue of nothing."""
     if 0 <= settings.BREAKAGE_EXPECTED < 1:

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from decimal import ROUND_DOWN, Context, Decimal
 
 from accounts.reading import MINUS, digits
+from billing.engine import currencies
 from billing.engine.money import amount_string, decimals
 from billing.models import Asset
 
 _SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥", "inr": "₹", "krw": "₩", "brl": "R$", "cad": "CA$"}
-_WITHOUT_CENTS = {"jpy", "krw"}
 _FINE_PLACES = 4
 _LIVE_PLACES = 6
 _ROUNDING = Context(prec=60)
@@ -31,7 +31,7 @@ class Look:
 
     @property
     def places(self) -> int:
-        return 2 if self.currency and self.code not in _WITHOUT_CENTS else 0
+        return currencies.places(self.code) if self.currency else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,7 @@ class Chart:
         return {
             "labels": self.labels,
             "symbol": look.symbol,
+            "places": look.places,
             "total": gettext("Total"),
             "unit": "" if look.currency else look.name,
             "links": self.links,

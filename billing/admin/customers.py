@@ -36,7 +36,12 @@ class CustomerAdmin(SummaryMixin):
     fieldsets = (
         (
             "Change the plain fields",
-            {"fields": ("name", "email", "country", "timezone", "on_insufficient_funds", "metadata")},
+            {
+                "fields": (
+                    *("name", "email", "country", "timezone", "on_insufficient_funds"),
+                    *("overdue_action", "overdue_grace_days", "metadata"),
+                )
+            },
         ),
         ("Fixed", {"fields": ("external_id", "currency", "organization_link", "created_at")}),
     )

@@ -265,4 +265,4 @@ def _round_up(amount: Decimal) -> Decimal:
 
 def _axis(top: Decimal, share: int, asset: str) -> str:
     value = amount_string(top * share / 100)
-    return f"${value}" if asset == "usd" else value
+    return f"{display.symbol(asset)}{value}"

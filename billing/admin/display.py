@@ -16,6 +16,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from billing.engine import currencies
 from billing.engine.money import amount_string
 from billing.models import Asset
 from billing.models.ledger import Account
@@ -48,15 +49,14 @@ def is_currency(asset: str) -> bool:
 
 def written(value: Decimal, asset: str, *, signed: bool = False) -> Written:
     """The amount in its asset, cut and never rounded: ``main`` and ``tail`` together are exact."""
-    money = is_currency(asset)
-    places = 2 if money else 0
-    whole = value.copy_abs().quantize(Decimal(1).scaleb(-places), context=_CUT)
+    money, usual = is_currency(asset), places(asset)
+    whole = value.copy_abs().quantize(Decimal(1).scaleb(-usual), context=_CUT)
     _, _, decimals = amount_string(value.copy_abs()).partition(".")
     sign = MINUS if value < 0 else "+" if signed and value > 0 else ""
     before = f"{sign}{_SYMBOLS.get(asset, '') if money else ''}"
     unit = "" if money and asset in _SYMBOLS else f"\N{NO-BREAK SPACE}{asset.upper() if money else asset}"
-    tail = decimals[places:]
-    if not money and tail:
+    tail = decimals[usual:]
+    if not usual and tail:
         tail = f".{tail}"
     return Written(f"{before}{whole:,f}", tail, f"{before}{whole:,f}{tail}{unit}")
 
@@ -78,20 +78,29 @@ def amount(value: Decimal | None, asset: str, *, signed: bool = False) -> SafeSt
 
 
 def figure(value: Decimal, asset: str, *, cut: bool = False) -> SafeString:
-    """For a headline: two decimals, or, for less than one unit of money, as many as tell it from nothing.
+    """For a headline: in coins, or, for less than one unit of money, with as many decimals as tell it from nothing.
 
     ``cut`` is for what may be spent: it never shows more than there is.
     """
-    money = is_currency(asset)
-    places = 2 if money else 0
+    money, decimals = is_currency(asset), places(asset)
     if money and 0 < value.copy_abs() < 1:
-        places = max(2, min(6, 1 - value.adjusted()))
-    shown = value.copy_abs().quantize(Decimal(1).scaleb(-places), context=_CUT if cut else _ROUND)
+        decimals = max(decimals, min(6, 1 - value.adjusted()))
+    shown = value.copy_abs().quantize(Decimal(1).scaleb(-decimals), context=_CUT if cut else _ROUND)
     sign = MINUS if value < 0 and shown else ""
-    symbol = _SYMBOLS.get(asset, "") if money else ""
+    before = symbol(asset) if money else ""
     return format_html(
-        '<span class="ante-figure" title="{}">{}{}{}</span>', written(value, asset).exact, sign, symbol, f"{shown:,f}"
+        '<span class="ante-figure" title="{}">{}{}{}</span>', written(value, asset).exact, sign, before, f"{shown:,f}"
     )
+
+
+def text(value: Decimal, currency: str) -> str:
+    """In the coins of the currency: ``$1,234.50``, ``¥1,235``."""
+    return f"{MINUS if value < 0 else ''}{symbol(currency)}{value.copy_abs():,.{places(currency)}f}"
+
+
+def places(asset: str) -> int:
+    """How many decimals people expect of it: those of the currency's coins, none of a unit."""
+    return currencies.places(asset) if is_currency(asset) else 0
 
 
 def symbol(asset: str) -> str:

@@ -30,7 +30,8 @@ class DisputeAdmin(EvidenceMixin, BookAdmin):
     actions_detail = ("evidence", "evidence_json", "send_evidence", "look_up")
     fields = (
         *("id", "opened", "customer_link", "status_shown", "top_up_link", "num_amount", "reason", "answer_until"),
-        *("evidence_sent", "num_frozen", "num_bonus", "num_recovered", "num_tax", "num_withdrawn", "provider_link"),
+        *("evidence_sent", "num_frozen", "num_bonus", "num_recovered", "num_tax"),
+        *("num_returned", "num_withdrawn", "provider_link"),
         "closed",
     )
 
@@ -108,6 +109,10 @@ class DisputeAdmin(EvidenceMixin, BookAdmin):
     @admin.display(description="Credited tax, taken back")
     def num_tax(self, dispute: Dispute) -> SafeString:
         return display.amount(dispute.recovered_tax, dispute.currency_id)
+
+    @admin.display(description="Tax that came back, in the wallet")
+    def num_returned(self, dispute: Dispute) -> SafeString:
+        return display.amount(dispute.returned_tax, dispute.currency_id)
 
     @admin.display(description="The provider took")
     def num_withdrawn(self, dispute: Dispute) -> SafeString:

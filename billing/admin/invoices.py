@@ -19,7 +19,7 @@ from billing.admin.amounts import AmountField
 from billing.engine.money import ZERO, amount_string
 from billing.engine.taxes import TREATMENTS
 from billing.models import Approval, Invoice, InvoiceLine
-from billing.selectors import invoices
+from billing.selectors import invoices, overdue
 from billing.services import approvals
 from billing.services.invoicing import documents
 
@@ -29,6 +29,7 @@ _TONES = {
     "open": "warning",
     "uncollectible": "danger",
     "overdue": "danger",
+    "voiding": "info",
     "void": "",
     "credit note": "",
 }
@@ -48,14 +49,19 @@ class InvoiceAdmin(ReadOnlyAdmin):
         "pdf",
     )
     list_display_links = ("number",)
-    list_filter = (("customer", AutocompleteSelectFilter), ("kind", ChoicesDropdownFilter))
+    list_filter = (
+        ("customer", AutocompleteSelectFilter),
+        ("kind", ChoicesDropdownFilter),
+        ("collection__state", ChoicesDropdownFilter),
+    )
     list_select_related = ("customer", "collection")
     search_fields = ("number", "customer__external_id")
     ordering = ("-id",)
     sortable_by = ()
     actions_detail = ("record_payment", "write_off", "void")
     fields = (
-        *("number", "kind", "customer_link", "status_shown", "void_shown", "period", "issued", "due_on"),
+        *("number", "kind", "customer_link", "status_shown", "why", "void_shown", "period", "issued", "due_on"),
+        "overdue_shown",
         *(
             "lines_shown",
             "num_total",
@@ -154,7 +160,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
             lines=_lines(invoice),
             button="Void the invoice",
             run=lambda reason: _by_hand(request, Approval.Kind.INVOICE_VOID, invoice, reason),
-            done="It is void. A credit note says so, and what had been paid of it is in the wallet.",
+            done="It is void as soon as its credit note is there: at once, or when the tax can be found out.",
             warning=by_hand.warning(request, {invoice.currency_id: invoice.payable}),
             note="Its number stays. What else is owed is invoiced at the same time.",
         )
@@ -221,6 +227,19 @@ class InvoiceAdmin(ReadOnlyAdmin):
     @admin.display(description="Void")
     def void_shown(self, invoice: Invoice) -> SafeString:
         return display.link(invoice.voids or getattr(invoice, "voided_by", None))
+
+    @admin.display(description="Because")
+    def why(self, invoice: Invoice) -> str:
+        return (invoice.collection.reason if invoice.kind == Invoice.Kind.INVOICE else "") or "–"
+
+    @admin.display(description="If it is overdue")
+    def overdue_shown(self, invoice: Invoice) -> str:
+        if invoice.kind == Invoice.Kind.CREDIT_NOTE:
+            return "–"
+        day, reminds = overdue.suspends_on(invoice), overdue.terms(invoice.customer).reminds
+        if day is not None:
+            return f"Reminders, and from {day} on nothing may be used"
+        return "Reminders" if reminds else "Nothing"
 
     @admin.display(description="Lines")
     def lines_shown(self, invoice: Invoice) -> SafeString:

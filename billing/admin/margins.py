@@ -17,9 +17,10 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from billing.admin import display, periods
+from billing.admin import charts, display, periods
+from billing.admin.charts import Series
 from billing.engine.costs import CURRENCY
-from billing.engine.money import EXACT, amount_string
+from billing.engine.money import EXACT, ZERO, amount_string
 from billing.engine.spreadsheets import harmless
 from billing.errors import InvalidRequest
 from billing.models import Customer, Meter
@@ -158,7 +159,7 @@ def _percent(share: Decimal) -> SafeString:
 
 
 def _chart(asked: Asked) -> dict[str, Any]:
-    """What the chart's script draws: for each day the cost and, on top of it, what is left."""
+    """For each day the cost and, on top of it, what is left."""
     by_day = {row.group[0]: row for row in asked.rows("day") if row.asset == CURRENCY}
     days: list[date] = []
     day = timezone.localtime(asked.span.start).date()
@@ -167,29 +168,14 @@ def _chart(asked: Asked) -> dict[str, Any]:
         day += timedelta(days=1)
     found = [by_day.get(day.isoformat()) for day in days]
 
-    def series(name: str, tone: int, amounts: Sequence[Decimal]) -> dict[str, Any]:
-        return {
-            "name": name,
-            "tone": tone,
-            "values": [float(amount) for amount in amounts],
-            "texts": [_text(amount) for amount in amounts],
-        }
-
-    zero = Decimal(0)
-    return {
-        "labels": [f"{day:%-d %b}" for day in days],
-        "symbol": "$",
-        "unit": "",
-        "series": [
-            series("Cost", 2, [row.cost if row else zero for row in found]),
-            series("Margin", 1, [(row.margin or zero) if row else zero for row in found]),
+    return charts.data(
+        [f"{day:%-d %b}" for day in days],
+        [
+            Series("Cost", 2, [row.cost if row else ZERO for row in found]),
+            Series("Margin", 1, [(row.margin or ZERO) if row else ZERO for row in found]),
         ],
-        "totals": [_text(row.charged_with_cost if row else zero) for row in found],
-    }
-
-
-def _text(amount: Decimal) -> str:
-    return f"{display.MINUS if amount < 0 else ''}${abs(amount):,.2f}"
+        CURRENCY,
+    )
 
 
 def _download(found: Sequence[MarginRow], names: Sequence[str], asked: Asked) -> HttpResponse:

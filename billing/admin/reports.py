@@ -16,7 +16,8 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 
-from billing.admin import display
+from billing.admin import charts, display
+from billing.admin.charts import Series
 from billing.engine.money import EXACT, ZERO, exact_sum
 from billing.engine.spreadsheets import harmless, lines
 from billing.errors import InvalidRequest
@@ -30,13 +31,6 @@ NO_GROUP = "none"
 COST_CENTRES = "cost-centres"
 
 Cell = str | int | Decimal | None
-
-
-@dataclass(frozen=True, slots=True)
-class Series:
-    name: str
-    tone: int
-    amounts: Sequence[Decimal]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +113,7 @@ def view(request: HttpRequest, name: str) -> HttpResponseBase:
             {"title": each, "amount": display.figure(amount, asked.currency), "says": says}
             for each, amount, says in table.figures
         ],
-        "chart": _chart(table, asked.currency) if table.labels else None,
+        "chart": charts.data(table.labels, table.chart, asked.currency) if table.labels else None,
         "legend": [(series.name, series.tone) for series in table.chart],
         "note": table.note,
         "csv_query": query.urlencode(),
@@ -286,31 +280,6 @@ def _shown(cell: Cell, currency: str) -> dict[str, Any]:
     if isinstance(cell, int):
         return {"text": display.count(cell), "number": True}
     return {"text": cell or "", "number": bool(cell and cell.endswith("%"))}
-
-
-def _chart(table: Table, currency: str) -> dict[str, Any]:
-    symbol = display.symbol(currency)
-
-    def text(amount: Decimal) -> str:
-        return f"{display.MINUS if amount < 0 else ''}{symbol}{abs(amount):,.2f}"
-
-    return {
-        "labels": table.labels,
-        "symbol": symbol,
-        "unit": "",
-        "series": [
-            {
-                "name": series.name,
-                "tone": series.tone,
-                "values": [float(amount) for amount in series.amounts],
-                "texts": [text(amount) for amount in series.amounts],
-            }
-            for series in table.chart
-        ],
-        "totals": [
-            text(exact_sum(amounts)) for amounts in zip(*(series.amounts for series in table.chart), strict=True)
-        ],
-    }
 
 
 def _download(name: str, heads: Sequence[str], rows: Iterable[Sequence[Cell]]) -> StreamingHttpResponse:

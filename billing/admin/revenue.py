@@ -17,9 +17,10 @@ from django.utils import timezone
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from accounts.services import audit
-from billing.admin import display, periods
+from billing.admin import charts, display, periods
+from billing.admin.charts import Series
 from billing.engine.journals import PARQUET
-from billing.engine.money import EXACT, ZERO, exact_sum
+from billing.engine.money import EXACT, ZERO
 from billing.engine.recognition import COLUMNS, MOVEMENTS
 from billing.errors import BillingError
 from billing.gateways import parquet
@@ -332,46 +333,22 @@ def _total(closed: Sequence[tuple[RevenueDay, RollForward]], currency: str) -> d
 
 
 def _charts(closed: Sequence[tuple[RevenueDay, RollForward]], currency: str) -> list[dict[str, Any]]:
-    """What the chart's script draws: what is deferred at the end of each day, and what was recognised on it."""
-    labels = [f"{day.date:%-d %b}" for day, _ in closed]
+    """What is deferred at the end of each day, and what was recognised on it."""
+    labels, rows = [f"{day.date:%-d %b}" for day, _ in closed], [row for _, row in closed]
 
-    def chart(name: str, title: str, *series: tuple[str, int, list[Decimal]]) -> dict[str, Any]:
-        totals = [exact_sum(amounts) for amounts in zip(*(amounts for _, _, amounts in series), strict=True)]
-        return {
-            "id": name,
-            "title": title,
-            "legend": [(label, tone) for label, tone, _ in series],
-            "data": {
-                "labels": labels,
-                "symbol": display.symbol(currency),
-                "unit": "",
-                "series": [
-                    {
-                        "name": label,
-                        "tone": tone,
-                        "values": [float(amount) for amount in amounts],
-                        "texts": [_text(amount, currency) for amount in amounts],
-                    }
-                    for label, tone, amounts in series
-                ],
-                "totals": [_text(total, currency) for total in totals],
-            },
-        }
+    def chart(name: str, title: str, *series: Series) -> dict[str, Any]:
+        legend = [(each.name, each.tone) for each in series]
+        return {"id": name, "title": title, "legend": legend, "data": charts.data(labels, series, currency)}
 
-    rows = [row for _, row in closed]
     return [
-        chart("deferred-data", "Deferred at the end of the day", ("Deferred", 2, [row.closing for row in rows])),
+        chart("deferred-data", "Deferred at the end of the day", Series("Deferred", 2, [row.closing for row in rows])),
         chart(
             "recognised-data",
             "Recognised on the day",
-            ("Recognised", 1, [row.columns["recognised"] for row in rows]),
-            ("Breakage", 3, [row.columns["breakage"] for row in rows]),
+            Series("Recognised", 1, [row.columns["recognised"] for row in rows]),
+            Series("Breakage", 3, [row.columns["breakage"] for row in rows]),
         ),
     ]
-
-
-def _text(amount: Decimal, currency: str) -> str:
-    return f"{display.MINUS if amount < 0 else ''}{display.symbol(currency)}{abs(amount):,.2f}"
 
 
 # --- Addresses --------------------------------------------------------------------------------------------------------

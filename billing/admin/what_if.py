@@ -207,7 +207,8 @@ def _chart(results: Sequence[Result], asset: str) -> dict[str, Any]:
     texts = [display.written(amount, asset, signed=True).exact for amount in amounts]
     return {
         "labels": [result.customer[:24] for result in changed],
-        "symbol": "$" if asset == CURRENCY else "",
+        "symbol": display.symbol(asset),
+        "places": display.places(asset),
         "unit": "",
         "series": [{"name": "Difference", "tone": 1, "values": [float(amount) for amount in amounts], "texts": texts}],
         "totals": texts,

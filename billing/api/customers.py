@@ -179,6 +179,8 @@ def show(customer: Customer) -> dict[str, Any]:
         "country": customer.country,
         "timezone": customer.timezone,
         "on_insufficient_funds": customer.on_insufficient_funds,
+        "overdue_action": customer.overdue_action,
+        "overdue_grace_days": customer.overdue_grace_days,
         "metadata": customer.metadata,
         "created_at": moment_string(customer.created_at),
     }

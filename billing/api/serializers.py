@@ -32,6 +32,10 @@ class CustomerChange(StrictSerializer):
     country = PatternField(r"^[A-Z]{2}\Z", required=False, allow_blank=True)
     timezone = TextField(max_length=64, required=False)
     on_insufficient_funds = serializers.ChoiceField(Customer.FundsPolicy.choices, required=False)
+    overdue_action = serializers.ChoiceField(Customer.OverdueAction.choices, required=False)
+    overdue_grace_days = serializers.IntegerField(
+        min_value=0, max_value=Customer.GRACE_DAYS_MAX, required=False, allow_null=True
+    )
     metadata = MetadataField(required=False)
 
     def validate_timezone(self, value: str) -> str:

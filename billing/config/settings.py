@@ -217,8 +217,10 @@ INVOICE_COLLECT = env.bool("INVOICE_COLLECT", default=False)
 INVOICE_TRY_DAYS: list[str] = env.list("INVOICE_TRY_DAYS", default=["0", "3", "7", "14"])
 """How many days after an invoice is due it is charged, and again where that failed."""
 INVOICE_REMINDER_DAYS: list[str] = env.list("INVOICE_REMINDER_DAYS", default=["1", "7", "14"])
-INVOICE_FREEZE_DAYS = env.int("INVOICE_FREEZE_DAYS", default=0)
-"""So many days after it is due an unpaid invoice freezes the wallet; 0 for never."""
+INVOICE_OVERDUE_ACTION: str = env.str("INVOICE_OVERDUE_ACTION", default="remind")
+"""What an invoice does that is not paid when it is due: nothing, remind or suspend. Customers may have other terms."""
+INVOICE_GRACE_DAYS = env.int("INVOICE_GRACE_DAYS", default=14)
+"""How many whole days after the due day usage goes on, where an overdue invoice suspends it."""
 
 TAX_PROVIDER: str = env.str("TAX_PROVIDER", default="billing.services.invoicing.taxes.Table")
 """Who says which tax is due: a class with the method of ``billing.gateways.tax.Provider``."""

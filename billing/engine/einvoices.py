@@ -45,7 +45,8 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Paper:
-    """An invoice, or with ``credits`` a credit note. ``base`` is what ``tax`` is on, at ``rate``."""
+    """An invoice, or with ``credits`` a credit note. ``base`` is what ``tax`` is on, at ``rate``; ``note`` stands below
+    it."""
 
     number: str
     credits: bool
@@ -62,6 +63,7 @@ class Paper:
     tax: Decimal
     treatment: str
     rate: Decimal
+    note: str = ""
     takes_back: tuple[str, date] | None = None
 
 
@@ -110,6 +112,7 @@ def terms(paper: Paper) -> dict[str, Any]:
         "BT-110": amount_string(tax),
         "BT-112": amount_string(EXACT.add(base, tax)),
         "BT-115": amount_string(EXACT.add(base, tax)),
+        **({"BG-1": [{"BT-22": paper.note}]} if paper.note else {}),
     }
     if paid:
         off = paid > 0

@@ -68,6 +68,12 @@ DISPUTE_LOST = {
 }
 """A dispute that is lost: what is taken from the wallet beyond what was frozen, and what was not the wallet's."""
 
+PROVIDER_FEE = {
+    "kept": Posting("provider_fees", "cash_clearing", "fee"),
+    "returned": Posting("cash_clearing", "provider_fees", "fee"),
+}
+"""What the payment provider takes, and what it gives."""
+
 TEMPLATES: dict[str, Template] = dict(
     [
         # Value comes in. What the customer owes is paid first; the grant counts that part as drawn.
@@ -187,13 +193,10 @@ TEMPLATES: dict[str, Template] = dict(
             taken_back=Posting("partner_payable", "partner_expense", "fee"),
         ),
         _template("partner.paid", paid=Posting("partner_payable", "cash_clearing", "fee")),
-        # What the provider keeps of a payment, and takes for a dispute; some give that back where it is won.
-        _template("payment.fee", kept=Posting("provider_fees", "cash_clearing", "fee")),
-        _template(
-            "payment.dispute_fee",
-            kept=Posting("provider_fees", "cash_clearing", "fee"),
-            returned=Posting("cash_clearing", "provider_fees", "fee"),
-        ),
+        # What the provider keeps of a payment, or adds to it, and takes for a dispute; some give that back where it is
+        # won.
+        _template("payment.fee", **PROVIDER_FEE),
+        _template("payment.dispute_fee", **PROVIDER_FEE),
         # Money goes back to whoever paid: out of the grants it came with, and back into them if it does not arrive.
         _template(
             "top_up.refunded",

@@ -3,6 +3,9 @@
 from django.db import migrations, models
 
 
+CLOSE_PAST_PERIODS = "UPDATE billing_usagecounter SET level = 0 WHERE level > 0 AND period_end <= now()"
+
+
 class Migration(migrations.Migration):
 
     dependencies = [
@@ -19,4 +22,6 @@ class Migration(migrations.Migration):
             model_name='usagecounter',
             index=models.Index(condition=models.Q(('level__gt', 0)), fields=['customer'], name='billing_usagecounter_open'),
         ),
+        # Periods that were over before levels were charged to their end stay as they were charged then.
+        migrations.RunSQL(CLOSE_PAST_PERIODS, migrations.RunSQL.noop),
     ]

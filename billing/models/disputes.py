@@ -48,6 +48,11 @@ class Dispute(models.Model):
     recovered_tax = AmountField(
         default=0, db_default=0, help_text="Of the tax: what a credit note had put into the wallet, taken there."
     )
+    returned_tax = AmountField(
+        default=0,
+        db_default=0,
+        help_text="Of the tax: what went into the wallet when a loss was undone, as no invoice asked for it by then.",
+    )
     withdrawn = AmountField(default=0, help_text="What the provider took.")
     fee = AmountField(default=0, db_default=0, help_text="What the provider took for it beside, as booked.")
     loss_id = models.UUIDField(null=True, blank=True, help_text="The transaction that booked the loss, if it is one.")
@@ -68,7 +73,7 @@ class Dispute(models.Model):
             number_check("billing_dispute", "amount"),
             number_check(
                 "billing_dispute",
-                *("frozen", "frozen_bonus", "recovered", "recovered_tax", "withdrawn", "fee"),
+                *("frozen", "frozen_bonus", "recovered", "recovered_tax", "returned_tax", "withdrawn", "fee"),
                 at_least=0,
             ),
             models.CheckConstraint(

@@ -63,6 +63,11 @@ class Invoice(models.Model):
     tax_given = AmountField(
         default=0, db_default=0, help_text="Of the tax of a credit note: what had been paid, and went into the wallet."
     )
+    tax_withheld = AmountField(
+        default=0,
+        db_default=0,
+        help_text="Of a credit note: tax that it does not give back, because a payer's bank had taken it back.",
+    )
     tax_treatment = models.CharField(max_length=16, default=taxes.NONE, db_default=taxes.NONE)
     owed_after = AmountField(help_text="What was taken beyond the wallet up to and with these entries, exact.")
     due_on = models.DateField()
@@ -88,7 +93,7 @@ class Invoice(models.Model):
             models.UniqueConstraint(fields=["number"], name="billing_invoice_number_once"),
             models.UniqueConstraint(fields=["balance", "first_seq"], name="billing_invoice_entries_once"),
             number_check("billing_invoice", "total", "prepaid", "due", "due_before", "owed_after", "tax", "tax_base"),
-            number_check("billing_invoice", "tax_given", at_least=0),
+            number_check("billing_invoice", "tax_given", "tax_withheld", at_least=0),
             models.CheckConstraint(
                 name="billing_invoice_tax",
                 condition=Q(kind="invoice", tax__gte=0, tax_base__gte=0, tax_base__lte=F("due"))
@@ -170,15 +175,18 @@ class InvoiceLine(models.Model):
 class Collection(models.Model):
     """Where the collecting of an invoice is. What is paid of it is in the ledger, never here.
 
-    ``open`` → ``paid`` or ``uncollectible``; ``voided`` with its invoice. ``tries`` counts the charges of a kept
-    method, ``reminders`` the letters.
+    ``open`` → ``paid`` or ``uncollectible``; ``voiding`` from when the invoice is to be taken back, ``voided`` once it
+    is. ``tries`` counts the charges of a kept method, ``reminders`` the letters.
     """
 
     class State(models.TextChoices):
         OPEN = "open", "Open"
+        VOIDING = "voiding", "Being voided"
         PAID = "paid", "Paid"
         UNCOLLECTIBLE = "uncollectible", "Uncollectible"
         VOIDED = "voided", "Void"
+
+    UNSETTLED = (State.OPEN, State.VOIDING)
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="+", db_index=False)
@@ -193,13 +201,18 @@ class Collection(models.Model):
 
     class Meta:
         ordering = ["-id"]
-        indexes = [models.Index(fields=["id"], name="billing_collection_open", condition=Q(state="open"))]
+        indexes = [
+            models.Index(fields=["id"], name="billing_collection_open", condition=Q(state="open")),
+            models.Index(fields=["id"], name="billing_collection_voiding", condition=Q(state="voiding")),
+        ]
         constraints = [
             models.CheckConstraint(
-                name="billing_collection_state", condition=Q(state__in=["open", "paid", "uncollectible", "voided"])
+                name="billing_collection_state",
+                condition=Q(state__in=["open", "voiding", "paid", "uncollectible", "voided"]),
             ),
             models.CheckConstraint(
-                name="billing_collection_closed", condition=Q(state="open") ^ Q(closed_at__isnull=False)
+                name="billing_collection_closed",
+                condition=Q(state__in=["open", "voiding"]) ^ Q(closed_at__isnull=False),
             ),
         ]
 

@@ -198,12 +198,13 @@ INVARIANTS: dict[str, Invariant] = {
     "provider-fees": Invariant(
         "What is booked as kept by the payment provider is what the payment and the dispute say.",
         """
-        SELECT p.id AS kept_of, p.fee, e.amount AS booked
+        SELECT p.id AS kept_of, p.fee, e.amount * CASE e.debit WHEN 'provider_fees' THEN 1 ELSE -1 END AS booked
           FROM (SELECT id, customer_id, fee, 'payment:' || id || ':fee' AS reference
                   FROM billing_paymentattempt a WHERE WITHIN(a)) p
           JOIN billing_ledgertransaction t ON t.customer_id = p.customer_id AND t.reference = p.reference
           LEFT JOIN billing_ledgerentry e ON e.transaction_id = t.id AND e.customer_id = t.customer_id
-         WHERE WITHIN(t) AND p.fee IS DISTINCT FROM e.amount
+         WHERE WITHIN(t)
+           AND p.fee IS DISTINCT FROM e.amount * CASE e.debit WHEN 'provider_fees' THEN 1 ELSE -1 END
          UNION ALL
         SELECT d.id, d.fee, f.booked FROM billing_dispute d
           LEFT JOIN (

@@ -61,6 +61,12 @@ def tax_given(customer_id: UUID, currency: str, *, since: datetime) -> Decimal:
     return notes.aggregate(tax=Sum("tax_given"))["tax"] or ZERO
 
 
+def tax_withheld(customer_id: UUID, currency: str) -> Decimal:
+    """What credit notes did not give back of taxes, because payers' banks had taken them back then."""
+    notes = Invoice.objects.filter(customer_id=customer_id, currency_id=currency, tax_withheld__gt=0)
+    return notes.aggregate(tax=Sum("tax_withheld"))["tax"] or ZERO
+
+
 def tax_disputed(balance_id: UUID) -> Decimal:
     """What paid taxes on invoices of the balance, and went back to the payers in disputes that are lost."""
     with connection.cursor() as cursor:
@@ -115,17 +121,23 @@ def open_parts(invoice: Invoice, paid: Paid) -> tuple[Decimal, Decimal]:
 
 
 def status(invoice: Invoice, paid: Paid) -> str:
-    """``issued`` for a credit note; ``open``, ``partly_paid``, ``paid``, ``uncollectible`` or ``void`` for an
-    invoice."""
+    """``issued`` for a credit note; ``open``, ``partly_paid``, ``paid``, ``uncollectible``, ``voiding`` or ``void`` for
+    an invoice."""
     if invoice.kind == Invoice.Kind.CREDIT_NOTE:
         return "issued"
-    if invoice.collection.state == Collecting.State.UNCOLLECTIBLE:
-        return "uncollectible"
-    if invoice.collection.state == Collecting.State.VOIDED:
-        return "void"
+    ended = _ENDED.get(invoice.collection.state)
+    if ended is not None:
+        return ended
     if outstanding(invoice, paid) <= 0:
         return "paid"
     return "partly_paid" if paid.total > 0 else "open"
+
+
+_ENDED = {
+    Collecting.State.UNCOLLECTIBLE.value: "uncollectible",
+    Collecting.State.VOIDING.value: "voiding",
+    Collecting.State.VOIDED.value: "void",
+}
 
 
 def overdue(invoice: Invoice, paid: Paid) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 
+from billing.engine.currencies import places
 from billing.engine.money import EXACT, ZERO, exact_sum, round_half_even
 from billing.models import RevenueDay
 from billing.selectors import allocation, revenue_days
@@ -220,11 +221,13 @@ def _revenue(currency: str, first: date, end: date) -> dict[date, tuple[Decimal,
 def _mrr(currency: str, days: Sequence[date]) -> dict[date, tuple[Decimal, int]]:
     """By day: what runs on it a month, and for how many subscriptions. Each fee counts at the pace of its own time, so
     that after a change of plan the first fee and its credit cancel out."""
+    coins = places(currency)
     rows = _all(
         """
         SELECT d.day, v.interval, MAX(EXTRACT(EPOCH FROM p."end" - p.start)) / 86400,
                ROUND(SUM(CASE f.kind WHEN 'credit' THEN -f.amount ELSE f.amount END
-                         * EXTRACT(EPOCH FROM p."end" - p.start) / EXTRACT(EPOCH FROM f."end" - f.start)), 2)
+                         * EXTRACT(EPOCH FROM p."end" - p.start) / EXTRACT(EPOCH FROM f."end" - f.start)),
+                     %(coins)s::int)
           FROM unnest(%(days)s::date[]) AS d(day)
           JOIN billing_fee f ON f.asset_id = %(currency)s AND f.kind IN ('base', 'change', 'credit')
            AND f.state <> 'lapsed' AND f.start < d.day + 1 AND f."end" > d.day
@@ -234,20 +237,21 @@ def _mrr(currency: str, days: Sequence[date]) -> dict[date, tuple[Decimal, int]]
         """,
         days=list(days),
         currency=currency,
+        coins=coins,
     )
     found: dict[date, tuple[Decimal, int]] = dict.fromkeys(days, (ZERO, 0))
     for day, interval, length, amount in rows:
         sum_, count = found[day]
-        found[day] = (EXACT.add(sum_, _monthly(amount, interval, length)), count + 1)
+        found[day] = (EXACT.add(sum_, _monthly(amount, interval, length, coins)), count + 1)
     return found
 
 
-def _monthly(amount: Decimal, interval: str, days: Decimal) -> Decimal:
+def _monthly(amount: Decimal, interval: str, days: Decimal, coins: int) -> Decimal:
     if interval == "month":
         return amount
     if interval == "year":
-        return round_half_even(Fraction(amount) / 12, precision=2)
-    return round_half_even(Fraction(amount) * MEAN_MONTH / Fraction(days), precision=2)
+        return round_half_even(Fraction(amount) / 12, precision=coins)
+    return round_half_even(Fraction(amount) * MEAN_MONTH / Fraction(days), precision=coins)
 
 
 def _starts(first: date, last: date) -> list[date]:

@@ -372,11 +372,9 @@ def _write_off(actor: audit.Actor, terms: Mapping[str, Any], approval: Approval 
     return invoice_payments.write_off(actor=actor, invoice=_invoice(terms), reason=terms["reason"], approval=approval)
 
 
-def _void_invoice(actor: audit.Actor, terms: Mapping[str, Any], approval: Approval | None) -> Callable[[], object]:
-    """Whether it may be done; the rest is afterwards, for whoever knows the taxes is asked in no transaction."""
-    invoice = _invoice(terms)
-    voiding.agree(actor=actor, invoice=invoice, approval=approval)
-    return lambda: voiding.void(actor=actor, invoice=invoice, reason=terms["reason"], approval=approval)
+def _void_invoice(actor: audit.Actor, terms: Mapping[str, Any], approval: Approval | None) -> UUID:
+    """That it is to be done; the rest is afterwards, for whoever knows the taxes is asked in no transaction."""
+    return voiding.ask(actor=actor, invoice=_invoice(terms), reason=terms["reason"], approval=approval)
 
 
 def _invoice(terms: Mapping[str, Any]) -> Invoice:
@@ -409,6 +407,6 @@ ACTIONS: Mapping[str, Action] = {
     Kind.PLAN: Action(("billing.add_planversion",), _publish),
     Kind.INVOICE_PAYMENT: Action(("billing.add_invoicepayment",), _record_payment),
     Kind.WRITE_OFF: Action(("billing.add_invoicepayment",), _write_off),
-    Kind.INVOICE_VOID: Action(("billing.add_invoicepayment",), _void_invoice, afterwards=lambda void: void()),
+    Kind.INVOICE_VOID: Action(("billing.add_invoicepayment",), _void_invoice, afterwards=voiding.finish),
     Kind.PARTNER_PAYOUT: Action(("billing.add_partnerpayout",), _pay_out),
 }

@@ -23,7 +23,7 @@ from billing.services.alerts import anomalies
 from billing.services.catalog import what_if_runs
 from billing.services.customer import privacy
 from billing.services.funding import attempts, automatic, disputes, inbox, reconciliation, refunds
-from billing.services.invoicing import dunning, invoices
+from billing.services.invoicing import dunning, invoices, voiding
 from billing.services.ledger import book_checks, seals
 from billing.services.ledger.book import AUTO_TOP_UPS
 from billing.services.revenue import partners
@@ -234,5 +234,6 @@ def issue_invoices() -> None:
 
 @shared_task(name="billing.collect_invoices", time_limit=3600)
 def collect_invoices() -> None:
-    """Charge, remind of and close the invoices that are open."""
+    """Take back the invoices that are to be voided; charge, remind of and close those that are open."""
+    voiding.finish_due()
     dunning.run_due()

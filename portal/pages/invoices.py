@@ -2,12 +2,14 @@
 
 from uuid import UUID
 
+from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.http import require_GET
 
 from billing.engine.taxes import EXEMPT, REVERSE_CHARGE, TREATMENTS
 from billing.models import Invoice
 from billing.selectors import invoices as figures
+from billing.selectors import overdue
 from billing.services.invoicing import documents
 from portal import access, downloads
 
@@ -42,16 +44,21 @@ def invoice(request: HttpRequest, visit: access.Visit, invoice_id: UUID) -> Http
     """One of them: its lines, what was paid from the wallet already, and what has come in since."""
     found = _own(visit, invoice_id)
     paid = figures.paid([found])[found.pk]
+    state = figures.status(found, paid)
     return access.render_for(
         request,
         visit,
         "portal/invoice.html",
         invoice=found,
         lines=found.lines.order_by("position"),
-        state=figures.status(found, paid),
+        state=state,
+        suspends_on=overdue.suspends_on(found) if state in {"open", "partly_paid"} else None,
         late=figures.overdue(found, paid),
         paid=paid.total,
         outstanding=figures.outstanding(found, paid),
+        less=found.prepaid.copy_negate(),
+        payable=found.payable if found.kind == Invoice.Kind.INVOICE else found.payable.copy_abs(),
+        note=settings.INVOICE_NOTE,
         taxes=found.taxes.order_by("position"),
         treatment=TREATMENTS[found.tax_treatment] if found.tax_treatment in {REVERSE_CHARGE, EXEMPT} else "",
     )

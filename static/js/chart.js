@@ -17,12 +17,12 @@ function colour(name) {
   return value;
 }
 
-// All marks of an axis with the same decimals: as many as the finest needs, two or none for money that is not tiny.
-function marks(values, symbol) {
+// All marks of an axis with the same decimals: as many as the finest needs, those of its coins or none for money.
+function marks(values, symbol, coins) {
   const highest = Math.max(...values.map(Math.abs));
   const whole = values.every((value) => Number.isInteger(value));
   const step = values.length > 1 ? Math.abs(values[1] - values[0]) : highest;
-  const places = whole ? 0 : Math.max(symbol ? 2 : 1, Math.ceil(-Math.log10(step || 1)));
+  const places = whole ? 0 : Math.max(symbol ? coins : 1, Math.ceil(-Math.log10(step || 1)));
   const options =
     highest >= 10000
       ? { notation: "compact", maximumFractionDigits: 1 }
@@ -113,7 +113,7 @@ function draw(box) {
           size: (_, values) => 14 + 6.4 * Math.max(0, ...(values || []).map((v) => v.length)),
           gap: 8,
           space: 44,
-          values: (_, splits) => marks(splits, data.symbol),
+          values: (_, splits) => marks(splits, data.symbol, data.places),
         },
       ],
       series: [

@@ -1,16 +1,17 @@
 """The pages of invoices: what is owed on paper, what the wallet had paid of it, and who may see it."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from django.test import Client
 
 from accounts.models import Membership, User
 from accounts.services.audit import SYSTEM
-from billing.models import Customer, Invoice
-from billing.services.invoicing import invoices
-from billing.services.wallet import wallets
+from billing.models import Customer, Invoice, UsageEvent
+from billing.services.invoicing import documents, invoices
+from billing.services.wallet import corrections, wallets
 from tests.builders import Shop
 
 SignedIn = Callable[[User], Client]
@@ -68,3 +69,21 @@ def test_a_developer_sees_no_invoices(shop: Shop, signed_in: SignedIn) -> None:
     for path in ("/invoices", f"/invoices/{invoice.pk}", f"/invoices/{invoice.pk}/pdf"):
         assert client.get(path).status_code == 403
     assert 'href="/invoices"' not in client.get("/").content.decode()
+
+
+def test_a_credit_note_says_what_is_back_in_the_wallet(shop: Shop, signed_in: SignedIn, settings: Any) -> None:
+    settings.INVOICE_NOTE = "Questions: billing@example.test"
+    customer, _ = owing(shop, usd="1")
+    shop.fund(customer, "6")
+    shop.record(customer, input_tokens=800_000)
+    for event in UsageEvent.objects.filter(customer=customer):
+        corrections.reverse(actor=SYSTEM, event=event, reason="The model failed")
+    note = invoices.issue(shop.balance(customer), end=LATER + timedelta(days=1))
+    assert note is not None
+    assert (note.kind, note.prepaid) == ("credit_note", -1)
+
+    page = signed_in(shop.member(customer)).get(f"/invoices/{note.pk}").content.decode()
+
+    assert ("Paid from the wallet already" in page, "Back in the wallet already" in page) == (False, True)
+    assert "Questions: billing@example.test" in page
+    assert documents.shown(note)["note"] == "Questions: billing@example.test"

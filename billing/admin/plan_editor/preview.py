@@ -45,7 +45,8 @@ def of_price(price: PriceTerms) -> dict[str, Any]:
             "lines": True,
             "labels": [_short(point.quantity) for point in found.curve],
             "every": price_previews.STEPS // 6,
-            "symbol": "$" if asset == "usd" else "",
+            "symbol": display.symbol(asset),
+            "places": display.places(asset),
             "series": [
                 {
                     "name": "Costs",

@@ -34,7 +34,7 @@ class InvoiceShape(rest.Serializer[Any]):
     id = rest.UUIDField()
     number = rest.CharField()
     kind = rest.ChoiceField(["invoice", "credit_note"])
-    status = rest.ChoiceField(["open", "partly_paid", "paid", "uncollectible", "void", "issued"])
+    status = rest.ChoiceField(["open", "partly_paid", "paid", "uncollectible", "voiding", "void", "issued"])
     overdue = rest.BooleanField(help_text="Something is open after the day on which it was due.")
     customer = rest.CharField()
     voids = rest.CharField(allow_null=True, help_text="Of a credit note: the invoice that it takes back as a whole.")

@@ -72,6 +72,13 @@ class CustomerShape(serializers.Serializer[Any]):
     country = serializers.CharField(allow_blank=True)
     timezone = serializers.CharField()
     on_insufficient_funds = serializers.ChoiceField(["reject", "overdraft"])
+    overdue_action = serializers.ChoiceField(
+        ["default", "nothing", "remind", "suspend"],
+        help_text="What an invoice does that is not paid when it is due. default: as the operator's settings have it.",
+    )
+    overdue_grace_days = serializers.IntegerField(
+        allow_null=True, help_text="How many days after the due day usage goes on. null: as the settings have it."
+    )
     metadata = MetadataField()
     created_at = MomentField()
 

@@ -14,7 +14,10 @@ from billing.services import outbox
 from billing.services.retrying import retried
 from billing.services.wallet import wallets
 
-CHANGEABLE = ("name", "email", "country", "timezone", "on_insufficient_funds", "metadata")
+CHANGEABLE = (
+    *("name", "email", "country", "timezone", "on_insufficient_funds"),
+    *("overdue_action", "overdue_grace_days", "metadata"),
+)
 
 
 def create(*, actor: audit.Actor, external_id: str, name: str, currency: Asset, **fields: Any) -> Customer:

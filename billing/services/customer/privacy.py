@@ -66,7 +66,7 @@ def obstacles(customer: Customer) -> list[str]:
     reasons = {
         "Money is owed. Pay it first.": owes,
         "An invoice is open: have it paid or write it off.": Collection.objects.filter(
-            mine, state=Collection.State.OPEN
+            mine, state__in=Collection.UNSETTLED
         ),
         "There is usage that has not been paid for.": UnpaidUsage.objects.filter(mine, open=True),
         "Work is authorized and not captured yet.": Authorization.objects.filter(

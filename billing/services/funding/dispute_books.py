@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
-from django.db.models import Sum
+from django.db.models import F, Sum
 
 from billing.engine import burndown
 from billing.engine.currencies import places
@@ -15,6 +15,7 @@ from billing.engine.money import EXACT, ZERO, exact_sum, round_half_even
 from billing.engine.postings import TEMPLATES
 from billing.models import Dispute, LedgerEntry, Refund, TopUp
 from billing.selectors import invoices
+from billing.services.invoicing import invoice_taxes
 from billing.services.ledger.book import Transaction
 from billing.services.ledger.giving_back import Part
 from billing.services.ledger.posting import Journal
@@ -27,7 +28,7 @@ Status = Dispute.Status
 class Share:
     """What a dispute is about, of its top-up: of the amount, the fee and the tax, and the units that came in for it.
 
-    ``tax`` is what the office gives back; ``credited_tax`` is what a credit note has put into the wallet before;
+    ``tax`` is what the office gives back; ``credited_tax`` is what of it has been put into the wallet before;
     ``owed_tax`` is what the customer owes again, because the payment was for the tax of an invoice alone.
     """
 
@@ -156,11 +157,11 @@ def _undo_loss(journal: Journal, dispute: Dispute, top_up: TopUp) -> None:
     head = _begin(journal, dispute, "dispute.regained")
     names = _names_of_a_loss()
     parts: dict[str, list[Part]] = {}
+    beside: dict[str, Decimal] = {}
     for entry in LedgerEntry.objects.filter(customer_id=dispute.customer_id, transaction_id=dispute.loss_id):
         if entry.balance_id is None:
             name = names[entry.debit, entry.credit]
-            if name == "owed_tax":
-                _note_owed_tax(top_up, EXACT.add(top_up.invoiced_tax, entry.amount))
+            beside[name] = entry.amount
             journal.post_beside(head, dispute.customer_id, entry.asset_id, name, entry.amount)
         else:
             parts.setdefault(entry.asset_id, []).append(Part(entry.grant_id, entry.amount))
@@ -168,8 +169,33 @@ def _undo_loss(journal: Journal, dispute: Dispute, top_up: TopUp) -> None:
         balance = journal.balances[dispute.customer_id, asset]
         _forget_debt(balance, taken)
         journal.give_back(head, balance, taken, charge_id=None, spent=False)
+    _return_tax(journal, dispute, top_up, owed=beside.get("owed_tax", ZERO), paid=beside.get("tax", ZERO))
     dispute.recovered = dispute.recovered_tax = ZERO
     dispute.loss_id = None
+
+
+def _return_tax(journal: Journal, dispute: Dispute, top_up: TopUp, *, owed: Decimal, paid: Decimal) -> None:
+    """Put tax that has come back with a dispute, and that no invoice asks for by now, into the wallet.
+
+    Of what was ``owed`` since the loss that is what was paid meanwhile. Of what the office had given back, and is
+    ``paid`` to it again, it is what credit notes have withheld because of that.
+    """
+    customer_id, currency = dispute.customer_id, dispute.currency_id
+    still_owed = min(owed, invoices.open_tax(customer_id, currency))
+    _note_owed_tax(top_up, EXACT.add(top_up.invoiced_tax, still_owed))
+    twice = EXACT.subtract(owed, still_owed)
+    beyond_invoices = EXACT.subtract(top_up.tax, EXACT.add(top_up.invoiced_tax, top_up.tax_refunded))
+    of_invoices = max(ZERO, EXACT.subtract(paid, beyond_invoices))
+    returned = Dispute.objects.filter(customer_id=customer_id, currency_id=currency).aggregate(tax=Sum("returned_tax"))
+    withheld = EXACT.subtract(invoices.tax_withheld(customer_id, currency), returned["tax"] or ZERO)
+    amount = EXACT.add(twice, min(of_invoices, max(ZERO, withheld)))
+    if not amount:
+        return
+    head = _begin(journal, dispute, "invoice.taxed")
+    if twice:
+        journal.post_beside(head, customer_id, currency, "tax", twice)
+    invoice_taxes.give(journal, head, customer_id, currency, amount, name="Tax that no invoice asks for")
+    dispute.returned_tax = EXACT.add(dispute.returned_tax, amount)
 
 
 def _forget_debt(balance: BalanceState, parts: list[Part]) -> None:
@@ -208,7 +234,9 @@ def share(dispute: Dispute, top_up: TopUp) -> Share:
     tax = max(ZERO, min(round_half_even(Fraction(top_up.tax) * part, precision=coins), left_of_tax))
     amount = EXACT.subtract(dispute.amount, EXACT.add(fee, tax))
     amount = min(amount, EXACT.subtract(top_up.amount, taken["credited"]))
-    credited_tax = _credited_tax(dispute, top_up, tax, left_of_tax)
+    credited_tax = min(tax, dispute.returned_tax)
+    more = _credited_tax(dispute, top_up, EXACT.subtract(tax, credited_tax), left_of_tax)
+    credited_tax = EXACT.add(credited_tax, more)
     tax = EXACT.subtract(tax, credited_tax)
     owed_tax = min(tax, top_up.invoiced_tax) if not top_up.amount else ZERO
     of_amount = Fraction(amount) / Fraction(top_up.amount) if top_up.amount else Fraction(0)
@@ -237,7 +265,8 @@ def _credited_tax(dispute: Dispute, top_up: TopUp, tax: Decimal, left: Decimal) 
     assert top_up.settled_at is not None
     given = invoices.tax_given(top_up.customer_id, top_up.currency_id, since=top_up.settled_at)
     others = Dispute.objects.filter(customer_id=top_up.customer_id, currency_id=top_up.currency_id)
-    again = others.exclude(pk=dispute.pk).aggregate(tax=Sum("recovered_tax"))["tax"] or ZERO
+    taken = others.exclude(pk=dispute.pk).filter(recovered_tax__gt=0)
+    again = taken.aggregate(tax=Sum(F("recovered_tax") - F("returned_tax")))["tax"] or ZERO
     return min(of_invoices, max(ZERO, EXACT.subtract(given, again)))
 
 

@@ -60,6 +60,7 @@ def einvoice(invoice: Invoice) -> bytes | None:
                 tax=invoice.tax,
                 treatment=invoice.tax_treatment,
                 rate=taxes[0].rate if taxes else Decimal(0),
+                note=settings.INVOICE_NOTE,
                 takes_back=(invoice.voids.number, invoice.voids.issued_at.astimezone(zone).date())
                 if invoice.voids
                 else None,
@@ -98,6 +99,7 @@ def shown(invoice: Invoice) -> dict[str, Any]:
             for line in invoice.lines.order_by("position")
         ],
         "total": money(invoice.total),
+        "prepaid_title": "Paid from the wallet already" if invoice.prepaid > 0 else "Back in the wallet already",
         "prepaid": money(invoice.prepaid.copy_negate()) if invoice.prepaid else None,
         "net": money(invoice.due) if invoice.tax else None,
         "taxes": [

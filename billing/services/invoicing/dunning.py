@@ -1,4 +1,5 @@
-"""Collecting invoices: charging a kept method when one is due, reminding, and, where wanted, freezing the wallet.
+"""Collecting invoices: charging a kept method when one is due, reminding, and, by the customer's terms, freezing the
+wallet.
 
 A charge is a top-up of just what is open, with the tax that the invoice has: noted before the provider is asked, one at
 a time for each customer. What is paid is read from the ledger; here is only how far the collecting is.
@@ -19,7 +20,7 @@ from accounts.services.audit import SYSTEM
 from billing.engine.money import ZERO, amount_string
 from billing.errors import BillingError, InvalidState
 from billing.models import Asset, Collection, Invoice, PaymentAttempt, PaymentMethod, TopUp, Wallet
-from billing.selectors import invoices
+from billing.selectors import invoices, overdue
 from billing.services import notices, outbox
 from billing.services.funding import attempts, automatic, methods, profiles, rules, top_ups
 from billing.services.funding.attempts import Plan
@@ -55,7 +56,7 @@ def _alone(step: Callable[[UUID], None], id: UUID) -> None:
 
 
 def advance(collection_id: UUID) -> None:
-    """Close the collection of an invoice that is paid; else charge, remind and freeze as the days have gone by."""
+    """Close the collection of an invoice that is paid; else charge, remind and suspend as the days have gone by."""
     collection = _open().filter(pk=collection_id).first()
     if collection is None:
         return  # Somebody else closed it meanwhile.
@@ -72,7 +73,7 @@ def advance(collection_id: UUID) -> None:
             _close(collection_id)
             return
     _remind(collection_id)
-    _freeze(collection_id)
+    _suspend(collection_id)
 
 
 # --- Charging ---------------------------------------------------------------------------------------------------------
@@ -130,7 +131,7 @@ def _left_lying() -> list[UUID]:
     return list(rows.values_list("attempt_id", flat=True))
 
 
-# --- Closing, reminding, freezing -------------------------------------------------------------------------------------
+# --- Closing, reminding, suspending -----------------------------------------------------------------------------------
 
 
 @retried
@@ -148,17 +149,19 @@ def close(collection: Collection, state: str, reason: str = "") -> None:
     collection.state, collection.closed_at, collection.next_try_at = state, timezone.now(), None
     collection.reason = reason[:500]
     collection.save(update_fields=["state", "closed_at", "next_try_at", "reason"])
-    _thaw(collection)
+    if collection.froze:
+        _thaw(collection, "The invoices are paid")
 
 
-def _thaw(collection: Collection) -> None:
-    """Unfreeze the wallet where this froze it, and nothing else that is open did."""
-    if not collection.froze or _open().filter(customer_id=collection.customer_id, froze=True).exists():
+def _thaw(collection: Collection, reason: str) -> None:
+    """Unfreeze the wallet that this froze, unless another that is open did so too."""
+    others = _open().filter(customer_id=collection.customer_id, froze=True).exclude(pk=collection.pk)
+    if others.exists():
         return
     wallet = Wallet.objects.get(customer_id=collection.customer_id)
     if wallet.frozen_at is not None and wallet.frozen_reason.startswith(_FROZEN):
         try:
-            wallets.unfreeze(actor=SYSTEM, customer=collection.invoice.customer, reason="The invoices are paid")
+            wallets.unfreeze(actor=SYSTEM, customer=collection.invoice.customer, reason=reason)
         except InvalidState:
             logger.info("The wallet of %s was unfrozen already", collection.customer_id)
 
@@ -169,7 +172,8 @@ def _remind(collection_id: UUID) -> None:
         collection = _open(lock=True).get(pk=collection_id)
         days, now = [int(day) for day in settings.INVOICE_REMINDER_DAYS], timezone.now()
         due = sum(_on(collection.invoice, day) <= now for day in days)
-        if collection.state != Collection.State.OPEN or due <= collection.reminders:
+        reminds = overdue.terms(collection.invoice.customer).reminds
+        if collection.state != Collection.State.OPEN or not reminds or due <= collection.reminders:
             return
         collection.reminders = due
         collection.save(update_fields=["reminders"])
@@ -180,23 +184,34 @@ _FROZEN = "An invoice is overdue: "
 
 
 @retried
-def _freeze(collection_id: UUID) -> None:
-    """Freeze the wallet, and note that this did, in one transaction: what freezes it is what unfreezes it."""
-    days = settings.INVOICE_FREEZE_DAYS
-    if not days or not _open().filter(pk=collection_id, froze=False).exists():
+def _suspend(collection_id: UUID) -> None:
+    """Freeze the wallet where the customer's terms say so by now, and unfreeze it where they say so no longer.
+
+    What freezes it and the note that this did are one transaction: what froze it is what unfreezes it.
+    """
+    seen = _open().filter(pk=collection_id).first()
+    if seen is None or seen.froze == _is_to_suspend(seen.invoice):
         return
     with transaction.atomic():
         collection = _locked(collection_id)
         invoice = collection.invoice
-        closed = collection.state != Collection.State.OPEN
-        if closed or collection.froze or _on(invoice, days) > timezone.now():
+        suspends = _is_to_suspend(invoice)
+        if collection.state != Collection.State.OPEN or collection.froze == suspends:
             return
-        try:
-            wallets.freeze(actor=SYSTEM, customer=invoice.customer, reason=f"{_FROZEN}{invoice.number}")
-        except InvalidState:
-            return  # Somebody else froze it, and is to unfreeze it.
-        collection.froze = True
+        if suspends:
+            try:
+                wallets.freeze(actor=SYSTEM, customer=invoice.customer, reason=f"{_FROZEN}{invoice.number}")
+            except InvalidState:
+                return  # Somebody else froze it, and is to unfreeze it.
+        else:
+            _thaw(collection, "Overdue invoices do not suspend this customer any longer")
+        collection.froze = suspends
         collection.save(update_fields=["froze"])
+
+
+def _is_to_suspend(invoice: Invoice) -> bool:
+    day = overdue.suspends_on(invoice)
+    return day is not None and day <= timezone.localdate()
 
 
 def _tell(invoice: Invoice, kind: str, now: datetime, *, notice: bool = False) -> None:

@@ -7,6 +7,7 @@ asked for; what of it had been paid goes into the wallet.
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from uuid import UUID
 
 from django.db.models import Sum
 
@@ -16,17 +17,20 @@ from billing.engine.taxes import NONE, STANDARD, Decision, Part, shares
 from billing.engine.taxes import on as tax_on
 from billing.models import Balance, Grant, Invoice, InvoicePayment, InvoiceTax
 from billing.selectors import invoices
+from billing.services.ledger.book import Transaction
 from billing.services.ledger.posting import Journal
 
 
 @dataclass(frozen=True, slots=True)
 class Tax:
-    """``total`` on ``base``, both negative on a credit note; of that ``given`` goes into the wallet."""
+    """``total`` on ``base``, both negative on a credit note; of that ``given`` goes into the wallet. ``withheld`` would
+    come back too, had a payer's bank not taken it back already."""
 
     treatment: str
     base: Decimal = ZERO
     total: Decimal = ZERO
     given: Decimal = ZERO
+    withheld: Decimal = ZERO
     parts: tuple[Part, ...] = ()
     places: int = 2
 
@@ -69,13 +73,15 @@ def _given_back(balance: Balance, invoice: Invoice, base: Decimal, tax: Decimal,
     asked = Invoice.objects.filter(balance=balance).aggregate(tax=Sum("tax"))
     # The office has what was written off, or lost in a dispute, back already.
     given_up = InvoicePayment.objects.filter(invoice__balance=balance, kind=InvoicePayment.Kind.WRITE_OFF)
-    gone = EXACT.add(given_up.aggregate(tax=Sum("tax"))["tax"] or ZERO, invoices.tax_disputed(balance.pk))
-    total = min(tax, EXACT.subtract(asked["tax"], gone))
-    if total <= 0:
-        return Tax(NONE)
+    room = EXACT.subtract(asked["tax"], given_up.aggregate(tax=Sum("tax"))["tax"] or ZERO)
+    most = max(ZERO, min(tax, room))
+    total = max(ZERO, min(most, EXACT.subtract(room, invoices.tax_disputed(balance.pk))))
+    withheld = EXACT.subtract(most, total)
+    if not total:
+        return Tax(NONE, withheld=withheld)
     unpaid = invoices.open_tax(balance.customer_id, balance.asset_id)
     parts = tuple(Part(each.name, each.rate) for each in invoice.taxes.order_by("position"))
-    return Tax(STANDARD, -base, -total, max(ZERO, EXACT.subtract(total, unpaid)), parts, coins)
+    return Tax(STANDARD, -base, -total, max(ZERO, EXACT.subtract(total, unpaid)), withheld, parts, coins)
 
 
 def book(invoice: Invoice, tax: Tax) -> None:
@@ -108,17 +114,22 @@ def book(invoice: Invoice, tax: Tax) -> None:
         name = "tax" if tax.total > 0 else "credited"
         journal.post_beside(head, invoice.customer_id, invoice.currency_id, name, owed)
     if tax.given:
-        grant = Grant(
-            customer_id=invoice.customer_id,
-            balance_id=invoice.balance_id,
-            asset_id=invoice.currency_id,
-            kind=Grant.Kind.ADJUSTMENT,
-            name=f"Tax of {invoice.number}",
-            amount=tax.given,
-            remaining=tax.given,
-            effective_at=journal.now,
-            paid_amount=tax.given,
-            paid_currency_id=invoice.currency_id,
-        )
-        journal.grant_value(journal.new_grant(grant), head)
+        give(journal, head, invoice.customer_id, invoice.currency_id, tax.given, name=f"Tax of {invoice.number}")
     journal.write()
+
+
+def give(journal: Journal, head: Transaction, customer_id: UUID, currency: str, amount: Decimal, *, name: str) -> None:
+    """Put tax that had been paid into the wallet, out of what is owed to the office: a part of ``invoice.taxed``."""
+    grant = Grant(
+        customer_id=customer_id,
+        balance_id=journal.balances[customer_id, currency].id,
+        asset_id=currency,
+        kind=Grant.Kind.ADJUSTMENT,
+        name=name,
+        amount=amount,
+        remaining=amount,
+        effective_at=journal.now,
+        paid_amount=amount,
+        paid_currency_id=currency,
+    )
+    journal.grant_value(journal.new_grant(grant), head)

@@ -165,6 +165,7 @@ def document(
         tax=tax.total,
         tax_base=tax.base,
         tax_given=tax.given,
+        tax_withheld=tax.withheld,
         tax_treatment=tax.treatment,
         owed_after=EXACT.add(owed_before, found.owed),
         due_on=now.astimezone(ZoneInfo(settings.TIME_ZONE)).date() + timedelta(days=settings.INVOICE_DUE_DAYS),

@@ -5,9 +5,10 @@ from decimal import Decimal
 import pytest
 
 from accounts.backoffice import CappedPaginator
-from billing.admin import display
+from billing.admin import charts, display
+from billing.admin.charts import Series
 from billing.engine.money import amount_string
-from billing.models import Customer, UsageEvent
+from billing.models import Asset, Customer, UsageEvent
 
 D = Decimal
 
@@ -45,6 +46,18 @@ def test_units_bear_their_name():
 )
 def test_headlines_are_short(value: str, shown: str):
     assert f">{shown}<" in display.figure(D(value), "usd")
+
+
+@pytest.mark.usefixtures("db")
+def test_yen_have_no_cents_in_tables_headlines_and_charts():
+    Asset.objects.create(code="jpy", name="Yen", kind="currency", precision=12)
+    display.forget()
+    parts = display.written(D("1234.5"), "jpy")
+    assert (parts.main, parts.exact) == ("¥1,234", "¥1,234.5")
+    assert ">¥1,235<" in display.figure(D("1234.6"), "jpy")
+    drawn = charts.data(["May"], [Series("Fees", 1, [D(1000)]), Series("Usage", 2, [D("-234.6")])], "jpy")
+    assert (drawn["symbol"], drawn["places"], drawn["totals"]) == ("¥", 0, ["¥765"])
+    assert [series["texts"] for series in drawn["series"]] == [["¥1,000"], ["\N{MINUS SIGN}¥235"]]
 
 
 @pytest.mark.usefixtures("db")

@@ -87,6 +87,8 @@ def test_a_customers_plain_fields_are_changed_by_the_service(office: Client, acm
             "country": "US",
             "timezone": "UTC",
             "on_insufficient_funds": "reject",
+            "overdue_action": "suspend",
+            "overdue_grace_days": "7",
             "metadata": "{}",
             "external_id": "stolen",
             "currency": "eur",
@@ -102,7 +104,11 @@ def test_a_customers_plain_fields_are_changed_by_the_service(office: Client, acm
     )
     trail = AuditEvent.objects.get(action="customer.changed")
     assert trail.actor_label == finance.email
-    assert trail.before == {"name": "Acme Robotics", "email": "billing@acme.test", "country": ""}
+    assert trail.before == {
+        **{"name": "Acme Robotics", "email": "billing@acme.test", "country": ""},
+        **{"overdue_action": "default", "overdue_grace_days": None},
+    }
+    assert trail.after["overdue_grace_days"] == 7
 
 
 def test_a_change_of_a_person_leaves_a_line_in_the_trail(office: Client, acme: Customer):

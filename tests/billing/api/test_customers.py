@@ -31,6 +31,8 @@ def test_a_customer_is_added_and_shown(api: Api) -> None:
     assert MOMENT.match(created.pop("created_at"))
     assert created == ACME | {
         "on_insufficient_funds": "reject",
+        "overdue_action": "default",
+        "overdue_grace_days": None,
         "metadata": {"tier": "gold", "ratio": "0.1", "nested": [1, {"x": None}]},
     }
     shown = api.get("/customers/acme")
@@ -95,6 +97,9 @@ def test_a_second_customer_with_the_same_id_is_refused(api: Api) -> None:
         ({"timezone": "Mars/Olympus"}, "timezone"),
         ({"timezone": "../etc/passwd"}, "timezone"),
         ({"on_insufficient_funds": "pray"}, "on_insufficient_funds"),
+        ({"overdue_action": "sue"}, "overdue_action"),
+        ({"overdue_grace_days": -1}, "overdue_grace_days"),
+        ({"overdue_grace_days": 366}, "overdue_grace_days"),
         ({"metadata": []}, "metadata"),
         ({"metadata": "x"}, "metadata"),
         ({"metadata": {str(n): n for n in range(51)}}, "metadata"),

@@ -32,7 +32,7 @@ from billing.models import (
 from billing.services import approvals, four_eyes, subscriptions
 from billing.services.catalog import plans
 from billing.services.funding import refunds
-from billing.services.invoicing import invoice_payments, invoices, taxes
+from billing.services.invoicing import invoice_payments, invoices, taxes, voiding
 from billing.services.revenue import partners
 from billing.services.wallet import corrections, grants, wallets
 from tests.architecture.sources import nodes
@@ -505,7 +505,9 @@ def test_what_is_noted_for_an_invoice_waits_too(owed: Invoice, maker: User, chec
     assert (moved.kind, moved.amount, moved.approval) == (kind, owed.payable, asked)
 
 
-def test_an_invoice_is_voided_once_a_second_person_has_approved_it(owed: Invoice, maker: User, checker: User) -> None:
+def test_an_invoice_is_voided_once_a_second_person_has_approved_it(
+    owed: Invoice, maker: User, checker: User, settings: Any
+) -> None:
     terms = {"invoice": str(owed.pk), "number": owed.number}
     ask = partial(approvals.perform, actor=by(maker), kind="invoice_void", customer=owed.customer, terms=terms)
     asked, again = ask(reason="A mistake"), ask(reason="The same")
@@ -513,7 +515,12 @@ def test_an_invoice_is_voided_once_a_second_person_has_approved_it(owed: Invoice
     assert again is not None
     assert (asked.amounts, owed.collection.state) == ({"usd": amount_string(owed.payable)}, "open")
 
+    known, settings.TAX_PROVIDER = settings.TAX_PROVIDER, "tests.billing.services.invoicing.test_taxes.Silent"
     approvals.approve(actor=by(checker), approval=asked)
+    owed.collection.refresh_from_db()
+    assert (owed.collection.state, Invoice.objects.count()) == ("voiding", 1)
+    settings.TAX_PROVIDER = known
+    voiding.finish_due()
 
     (moved,) = ManualMovement.objects.all()
     assert (moved.kind, moved.amount, moved.approval) == ("invoice_void", owed.payable, asked)

@@ -98,3 +98,52 @@ def test_a_credit_note_after_it_gives_no_tax_back_that_the_bank_has_taken(
 
     assert note is not None
     assert (note.tax, note.tax_given, payer.available, account("tax_payable")) == (0, 0, 30, 0)
+
+
+def test_won_after_all_the_wallet_has_what_a_credit_note_withheld(payer: Payer, bank: Bank, paid: TopUp) -> None:
+    payer.shop.fund(payer.customer, "30")
+    dispute_id = bank.dispute(paid)
+    end(bank, dispute_id, "lost")
+    note = credit(payer)
+    assert note is not None
+    assert (note.tax, note.tax_withheld, payer.available, account("tax_payable")) == (0, 1, 30, 0)
+
+    end(bank, dispute_id, "won")
+
+    # As if the bank had never asked: 20 beside the 30, and the tax of what was used for nothing.
+    assert (payer.available, account("tax_payable"), Dispute.objects.get().returned_tax) == (51, -1, 1)
+    assert (account("disputed"), list(books.differences())) == (0, [])
+
+    end(bank, dispute_id, "lost")
+    assert (payer.available, account("tax_payable")) == (30, 0)
+    end(bank, dispute_id, "won")
+    assert (payer.available, account("tax_payable"), Dispute.objects.get().returned_tax) == (51, -1, 1)
+
+
+def test_where_the_debt_ate_the_note_it_comes_after_the_dispute_is_won(payer: Payer, bank: Bank, paid: TopUp) -> None:
+    dispute_id = bank.dispute(paid)
+    end(bank, dispute_id, "lost")
+    assert credit(payer) is None
+
+    end(bank, dispute_id, "won")
+    note = issue(payer.shop, payer.customer)
+
+    assert note is not None
+    assert (note.due, note.tax_given, payer.available, account("tax_payable")) == (-10, 1, 21, -1)
+
+
+def test_what_a_note_gave_for_another_invoice_is_taken_and_what_was_used_stays_taxed(
+    payer: Payer, bank: Bank, paid: TopUp
+) -> None:
+    payer.shop.record(payer.customer, id="second", input_tokens=8_000_000)
+    assert issue(payer.shop, payer.customer) is not None
+    payer.paid("10")
+    corrections.reverse(actor=SYSTEM, event=UsageEvent.objects.get(event_id="second"), reason="The model failed")
+    note = issue(payer.shop, payer.customer)
+    assert note is not None
+    assert (note.tax_given, payer.available, account("tax_payable")) == (1, 21, -2)
+
+    end(bank, bank.dispute(paid), "lost")
+
+    # 10 were used, and 11 have come in for them.
+    assert (payer.available, account("tax_payable"), account("cash_clearing")) == (0, -1, 11)

@@ -45,6 +45,20 @@ def test_one_that_was_not_known_at_first_is_booked_by_the_comparison(
     assert PaymentAttempt.objects.get().fee == Decimal("1.03")
 
 
+def test_what_the_provider_adds_to_a_payment_is_booked_the_other_way_round(
+    payer: Payer, bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(provider_fees, "book", lambda attempt: None)
+        attempt = payer.paid("25").attempt
+    PaymentAttempt.objects.update(fee=None, fee_currency="")
+
+    attempts.note_fee(attempt.pk, Decimal("-0.10"), "usd")
+
+    assert kept("payment.fee") == [Decimal("-0.10")]
+    assert list(books.differences()) == []
+
+
 def test_in_a_currency_that_is_no_asset_here_it_is_noted_and_not_booked(payer: Payer) -> None:
     attempt = payer.paid("25").attempt
     attempt.fee_currency = "xyz"

@@ -11,6 +11,7 @@ from accounts.services.audit import SYSTEM
 from billing.errors import AlreadyExists, InvalidRequest, InvalidState
 from billing.models import Collection, Customer, Invoice, Notice, OutboxEvent, PaymentAttempt, TopUp, UsageEvent, Wallet
 from billing.selectors import invoices as figures
+from billing.services.customer import customers
 from billing.services.funding import attempts, refunds
 from billing.services.invoicing import dunning, invoice_payments, invoices
 from billing.services.wallet import corrections, wallets
@@ -124,7 +125,7 @@ def test_reminders_come_on_their_days_and_not_twice(debtor: Payer, clock: Clock,
 
 
 def test_an_overdue_invoice_freezes_the_wallet_until_it_is_paid(debtor: Payer, clock: Clock, settings: Any) -> None:
-    settings.INVOICE_COLLECT, settings.INVOICE_FREEZE_DAYS = False, 10
+    settings.INVOICE_COLLECT, settings.INVOICE_OVERDUE_ACTION, settings.INVOICE_GRACE_DAYS = False, "suspend", 9
     later(clock, 20)
     assert Wallet.objects.get(customer=debtor.customer).frozen_at is None
     later(clock, 24)
@@ -134,6 +135,53 @@ def test_an_overdue_invoice_freezes_the_wallet_until_it_is_paid(debtor: Payer, c
     later(clock, 24)
 
     assert Wallet.objects.get(customer=debtor.customer).frozen_at is None
+
+
+@pytest.mark.parametrize(
+    ("operator", "own", "grace", "reminders", "frozen_on"),
+    [
+        ("suspend", "default", None, 2, 25),
+        ("suspend", "default", 3, 2, 19),
+        ("remind", "suspend", 3, 2, 19),
+        ("suspend", "remind", None, 2, None),
+        ("suspend", "nothing", None, 0, None),
+        ("nothing", "default", None, 0, None),
+    ],
+    ids=["operators", "own grace", "own suspension", "reminders alone", "nothing", "operators nothing"],
+)
+def test_what_an_overdue_invoice_does_is_agreed_with_each_customer(
+    debtor: Payer,
+    clock: Clock,
+    settings: Any,
+    operator: str,
+    own: str,
+    grace: int | None,
+    reminders: int,
+    frozen_on: int | None,
+) -> None:
+    settings.INVOICE_COLLECT, settings.INVOICE_OVERDUE_ACTION, settings.INVOICE_GRACE_DAYS = False, operator, 9
+    Customer.objects.update(overdue_action=own, overdue_grace_days=grace)
+
+    seen = []
+    for day in range(14, 26):
+        later(clock, day)
+        seen.append(frozen(debtor))
+
+    assert Notice.objects.filter(kind="invoice.overdue").count() == reminders
+    first = next((day for day, is_frozen in enumerate(seen, start=15) if is_frozen), None)
+    assert first == frozen_on, "of November; the invoice is due on the 15th"
+
+
+def test_who_agrees_on_other_terms_is_suspended_no_longer(debtor: Payer, clock: Clock, settings: Any) -> None:
+    settings.INVOICE_COLLECT = False
+    Customer.objects.update(overdue_action="suspend", overdue_grace_days=0)
+    later(clock, 15)
+    assert frozen(debtor)
+
+    customers.update(actor=SYSTEM, customer=debtor.customer, changes={"overdue_grace_days": 30})
+    later(clock, 15)
+
+    assert (frozen(debtor), Collection.objects.get().froze) == (False, False)
 
 
 def test_money_by_bank_is_noted_once_and_shared_with_the_tax(debtor: Payer) -> None:
@@ -180,7 +228,7 @@ def frozen(debtor: Payer) -> bool:
 def test_who_ends_while_freezing_or_closing_leaves_no_wallet_frozen(
     debtor: Payer, clock: Clock, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings.INVOICE_COLLECT, settings.INVOICE_FREEZE_DAYS = False, 10
+    settings.INVOICE_COLLECT, settings.INVOICE_OVERDUE_ACTION, settings.INVOICE_GRACE_DAYS = False, "suspend", 9
     freeze, unfreeze = wallets.freeze, wallets.unfreeze
 
     def freeze_and_end(**fields: Any) -> None:
@@ -342,3 +390,23 @@ def test_the_bank_of_who_paid_a_tax_alone_may_take_it_back(debtor: Payer, bank: 
     bank.deliver()
 
     assert (account("tax_payable"), figures.open_tax(debtor.customer.pk, "usd"), state()) == (1, 0, "paid")
+
+
+def test_a_tax_that_was_paid_again_before_its_dispute_is_won_after_all_is_in_the_wallet(
+    debtor: Payer, bank: Bank, clock: Clock
+) -> None:
+    debtor.keep()
+    debtor.shop.fund(debtor.customer, "10")
+    later(clock, 14)
+    bank.deliver()
+    dispute = bank.dispute(TopUp.objects.get())
+    bank.decide(dispute, "lost")
+    bank.deliver()
+    debtor.paid("20")
+    assert (debtor.available, figures.open_tax(debtor.customer.pk, "usd"), account("tax_payable")) == (20, 0, 2)
+
+    bank.decide(dispute, "won")
+    bank.deliver()
+
+    assert (debtor.available, account("tax_payable"), account("receivable")) == (21, 2, 0)
+    assert (account("cash_clearing"), account("disputed"), state()) == (-33, 0, "paid")

@@ -2,12 +2,13 @@
 
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from accounts.services.audit import SYSTEM
 from billing.errors import InvalidState
-from billing.models import Asset, Invoice, UsageEvent
+from billing.models import Asset, Collection, Invoice, UsageEvent
 from billing.selectors import invoices as figures
 from billing.selectors import reports
 from billing.services import revenue
@@ -24,7 +25,9 @@ D = Decimal
 
 
 def void(invoice: Invoice) -> Invoice:
-    return voiding.void(actor=SYSTEM, invoice=invoice, reason="Another company was meant")
+    note = voiding.void(actor=SYSTEM, invoice=invoice, reason="Another company was meant")
+    assert note is not None
+    return note
 
 
 def status(invoice: Invoice) -> str:
@@ -146,6 +149,45 @@ def test_what_is_being_charged_is_not_voided(debtor: Payer, bank: Bank, clock: C
 
     with pytest.raises(InvalidState, match="under way"):
         void(invoice)
+
+
+def test_where_the_tax_is_not_known_it_waits_and_a_worker_finishes_it(
+    debtor: Payer, bank: Bank, clock: Clock, settings: Any
+) -> None:
+    invoice, known = Invoice.objects.get(), settings.TAX_PROVIDER
+    debtor.keep()
+    settings.TAX_PROVIDER = "tests.billing.services.invoicing.test_taxes.Silent"
+
+    assert voiding.void(actor=SYSTEM, invoice=invoice, reason="Another company was meant") is None
+
+    clock.stop(ISSUED + timedelta(days=20))
+    for _ in range(2):
+        voiding.finish_due()
+        dunning.run_due()
+    assert (status(invoice), debtor.available, bank.charges()) == ("voiding", -10, [])
+    with pytest.raises(InvalidState, match="being voided"):
+        void(invoice)
+
+    settings.TAX_PROVIDER = known
+    for _ in range(2):
+        voiding.finish_due()
+
+    note = Invoice.objects.get(kind="credit_note")
+    assert (note.voids, note.payable, status(invoice), debtor.available) == (invoice, -11, "void", 0)
+    assert Collection.objects.get().reason == "Another company was meant"
+
+
+def test_what_is_given_back_while_it_waits_leaves_it_as_it_was(debtor: Payer) -> None:
+    first, event = Invoice.objects.get(), UsageEvent.objects.get()
+    use(debtor, "second")
+    asked = voiding.ask(actor=SYSTEM, invoice=first, reason="Another company was meant")
+    corrections.reverse(actor=SYSTEM, event=event, reason="It failed")
+
+    with pytest.raises(InvalidState, match="given back already"):
+        voiding.finish(asked)
+
+    assert Collection.objects.get(pk=asked).state == "open"
+    assert (Invoice.objects.filter(voids=first).exists(), debtor.available) == (False, -10)
 
 
 def test_a_grant_that_had_paid_gets_its_units_back(debtor: Payer) -> None:
