@@ -22,6 +22,11 @@ def payments(app_configs: Any, **_: Any) -> list[CheckMessage]:
     if base and "_live_" in key:
         hint = "Unset STRIPE_API_BASE: it is for a stand-in."
         found.append(Error("A live key, and STRIPE_API_BASE names another server.", hint=hint, id="billing.E003"))
+    if settings.TEST_MODE and "_live_" in key:
+        hint = "Use the provider's test key here, or unset ANTE_TEST."
+        found.append(
+            Error("This is for trying out, and the payment key takes real money.", hint=hint, id="billing.E009")
+        )
     return found
 
 

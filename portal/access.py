@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
@@ -210,5 +211,12 @@ def _never_stored(response: HttpResponseBase) -> HttpResponseBase:
 
 def render_for(request: HttpRequest, visit: Visit, template: str, *, status: int = 200, **context: Any) -> HttpResponse:
     """``template`` with what every page of the portal shows beside its own content."""
-    shown = {"visit": visit, "customer": visit.customer, "zone": visit.zone.key, "scopes": visit.scopes, **context}
+    shown = {
+        "visit": visit,
+        "customer": visit.customer,
+        "zone": visit.zone.key,
+        "scopes": visit.scopes,
+        "test_mode": settings.TEST_MODE,
+        **context,
+    }
     return render(request, template, shown, status=status)

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
@@ -95,12 +96,27 @@ class Principal:
         return all(addresses.allows(blocks, address) for blocks in self.networks)
 
 
+def mode() -> str:
+    """``live``, or ``test`` where everything is for trying out: a deployment is one of them, and so are its keys."""
+    return "test" if settings.TEST_MODE else "live"
+
+
+def is_accepted(key: ApiKey) -> bool:
+    """Whether the key is of the deployment's mode. One that was made before the mode was changed is not."""
+    return key.live is not settings.TEST_MODE
+
+
+def is_of_other_mode(secret: str) -> bool:
+    """Whether this looks like a test key where live ones are taken, or the reverse: worth a word to who sent it."""
+    other = "live" if settings.TEST_MODE else "test"
+    return secret.startswith((f"sk_{other}_", f"ck_{other}_"))
+
+
 def issue(
     *,
     name: str,
     scopes: Collection[str],
     organization: Organization | None = None,
-    live: bool = True,
     expires_at: datetime | None = None,
     allowed_networks: Collection[str] = (),
     renews: ApiKey | None = None,
@@ -109,16 +125,14 @@ def issue(
 ) -> tuple[ApiKey, str]:
     """A new key and its secret, which is not stored and cannot be shown again.
 
-    Without an organization it is an operator's key (``sk_…``), with one a customer's (``ck_…``). Raises ``ValueError``
-    for a scope that such a key cannot have, and for a test key: there are no wallets apart for it to act on.
+    Without an organization it is an operator's key (``sk_…``), with one a customer's (``ck_…``), and of the mode that
+    the deployment is in (``…_live_`` or ``…_test_``). Raises ``ValueError`` for a scope that such a key cannot have.
     """
     allowed = CUSTOMER_SCOPES if organization else OPERATOR_SCOPES
     unknown = sorted(set(scopes) - allowed.keys())
     if unknown or not scopes:
         raise ValueError(f"Unknown scopes: {', '.join(unknown) or 'none given'}. Known are: {', '.join(allowed)}.")
-    if not live:
-        raise ValueError("Test keys are not issued: there is no test data apart from the live data.")
-    prefix = f"{'ck' if organization else 'sk'}_live_"
+    prefix = f"{'ck' if organization else 'sk'}_{mode()}_"
     secret = prefix + secrets.token_urlsafe(32)
     with transaction.atomic():
         key = ApiKey.objects.create(
@@ -128,13 +142,17 @@ def issue(
             prefix=secret[: len(prefix) + 6],
             secret_hash=_digest(secret),
             scopes=sorted(scopes),
-            live=live,
+            live=not settings.TEST_MODE,
             expires_at=expires_at,
             allowed_networks=list(allowed_networks),
             renews=renews,
             created_by=created_by,
         )
-        after = {"scopes": key.scopes, "expires_at": None if expires_at is None else expires_at.isoformat()}
+        after = {
+            "mode": mode(),
+            "scopes": key.scopes,
+            "expires_at": None if expires_at is None else expires_at.isoformat(),
+        }
         _record(actor, "api_key.issued", key, after=after)
     return key, secret
 
@@ -178,13 +196,15 @@ def rotate(
 ) -> tuple[ApiKey, str]:
     """A new key with the same name, powers and networks, and its secret. The old one works for ``overlap`` longer.
 
-    Raises ``ValueError`` for a key that has ended, or was renewed before.
+    Raises ``ValueError`` for a key that has ended, was renewed before, or is of the other mode.
     """
     now = timezone.now()
     with transaction.atomic():
         old = ApiKey.objects.select_for_update(no_key=True, of=("self",)).select_related("organization").get(pk=key.pk)
         if old.revoked_at is not None or (old.expires_at is not None and old.expires_at <= now):
             raise ValueError("This key has ended: make a new one.")
+        if not is_accepted(old):
+            raise ValueError(f"This key is for another mode than {mode()}: make a new one.")
         if ApiKey.objects.filter(renews=old).exists():
             raise ValueError("This key was renewed before.")
         lifetime = None if old.expires_at is None else old.expires_at - old.created_at
@@ -225,7 +245,7 @@ def _record(actor: audit.Actor, action: str, key: ApiKey, *, after: Mapping[str,
 
 
 def authenticate(secret: str) -> Principal | None:
-    """The principal behind ``secret``, or None where it is unknown, revoked, expired or a test key."""
+    """The principal behind ``secret``, or None where it is unknown, revoked, expired or of the other mode."""
     seen = recently_seen(secret)
     if seen is not None:
         return seen
@@ -233,7 +253,7 @@ def authenticate(secret: str) -> Principal | None:
     digest = _digest(secret)
     key = (
         ApiKey.objects.select_related("organization")
-        .filter(secret_hash=digest, live=True, revoked_at__isnull=True)
+        .filter(secret_hash=digest, live=not settings.TEST_MODE, revoked_at__isnull=True)
         .filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now))
         .first()
     )
@@ -258,7 +278,7 @@ def authenticate(secret: str) -> Principal | None:
 
 def works(key_id: UUID) -> bool:
     """Whether this key could be used now: it has not ended and nobody paused it."""
-    found = ApiKey.objects.filter(pk=key_id, live=True, revoked_at__isnull=True, paused_at__isnull=True)
+    found = ApiKey.objects.filter(pk=key_id, live=not settings.TEST_MODE, revoked_at=None, paused_at=None)
     return found.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=timezone.now())).exists()
 
 

@@ -30,7 +30,13 @@ def authenticate(header: str, *, peer: str, forwarded: str) -> Principal:
 
     ``peer`` is the socket's address, ``forwarded`` the ``X-Forwarded-For`` line.
     """
-    found = api_keys.authenticate(secret_of(header))
+    secret = secret_of(header)
+    found = api_keys.authenticate(secret)
+    if found is None and api_keys.is_of_other_mode(secret):
+        mode = api_keys.mode()
+        raise Unauthenticated(
+            f"This deployment is in {mode} mode: it takes keys that begin with sk_{mode}_ or ck_{mode}_."
+        )
     if found is None:
         raise Unauthenticated("This API key is unknown, revoked or expired.")
     return admitted(found, peer=peer, forwarded=forwarded)

@@ -6,6 +6,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.services import api_keys
 from billing import access
 from billing.api import base
 from billing.api.authentication import principal
@@ -28,4 +29,5 @@ class KeyView(base.View):
         reporter = principal(request)
         reachable = access.customers(principal=reporter)
         own = None if reachable is None else Customer.objects.filter(pk__in=reachable).order_by("pk").first()
-        return Response({"customer": own and own.external_id, "scopes": sorted(reporter.scopes)})
+        said = {"customer": own and own.external_id, "mode": api_keys.mode(), "scopes": sorted(reporter.scopes)}
+        return Response(said)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse_lazy
@@ -26,6 +27,11 @@ def _group(title: str, *items: dict[str, Any], folded: bool = False) -> dict[str
     return {"title": title, "separator": False, "collapsible": folded, "items": list(items)}
 
 
+def mode(request: HttpRequest) -> list[str] | None:
+    """The theme's label in the head of every page: that nothing here is for real money."""
+    return ["Test mode", "warning"] if settings.TEST_MODE else None
+
+
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "Ante",
     "SITE_HEADER": "Ante",
@@ -35,6 +41,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("admin-ante/mark.svg")}],
     "STYLES": [lambda request: static("admin-ante/theme.css"), lambda request: static("admin-ante/ante.css")],
     "SCRIPTS": [lambda request: static("admin-ante/theme.js")],
+    "ENVIRONMENT": "billing.config.backoffice.mode",
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_BACK_BUTTON": True,

@@ -20,6 +20,9 @@ DEBUG = env.bool("DEBUG", default=False)
 DEMO = env.bool("ANTE_DEMO", default=False)
 """Demonstration data and the sign-ins shown on the first page. Never set it where real money is."""
 
+TEST_MODE = env.bool("ANTE_TEST", default=False)
+"""Whether all of this is for trying out: test keys are made and accepted, live ones refused. Else the reverse."""
+
 SELF_SIGN_UP = env.bool("SELF_SIGN_UP", default=DEMO)
 """Whether anybody may open an account, with a wallet of its own, at /sign-up."""
 

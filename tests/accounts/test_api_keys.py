@@ -22,13 +22,21 @@ def test_the_secret_is_not_stored(db: None) -> None:
     assert len(bytes(stored["secret_hash"])) == 32
 
 
-@pytest.mark.parametrize(("customers", "prefix"), [(False, "sk_live_"), (True, "ck_live_")])
-def test_the_prefix_tells_what_a_key_is(shop: Shop, customers: bool, prefix: str) -> None:
+@pytest.mark.parametrize(
+    ("customers", "test_mode", "prefix"),
+    [(False, False, "sk_live_"), (True, False, "ck_live_"), (False, True, "sk_test_"), (True, True, "ck_test_")],
+)
+def test_the_prefix_tells_what_a_key_is(
+    shop: Shop, settings: Any, customers: bool, test_mode: bool, prefix: str
+) -> None:
+    settings.TEST_MODE = test_mode
     organization = shop.customer(plan=None).organization if customers else None
 
-    _, secret = api_keys.issue(name="x", scopes=["events:write"], organization=organization)
+    key, secret = api_keys.issue(name="x", scopes=["events:write"], organization=organization)
 
     assert secret.startswith(prefix)
+    assert key.live is not test_mode
+    assert api_keys.authenticate(secret) is not None
 
 
 def test_a_secret_leads_to_its_principal(shop: Shop) -> None:
@@ -127,14 +135,21 @@ def test_a_key_is_remembered_for_a_moment_only(db: None, monkeypatch: pytest.Mon
     assert api_keys.authenticate(secret) is None
 
 
-def test_test_keys_are_neither_made_nor_accepted(db: None) -> None:
-    with pytest.raises(ValueError, match="no test data"):
-        api_keys.issue(name="x", scopes=["*"], live=False)
-    assert ApiKey.objects.count() == 0
-
+@pytest.mark.parametrize("test_mode", [False, True], ids=["live", "test"])
+def test_a_key_of_the_other_mode_does_nothing(db: None, settings: Any, test_mode: bool) -> None:
+    settings.TEST_MODE = not test_mode
     key, secret = api_keys.issue(name="x", scopes=["*"])
-    ApiKey.objects.filter(pk=key.pk).update(live=False)  # As an earlier version made them.
+    settings.TEST_MODE = test_mode
+    api_keys.forget()
+
     assert api_keys.authenticate(secret) is None
+    assert api_keys.is_of_other_mode(secret)
+    assert not api_keys.is_accepted(key)
+    assert not api_keys.works(key.pk)
+    with pytest.raises(ValueError, match=f"another mode than {api_keys.mode()}"):
+        api_keys.rotate(key, overlap=timedelta(0))
+    assert api_keys.revoke(key)
+    assert not api_keys.is_of_other_mode(api_keys.issue(name="x", scopes=["*"])[1])
 
 
 def test_who_issued_and_who_revoked_a_key_is_in_the_trail(shop: Shop) -> None:
@@ -150,5 +165,9 @@ def test_who_issued_and_who_revoked_a_key_is_in_the_trail(shop: Shop) -> None:
     assert {(line.actor_label, line.organization_id) for line in (issued, revoked)} == {
         ("finance@ante.test", organization.pk)
     }
-    assert issued.after == {"name": "gateway", "prefix": key.prefix, "scopes": ["events:write"], "expires_at": None}
+    assert issued.after == {"name": "gateway", "prefix": key.prefix} | {
+        "mode": "live",
+        "scopes": ["events:write"],
+        "expires_at": None,
+    }
     assert secret not in str(issued.after)

@@ -120,6 +120,22 @@ def test_a_key_is_shown_once_and_works(shop: Shop, acme: Customer, owner: User) 
     assert AuditEvent.objects.get(action="api_key.issued").actor_label == owner.email
 
 
+def test_keys_say_which_mode_they_are_for(acme: Customer, owner: User, settings: Any) -> None:
+    client = browser_of(owner)
+    api_keys.issue(name="k", scopes=["wallets:read"], organization=acme.organization)
+    settings.TEST_MODE = True
+
+    assert re.search(r"ck_test_[\w-]{43}", client.post("/keys/new", NEW_KEY).content.decode())
+    page = client.get("/keys").content.decode()
+    live = ApiKey.objects.get(live=True)
+    client.post(f"/keys/{live.pk}/rotate")
+
+    assert (page.count(">Test<"), page.count(">Not accepted here<"), page.count(">Active<")) == (1, 1, 1)
+    assert ">Test mode<" in page
+    assert f"/keys/{live.pk}/rotate" not in page
+    assert ApiKey.objects.count() == 2
+
+
 @pytest.mark.parametrize(
     "bad",
     [{"name": ""}, {"scopes": []}, {"scopes": ["*"]}, {"scopes": ["grants:write"]}, {"days": "9"}, {"networks": "x"}],

@@ -43,7 +43,8 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
         return {
             "type": "http",
             "scheme": "bearer",
-            "description": "An API key: sk_… of the operator, ck_… of a customer.",
+            "description": "An API key: sk_live_… of the operator, ck_live_… of a customer; sk_test_… and ck_test_… "
+            "where the deployment is in test mode.",
         }
 
 

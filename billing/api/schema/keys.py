@@ -12,6 +12,7 @@ KEY = extend_schema(
             name="Key",
             fields={
                 "customer": serializers.CharField(allow_null=True, help_text="Null for a key of the operator's."),
+                "mode": serializers.ChoiceField(["live", "test"], help_text="Of the deployment, and so of its keys."),
                 "scopes": serializers.ListField(child=serializers.CharField()),
             },
         )

@@ -22,7 +22,7 @@ from billing.config.local.children import Child, Reaper
 from billing.config.local.servers import Servers
 
 NOT_FOR_TESTS = {"DATABASE_URL", "DATABASE_OWNER_URL", "DATABASE_APP_ROLE", "REDIS_URL", "CELERY_BROKER_URL"} | {
-    *("BASE_URL", "ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", "DEBUG", "ANTE_DEMO", "STATIC_ROOT"),
+    *("BASE_URL", "ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", "DEBUG", "ANTE_DEMO", "ANTE_TEST", "STATIC_ROOT"),
     *("STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "STRIPE_API_BASE"),
 }
 

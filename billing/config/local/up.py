@@ -353,7 +353,7 @@ class Up:
 
 ANNOUNCED = (
     *("DATABASE_URL", "DATABASE_OWNER_URL", "DATABASE_APP_ROLE", "REDIS_URL", "SECRET_KEY", "BASE_URL"),
-    *("STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "STRIPE_API_BASE"),
+    *("STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "STRIPE_API_BASE", "ANTE_TEST"),
 )
 """What other commands on the same data directory are told."""
 

@@ -22,8 +22,13 @@ SETTINGS = {"STRIPE_SECRET_KEY": "sk_test_1", "STRIPE_WEBHOOK_SECRETS": ["whsec_
         ({"STRIPE_SECRET_KEY": "pk_live_1"}, ["billing.E001"]),
         ({"STRIPE_WEBHOOK_SECRETS": []}, ["billing.E002", "billing.I002"]),
         ({"STRIPE_SECRET_KEY": "sk_live_1", "STRIPE_API_BASE": "http://127.0.0.1:1"}, ["billing.E003"]),
+        ({"STRIPE_SECRET_KEY": "sk_live_1", "TEST_MODE": True}, ["billing.E009"]),
+        ({"TEST_MODE": True}, ["billing.I002"]),
     ],
-    ids=["test key", "nothing", "complete", "a public key", "no secret of messages", "live at a stand-in"],
+    ids=[
+        *("test key", "nothing", "complete", "a public key", "no secret of messages", "live at a stand-in"),
+        *("live for trying out", "test key for trying out"),
+    ],
 )
 def test_what_the_settings_lack_is_said(settings: Any, change: dict[str, Any], expected: list[str]) -> None:
     for name, value in (SETTINGS | change).items():
