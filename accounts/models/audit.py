@@ -52,8 +52,14 @@ class AuditEvent(models.Model):
         ordering = ["-id"]
         base_manager_name = "objects"
         indexes = [
-            models.Index(fields=["object_type", "object_id"], name="accounts_audit_object"),
+            models.Index(fields=["object_id", "object_type"], name="accounts_audit_object_id"),
+            models.Index(fields=["actor_id", "-id"], name="accounts_audit_actor"),
+            models.Index(
+                fields=["action", "-id"], name="accounts_audit_action", opclasses=["varchar_pattern_ops", "uuid_ops"]
+            ),
+            models.Index(fields=["request_id"], name="accounts_audit_request", condition=~models.Q(request_id="")),
             models.Index(fields=["organization_id", "-id"], name="accounts_audit_organization"),
+            BrinIndex(fields=["created_at"], name="accounts_audit_created"),
             BrinIndex(fields=["written_in"], name="accounts_audit_written_in"),
         ]
 
