@@ -12,7 +12,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 
-from accounts.backoffice import ReadOnlyAdmin, detail_action, labelled
+from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action, labelled
 from billing.admin import display, lookup
 from billing.admin.base import BookAdmin
 from billing.admin.periods import CreatedPeriodFilter, ReceivedPeriodFilter
@@ -178,7 +178,8 @@ class StripeEventAdmin(BookAdmin):
     @detail_action(description="Work through again", url_path="retry", icon="replay", permissions=["retry"])
     def retry(self, request: HttpRequest, object_id: str) -> HttpResponse:
         event = lookup.row(StripeEvent, object_id)
-        return asked(self, request, event, "Work through this message again", lambda: inbox.retry(event))
+        actor = actor_of(request)
+        return asked(self, request, event, "Work through this message again", lambda: inbox.retry(event, actor=actor))
 
     @admin.display(description="Received")
     def received(self, event: StripeEvent) -> SafeString:

@@ -7,6 +7,7 @@ from django import forms
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.forms import PasswordChangeForm
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.utils.translation import gettext_lazy as _
@@ -85,14 +86,17 @@ def password(request: HttpRequest, user: User) -> HttpResponseBase:
         return second_factor.ask(request, "SECOND_FACTOR_URL")
     form = PasswordChangeForm(user, request.POST or None, label_suffix="")
     if request.method == "POST" and form.is_valid():
-        form.save()
-        factors.end_sessions(user)
-        audit.record(actor=actor_of(request), action="user.password_set", object_type="user", object_id=str(user.pk))
-        mail.tell(
-            user,
-            _("Your password was changed"),
-            _("Your password was changed, and your other sessions were ended."),
-        )
+        with transaction.atomic():
+            form.save()
+            factors.end_sessions(user)
+            audit.record(
+                actor=actor_of(request), action="user.password_set", object_type="user", object_id=str(user.pk)
+            )
+            mail.tell(
+                user,
+                _("Your password was changed"),
+                _("Your password was changed, and your other sessions were ended."),
+            )
         second_factor.keep_this_session(request)
         messages.success(request, _("Your password is changed. Your other sessions were ended."))
         return redirect("portal:security")

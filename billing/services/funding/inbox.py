@@ -11,6 +11,7 @@ from datetime import timedelta
 from django.db import transaction
 from django.utils import timezone
 
+from accounts.services import audit
 from billing.errors import BillingError
 from billing.gateways import wakeups
 from billing.gateways.payments import Refused, Unreachable
@@ -63,12 +64,20 @@ def work() -> int:
     return done
 
 
-def retry(event: StripeEvent) -> None:
+def retry(event: StripeEvent, *, actor: audit.Actor) -> None:
     """Let a message be worked through again, whatever became of it."""
-    StripeEvent.objects.filter(pk=event.pk).update(
-        state=StripeEvent.State.NEW, attempts=0, due_at=timezone.now(), note="", done_at=None
-    )
-    transaction.on_commit(lambda: wakeups.wake(TASK))
+    with transaction.atomic():
+        StripeEvent.objects.filter(pk=event.pk).update(
+            state=StripeEvent.State.NEW, attempts=0, due_at=timezone.now(), note="", done_at=None
+        )
+        audit.record(
+            actor=actor,
+            action="payment_event.retried",
+            object_type="payment_event",
+            object_id=str(event.pk),
+            before={"state": event.state, "note": event.note},
+        )
+        transaction.on_commit(lambda: wakeups.wake(TASK))
 
 
 def _lease() -> list[StripeEvent]:

@@ -11,6 +11,7 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
+from accounts.services.audit import SYSTEM
 from billing.gateways.stripe import Stripe
 from billing.models import Grant, StripeEvent, TopUp
 from billing.services.funding import attempts, inbox
@@ -253,6 +254,6 @@ def test_a_parked_message_can_be_tried_again(payer: Payer, bank: Bank) -> None:
     story(payer, bank, "card")
     bank.send(bank.news()[0])
     StripeEvent.objects.update(state="parked", done_at=timezone.now())
-    inbox.retry(StripeEvent.objects.get())
+    inbox.retry(StripeEvent.objects.get(), actor=SYSTEM)
     work()
     assert payer.available == 25

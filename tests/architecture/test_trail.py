@@ -1,0 +1,143 @@
+"""Who changed something is told to whatever changes it: no front door calls a writing service without an actor."""
+
+import ast
+import importlib
+import inspect
+from collections.abc import Iterator
+from types import ModuleType
+
+from tests.architecture.sources import files, name
+
+DOORS = ("billing/api", "billing/admin", "portal/pages", "accounts/admin.py", "accounts/key_pages.py")
+SERVICES = ("accounts.services", "billing.services")
+READS = {
+    "accounts.services.api_keys": ("authenticate", "is_accepted", "is_of_other_mode", "mode", "recently_seen"),
+    "accounts.services.audit": ("actor_of",),
+    "accounts.services.consents": ("owed",),
+    "accounts.services.devices": ("of",),
+    "accounts.services.factors": ("enrolled", "handle", "kind_of", "of", "recovery_codes_left", "uri"),
+    "accounts.services.privacy": ("obstacles",),
+    "accounts.services.staff": ("overview",),
+    "accounts.services.team": ("find",),
+    "billing.services.alerts.anomalies": ("action_of",),
+    "billing.services.catalog.draft_terms": ("price", "read"),
+    "billing.services.catalog.estimates": ("for_customer", "for_plan", "of_price"),
+    "billing.services.catalog.plan_sheets": ("differences", "of_price", "of_terms", "of_version"),
+    "billing.services.catalog.plans": ("amounts", "check"),
+    "billing.services.catalog.price_previews": ("preview",),
+    "billing.services.catalog.prices": ("check_one",),
+    "billing.services.catalog.samples": ("attempt",),
+    "billing.services.catalog.what_if_runs": ("progress", "results"),
+    "billing.services.customer.embeds": ("issue", "opened"),
+    "billing.services.customer.privacy": ("obstacles",),
+    "billing.services.customer.sign_up": ("read",),
+    "billing.services.exports.making": ("journal",),
+    "billing.services.four_eyes": ("reason",),
+    "billing.services.funding.evidence_papers": ("pdf",),
+    "billing.services.funding.methods": ("kept",),
+    "billing.services.funding.profiles": ("payments",),
+    "billing.services.funding.quotes": ("bonuses", "currencies", "currency", "quote", "quote_pack"),
+    "billing.services.funding.refunds": ("refundable",),
+    "billing.services.funding.rules": ("fix_url",),
+    "billing.services.heartbeat": ("runs", "silent_seconds"),
+    "billing.services.idempotency": ("fingerprint",),
+    "billing.services.invoicing.documents": ("invoice_pdf", "receipt_pdf"),
+    "billing.services.invoicing.taxes": ("decide",),
+    "billing.services.notices.addressing": ("default", "preferences"),
+    "billing.services.notices.targets": ("offered",),
+    "billing.services.revenue.partner_papers": ("statement_pdf",),
+    "billing.services.revenue.partners": ("payable", "statement", "steps"),
+    "billing.services.subscriptions.changing": ("preview",),
+    "billing.services.subscriptions.moving": ("preview_move",),
+    "billing.services.webhooks.endpoints": ("of",),
+}
+BOOKS, PROVIDER = "the event or the entries say which key it was", "what the provider says is written down as its word"
+WITHOUT = {
+    "accounts.services.attempts.begin": "counts who tries",
+    "accounts.services.devices.remember": "the browser of a sign-in, which is a row of its own",
+    "accounts.services.factors.begin": "a factor that is none until it is confirmed",
+    "accounts.services.factors.end_sessions": "a part of what is written down beside it",
+    "accounts.services.mail.tell": "a letter about what is written down beside it",
+    "billing.services.authorizations.capturing.capture_amount": BOOKS,
+    "billing.services.authorizations.capturing.capture_usage": BOOKS,
+    "billing.services.authorizations.ending.void": BOOKS,
+    "billing.services.authorizations.opening.open_amount": BOOKS,
+    "billing.services.authorizations.opening.open_for_usage": BOOKS,
+    "billing.services.usage.recording.record": BOOKS,
+    "billing.services.catalog.what_if_runs.ask": "a question, whose row says who asked",
+    "billing.services.customer.sign_up.ask": "a stranger, who gets a letter",
+    "billing.services.customer.sign_up.open_account": "the person whom it makes is the actor",
+    "billing.services.funding.attempts.make_way": "ends what the payer left open, for what they ask now",
+    "billing.services.funding.attempts.settle": PROVIDER,
+    "billing.services.funding.disputes.look_again": PROVIDER,
+    "billing.services.funding.inbox.receive": PROVIDER,
+    "billing.services.funding.methods.open_setup": "a page of the provider's on which nothing is done yet",
+    "billing.services.funding.refunds.start": "asks the provider for what is written down already",
+    "billing.services.funding.top_ups.start": "asks the provider for what is written down already",
+    "billing.services.idempotency.once": "runs what is told itself",
+    "billing.services.idempotency.phased": "runs what is told itself",
+    "billing.services.notices.reading.read": "a notice was read",
+    "billing.services.webhooks.endpoints.test": "a message, which is listed itself",
+}
+"""What a front door calls without saying who acts, and why."""
+
+
+def services_of(tree: ast.Module) -> dict[str, ModuleType]:
+    """The modules and packages of services that a file imports, by the name it has for them."""
+    found = {}
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith(SERVICES):
+            continue
+        for alias in node.names:
+            try:
+                module = importlib.import_module(f"{node.module}.{alias.name}")
+            except ModuleNotFoundError:
+                continue  # A name of the module's, not a module.
+            found[alias.asname or alias.name] = module
+    return found
+
+
+def calls() -> Iterator[tuple[str, str, bool]]:
+    """(where, service, whether it is told who acts) for each call of a service by a front door."""
+    for path in files(*DOORS):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        services = services_of(tree)
+        for node in ast.walk(tree):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+                continue
+            if not (isinstance(node.func.value, ast.Name) and node.func.value.id in services):
+                continue
+            called = getattr(services[node.func.value.id], node.func.attr, None)
+            if not inspect.isfunction(called):
+                continue
+            told = any(keyword.arg in {"actor", None} for keyword in node.keywords)
+            yield f"{name(path)}:{node.lineno}", f"{called.__module__}.{called.__qualname__}", told
+
+
+def test_whoever_acts_is_told_to_the_service() -> None:
+    nameless = {service for _, service, told in calls() if not told}
+
+    reads = {f"{module}.{function}" for module, functions in READS.items() for function in functions}
+    assert nameless == reads | set(WITHOUT)
+
+
+def test_a_service_that_is_told_who_acts_writes_it_down_or_passes_it_on() -> None:
+    silent = []
+    for path in files("accounts/services", "billing/services"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.FunctionDef) or node.name.startswith("_"):
+                continue
+            if "actor" not in {each.arg for each in (*node.args.args, *node.args.kwonlyargs)}:
+                continue
+            used = {
+                each.id
+                for call in ast.walk(node)
+                if isinstance(call, ast.Call)
+                for argument in (*call.args, *(keyword.value for keyword in call.keywords))
+                for each in ast.walk(argument)
+                if isinstance(each, ast.Name)
+            }
+            if "actor" not in used:
+                silent.append(f"{name(path)}:{node.name}")
+
+    assert silent == []
