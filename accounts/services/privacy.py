@@ -143,7 +143,8 @@ def erase_person(*, actor: audit.Actor, user: User) -> None:
             for field in ("email", "user"):
                 named |= Q(**{f"{side}__contains": {field: address}})
         forget_said(AuditDetail.objects.filter(named))
-        user.email, user.name, user.timezone = FORGOTTEN.format(id=user.pk), "", ""
+        user.email, user.name = FORGOTTEN.format(id=user.pk), ""
+        user.timezone = user.language = user.number_style = user.date_style = ""
         user.is_active, user.last_login = False, None
         user.set_unusable_password()
         user.security_epoch += 1

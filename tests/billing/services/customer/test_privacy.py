@@ -17,7 +17,8 @@ from django.db import connection, connections, transaction
 from django.utils import timezone
 
 from accounts.models import ApiKey, AuditDetail, AuditEvent, Membership, OutgoingMail, User
-from accounts.services import api_keys, audit, factors, mail, staff, team
+from accounts.reading import DateStyle, NumberStyle
+from accounts.services import api_keys, audit, factors, mail, profiles, staff, team
 from accounts.services import privacy as people
 from billing.engine import archives
 from billing.errors import ApprovalRequired, BudgetExceeded, InvalidState
@@ -173,11 +174,15 @@ def test_a_name_in_the_sealed_trail_would_be_found(committed_db: None, acme: Cus
 
 def test_a_person_is_forgotten_and_the_others_are_not(shop: Shop, acme: Customer) -> None:
     person = shop.member(acme, "going@canary.test", "admin")
+    reading = {"language": "de", "number_style": NumberStyle.MARK_POINT, "date_style": DateStyle.ISO}
+    profiles.change(person, actor=actor(person), timezone="Europe/Berlin", **reading)
     audit.record(actor=actor(person), action="x", object_type="membership", object_id="1", after={"user": ADDRESS})
 
     privacy.erase_person(actor=actor(person), user=person)
 
     assert whereabouts("going@canary.test") == set()
+    person.refresh_from_db()
+    assert (person.timezone, person.language, person.number_style, person.date_style) == ("", "", "", "")
     assert not Membership.objects.filter(user=person).exists()
     line = AuditEvent.objects.get(action="x")
     assert (line.actor_id, line.actor_label, line.ip_address) == (person.pk, "", None)
