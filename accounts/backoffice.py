@@ -26,7 +26,9 @@ __all__ = ["AuditedAdmin", "BackOfficeAdmin", "ReadOnlyAdmin", "actor_of", "deta
 
 ROWS_MAX = 10_000
 
-# Where Pygments happens to be installed the theme would colour JSON inline, which the content security policy refuses.
+# Where Pygments happens to be installed, as it is for the tests, the theme would colour JSON inline, which the content
+# security policy refuses. It has no setting for that, and what it makes of a field cannot be changed from outside: the
+# other way is a method beside every JSON field of every page.
 fields.prettify_json = lambda data, encoder: None
 
 

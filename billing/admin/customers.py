@@ -29,7 +29,6 @@ class CustomerAdmin(SummaryMixin):
         ("created_at", RangeDateTimeFilter),
     )
     search_fields = ("external_id", "name", "email")
-    date_hierarchy = "created_at"
     actions = None
     actions_detail = ("grant_credit", "adjust", "set_overdraft_limit", "freeze", "add_note", "export_data", "erase")
     readonly_fields = ("external_id", "currency", "organization_link", "created_at")

@@ -15,7 +15,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from accounts.ids import first_id
-from billing.admin import attention, display, summaries
+from billing.admin import attention, day_figures, display, summaries
 from billing.admin.lookup import BOOKED_BEFORE_MAX
 from billing.engine.money import EXACT, ZERO, amount_string, exact_sum
 from billing.models import Account, Balance, Customer, Grant, LedgerEntry, Meter, OutboxEvent, UsageEvent
@@ -33,7 +33,7 @@ _MONEY_IN = {Account.CASH_CLEARING: "Bought", Account.PROMOTIONAL_EXPENSE: "Give
 
 @dataclass(frozen=True, slots=True)
 class DayUsage:
-    """What one day's usage of one thing came to."""
+    """What one day's usage of one thing came to, or what was paid in on it in one way."""
 
     day: date
     asset: str
@@ -57,12 +57,21 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "usage_today": _by_asset([row for row in usage if row.day == today.date()], main),
         "usage_yesterday": _by_asset([row for row in usage if row.day == today.date() - timedelta(days=1)], main),
         "granted_today": _granted(today),
+        "payments": day_figures.payments(today),
+        "recurring": day_figures.recurring(main, today),
+        "approvals": day_figures.approvals(request),
+        "unusual": day_figures.unusual(),
         "events_today": _events(today, end),
         "balances": _balances(),
         "customers": Customer.objects.count(),
         "expiring": _expiring(),
         "outbox": _outbox(),
         "chart": _chart([row for row in usage if row.asset == main], start.date(), main),
+        "paid_in": _chart(
+            [DayUsage(day, main, how, paid) for day, how, paid in day_figures.paid_in(start, main)],
+            start.date(),
+            main,
+        ),
         "refused": _refused(),
     }
 

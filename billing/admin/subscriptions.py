@@ -85,7 +85,6 @@ class SubscriptionAdmin(ReadOnlyAdmin):
         ("renews_at", RangeDateTimeFilter),
     )
     search_fields = ("customer__external_id", "customer__name", "plan__code")
-    date_hierarchy = "starts_at"
     inlines = (PeriodInline, FeeInline)
     actions_detail = ("cancel_later", "cancel_now", "reactivate", "change_plan")
     fields = (

@@ -5,14 +5,15 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Q, Sum
+from django.db.models import Q
 from django.utils import timezone
 
 from billing.admin import display
 from billing.admin.ledger import entry_row
+from billing.admin.lookup import BOOKED_BEFORE_MAX
 from billing.engine.money import EXACT, ZERO
-from billing.models import Balance, Charge, Customer, Grant, LedgerEntry, Subscription, UsageEvent
-from billing.selectors import balances, events
+from billing.models import Balance, Customer, Grant, LedgerEntry, Subscription, UsageEvent
+from billing.selectors import balances, events, usage
 
 ENTRIES_SHOWN = 15
 REFUSED_SHOWN = 8
@@ -178,10 +179,5 @@ def subscriptions(customer: Customer) -> list[dict[str, Any]]:
 
 def spent(customer: Customer, since: datetime) -> dict[str, Decimal]:
     """What was charged for usage that occurred from ``since`` on, by asset."""
-    rows = (
-        Charge.objects.filter(customer=customer, occurred_at__gte=since)
-        .order_by()
-        .values_list("asset_id")
-        .annotate(total=Sum("amount"))
-    )
-    return {asset: total or ZERO for asset, total in rows}
+    rows = usage.totals(customer_id=customer.pk, start=since, end=timezone.now() + BOOKED_BEFORE_MAX)
+    return {row.asset: row.amount for row in rows}

@@ -184,7 +184,10 @@ class Fee(models.Model):
 
     class Meta:
         ordering = ["-id"]
-        indexes = [models.Index(fields=["customer"], name="billing_fee_due", condition=Q(state="due"))]
+        indexes = [
+            models.Index(fields=["customer"], name="billing_fee_due", condition=Q(state="due")),
+            models.Index(fields=["end"], name="billing_fee_end"),
+        ]
         constraints = [
             models.CheckConstraint(name="billing_fee_amount_positive", condition=Q(amount__gt=0)),
             number_check("billing_fee", "amount", "list_amount", at_least=0),

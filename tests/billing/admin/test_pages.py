@@ -1,5 +1,6 @@
 """Every page opens, shows what it is for, and asks the database a bounded number of questions."""
 
+import re
 from contextlib import suppress
 from decimal import Decimal
 from typing import Any
@@ -15,7 +16,9 @@ from django.utils import timezone
 from billing.admin.attention import COUNTED_MAX
 from billing.models import Authorization, Customer, OutboxEvent, SpendAnomaly, UsageEvent
 from billing.services import authorizations
+from tests.billing.services.subscriptions.test_subscriptions import make_plan, start
 from tests.builders import Shop
+from tests.payments import KEPT_DECLINED, Bank, Payer
 
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
 LIST_QUERIES_MAX = 12
@@ -89,7 +92,7 @@ def test_the_overview_shows_the_day(office: Client, acme: Customer):
         response = office.get(reverse("admin:index"))
     page = response.content.decode()
     assert response.status_code == 200
-    assert len(queries) <= 16
+    assert len(queries) <= 22
     assert response.context["events_today"]["total"] == 5
     assert response.context["events_today"]["refused"] == 2
     assert "insufficient funds" in page
@@ -97,6 +100,24 @@ def test_the_overview_shows_the_day(office: Client, acme: Customer):
     charged = [row["figure"] for row in response.context["usage_today"]]
     # 1,001,000 input tokens at $2.50 and 450 output tokens at $10 a million, and a third of a dollar.
     assert charged == ['<span class="ante-figure" title="$2.840333333333">$2.84</span>']
+
+
+def test_the_overview_has_the_day_s_money_and_what_waits(office: Client, acme: Customer, shop: Shop, bank: Bank):
+    start(shop.customer("small", plan=None), make_plan(shop, "small", fee="30"))
+    payer = Payer(shop, bank, acme)
+    payer.open("30", method=payer.keep(KEPT_DECLINED))
+    response = office.get(reverse("admin:index"))
+    shown = response.context
+    assert [(">$25.00<" in row["figure"], row["times"]) for row in shown["payments"]["paid"]] == [(True, 1)]
+    assert shown["payments"]["failed"] == 1
+    assert ">$30.00<" in shown["recurring"]["figure"]
+    assert (shown["approvals"], shown["unusual"]) == ({"all": 1, "yours": 1}, {"spikes": 1, "runaways": 0})
+    # A top-up of $25, and grants that somebody noted: $10, and $4 for credits.
+    assert [row["name"] for row in shown["paid_in"]["series"]] == ["By the payment provider", "Noted by hand"]
+    assert ">$39.00<" in shown["paid_in"]["total"]
+    assert ">$39.00<" in shown["paid_in"]["days"][-1]["total"]
+    for link in re.findall(r'href="(/admin/[^"]*)"', response.content.decode()):
+        assert office.get(link.replace("&amp;", "&")).status_code == 200, link
 
 
 def test_the_overview_says_what_waits_for_somebody(office: Client, acme: Customer):
