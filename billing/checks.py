@@ -25,7 +25,7 @@ def payments(app_configs: Any, **_: Any) -> list[CheckMessage]:
     if settings.TEST_MODE and "_live_" in key:
         hint = "Use the provider's test key here, or unset ANTE_TEST."
         found.append(
-            Error("This is for trying out, and the payment key takes real money.", hint=hint, id="billing.E009")
+            Error("This is for trying out, and the payment key takes real money.", hint=hint, id="billing.E010")
         )
     return found
 

@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0031_invoice_voids"),
+        ("billing", "0035_overdue_and_voiding"),
     ]
 
     operations = [
