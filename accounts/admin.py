@@ -22,8 +22,8 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 
 from accounts import key_pages
 from accounts.backoffice import AuditedAdmin, ReadOnlyAdmin, actor_of, detail_action, labelled, row
-from accounts.models import ApiKey, AuditDetail, AuditEvent, Membership, Organization, User
-from accounts.services import api_keys, factors, staff
+from accounts.models import ApiKey, AuditDetail, AuditEvent, Membership, Organization, OutgoingMail, User
+from accounts.services import api_keys, factors, mail, staff
 
 admin.site.unregister(Group)
 
@@ -51,13 +51,14 @@ class Asking:
     opts: Any
 
     def _asked(
-        self, request: HttpRequest, obj: Any, title: str, question: str, do: Callable[[], object]
+        self, request: HttpRequest, obj: Any, title: str, question: str, do: Callable[[], object], *, after: str = ""
     ) -> HttpResponse:
+        """``after``: where to go then, if not back to the object's page."""
         back = reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[obj.pk])
         if request.method == "POST":
             do()
             messages.success(request, f"{title}: done.")
-            return HttpResponseRedirect(back)
+            return HttpResponseRedirect(after or back)
         context = {
             **self.admin_site.each_context(request),
             "title": title,
@@ -332,6 +333,38 @@ class ApiKeyAdmin(ReadOnlyAdmin):
         if not api_keys.is_accepted(key):
             return "Not accepted here"
         return "Expired" if key.expires_at is not None and key.expires_at <= timezone.now() else "Active"
+
+
+@admin.register(OutgoingMail)
+class LetterAdmin(Asking, ReadOnlyAdmin):
+    """Letters about accounts that have not gone out. What they say is for their recipient alone."""
+
+    list_display = ("subject", "recipient", "state", "attempts", "due_at", "last_error", "created_at")
+    list_filter = (("created_at", RangeDateTimeFilter),)
+    search_fields = ("recipient", "subject")
+    ordering = ("-id",)
+    fields = ("subject", "recipient", "state", "attempts", "due_at", "last_error", "created_at")
+    actions_detail = ("send_again",)
+
+    def has_send_again_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        return request.user.has_perm("accounts.change_outgoingmail")
+
+    @detail_action(description="Send again", url_path="send-again", icon="send", permissions=["send_again"])
+    def send_again(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """A page that asks once more; confirmed, a worker sends it. Then it is gone from here, so back to the list."""
+        letter = row(OutgoingMail, object_id)
+        return self._asked(
+            request,
+            letter,
+            "Send it again",
+            "It goes to the same address. A link in it works only as long as the letter says.",
+            lambda: mail.retry(actor=actor_of(request), message=letter),
+            after=reverse("admin:accounts_outgoingmail_changelist"),
+        )
+
+    @labelled(description="State", label={"On its way": "info", "Given up": "danger"})
+    def state(self, letter: OutgoingMail) -> str:
+        return "Given up" if letter.given_up else "On its way"
 
 
 @admin.register(AuditEvent)

@@ -89,7 +89,12 @@ class Session(AbstractBaseSession):
 
 
 class OutgoingMail(models.Model):
-    """A message to a person, kept until it is sent. It may hold a link that opens something: its text is sealed."""
+    """A message to a person, kept until it is sent. It may hold a link that opens something: its text is sealed.
+
+    After ``ATTEMPTS_MAX`` attempts it waits for somebody of the staff to have it sent again.
+    """
+
+    ATTEMPTS_MAX = 12
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     recipient = models.EmailField(max_length=254)
@@ -105,3 +110,7 @@ class OutgoingMail(models.Model):
 
     def __str__(self) -> str:
         return f"{self.subject} to {self.recipient}"
+
+    @property
+    def given_up(self) -> bool:
+        return self.attempts >= self.ATTEMPTS_MAX

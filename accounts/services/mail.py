@@ -7,15 +7,16 @@ from uuid import UUID
 from django.conf import settings
 from django.core.mail import send_mail
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext
 
 from accounts import reading
 from accounts.models import OutgoingMail, User
+from accounts.services import audit
 
 BATCH = 50
-ATTEMPTS_MAX = 12
 FIRST_DELAY_SECONDS = 30
 DELAY_MAX_SECONDS = 3600
 
@@ -36,18 +37,30 @@ def tell(user: User, subject: Promise, text: Promise, **facts: object) -> None:
 
 def send_due() -> int:
     """Send what is due, oldest first; what cannot be sent is tried again, later and later. Says how many went."""
-    sent = 0
-    for pk in list(OutgoingMail.objects.filter(due_at__lte=timezone.now()).values_list("pk", flat=True)[:BATCH]):
-        sent += _send(pk)
-    return sent
+    return sum(_send(pk) for pk in list(_due().values_list("pk", flat=True)[:BATCH]))
+
+
+def retry(*, actor: audit.Actor, message: OutgoingMail) -> None:
+    """Have it sent again, now, and as often as a new one where that fails. Nothing where it has gone out meanwhile."""
+    with transaction.atomic():
+        if OutgoingMail.objects.filter(pk=message.pk).update(attempts=0, due_at=timezone.now()):
+            audit.record(
+                actor=actor,
+                action="letter.retried",
+                object_type="letter",
+                object_id=str(message.pk),
+                after={"attempts": message.attempts, "last_error": message.last_error},
+            )
+
+
+def _due() -> QuerySet[OutgoingMail]:
+    return OutgoingMail.objects.filter(attempts__lt=OutgoingMail.ATTEMPTS_MAX, due_at__lte=timezone.now())
 
 
 def _send(pk: UUID) -> bool:
     """One message, claimed for a while before the network is touched, so that no two workers send it."""
     with transaction.atomic():
-        message = (
-            OutgoingMail.objects.select_for_update(skip_locked=True).filter(pk=pk, due_at__lte=timezone.now()).first()
-        )
+        message = _due().select_for_update(skip_locked=True).filter(pk=pk).first()
         if message is None:
             return False
         message.attempts += 1
@@ -58,10 +71,7 @@ def _send(pk: UUID) -> bool:
         send_mail(message.subject, message.text, settings.DEFAULT_FROM_EMAIL, [message.recipient])
     except Exception as error:
         logger.warning("The message %s could not be sent: %s", message.pk, type(error).__name__)
-        if message.attempts >= ATTEMPTS_MAX:
-            message.delete()
-        else:
-            OutgoingMail.objects.filter(pk=message.pk).update(last_error=type(error).__name__[:200])
+        OutgoingMail.objects.filter(pk=message.pk).update(last_error=type(error).__name__[:200])
         return False
     message.delete()
     return True

@@ -16,14 +16,14 @@ ADMINISTRATOR, FINANCE, SUPPORT, AUDITOR = "Administrator", "Finance", "Support"
 # group: what it may do beside seeing everything, as Django names its permissions; ``app.*`` is all of an app's.
 GROUPS: Mapping[str, tuple[str, ...]] = {
     ADMINISTRATOR: ("billing.*", "accounts.*", "auth.*"),
-    FINANCE: ("billing.*",),
-    SUPPORT: ("billing.change_customer", "billing.add_note"),
+    FINANCE: ("billing.*", "accounts.change_outgoingmail"),
+    SUPPORT: ("billing.change_customer", "billing.add_note", "accounts.change_outgoingmail"),
     AUDITOR: (),
 }
 DESCRIPTIONS: Mapping[str, str] = {
     ADMINISTRATOR: "Everything, people and keys included",
     FINANCE: "Puts value in and takes it back, changes limits and customers; sees everything",
-    SUPPORT: "Changes customers' plain fields and keeps notes; sees everything but what concerns staff and keys",
+    SUPPORT: "Changes customers' plain fields, keeps notes, sends letters again; sees all but staff and keys",
     AUDITOR: "Sees everything, changes nothing",
 }
 UNSEEN: Mapping[str, tuple[str, ...]] = {

@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.ids import first_id
+from accounts.models import OutgoingMail
 from billing.admin.periods import PARAMETER
 from billing.models import (
     Approval,
@@ -119,6 +120,13 @@ def _looked_at(request: HttpRequest) -> list[_Waiting]:
         _Waiting("Messages that could not be passed on", OutboxEvent, parked),
         _Waiting("Webhook deliveries given up this week", WebhookDelivery, failed, this_week=True, urgent=False),
         _Waiting("Notices that could not be sent this week", NoticeDelivery, failed, _since(_WEEK), urgent=False),
+        _Waiting(
+            "Letters about accounts that could not be sent",
+            OutgoingMail,
+            {},
+            Q(attempts__gte=OutgoingMail.ATTEMPTS_MAX),
+            urgent=False,
+        ),
     ]
 
 

@@ -183,6 +183,7 @@ UNFOLD: dict[str, Any] = {
                 _item("Organizations", "corporate_fare", "accounts.organization"),
                 _item("Memberships", "badge", "accounts.membership"),
                 _item("API keys", "key", "accounts.apikey"),
+                _item("Letters", "mail", "accounts.outgoingmail"),
                 _item("Staff groups", "groups", "auth.group"),
                 {
                     "title": "Who may do what",

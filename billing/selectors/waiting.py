@@ -53,7 +53,11 @@ def queues() -> list[Queue]:
             NoticeDelivery.objects.filter(state=NoticeDelivery.State.DUE, **due),
             NoticeDelivery.objects.filter(state=NoticeDelivery.State.FAILED, **recent),
         ),
-        _queue("Letters about accounts", OutgoingMail.objects.filter(**due), None),
+        _queue(
+            "Letters about accounts",
+            OutgoingMail.objects.filter(attempts__lt=OutgoingMail.ATTEMPTS_MAX, **due),
+            OutgoingMail.objects.filter(attempts__gte=OutgoingMail.ATTEMPTS_MAX, **recent),
+        ),
     ]
 
 

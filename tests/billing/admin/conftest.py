@@ -10,7 +10,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import User
-from accounts.services import audit
+from accounts.services import audit, mail
 from billing.admin import display
 from billing.models import BookCheck, Customer, ExportFile, IdempotencyRecord, SpendAnomaly, TopUp, UsageEvent
 from billing.services import alerts, approvals, authorizations, notices
@@ -144,6 +144,7 @@ def acme(shop: Shop, bank: Bank) -> Customer:
     charged = [UsageEvent.objects.get(event_id="charged")]
     charge_disputes.lodge(actor=audit.SYSTEM, customer=acme, events=charged, reason="Not ours")
     Group.objects.create(name="Auditors")
+    mail.queue("lost@acme.test", "A new device", "Somebody signed in.")
     audit.record(actor=audit.SYSTEM, action="test.done", object_type="test", object_id="1", before={"a": 1})
     once(principal="test", key="k", fingerprint=b"x" * 32, run=lambda: Answer(201, {"a": 1}), refuse=_never)
     assert IdempotencyRecord.objects.exists()
