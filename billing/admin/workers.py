@@ -58,12 +58,13 @@ def _tasks(now: datetime) -> list[dict[str, Any]]:
     """A row for each scheduled task, those that are not well first."""
     schedule: dict[str, Any] = settings.CELERY_BEAT_SCHEDULE
     runs = heartbeat.runs(entry["task"] for entry in schedule.values())
-    rows = [_task(name, entry["schedule"], runs.get(entry["task"]), now) for name, entry in schedule.items()]
+    since = heartbeat.working_since()
+    rows = [_task(name, entry["schedule"], runs.get(entry["task"]), since, now) for name, entry in schedule.items()]
     return sorted(rows, key=lambda row: (row["tone"] != "bad", row["title"]))
 
 
-def _task(name: str, every: float, run: Run | None, now: datetime) -> dict[str, Any]:
-    tone, word = _state(every, run, now)
+def _task(name: str, every: float, run: Run | None, since: datetime | None, now: datetime) -> dict[str, Any]:
+    tone, word = _state(every, run, since, now)
     return {
         "title": name.replace("-", " ").capitalize(),
         "every": display.age(int(every)),
@@ -76,13 +77,16 @@ def _task(name: str, every: float, run: Run | None, now: datetime) -> dict[str, 
     }
 
 
-def _state(every: float, run: Run | None, now: datetime) -> tuple[str, str]:
+def _state(every: float, run: Run | None, since: datetime | None, now: datetime) -> tuple[str, str]:
+    """``since``: when a worker started. Its first round comes ``every`` seconds after that."""
+    patience = timedelta(seconds=LATE_ROUNDS * every + LATE_SECONDS)
     if run is None:
-        return "quiet", "not seen yet"
+        missed = since is not None and now - since > patience
+        return ("bad", "never ran") if missed else ("quiet", "first round to come")
     if run.error:
         return "bad", "failed"
     running = run.ended_at is None or run.started_at > run.ended_at
-    if (now - run.started_at).total_seconds() > LATE_ROUNDS * every + LATE_SECONDS:
+    if now - run.started_at > patience:
         return "bad", "did not end" if running else "late"
     return ("info", "running") if running else ("good", "right")
 

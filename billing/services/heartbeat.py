@@ -9,6 +9,7 @@ from django.core.cache import cache
 from django.utils import timezone
 
 _KEY = "worker-seen"
+_SINCE = "worker-since"
 _KEPT_SECONDS = 3600
 _RUNS_KEPT_SECONDS = 30 * 24 * 3600
 
@@ -24,6 +25,18 @@ class Run:
     seconds: float = 0
     error: str = ""
     failures: int = 0
+
+
+def ready() -> None:
+    """Say that a worker has started, which is the first sign of life: the schedule's own comes later."""
+    cache.set(_SINCE, timezone.now(), timeout=_RUNS_KEPT_SECONDS)
+    beat()
+
+
+def working_since() -> datetime | None:
+    """When the worker that started last did so; None where it is not known any more."""
+    since: datetime | None = cache.get(_SINCE)
+    return since
 
 
 def beat() -> None:

@@ -169,8 +169,8 @@ def send_webhooks() -> None:
 
 @worker_ready.connect
 def note_worker_ready(**_: object) -> None:
-    """The first sign of life, before the schedule's own comes."""
-    heartbeat.beat()
+    """The first sign of life."""
+    heartbeat.ready()
 
 
 @task_prerun.connect

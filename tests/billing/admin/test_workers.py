@@ -1,16 +1,20 @@
 """The page of the workers: how each task ran last, what waits, and making due again what could not be passed on."""
 
+import re
 from datetime import timedelta
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 from celery import shared_task
+from celery.beat import PersistentScheduler
 from django.core.cache import cache
 from django.test import Client
 from django.utils import timezone
 
 from accounts.models import AuditEvent
 from billing.admin import workers
+from billing.config.celery import app
 from billing.gateways import wakeups
 from billing.models import OutboxEvent
 from billing.services import heartbeat
@@ -40,8 +44,49 @@ def test_a_task_is_well_or_it_is_said_why_not(started: int, ended: int | None, e
     now = timezone.now()
     run = Run(now - timedelta(seconds=started), None if ended is None else now - timedelta(seconds=ended), 1, error)
 
-    assert workers._state(15, run, now)[1] == word
-    assert workers._state(15, None, now) == ("quiet", "not seen yet")
+    assert workers._state(15, run, None, now)[1] == word
+
+
+@pytest.mark.parametrize(
+    ("every", "up_for", "state"),
+    [
+        (15, None, ("quiet", "first round to come")),
+        (15, 8, ("quiet", "first round to come")),
+        (15, 300, ("bad", "never ran")),
+        (3600, 300, ("quiet", "first round to come")),
+    ],
+)
+def test_a_task_without_a_round_is_not_well_once_it_should_have_had_some(
+    every: int, up_for: int | None, state: tuple[str, str]
+) -> None:
+    now = timezone.now()
+    since = None if up_for is None else now - timedelta(seconds=up_for)
+
+    assert workers._state(every, None, since, now) == state
+
+
+def test_what_the_schedule_starts_is_noted(db: None, office: Client, tmp_path: Path) -> None:
+    """With Celery's own scheduler, as beat runs it; its tasks run here, where a worker's would."""
+    import_module("billing.tasks")
+    heartbeat.ready()
+    assert row_of("Beat alive", office) == "first round to come"
+    app.conf.task_always_eager = True
+    beat = PersistentScheduler(app, schedule_filename=str(tmp_path / "schedule"))
+    try:
+        beat.schedule["beat-alive"].last_run_at -= timedelta(seconds=15)
+        beat.tick()
+    finally:
+        app.conf.task_always_eager = False
+        beat.close()
+
+    assert row_of("Beat alive", office) == "right"
+
+
+def row_of(task: str, office: Client) -> str:
+    """The state of a task, as the page has it."""
+    found = re.search(rf"<td>{task}</td>\s*<td><span[^>]*>([^<]*)</span>", office.get(URL).content.decode())
+    assert found is not None
+    return found[1]
 
 
 def test_how_a_task_ran_is_told_by_the_task() -> None:
