@@ -8,6 +8,7 @@ import math
 import threading
 import time
 from dataclasses import dataclass, field
+from itertools import islice
 from uuid import UUID
 
 from django.conf import settings
@@ -20,7 +21,11 @@ EVENTS_PER_CALL = 10
 
 @dataclass(slots=True)
 class Buckets:
-    """What is left to each organization, and when that was so. Those that are full again need not be remembered."""
+    """What is left to each organization, and when that was so: who called last is the last.
+
+    Those that are full again need not be remembered. Each call forgets two of the first that are, so what a call costs
+    does not depend on how many organizations there are. Beyond ``size_max`` the first is forgotten, full or not.
+    """
 
     size_max: int = 10_000
     _left: dict[UUID, tuple[float, float]] = field(default_factory=dict)
@@ -36,8 +41,6 @@ class Buckets:
             return
         now, most = time.monotonic(), rate * SECONDS_AT_ONCE
         with self._lock:
-            if len(self._left) >= self.size_max:
-                self._forget_full(now, rate, most)
             left, since = self._left.get(organization_id, (most, now))
             left = min(most, left + (now - since) * rate)
             if left < 1:
@@ -45,17 +48,19 @@ class Buckets:
                     f"More than {rate:g} calls a second of one customer's keys.",
                     retry_after=max(1, math.ceil((1 - left) / rate)),
                 )
+            self._left.pop(organization_id, None)
             self._left[organization_id] = left - calls, now
+            self._forget(now, rate, most)
 
     def clear(self) -> None:
         """Everybody has all of it again."""
         with self._lock:
             self._left.clear()
 
-    def _forget_full(self, now: float, rate: float, most: float) -> None:
-        full = [key for key, (left, since) in self._left.items() if left + (now - since) * rate >= most]
-        for key in full:
-            del self._left[key]
+    def _forget(self, now: float, rate: float, most: float) -> None:
+        for key, (left, since) in list(islice(self._left.items(), 2)):
+            if len(self._left) > self.size_max or left + (now - since) * rate >= most:
+                del self._left[key]
 
 
 buckets = Buckets()

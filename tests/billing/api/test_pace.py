@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from billing.api import pace
+from billing.errors import RateLimited
 from tests.billing.api.conftest import Api
 from tests.builders import Shop
 
@@ -62,10 +63,24 @@ def test_none_is_no_limit(shop: Shop, settings: Any) -> None:
     assert {acme.get("/customers/acme/wallet").status_code for _ in range(20)} == {200}
 
 
-def test_buckets_fill_no_memory(settings: Any, now: list[float]) -> None:
+def test_buckets_that_are_full_again_are_forgotten_two_a_call(settings: Any, now: list[float]) -> None:
+    buckets = pace.Buckets()
+    for number in range(100):
+        buckets.spend(pace.UUID(int=number))
+    now[0] += 2
+    for number in range(40):
+        buckets.spend(pace.UUID(int=number))
+
+    assert list(buckets._left) == [pace.UUID(int=number) for number in [*range(81, 100), *range(40)]]
+
+
+def test_buckets_fill_no_memory_and_remember_who_called_last(settings: Any, now: list[float]) -> None:
     buckets = pace.Buckets(size_max=3)
     for number in range(10):
-        buckets.spend(pace.UUID(int=number))
-        now[0] += 2
+        buckets.spend(pace.UUID(int=number), calls=5)
+    for _ in range(5):
+        buckets.spend(pace.UUID(int=9))
+    with pytest.raises(RateLimited):
+        buckets.spend(pace.UUID(int=9))
 
-    assert len(buckets._left) <= 3
+    assert list(buckets._left) == [pace.UUID(int=number) for number in (7, 8, 9)]
