@@ -60,14 +60,22 @@ def usage(subscription: Subscription, period: SubscriptionPeriod, *, until: date
 
     Usage from before that was reported after its own period was settled counts for the one that was open then.
     """
-    before = subscription.periods.filter(number=period.number - 1).values_list("settled_at", flat=True).first()
     own = Q(late=False, occurred_at__gte=period.start, occurred_at__lt=period.end)
+    return EXACT.add(_charged(subscription, period, own), late_usage(subscription, period, until=until))
+
+
+def late_usage(subscription: Subscription, period: SubscriptionPeriod, *, until: datetime) -> Decimal:
+    """The part of ``usage`` that is from before the period."""
+    before = subscription.periods.filter(number=period.number - 1).values_list("settled_at", flat=True).first()
     late = Q(late=True, posted_at__gte=before or period.start, posted_at__lt=until)
-    total: Decimal | None = (
-        Charge.objects.filter(own | late, customer_id=subscription.customer_id, subscription=subscription)
-        .filter(asset_id=period.plan_version.plan.currency_id)
-        .aggregate(total=Sum("amount"))["total"]
-    )
+    return _charged(subscription, period, late)
+
+
+def _charged(subscription: Subscription, period: SubscriptionPeriod, which: Q) -> Decimal:
+    """What these charges of the subscription come to, in the plan's currency."""
+    charges = Charge.objects.filter(which, customer_id=subscription.customer_id, subscription=subscription)
+    of_plan = charges.filter(asset_id=period.plan_version.plan.currency_id)
+    total: Decimal | None = of_plan.aggregate(total=Sum("amount"))["total"]
     return total or ZERO
 
 

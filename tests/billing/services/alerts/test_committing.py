@@ -10,6 +10,8 @@ from accounts.services.audit import SYSTEM
 from billing.errors import InvalidRequest
 from billing.models import Alert, CommitmentTold, Customer, Notice, OutboxEvent, SubscriptionPeriod, UsageEvent
 from billing.services import alerts, subscriptions
+from billing.services.subscriptions import settling
+from billing.services.usage import rollups
 from billing.services.wallet import corrections
 from tests.billing.services.alerts.test_watching import DOLLAR, told
 from tests.billing.services.ledger.test_races import together
@@ -76,6 +78,34 @@ def test_usage_of_the_last_period_does_not_count_for_this_one(shop: Shop, acme: 
     (now,) = subscriptions.commitments_now(acme.pk, timezone.now())
 
     assert (now.used, now.committed, now.missing) == (30, 100, 70)
+
+
+def test_it_is_what_the_period_will_be_settled_by_before_and_after_the_hours_are_summed(
+    committed_db: None, shop: Shop, acme: Customer
+) -> None:
+    """Also beside another subscription, whose usage is none of this one's."""
+    shop.record(acme, id="wrong", input_tokens=7 * DOLLAR)
+    shop.record(acme, input_tokens=20 * DOLLAR)
+    corrections.reverse(actor=SYSTEM, event=UsageEvent.objects.get(event_id="wrong"), reason="It failed")
+    assert rollups.roll_up() > 0
+    shop.record(acme, input_tokens=3 * DOLLAR)
+    assert used(acme) == [23]
+
+    shop.plan("image", [shop.price(shop.meter("images", event_type="image"), "5")])
+    shop.subscribe(acme, "image")
+    shop.record(acme, type="image")
+
+    assert used(acme) == [23]
+    assert rollups.roll_up() > 0
+    assert used(acme) == [23]
+
+
+def used(acme: Customer) -> list[Decimal]:
+    """As it is shown, which is as it would be settled."""
+    shown = subscriptions.commitments_now(acme.pk, timezone.now())
+    settled = [settling.usage(each.period.subscription, each.period, until=timezone.now()) for each in shown]
+    assert [each.used for each in shown] == settled
+    return settled
 
 
 def test_a_customer_without_a_commitment_is_told_nothing(shop: Shop) -> None:
