@@ -96,6 +96,13 @@ def cluster() -> str:
         return str(cursor.fetchone()[0])
 
 
+def ended_before() -> int:
+    """Every database transaction with a lower number has ended."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
+        return int(cursor.fetchone()[0])
+
+
 def differences(
     *, after: int = 0, notes: Sequence[tuple[int, str]] = (), done: Callable[[int], None] = lambda count: None
 ) -> Iterator[Difference]:

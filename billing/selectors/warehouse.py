@@ -100,13 +100,6 @@ TABLES: dict[str, Table] = {
 }
 
 
-def ended_before() -> int:
-    """Every database transaction with a lower number has ended."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
-        return int(cursor.fetchone()[0])
-
-
 def numbered_elsewhere(kind: str) -> bool:
     """Whether there are rows with numbers that are yet to come: the database was restored from another one."""
     table = TABLES[kind]

@@ -19,6 +19,7 @@ from billing.engine.budgets import EACH
 from billing.engine.money import EXACT, ZERO, amount_string, decimals
 from billing.errors import InvalidRequest, InvalidState, NotFound, PermissionDenied
 from billing.models import Asset, Budget, BudgetCounter, Customer, Plan
+from billing.selectors import seals
 from billing.services.retrying import retried
 
 BUDGETS_MAX = 50
@@ -50,6 +51,19 @@ class Terms:
 _So_far = dict[str, tuple[Decimal, int]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Past:
+    """What the window from ``start`` on had counted ``until`` the customer was locked for a moment.
+
+    What was debited later is in transactions that had not ended then: their numbers are ``ended`` or above.
+    """
+
+    start: datetime
+    until: datetime
+    ended: int
+    counted: _So_far
+
+
 def create(*, actor: audit.Actor, customer: Customer, terms: Terms, set_by: str) -> Budget:
     """Limit what the customer may use. What its window has seen already counts; one in ``total`` counts from now on.
 
@@ -59,32 +73,26 @@ def create(*, actor: audit.Actor, customer: Customer, terms: Terms, set_by: str)
     # The past is added up without the lock, and under it only what came in between.
     with transaction.atomic():
         until = _lock(customer)
+        ended = seals.ended_before()
     zone = ZoneInfo(customer.timezone)
     start, _ = engine.window(until, terms.period, zone=zone)
-    return _create(actor, customer, terms, set_by, start, until, _so_far(customer, terms, start, start, until))
+    past = _Past(start, until, ended, _so_far(customer, terms, start, until=until))
+    return _create(actor, customer, terms, set_by, past)
 
 
 @retried
-def _create(
-    actor: audit.Actor,
-    customer: Customer,
-    terms: Terms,
-    set_by: str,
-    counted_from: datetime,
-    counted_until: datetime,
-    counted: _So_far,
-) -> Budget:
+def _create(actor: audit.Actor, customer: Customer, terms: Terms, set_by: str, past: _Past) -> Budget:
     with transaction.atomic():
         now = _lock(customer)
         if Budget.objects.filter(customer=customer, removed_at=None).count() >= BUDGETS_MAX:
             raise InvalidState(f"There can be at most {BUDGETS_MAX} budgets: remove one first.")
         start, end = engine.window(now, terms.period, zone=ZoneInfo(customer.timezone))
         if terms.period == Budget.Period.TOTAL:
-            counted = {}
-        elif start == counted_from:
-            counted = _sum(counted, _so_far(customer, terms, start, counted_until, now))
+            counted: _So_far = {}
+        elif start == past.start:
+            counted = _sum(past.counted, _so_far(customer, terms, start, until=now, after=past))
         else:
-            counted = _so_far(customer, terms, start, start, now)
+            counted = _so_far(customer, terms, start, until=now)
         budget = Budget.objects.create(
             customer=customer,
             name=terms.name,
@@ -236,21 +244,27 @@ SELECT {value}, SUM(c.amount) FILTER (WHERE c.asset_id = %(asset)s),
   FROM billing_usageevent e
   JOIN billing_charge c ON c.event_id = e.id AND c.customer_id = e.customer_id
  WHERE e.customer_id = %(customer)s AND e.id >= %(first)s AND e.received_at >= %(start)s
-   AND c.posted_at >= %(since)s AND c.posted_at < %(until)s{conditions}
+   AND c.posted_at >= %(since)s AND c.posted_at < %(until)s AND c.written_in >= %(ended)s{conditions}
  GROUP BY 1
 """
 
 
-def _so_far(customer: Customer, terms: Terms, start: datetime, since: datetime, until: datetime) -> _So_far:
-    """What of the window from ``start`` on was debited in [``since``, ``until``): amount and events, by value."""
+def _so_far(
+    customer: Customer, terms: Terms, start: datetime, *, until: datetime, after: _Past | None = None
+) -> _So_far:
+    """What of the window from ``start`` on was debited before ``until``: amount and events, by value.
+
+    ``after``: without what that has counted, which is quick however much that is.
+    """
     parameters: dict[str, Any] = {
         "customer": customer.pk,
         "asset": None if terms.asset is None else terms.asset.pk,
         # Ids are of our clock, which may be a little ahead of the database's.
         "first": first_id(start - _SKEW),
         "start": start,
-        "since": since,
+        "since": start if after is None else after.until,
         "until": until,
+        "ended": 0 if after is None else after.ended,
     }
     value: sql.Composable = sql.SQL("''")
     conditions: list[sql.Composable] = []

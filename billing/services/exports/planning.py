@@ -51,7 +51,7 @@ def plan_warehouse() -> int:
     with transaction.atomic():
         if not locks.only_one("plan exports"):
             return 0
-        ended, cluster, now = warehouse.ended_before(), seals.cluster(), timezone.now()
+        ended, cluster, now = seals.ended_before(), seals.cluster(), timezone.now()
         planned = [file for kind in warehouse.TABLES for file in _files(kind, ended, cluster, now)]
         ExportFile.objects.bulk_create(planned)
     return len(planned)

@@ -38,8 +38,7 @@ def seal(*, done: Callable[[int], None] = lambda count: None) -> Seal | None:
             cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
             # Cursors here are read to their end: a plan that is quick to give its first rows is not wanted.
             cursor.execute("SET LOCAL cursor_tuple_fraction = 1")
-            cursor.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
-            written_before: int = cursor.fetchone()[0]
+        written_before = seals.ended_before()
         head = first = seals.newest()
         cluster, now = seals.cluster(), timezone.now()
         numbered = head is not None and head.cluster == cluster

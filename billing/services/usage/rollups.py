@@ -34,7 +34,7 @@ def roll_up() -> int:
         with transaction.atomic():
             if not locks.only_one(WORK):
                 return changed
-            mark, ended = _mark(), _ended_before()
+            mark, ended = _mark(), seals.ended_before()
             if not _ours(mark):
                 logger.warning(
                     "The database was restored: run manage.py rebuild_rollups. Until then usage reads slowly."
@@ -66,7 +66,7 @@ def rebuild(*, done: Callable[[int], None] = lambda charges: None) -> None:
         mark = _mark()
         if not _ours(mark):
             UsageRollup.objects.all().delete()
-            mark.cluster, mark.written_before = "", _ended_before()
+            mark.cluster, mark.written_before = "", seals.ended_before()
             mark.restored_until = Charge.objects.aggregate(latest=Max("posted_at"))["latest"]
             mark.save()
     for customer_id in _customers():
@@ -100,12 +100,6 @@ def _customers() -> list[UUID]:
             " WHERE EXISTS (SELECT 1 FROM billing_charge c WHERE c.customer_id = k.id) ORDER BY id"
         )
         return [row[0] for row in cursor]
-
-
-def _ended_before() -> int:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
-        return int(cursor.fetchone()[0])
 
 
 def _numbered_elsewhere() -> bool:

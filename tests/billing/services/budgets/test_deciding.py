@@ -19,6 +19,7 @@ from billing.models import Authorization, Budget, BudgetCounter, Customer, Outbo
 from billing.selectors import budgets as selector
 from billing.selectors import receipts
 from billing.services import authorizations, budgets, usage
+from billing.services.budgets import managing
 from billing.services.usage import unpaid
 from billing.services.wallet import corrections
 from tests.billing.services.ledger.test_races import together, workers
@@ -262,6 +263,24 @@ def test_what_its_window_has_seen_before_it_was_made_counts(shop: Shop) -> None:
     total = shop.budget(acme, "5", period="total")
 
     assert [spent(everything), spent(each, "a"), spent(each, "b"), spent(runs), spent(total)] == [4, 3, 1, 2, 0]
+
+
+def test_what_comes_in_while_it_is_made_counts_once(
+    committed_db: None, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The past is added up without the lock: what is debited meanwhile is looked for under it."""
+    acme, add_up, times = shop.customer(usd="100"), managing._so_far, iter([2, 0])
+    spend(shop, acme, 3)
+
+    def add_up_slowly(*what: Any, **how: Any) -> Any:
+        found = add_up(*what, **how)
+        for _ in range(next(times)):
+            spend(shop, acme, 1)
+        return found
+
+    monkeypatch.setattr(managing, "_so_far", add_up_slowly)
+
+    assert spent(shop.budget(acme, "50")) == 5
 
 
 def test_what_is_taken_back_no_longer_counts(shop: Shop) -> None:
