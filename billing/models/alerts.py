@@ -160,6 +160,9 @@ class NoticeDelivery(models.Model):
         indexes = [
             models.Index(fields=["due_at"], name="billing_delivery_due", condition=Q(state="due")),
             models.Index(
+                fields=["user", "customer", "-notice"], name="billing_delivery_inbox", condition=Q(channel="inbox")
+            ),
+            models.Index(
                 fields=["user", "customer"],
                 name="billing_delivery_unread",
                 condition=Q(channel="inbox", read_at=None),

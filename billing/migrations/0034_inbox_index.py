@@ -1,0 +1,17 @@
+from django.db import migrations, models
+from django.db.models import Q
+
+
+class Migration(migrations.Migration):
+    """The newest notices of one person are found without looking at everybody's."""
+
+    dependencies = [("billing", "0031_invoice_voids")]
+
+    operations = [
+        migrations.AddIndex(
+            model_name="noticedelivery",
+            index=models.Index(
+                fields=["user", "customer", "-notice"], name="billing_delivery_inbox", condition=Q(channel="inbox")
+            ),
+        ),
+    ]
