@@ -129,7 +129,7 @@ _TYPES = [
     ),
     EventType(
         "grant.expiring",
-        "Value will expire soon: 30 days, 7 days and a day before, or as an alert asks.",
+        "Value will expire soon: as many days before as an alert names.",
         {
             **_GRANT,
             **{"name": "What it is called.", "remaining": "How much is left of it.", "expires_at": "When."},

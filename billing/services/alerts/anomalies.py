@@ -4,10 +4,11 @@ Judged by a worker right after the sums by the hour are brought up to date, so w
 that runs is held against what a whole hour may come to: nothing is extrapolated from its first minutes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
@@ -75,10 +76,10 @@ def action_of(customer_id: UUID) -> str:
 
 def _watch(hour: datetime) -> int:
     spent = {scope: amount for scope, amount in spending.in_hour(hour).items() if amount > settings.ANOMALY_FLOOR}
-    found = 0
+    bounds, found = _bounds(spent, hour), 0
     # A key's or a feature's own anomaly says more than the customer's whole, which is then not told as well.
     for scope, amount in sorted(spent.items(), key=lambda item: item[0].kind == "customer"):
-        judged = _judged(scope, hour)
+        judged = bounds.get(scope)
         if judged is None or amount <= judged.spike:
             continue
         level = Level.RUNAWAY if amount > judged.runaway else Level.SPIKE
@@ -88,19 +89,26 @@ def _watch(hour: datetime) -> int:
     return found
 
 
-def _judged(scope: Scope, hour: datetime) -> Judged | None:
-    """The bounds of the scope's hour, worked out once and then remembered."""
-    key = f"spending:{scope.customer_id}:{scope.asset}:{scope.kind}:{scope.value.encode().hex()[:120]}:{hour:%Y%m%d%H}"
-    known = cache.get(key)
-    if known is None:
-        usual = engine.baseline(spending.before(scope, hour), hour)
-        known = {}
-        if usual is not None:
-            spike = engine.SPIKE.above(usual, settings.ANOMALY_FLOOR)
-            runaway = engine.RUNAWAY.above(usual, settings.ANOMALY_FLOOR)
-            known = asdict(Judged(usual.usual, spike, runaway))
-        cache.set(key, known, REMEMBERED_SECONDS)
-    return Judged(**known) if known else None
+def _bounds(scopes: Iterable[Scope], hour: datetime) -> dict[Scope, Judged]:
+    """The bounds of each scope's hour, where enough is known of it: worked out once, and then remembered."""
+    keys = {scope: _key(scope, hour) for scope in scopes}
+    known = cache.get_many(keys.values())
+    for scope, key in keys.items():
+        if key not in known:
+            usual = engine.baseline(spending.before(scope, hour), hour)
+            known[key] = {} if usual is None else asdict(_judged(usual))
+            cache.set(key, known[key], REMEMBERED_SECONDS)
+    return {scope: Judged(**known[key]) for scope, key in keys.items() if known[key]}
+
+
+def _key(scope: Scope, hour: datetime) -> str:
+    value = sha256(scope.value.encode()).hexdigest()[:32]
+    return f"spending:{scope.customer_id}:{scope.asset}:{scope.kind}:{value}:{hour:%Y%m%d%H}"
+
+
+def _judged(usual: engine.Baseline) -> Judged:
+    spike = engine.SPIKE.above(usual, settings.ANOMALY_FLOOR)
+    return Judged(usual.usual, spike, engine.RUNAWAY.above(usual, settings.ANOMALY_FLOOR))
 
 
 def _note(
