@@ -5,6 +5,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
@@ -78,6 +79,7 @@ class BudgetAdmin(AddOnlyAdmin):
     )
     list_select_related = ("customer", "member", "api_key")
     search_fields = ("name", "customer__external_id", "customer__name")
+    search_help_text = "A name, a customer, or the id that a refusal names"
     ordering = ("-id",)
     autocomplete_fields = ("customer",)
     actions_detail = ("remove_budget",)
@@ -86,12 +88,21 @@ class BudgetAdmin(AddOnlyAdmin):
         if obj is None:
             return (*BudgetForm.Meta.fields[:2], "covers", "value", *BudgetForm.Meta.fields[2:], "tell_at")
         return (
-            *("name", "customer_link", "covers_shown", "num_limit", "period", "num_spent", "num_left", "resets"),
+            *("id", "name", "customer_link", "covers_shown", "num_limit", "period", "num_spent", "num_left", "resets"),
             *("hard", "at_cap", "plan", "plan_failure", "tells", "set_by", "state_shown", "created_at", "removed_at"),
         )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Budget | None = None) -> Any:
         return () if obj is None else self.get_fields(request, obj)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Budget], search_term: str
+    ) -> tuple[QuerySet[Budget], bool]:
+        wanted = lookup.as_uuid(search_term)
+        if wanted is not None:
+            return queryset.filter(pk=wanted), False
+        found: tuple[QuerySet[Budget], bool] = super().get_search_results(request, queryset, search_term)
+        return found
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:
         """The budget, with where it stands as ``now``."""

@@ -23,7 +23,7 @@ from billing.admin.ledger import entry_row
 from billing.admin.periods import PeriodFilter, ReceivedPeriodFilter
 from billing.engine.money import EXACT, ZERO
 from billing.engine.prices import words
-from billing.models import Charge, LedgerEntry, LedgerTransaction, Price, UsageEvent
+from billing.models import Budget, Charge, LedgerEntry, LedgerTransaction, Price, UsageEvent
 from billing.selectors import corrections, events, evidence, receipts
 from billing.selectors.catalog import price_terms
 
@@ -80,6 +80,7 @@ class UsageEventAdmin(EvidenceMixin, SummaryMixin, BookAdmin):
             "data": display.pretty_json(obj.data),
             "extensions": display.pretty_json(obj.extensions) if obj.extensions else None,
             "refusal": obj.refusal,
+            "budget": _budget(obj),
             "charges": [_charge_row(charge) for charge in charges],
             "totals": [
                 {"asset": asset, "amount": display.amount(total, asset)} for asset, total in _totals(charges).items()
@@ -133,6 +134,13 @@ class UsageEventAdmin(EvidenceMixin, SummaryMixin, BookAdmin):
         if not totals:
             return display.NOTHING
         return format_html("{}" * len(totals), *(display.amount(total, asset) for asset, total in totals.items()))
+
+
+def _budget(event: UsageEvent) -> SafeString | None:
+    """The one that did not let it pass, kept or removed."""
+    wanted = (event.refusal or {}).get("budget")
+    found = Budget.objects.filter(pk=wanted, customer_id=event.customer_id).first() if wanted else None
+    return None if found is None else display.link(found)
 
 
 @admin.register(Charge)

@@ -5,7 +5,7 @@ from django.db.models import Q
 class Migration(migrations.Migration):
     """The newest notices of one person are found without looking at everybody's."""
 
-    dependencies = [("billing", "0031_invoice_voids")]
+    dependencies = [("billing", "0037_running_fees")]
 
     operations = [
         migrations.AddIndex(

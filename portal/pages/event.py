@@ -9,8 +9,8 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.http import require_GET
 
 from billing.engine.prices import words
-from billing.models import Meter, UsageEvent
-from billing.selectors import charge_disputes, events, receipts
+from billing.models import Budget, Meter, UsageEvent
+from billing.selectors import budgets, charge_disputes, events, receipts
 from billing.selectors.catalog import price_terms
 from billing.selectors.receipts import ReceiptCharge, ReceiptDraw
 from portal import access, amounts
@@ -35,10 +35,17 @@ def event(request: HttpRequest, visit: access.Visit, event_id: UUID) -> HttpResp
         collected_at=events.collected_at(found),
         charges=[_shown(charge) for charge in receipt.charges],
         receipt=receipt,
+        budget=_budget(visit, found),
         dispute=charge_disputes.latest_of(found),
         may_dispute=visit.may("disputes:write") and events.status(found) == UsageEvent.Status.CHARGED,
         data=msgspec.json.format(_encode(found.data), indent=2).decode(),
     )
+
+
+def _budget(visit: access.Visit, event: UsageEvent) -> Budget | None:
+    """The one that did not let it pass, if it is still there."""
+    wanted = (event.refusal or {}).get("budget")
+    return budgets.kept(visit.customer).filter(pk=wanted).first() if wanted and visit.may("wallets:read") else None
 
 
 def _shown(charge: ReceiptCharge) -> dict[str, Any]:

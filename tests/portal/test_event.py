@@ -10,6 +10,7 @@ from accounts.ids import uuid7
 from accounts.services.audit import SYSTEM
 from billing.engine.prices import TierTerms
 from billing.models import Customer, UsageEvent
+from billing.services import budgets
 from billing.services.catalog.prices import PriceTerms
 from billing.services.wallet import corrections
 from tests.builders import Shop, browser_of
@@ -78,3 +79,14 @@ def test_anothers_event_is_not_there(owner: Client, shop: Shop, customer: Custom
     assert owner.get(page(event.pk)).status_code == 404
     assert owner.get(page(uuid7())).status_code == 404
     assert Client().get(page(event.pk)).status_code == 302
+
+
+def test_a_refusal_leads_to_the_budget_that_refused(owner: Client, shop: Shop, customer: Customer) -> None:
+    budget = shop.budget(customer, "1", name="All of it")
+    event = recorded(shop, customer, id="too-much", n=1500)
+    link = f"{reverse('portal:budgets')}#budget-{budget.pk}"
+
+    assert link in owner.get(page(event.pk)).content.decode()
+    assert f'id="budget-{budget.pk}"' in owner.get(reverse("portal:budgets")).content.decode()
+    budgets.remove(actor=SYSTEM, budget=budget)
+    assert link not in owner.get(page(event.pk)).content.decode()

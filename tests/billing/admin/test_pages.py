@@ -234,6 +234,16 @@ def test_a_count_that_the_provider_s_differs_from_is_seen(office: Client, acme: 
     assert "Counted otherwise by the sender</dt><dd>12 output tokens" in page
 
 
+def test_a_budget_is_found_by_the_id_that_refusals_name(office: Client, acme: Customer, shop: Shop):
+    budget = shop.budget(acme, "0", name="Nothing more")
+    shop.record(acme, id="too-much", input_tokens=1000)
+    event = UsageEvent.objects.get(event_id="too-much")
+    found = office.get(reverse("admin:billing_budget_changelist"), {"q": event.refusal["budget"]})
+    assert list(found.context["cl"].result_list) == [budget]
+    page = office.get(reverse("admin:billing_usageevent_change", args=[event.pk])).content.decode()
+    assert reverse("admin:billing_budget_change", args=[budget.pk]) in page
+
+
 @pytest.mark.parametrize("model", ["ledgerentry", "ledgertransaction", "usageevent", "charge"])
 def test_the_books_are_searched_by_event_and_customer(office: Client, acme: Customer, shop: Shop, model: str):
     other = shop.customer("other", usd="5")
