@@ -90,13 +90,13 @@ class Budgets:
         again later. None, and nothing counted, where it can.
 
         ``own_key``: it is the customer's own key that reports it, which a budget may pause. Raises ``PlanMoves`` where
-        another plan is wanted first.
+        another plan is wanted first; of several, that of the lowest limit: the others are asked again on that plan.
         """
         blocking = self._blocking(customer_id, use, amounts, events)
         if not blocking:
             return None
         if all(budget.may_move for budget, _, _ in blocking):
-            raise PlanMoves([budget.id for budget, _, _ in blocking])
+            raise PlanMoves(min((budget for budget, _, _ in blocking), key=lambda one: one.rung).id)
         for budget, counter, _ in blocking:
             self._tell_exceeded(budget, counter)
             if budget.at_cap == Budget.AtCap.PAUSE_KEY and own_key and use.api_key_id is not None:

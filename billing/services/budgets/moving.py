@@ -1,6 +1,9 @@
-"""At the cap: moving the customer to another plan, once, so that what would have passed the budget is rated there."""
+"""At the cap: moving the customer to another plan, once, so that what would have passed the budget is rated there.
 
-from collections.abc import Collection
+Several such budgets are a ladder, by their limits: usage climbs it rung by rung, as far as it must, and never down.
+Whoever is on the plan of a rung is past those below it, so that each is taken once at most however usage goes on.
+"""
+
 from datetime import datetime
 from uuid import UUID
 
@@ -19,22 +22,23 @@ from billing.services.retrying import retried
 
 
 class PlanMoves(Exception):
-    """Usage would pass these budgets, which want another plan then. Raised before anything is written."""
+    """Usage would pass this budget, which wants another plan then. Raised before anything is written."""
 
-    def __init__(self, budget_ids: Collection[UUID]) -> None:
-        super().__init__(budget_ids)
-        self.budget_ids = budget_ids
+    def __init__(self, budget_id: UUID) -> None:
+        super().__init__(budget_id)
+        self.budget_id = budget_id
 
 
 def move(budget_id: UUID, *, again: bool = False) -> None:
-    """Put the budget's customer on its plan, from now on, in a transaction of its own. Nothing where they are on it.
+    """Put the budget's customer on its plan, from now on, in a transaction of its own. Nothing where they are on it, or
+    past it.
 
     Where that cannot be done the budget says why, and refuses; for the next minute it is not tried again. So it is
     where this work has moved them there before (``again``), and something else moved them away.
     """
     try:
         if again:
-            raise InvalidState("Another budget that is used up wants another plan.")
+            raise InvalidState("Something else has moved the customer to another plan meanwhile.")
         _move(budget_id)
     except BillingError as refusal:
         _note(budget_id, refusal)
@@ -45,7 +49,7 @@ def _move(budget_id: UUID) -> None:
     with transaction.atomic():
         now = timezone.now()
         budget = _kept(budget_id)
-        if budget is None or budget.plan is None or _running(budget, now).filter(plan=budget.plan).exists():
+        if budget is None or budget.plan is None or _is_past(budget, now):
             return
         subscription = _running(budget, now).filter(plan__currency=budget.plan.currency_id).first()
         if subscription is None:
@@ -70,7 +74,7 @@ def _note(budget_id: UUID, refusal: BillingError) -> None:
     """That it failed; people are told the first time."""
     with transaction.atomic():
         budget, now = _kept(budget_id), timezone.now()
-        if budget is None or _running(budget, now).filter(plan=budget.plan).exists():
+        if budget is None or _is_past(budget, now):
             return
         first = Budget.objects.filter(pk=budget_id, plan_failed_at=None).exists()
         Budget.objects.filter(pk=budget_id).update(plan_failed_at=now, plan_failure=refusal.detail[:300])
@@ -81,6 +85,13 @@ def _note(budget_id: UUID, refusal: BillingError) -> None:
 def _kept(budget_id: UUID) -> Budget | None:
     kept = Budget.objects.select_related("customer", "plan").filter(pk=budget_id, removed_at=None)
     return kept.first()
+
+
+def _is_past(budget: Budget, now: datetime) -> bool:
+    """Whether the customer is on its plan, or on that of a higher rung."""
+    rungs = Budget.objects.filter(customer_id=budget.customer_id, removed_at=None, plan__isnull=False)
+    higher = rungs.filter(Q(limit__gt=budget.limit) | Q(limit=budget.limit, pk__gte=budget.pk))
+    return _running(budget, now).filter(plan__in=higher.values("plan")).exists()
 
 
 def _running(budget: Budget, now: datetime) -> QuerySet[Subscription]:

@@ -24,8 +24,10 @@ _BUDGETS = """
 SELECT b.id, b.customer_id, b.name, b.asset_id, b.counts, b.limit_amount, b.period, b.hard, b.at_cap, b.alert_at,
        c.timezone, b.scope, b.api_key_id, b.member_id,
        b.plan_id IS NOT NULL AND EXISTS (
-           SELECT FROM billing_subscription s WHERE s.customer_id = b.customer_id AND s.plan_id = b.plan_id
-              AND s.starts_at <= now() AND s.ends_at IS NULL),
+           SELECT FROM billing_subscription s
+             JOIN billing_budget h ON h.customer_id = s.customer_id AND h.plan_id = s.plan_id AND h.removed_at IS NULL
+            WHERE s.customer_id = b.customer_id AND s.starts_at <= now() AND s.ends_at IS NULL
+              AND (h.limit_amount, h.id) >= (b.limit_amount, b.id)),
        b.plan_id IS NOT NULL AND (b.plan_failed_at IS NULL OR b.plan_failed_at < now() - interval '1 minute'),
        k.id, k.value, k.window_start, k.window_end, k.spent, k.level, k.exceeded
   FROM billing_budget b

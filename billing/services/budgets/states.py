@@ -47,7 +47,8 @@ class BudgetState:
     alert_at: tuple[Decimal, ...]
     zone: ZoneInfo
     moved: bool
-    """Whether the customer is on the plan that it moves to at its limit; then it refuses nothing."""
+    """Whether the customer is on the plan that it moves to at its limit, or on that of a higher rung; then it refuses
+    nothing."""
     may_move: bool
     """Whether the customer could be moved there now."""
     counters: dict[str, CounterState] = field(default_factory=dict)
@@ -55,6 +56,11 @@ class BudgetState:
     @property
     def unit(self) -> str:
         return self.asset or "events"
+
+    @property
+    def rung(self) -> tuple[Decimal, UUID]:
+        """Its place among budgets that change the plan: a higher limit is a higher rung, and nothing moves down."""
+        return self.limit, self.id
 
     def of(self, amounts: Mapping[str, Decimal], events: int) -> Decimal:
         """How much of these amounts, by asset, and events counts."""

@@ -27,7 +27,7 @@ def renewed_first(work: Callable[[bool], _R]) -> _R:
     The period is opened in a transaction of its own, and then the work is done: what the period includes pays for its
     first event. A period that cannot be opened now is for the worker, and the work is done without it. So is the
     change of plan of a budget that the work would pass; it is asked for no more once it was made, or failed. One that
-    is asked for again all the same was undone by another budget's, and fails: else the two would take turns for ever.
+    is asked for again all the same was undone by somebody else, and fails: else the two could take turns for ever.
     """
     renewing, moved = True, set[UUID]()
     while True:
@@ -37,9 +37,8 @@ def renewed_first(work: Callable[[bool], _R]) -> _R:
             subscriptions.renew(begins.customer_ids)
             renewing = False
         except PlanMoves as moves:
-            for budget_id in moves.budget_ids:
-                budgets.move(budget_id, again=budget_id in moved)
-            moved.update(moves.budget_ids)
+            budgets.move(moves.budget_id, again=moves.budget_id in moved)
+            moved.add(moves.budget_id)
 
 
 _DUE = "SELECT customer_id, renews_at FROM billing_subscription WHERE customer_id = %s AND renews_at IS NOT NULL"
