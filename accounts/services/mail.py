@@ -7,7 +7,7 @@ from uuid import UUID
 from django.conf import settings
 from django.core.mail import send_mail
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext
@@ -37,7 +37,7 @@ def tell(user: User, subject: Promise, text: Promise, **facts: object) -> None:
 
 def send_due() -> int:
     """Send what is due, oldest first; what cannot be sent is tried again, later and later. Says how many went."""
-    return sum(_send(pk) for pk in list(_due().values_list("pk", flat=True)[:BATCH]))
+    return sum(_send(pk) for pk in list(OutgoingMail.objects.filter(_due()).values_list("pk", flat=True)[:BATCH]))
 
 
 def retry(*, actor: audit.Actor, message: OutgoingMail) -> None:
@@ -53,14 +53,14 @@ def retry(*, actor: audit.Actor, message: OutgoingMail) -> None:
             )
 
 
-def _due() -> QuerySet[OutgoingMail]:
-    return OutgoingMail.objects.filter(attempts__lt=OutgoingMail.ATTEMPTS_MAX, due_at__lte=timezone.now())
+def _due() -> Q:
+    return Q(attempts__lt=OutgoingMail.ATTEMPTS_MAX, due_at__lte=timezone.now())
 
 
 def _send(pk: UUID) -> bool:
     """One message, claimed for a while before the network is touched, so that no two workers send it."""
     with transaction.atomic():
-        message = _due().select_for_update(skip_locked=True).filter(pk=pk).first()
+        message = OutgoingMail.objects.select_for_update(skip_locked=True).filter(_due(), pk=pk).first()
         if message is None:
             return False
         message.attempts += 1
