@@ -52,6 +52,23 @@ def matters(visit: access.Visit, holdings: Sequence[Holding], now: datetime) -> 
     return sorted(listed, key=lambda matter: not matter.urgent)
 
 
+def in_place(found: Sequence[Matter], shown: str) -> list[Matter | None]:
+    """The same for a page that has room for ``shown`` lines and is being read: nothing below them may move.
+
+    None stands for a line that is in order now. Where there are more, the last line leads to all of them. A page that
+    shows no line, or does not say how many, gets them all: it keeps them folded.
+    """
+    room = int(shown) if shown.isdecimal() and len(shown) < 3 else 0
+    if not room or len(found) <= room:
+        return [*found, *[None] * (room - len(found))]
+    more = len(found) - room + 1
+    title = ngettext("{count} more needs attention", "{count} more need attention", more).format(count=more)
+    return [
+        *found[: room - 1],
+        Matter(title, gettext("New since you opened this page."), gettext("Show all"), reverse("portal:dashboard")),
+    ]
+
+
 def _frozen(visit: access.Visit, found: Found) -> Matter:
     title = gettext("The wallet is frozen and pays for no usage")
     if found.overdue and visit.may("invoices:read"):

@@ -35,13 +35,14 @@ class Series:
 class Chart:
     """Amounts of one asset by period, stacked. ``series`` is in the order of the legend, largest first.
 
-    ``links`` are where the bars lead to, one for each label, or none.
+    ``links`` are where the bars lead to, one for each label, or none. With ``lines`` a curve is drawn instead of bars.
     """
 
     asset: str
     labels: list[str]
     series: list[Series]
     links: list[str] = field(default_factory=list)
+    lines: bool = False
 
     @property
     def empty(self) -> bool:
@@ -65,6 +66,7 @@ class Chart:
             "total": gettext("Total"),
             "unit": "" if look.currency else look.name,
             "links": self.links,
+            "lines": self.lines,
             "series": [
                 {
                     "name": s.name,
@@ -110,6 +112,11 @@ def stacked(
     if any(others):
         series.append(Series(str(REST), 0, others))
     return Chart(asset, [period.label(mark) for mark in marks], series)
+
+
+def curve(values: Sequence[Decimal], *, asset: str, period: Period, name: str) -> Chart:
+    """One figure over the period: a value for each of its marks."""
+    return Chart(asset, [period.label(mark) for mark in period.marks()], [Series(name, 1, list(values))], lines=True)
 
 
 def _by_mark(rows: Sequence[UsageRow], asset: str, position: dict[datetime, int]) -> list[Decimal]:

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET
 
 from billing.engine.money import EXACT, ZERO, exact_sum
 from billing.models import Meter, UsageEvent
-from billing.selectors import balances, budgets, rollups, statements, usage
+from billing.selectors import balances, budgets, history, rollups, statements, usage
 from billing.selectors.balances import BalanceNow
 from billing.selectors.budgets import BudgetNow
 from portal import access, attention, charts, first_steps, payloads, plans, stacks
@@ -64,7 +64,7 @@ class AssetCard:
 @require_GET
 @access.signed_in
 def dashboard(request: HttpRequest, visit: access.Visit) -> HttpResponse:
-    """Balances, today, the last 30 days, the plan, the latest entries."""
+    """What needs attention, balances, today, the last 30 days, the plan, the latest entries."""
     now = timezone.now()
     period = _period(now, visit)
     main = visit.customer.currency_id
@@ -73,15 +73,18 @@ def dashboard(request: HttpRequest, visit: access.Visit) -> HttpResponse:
     cards = _cards(visit, now, by_day, mark)
     burned = _burned(visit, period, mark)
     has_events = bool(by_day) or UsageEvent.objects.filter(customer=visit.customer).exists()
+    matters = attention.matters(visit, [card.holding for card in cards], now)
     return access.render_for(
         request,
         visit,
         "portal/dashboard.html",
-        matters=attention.matters(visit, [card.holding for card in cards], now),
+        matters=matters,
+        lines=matters,
         limits=_limits(visit),
         steps=first_steps.steps(visit, has_events=has_events),
         main_card=next((card for card in cards if card.balance.asset == main), None),
         other_cards=[(card, burned.get(card.balance.asset, [])) for card in cards if card.balance.asset != main],
+        balance_chart=_balance_chart(visit, period, now),
         chart=charts.stacked(by_day, asset=main, period=period, name=lambda row: gettext("Spend")),
         period=period,
         mean_per_day=_mean_per_day(visit, by_day),
@@ -99,7 +102,8 @@ def dashboard(request: HttpRequest, visit: access.Visit) -> HttpResponse:
 def activity(request: HttpRequest, visit: access.Visit) -> HttpResponse:
     """The parts of the first page that move with each charge, to be put in their places.
 
-    With ``whole`` also the figures over 30 days: the page asks for those less often, for they read more.
+    With ``whole`` the figures over 30 days instead of what needs attention: the page asks for those less often, for
+    they read more. ``shown``: how many lines of what needs attention the page has room for.
     """
     now = timezone.now()
     whole = "whole" in request.GET
@@ -109,11 +113,14 @@ def activity(request: HttpRequest, visit: access.Visit) -> HttpResponse:
     mark = rollups.mark()
     by_day = _by_day(visit, period, mark)
     cards = _cards(visit, now, by_day, mark)
+    matters = [] if whole else attention.matters(visit, [card.holding for card in cards], now)
     return access.render_for(
         request,
         visit,
         "portal/parts/activity.html",
         whole=whole,
+        matters=matters,
+        lines=attention.in_place(matters, request.GET.get("shown", "")),
         limits=_limits(visit) if whole else [],
         period=period,
         mean_per_day=_mean_per_day(visit, by_day),
@@ -147,6 +154,14 @@ def _by_day(visit: access.Visit, period: Period, mark: rollups.Mark) -> list[usa
         timezone=visit.zone,
         mark=mark,
     )
+
+
+def _balance_chart(visit: access.Visit, period: Period, now: datetime) -> charts.Chart:
+    """What was left of the wallet's own currency when each day ended; today, what is left now."""
+    asset = visit.customer.currency_id
+    ends = [*period.marks()[1:], now]
+    left = history.available(visit.customer.pk, asset, at=ends) or [ZERO] * len(ends)
+    return charts.curve(left, asset=asset, period=period, name=gettext("Left"))
 
 
 def _mean_per_day(visit: access.Visit, by_day: Sequence[usage.UsageRow]) -> Decimal:

@@ -9,6 +9,7 @@ const still = window.matchMedia("(prefers-reduced-motion: reduce)");
 const { point: mark = "." } = document.documentElement.dataset;
 const MOVED_MS = 1500;
 const NOTE_MS = 10000;
+const SILENT_MS = 60000;
 
 function receive(message) {
   let moved = false;
@@ -120,6 +121,20 @@ function tellOthers() {
     Math.max(0, told + MOVED_MS - performance.now()),
   );
 }
+
+// What no balance tells of is looked at once a minute.
+setInterval(() => {
+  if (!document.hidden) tellOthers();
+}, SILENT_MS);
+
+// A matter that came up is read out, and what stands in its place is not.
+let matters = document.getElementById("attention-head")?.textContent.trim();
+document.body.addEventListener("htmx:oobAfterSwap", ({ detail: { target } }) => {
+  if (target.id !== "attention-head") return;
+  const now = target.textContent.trim();
+  if (now !== matters) note.textContent = now;
+  matters = now;
+});
 
 if (root && state) {
   window.anteListen({ stream: root.dataset.live, poll: root.dataset.poll, event: "balance", state, receive });

@@ -43,7 +43,7 @@ def attention(client: Client) -> str:
     page = overview(client)
     if HEADING not in page:
         return ""
-    return page[page.index('<section class="card attention"') :].partition("</section>")[0]
+    return page[page.index('<details class="card attention"') :].partition("</details>")[0]
 
 
 def suspend(customer: Customer, **fields: Any) -> AutoTopUp:
@@ -213,4 +213,24 @@ def test_it_is_one_question_and_speaks_german(shop: Shop, acme: Customer) -> Non
     with CaptureQueriesContext(connection) as asked:
         page = overview(client)
     assert sum("billing_autotopup" in query["sql"] for query in asked.captured_queries) == 1
-    assert "Automatische Aufladungen" in page[page.index("attention-title") :].partition("</section>")[0]
+    assert "Automatische Aufladungen" in page[page.index("attention-head") :].partition("</details>")[0]
+
+
+def test_it_follows_what_happens_and_keeps_the_room_it_has(shop: Shop, acme: Customer) -> None:
+    client = browser_of(shop.member(acme))
+    assert "Nothing needs attention" in overview(client)
+
+    def later(shown: object) -> str:
+        body = client.get("/activity", {"shown": shown}).content.decode()
+        return body[body.index("#attention-head") :].partition("</div>\n<div hx-swap-oob")[0] + body[body.index("#attention-lines") :]
+
+    rule = suspend(acme)
+    assert "Automatic top-ups have stopped." in later(0)
+    wallets.freeze(actor=SYSTEM, customer=acme, reason="Odd.")
+    for shown in ("0", "2", "3", "nonsense", ""):
+        assert later(shown).count("<li>") == max(2, int(shown) if shown.isdecimal() else 0)
+    assert "2 more need attention" in later(1)
+    assert "Automatic top-ups" not in later(1)
+    AutoTopUp.objects.filter(pk=rule.pk).delete()
+    assert "In order now" in later(2)
+    assert "attention-lines" not in client.get("/activity?whole=1").content.decode()

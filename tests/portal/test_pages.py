@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 from collections.abc import Callable
 from datetime import timedelta
@@ -99,6 +100,16 @@ def test_the_overview_shows_what_budgets_have_left(shop: Shop, signed_in: Signed
     assert "All of it" not in text(acme.get("/activity"))
 
 
+def test_the_overview_draws_what_each_day_left(acme: Client) -> None:
+    page = text(acme.get("/"))
+    drawn = json.loads(page.partition('id="balance-data" type="application/json">')[2].partition("</script>")[0])
+    assert drawn["lines"]
+    assert drawn["totals"][0] == "$0.00"
+    assert (len(drawn["totals"]), drawn["totals"][-1]) == (30, "$99.98")
+    assert drawn["series"][0]["values"][-1] == 99.9755
+    assert 'value="99.9755" title="$99.9755"' in page[page.index('aria-label="Balance as a table"') :]
+
+
 def test_a_new_customer_is_taught_the_first_event(shop: Shop, signed_in: SignedIn) -> None:
     customer = shop.customer("fresh")
     client = signed_in(shop.member(customer))
@@ -188,6 +199,28 @@ def test_usage_as_csv(acme: Client) -> None:
     ]
 
 
+def test_usage_and_its_events_as_parquet(acme: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    pq = pytest.importorskip("pyarrow.parquet")
+    rows = pq.read_table(io.BytesIO(b"".join(acme.get("/usage.parquet?period=7&group=user")))).to_pylist()
+    assert [(row["user"], row["meter"], row["quantity"], row["amount"], row["events"]) for row in rows] == [
+        ("u_1", "llm_input", 1000, Decimal("0.0025"), 1),
+        ("u_1", "llm_output", 1200, Decimal("0.012"), 1),
+        ("u_2", "llm_output", 1000, Decimal("0.01"), 1),
+    ]
+    answer = acme.get("/usage/events.parquet")
+    assert answer["Content-Type"] == "application/vnd.apache.parquet"
+    assert answer["Content-Disposition"].endswith('.parquet"')
+    events = pq.read_table(io.BytesIO(b"".join(answer))).to_pylist()
+    assert [(row["event"], row["amount"]) for row in events] == [
+        ("inf_2", Decimal("0.01")),
+        ("inf_1", Decimal("0.0145")),
+    ]
+    assert "/usage.parquet?" in text(acme.get("/usage"))
+    monkeypatch.setattr("billing.gateways.parquet.installed", lambda: False)
+    assert acme.get("/usage.parquet").status_code == 404
+    assert "parquet" not in text(acme.get("/usage"))
+
+
 def test_a_value_of_a_dimension_cannot_run_in_a_spreadsheet(shop: Shop, signed_in: SignedIn) -> None:
     customer = shop.customer("acme", usd="10")
     shop.record(customer, user="=cmd|' /C calc'!A0", output_tokens=1000)
@@ -230,7 +263,7 @@ def test_older_rows_follow(shop: Shop, signed_in: SignedIn) -> None:
     more = text(client.get(link[1], headers=HTMX))
     assert more.lstrip().startswith("<tr>")
     assert "n-005" in more
-    assert "Show older" not in more
+    assert "Show more" not in more
 
 
 def test_the_statement_as_csv_is_whole_and_exact(shop: Shop, signed_in: SignedIn) -> None:

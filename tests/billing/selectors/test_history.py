@@ -158,6 +158,8 @@ def test_twenty_instants_of_a_busy_wallet(shop: Shop, clock: Clock, seed: int) -
         assert (now[1], now[2]) == (naive["available"], naive["held"])
         assert (now[4], now[5]) == (naive["granted"], naive["spent"])
     assert [at(acme, moment) for moment, _ in seen] == [then for _, then in seen]
+    over_time = history.available(acme.pk, "usd", at=[moment for moment, _ in seen])
+    assert over_time == [then[0][1] for _, then in seen]
 
 
 def test_before_the_wallet_there_was_nothing(shop: Shop, clock: Clock) -> None:
