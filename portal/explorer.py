@@ -18,6 +18,7 @@ from billing.models import Meter
 from billing.selectors import balances, usage
 from portal import access
 from portal.periods import Period
+from portal.tables import page_number
 
 TIME = "time"
 DIMENSIONS = {
@@ -38,7 +39,6 @@ _WITHOUT_WORDS = {
     usage.API_KEY: _("No API key"),
     "session": _("No session"),
 }
-PAGES_MAX = 10_000
 _WITHOUT = "without"
 
 
@@ -89,7 +89,7 @@ class Question:
             where=dict(_where(request, visit)),
             order=sort.removeprefix("-"),
             descending=sort.startswith("-"),
-            page=_page(request.GET.get("page", "")),
+            page=page_number(request.GET.get("page", "")),
         )
 
     @property
@@ -199,13 +199,6 @@ def _asset(request: HttpRequest, visit: access.Visit) -> str:
     asset = request.GET.get("asset", "")
     held = {balance.asset for balance in balances.current([visit.customer.pk])} if asset else set()
     return asset if asset in held else visit.customer.currency_id
-
-
-def _page(value: str) -> int:
-    if not value.isascii() or not value.isdigit():
-        return 1
-    # Python reads no number that is much longer.
-    return max(1, min(int(value[:20]), PAGES_MAX))
 
 
 def _hour(value: str) -> datetime | None:

@@ -3,6 +3,7 @@
 from django.urls import path, re_path
 
 from accounts import second_factor
+from portal.downloads import CSV, PARQUET
 from portal.pages import (
     advice,
     alerts,
@@ -46,7 +47,8 @@ urlpatterns = [
     path("balance.json", dashboard.balance_json, name="balance-json"),
     path("usage", usage.usage, name="usage"),
     path("advice", advice.advice, name="advice"),
-    path("usage.csv", usage.usage_csv, name="usage-csv"),
+    path("usage.csv", usage.usage_file, {"format": CSV}, name="usage-csv"),
+    path("usage.parquet", usage.usage_file, {"format": PARQUET}, name="usage-parquet"),
     path("wallet", wallet.wallet, name="wallet"),
     path("plan", plan.plan, name="plan"),
     path("calculator", calculator.calculate, name="calculator"),
@@ -58,7 +60,8 @@ urlpatterns = [
     path("usage/events", usage_events.usage_events, name="usage-events"),
     path("usage/live", usage_events.usage_live, name="usage-live"),
     path("usage/live.json", usage_events.usage_live_json, name="usage-live-json"),
-    path("usage/events.csv", usage_events.usage_events_csv, name="usage-events-csv"),
+    path("usage/events.csv", usage_events.usage_events_file, {"format": CSV}, name="usage-events-csv"),
+    path("usage/events.parquet", usage_events.usage_events_file, {"format": PARQUET}, name="usage-events-parquet"),
     path("usage/events/<uuid:event_id>", event.event, name="event"),
     path("usage/events/<uuid:event_id>/dispute", disputes.lodge, name="dispute-charge"),
     path("disputes", disputes.overview, name="disputes"),

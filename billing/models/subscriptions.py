@@ -163,9 +163,9 @@ class Fee(models.Model):
         TRUE_UP = "true_up", _("Minimum commitment")
 
     class State(models.TextChoices):
-        DUE = "due", "Due"
-        PAID = "paid", "Paid"
-        LAPSED = "lapsed", "Lapsed"
+        DUE = "due", _("Due")
+        PAID = "paid", _("Paid")
+        LAPSED = "lapsed", _("Lapsed")
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="+", db_index=False)

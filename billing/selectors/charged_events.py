@@ -1,4 +1,4 @@
-"""The single events behind a figure: those that were charged, the latest first, a page at a time."""
+"""The single events behind a figure: those that were charged, the latest or the oldest first, a page at a time."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -46,27 +46,31 @@ def page(
     meter: str | None = None,
     where: Mapping[str, str | None] | None = None,
     before: UUID | None = None,
+    oldest_first: bool = False,
     limit: int = 50,
 ) -> EventPage:
     """Events of [``start``, ``end``) with a charge in this asset that has these values, as in ``usage.rows``.
 
     The sums by the hour tell in which hours to look, so that a rare one is found among millions as quickly as a common
-    one. ``before`` is an event of the page before; one that is not the customer's begins anew.
+    one. ``before`` is the last event of the page before; one that is not the customer's begins anew.
     """
     after = UsageEvent.objects.filter(pk=before, customer_id=customer_id).first() if before else None
-    last = min(end, after.occurred_at + timedelta(microseconds=1)) if after else end
-    hours = _hours(customer_id, start, last, asset, meter, where, limit + 1)
+    if after is not None and oldest_first:
+        start = max(start, after.occurred_at)
+    elif after is not None:
+        end = min(end, after.occurred_at + timedelta(microseconds=1))
+    hours = _hours(customer_id, start, end, asset, meter, where, limit + 1, oldest_first=oldest_first)
     asked: dict[str, Any] = {
         "customer": customer_id,
         "start": start,
-        "end": last,
+        "end": end,
         "asset": asset,
         "hours": hours,
         "limit": limit + 1,
     }
     if after is not None:
         asked |= {"last": after.occurred_at, "after": after.pk}
-    statement, values = _statement(asked, meter, where)
+    statement, values = _statement(asked, meter, where, oldest_first=oldest_first)
     with connection.cursor() as cursor:
         cursor.execute(statement, values)
         rows = [_event(row) for row in cursor.fetchall()]
@@ -94,13 +98,18 @@ def every(
 
 
 def _statement(
-    values: dict[str, Any], meter: str | None, where: Mapping[str, str | None] | None
+    values: dict[str, Any],
+    meter: str | None,
+    where: Mapping[str, str | None] | None,
+    *,
+    oldest_first: bool = False,
 ) -> tuple[str, dict[str, Any]]:
-    """For the events of ``hours``: at most ``limit``, and those before ``after``, where ``values`` have these."""
+    """For the events of ``hours``: at most ``limit``, and those that follow ``after``, where ``values`` have these."""
+    direction, beyond = ("ASC", ">") if oldest_first else ("DESC", "<")
     wanted, more = rollups.where_sql("c", where or {})
     values = values | more
     if "after" in values:
-        wanted += " AND (c.occurred_at, c.event_id) < (%(last)s, %(after)s)"
+        wanted += f" AND (c.occurred_at, c.event_id) {beyond} (%(last)s, %(after)s)"
     if meter is not None:
         wanted += " AND c.meter_id = (SELECT id FROM billing_meter WHERE code = %(meter)s)"
         values["meter"] = meter
@@ -117,9 +126,9 @@ def _statement(
                     ON c.customer_id = %(customer)s AND c.occurred_at >= h.hour
                    AND c.occurred_at < h.hour + interval '1 hour'
                  WHERE c.occurred_at >= %(start)s AND c.occurred_at < %(end)s AND c.asset_id = %(asset)s AND {wanted}
-                 GROUP BY 1, 2 ORDER BY 1 DESC, 2 DESC {limit}) found
+                 GROUP BY 1, 2 ORDER BY 1 {direction}, 2 {direction} {limit}) found
           JOIN billing_usageevent e ON e.id = found.event_id AND e.customer_id = %(customer)s
-         ORDER BY found.occurred_at DESC, found.event_id DESC
+         ORDER BY found.occurred_at {direction}, found.event_id {direction}
     """
     return statement, values
 
@@ -139,13 +148,15 @@ def _hours(
     meter: str | None,
     where: Mapping[str, str | None] | None,
     events: int | None,
+    *,
+    oldest_first: bool = False,
 ) -> Sequence[datetime]:
-    """The latest hours that have so many of the events, all hours that have any where it is None."""
+    """The latest, or oldest, hours that have so many of the events; all hours that have any where it is None."""
     by_hour = usage.rows(
         customer_id=customer_id, start=start, end=end, granularity="hour", meter=meter, where=where, timezone=UTC
     )
     hours, counted = [], 0
-    for row in reversed(by_hour):
+    for row in by_hour if oldest_first else reversed(by_hour):
         if row.asset == asset and (events is None or counted < events):
             hours.append(row.period_start)
             counted += max(0, row.events)

@@ -79,15 +79,18 @@ SELECT e.id, e.transaction_id, e.kind, {signed}, e.available_after, e.asset_id,
        t.description, e.occurred_at, e.posted_at
   FROM (SELECT * FROM billing_ledgerentry e
          WHERE e.customer_id = ANY(%(customers)s) AND e.balance_id IS NOT NULL {conditions}
-         ORDER BY e.customer_id, e.id DESC LIMIT %(limit)s) e
+         ORDER BY {order} LIMIT %(limit)s) e
   LEFT JOIN billing_ledgertransaction t ON t.id = e.transaction_id AND t.customer_id = e.customer_id
   LEFT JOIN billing_charge c ON c.id = e.charge_id AND c.customer_id = e.customer_id
   LEFT JOIN billing_usageevent u
          ON u.id = COALESCE(c.event_id, e.transaction_id) AND u.customer_id = e.customer_id
   LEFT JOIN billing_meter m ON m.id = c.meter_id
   LEFT JOIN billing_grant g ON g.id = e.grant_id AND g.customer_id = e.customer_id
- ORDER BY e.id DESC
+ ORDER BY {order}
 """
+# Both ways along the same index, which has the latest first.
+_LATEST_FIRST = "e.customer_id, e.id DESC"
+_OLDEST_FIRST = "e.customer_id DESC, e.id"
 
 # A usage event's transaction bears the event's id; those that correct it point at that.
 _FIND_EVENT = """
@@ -107,9 +110,12 @@ def page(
     end: datetime | None = None,
     search: str | None = None,
     before: UUID | None = None,
+    oldest_first: bool = False,
     limit: int = 50,
 ) -> Page:
-    """At most ``limit`` entries that touched the customer's balances, the latest booked first.
+    """At most ``limit`` entries that touched the customer's balances, the latest booked first, or the oldest.
+
+    ``before`` is the last row of the page before.
 
     ``start`` and ``end`` bound ``occurred_at``, half-open. ``search`` is an event's id, whole, or a transaction's.
     """
@@ -126,7 +132,7 @@ def page(
     if kind:
         only("e.kind = %(kind)s", kind=kind)
     if before is not None:
-        only("e.id < %(before)s", before=before)
+        only("e.id > %(before)s" if oldest_first else "e.id < %(before)s", before=before)
     if start is not None:
         # Ids grow with time: the second condition lets the index stop where nothing can follow.
         only("e.occurred_at >= %(start)s", start=start)
@@ -136,7 +142,8 @@ def page(
     with connection.cursor() as cursor:
         if search:
             only("e.transaction_id = ANY(%(transactions)s)", transactions=_transactions(cursor, customer_id, search))
-        cursor.execute(_PAGE.format(signed=SIGNED_AMOUNT_SQL, conditions=" ".join(conditions)), values)
+        order = _OLDEST_FIRST if oldest_first else _LATEST_FIRST
+        cursor.execute(_PAGE.format(signed=SIGNED_AMOUNT_SQL, conditions=" ".join(conditions), order=order), values)
         rows = [StatementRow(*row) for row in cursor.fetchall()]
     return Page(rows[:limit], rows[limit - 1].id if len(rows) > limit else None)
 

@@ -15,22 +15,33 @@ from billing.models import ChargeDispute, UsageEvent
 from billing.selectors import charge_disputes as selector
 from billing.services.wallet import charge_disputes
 from portal import access
+from portal.tables import Column, Filter, Table
 
 REASON_MAX = 1000
-PAGE_ROWS = 100
+CASES = Table(
+    "disputes",
+    columns=[
+        Column("what", _("What")),
+        Column("when", _("When"), by="created_at"),
+        Column("state", _("State"), by="status"),
+        Column("charged", _("Charged"), number=True),
+    ],
+    usual="-when",
+    anchor="cases",
+    filters=[Filter("status", _("State"), ChargeDispute.Status.choices)],
+)
 
 
 @require_GET
 @access.signed_in
 @access.requires("disputes:read")
 def overview(request: HttpRequest, visit: access.Visit) -> HttpResponse:
-    """The customer's newest cases."""
+    """The customer's cases."""
     rows = ChargeDispute.objects.filter(customer=visit.customer).prefetch_related("lines__event")
-    found = list(rows.order_by("-id")[:PAGE_ROWS])
-    amounts = selector.amounts(found)
-    return access.render_for(
-        request, visit, "portal/disputes.html", disputes=[(row, amounts[row.pk].items()) for row in found]
-    )
+    table = CASES.page(request, rows)
+    amounts = selector.amounts(table.rows)
+    disputes = [(row, amounts[row.pk].items()) for row in table.rows]
+    return access.render_for(request, visit, "portal/disputes.html", table=table, disputes=disputes)
 
 
 @require_POST

@@ -23,8 +23,21 @@ from billing.models import AutoTopUp, Pack, PaymentAttempt, PaymentMethod, Refun
 from billing.services.funding import attempts, methods, profiles, quotes, top_ups
 from billing.services.invoicing import documents
 from portal import access, downloads
+from portal.tables import Column, Filter, Table
 
-PAGE_ROWS = 30
+PAYMENTS = Table(
+    "top-up",
+    columns=[
+        Column("what", _("What")),
+        Column("when", _("When"), by="created_at"),
+        Column("state", _("State"), by="status"),
+        Column("paid", _("Paid"), by="attempt__amount", number=True),
+        Column("receipt", _("Receipt"), number=True),
+    ],
+    usual="-when",
+    anchor="payments",
+    filters=[Filter("status", _("State"), TopUp.Status.choices)],
+)
 P = ParamSpec("P")
 
 
@@ -226,7 +239,7 @@ def _form(
 ) -> HttpResponse:
     presets = [amount for amount in settings.TOP_UP_PRESETS if settings.TOP_UP_MIN <= amount <= settings.TOP_UP_MAX]
     chosen = choice or Choice(str(presets[len(presets) // 2]) if presets else "", "", "", "", keep=False)
-    rows = TopUp.objects.filter(customer=visit.customer).select_related("attempt", "pack")
+    table = PAYMENTS.page(request, TopUp.objects.filter(customer=visit.customer).select_related("attempt", "pack"))
     may_pay = visit.may("wallet:fund")
     response = access.render_for(
         request,
@@ -241,7 +254,8 @@ def _form(
         most=settings.TOP_UP_MAX,
         methods=kept(visit) if may_pay else [],
         suspended=AutoTopUp.objects.filter(customer=visit.customer, enabled=True, state="suspended").first(),
-        top_ups=[(row, reason(row.attempt)) for row in rows.order_by("-id")[:PAGE_ROWS]],
+        table=table,
+        top_ups=[(row, reason(row.attempt)) for row in table.rows],
         may_pay=may_pay,
         choice=chosen,
         error=error,

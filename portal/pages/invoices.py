@@ -4,6 +4,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET
 
 from billing.engine.taxes import EXEMPT, REVERSE_CHARGE, TREATMENTS
@@ -12,28 +13,39 @@ from billing.selectors import invoices as figures
 from billing.selectors import overdue
 from billing.services.invoicing import documents
 from portal import access, downloads
+from portal.tables import Column, Filter, Table
 
-PAGE_ROWS = 50
+PAPERS = Table(
+    "invoices",
+    columns=[
+        Column("number", _("Number"), by="number"),
+        Column("issued", _("Issued"), by="issued_at"),
+        Column("state", _("State")),
+        Column("due", _("Due"), by="payable", number=True),
+        Column("paper", _("Paper"), number=True),
+    ],
+    usual="-issued",
+    anchor="papers",
+    filters=[Filter("kind", _("Kind"), Invoice.Kind.choices), Filter("number", _("Number"), search=True)],
+)
 
 
 @require_GET
 @access.signed_in
 @access.requires("invoices:read")
 def invoices(request: HttpRequest, visit: access.Visit) -> HttpResponse:
-    """The customer's invoices and credit notes, newest first."""
-    found = Invoice.objects.filter(customer=visit.customer).select_related("collection")
-    before = access.before(request)
-    rows = list((found.filter(pk__lt=before) if before else found)[: PAGE_ROWS + 1])
-    shown, paid = rows[:PAGE_ROWS], figures.paid(rows[:PAGE_ROWS])
+    """The customer's invoices and credit notes."""
+    table = PAPERS.page(request, Invoice.objects.filter(customer=visit.customer).select_related("collection"))
+    paid = figures.paid(table.rows)
     return access.render_for(
         request,
         visit,
         "portal/invoices.html",
+        table=table,
         rows=[
             (invoice, figures.status(invoice, paid[invoice.pk]), figures.overdue(invoice, paid[invoice.pk]))
-            for invoice in shown
+            for invoice in table.rows
         ],
-        further=shown[-1].pk if len(rows) > PAGE_ROWS else None,
     )
 
 

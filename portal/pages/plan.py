@@ -22,8 +22,21 @@ from billing.models import Fee, Subscription
 from billing.services import subscriptions
 from billing.services.subscriptions import Wanted
 from portal import access, plans
+from portal.tables import Column, Filter, Table
 
-FEES = 12
+FEES = Table(
+    "plan",
+    columns=[
+        Column("for", _("For")),
+        Column("when", _("When"), by="created_at"),
+        Column("state", _("State"), by="state"),
+        Column("amount", _("Amount"), by="amount", number=True),
+    ],
+    usual="-when",
+    anchor="fees",
+    filters=[Filter("kind", _("Kind"), Fee.Kind.choices), Filter("state", _("State"), Fee.State.choices)],
+    page_rows=12,
+)
 NOW, PERIOD_END = "now", "period_end"
 
 
@@ -123,7 +136,7 @@ def _page(request: HttpRequest, visit: access.Visit) -> HttpResponse:
         running=running,
         leaving=next((one for one in running if one.may_change and one.subscription.ends_at is None), None),
         offers=[offer for offer in plans.offers(visit.customer.currency_id) if offer.plan.pk not in taken],
-        fees=Fee.objects.filter(customer=visit.customer).select_related("subscription__plan").order_by("-id")[:FEES],
+        fees=FEES.page(request, Fee.objects.filter(customer=visit.customer)),
     )
 
 

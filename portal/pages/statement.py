@@ -1,12 +1,13 @@
-"""Every movement of the wallet, newest first."""
+"""Every movement of the wallet, newest or oldest first."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.urls import reverse
 from django.views.decorators.http import require_GET
 
 from billing.models import EntryKind
@@ -15,7 +16,6 @@ from portal import access, downloads
 from portal.periods import midnight, parse_day
 
 PAGE_ROWS = 50
-_NEXT_DAY = 1
 HEADER = (
     "id",
     "transaction",
@@ -43,6 +43,7 @@ class Filters:
     first: date | None
     last: date | None
     search: str
+    oldest_first: bool
 
     @classmethod
     def read(cls, request: HttpRequest) -> "Filters":
@@ -53,11 +54,18 @@ class Filters:
             first=parse_day(request.GET.get("from")),
             last=parse_day(request.GET.get("to")),
             search=access.asked(request, "q").strip()[:255],
+            oldest_first=access.oldest_first(request),
         )
 
     @property
     def active(self) -> bool:
-        return bool(self.query())
+        return bool(replace(self, oldest_first=False).query())
+
+    @property
+    def turned(self) -> str:
+        """The address that asks for the other order."""
+        query = replace(self, oldest_first=not self.oldest_first).query()
+        return reverse("portal:statement") + (f"?{query}" if query else "")
 
     def query(self) -> str:
         """The shortest address that asks for the same."""
@@ -67,7 +75,7 @@ class Filters:
             "from": self.first.isoformat() if self.first else "",
             "to": self.last.isoformat() if self.last else "",
             "q": self.search,
-        }
+        } | (access.OLDEST_FIRST if self.oldest_first else {})
         return urlencode({name: value for name, value in asked.items() if value})
 
     def arguments(self, visit: access.Visit) -> dict[str, Any]:
@@ -79,6 +87,7 @@ class Filters:
             "start": midnight(self.first, visit.zone) if self.first else None,
             "end": midnight(date.fromordinal(self.last.toordinal() + 1), visit.zone) if self.last else None,
             "search": self.search or None,
+            "oldest_first": self.oldest_first,
         }
 
 

@@ -76,7 +76,8 @@ def usage(request: HttpRequest, visit: access.Visit) -> HttpResponse:
         "next": question.link(page=question.page + 1) if question.page * PAGE_ROWS < found.count else "",
         "provisional_from": revenue_days.provisional_from(question.start, min(question.end, timezone.now())),
         "today": timezone.now().astimezone(visit.zone).date(),
-        "csv_query": urlencode(question.query()),
+        "file_query": urlencode(question.query()),
+        "formats": downloads.formats(),
         "events_link": question.link(to="usage-events"),
     }
     if getattr(request, "htmx", False):
@@ -88,7 +89,7 @@ def usage(request: HttpRequest, visit: access.Visit) -> HttpResponse:
 
 @require_GET
 @access.signed_in
-def usage_csv(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
+def usage_file(request: HttpRequest, visit: access.Visit, format: str) -> HttpResponseBase:
     """All the explorer's rows by period, group, meter and asset, amounts and quantities exact."""
     question = replace(Question.read(request, visit), hour=None)
     group_by = [name for name in (question.group, selector.METER) if name != TIME]
@@ -99,8 +100,10 @@ def usage_csv(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
         for row in rows:
             yield [row.period_start.astimezone(visit.zone), *row.group, row.asset, row.quantity, row.amount, row.events]
 
-    name = f"usage-{question.period.first}-{question.period.last}-by-{question.group}.csv"
-    return downloads.response(name, ["period_start", *group_by, "asset", "quantity", "amount", "events"], cells())
+    columns = {"period_start": "time", **dict.fromkeys([*group_by, "asset"], "text")}
+    columns |= {"quantity": "amount", "amount": "amount", "events": "number"}
+    name = f"usage-{question.period.first}-{question.period.last}-by-{question.group}"
+    return downloads.table(name, format, columns, cells())
 
 
 class Answer:

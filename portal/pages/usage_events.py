@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
-from uuid import UUID
 
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.views.decorators.http import require_GET
@@ -12,7 +11,6 @@ from django.views.decorators.http import require_GET
 from billing.engine.money import ZERO
 from billing.selectors import charged_events, tail
 from billing.selectors import usage as selector
-from billing.selectors.charged_events import EventPage
 from portal import access, downloads, explorer, payloads
 from portal.explorer import Question
 
@@ -23,14 +21,18 @@ SHOWN = ("model", "user", "project", "feature", "session")
 @require_GET
 @access.signed_in
 def usage_events(request: HttpRequest, visit: access.Visit) -> HttpResponse:
-    """The latest of them, and with htmx the further rows alone."""
-    question = Question.read(request, visit)
-    before = access.before(request)
+    """The latest of them, or the oldest, and with htmx the further rows alone."""
+    question, before = Question.read(request, visit), access.before(request)
+    oldest_first = access.oldest_first(request)
+    latest, oldest = (urlencode(question.query() | first) for first in ({}, access.OLDEST_FIRST))
     context: dict[str, Any] = {
         "question": question,
-        "query": urlencode(question.query()),
-        "page": _page(visit, question, before, PAGE_ROWS),
-        "before": before,
+        "query": oldest if oldest_first else latest,
+        "page": charged_events.page(
+            **_asked(visit, question), before=before, oldest_first=oldest_first, limit=PAGE_ROWS
+        ),
+        "oldest_first": oldest_first,
+        "turned": f"{request.path}?{latest if oldest_first else oldest}",
     }
     if getattr(request, "htmx", False) and before is not None:
         return access.render_for(request, visit, "portal/parts/usage_event_rows.html", **context)
@@ -44,13 +46,14 @@ def usage_events(request: HttpRequest, visit: access.Visit) -> HttpResponse:
         total=total,
         events=events,
         back=question.link(hour=None),
+        formats=downloads.formats(),
         **context,
     )
 
 
 @require_GET
 @access.signed_in
-def usage_events_csv(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
+def usage_events_file(request: HttpRequest, visit: access.Visit, format: str) -> HttpResponseBase:
     """All of them, the latest first: what each came to in the asset, less what was taken back."""
     question = Question.read(request, visit)
 
@@ -60,8 +63,9 @@ def usage_events_csv(request: HttpRequest, visit: access.Visit) -> HttpResponseB
             moment = row.occurred_at.astimezone(visit.zone)
             yield [moment, row.event_id, row.type, *values, question.asset, row.amount]
 
-    name = f"events-{question.period.first}-{question.period.last}.csv"
-    return downloads.response(name, ["occurred_at", "event", "type", *SHOWN, "asset", "amount"], cells())
+    texts = dict.fromkeys(["event", "type", *SHOWN, "asset"], "text")
+    name = f"events-{question.period.first}-{question.period.last}"
+    return downloads.table(name, format, {"occurred_at": "time", **texts, "amount": "amount"}, cells())
 
 
 @require_GET
@@ -81,10 +85,6 @@ def usage_live_json(request: HttpRequest) -> JsonResponse:
     except Http404:
         return JsonResponse({"detail": "Sign in first."}, status=401, headers=headers)
     return JsonResponse(payloads.new_events(tail.latest([customer.pk]), ()) or {"events": []}, headers=headers)
-
-
-def _page(visit: access.Visit, question: Question, before: UUID | None, limit: int) -> EventPage:
-    return charged_events.page(**_asked(visit, question), before=before, limit=limit)
 
 
 def _asked(visit: access.Visit, question: Question) -> dict[str, Any]:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET
 
 from billing.models import Grant
@@ -16,8 +17,21 @@ from billing.selectors.balances import BalanceNow
 from portal import access, stacks
 from portal.periods import midnight, parse_day
 from portal.stacks import GrantPart
+from portal.tables import Column, Filter, Table
 
-PAGE_ROWS = 25
+OVER = Table(
+    "wallet",
+    columns=[
+        Column("grant", _("Grant")),
+        Column("from", _("From"), by="effective_at"),
+        Column("why", _("Why")),
+        Column("used", _("Used"), by="drawn", number=True),
+        Column("of", _("Of"), by="amount", number=True),
+    ],
+    usual="-from",
+    anchor="over",
+    filters=[Filter("kind", _("Kind"), Grant.Kind.choices)],
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +59,8 @@ class PastDay:
 @access.signed_in
 @access.requires("wallets:read")
 def wallet(request: HttpRequest, visit: access.Visit) -> HttpResponse:
-    """The whole page; with htmx the balances of the day that was asked for, or further grants that are over."""
+    """The whole page; with htmx the balances of the day that was asked for."""
     now = timezone.now()
-    if getattr(request, "htmx", False) and "before" in request.GET:
-        return access.render_for(request, visit, "portal/parts/past_grants.html", **_past(visit, request, now))
     asked = _past_day(visit, request, now)
     if getattr(request, "htmx", False):
         return access.render_for(request, visit, "portal/parts/past_day.html", past_day=asked)
@@ -89,14 +101,7 @@ def _past_day(visit: access.Visit, request: HttpRequest, now: datetime) -> PastD
 
 
 def _past(visit: access.Visit, request: HttpRequest, now: datetime) -> dict[str, Any]:
-    """Grants that can pay no more, the newest first, and where the next page of them begins."""
-    over: QuerySet[Grant] = Grant.objects.filter(customer=visit.customer).filter(Q(open=False) | Q(expires_at__lte=now))
-    before = access.before(request)
-    if before is not None:
-        over = over.filter(id__lt=before)
-    rows = list(over.order_by("-id")[: PAGE_ROWS + 1])
-    shown = rows[:PAGE_ROWS]
-    return {
-        "past": [(grant, grant.status_at(now)) for grant in shown],
-        "more": shown[-1].pk if len(rows) > PAGE_ROWS else None,
-    }
+    """Grants that can pay no more, each with why."""
+    over = Grant.objects.filter(customer=visit.customer).filter(Q(open=False) | Q(expires_at__lte=now))
+    page = OVER.page(request, over)
+    return {"over": page, "past": [(grant, grant.status_at(now)) for grant in page.rows]}

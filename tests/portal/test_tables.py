@@ -1,0 +1,93 @@
+"""Tables that their address sorts, filters and pages."""
+
+import html
+import re
+from collections.abc import Callable
+
+import pytest
+from django.test import Client
+
+from accounts.models import User
+from accounts.services.audit import SYSTEM
+from billing.services import usage
+from billing.services.wallet import grants
+from tests.builders import Shop
+from tests.portal.test_pages import text
+
+SignedIn = Callable[[User], Client]
+
+
+@pytest.fixture
+def reader(shop: Shop, signed_in: SignedIn) -> Client:
+    """Somebody of a customer with 27 grants that were taken back, of $1 to $27, the largest two promotional."""
+    customer = shop.customer("acme", usd="100")
+    for amount in range(1, 28):
+        grant = shop.fund(customer, str(amount), kind="promotional" if amount > 25 else "adjustment")
+        grants.void(actor=SYSTEM, grant=grant, reason="x")
+    return signed_in(shop.member(customer))
+
+
+def over(page: str) -> list[str]:
+    """What each of the grants that are over was of."""
+    body = page[page.index('id="over"') :]
+    return re.findall(r'balance-cell"><data class="money" value="(\d+)"', body)
+
+
+def link(page: str, words: str) -> str:
+    found = re.search(rf'href="([^"]+)"[^>]*>{words}', page[page.index('id="over"') :])
+    assert found is not None
+    return html.unescape(found[1])
+
+
+def test_a_heading_sorts_and_sorts_the_other_way_round(reader: Client) -> None:
+    page = text(reader.get("/wallet"))
+    assert over(page) == [str(amount) for amount in range(27, 2, -1)]
+    assert 'aria-sort="descending"' in page
+    largest = link(page, "Of")
+    assert largest == "/wallet?sort=-of#over"
+    page = text(reader.get(largest))
+    assert over(page)[:2] == ["27", "26"]
+    page = text(reader.get(link(page, "Of ↓")))
+    assert over(page)[:3] == ["1", "2", "3"]
+    assert 'aria-sort="ascending"' in page
+
+
+def test_pages_follow_each_other_and_keep_the_order(reader: Client) -> None:
+    page = text(reader.get("/wallet?sort=of"))
+    assert "1 to 25 of 27" in page
+    page = text(reader.get(link(page, "Next")))
+    assert over(page) == ["26", "27"]
+    assert link(page, "Previous") == "/wallet?sort=of#over"
+    assert over(text(reader.get("/wallet?sort=of&page=99"))) == ["26", "27"]
+
+
+def test_a_filter_leaves_those_that_fit(reader: Client) -> None:
+    page = text(reader.get("/wallet?kind=promotional&sort=of"))
+    assert over(page) == ["26", "27"]
+    assert link(page, "From") == "/wallet?kind=promotional#over"
+    assert '<option value="promotional" selected>' in page
+    nothing = text(reader.get("/wallet?kind=rollover"))
+    assert "Nothing matches" in nothing
+    assert 'href="/wallet#over">Show all' in nothing
+
+
+@pytest.mark.parametrize("query", ["sort=why", "sort=--of", "sort=id", "page=-1", "page=x", "kind=x", "kind=%00"])
+def test_what_makes_no_sense_counts_as_not_asked(reader: Client, query: str) -> None:
+    assert over(text(reader.get(f"/wallet?{query}"))) == [str(amount) for amount in range(27, 2, -1)]
+
+
+@pytest.mark.parametrize("path", ["/statement", "/usage/events"])
+def test_long_lists_begin_with_the_oldest_where_that_is_asked_for(shop: Shop, signed_in: SignedIn, path: str) -> None:
+    customer = shop.customer("acme", usd="10")
+    usage.record([shop.event(customer, id=f"n-{n:03}", output_tokens=1) for n in range(60)])
+    client = signed_in(shop.member(customer))
+    turned = re.search(r'aria-sort="descending"><a class="sorts" href="([^"]+)"', text(client.get(path)))
+    assert turned is not None
+    first = text(client.get(html.unescape(turned[1])))
+    assert "n-000" in first
+    assert "n-059" not in first
+    more = re.search(r'hx-get="([^"]+before[^"]+)"', first)
+    assert more is not None
+    rest = text(client.get(html.unescape(more[1]), headers={"HX-Request": "true"}))
+    found = re.findall(r">(n-\d+)<", first + rest)
+    assert list(dict.fromkeys(found)) == [f"n-{n:03}" for n in range(60)]
