@@ -4,10 +4,16 @@ import time
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Context, Decimal
 
+from django.utils.translation import gettext
+
 from accounts.reading import MINUS, digits
 from billing.engine import currencies
 from billing.engine.money import amount_string, decimals
+from billing.engine.prices.words import Voice
 from billing.models import Asset
+
+VOICE = Voice(say=gettext, number=digits)
+"""How prices and their arithmetic are said to the reader."""
 
 _SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥", "inr": "₹", "krw": "₩", "brl": "R$", "cad": "CA$"}
 _FINE_PLACES = 4

@@ -21,6 +21,7 @@ from billing.services.catalog import estimates
 from billing.services.catalog.estimates import Estimate, Usage
 from billing.services.subscriptions.periods import base_fee
 from billing.services.usage import IncomingEvent
+from portal import refusals
 
 DAYS = 30
 INTERVAL_DAYS = {"day": 1, "week": 7, "month": DAYS, "quarter": 91, "year": 365}
@@ -102,7 +103,7 @@ def cost(version: PlanVersion, workload: Workload) -> Cost:
     except UnpricedUsage:
         return Cost(version, fee, ZERO, {}, None, gettext("This plan has no price for it."))
     except BillingError as refusal:
-        return Cost(version, fee, ZERO, {}, None, refusal.detail)
+        return Cost(version, fee, ZERO, {}, None, refusals.said(refusal.detail))
     currency = version.plan.currency_id
     charged = max(estimate.cost.get(currency, ZERO), version.minimum_commitment)
     others = {asset: _brought(amount, share) for asset, amount in estimate.cost.items() if asset != currency and amount}

@@ -11,7 +11,7 @@ from billing.engine.money import EXACT, amount_string
 from billing.models import UsageEvent
 from billing.selectors.balances import BalanceNow
 from billing.selectors.tail import TailEvent
-from portal import amounts
+from portal import amounts, refusals
 
 
 def balances(rows: Iterable[BalanceNow], *, told: Mapping[str, Decimal] | None = None) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def event(row: TailEvent) -> dict[str, Any]:
         "type": row.type,
         "status": row.status,
         "status_text": str(UsageEvent.Status(row.status).label),
-        "refusal": row.refusal,
+        "refusal": refusals.said(row.refusal),
         "at": row.received_at.isoformat(),
         "time": f"{timezone.localtime(row.received_at):%H:%M:%S}",
         "amount": " + ".join(amounts.text(amount, asset) for asset, amount in row.amounts.items()) or "–",

@@ -26,6 +26,7 @@ from billing.selectors import levels
 from billing.selectors.catalog import price_terms
 from billing.selectors.levels import Accrued
 from billing.services.subscriptions import CommitmentNow, commitments_now
+from portal import amounts
 from portal.templatetags.portal_parts import per_unit
 
 
@@ -207,7 +208,7 @@ def _thing(price: Price) -> str:
 def _in_words(price: Price) -> str:
     if price.model == Price.Model.PER_UNIT and not price.free_units and price.maximum_amount is None:
         return ""
-    return words.describe(price_terms(price), price.asset_id, price.meter.unit)
+    return words.describe(price_terms(price), price.asset_id, price.meter.unit, amounts.VOICE)
 
 
 def _included(subscription: Subscription, now: datetime) -> list[Included]:

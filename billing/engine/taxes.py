@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
+from billing.engine.marking import gettext_noop
 from billing.engine.money import EXACT, ZERO, round_half_even
 
 STANDARD, REVERSE_CHARGE, EXEMPT, NONE = "standard", "reverse_charge", "exempt", "none"
 TREATMENTS = {
-    STANDARD: "Taxed",
-    REVERSE_CHARGE: "Reverse charge: the recipient accounts for the tax",
-    EXEMPT: "Exempt from tax",
-    NONE: "Not taxed",
+    STANDARD: gettext_noop("Taxed"),
+    REVERSE_CHARGE: gettext_noop("Reverse charge: the recipient accounts for the tax"),
+    EXEMPT: gettext_noop("Exempt from tax"),
+    NONE: gettext_noop("Not taxed"),
 }
 
 

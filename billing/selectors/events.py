@@ -3,11 +3,12 @@
 from datetime import datetime
 
 from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
+from django.utils.translation import gettext_lazy as _
 
 from billing.models import Correction, UnpaidUsage, UsageEvent
 
 REVERSED = "reversed"
-STATUSES = {**dict(UsageEvent.Status.choices), REVERSED: "Reversed"}
+STATUSES = {**dict(UsageEvent.Status.choices), REVERSED: _("Reversed")}
 """What an event can be, in words."""
 _IS_REVERSED = Exists(
     Correction.objects.filter(

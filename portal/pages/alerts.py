@@ -18,7 +18,7 @@ from billing.errors import BillingError
 from billing.models import Alert, Asset, Balance, NoticeDelivery, NoticePreference, NoticeTarget
 from billing.services import alerts, notices
 from billing.services.notices import addressing
-from portal import access
+from portal import access, refusals
 from portal.pages.budgets import AmountField
 from portal.pages.targets import TargetForm
 
@@ -100,10 +100,7 @@ def create(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
         try:
             alerts.create(actor=actor_of(request), customer=visit.customer, **form.terms())
         except BillingError as refusal:
-            for problem in refusal.errors:
-                form.add_error("at", problem.detail)
-            if not refusal.errors:
-                form.add_error(None, refusal.detail)
+            refusals.put(form, refusal, on="at")
         else:
             messages.success(request, _("You will be told."))
             return redirect("portal:alerts")
@@ -147,8 +144,7 @@ def wish(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
         try:
             notices.prefer(user=visit.user, customer=visit.customer, **form.cleaned_data)
         except BillingError as refusal:
-            for problem in refusal.errors:
-                form.add_error(problem.field, problem.detail)
+            refusals.put(form, refusal)
         else:
             messages.success(request, _("Your wishes are noted."))
             return redirect("portal:alerts")
@@ -191,7 +187,7 @@ def send_again(request: HttpRequest, visit: access.Visit, sent_id: UUID) -> Http
     try:
         notices.retry(actor=actor_of(request), delivery=delivery)
     except BillingError as refusal:
-        messages.error(request, refusal.detail)
+        messages.error(request, refusals.said(refusal.detail))
     else:
         messages.success(request, _("It is tried again now."))
     return redirect("portal:inbox")

@@ -19,8 +19,8 @@ from billing.errors import BillingError, InvalidRequest
 from billing.models import AutoTopUp, PaymentMethod
 from billing.selectors import standing
 from billing.services.funding import rules
-from portal import access
-from portal.pages.funding import kept, paying, words
+from portal import access, refusals
+from portal.pages.funding import kept, paying
 
 _NAMES = {"threshold": _("Balance"), "target": _("Fill-up amount"), "monthly_limit": _("Monthly limit")}
 
@@ -66,7 +66,7 @@ def save(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
         )
         rules.put(actor=actor_of(request), customer=visit.customer, order=order)
     except BillingError as refusal:
-        return _page(request, visit, values=values, error=_words(refusal), status=refusal.status)
+        return _page(request, visit, values=values, error=refusals.words(refusal, _NAMES), status=refusal.status)
     messages.success(request, _("Saved. Your wallet is topped up when the balance falls."))
     return redirect("portal:auto-top-up")
 
@@ -88,7 +88,7 @@ def save_schedule(request: HttpRequest, visit: access.Visit) -> HttpResponseBase
         )
         rules.put(actor=actor_of(request), customer=visit.customer, order=order)
     except BillingError as refusal:
-        return _page(request, visit, values=values, error=_words(refusal), status=refusal.status)
+        return _page(request, visit, values=values, error=refusals.words(refusal, _NAMES), status=refusal.status)
     messages.success(request, _("Saved. Your wallet is topped up at these times."))
     return redirect("portal:auto-top-up")
 
@@ -106,7 +106,7 @@ def switch(request: HttpRequest, visit: access.Visit, purpose: str, to: str) -> 
         else:
             rules.resume(actor=actor_of(request), rule=rule)
     except BillingError as refusal:
-        return _page(request, visit, error=refusal.detail, status=refusal.status)
+        return _page(request, visit, error=refusals.said(refusal.detail), status=refusal.status)
     messages.success(request, _("Switched off.") if to == "off" else _("It runs again."))
     return redirect("portal:auto-top-up")
 
@@ -174,7 +174,3 @@ def _method(values: dict[str, str], visit: access.Visit) -> PaymentMethod | None
     if wanted and not found:
         raise InvalidRequest.field("method", "is not kept any more")
     return found[0] if found else None
-
-
-def _words(refusal: BillingError) -> str:
-    return words(refusal, _NAMES)

@@ -21,7 +21,7 @@ from billing.errors import BillingError
 from billing.models import Asset, Balance, Budget
 from billing.selectors import budgets as selector
 from billing.services import budgets
-from portal import access
+from portal import access, refusals
 
 EVENTS = "events"
 TELL = "tell"
@@ -178,7 +178,7 @@ def create(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
                 set_by=Budget.SetBy.CUSTOMER,
             )
         except BillingError as refusal:
-            _say(form, refusal)
+            refusals.put(form, refusal)
         else:
             messages.success(request, _("{name} is set.").format(name=made.name))
             return redirect("portal:budgets")
@@ -197,7 +197,7 @@ def change(request: HttpRequest, visit: access.Visit, budget_id: UUID) -> HttpRe
         try:
             budgets.change(actor=actor_of(request), budget=budget, changes=form.terms(), by_customer=True)
         except BillingError as refusal:
-            _say(form, refusal)
+            refusals.put(form, refusal)
         else:
             messages.success(request, _("{name} is changed.").format(name=form.cleaned_data["name"]))
             return redirect("portal:budgets")
@@ -232,13 +232,6 @@ def _initial(budget: Budget) -> Mapping[str, str]:
         "at_cap": budget.at_cap if budget.hard else TELL,
         "alert_at": ", ".join(reading.ungrouped(amount_string(Decimal(share) * 100)) for share in budget.alert_at),
     }
-
-
-def _say(form: forms.Form, refusal: BillingError) -> None:
-    for problem in refusal.errors:
-        form.add_error(problem.field if problem.field in form.fields else None, problem.detail)
-    if not refusal.errors:
-        form.add_error(None, refusal.detail)
 
 
 def _page(request: HttpRequest, visit: access.Visit, form: BudgetForm, *, status: int = 200) -> HttpResponse:

@@ -14,7 +14,7 @@ from accounts import reading, second_factor
 from billing.engine.money import parse
 from billing.engine.prices import words
 from billing.models import PlanVersion
-from portal import access, calculator, plans
+from portal import access, amounts, calculator, plans
 from portal.calculator import Cost, Kind, Workload
 
 REQUESTS = 1000
@@ -119,5 +119,6 @@ def _arithmetic(cost: Cost) -> list[tuple[str, str]]:
     if cost.estimate is None:
         return []
     return [
-        (charge.meter, words.arithmetic(charge.lines, charge.amount, charge.asset)) for charge in cost.estimate.charges
+        (charge.meter, words.arithmetic(charge.lines, charge.amount, charge.asset, amounts.VOICE))
+        for charge in cost.estimate.charges
     ]

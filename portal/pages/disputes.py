@@ -14,7 +14,7 @@ from billing.errors import BillingError
 from billing.models import ChargeDispute, UsageEvent
 from billing.selectors import charge_disputes as selector
 from billing.services.wallet import charge_disputes
-from portal import access
+from portal import access, refusals
 from portal.tables import Column, Filter, Table
 
 REASON_MAX = 1000
@@ -56,7 +56,7 @@ def lodge(request: HttpRequest, visit: access.Visit, event_id: UUID) -> HttpResp
     try:
         charge_disputes.lodge(actor=actor_of(request), customer=visit.customer, events=[event], reason=reason)
     except BillingError as refusal:
-        messages.error(request, refusal.detail)
+        messages.error(request, refusals.words(refusal))
     else:
         messages.success(request, _("The charge is disputed. We look into it."))
     return redirect(f"{reverse('portal:event', args=[event_id])}#dispute")
@@ -73,7 +73,7 @@ def withdraw(request: HttpRequest, visit: access.Visit, dispute_id: UUID) -> Htt
     try:
         charge_disputes.withdraw(actor=actor_of(request), dispute=found)
     except BillingError as refusal:
-        messages.error(request, refusal.detail)
+        messages.error(request, refusals.words(refusal))
     else:
         messages.success(request, _("The dispute was withdrawn."))
     return redirect("portal:disputes")

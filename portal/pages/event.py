@@ -6,6 +6,7 @@ from uuid import UUID
 
 import msgspec
 from django.http import Http404, HttpRequest, HttpResponse
+from django.utils.translation import gettext
 from django.views.decorators.http import require_GET
 
 from billing.engine.prices import words
@@ -13,7 +14,7 @@ from billing.models import Budget, Meter, UsageEvent
 from billing.selectors import budgets, charge_disputes, events, receipts
 from billing.selectors.catalog import price_terms
 from billing.selectors.receipts import ReceiptCharge, ReceiptDraw
-from portal import access, amounts
+from portal import access, amounts, refusals
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
@@ -32,6 +33,7 @@ def event(request: HttpRequest, visit: access.Visit, event_id: UUID) -> HttpResp
         "portal/event.html",
         event=found,
         state=events.STATUSES[events.status(found)],
+        refusal=refusals.said(found.refusal["detail"]) if found.refusal else "",
         collected_at=events.collected_at(found),
         charges=[_shown(charge) for charge in receipt.charges],
         receipt=receipt,
@@ -57,12 +59,18 @@ def _shown(charge: ReceiptCharge) -> dict[str, Any]:
     return {
         "charge": charge,
         "amount": exact(charge.amount),
-        "draws": [{"name": draw.name, "amount": exact(draw.amount), "worth": _worth(draw)} for draw in charge.draws],
+        "draws": [
+            {"name": _paid_from(draw), "amount": exact(draw.amount), "worth": _worth(draw)} for draw in charge.draws
+        ],
         "meter": meter.name,
         "unit": meter.unit,
-        "price": words.describe(price_terms(charge.price), charge.price.asset_id, meter.unit),
-        "lines": [{"said": words.line(line), "amount": exact(line.amount)} for line in charge.lines],
+        "price": words.describe(price_terms(charge.price), charge.price.asset_id, meter.unit, amounts.VOICE),
+        "lines": [{"said": words.line(line, amounts.VOICE), "amount": exact(line.amount)} for line in charge.lines],
     }
+
+
+def _paid_from(draw: ReceiptDraw) -> str:
+    return draw.name if draw.grant_id else gettext("Overdraft")
 
 
 def _worth(draw: ReceiptDraw) -> str:
@@ -70,4 +78,4 @@ def _worth(draw: ReceiptDraw) -> str:
     if draw.worth is None or draw.rate is None or draw.currency is None:
         return ""
     worth, rate = (amounts.exact_text(each, draw.currency) for each in (draw.worth, draw.rate))
-    return f"{worth} at {rate} each"
+    return gettext("{worth} at {rate} each").format(worth=worth, rate=rate)

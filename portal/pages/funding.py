@@ -1,8 +1,7 @@
 """Putting money in: the form, what became of a payment, receipts, and the methods that are kept."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, Concatenate, ParamSpec
 from urllib.parse import urlencode
 from uuid import UUID
@@ -22,7 +21,7 @@ from billing.errors import BillingError, InvalidRequest
 from billing.models import AutoTopUp, Pack, PaymentAttempt, PaymentMethod, Refund, TopUp
 from billing.services.funding import attempts, methods, profiles, quotes, top_ups
 from billing.services.invoicing import documents
-from portal import access, downloads
+from portal import access, downloads, refusals
 from portal.tables import Column, Filter, Table
 
 PAYMENTS = Table(
@@ -179,7 +178,7 @@ def add_method(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
     try:
         return redirect(methods.open_setup(customer=visit.customer, return_url=back, cancel_url=back))
     except BillingError as refusal:
-        return _form(request, visit, error=refusal.detail, status=refusal.status)
+        return _form(request, visit, error=refusals.said(refusal.detail), status=refusal.status)
 
 
 @require_POST
@@ -191,7 +190,7 @@ def remove_method(request: HttpRequest, visit: access.Visit, method_id: UUID) ->
     try:
         methods.remove(actor=actor_of(request), method=found)
     except BillingError as refusal:
-        return _form(request, visit, error=refusal.detail, status=refusal.status)
+        return _form(request, visit, error=refusals.said(refusal.detail), status=refusal.status)
     messages.success(request, _("{method} was removed.").format(method=found))
     return redirect("portal:top-up")
 
@@ -206,7 +205,7 @@ def _pay(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
         made = top_ups.create(actor=actor_of(request), customer=visit.customer, quote=asked, plan=plan)
         started = top_ups.start(made.pk)
     except BillingError as refusal:
-        return _form(request, visit, choice=choice, error=words(refusal), status=refusal.status)
+        return _form(request, visit, choice=choice, error=refusals.words(refusal), status=refusal.status)
     return redirect(started.attempt.checkout_url or reverse("portal:paid", args=[started.pk]))
 
 
@@ -271,7 +270,7 @@ def _quoted(choice: Choice, visit: access.Visit) -> dict[str, Any]:
     try:
         return {"quote": choice.quote(visit), "quote_error": ""}
     except InvalidRequest as refusal:
-        return {"quote": None, "quote_error": words(refusal) if choice.amount or choice.pack else ""}
+        return {"quote": None, "quote_error": refusals.words(refusal) if choice.amount or choice.pack else ""}
 
 
 def _own(visit: access.Visit, top_up_id: UUID) -> TopUp:
@@ -291,13 +290,6 @@ def kept(visit: access.Visit) -> "list[PaymentMethod]":
 
 def _address(name: str) -> str:
     return f"{settings.BASE_URL}{reverse(name)}"
-
-
-def words(refusal: BillingError, names: Mapping[str, Any] = MappingProxyType({})) -> str:
-    """A refusal as a sentence for the form; ``names`` are what the form calls its fields."""
-    if not refusal.errors:
-        return refusal.detail
-    return " ".join(f"{names.get(one.field, one.field).capitalize()} {one.detail}." for one in refusal.errors)
 
 
 REASONS = {

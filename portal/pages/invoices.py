@@ -4,6 +4,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET
 
@@ -72,7 +73,7 @@ def invoice(request: HttpRequest, visit: access.Visit, invoice_id: UUID) -> Http
         payable=found.payable if found.kind == Invoice.Kind.INVOICE else found.payable.copy_abs(),
         note=settings.INVOICE_NOTE,
         taxes=found.taxes.order_by("position"),
-        treatment=TREATMENTS[found.tax_treatment] if found.tax_treatment in {REVERSE_CHARGE, EXEMPT} else "",
+        treatment=gettext(TREATMENTS[found.tax_treatment]) if found.tax_treatment in {REVERSE_CHARGE, EXEMPT} else "",
     )
 
 

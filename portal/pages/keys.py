@@ -18,7 +18,7 @@ from accounts.models import ApiKey
 from accounts.services import api_keys
 from accounts.services.audit import actor_of
 from billing.selectors import budgets
-from portal import access
+from portal import access, refusals
 
 OVERLAP = timedelta(hours=24)
 KEYS_MAX = 100
@@ -52,7 +52,7 @@ class KeyForm(forms.Form):
         try:
             return addresses.read_networks(self.cleaned_data["networks"])
         except ValueError as error:
-            raise forms.ValidationError(str(error)) from None
+            raise forms.ValidationError(refusals.said(str(error))) from None
 
 
 @require_GET
@@ -101,7 +101,7 @@ def rotate(request: HttpRequest, visit: access.Visit, key_id: UUID) -> HttpRespo
     try:
         made, secret = api_keys.rotate(key, overlap=OVERLAP, created_by=visit.user, actor=actor_of(request))
     except ValueError as error:
-        messages.error(request, str(error))
+        messages.error(request, refusals.said(str(error)))
         return redirect("portal:keys")
     return access.render_for(request, visit, "portal/key_shown.html", key=made, secret=secret, renews=key)
 

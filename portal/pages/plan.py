@@ -21,7 +21,7 @@ from billing.errors import BillingError
 from billing.models import Fee, Subscription
 from billing.services import subscriptions
 from billing.services.subscriptions import Wanted
-from portal import access, plans
+from portal import access, plans, refusals
 from portal.tables import Column, Filter, Table
 
 FEES = Table(
@@ -64,7 +64,7 @@ def change(request: HttpRequest, visit: access.Visit, subscription_id: UUID, cod
                 actor=actor_of(request), subscription=subscription, wanted=wanted, when=when, at=at, reason="by request"
             )
         except BillingError as refusal:
-            messages.error(request, refusal.detail)
+            messages.error(request, refusals.words(refusal))
             return redirect(request.path)
         messages.success(
             request,
@@ -121,7 +121,7 @@ def reactivate(request: HttpRequest, visit: access.Visit, subscription_id: UUID)
     return _done(
         request,
         lambda: subscriptions.reactivate(actor=actor_of(request), subscription=subscription, reason="by request"),
-        "The plan goes on.",
+        _("The plan goes on."),
     )
 
 
@@ -148,7 +148,7 @@ def _previews(subscription: Subscription, wanted: Wanted) -> dict[str, Any]:
             preview = subscriptions.preview(subscription=subscription, wanted=wanted, when=when)
             previews |= {when: preview, f"{when}_total": abs(preview.total)}
         except BillingError as refusal:
-            previews[f"{when}_refusal"] = refusal.detail
+            previews[f"{when}_refusal"] = refusals.words(refusal)
     return previews
 
 
@@ -180,7 +180,7 @@ def _done(request: HttpRequest, act: Callable[[], object], said: str | Promise) 
     try:
         act()
     except BillingError as refusal:
-        messages.error(request, refusal.detail)
+        messages.error(request, refusals.words(refusal))
     else:
         messages.success(request, str(said))
     return redirect("portal:plan")

@@ -20,7 +20,7 @@ from billing.engine import archives
 from billing.errors import BillingError
 from billing.selectors import privacy as selector
 from billing.services.customer import privacy
-from portal import access
+from portal import access, refusals
 
 
 class ConfirmForm(forms.Form):
@@ -65,7 +65,7 @@ def erase_me(request: HttpRequest, user: User) -> HttpResponseBase:
         try:
             privacy.erase_person(actor=actor_of(request), user=user)
         except BillingError as refusal:
-            form.add_error(None, refusal.detail)
+            refusals.put(form, refusal)
         else:
             logout(request)
             return render(request, "portal/erased.html", {"what": _("Your account")})
@@ -99,7 +99,7 @@ def erase_organization(request: HttpRequest, visit: access.Visit) -> HttpRespons
         try:
             privacy.erase_customer(actor=actor_of(request), customer=visit.customer, reason="Asked for by an owner")
         except BillingError as refusal:
-            form.add_error(None, refusal.detail)
+            refusals.put(form, refusal)
         else:
             logout(request)
             return render(request, "portal/erased.html", {"what": _("The organization")})

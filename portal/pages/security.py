@@ -19,7 +19,7 @@ from accounts import addresses, second_factor, sessions
 from accounts.models import User
 from accounts.services import audit, devices, factors, mail, organizations
 from accounts.services.audit import actor_of
-from portal import access
+from portal import access, refusals
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ class NetworksForm(forms.Form):
         try:
             return addresses.read_networks(self.cleaned_data["networks"])
         except ValueError as error:
-            raise forms.ValidationError(str(error)) from None
+            raise forms.ValidationError(refusals.said(str(error))) from None
 
 
 @require_http_methods(["GET", "POST"])

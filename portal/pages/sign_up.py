@@ -15,7 +15,7 @@ from accounts import addresses, second_factor
 from accounts.services import attempts
 from billing.errors import AlreadyExists
 from billing.services.customer import sign_up
-from portal import access, plans
+from portal import access, plans, refusals
 from portal.forms import NewPasswordForm
 
 
@@ -74,7 +74,7 @@ def confirm(request: HttpRequest, token: str) -> HttpResponseBase:
                 request_id=getattr(request, "request_id", ""),
             )
         except AlreadyExists as refusal:
-            form.add_error(None, refusal.detail)
+            refusals.put(form, refusal)
         else:
             login(request, user, backend="django.contrib.auth.backends.ModelBackend")
             return redirect("portal:dashboard")

@@ -16,7 +16,7 @@ from billing.errors import BillingError
 from billing.models import NoticeDelivery, NoticeTarget
 from billing.services import notices
 from billing.services.notices import targets
-from portal import access
+from portal import access, refusals
 
 
 class TargetForm(forms.Form):
@@ -50,7 +50,7 @@ def add(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
         try:
             targets.add(actor=actor_of(request), user=visit.user, customer=visit.customer, **form.cleaned_data)
         except BillingError as refusal:
-            problem = refusal.errors[0].detail if refusal.errors else refusal.detail
+            problem = refusals.said(refusal.errors[0].detail if refusal.errors else refusal.detail)
         else:
             messages.success(request, _("A code is on its way there. Enter it here within 15 minutes."))
     if problem:
@@ -66,7 +66,7 @@ def confirm(request: HttpRequest, visit: access.Visit, target_id: UUID) -> HttpR
     try:
         targets.confirm(actor=actor_of(request), target=target, code=request.POST.get("code", ""))
     except BillingError as refusal:
-        messages.error(request, f"That {refusal.errors[0].detail}." if refusal.errors else refusal.detail)
+        messages.error(request, refusals.words(refusal))
     else:
         messages.success(request, _("You are told there from now on."))
     return redirect("portal:alerts")

@@ -19,7 +19,7 @@ from billing.engine.webhooks import EVERYTHING, TYPES
 from billing.errors import BillingError
 from billing.models import WebhookDelivery, WebhookEndpoint
 from billing.services.webhooks import endpoints
-from portal import access
+from portal import access, refusals
 
 DELIVERIES_MAX = 50
 
@@ -66,10 +66,7 @@ def create(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
         try:
             endpoint, secret = endpoints.create(actor=actor_of(request), customer=visit.customer, **form.cleaned_data)
         except BillingError as refusal:
-            for problem in refusal.errors:
-                form.add_error(problem.field if problem.field in form.fields else None, problem.detail)
-            if not refusal.errors:
-                form.add_error(None, refusal.detail)
+            refusals.put(form, refusal)
         else:
             return _secret(request, visit, endpoint, secret)
     return _page(request, visit, form, status=400)
@@ -119,7 +116,7 @@ def act(request: HttpRequest, visit: access.Visit, endpoint_id: UUID) -> HttpRes
             endpoints.replay(actor=actor, delivery=_delivery(found, wanted))
             messages.success(request, _("It is sent again."))
     except BillingError as refusal:
-        messages.error(request, refusal.detail)
+        messages.error(request, refusals.said(refusal.detail))
     return redirect("portal:webhook", found.pk)
 
 

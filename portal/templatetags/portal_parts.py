@@ -18,6 +18,7 @@ from billing.engine.budgets import EACH
 from billing.engine.money import amount_string
 from billing.models import Alert, Budget, EntryKind, Notice, NoticeDelivery, PaymentAttempt, PaymentMethod
 from billing.services import notices
+from billing.services.invoicing import wording
 from portal import amounts
 from portal.access import Visit
 from portal.templatetags.money import money
@@ -286,6 +287,12 @@ _AT_CAP = {
     Budget.AtCap.THROTTLE.value: _("asks to come again later"),
     Budget.AtCap.PAUSE_KEY.value: _("refuses and pauses the key"),
 }
+
+
+@register.filter
+def line_words(description: str) -> str:
+    """What a line of an invoice or a fee says, in the reader's language."""
+    return wording.line(description)
 
 
 @register.filter

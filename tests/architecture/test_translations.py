@@ -15,7 +15,7 @@ ROOT = Path(settings.BASE_DIR)
 TEMPLATES = sorted([*(ROOT / "templates" / "portal").rglob("*.html"), *(ROOT / "templates" / "mail").iterdir()])
 MODULES = sorted(path for app in ("accounts", "billing", "portal") for path in (ROOT / app).rglob("*.py"))
 LANGUAGES = [code for code, _ in settings.LANGUAGES if code != settings.LANGUAGE_CODE]
-FUNCTIONS = {"_", "gettext", "gettext_lazy", "ngettext", "pgettext_lazy"}
+FUNCTIONS = {"_", "gettext", "gettext_lazy", "gettext_noop", "ngettext", "pgettext_lazy"}
 SPOKEN = {"aria-label", "alt", "placeholder", "title"}
 SAME_EVERYWHERE = re.compile(r"\b(?:Ante|CSV|PDF|UTC|msg_)|/\w+")
 

@@ -222,7 +222,10 @@ def test_it_follows_what_happens_and_keeps_the_room_it_has(shop: Shop, acme: Cus
 
     def later(shown: object) -> str:
         body = client.get("/activity", {"shown": shown}).content.decode()
-        return body[body.index("#attention-head") :].partition("</div>\n<div hx-swap-oob")[0] + body[body.index("#attention-lines") :]
+        return (
+            body[body.index("#attention-head") :].partition("</div>\n<div hx-swap-oob")[0]
+            + body[body.index("#attention-lines") :]
+        )
 
     rule = suspend(acme)
     assert "Automatic top-ups have stopped." in later(0)

@@ -7,9 +7,11 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts import reading
 from accounts.models import OutgoingMail, User
-from billing.models import Notice
-from billing.services import notices
+from billing.models import Notice, UsageEvent
+from billing.services import notices, usage
+from billing.services.invoicing import wording
 from portal.urls import urlpatterns
 from tests.builders import Shop
 from tests.portal.test_pages import text
@@ -87,3 +89,30 @@ def test_letters_and_notices_are_in_the_readers_language(shop: Shop, client: Cli
     notices.send_due()
     assert any("Ihr Guthaben hat sich erholt" in sent.subject for sent in mail.outbox)
     assert any("Portal öffnen" in str(sent.message()) or "Inbox" not in sent.body for sent in mail.outbox)
+
+
+def test_why_a_charge_was_made_and_why_not_is_said_in_german(shop: Shop, signed_in: SignedIn) -> None:
+    acme = shop.customer("acme", usd="1")
+    reader = signed_in(shop.member(acme, language="de"))
+    charged = shop.record(acme, input_tokens=2000)
+    page = text(reader.get(f"/usage/events/{charged.transaction_id}"))
+    assert "2,5 usd je 1.000.000 tokens" in page
+    assert "2.000 × 2,5 ÷ 1.000.000" in page
+    usage.record([shop.event(acme, id="too-much", input_tokens=9_000_000)])
+    refused = UsageEvent.objects.get(event_id="too-much")
+    page = text(reader.get(f"/usage/events/{refused.pk}"))
+    assert "Dafür braucht es 22,5 usd, und auf dem Guthabenkonto von acme sind dafür" in page
+
+
+def test_what_is_refused_is_said_in_german(shop: Shop, signed_in: SignedIn) -> None:
+    reader = signed_in(shop.member(shop.customer("acme", usd="1"), language="de"))
+    asked = text(reader.get("/top-up/quote?amount=0"))
+    assert "Betrag muss größer als null sein." in asked
+
+
+def test_lines_of_papers_are_said_in_german() -> None:
+    with reading.reading_as(reading.Reading.of("de")):
+        assert wording.line("Unused: Pro, 9 Dec 2026 to 1 Jan 2027") == "Nicht genutzt: Pro, 9 Dez 2026 bis 1 Jan 2027"
+        assert wording.line("LLM input, above 1,000 to 2,000") == "LLM input, über 1.000 bis 2.000"
+        assert wording.line("LLM input") == "LLM input"
+    assert wording.line("Pro, minimum of 1 Nov 2026 to 1 Dec 2026") == "Pro, minimum of 1 Nov 2026 to 1 Dec 2026"

@@ -1,81 +1,117 @@
-"""Prices, and how they come to an amount, in a line of text."""
+"""Prices, and how they come to an amount, in a line of text. English, unless a ``Voice`` says it otherwise."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from decimal import Decimal
 
+from billing.engine.marking import gettext_noop
 from billing.engine.money import EXACT, ZERO, amount_string
 from billing.engine.prices.terms import Terms, TierTerms
 from billing.engine.rating import ExplainedLine
 
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """``say`` puts a text into another language, before its places are filled in; ``number`` writes ``1,234.5`` as it
+    is written there."""
+
+    say: Callable[[str], str] = str
+    number: Callable[[str], str] = str
+
+    def amount(self, amount: Decimal | None) -> str:
+        return self.number(amount_string(amount or ZERO))
+
+    def grouped(self, number: Decimal) -> str:
+        return self.number(grouped(number))
+
+    def percent(self, share: Decimal | None) -> str:
+        return f"{self.amount(EXACT.multiply(share or ZERO, Decimal(100)))} %"
+
+
+ENGLISH = Voice()
+
 _NAMES = {
-    "flat_amount": "flat {amount}",
-    "free_units": "{quantity} free",
-    "maximum": "beyond the maximum {amount}",
-    "discount": "discount {amount}",
-    "covered": "{quantity} covered",
-    "event": "{amount} as the event says",
-    "waived": "{quantity} not charged: failed run",
-    "refused": "refused by a budget {amount}",
+    "flat_amount": gettext_noop("flat {amount}"),
+    "free_units": gettext_noop("{quantity} free"),
+    "maximum": gettext_noop("beyond the maximum {amount}"),
+    "discount": gettext_noop("discount {amount}"),
+    "covered": gettext_noop("{quantity} covered"),
+    "event": gettext_noop("{amount} as the event says"),
+    "waived": gettext_noop("{quantity} not charged: failed run"),
+    "refused": gettext_noop("refused by a budget {amount}"),
 }
+_FAMILIES = {
+    "per_unit": "{amount} {per}",
+    "package": gettext_noop("{amount} for each started {units}"),
+    "flat": gettext_noop("{amount} per event"),
+    "graduated": "{tiers} {per}",
+    "volume": gettext_noop("all at {tiers} {per}"),
+    "percentage": "{share}",
+    "graduated_percentage": "{tiers}",
+    "cost_plus": gettext_noop("the provider's cost and {markup}"),
+    "event": gettext_noop("as the event says in {field}"),
+}
+_FULL_PACKAGES = gettext_noop("{amount} for each full {units}")
 
 
-def describe(terms: Terms, asset: str, unit: str = "") -> str:
+def describe(terms: Terms, asset: str, unit: str = "", voice: Voice = ENGLISH) -> str:
     """What a price is, such as ``3 usd per 1,000,000 tokens up to 1,000,000, then 2 usd``."""
-    said = _family(terms, asset, unit or "unit")
+    said = _family(terms, asset, unit, voice)
     if terms.free_units:
-        said += f", the first {grouped(terms.free_units)} free"
+        said += voice.say(gettext_noop(", the first {quantity} free")).format(quantity=voice.grouped(terms.free_units))
     if terms.minimum_amount is not None:
-        said += f", at least {amount_string(terms.minimum_amount)} {asset} a period"
+        least = f"{voice.amount(terms.minimum_amount)} {asset}"
+        said += voice.say(gettext_noop(", at least {amount} a period")).format(amount=least)
     if terms.maximum_amount is not None:
-        said += f", at most {amount_string(terms.maximum_amount)} {asset} a period"
+        most = f"{voice.amount(terms.maximum_amount)} {asset}"
+        said += voice.say(gettext_noop(", at most {amount} a period")).format(amount=most)
     return said
 
 
-def _family(terms: Terms, asset: str, unit: str) -> str:
-    per = _per(terms.per, unit)
-    amount = f"{_amount(terms.unit_amount)} {asset}"
-    tiers = _tiers(terms.tiers or (), asset)
-    whole = "full" if terms.rounding == "down" else "started"
-    return {
-        "per_unit": f"{amount} {per}",
-        "package": f"{amount} for each {whole} {per.removeprefix('per ')}",
-        "flat": f"{amount} per event",
-        "graduated": f"{tiers} {per}",
-        "volume": f"all at {tiers} {per}",
-        "percentage": _percentage(terms, asset),
-        "graduated_percentage": tiers,
-        "cost_plus": f"the provider's cost and {_percent(terms.markup)}",
-        "event": f"as the event says in {terms.amount_field}",
-    }[terms.model]
+def _family(terms: Terms, asset: str, unit: str, voice: Voice) -> str:
+    whole = terms.model == "package" and terms.rounding == "down"
+    units = _units(terms.per, unit, voice)
+    return voice.say(_FULL_PACKAGES if whole else _FAMILIES[terms.model]).format(
+        amount=f"{voice.amount(terms.unit_amount)} {asset}",
+        per=voice.say(gettext_noop("per {units}")).format(units=units),
+        units=units,
+        tiers=_tiers(terms.tiers or (), asset, voice),
+        share=_percentage(terms, asset, voice),
+        markup=voice.percent(terms.markup),
+        field=terms.amount_field,
+    )
 
 
-def _percentage(terms: Terms, asset: str) -> str:
-    more = "" if terms.fixed_amount is None else f" and {amount_string(terms.fixed_amount)} {asset} per event"
-    for word, amount in (("at least", terms.minimum), ("at most", terms.maximum)):
+def _percentage(terms: Terms, asset: str, voice: Voice) -> str:
+    said = voice.percent(terms.rate)
+    for text, amount in (
+        (gettext_noop(" and {amount} per event"), terms.fixed_amount),
+        (gettext_noop(", at least {amount} per event"), terms.minimum),
+        (gettext_noop(", at most {amount} per event"), terms.maximum),
+    ):
         if amount is not None:
-            more += f", {word} {amount_string(amount)} {asset} per event"
-    return _percent(terms.rate) + more
+            said += voice.say(text).format(amount=f"{voice.amount(amount)} {asset}")
+    return said
 
 
-def _tiers(tiers: Iterable[TierTerms], asset: str) -> str:
+def _tiers(tiers: Iterable[TierTerms], asset: str, voice: Voice) -> str:
     said = []
     for tier in tiers:
-        price = f"{_amount(tier.unit_amount)} {asset}" if tier.rate is None else _percent(tier.rate)
-        flat = f" and {amount_string(tier.flat_amount)} {asset} flat" if tier.flat_amount else ""
-        said.append(f"{price}{flat}" + ("" if tier.up_to is None else f" up to {grouped(tier.up_to)}"))
-    return ", then ".join(said)
+        price = voice.percent(tier.rate) if tier.rate is not None else f"{voice.amount(tier.unit_amount)} {asset}"
+        if tier.flat_amount:
+            flat = f"{voice.amount(tier.flat_amount)} {asset}"
+            price += voice.say(gettext_noop(" and {amount} flat")).format(amount=flat)
+        if tier.up_to is not None:
+            price += voice.say(gettext_noop(" up to {quantity}")).format(quantity=voice.grouped(tier.up_to))
+        said.append(price)
+    return voice.say(gettext_noop(", then ")).join(said)
 
 
-def _per(per: Decimal | None, unit: str) -> str:
-    return f"per {unit}" if per in (None, 1) else f"per {grouped(per or Decimal(1))} {unit}s"
-
-
-def _percent(share: Decimal | None) -> str:
-    return f"{amount_string(EXACT.multiply(share or ZERO, Decimal(100)))} %"
-
-
-def _amount(amount: Decimal | None) -> str:
-    return amount_string(amount or ZERO)
+def _units(per: Decimal | None, unit: str, voice: Voice) -> str:
+    if per in (None, 1):
+        return unit or voice.say(gettext_noop("unit"))
+    units = f"{unit}s" if unit else voice.say(gettext_noop("units"))
+    return f"{voice.grouped(per or Decimal(1))} {units}"
 
 
 def grouped(number: Decimal) -> str:
@@ -83,16 +119,16 @@ def grouped(number: Decimal) -> str:
     return f"{Decimal(amount_string(number)):,f}"
 
 
-def arithmetic(lines: Iterable[ExplainedLine], amount: Decimal, asset: str) -> str:
+def arithmetic(lines: Iterable[ExplainedLine], amount: Decimal, asset: str, voice: Voice = ENGLISH) -> str:
     """How the lines come to the amount: ``1,000 × 3 ÷ 1,000,000 = 0.003 usd``."""
-    said = [line(each) for each in lines]
-    return f"{' + '.join(said) or '0'} = {amount_string(amount)} {asset}"
+    said = [line(each, voice) for each in lines]
+    return f"{' + '.join(said) or '0'} = {voice.amount(amount)} {asset}"
 
 
-def line(each: ExplainedLine) -> str:
+def line(each: ExplainedLine, voice: Voice = ENGLISH) -> str:
     """One line of it: ``1,000 × 3 ÷ 1,000,000``."""
-    quantity = "" if each.quantity is None else grouped(each.quantity)
+    quantity = "" if each.quantity is None else voice.grouped(each.quantity)
     if each.kind in _NAMES:
-        return _NAMES[each.kind].format(amount=amount_string(each.amount), quantity=quantity)
-    per = "" if each.kind == "packages" or each.per in (None, 1) else f" ÷ {grouped(each.per or Decimal(1))}"
-    return f"{quantity} × {_amount(each.unit_amount)}{per}"
+        return voice.say(_NAMES[each.kind]).format(amount=voice.amount(each.amount), quantity=quantity)
+    per = "" if each.kind == "packages" or each.per in (None, 1) else f" ÷ {voice.grouped(each.per or Decimal(1))}"
+    return f"{quantity} × {voice.amount(each.unit_amount)}{per}"

@@ -1,19 +1,22 @@
-"""Invoices and receipts as PDF."""
+"""Invoices and receipts as PDF, in the language of whoever asks for them; the data in them are English."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
+from django.utils.translation import gettext
 
+from accounts import reading
 from billing.engine.currencies import places
 from billing.engine.einvoices import Line, Paper, Party, lacks, terms
 from billing.engine.money import amount_string
 from billing.engine.taxes import EXEMPT, REVERSE_CHARGE, STANDARD, TREATMENTS
 from billing.gateways import documents, einvoices
 from billing.models import Asset, Invoice, InvoiceLine, Refund, TopUp
+from billing.services.invoicing import wording
 
 MINUS = "\N{MINUS SIGN}"
 _SAID = {REVERSE_CHARGE, EXEMPT}
@@ -52,7 +55,7 @@ def einvoice(invoice: Invoice) -> bytes | None:
                 seller=seller,
                 buyer=buyer,
                 lines=[
-                    Line(_titled(line), line.amount, line.quantity, line.unit_amount, line.per)
+                    Line(_titled(line, line.description), line.amount, line.quantity, line.unit_amount, line.per)
                     for line in invoice.lines.order_by("position")
                 ],
                 total=invoice.total,
@@ -69,29 +72,40 @@ def einvoice(invoice: Invoice) -> bytes | None:
     )
 
 
-def _titled(line: InvoiceLine) -> str:
-    return ", ".join([line.description, *(f"{key} {value}" for key, value in sorted(line.metadata.items()))])
+def _titled(line: InvoiceLine, description: str) -> str:
+    return ", ".join([description, *(f"{key} {value}" for key, value in sorted(line.metadata.items()))])
 
 
 def shown(invoice: Invoice) -> dict[str, Any]:
     """What is on the paper: texts, ready to be set."""
     note, money = invoice.kind == Invoice.Kind.CREDIT_NOTE, partial(_money, currency=invoice.currency_id)
     facts = [
-        ("Issued", _day(invoice.issued_at)),
-        ("Period", f"{_day(invoice.period_start)} to {_day(invoice.period_end - timedelta(microseconds=1))}"),
-        *([("For invoice", invoice.voids.number)] if invoice.voids else []),
-        *([] if note else [("Due", f"{invoice.due_on:%-d %b %Y}")]),
+        (gettext("Issued"), _day(invoice.issued_at)),
+        (
+            gettext("Period"),
+            gettext("{first} to {last}").format(
+                first=_day(invoice.period_start), last=_day(invoice.period_end - timedelta(microseconds=1))
+            ),
+        ),
+        *([(gettext("For invoice"), invoice.voids.number)] if invoice.voids else []),
+        *([] if note else [(gettext("Due"), _on(invoice.due_on))]),
     ]
     return {
-        "title": invoice.get_kind_display(),
+        "title": str(invoice.get_kind_display()),
         "number": invoice.number,
         "seller": invoice.seller,
         "buyer": invoice.buyer,
         "facts": facts,
         "currency": invoice.currency_id,
+        "headings": [gettext("Description"), gettext("Quantity"), gettext("Rate")],
+        "words": {
+            "for": gettext("For"),
+            "total": gettext("Total"),
+            "net": gettext("Net"),
+        },
         "lines": [
             {
-                "description": _titled(line),
+                "description": _titled(line, wording.line(line.description)),
                 "quantity": "" if line.quantity is None else f"{_number(line.quantity)} {line.unit}".strip(),
                 "rate": "" if line.unit_amount is None else _rate(line.unit_amount, line.per),
                 "amount": money(line.amount),
@@ -99,18 +113,22 @@ def shown(invoice: Invoice) -> dict[str, Any]:
             for line in invoice.lines.order_by("position")
         ],
         "total": money(invoice.total),
-        "prepaid_title": "Paid from the wallet already" if invoice.prepaid > 0 else "Back in the wallet already",
+        "prepaid_title": gettext("Paid from the wallet already")
+        if invoice.prepaid > 0
+        else gettext("Back in the wallet already"),
         "prepaid": money(invoice.prepaid.copy_negate()) if invoice.prepaid else None,
         "net": money(invoice.due) if invoice.tax else None,
         "taxes": [
             {
-                "name": f"{tax.name} {_number(tax.rate * 100)} % on {money(invoice.tax_base)}",
+                "name": gettext("{tax} {rate} % on {base}").format(
+                    tax=tax.name, rate=_number(tax.rate * 100), base=money(invoice.tax_base)
+                ),
                 "amount": money(tax.amount),
             }
             for tax in invoice.taxes.order_by("position")
         ],
-        "treatment": f"{TREATMENTS[invoice.tax_treatment]}." if invoice.tax_treatment in _SAID else "",
-        "due_title": "Credited" if note else "Due",
+        "treatment": f"{gettext(TREATMENTS[invoice.tax_treatment])}." if invoice.tax_treatment in _SAID else "",
+        "due_title": gettext("Credited") if note else gettext("Due"),
         "due": money(invoice.payable.copy_abs() if note else invoice.payable),
         "note": settings.INVOICE_NOTE,
     }
@@ -127,29 +145,31 @@ def shown_receipt(top_up: TopUp) -> dict[str, Any]:
     assert top_up.settled_at is not None
     means = (attempt.method_brand or attempt.method_type).replace("_", " ")
     method = f"{means[:1].upper()}{means[1:]} {attempt.method_last4}".strip()
-    came_in = [("Came into the wallet", _unit(top_up.credit, top_up.asset))]
+    came_in = [(gettext("Came into the wallet"), _unit(top_up.credit, top_up.asset))]
     if top_up.rate is not None:
         code = _code(top_up.asset)
-        came_in.append(("Rate", f"1 {paid_in.upper()} = {amount_string(top_up.rate)} {code}"))
+        came_in.append((gettext("Rate"), f"1 {paid_in.upper()} = {_number(top_up.rate)} {code}"))
     if top_up.bonus:
-        came_in.append(("Bonus", _unit(top_up.bonus, top_up.asset)))
+        came_in.append((gettext("Bonus"), _unit(top_up.bonus, top_up.asset)))
     money = partial(_money, currency=paid_in)
     refunds = top_up.refunds.filter(status=Refund.Status.SUCCEEDED).order_by("pk")
     for refund in refunds:
         assert refund.finished_at is not None
-        came_in.append((f"Paid back on {_day(refund.finished_at)}", f"{money(refund.total)} {paid_in.upper()}"))
+        back = gettext("Paid back on {day}").format(day=_day(refund.finished_at))
+        came_in.append((back, f"{money(refund.total)} {paid_in.upper()}"))
     return {
-        "title": "Receipt",
+        "title": gettext("Receipt"),
         "number": str(top_up.pk),
         "seller": settings.INVOICE_SELLER,
         "buyer": [text for text in (customer.name, customer.email, customer.country, customer.external_id) if text],
-        "facts": [("Paid on", _day(top_up.settled_at)), ("Paid with", method or "–")],
+        "facts": [(gettext("Paid on"), _day(top_up.settled_at)), (gettext("Paid with"), method or "–")],
+        "words": {"for": gettext("For"), "paid": gettext("Paid")},
         "lines": [
             (name, f"{money(amount)} {paid_in.upper()}")
             for name, amount in (
-                (top_up.pack.name if top_up.pack else "Wallet top-up", top_up.amount),
-                ("Payment fee", top_up.fee),
-                ("Tax", top_up.tax),
+                (top_up.pack.name if top_up.pack else gettext("Wallet top-up"), top_up.amount),
+                (gettext("Payment fee"), top_up.fee),
+                (gettext("Tax"), top_up.tax),
             )
             if amount
         ],
@@ -169,17 +189,24 @@ def _unit(amount: Decimal, asset: Asset) -> str:
 
 
 def _day(moment: datetime) -> str:
-    return f"{moment.astimezone(ZoneInfo(settings.TIME_ZONE)):%-d %b %Y}"
+    return _on(moment.astimezone(ZoneInfo(settings.TIME_ZONE)).date())
+
+
+def _on(day: date) -> str:
+    """``9 Dec 2026`` on an English paper, and elsewhere as the reader writes dates."""
+    return f"{day:%-d %b %Y}" if reading.active() == reading.PLAIN else reading.day(day)
 
 
 def _money(amount: Decimal, currency: str) -> str:
-    return f"{MINUS if amount < 0 else ''}{amount.copy_abs():,.{places(currency)}f}"
+    return f"{MINUS if amount < 0 else ''}{reading.digits(f'{amount.copy_abs():,.{places(currency)}f}')}"
 
 
 def _rate(unit_amount: Decimal, per: Decimal | None) -> str:
-    return _number(unit_amount) + (f" per {_number(per)}" if per not in {None, 1} else "")
+    if per in {None, 1}:
+        return _number(unit_amount)
+    return gettext("{amount} per {many}").format(amount=_number(unit_amount), many=_number(per or Decimal(1)))
 
 
 def _number(quantity: Decimal) -> str:
     whole, _, rest = amount_string(quantity).partition(".")
-    return f"{int(whole):,}{'.' + rest if rest else ''}"
+    return reading.digits(f"{int(whole):,}{'.' + rest if rest else ''}")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, connection, transaction
 
+from accounts import reading
 from accounts.services.audit import SYSTEM
 from billing.engine.prices import TierTerms
 from billing.models import Customer, Invoice, OutboxEvent, UsageEvent
@@ -183,6 +184,11 @@ def test_the_pdf_says_what_the_invoice_says(shop: Shop, settings: Any) -> None:
     assert (shown["total"], shown["prepaid"], shown["due"]) == ("3.09", "\N{MINUS SIGN}1.00", "2.09")
     assert shown["seller"] == ["Example GmbH", "1 Main Street"]
     assert shown["lines"][0]["quantity"] == "1,234,567"
+    with reading.reading_as(reading.Reading.of("de")):
+        shown = documents.shown(invoice)
+        assert documents.invoice_pdf(invoice).startswith(b"%PDF-")
+    assert (shown["title"], shown["due_title"], shown["due"]) == ("Rechnung", "Fällig", "2,09")
+    assert shown["lines"][0]["quantity"] == "1.234.567"
 
 
 def test_what_a_customer_is_called_is_not_run(shop: Shop) -> None:
