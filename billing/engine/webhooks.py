@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from billing.engine.marking import gettext_noop
+
 EVERYTHING = "*"
 TEST = "webhook.test"
 DELAYS = (
@@ -120,16 +122,16 @@ _INVOICE_EXAMPLE = {
     **{"payable": "62.13", "outstanding": "62.13", "url": f"https://billing.example/invoices/{_ID}"},
 }
 _TYPES = [
-    EventType("customer.created", "A customer was added.", {}, {}),
+    EventType("customer.created", gettext_noop("A customer was added."), {}, {}),
     EventType(
         "grant.created",
-        "Value was put into the wallet.",
+        gettext_noop("Value was put into the wallet."),
         {**_GRANT, "amount": "How much.", "kind": "purchase, promotional, allowance, adjustment or rollover."},
         {"grant": _ID, "asset": "usd", "amount": "100", "kind": "purchase"},
     ),
     EventType(
         "grant.expiring",
-        "Value will expire soon: as many days before as an alert names.",
+        gettext_noop("Value will expire soon: as many days before as an alert names."),
         {
             **_GRANT,
             **{"name": "What it is called.", "remaining": "How much is left of it.", "expires_at": "When."},
@@ -142,98 +144,106 @@ _TYPES = [
     ),
     EventType(
         "grant.expired",
-        "What was left of a grant has expired.",
+        gettext_noop("What was left of a grant has expired."),
         {**_GRANT, "amount": "How much was left."},
         {"grant": _ID, "asset": "usd", "amount": "3.5"},
     ),
     EventType(
         "grant.voided",
-        "What was left of a grant was taken back.",
+        gettext_noop("What was left of a grant was taken back."),
         {**_GRANT, "amount": "How much was left."},
         {"grant": _ID, "asset": "usd", "amount": "3.5"},
     ),
     EventType(
         "wallet.balance_low",
-        "The balance has fallen below what an alert names.",
+        gettext_noop("The balance has fallen below what an alert names."),
         {"asset": "In what.", "available": "How much is left.", "threshold": "What the alert names."},
         {"asset": "usd", "available": "9.5", "threshold": "10"},
     ),
     EventType(
         "wallet.depleted",
-        "Nothing is left of what an alert watches.",
+        gettext_noop("Nothing is left of what an alert watches."),
         {"asset": "In what.", "available": "How much is left."},
         {"asset": "usd", "available": "0"},
     ),
     EventType(
         "wallet.balance_recovered",
-        "The balance is above all that an alert names again.",
+        gettext_noop("The balance is above all that an alert names again."),
         {"asset": "In what.", "available": "How much there is."},
         {"asset": "usd", "available": "109.5"},
     ),
     EventType(
         "wallet.runway_short",
-        "At its pace the balance lasts less long than an alert names.",
+        gettext_noop("At its pace the balance lasts less long than an alert names."),
         {**_LASTS, "threshold": "How many days the alert names."},
         {**_LASTS_EXAMPLE, "threshold": "7"},
     ),
     EventType(
         "wallet.runway_recovered",
-        "The balance lasts as long as an alert names again.",
+        gettext_noop("The balance lasts as long as an alert names again."),
         _LASTS,
         {"asset": "usd", "available": "570", "days": "49"},
     ),
     EventType(
         "wallet.adjusted",
-        "The wallet was put right by hand.",
+        gettext_noop("The wallet was put right by hand."),
         {"asset": "In what.", "amount": "By how much; negative where it was taken out."},
         {"asset": "usd", "amount": "-5"},
     ),
-    EventType("top_up.succeeded", "A payment came in and is in the wallet.", _TOP_UP, _TOP_UP_EXAMPLE),
+    EventType("top_up.succeeded", gettext_noop("A payment came in and is in the wallet."), _TOP_UP, _TOP_UP_EXAMPLE),
     EventType(
-        "top_up.failed", "A payment failed.", _TOP_UP | {"code": "Why."}, _TOP_UP_EXAMPLE | {"code": "card_declined"}
+        "top_up.failed",
+        gettext_noop("A payment failed."),
+        _TOP_UP | {"code": "Why."},
+        _TOP_UP_EXAMPLE | {"code": "card_declined"},
     ),
     EventType(
         "top_up.refunded",
-        "A payment is paid back, whole or in part.",
+        gettext_noop("A payment is paid back, whole or in part."),
         {"top_up": "Its id.", "refund": "The refund's id.", "amount": "How much, with tax.", "currency": "Of what."},
         {"top_up": _ID, "refund": _ID, "amount": "20", "currency": "USD"},
     ),
     EventType(
         "auto_top_up.disabled",
-        "An automatic top-up has stopped until somebody puts it right.",
+        gettext_noop("An automatic top-up has stopped until somebody puts it right."),
         {"purpose": "Which.", "code": "Why, for a program.", "reason": "Why, in words."},
         {"purpose": "auto_top_up", "code": "card_declined", "reason": "The card was declined."},
     ),
-    EventType("budget.threshold_reached", "A share of a budget is used.", _BUDGET, _BUDGET_EXAMPLE),
-    EventType("budget.exceeded", "A budget is used up.", _BUDGET, _BUDGET_EXAMPLE),
-    EventType("budget.reset", "A budget that was used up has begun anew.", _BUDGET, _BUDGET_EXAMPLE | {"spent": "0"}),
+    EventType("budget.threshold_reached", gettext_noop("A share of a budget is used."), _BUDGET, _BUDGET_EXAMPLE),
+    EventType("budget.exceeded", gettext_noop("A budget is used up."), _BUDGET, _BUDGET_EXAMPLE),
+    EventType(
+        "budget.reset",
+        gettext_noop("A budget that was used up has begun anew."),
+        _BUDGET,
+        _BUDGET_EXAMPLE | {"spent": "0"},
+    ),
     EventType(
         "commitment.threshold_reached",
-        "A share of a commitment is used, as an alert names it.",
+        gettext_noop("A share of a commitment is used, as an alert names it."),
         {**_COMMITMENT, "threshold": "Which share."},
         {**_COMMITMENT_EXAMPLE, "threshold": "0.8"},
     ),
     EventType(
         "commitment.reset",
-        "The next period of a commitment began, of which such a share was used in the last one.",
+        gettext_noop("The next period of a commitment began, of which such a share was used in the last one."),
         _COMMITMENT,
         _COMMITMENT_EXAMPLE | {"used": "0", "missing": "1000"},
     ),
     EventType(
         "budget.plan_changed",
-        "A budget is used up, and its customer was moved to another plan.",
+        gettext_noop("A budget is used up, and its customer was moved to another plan."),
         {**_NAMED_BUDGET, "plan": "The code of the plan that it is now.", "previous": "The name of the one before."},
         {**_NAMED_EXAMPLE, "plan": "scale", "previous": "Pro"},
     ),
     EventType(
         "budget.plan_not_changed",
-        "A budget is used up, and its customer could not be moved to another plan.",
+        gettext_noop("A budget is used up, and its customer could not be moved to another plan."),
         {**_NAMED_BUDGET, "plan": "The code of the plan that it was to be.", "reason": "Why it was not."},
         {**_NAMED_EXAMPLE, "plan": "scale", "reason": "The rest of the period costs 49 usd, and the wallet has 3."},
     ),
     EventType(
         "usage.recorded",
-        "Usage was recorded: what was used and what it cost. To be asked for by name.",
+        gettext_noop("Usage was recorded: what was used and what it cost. To be asked for by name."),
         {
             "events": "For each event its id, source, type, status, time, model and tokens as far as known, and its"
             " cost by asset."
@@ -250,26 +260,26 @@ _TYPES = [
     ),
     EventType(
         "usage.reversed",
-        "What an event had cost was given back.",
+        gettext_noop("What an event had cost was given back."),
         {"event": "The event's id.", "source": "Its source.", "amounts": "What was given back, by asset."},
         {"event": "inf-1", "source": "gateway", "amounts": {"usd": "0.007"}},
     ),
     EventType(
         "usage.refunded",
-        "A part of what an event had cost was given back.",
+        gettext_noop("A part of what an event had cost was given back."),
         {"event": "The event's id.", "source": "Its source.", "amounts": "What was given back, by asset."},
         {"event": "inf-1", "source": "gateway", "amounts": {"usd": "0.002"}},
     ),
-    EventType("usage.spike", "Much more is spent than usual.", _PACE, _PACE_EXAMPLE),
+    EventType("usage.spike", gettext_noop("Much more is spent than usual."), _PACE, _PACE_EXAMPLE),
     EventType(
         "usage.anomaly_detected",
-        "So much is spent that something may have run away; an API key may have been paused.",
+        gettext_noop("So much is spent that something may have run away; an API key may have been paused."),
         _PACE,
         _PACE_EXAMPLE | {"scope": {"api_key": _ID}, "action": "pause"},
     ),
     EventType(
         "invoice.finalized",
-        "An invoice or a credit note is final.",
+        gettext_noop("An invoice or a credit note is final."),
         {
             **{"invoice": "Its id.", "number": "Its number.", "kind": "invoice or credit_note."},
             **{"due": "What is due, negative for a credit note.", "currency": "In which currency."},
@@ -280,11 +290,16 @@ _TYPES = [
             **{"due": "52.21", "currency": "USD", "tax": "9.92", "payable": "62.13"},
         },
     ),
-    EventType("invoice.paid", "An invoice is paid.", _INVOICE, _INVOICE_EXAMPLE | {"outstanding": "0"}),
-    EventType("invoice.overdue", "An invoice is not paid in time: with each reminder.", _INVOICE, _INVOICE_EXAMPLE),
+    EventType("invoice.paid", gettext_noop("An invoice is paid."), _INVOICE, _INVOICE_EXAMPLE | {"outstanding": "0"}),
+    EventType(
+        "invoice.overdue",
+        gettext_noop("An invoice is not paid in time: with each reminder."),
+        _INVOICE,
+        _INVOICE_EXAMPLE,
+    ),
     EventType(
         "dispute.opened",
-        "A payer disputes a payment.",
+        gettext_noop("A payer disputes a payment."),
         {
             **{"dispute": "Its id.", "top_up": "The payment's id.", "status": "How it stands."},
             **{"amount": "How much.", "currency": "Of what.", "reason": "What the payer says."},
@@ -296,13 +311,13 @@ _TYPES = [
     ),
     EventType(
         "charge_dispute.opened",
-        "A customer disputes charges.",
+        gettext_noop("A customer disputes charges."),
         {"dispute": "Its id.", "status": "How it stands.", "events": "How many events it is about."},
         {"dispute": _ID, "status": "open", "events": 2},
     ),
     EventType(
         "charge_dispute.closed",
-        "Disputed charges were decided on, or are disputed no longer.",
+        gettext_noop("Disputed charges were decided on, or are disputed no longer."),
         {
             **{"dispute": "Its id.", "status": "accepted, declined or withdrawn."},
             **{"events": "How many events it is about."},
@@ -311,35 +326,35 @@ _TYPES = [
     ),
     EventType(
         "revenue_export.completed",
-        "A day is closed and its export is there.",
+        gettext_noop("A day is closed and its export is there."),
         {"date": "Which day.", "sha256": "The hash of the export."},
         {"date": "2026-11-20", "sha256": "9f86d081884c7d65"},
         about_customer=False,
     ),
     EventType(
         "books.wrong",
-        "The books were looked at, and something differs that did not before.",
+        gettext_noop("The books were looked at, and something differs that did not before."),
         {"check": "The id of the look.", "wrong": "Which checks found something.", "first": "What, in words."},
         {"check": _ID, "wrong": ["balances"], "first": "balance-entries: A balance is the sum of its entries."},
         about_customer=False,
     ),
     EventType(
         "export.delivered",
-        "A file is where EXPORT_TO says.",
+        gettext_noop("A file is where EXPORT_TO says."),
         {**_FILE, "rows": "How many rows or lines it has.", "bytes": "Its size.", "sha256": "Its hash."},
         {**_FILE_EXAMPLE, "rows": 42, "bytes": 5120, "sha256": "9f86d081884c7d65"},
         about_customer=False,
     ),
     EventType(
         "export.failed",
-        "A file could not be delivered at the first attempt; it is tried again until it can.",
+        gettext_noop("A file could not be delivered at the first attempt; it is tried again until it can."),
         {**_FILE, "reason": "Why."},
         {**_FILE_EXAMPLE, "reason": "The bucket does not exist."},
         about_customer=False,
     ),
     EventType(
         "webhook_endpoint.disabled",
-        "An endpoint failed for so long that nothing is sent to it any more.",
+        gettext_noop("An endpoint failed for so long that nothing is sent to it any more."),
         {"endpoint": "Its id.", "url": "Its address.", "reason": "Why."},
         {"endpoint": _ID, "url": "https://acme.example/hooks", "reason": "It has failed for three days."},
     ),

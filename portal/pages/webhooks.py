@@ -9,6 +9,7 @@ from django.contrib import messages
 from django.core.serializers.json import DjangoJSONEncoder
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_POST
 
@@ -34,7 +35,7 @@ class EndpointForm(forms.Form):
         widget=forms.CheckboxSelectMultiple,
         label=_("Tell it of"),
         choices=[(EVERYTHING, _("Everything but single usage events"))]
-        + [(name, f"{name}: {kind.when}") for name, kind in TYPES.items() if kind.about_customer],
+        + [(name, format_lazy("{}: {}", name, _(kind.when))) for name, kind in TYPES.items() if kind.about_customer],
         initial=[EVERYTHING],
     )
     format = forms.ChoiceField(

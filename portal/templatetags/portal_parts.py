@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts import reading
 from billing.engine.budgets import EACH
 from billing.engine.money import amount_string
-from billing.models import Alert, Budget, EntryKind, Notice, NoticeDelivery, PaymentAttempt, PaymentMethod
+from billing.models import Alert, Budget, EntryKind, Grant, Notice, NoticeDelivery, PaymentAttempt, PaymentMethod
 from billing.services import notices
 from billing.services.invoicing import wording
 from portal import amounts
@@ -287,6 +287,12 @@ _AT_CAP = {
     Budget.AtCap.THROTTLE.value: _("asks to come again later"),
     Budget.AtCap.PAUSE_KEY.value: _("refuses and pauses the key"),
 }
+
+
+@register.filter
+def grant_kind(kind: str) -> str:
+    """What kind of grant it is, in words."""
+    return str(Grant.Kind(kind).label)
 
 
 @register.filter
