@@ -154,14 +154,18 @@ FIELDS = {
 
 
 _KNOWN = Phrases((*SENTENCES, *PHRASES))
+_SENTENCE = re.compile(r"(?<=\.) (?=[A-Z])")
 
 
 def said(detail: str) -> str:
     """A refusal, or what is said of one field, in the reader's language; as it stands where it is not known here."""
     if _KNOWN.knows(detail):
         return _KNOWN.said(detail)
-    # Several sentences beside each other, such as all that stands in the way of erasing a customer.
-    return " ".join(map(_KNOWN.said, re.split(r"(?<=\.) (?=[A-Z])", detail)))
+    # Several beside each other, such as all that stands in the way of erasing a customer.
+    first, *rest = _SENTENCE.split(detail)
+    while rest and not _KNOWN.knows(first):
+        first = f"{first} {rest.pop(0)}"
+    return f"{_KNOWN.said(first)} {said(' '.join(rest))}" if rest else detail
 
 
 def words(refusal: BillingError, names: Mapping[str, Any] = MappingProxyType({})) -> str:

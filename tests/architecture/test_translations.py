@@ -17,7 +17,7 @@ MODULES = sorted(path for app in ("accounts", "billing", "portal") for path in (
 LANGUAGES = [code for code, _ in settings.LANGUAGES if code != settings.LANGUAGE_CODE]
 FUNCTIONS = {"_", "gettext", "gettext_lazy", "gettext_noop", "ngettext", "pgettext_lazy"}
 SPOKEN = {"aria-label", "alt", "placeholder", "title"}
-SAME_EVERYWHERE = re.compile(r"\b(?:Ante|CSV|PDF|UTC|msg_)|/\w+")
+SAME_EVERYWHERE = re.compile(r"\b(?:Ante|CSV|Parquet|PDF|UTC|msg_)|/\w+")
 
 _TAG = re.compile(r"{%.*?%}|{{.*?}}|{#.*?#}", re.S)
 _BLOCK = re.compile(r"{%\s*blocktranslate.*?endblocktranslate\s*%}", re.S)

@@ -9,6 +9,7 @@ import pytest
 from django.conf import settings
 from django.utils import translation
 
+from billing import errors
 from billing.errors import InvalidRequest, InvalidState
 from portal import refusals
 
@@ -48,8 +49,8 @@ def refused(path: Path) -> Iterator[str]:
             call = node.exc
             is_field = isinstance(call.func, ast.Attribute) and call.func.attr == "field"
             said = template(call.args[1 if is_field else 0])
-            if said is not None and said != "{}":
-                yield said
+            if (is_field or hasattr(errors, ast.unparse(call.func))) and said not in {None, "{}"}:
+                yield str(said)
 
 
 LISTED = {re.sub(r"{\w+}", "{}", text) for text in (*refusals.SENTENCES, *refusals.PHRASES)}
