@@ -87,7 +87,7 @@ function draw(box) {
     {
       width: box.clientWidth,
       height: box.clientHeight,
-      padding: [8, narrow ? 16 : 8, 0, 0],
+      padding: [8, narrow || data.lines ? 16 : 8, 0, 0],
       legend: { show: false },
       cursor: {
         points: { show: false },
