@@ -82,7 +82,7 @@ def test_the_first_decline_is_shown_with_when_it_is_tried_again(owner: Client, p
         ({"amount": "1"}, "Amount must come to"),
         ({"buy": "target", "target": "10"}, "Fill-up amount must be above"),
         ({"monthly_limit": "5"}, "Monthly limit must reach"),
-        ({"method": "nonsense"}, "Method is not kept"),
+        ({"method": "nonsense"}, "Payment method is not kept"),
     ],
     ids=["threshold", "beyond the books", "amount", "target", "limit", "method"],
 )
