@@ -1,7 +1,8 @@
 """What other programs send as it is: LiteLLM's callbacks for OpenMeter and Lago, CloudEvents in HTTP's binary mode."""
 
 from decimal import Decimal
-from json import dumps
+from json import dumps, loads
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from billing.models import Customer, UsageEvent
 from tests.billing.api.conftest import Api, problem
 from tests.builders import Shop
 
+RECORDED = Path(__file__).resolve().parents[2] / "clients" / "recorded" / "litellm_1.106.jsonl"
 COST = Decimal("0.0025") + Decimal("0.0045")
 LITELLM = {"model": "gpt-4o", "prompt_tokens": 1000, "completion_tokens": 450, "total_tokens": 1450}
 
@@ -74,6 +76,14 @@ def test_litellm_s_lago_callback(billed: None, api: Api, shop: Shop, acme: Custo
     event = UsageEvent.objects.get()
     assert (event.event_id, event.source, event.type) == (lago()["event"]["transaction_id"], "lago", "llm_calls")
     assert shop.balance(acme).available == 1 - COST
+
+
+def test_what_the_proxy_of_litellm_sent(billed: None, api: Api, shop: Shop, acme: Customer) -> None:
+    """As it came but for the names, of two calls with seven tokens in and 120 out."""
+    for sent in map(loads, RECORDED.read_text().splitlines()):
+        answer = api.post(sent["path"].removeprefix("/api/v1"), sent["body"], sent["headers"]["content-type"])
+        assert (answer.status_code, answer["X-Usage-Cost"]) == (201, "0.0012175")
+    assert shop.balance(acme).available == 1 - 2 * Decimal("0.0012175")
 
 
 def test_more_of_lago_s_events(billed: None, api: Api, acme: Customer) -> None:

@@ -84,7 +84,7 @@ class Tools:
 def server(ante: Ante, customer: str, *, authorizes: bool = False) -> MCPServer:
     """The server of one customer. ``authorizes``: with the tools that set value aside."""
     tools = Tools(ante, customer)
-    made = MCPServer("ante", instructions=INSTRUCTIONS)
+    made = MCPServer("ante", instructions=INSTRUCTIONS, log_level="WARNING")
     for reads in (tools.balance, tools.estimate, tools.usage, tools.pace, tools.budgets):
         made.add_tool(_saying_why(reads), annotations=_READS)
     if authorizes:
