@@ -39,7 +39,7 @@ READS = {
     "billing.services.funding.quotes": ("bonuses", "currencies", "currency", "quote", "quote_pack"),
     "billing.services.funding.refunds": ("refundable",),
     "billing.services.funding.rules": ("fix_url",),
-    "billing.services.heartbeat": ("runs", "silent_seconds"),
+    "billing.services.heartbeat": ("runs", "silent_seconds", "working_since"),
     "billing.services.idempotency": ("fingerprint",),
     "billing.services.invoicing.documents": ("invoice_pdf", "receipt_pdf"),
     "billing.services.invoicing.taxes": ("decide",),

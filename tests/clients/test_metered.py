@@ -172,6 +172,22 @@ def test_where_no_usage_is_reported_it_is_counted_here(
     assert (data["input_tokens"], data["output_tokens"], data["usage_source"]) == (100, 120, "counted")
 
 
+def test_what_is_set_aside_for_a_prompt_is_counted_by_a_tokenizer(
+    plain: dict[str, Provider], spooling: Ante, billing: Billing
+) -> None:
+    def words(model: str, text: str) -> int:
+        if model == "unknown":
+            raise KeyError(model)
+        return len(text.split())
+
+    client = metered(plain["openai"], spooling, customer="acme", user="u_17", tokenizer=words)
+    for model, counted in (("gpt-4o", 1), ("unknown", 100)):
+        client.chat.completions.create(model=model, messages=MESSAGES)
+        asked = [each.body["data"] for each in billing.seen if each.path.endswith("/authorizations")][-1]
+        assert (asked["user"], asked["input_tokens"]) == ("u_17", counted)
+    assert eventually(lambda: [each["data"]["input_tokens"] for each in billing.events.values()] == [100, 100])
+
+
 def test_embeddings(paid: dict[str, Provider], billing: Billing) -> None:
     paid["openai"].embeddings.create(model="text-embedding-3-small", input=[PROMPT, PROMPT], encoding_format="float")
 

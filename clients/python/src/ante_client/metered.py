@@ -19,7 +19,7 @@ from ante_client.client import Ante
 from ante_client.context import Payer, note_refusal, payer
 from ante_client.errors import AnteError, PaymentRequired, Throttled
 from ante_client.inference import AsyncInference, BlockingInference
-from ante_client.providers import Api, Asked, api_of
+from ante_client.providers import Api, Asked, Tokenizer, api_of
 from ante_client.reported import Reported
 from ante_client.running import Running
 
@@ -31,45 +31,50 @@ C = TypeVar("C")
 
 
 def metered(
-    client: C, ante: Ante | AsyncAnte, *, customer: str | None = None, type: str = EVENT_TYPE, **meta: Any
+    client: C,
+    ante: Ante | AsyncAnte,
+    *,
+    customer: str | None = None,
+    type: str = EVENT_TYPE,
+    tokenizer: Tokenizer | None = None,
+    **meta: Any,
 ) -> C:
     """A copy of a provider's client whose calls are paid for. ``AsyncAnte`` for the asynchronous ones.
 
     Metered are chat completions, responses, embeddings, images and messages; everything else passes as it is. Images
-    are events of the type ``image.generation``.
+    are events of the type ``image.generation``. ``tokenizer`` counts what is set aside for a prompt.
     """
     given: Any = client
     who = None if customer is None else (customer, meta)
     common: dict[str, Any] = {"timeout": given.timeout, "follow_redirects": True}
+    how: dict[str, Any] = {"payer": who, "type": type, "tokenizer": tokenizer}
     http: httpx2.Client | httpx2.AsyncClient
     if isinstance(ante, AsyncAnte):
-        http = httpx2.AsyncClient(
-            transport=AsyncMeteredTransport(ante, httpx2.AsyncHTTPTransport(), payer=who, type=type), **common
-        )
+        http = httpx2.AsyncClient(transport=AsyncMeteredTransport(ante, httpx2.AsyncHTTPTransport(), **how), **common)
     else:
-        http = httpx2.Client(transport=MeteredTransport(ante, httpx2.HTTPTransport(), payer=who, type=type), **common)
+        http = httpx2.Client(transport=MeteredTransport(ante, httpx2.HTTPTransport(), **how), **common)
     return given.with_options(http_client=http)  # type: ignore[no-any-return]
 
 
 class _Metering:
     """What the two transports share. ``payer`` is a customer and what is said of all its calls."""
 
-    def __init__(self, payer: Payer | None, type: str) -> None:
+    def __init__(self, payer: Payer | None, type: str, tokenizer: Tokenizer | None) -> None:
         self._payer = payer
         self._type = type
+        self._tokenizer = tokenizer
+
+    def _asked(self, request: httpx2.Request, content: bytes) -> Asked | None:
+        """What is asked for, where it is something to meter. What nobody can read is for the provider to refuse."""
+        api = api_of(request.url.path) if request.method == "POST" else None
+        try:
+            return None if api is None else Asked.read(api, content, tokenizer=self._tokenizer)
+        except ValueError:
+            return None
 
     def _run_of(self, asked: Asked) -> tuple[str, str, dict[str, Any]]:
         customer, meta = payer(self._payer)
         return customer, asked.event_type(self._type), {**meta, "model": asked.model, "request_type": asked.api}
-
-
-def _asked(request: httpx2.Request, content: bytes) -> Asked | None:
-    """What is asked for, where it is something to meter. What nobody can read is for the provider to refuse."""
-    api = api_of(request.url.path) if request.method == "POST" else None
-    try:
-        return None if api is None else Asked.read(api, content)
-    except ValueError:
-        return None
 
 
 def _refused(api: Api, error: AnteError, request: httpx2.Request) -> httpx2.Response:
@@ -99,14 +104,22 @@ def _passed_on(response: httpx2.Response, stream: Any, asked: Asked) -> httpx2.R
 class MeteredTransport(_Metering, httpx2.BaseTransport):
     """For ``httpx2.Client``."""
 
-    def __init__(self, ante: Ante, inner: httpx2.BaseTransport, *, payer: Payer | None, type: str) -> None:
-        super().__init__(payer, type)
+    def __init__(
+        self,
+        ante: Ante,
+        inner: httpx2.BaseTransport,
+        *,
+        payer: Payer | None,
+        type: str,
+        tokenizer: Tokenizer | None,
+    ) -> None:
+        super().__init__(payer, type, tokenizer)
         self._ante = ante
         self._inner = inner
         self._running = None if ante.spool is None else Running(ante.spool)
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        asked = _asked(request, request.read())
+        asked = self._asked(request, request.read())
         if asked is None:
             return self._inner.handle_request(request)
         run = BlockingInference(self._ante, *self._run_of(asked))
@@ -182,14 +195,15 @@ class AsyncMeteredTransport(_Metering, httpx2.AsyncBaseTransport):
         *,
         payer: Payer | None,
         type: str,
+        tokenizer: Tokenizer | None,
     ) -> None:
-        super().__init__(payer, type)
+        super().__init__(payer, type, tokenizer)
         self._ante = ante
         self._inner = inner
         self._running = None if ante.blocking.spool is None else Running(ante.blocking.spool)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        asked = _asked(request, await request.aread())
+        asked = self._asked(request, await request.aread())
         if asked is None:
             return await self._inner.handle_async_request(request)
         run = AsyncInference(self._ante, *self._run_of(asked))

@@ -1,12 +1,18 @@
 """What the calls of model providers ask for: OpenAI's chat completions, responses, embeddings and images, and
 Anthropic's messages. Until the provider says what was used, tokens are counted at four characters each, which is the
-usual rule of thumb and no more than that.
+usual rule of thumb and no more than that; those of a prompt by a tokenizer, where there is one.
 """
 
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
+
+logger = logging.getLogger("ante_client")
+
+Tokenizer = Callable[[str, str], int]
+"""How many tokens a text is to a model: called with the model's name and the text."""
 
 Api = Literal["chat", "responses", "embeddings", "images", "messages"]
 
@@ -62,7 +68,9 @@ class Asked:
     content: bytes
 
     @classmethod
-    def read(cls, api: Api, content: bytes, *, output_tokens: int = OUTPUT_TOKENS) -> "Asked":
+    def read(
+        cls, api: Api, content: bytes, *, output_tokens: int = OUTPUT_TOKENS, tokenizer: Tokenizer | None = None
+    ) -> "Asked":
         """Raises ``ValueError`` for what no provider would take either."""
         body = json.loads(content)
         if not isinstance(body, dict) or not isinstance(body.get("model"), str):
@@ -79,7 +87,7 @@ class Asked:
             api=api,
             model=body["model"],
             stream=body.get("stream") is True,
-            input_tokens=_count(prompt),
+            input_tokens=_count(prompt, body["model"], tokenizer),
             output_tokens=each * answers,
             answers=answers,
             limited=limit is not None,
@@ -141,17 +149,30 @@ class Asked:
 _PROMPT = ("messages", "system", "input", "instructions", "prompt", "tools")
 
 
-def _count(value: Any) -> int:
+def _count(prompt: Any, model: str, tokenizer: Tokenizer | None) -> int:
     """Tokens of a prompt: its texts; an image or a file is so much."""
-    characters = media = 0
-    waiting = [value]
+    texts, media = _parts(prompt)
+    if tokenizer is not None:
+        try:
+            return tokenizer(model, "\n".join(texts)) + media * MEDIA_TOKENS
+        except Exception:
+            # The call is not to fail for it: the provider will say what it was.
+            logger.exception("The tokenizer failed for %s", model)
+    return tokens(sum(map(len, texts))) + media * MEDIA_TOKENS
+
+
+def _parts(prompt: Any) -> tuple[list[str], int]:
+    """Its texts, and how many images and files it has."""
+    texts: list[str] = []
+    media = 0
+    waiting = [prompt]
     while waiting:
         found = waiting.pop()
         if isinstance(found, str):
             if found.startswith("data:"):
                 media += 1
             else:
-                characters += len(found)
+                texts.append(found)
         elif isinstance(found, dict):
             if found.get("type") in {
                 "image_url",
@@ -167,4 +188,4 @@ def _count(value: Any) -> int:
                 waiting.extend(member for key, member in found.items() if key not in {"role", "type", "id"})
         elif isinstance(found, list):
             waiting.extend(found)
-    return tokens(characters) + media * MEDIA_TOKENS
+    return texts, media

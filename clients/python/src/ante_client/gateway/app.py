@@ -108,7 +108,10 @@ class Gateway:
         headers = http.headers_of(scope)
         try:
             caller = await self._callers.caller(headers)
-            asked = Asked.read(api, await http.body_of(receive), output_tokens=self._settings.output_tokens)
+            body = await http.body_of(receive)
+            asked = Asked.read(
+                api, body, output_tokens=self._settings.output_tokens, tokenizer=self._settings.tokenizer
+            )
             self._callers.step(caller, headers.get("x-ante-run", ""))
             call = self._call(asked, caller, headers)
             most = await ask_async(call.run, asked)

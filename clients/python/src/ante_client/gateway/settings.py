@@ -1,5 +1,6 @@
 """What the gateway is told by its environment."""
 
+import importlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import cast
 
 from ante_client.guard import Fail
-from ante_client.providers import Api
+from ante_client.providers import Api, Tokenizer
 
 PREFIX_MIN = 12
 OPENAI, ANTHROPIC = "https://api.openai.com", "https://api.anthropic.com"
@@ -36,7 +37,7 @@ class Settings:
     """``url`` is Ante's, ``key`` the operator's; ``steps_max`` is how many calls a run may make, 0 for any number.
 
     While nobody can be asked, calls pass or not as ``fail`` says, and the other way for keys that begin as
-    ``otherwise`` does. ``cuts``: a stream ends when nothing pays for more of it.
+    ``otherwise`` does. ``cuts``: a stream ends when nothing pays for more of it. ``tokenizer`` counts prompts.
     """
 
     url: str
@@ -51,6 +52,7 @@ class Settings:
     output_tokens: int = 4096
     steps_max: int = 0
     cuts: bool = False
+    tokenizer: Tokenizer | None = None
 
     def fail_of(self, token: str) -> Fail:
         if not token.startswith(tuple(self.otherwise)):
@@ -84,6 +86,7 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
         output_tokens=_number(environment, "ANTE_GATEWAY_OUTPUT_TOKENS", 4096),
         steps_max=_number(environment, "ANTE_GATEWAY_STEPS_MAX", 0),
         cuts=cut == "on",
+        tokenizer=_tokenizer(environment.get("ANTE_GATEWAY_TOKENIZER", "")),
     )
 
 
@@ -110,6 +113,17 @@ def _prefixes(environment: Mapping[str, str]) -> list[str]:
     if any(each and len(each) < PREFIX_MIN for each in found):
         raise Misconfigured(f"ANTE_GATEWAY_FAIL_OTHERWISE names keys by their first {PREFIX_MIN} characters or more.")
     return [each for each in found if each]
+
+
+def _tokenizer(path: str) -> Tokenizer | None:
+    """``ANTE_GATEWAY_TOKENIZER``: ``module:function``."""
+    if not path:
+        return None
+    module, _, name = path.partition(":")
+    try:
+        return cast(Tokenizer, getattr(importlib.import_module(module), name))
+    except (ImportError, AttributeError, ValueError) as error:
+        raise Misconfigured(f"ANTE_GATEWAY_TOKENIZER is not found: {error}") from error
 
 
 def _needed(environment: Mapping[str, str], name: str) -> str:
