@@ -29,6 +29,11 @@ class Authorization(models.Model):
     captured = AmountField(default=0)
     type = models.CharField(max_length=255, blank=True, help_text="Of the usage that was announced.")
     data = models.JSONField(default=dict, decoder=ExactJSONDecoder)
+    used = models.JSONField(
+        default=dict,
+        db_default=models.Value({}, models.JSONField()),
+        help_text="What partial captures have charged of each meter, by its id.",
+    )
     api_key_id = models.UUIDField(null=True)
     reason = models.CharField(max_length=200, blank=True, help_text="Why it was voided.")
     created_at = models.DateTimeField()

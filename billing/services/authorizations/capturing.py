@@ -102,6 +102,7 @@ def _capture_usage(
             recording.write()
             return Captured(ending.load(authorization_id), outcome)
         state.captured = EXACT.add(state.captured, outcome.cost.get(state.asset, ZERO))
+        state.note({str(line.meter_id): line.quantity for line in lines})
         if not final and recording.budgets.full(state.customer_id, event.use):
             final = True
             recording.reserved = [*recording.reserved, *holds.release(journal, state)]

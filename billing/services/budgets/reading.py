@@ -37,7 +37,7 @@ SELECT b.id, b.customer_id, b.name, b.asset_id, b.counts, b.limit_amount, b.peri
  ORDER BY b.id
 """
 _HELD = """
-SELECT a.id, a.customer_id, a.type, a.data, a.api_key_id, h.asset_id, SUM(h.outstanding)
+SELECT a.id, a.customer_id, a.type, a.data, a.api_key_id, a.used, h.asset_id, SUM(h.outstanding)
   FROM billing_authorization a
   LEFT JOIN billing_hold h ON h.authorization_id = a.id AND h.outstanding > 0
  WHERE a.customer_id = ANY(%s) AND a.status = 'open'
@@ -124,8 +124,8 @@ def reading_held(customer_ids: Collection[UUID]) -> pipeline.Query:
 def held_by(rows: Sequence[tuple[Any, ...]]) -> dict[UUID, list[Held]]:
     """What they set aside, by customer."""
     found: dict[UUID, dict[UUID, Held]] = {}
-    for id_, customer_id, type_, data, api_key_id, asset, outstanding in rows:
-        new = Held(id_, Use(type_, data, api_key_id), {}, events=1 if type_ else 0)
+    for id_, customer_id, type_, data, api_key_id, used, asset, outstanding in rows:
+        new = Held(id_, Use(type_, data, api_key_id), {}, events=1 if type_ else 0, used=used)
         held = found.setdefault(customer_id, {}).setdefault(id_, new)
         if asset is not None:
             add(held.amounts, asset, outstanding)

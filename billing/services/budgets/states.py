@@ -92,6 +92,8 @@ class Held:
     amounts: dict[str, Decimal]
     events: int
     """One that was opened for usage is an event to come."""
+    used: Mapping[str, str]
+    """What was captured of it so far, by the meters' ids."""
 
 
 def facts(budget: BudgetState | Budget, *, value: str, spent: Decimal, end: datetime | None) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What authorizations have set aside, while their customers are locked."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -15,7 +15,7 @@ from billing.services.ledger.posting import Journal, Wanted
 from billing.services.ledger.states import BalanceState
 
 _READING = """
-SELECT a.id, a.customer_id, a.status, a.expires_at, a.asset_id, a.amount, a.captured,
+SELECT a.id, a.customer_id, a.status, a.expires_at, a.asset_id, a.amount, a.captured, a.used,
        h.id, h.asset_id, h.grant_id, h.outstanding
   FROM billing_authorization a
   LEFT JOIN billing_hold h ON h.authorization_id = a.id AND h.outstanding > 0
@@ -46,11 +46,18 @@ class AuthorizationState:
     asset: str
     amount: Decimal
     captured: Decimal
+    used: dict[str, str]
+    """What partial captures have charged of each meter, by its id."""
     holds: list[HoldState] = field(default_factory=list)
 
     def is_late(self, now: datetime) -> bool:
         """Whether its time was over before anybody ended it, swept already or not."""
         return self.status == "expired" or (self.status == "open" and self.expires_at <= now)
+
+    def note(self, quantities: Mapping[str, Decimal]) -> None:
+        """So much more of these meters was charged, by their ids."""
+        for meter_id, quantity in quantities.items():
+            self.used[meter_id] = amount_string(EXACT.add(Decimal(self.used.get(meter_id, "0")), quantity))
 
     def left(self) -> dict[str, Decimal]:
         """What it still sets aside, by asset."""
@@ -75,10 +82,10 @@ def reading(authorization_ids: Collection[UUID]) -> pipeline.Query:
 def states(rows: Sequence[tuple[Any, ...]], journal: Journal) -> dict[UUID, AuthorizationState]:
     """The authorizations that ``reading`` found, by id."""
     found: dict[UUID, AuthorizationState] = {}
-    for id_, customer_id, status, expires_at, asset, amount, captured, *hold in rows:
+    for id_, customer_id, status, expires_at, asset, amount, captured, used, *hold in rows:
         state = found.get(id_)
         if state is None:
-            state = found[id_] = AuthorizationState(id_, customer_id, status, expires_at, asset, amount, captured)
+            state = found[id_] = AuthorizationState(id_, customer_id, status, expires_at, asset, amount, captured, used)
         hold_id, hold_asset, grant_id, outstanding = hold
         if hold_id is not None:
             state.holds.append(HoldState(hold_id, journal.balances[customer_id, hold_asset], grant_id, outstanding))
@@ -151,6 +158,7 @@ def close(authorization: AuthorizationState, *, status: str, now: datetime) -> l
         "customer_id": authorization.customer_id,
         "status": status,
         "captured": authorization.captured,
+        "used": authorization.used,
         "closed_at": None if status == "open" else now,
     }
     changed = [

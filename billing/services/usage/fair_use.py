@@ -173,12 +173,13 @@ def _wanted(limit: CompiledFairUse, lines: Sequence[Line], amounts: Mapping[str,
 
 
 def _announced(limit: CompiledFairUse, held: Held) -> Decimal:
-    """How much an open authorization for usage takes of it: all that was announced, until it is closed."""
+    """How much an open authorization for usage still takes of it: what was announced and is not captured yet."""
     if not held.use.type:
         return ZERO
     if limit.rule is None:
         return held.amounts.get(limit.unit, ZERO)
-    return _quantity(limit, held.use)
+    captured = Decimal(held.used.get(str(limit.counts), "0"))
+    return max(ZERO, EXACT.subtract(_quantity(limit, held.use), captured))
 
 
 def _quantity(limit: CompiledFairUse, use: Use) -> Decimal:

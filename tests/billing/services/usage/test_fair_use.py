@@ -179,6 +179,23 @@ def test_what_was_announced_counts_until_it_is_closed_and_its_own_capture_passes
     assert use(shop, acme, "4") == "charged"
 
 
+def test_what_partial_captures_took_is_no_longer_announced(shop: Shop, acme: Customer) -> None:
+    opened = authorizations.open_for_usage(event=shop.event(acme, tokens=7)).authorization
+    for name, tokens in (("first", "1.5"), ("second", "1.5")):
+        event = shop.event(acme, id=name, tokens=tokens)
+        for _ in range(2):
+            authorizations.capture_usage(authorization=opened, event=event, final=False)
+    assert used() == 3
+    assert [use(shop, acme, "3.000000000001"), use(shop, acme, "2")] == ["rejected", "charged"]
+    assert authorizations.open_for_usage(event=shop.event(acme, tokens=1)).affordable == {"tokens": 1}
+
+    more = shop.event(acme, id="more", tokens=5)
+    authorizations.capture_usage(authorization=opened, event=more, final=False)
+    assert (used(), use(shop, acme, "0.000000000001")) == (10, "rejected")
+    authorizations.void(authorization=opened)
+    assert use(shop, acme, "0.000000000001") == "rejected"
+
+
 def test_work_that_was_let_pass_is_charged_whatever_it_came_to_and_counts(shop: Shop, acme: Customer) -> None:
     opened = authorizations.open_for_usage(event=shop.event(acme, tokens=7))
     event = shop.event(acme, id="run", tokens=11)
