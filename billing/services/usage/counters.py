@@ -134,7 +134,8 @@ class Counters:
                 # One that comes after its own period was settled holds from this one's start.
                 reported = max(line.occurred_at, line.period_start)
                 since = before.level_at or reported
-                lasted = max(reported - since, timedelta())
+                until = min(reported, line.level_end(since) or reported)
+                lasted = max(until - since, timedelta())
                 quantity, rest = levels.advance(before.quantity, before.level_rest, before.level or ZERO, lasted)
                 return Running(quantity, line.basis, max(since, reported), rest)
         return before._replace(quantity=EXACT.add(before.quantity, line.basis))

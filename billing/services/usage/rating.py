@@ -67,6 +67,11 @@ class Payer:
     renews_at: datetime | None = None
     """When the first of its subscriptions has a new period."""
 
+    def phases(self, subscription: Subscribed) -> list[Subscribed]:
+        """All phases of the subscription on this version of the plan."""
+        of_both = (subscription.id, subscription.plan_version_id)
+        return [each for each in self.subscriptions if (each.id, each.plan_version_id) == of_both]
+
     def begins_period(self, moment: datetime) -> bool:
         """Whether a billing period has begun by ``moment`` that is not open yet."""
         return self.renews_at is not None and self.renews_at <= moment
@@ -103,6 +108,9 @@ class Line:
     waived: Decimal | None = None
     """What was used and is not charged, for the run failed; the quantity is zero then."""
 
+    phases: Sequence[Subscribed] = ()
+    """All times of the subscription with the price, for a level over time: it ends with the one it was reported in."""
+
     @property
     def follows_cost(self) -> bool:
         """Whether it is charged by its part of what the provider takes, which is its basis then."""
@@ -117,6 +125,10 @@ class Line:
     def may_give_back(self) -> bool:
         """Whether more of it may cost less in all."""
         return self.aggregation == "latest" or bool(self.price.net.falls_after)
+
+    def level_end(self, since: datetime) -> datetime | None:
+        """When a level that was reported at ``since`` ended with its time on the plan; None where that goes on."""
+        return next((phase.ends_at for phase in self.phases if phase.covers(since)), None)
 
     @property
     def counter(self) -> tuple[UUID, UUID, datetime]:
@@ -254,6 +266,7 @@ def _lines_of(
                     field=meter.rule.field,
                     leading_field=meter.rule.leading_field,
                     late=subscription.is_late(occurred_at),
+                    phases=payer.phases(subscription) if meter.rule.aggregation == "time_weighted" else (),
                 )
             )
     if any(line.follows_cost for line in found):

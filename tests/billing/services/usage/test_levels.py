@@ -142,6 +142,25 @@ def test_it_is_charged_by_the_plan_it_was_reported_under_up_to_the_change(shop: 
     assert charged(customer) == 10 * 240 * PER_HOUR + 10 * 24
 
 
+def test_back_on_the_first_plan_nothing_is_counted_in_between(shop: Shop, clock: Clock) -> None:
+    """Even where the end of the first time on it has not been charged yet."""
+    customer = tenant(shop, clock)
+    subscription, first = customer.subscriptions.get(), customer.subscriptions.get().plan
+    dearer = storage(shop, "dearer", "1")
+    report(shop, clock, customer, (moment("2026-03-11"), 10))
+    clock.stop(moment("2026-03-21"))
+    subscriptions.change(actor=SYSTEM, subscription=subscription, wanted=Wanted(dearer.plan))
+    clock.stop(moment("2026-03-21T00:15"))
+    subscriptions.change(actor=SYSTEM, subscription=subscription, wanted=Wanted(first))
+    report(shop, clock, customer, (moment("2026-03-21T00:45"), 5))
+    assert charged(customer) == 10 * 240 * PER_HOUR
+
+    for hours in (2, 3):
+        settle(clock, END + timedelta(hours=hours))
+
+    assert charged(customer) == (10 * 240 + 5 * (264 - Decimal("0.75"))) * PER_HOUR
+
+
 def test_it_ends_with_the_subscription(shop: Shop, clock: Clock) -> None:
     customer = tenant(shop, clock)
     report(shop, clock, customer, (moment("2026-03-11"), 10))
