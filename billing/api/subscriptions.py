@@ -1,6 +1,7 @@
 """``/subscriptions``: starting, changing and ending them, and their periods and fees."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from billing.api.schema import subscriptions as schema
 from billing.engine.money import amount_string
 from billing.models import Fee, Subscription, SubscriptionPeriod
 from billing.selectors import levels
+from billing.selectors.levels import Accrued
 from billing.services import subscriptions
 from billing.services.idempotency import Answer
 
@@ -44,7 +46,7 @@ class SubscriptionsView(base.View):
             rows = rows.filter(customer_id__in=reachable)
         if external_id := base.text(request, "customer"):
             rows = rows.filter(customer=access.customer(principal=principal(request), external_id=external_id))
-        return Response(pagination.page(request, rows, show))
+        return Response(pagination.page_together(request, rows, _show_all))
 
 
 class SubscriptionView(base.View):
@@ -129,9 +131,27 @@ def _wanted(request: Request) -> dict[str, Any]:
 
 
 def show(subscription: Subscription) -> dict[str, Any]:
+    """One of them."""
+    (shown,) = _show_all([subscription])
+    return shown
+
+
+def _show_all(found: Sequence[Subscription]) -> list[dict[str, Any]]:
+    """The same of any number, with as many questions as for one."""
     now = timezone.now()
+    owners = list({each.customer_id for each in found})
+    periods = SubscriptionPeriod.objects.filter(
+        customer_id__in=owners, subscription__in=found, start__lte=now, end__gt=now
+    ).order_by("-number")
+    current = {period.subscription_id: period for period in periods}
+    accrued = levels.accrued_by_subscription(owners, moment=now)
+    return [_shown(each, current.get(each.pk), accrued.get(each.pk, []), now) for each in found]
+
+
+def _shown(
+    subscription: Subscription, current: SubscriptionPeriod | None, accruing: Sequence[Accrued], now: datetime
+) -> dict[str, Any]:
     version, following = subscription.plan_version, subscription.next_version
-    current = subscription.periods.filter(start__lte=now, end__gt=now).first()
     return {
         "id": str(subscription.pk),
         "customer": subscription.customer.external_id,
@@ -163,7 +183,7 @@ def show(subscription: Subscription) -> dict[str, Any]:
                 "asset": each.asset,
                 "amount": amount_string(each.amount),
             }
-            for each in levels.accrued(subscription, moment=now)
+            for each in accruing
         ],
     }
 

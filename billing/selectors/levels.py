@@ -77,12 +77,12 @@ def held(customer_ids: Sequence[UUID] = (), *, ended: datetime | None = None) ->
 
 def accrued(subscription: Subscription, *, moment: datetime) -> list[Accrued]:
     """What each level of the subscription would be charged if its period ended at ``moment``."""
-    return accrued_by_subscription(subscription.customer_id, moment=moment).get(subscription.pk, [])
+    return accrued_by_subscription([subscription.customer_id], moment=moment).get(subscription.pk, [])
 
 
-def accrued_by_subscription(customer_id: UUID, *, moment: datetime) -> dict[UUID, list[Accrued]]:
-    """The same of all the customer's subscriptions that have any, by their ids: as many statements as for one."""
-    running = held([customer_id])
+def accrued_by_subscription(customer_ids: Sequence[UUID], *, moment: datetime) -> dict[UUID, list[Accrued]]:
+    """The same of all these customers' subscriptions that have any, by their ids: as many statements as for one."""
+    running = held(customer_ids) if customer_ids else []
     prices = Price.objects.select_related("meter").in_bulk({each.price_id for each in running}) if running else {}
     found: dict[UUID, list[Accrued]] = {}
     for each in running:

@@ -4,6 +4,8 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from billing.api.fields import moment_string
@@ -135,6 +137,27 @@ def test_what_cannot_be_is_refused_by_name(api: Api, shop: Shop) -> None:
     assert api.post("/subscriptions", far).status_code in {400, 409}
     assert api.post(f"{path}/cancel", {"when": "now", "refund": True}).json()["status"] == "canceled"
     problem(api.post(f"{path}/cancel", {"when": "now"}), 409, "invalid_state")
+
+
+def test_a_list_asks_as_little_as_one(api: Api, shop: Shop, django_assert_num_queries: Any) -> None:
+    gb = shop.meter("gb", "gb", aggregation="time_weighted")
+    shop.plan("storage", [shop.price(gb, "0.10")])
+
+    def begun(name: str) -> None:
+        customer = shop.customer(name, plan="storage", usd="100")
+        shop.record(customer, gb=10, time=timezone.now() - timedelta(hours=2))
+
+    begun("first")
+    with CaptureQueriesContext(connection) as alone:
+        assert len(api.get("/subscriptions").json()["data"]) == 1
+    for name in ("second", "third", "fourth"):
+        begun(name)
+
+    with django_assert_num_queries(len(alone)):
+        listed = api.get("/subscriptions").json()["data"]
+
+    assert [(len(each["accruing"]), each["current_period"]["number"]) for each in listed] == [(1, 1)] * 4
+    assert listed[0]["accruing"][0]["level"] == "10"
 
 
 def test_a_level_that_runs_up_is_shown(api: Api, shop: Shop) -> None:
