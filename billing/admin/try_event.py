@@ -41,10 +41,15 @@ class EventForm(forms.Form):
     def clean_sample(self) -> dict[str, Any]:
         try:
             data = json.loads(self.cleaned_data["sample"], parse_float=Decimal, parse_constant=_no_constant)
-        except (ValueError, RecursionError) as error:
-            raise ValidationError(f"That is not JSON: {error}.") from error
+        except json.JSONDecodeError as error:
+            raise ValidationError(
+                f"Line {error.lineno}, character {error.colno} is not JSON: look for a quote, comma or bracket that is "
+                "missing there, or one too many."
+            ) from error
+        except RecursionError as error:
+            raise ValidationError("This is nested too deeply: write the fields that the meters count.") from error
         if not isinstance(data, dict):
-            raise ValidationError("A JSON object is needed.")
+            raise ValidationError('Write the event\'s fields in braces, such as {"input_tokens": 1000}.')
         return data
 
 
@@ -68,7 +73,7 @@ def view(request: HttpRequest) -> HttpResponse:
 
 
 def _no_constant(text: str) -> Any:
-    raise ValueError(f"{text} is no number")
+    raise ValidationError(f"{text} is no number: write a number there, or leave the field out.")
 
 
 def _shown(tried: Tried, *, with_cost: bool) -> dict[str, Any]:

@@ -67,6 +67,16 @@ class MeterRule:
             raise BadQuantity(field, f"gives more than 18 digits before the point for the meter {self.code}")
         return quantity
 
+    def left_out(self, data: Mapping[str, Any]) -> str:
+        """Why it counts nothing of the event, for people, where it does not."""
+        for field, wanted in self.filter.items():
+            value = find(data, field)
+            if dimension(value) not in wanted:
+                has = "does not say" if value is _MISSING else f"says {dimension(value)}"
+                return f"Its filter asks for {field} {' or '.join(sorted(wanted))}, and the event {has}."
+        fields = self.value.fields if self.value is not None else ()
+        return f"The event has no {' and no '.join(fields)}, which is what it counts."
+
     def distinct(self, data: Mapping[str, Any]) -> str:
         """What a meter of unique values tells apart; empty where the event has nothing there."""
         assert self.value is not None

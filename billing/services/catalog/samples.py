@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from accounts.ids import uuid7
 from billing.engine.costs import BEGINNING, Cost
 from billing.engine.metering import BadQuantity
-from billing.errors import BillingError
+from billing.errors import BillingError, UnpricedUsage
 from billing.models import Meter, PlanVersion
 from billing.selectors import costs
 from billing.selectors.catalog import meter_rule
@@ -67,8 +67,10 @@ def attempt(*, type: str, data: Mapping[str, Any], version: PlanVersion, moment:
         for line in rating.lines(event, payer, occurred_at=moment):
             rated = counters.charge(payer.id, line)
             priced.append(Priced(line, rated.quantity, rated.amount))
+    except UnpricedUsage as refusal:
+        priced, refused = [], _unpriced(refusal, version)
     except BillingError as refusal:
-        priced, refused = [], refusal.detail
+        priced, refused = [], " ".join(_wrong(each.field, each.detail) for each in refusal.errors) or refusal.detail
     return Tried(
         [_metered(meter, data) for meter in Meter.objects.filter(event_type=type)],
         priced,
@@ -82,6 +84,20 @@ def _metered(meter: Meter, data: Mapping[str, Any]) -> Metered:
     try:
         quantity = rule.quantity(data)
     except BadQuantity as bad:
-        return Metered(meter, None, f"{bad.field} {bad.detail}", {})
-    why = "" if quantity is not None else "its filter or its fields leave the event out"
+        return Metered(meter, None, _wrong(bad.field, bad.detail), {})
+    why = "" if quantity is not None else rule.left_out(data)
     return Metered(meter, quantity, why, rule.groups(data) if quantity is not None else {})
+
+
+def _wrong(field: str, detail: str) -> str:
+    return f"{field.removeprefix('data.')} {detail}. Correct it in the data."
+
+
+def _unpriced(refusal: UnpricedUsage, version: PlanVersion) -> str:
+    """Which price is missing, and where it would be added."""
+    if "meter" in refusal.figures:
+        return f"{refusal.detail} Add one to its next version."
+    return (
+        f"{version} has a price for none of the meters that count this event. Choose another plan, or add a price to "
+        "its next version."
+    )

@@ -43,15 +43,39 @@ def test_it_says_what_the_event_would_come_to(office: Client, shop: Shop):
 def test_what_has_no_price_or_no_cost_is_said(office: Client, shop: Shop):
     version = shop.plan("only", [shop.price(shop.meter("llm_input", "input_tokens"), "1", model=["gpt-4o"])])
     page = attempt(office, version, {"model": "other", "input_tokens": 5})
-    assert "has no price for llm_input" in page.content.decode()
+    assert page.context["result"]["refused"] == (
+        "The plan only has no price for llm_input with model other. Add one to its next version."
+    )
     assert "The cost catalogue has none" in page.content.decode()
     wrong = attempt(office, version, {"model": "gpt-4o", "input_tokens": "many"})
-    assert "must be a number" in wrong.content.decode()
+    assert wrong.context["result"]["refused"] == "input_tokens must be a number. Correct it in the data."
+    assert wrong.context["result"]["metered"][0]["why"] == wrong.context["result"]["refused"]
     assert "No meter counts" in attempt(office, version, {}, type="unheard").content.decode()
+    shop.meter("pages", "pages", filter={"status": ["ok", "done"]})
+    without = attempt(office, version, {"status": "failed"}).context["result"]
+    assert [row["why"] for row in without["metered"]] == [
+        "The event has no input_tokens, which is what it counts.",
+        "Its filter asks for status done or ok, and the event says failed.",
+    ]
+    assert without["refused"] == (
+        f"{version} has a price for none of the meters that count this event. Choose another plan, or add a price to "
+        "its next version."
+    )
 
 
-@pytest.mark.parametrize("sample", ["", "[", "[]", "7", '{"a": NaN}', "[" * 10_000])
-def test_what_is_no_data_is_refused(office: Client, shop: Shop, sample: str):
+@pytest.mark.parametrize(
+    ("sample", "said"),
+    [
+        ("", "required"),
+        ('{\n  "a": 1\n  "b": 2}', "Line 3, character 3 is not JSON"),
+        ("[]", "in braces"),
+        ("7", "in braces"),
+        ('{"a": NaN}', "NaN is no number: write a number there"),
+        ("[" * 10_000, "nested too deeply"),
+    ],
+    ids=["empty", "comma", "list", "number", "nan", "deep"],
+)
+def test_what_is_no_data_is_refused(office: Client, shop: Shop, sample: str, said: str):
     page = attempt(office, shop.plan(), sample)
     assert page.status_code == 200
-    assert "sample" in page.context["form"].errors
+    assert said in page.context["form"].errors["sample"][0]
