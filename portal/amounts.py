@@ -12,10 +12,6 @@ from billing.engine.money import amount_string, decimals
 from billing.engine.prices.words import Voice
 from billing.models import Asset
 
-VOICE = Voice(say=gettext, number=digits)
-"""How prices and their arithmetic are said to the reader."""
-
-_SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥", "inr": "₹", "krw": "₩", "brl": "R$", "cad": "CA$"}
 _FINE_PLACES = 4
 _LIVE_PLACES = 6
 _ROUNDING = Context(prec=60)
@@ -33,7 +29,7 @@ class Look:
 
     @property
     def symbol(self) -> str:
-        return _SYMBOLS.get(self.code, f"{self.code.upper()}\N{NO-BREAK SPACE}") if self.currency else ""
+        return currencies.SIGNS.get(self.code, f"{self.code.upper()}\N{NO-BREAK SPACE}") if self.currency else ""
 
     @property
     def places(self) -> int:
@@ -131,3 +127,7 @@ def figure(amount: Decimal, code: str) -> Figure:
 
 def _unit(look_: Look) -> str:
     return "" if look_.currency else f"\N{NO-BREAK SPACE}{look_.name}"
+
+
+VOICE = Voice(say=gettext, number=digits, money=exact_text)
+"""How prices and their arithmetic are said to the reader."""

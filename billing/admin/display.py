@@ -23,7 +23,6 @@ from billing.models.ledger import Account
 
 MINUS = "\N{MINUS SIGN}"
 NOTHING = format_html('<span class="ante-none">{}</span>', "–")
-_SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥"}
 _CUT = Context(prec=60, rounding=ROUND_DOWN)
 _ROUND = Context(prec=60)
 
@@ -53,8 +52,8 @@ def written(value: Decimal, asset: str, *, signed: bool = False) -> Written:
     whole = value.copy_abs().quantize(Decimal(1).scaleb(-usual), context=_CUT)
     _, _, decimals = amount_string(value.copy_abs()).partition(".")
     sign = MINUS if value < 0 else "+" if signed and value > 0 else ""
-    before = f"{sign}{_SYMBOLS.get(asset, '') if money else ''}"
-    unit = "" if money and asset in _SYMBOLS else f"\N{NO-BREAK SPACE}{asset.upper() if money else asset}"
+    before = f"{sign}{currencies.SIGNS.get(asset, '') if money else ''}"
+    unit = "" if money and asset in currencies.SIGNS else f"\N{NO-BREAK SPACE}{asset.upper() if money else asset}"
     tail = decimals[usual:]
     if not usual and tail:
         tail = f".{tail}"
@@ -105,7 +104,7 @@ def places(asset: str) -> int:
 
 def symbol(asset: str) -> str:
     """What stands before an amount of this currency; nothing where it has no sign of its own."""
-    return _SYMBOLS.get(asset, "")
+    return currencies.SIGNS.get(asset, "")
 
 
 def percent(share: Decimal) -> SafeString:

@@ -239,7 +239,9 @@ def _charge(charge: receipts.ReceiptCharge) -> Plain:
         "plan_version": charge.plan_version,
         "price": plan_terms.of_numbers(charge.price),
         "price_in_words": words.describe(price_terms(charge.price), charge.price.asset_id, meter.unit),
-        "arithmetic": [{"line": words.line(line), "amount": amount_string(line.amount)} for line in charge.lines],
+        "arithmetic": [
+            {"line": words.line(line, charge.asset), "amount": amount_string(line.amount)} for line in charge.lines
+        ],
         "dimensions": dict(charge.dimensions),
         "grants": [
             {

@@ -65,7 +65,10 @@ def _shown(charge: ReceiptCharge) -> dict[str, Any]:
         "meter": meter.name,
         "unit": meter.unit,
         "price": words.describe(price_terms(charge.price), charge.price.asset_id, meter.unit, amounts.VOICE),
-        "lines": [{"said": words.line(line, amounts.VOICE), "amount": exact(line.amount)} for line in charge.lines],
+        "lines": [
+            {"said": words.line(line, charge.asset, amounts.VOICE), "amount": exact(line.amount)}
+            for line in charge.lines
+        ],
     }
 
 

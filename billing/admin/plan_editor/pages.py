@@ -97,7 +97,7 @@ def publish(page: Any, request: HttpRequest, draft_id: UUID) -> HttpResponse:
     stay: list[tuple[str, object]] = [
         (f"Subscriptions that stay on version {number}", count) for number, count in running.items()
     ]
-    found = preview.changes(wanted, published)
+    found = preview.changes(wanted, published, currency=draft.plan.currency_id)
     lines: list[tuple[str, object]] = [
         ("New subscriptions from now on", "get this version"),
         *(stay or [("Subscriptions now", "none")]),
@@ -165,7 +165,7 @@ def _summary(editor: Editor, wanted: plans.Terms | None, draft: PlanDraft) -> di
         "problems_count": sum(map(len, problems.values())),
         "unplaced": problems.get("", []),
         "published": published,
-        "changes": [] if wanted is None else preview.changes(wanted, published),
+        "changes": [] if wanted is None else preview.changes(wanted, published, currency=draft.plan.currency_id),
         "readable": wanted is not None,
     }
 

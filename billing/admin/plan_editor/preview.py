@@ -7,6 +7,7 @@ from django.template.loader import render_to_string
 
 from billing.admin import display
 from billing.admin.plan_editor.editor import Editor
+from billing.engine.currencies import written
 from billing.engine.money import ZERO, amount_string
 from billing.engine.prices import Share, terms
 from billing.models import PlanVersion
@@ -37,7 +38,7 @@ def of_price(price: PriceTerms) -> dict[str, Any]:
             {
                 "quantity": display.quantity(point.quantity),
                 "amount": display.NOTHING if point.amount is None else display.amount(point.amount, asset),
-                "average": "" if point.amount is None else amount_string(_average(point.amount, point.quantity)),
+                "average": "" if point.amount is None else written(_average(point.amount, point.quantity), asset),
             }
             for point in found.rows
         ],
@@ -73,10 +74,10 @@ def of_editor(editor: Editor) -> dict[str, str]:
     return shown
 
 
-def changes(wanted: plans.Terms, published: PlanVersion | None) -> list[plan_sheets.Difference]:
+def changes(wanted: plans.Terms, published: PlanVersion | None, *, currency: str) -> list[plan_sheets.Difference]:
     """What would be other than in the published version; all of it where there is none."""
     before = {} if published is None else plan_sheets.of_version(published)
-    return plan_sheets.differences(before, plan_sheets.of_terms(wanted))
+    return plan_sheets.differences(before, plan_sheets.of_terms(wanted, currency))
 
 
 def _unit(price: PriceTerms) -> str:

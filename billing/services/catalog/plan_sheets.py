@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from billing.engine.money import amount_string
+from billing.engine.currencies import grouped, written
 from billing.engine.prices import words
 from billing.models import FairUse, PlanVersion, Price
 from billing.selectors.catalog import price_terms
@@ -29,21 +29,21 @@ def of_version(version: PlanVersion) -> Sheet:
     """A published version's terms."""
     allowances = [(each.asset_id, each.amount, each.rollover_limit) for each in version.allowances.all()]
     prices = version.prices.select_related("meter", "asset", "cached_of").prefetch_related("tiers")
-    sheet = _general(version, allowances)
+    sheet = _general(version, version.plan.currency_id, allowances)
     for limit in version.fair_use.select_related("meter"):
-        sheet[_limited(limit)] = amount_string(limit.limit)
+        sheet[_limited(limit)] = grouped(limit.limit)
     for price in prices:
         said = words.describe(price_terms(price), price.asset_id, price.meter.unit)
         _put(sheet, _what(price, price.asset_id), said + _conditions(price, price.covered_by_id))
     return sheet
 
 
-def of_terms(terms: plans.Terms) -> Sheet:
-    """The terms of a version that is not published yet."""
+def of_terms(terms: plans.Terms, currency: str) -> Sheet:
+    """The terms of a version that is not published yet, of a plan in that currency."""
     allowances = [(each.asset.code, each.amount, each.rollover_limit) for each in terms.allowances]
-    sheet = _general(terms, allowances)
+    sheet = _general(terms, currency, allowances)
     for limit in terms.fair_use:
-        sheet[_limited(limit)] = amount_string(limit.limit)
+        sheet[_limited(limit)] = grouped(limit.limit)
     for price in terms.prices:
         _put(sheet, *of_price(price))
     return sheet
@@ -63,17 +63,19 @@ def differences(before: Sheet, after: Sheet) -> list[Difference]:
     return [each for each in found if each.before != each.after]
 
 
-def _general(terms: PlanVersion | plans.Terms, allowances: Sequence[tuple[str, Decimal, Decimal]]) -> dict[str, str]:
+def _general(
+    terms: PlanVersion | plans.Terms, currency: str, allowances: Sequence[tuple[str, Decimal, Decimal]]
+) -> dict[str, str]:
     sheet = {
-        "Base fee": amount_string(terms.base_fee),
+        "Base fee": written(terms.base_fee, currency),
         "Period": PlanVersion.Interval(terms.interval).label,
         "Trial days": str(terms.trial_days),
-        "Minimum commitment": amount_string(terms.minimum_commitment),
+        "Minimum commitment": written(terms.minimum_commitment, currency),
         "Cached tokens": PlanVersion.CachedTokens(terms.cached_tokens).label,
     }
     for asset, amount, rollover in sorted(allowances):
-        more = f", up to {amount_string(rollover)} carried over" if rollover else ""
-        sheet[f"Included {asset}"] = f"{amount_string(amount)}{more}"
+        more = f", up to {grouped(rollover)} carried over" if rollover else ""
+        sheet[f"Included {asset}"] = f"{grouped(amount)}{more}"
     return sheet
 
 

@@ -9,7 +9,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.reading import digits
-from billing.engine.currencies import places
+from billing.engine.currencies import SIGNS, places
 from billing.engine.money import decimals
 from billing.models import Notice
 
@@ -23,7 +23,6 @@ TOPICS = {
 }
 FOR_OPERATOR = frozenset({"usage.spike", "usage.anomaly_detected", "budget.plan_not_changed", "auto_top_up.disabled"})
 """What the operator is told as well, where there is a channel for it."""
-_SIGNS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥"}
 _CUTTING = Context(prec=60)
 
 Facts = Mapping[str, Any]
@@ -61,7 +60,7 @@ def said(notice: Notice) -> tuple[str, str]:
 def amount(number: str, unit: str) -> str:
     """``$4.99``, or ``1,200 image_credits``. From one unit on cut to coins, never rounded up; below, every digit."""
     value = Decimal(number)
-    sign = _SIGNS.get(unit)
+    sign = SIGNS.get(unit)
     if sign is None:
         return f"{digits(f'{value:,f}')} {unit}"
     size = value.copy_abs()

@@ -211,8 +211,8 @@ def test_the_event_is_a_full_receipt(office: Client, acme: Customer):
     response = office.get(reverse("admin:billing_usageevent_change", args=[event.pk]))
     page = response.content.decode()
     assert [row["arithmetic"] for row in response.context["charges"]] == [
-        "1,000 × 2.5 ÷ 1,000,000 = 0.0025 usd",
-        "450 × 10 ÷ 1,000,000 = 0.0045 usd",
+        "1,000 × $2.50 ÷ 1,000,000 = $0.0025",
+        "450 × $10.00 ÷ 1,000,000 = $0.0045",
     ]
     assert "&quot;input_tokens&quot;: 1000" in page
     assert next(row["grant"] for row in response.context["draws"]).endswith(">Gift</a>")

@@ -80,7 +80,7 @@ def test_the_next_versions_draft_begins_as_the_latest_version_is(office: Client,
     assert draft.terms == plan_terms.of_version(latest)
     content = office.get(page(draft)).content.decode()
     assert "it can be published" in content
-    assert "2.5 usd per 1,000,000" in content
+    assert "$2.50 per 1,000,000" in content
     assert "Nothing." in content
 
 
@@ -183,7 +183,7 @@ def test_the_preview_is_what_the_engine_charges(office: Client, plan: Plan) -> N
 
     assert answer["problems"] == {}
     shown = answer["previews"]["prices-0"].replace("</span><small>", "")
-    assert "3 usd up to 1,000,000, then 2.5 usd up to 10,000,000, then 2 usd per 1,000,000 units" in shown
+    assert "$3.00 up to 1,000,000, then $2.50 up to 10,000,000, then $2.00 per 1,000,000 units" in shown
     for quantity, amount in [("1,000", "$0.003"), ("1,000,000", "$3.00"), ("10,000,000", "$25.50")]:
         row = shown[shown.index(f">{quantity}</span>") :]
         assert amount in row[: row.index("</tr>")]

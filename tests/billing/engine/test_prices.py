@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.engine import rating
+from billing.engine import currencies, rating
 from billing.engine.money import EXACT, round_half_even
 from billing.engine.prices import BadPrice, Discounted, PriceFunction, Terms, TierTerms, terms
 from billing.engine.prices.limits import shortfall
@@ -138,7 +138,7 @@ def assert_explained(function: PriceFunction, before: Decimal, quantity: Decimal
     charged = rating.charge(function, before=before, quantity=quantity, precision=precision)
 
     assert sum((line.amount for line in lines), Decimal(0)) == charged
-    assert arithmetic(lines, charged, "usd").endswith("usd")
+    assert arithmetic(lines, charged, "usd").endswith(f"= {currencies.written(charged, 'usd')}")
 
 
 @given(functions(), st.lists(quantities, max_size=10), st.integers(0, 12))
@@ -272,11 +272,22 @@ def test_what_makes_no_sense_is_named(price: Mapping[str, Any], field: str) -> N
 
 def test_a_price_in_words() -> None:
     assert describe(written(EXAMPLES[0]["price"]), "usd", "token") == (
-        "10 usd and 2 usd flat up to 10, then 5 usd and 3 usd flat up to 20, then 5 usd and 3 usd flat per token"
+        "$10.00 and $2.00 flat up to 10, then $5.00 and $3.00 flat up to 20, then $5.00 and $3.00 flat per token"
     )
     assert describe(written(ONE | {"per": "1000000", "free_units": "5"}), "usd", "token") == (
-        "1 usd per 1,000,000 tokens, the first 5 free"
+        "$1.00 per 1,000,000 tokens, the first 5 free"
     )
     assert describe(written({"model": "percentage", "rate": "0.029", "fixed_amount": "0.30"}), "usd") == (
-        "2.9 % and 0.3 usd per event"
+        "2.9 % and $0.30 per event"
     )
+
+
+def test_an_amount_for_people() -> None:
+    amounts = [("3", "usd"), ("-0.0000025", "usd"), ("1250000", "jpy"), ("1250.50", "eur"), ("1250.50", "credits")]
+    assert [currencies.written(Decimal(amount), asset) for amount, asset in amounts] == [
+        "$3.00",
+        "−$0.0000025",
+        "¥1,250,000",
+        "€1,250.50",
+        "1,250.5 credits",
+    ]

@@ -35,7 +35,7 @@ def test_graduated_prices_from_the_draft_to_the_first_charge(sign_in: SignIn, sh
         price.locator(f"[name=prices-0-tiers-{number}-up_to]").fill(up_to)
         price.locator(f"[name=prices-0-tiers-{number}-amount]").fill(amount)
     preview = page.locator("[data-preview=prices-0]")
-    expect(preview).to_contain_text("3 usd up to 1,000,000, then 2.5 usd up to 10,000,000, then 2 usd")
+    expect(preview).to_contain_text("$3.00 up to 1,000,000, then $2.50 up to 10,000,000, then $2.00")
     expect(preview.locator("tr", has_text="10,000,000")).to_contain_text("$25.50")
     expect(preview.locator("canvas")).to_be_visible()
     expect(page.locator("[data-summary]")).to_contain_text("it can be published")
