@@ -109,6 +109,9 @@ class PlanAdmin(AddOnlyAdmin):
     search_fields = ("code", "name")
     actions_detail = ("draft_version", "offer", "move_everybody")
 
+    def get_readonly_fields(self, request: HttpRequest, obj: Plan | None = None) -> Any:
+        return () if obj is None else ("offered",)
+
     def get_inlines(self, request: HttpRequest, obj: Plan | None) -> list[Any]:
         return [] if obj is None else [PlanDraftInline, PlanVersionInline]
 

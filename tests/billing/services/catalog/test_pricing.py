@@ -66,14 +66,15 @@ MODELS: list[dict[str, Any]] = [
 @given(
     fields=st.sampled_from(MODELS),
     batches=st.lists(st.lists(st.integers(0, 60).map(Decimal), max_size=5), min_size=1, max_size=3),
-    precision=st.sampled_from([0, 2, 12]),
+    kind=st.sampled_from(["currency", "unit"]),
+    precision=st.integers(0, 12),
 )
 def test_any_split_into_events_and_batches_adds_up_to_the_price_of_the_total(
-    shop: Shop, fields: dict[str, Any], batches: list[list[Decimal]], precision: int
+    shop: Shop, fields: dict[str, Any], batches: list[list[Decimal]], kind: str, precision: int
 ) -> None:
-    asset = shop.asset(f"asset{precision}", precision=precision)
+    asset = shop.asset(f"{kind}{precision}", kind=kind, precision=precision)
     units = shop.meter("units", "units")
-    code = f"plan-{MODELS.index(fields)}-{precision}"
+    code = f"plan-{MODELS.index(fields)}-{asset.code}"
     found = price(shop, units, asset=asset, **fields)
     customer = customer_of(shop, found, code=code)
     shop.fund(customer, "100000", asset=asset.code, kind="promotional")

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
 
-import pytest
 from django.db.models import Sum
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
@@ -186,18 +185,27 @@ def test_a_replayed_event_does_not_count_again(shop: Shop) -> None:
     assert UsageCounter.objects.get().quantity == 1
 
 
-@pytest.mark.parametrize("precision", [0, 2, 12])
-def test_an_asset_keeps_its_own_number_of_decimals(shop: Shop, precision: int) -> None:
+def test_every_asset_keeps_its_own_number_of_decimals(shop: Shop) -> None:
+    """Currencies and units of each precision from 0 to 12, all charged by the same events."""
     tokens = shop.meter("tokens", "tokens")
-    points = shop.asset(f"points{precision}", precision=precision)
-    shop.plan("points", [shop.price(tokens, "1", per="3", asset=points)])
-    acme = shop.customer(plan="points")
-    shop.fund(acme, "100", asset=points.code, kind="promotional")
+    assets = [
+        shop.asset(f"{kind}{precision}", kind=kind, precision=precision)
+        for kind in ("currency", "unit")
+        for precision in range(13)
+    ]
+    shop.plan("all", [shop.price(tokens, "1", per="3", asset=asset) for asset in assets])
+    acme = shop.customer(plan="all")
+    for asset in assets:
+        shop.fund(acme, "100", asset=asset.code, kind="promotional")
 
-    costs = [shop.record(acme, tokens=1).cost[points.code] for _ in range(3)]
+    outcomes = usage.record([shop.event(acme, tokens=1), shop.event(acme, tokens=1)])
+    outcomes.append(shop.record(acme, tokens=1))
 
-    assert sum(costs) == 1
-    assert {-cost.as_tuple().exponent for cost in costs} == {precision}
+    for asset in assets:
+        costs = [outcome.cost[asset.code] for outcome in outcomes]
+        assert sum(costs) == 1
+        assert {-cost.as_tuple().exponent for cost in costs} == {asset.precision}
+        assert shop.balance(acme, asset.code).available == 99
 
 
 def test_a_period_beyond_what_the_books_hold_is_refused_for_the_event_alone(shop: Shop) -> None:
