@@ -3,7 +3,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.services.audit import SYSTEM
-from billing.engine.money import amount_string
+from billing.engine.currencies import written
 from billing.errors import BillingError
 from billing.management.progress import Progress
 from billing.models import Plan
@@ -50,5 +50,7 @@ class Command(BaseCommand):
             self.stdout.write(
                 f"  version {each.version}, {each.what}: {each.before or 'none'} → {each.after or 'none'}"
             )
-        before, after = amount_string(found.monthly_before), amount_string(found.monthly_after)
-        self.stdout.write(f"Monthly recurring fees: {before} → {after} {found.target.plan.currency_id.upper()}")
+        before, after = (
+            written(amount, found.target.plan.currency_id) for amount in (found.monthly_before, found.monthly_after)
+        )
+        self.stdout.write(f"Monthly recurring fees: {before} → {after}")

@@ -129,7 +129,7 @@ def test_what_was_typed_is_kept_and_published_as_the_page_said(
     asked = office.get(question).content.decode()
     assert "Pro, version 2" in asked
     assert "Subscriptions that stay on version 1</dt><dd>1" in asked
-    assert "0 → 49.5" in asked
+    assert "$0.00 → $49.50" in asked
     assert PlanVersion.objects.filter(plan=plan).count() == 1
 
     office.post(question, {"reason": "New prices for 2027"})
@@ -155,7 +155,7 @@ def test_a_dear_plan_is_published_by_two(office: Client, plan: Plan) -> None:
     second = User.objects.create_superuser("second@ante.test", "correct horse battery")
     decide = reverse("admin:billing_approval_change", args=[approval.pk]).replace("/change/", "/approve/")
     desk = browser_of(second)
-    assert "0 → 5000" in desk.get(decide).content.decode()
+    assert "$0.00 → $5,000.00" in desk.get(decide).content.decode()
     desk.post(decide, {"reason": "Agreed"})
 
     version = plan.latest()

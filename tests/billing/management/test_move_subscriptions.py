@@ -42,8 +42,8 @@ def test_a_dry_run_says_what_it_comes_to_and_does_nothing(base: Shop) -> None:
     assert "3 from version 1" in said
     assert "Base fee: $49.00 → $59.00" in said
     assert "Included base_tokens: 10 → none" in said
-    assert re.search(r"Tokens in usd: 1 .* → 0\.8 ", said)
-    assert "Monthly recurring fees: 142.1 → 171.1 USD" in said
+    assert re.search(r"Tokens in usd: \$1\.00 .* → \$0\.80 ", said)
+    assert "Monthly recurring fees: $142.10 → $171.10" in said
     assert not Subscription.objects.exclude(next_version=None).exists()
 
 
