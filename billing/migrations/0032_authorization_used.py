@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0031_invoice_voids'),
+        ('billing', '0037_running_fees'),
     ]
 
     operations = [
