@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0037_running_fees'),
+        ('billing', '0034_inbox_index'),
     ]
 
     operations = [
