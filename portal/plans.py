@@ -149,7 +149,7 @@ def running(customer: Customer, now: datetime) -> list[Running]:
         .order_by("starts_at")
     )
     committed = {each.period.subscription_id: each for each in commitments_now(customer.pk, now)}
-    accrued = levels.accrued_by_subscription(customer.pk, moment=now)
+    accrued = levels.accrued_by_subscription([customer.pk], moment=now)
     return [
         Running(
             subscription=one,

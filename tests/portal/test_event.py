@@ -44,7 +44,7 @@ def test_the_arithmetic_adds_up_tier_by_tier(owner: Client, shop: Shop, customer
 
     content = owner.get(page(event.pk)).content.decode()
 
-    for said in ("1,000 × 3 ÷ 1,000", "500 × 2 ÷ 1,000", "$3.00", "$1.00", "$4.00", "model gpt-4o", "Paid from"):
+    for said in ("1,000 × $3.00 ÷ 1,000", "500 × $2.00 ÷ 1,000", "$1.00", "$4.00", "model gpt-4o", "Paid from"):
         assert said in content, said
     tiny = recorded(shop, customer, id="tiny", n=1).pk
     assert "$0.002<" in owner.get(page(tiny)).content.decode()

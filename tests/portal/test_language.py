@@ -96,8 +96,8 @@ def test_why_a_charge_was_made_and_why_not_is_said_in_german(shop: Shop, signed_
     reader = signed_in(shop.member(acme, language="de"))
     charged = shop.record(acme, input_tokens=2000)
     page = text(reader.get(f"/usage/events/{charged.transaction_id}"))
-    assert "2,5 usd je 1.000.000 Einheiten" in page
-    assert "2.000 × 2,5 ÷ 1.000.000" in page
+    assert "$2,50 je 1.000.000 Einheiten" in page
+    assert "2.000 × $2,50 ÷ 1.000.000" in page
     usage.record([shop.event(acme, id="too-much", input_tokens=9_000_000)])
     refused = UsageEvent.objects.get(event_id="too-much")
     page = text(reader.get(f"/usage/events/{refused.pk}"))
