@@ -155,7 +155,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
             self,
             request,
             obj=invoice,
-            question="This invoice should not have been issued: all of it is credited",
+            question="This invoice should not have been issued: all that was due of it is credited",
             figure=display.figure(invoice.payable, invoice.currency_id),
             lines=_lines(invoice),
             button="Void the invoice",

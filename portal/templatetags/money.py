@@ -61,13 +61,20 @@ def figure(amount: Decimal, asset: str, name: str = "available") -> SafeString:
 @register.simple_tag
 def quantity(amount: Decimal) -> SafeString:
     """A number of units: grouped, at most four decimals, exact on hover."""
-    places = min(amounts.places_for(amount, usual=0), decimals(amount))
+    places = min(amounts.places_for(amount, usual=0, fine=True), decimals(amount))
     return format_html(
         '<data class="money" value="{}" title="{}">{}</data>',
         amount_string(amount),
         amounts.number(amount),
         amounts.number(amount, places=places),
     )
+
+
+@register.simple_tag
+def rate(amount: Decimal, asset: str) -> SafeString:
+    """A price of a unit, to its last digit."""
+    shown = amounts.exact_text(amount, asset)
+    return format_html('<data class="money" value="{}">{}</data>', amount_string(amount), shown)
 
 
 @register.simple_tag

@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 
 from portal import amounts
+from portal.templatetags import money
 from tests.builders import Shop
 
 
@@ -74,3 +75,10 @@ def test_the_large_figure_never_shows_more_than_there_is() -> None:
 
 def test_an_unknown_asset_is_written_by_its_code() -> None:
     assert amounts.text(Decimal(3), "nothing") == "3\N{NO-BREAK SPACE}nothing"
+
+
+def test_a_quantity_has_its_decimals_and_a_rate_all_of_them(db: None) -> None:
+    shown = [str(money.quantity(Decimal(number))) for number in ("2.5", "1234.56789", "1200000", "0.00003")]
+    assert [text.partition(">")[2].partition("<")[0] for text in shown] == ["2.5", "1,234.5679", "1,200,000", "0.00003"]
+    assert ">$0.00025<" in money.rate(Decimal("0.00025"), "usd")
+    assert ">$1.25<" in money.rate(Decimal("1.25"), "usd")

@@ -10,7 +10,7 @@ from django.test import Client
 from accounts.models import Membership, User
 from accounts.services.audit import SYSTEM
 from billing.models import Customer, Invoice, UsageEvent
-from billing.services.invoicing import documents, invoices
+from billing.services.invoicing import documents, invoices, voiding
 from billing.services.wallet import corrections, wallets
 from tests.builders import Shop
 
@@ -40,6 +40,7 @@ def test_the_list_and_one_invoice_say_what_is_due_and_what_was_paid(shop: Shop, 
     assert (invoice.number in listed, "Partly paid" in listed, "$4.00" in listed) == (True, True, True)
     for said in ("Paid from the wallet already", "$5.00", "$1.00", "Paid since", "$3.00", "Still open"):
         assert said in page
+    assert 'at <data class="money" value="2.5">$2.50</data> per' in page
 
 
 def test_the_paper_is_a_pdf(shop: Shop, signed_in: SignedIn) -> None:
@@ -87,3 +88,15 @@ def test_a_credit_note_says_what_is_back_in_the_wallet(shop: Shop, signed_in: Si
     assert ("Paid from the wallet already" in page, "Back in the wallet already" in page) == (False, True)
     assert "Questions: billing@example.test" in page
     assert documents.shown(note)["note"] == "Questions: billing@example.test"
+
+
+def test_a_note_that_voids_says_what_stays_paid(shop: Shop, signed_in: SignedIn) -> None:
+    customer, invoice = owing(shop, usd="1")
+    note = voiding.void(actor=SYSTEM, invoice=invoice, reason="Another company was meant")
+    assert note is not None
+    assert (note.total, note.prepaid, note.due, shop.balance(customer).available) == (-5, -1, -4, 0)
+
+    page = signed_in(shop.member(customer)).get(f"/invoices/{note.pk}").content.decode()
+
+    assert ("Stays paid from the wallet" in page, "Back in the wallet already" in page) == (True, False)
+    assert documents.shown(note)["prepaid_title"] == "Stays paid from the wallet"

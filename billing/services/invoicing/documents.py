@@ -113,9 +113,7 @@ def shown(invoice: Invoice) -> dict[str, Any]:
             for line in invoice.lines.order_by("position")
         ],
         "total": money(invoice.total),
-        "prepaid_title": gettext("Paid from the wallet already")
-        if invoice.prepaid > 0
-        else gettext("Back in the wallet already"),
+        "prepaid_title": _prepaid_title(invoice),
         "prepaid": money(invoice.prepaid.copy_negate()) if invoice.prepaid else None,
         "net": money(invoice.due) if invoice.tax else None,
         "taxes": [
@@ -132,6 +130,13 @@ def shown(invoice: Invoice) -> dict[str, Any]:
         "due": money(invoice.payable.copy_abs() if note else invoice.payable),
         "note": settings.INVOICE_NOTE,
     }
+
+
+def _prepaid_title(invoice: Invoice) -> str:
+    """A reversal gives back what the wallet had paid; a void takes back what was owed alone."""
+    if invoice.prepaid > 0:
+        return gettext("Paid from the wallet already")
+    return gettext("Stays paid from the wallet") if invoice.voids else gettext("Back in the wallet already")
 
 
 def receipt_pdf(top_up: TopUp) -> bytes:
@@ -208,5 +213,6 @@ def _rate(unit_amount: Decimal, per: Decimal | None) -> str:
 
 
 def _number(quantity: Decimal) -> str:
-    whole, _, rest = amount_string(quantity).partition(".")
-    return reading.digits(f"{int(whole):,}{'.' + rest if rest else ''}")
+    whole, _, rest = amount_string(quantity.copy_abs()).partition(".")
+    grouped = reading.digits(f"{int(whole):,}{'.' + rest if rest else ''}")
+    return f"{MINUS if quantity < 0 else ''}{grouped}"
