@@ -18,7 +18,7 @@ from billing.admin import by_hand, confirm, display, lookup
 from billing.admin.amounts import AmountField
 from billing.engine.money import ZERO, amount_string
 from billing.engine.taxes import TREATMENTS
-from billing.models import Approval, Invoice, InvoiceLine
+from billing.models import Approval, Collection, Invoice, InvoiceLine
 from billing.selectors import invoices, overdue
 from billing.services import approvals
 from billing.services.invoicing import documents
@@ -98,10 +98,15 @@ class InvoiceAdmin(ReadOnlyAdmin):
             headers={"Content-Disposition": f'attachment; filename="{invoice.number}.pdf"'},
         )
 
-    def has_write_off_permission(self, request: HttpRequest, object_id: object = None) -> bool:
-        return request.user.has_perm("billing.add_invoicepayment")
+    def has_void_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        """Of what was given up, is void, or takes something back, nothing can be paid, given up or taken back."""
+        key = lookup.as_uuid(str(object_id))
+        if key is None or not request.user.has_perm("billing.add_invoicepayment"):
+            return False
+        collected = Collection.objects.filter(invoice_id=key)
+        return collected.filter(state__in=[Collection.State.OPEN, Collection.State.PAID]).exists()
 
-    has_record_payment_permission = has_void_permission = has_write_off_permission
+    has_record_payment_permission = has_write_off_permission = has_void_permission
 
     @detail_action(description="Record a payment", url_path="paid", icon="payments", permissions=["record_payment"])
     def record_payment(self, request: HttpRequest, object_id: str) -> HttpResponse:
