@@ -48,8 +48,10 @@ def ask(request: HttpRequest) -> HttpResponseBase:
     form = AskForm(request.POST) if request.method == "POST" else AskForm(initial=initial)
     if request.method == "POST" and form.is_valid():
         if attempts.begin(request, f"sign-up:{form.cleaned_data['email']}"):
-            sign_up.ask(form.asked())
-            return render(request, "portal/sign_up_sent.html", {"email": form.cleaned_data["email"]})
+            link = sign_up.ask(form.asked())
+            # The letters of a demonstration go to nobody.
+            shown = {"email": form.cleaned_data["email"], "link": link if settings.DEMO else ""}
+            return render(request, "portal/sign_up_sent.html", shown)
         form.add_error(None, _("Too many requests. Try again in 15 minutes."))
         return render(request, "portal/sign_up.html", {"form": form}, status=429)
     return render(request, "portal/sign_up.html", {"form": form}, status=400 if form.is_bound else 200)

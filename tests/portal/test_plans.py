@@ -300,9 +300,15 @@ def link() -> str:
 
 
 @pytest.mark.usefixtures("open_door")
-def test_sign_up_ends_in_a_wallet_of_ones_own(shop: Shop, team: Plan) -> None:
+def test_sign_up_ends_in_a_wallet_of_ones_own(shop: Shop, team: Plan, settings: Any) -> None:
     client = Client()
-    assert "Look into your mail" in text(client.post("/sign-up", ASKED))
+    settings.DEMO = True
+    shown = text(client.post("/sign-up", ASKED))
+    assert link() in shown
+    settings.DEMO = False
+    shown = text(client.post("/sign-up", ASKED))
+    assert "Look into your mail" in shown
+    assert "/sign-up/" not in shown
     assert not User.objects.exists()
     address = link()
     assert "Fresh Ideas" in text(client.get(address))

@@ -39,17 +39,19 @@ class Asked:
     plan: str = ""
 
 
-def ask(asked: Asked) -> None:
-    """Send a link to the address. One that has an account is told so there; nothing else tells the difference."""
+def ask(asked: Asked) -> str:
+    """Send a link to the address, and return it. One that has an account is told so there, with the way to sign in;
+    nothing else tells the difference."""
     if User.objects.filter(email=asked.email).exists():
-        text = gettext("There is an account for this address already. Sign in: {link}")
-        text = text.format(link=f"{settings.BASE_URL}/sign-in")
+        link = f"{settings.BASE_URL}/sign-in"
+        text = gettext("There is an account for this address already. Sign in: {link}").format(link=link)
     else:
         link = f"{settings.BASE_URL}/sign-up/{signing.dumps(asdict(asked), salt=_SALT, compress=True)}"
         text = gettext(
             "Open your account within 24 hours: {link}\n\nIf this was not you, do nothing: there is no account yet."
         ).format(link=link)
     mail.queue(asked.email, gettext("Your account"), text)
+    return link
 
 
 def read(token: str) -> Asked | None:
