@@ -132,7 +132,7 @@ let matters = document.getElementById("attention-head")?.textContent.trim();
 document.body.addEventListener("htmx:oobAfterSwap", ({ detail: { target } }) => {
   if (target.id !== "attention-head") return;
   const now = target.textContent.trim();
-  if (now !== matters) note.textContent = now;
+  if (now !== matters) document.querySelector("[data-matters-note]").textContent = now;
   matters = now;
 });
 

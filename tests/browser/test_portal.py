@@ -103,6 +103,7 @@ def test_a_debit_shows_within_two_seconds_without_reload(
     expect(page.locator("#attention-head .badge")).to_have_text("2")
     expect(page.locator("#attention-lines")).to_contain_text("2 more need attention")
     expect(page.locator("[data-live-note]")).to_contain_text("Available balance $")
+    expect(page.locator("[data-matters-note]")).to_contain_text("Needs attention 2")
     assert page.evaluate("window.stayed") is True
     assert page.evaluate("window.shift") < 0.01
     assert sign_in.complaints == []
