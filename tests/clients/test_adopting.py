@@ -186,6 +186,11 @@ def test_the_gateway(world: World) -> None:
         named = world.python(setting.replace("http://127.0.0.1:8100", gateway), openai=openai)
         named["client"].chat.completions.create(**WEATHER)
         assert spent() == WEATHER_COST
+        # As LiteLLM's proxy is told of it, which calls by the same client.
+        told = dict(re.findall(r"api_(\w+): (\S+)", snippets("LiteLLM", "yaml")[0]))
+        address = told["base"].replace("http://127.0.0.1:8100", gateway)
+        openai.OpenAI(base_url=address, api_key=world.filled(told["key"])).chat.completions.create(**WEATHER)
+        assert spent() == 2 * WEATHER_COST
 
         asked = commands(snippets("The gateway", "console")[1]).partition("\nevent:")[0]
         demo = "$(cat var/demo-customer-key)"
@@ -194,7 +199,7 @@ def test_the_gateway(world: World) -> None:
         streamed = world.shell(asked.replace("gpt-5-mini", "gpt-4o"))
     assert streamed.rstrip().endswith("}")
     assert "event: ante.usage" in streamed
-    assert spent() == WEATHER_COST + price(7, 5)
+    assert spent() == 2 * WEATHER_COST + price(7, 5)
 
 
 def test_what_reports_without_asking(world: World) -> None:

@@ -1,5 +1,6 @@
 """The gateway, served as customers get it, between the official clients and stand-ins for models and billing."""
 
+import json
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -20,7 +21,9 @@ CHAT: dict[str, Any] = {"model": "gpt-4o", "messages": [{"role": "user", "conten
 
 @pytest.fixture
 def gateway(billing: Billing, models: Models, tmp_path: Path) -> Iterator[str]:
+    routes = json.dumps([{"models": ["llama-*"], "url": f"{models.address}/own", "key": "LLAMA_KEY"}])
     settings = {**billed_by(billing.address, OPERATOR_KEY), **answered_by(models), "ANTE_GATEWAY_STEPS_MAX": "2"}
+    settings |= {"ANTE_GATEWAY_ROUTES": routes, "LLAMA_KEY": "sk-llama"}
     with running(tmp_path, **settings) as address:
         yield address
 
@@ -47,6 +50,17 @@ def test_whole_answers_and_their_headers(gateway: str, billing: Billing, models:
     event = charged(billing)
     assert through.headers["x-inference-id"] == event["id"]
     assert models.behaviour.keys[0] == "Bearer sk-openai"
+
+    # A model with a route of its own, and every other call.
+    asked = {"model": "gpt-4o", "input": PROMPT}
+    message = {"model": "claude", "max_tokens": 50, "messages": CHAT["messages"]}
+    others = [("/v1/chat/completions", CHAT | {"model": "llama-4"}), ("/v1/embeddings", asked)]
+    others += [("/v1/responses", asked | more) for more in ({}, {"stream": True})]
+    others += [("/v1/messages", message | more) for more in ({}, {"stream": True})]
+    for path, body in others:
+        assert post(gateway, path, body).content == httpx2.post(f"{models.address}{path}", json=body).content
+    charged(billing, 1 + len(others))
+    assert models.behaviour.keys.count("Bearer sk-llama") == 1
 
     who = post(gateway, "/v1/chat/completions", CHAT, key="ck_live_nobody")
     assert who.status_code == 401
