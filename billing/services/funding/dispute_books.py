@@ -186,8 +186,10 @@ def _return_tax(journal: Journal, dispute: Dispute, top_up: TopUp, *, owed: Deci
     twice = EXACT.subtract(owed, still_owed)
     beyond_invoices = EXACT.subtract(top_up.tax, EXACT.add(top_up.invoiced_tax, top_up.tax_refunded))
     of_invoices = max(ZERO, EXACT.subtract(paid, beyond_invoices))
-    returned = Dispute.objects.filter(customer_id=customer_id, currency_id=currency).aggregate(tax=Sum("returned_tax"))
-    withheld = EXACT.subtract(invoices.tax_withheld(customer_id, currency), returned["tax"] or ZERO)
+    # What was paid twice was paid for the tax of an invoice alone, and is nothing that a credit note has withheld.
+    others = Dispute.objects.filter(customer_id=customer_id, currency_id=currency, top_up__amount__gt=0)
+    returned = others.aggregate(tax=Sum("returned_tax"))["tax"] or ZERO
+    withheld = EXACT.subtract(invoices.tax_withheld(customer_id, currency), returned)
     amount = EXACT.add(twice, min(of_invoices, max(ZERO, withheld)))
     if not amount:
         return

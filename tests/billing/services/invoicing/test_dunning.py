@@ -410,3 +410,38 @@ def test_a_tax_that_was_paid_again_before_its_dispute_is_won_after_all_is_in_the
 
     assert (debtor.available, account("tax_payable"), account("receivable")) == (21, 2, 0)
     assert (account("cash_clearing"), account("disputed"), state()) == (-33, 0, "paid")
+
+
+def test_what_a_credit_note_withheld_comes_whatever_came_in_twice_before(
+    debtor: Payer, bank: Bank, clock: Clock
+) -> None:
+    debtor.keep()
+    debtor.shop.fund(debtor.customer, "10")
+    later(clock, 14)
+    bank.deliver()
+    dispute = bank.dispute(TopUp.objects.get())
+    bank.decide(dispute, "lost")
+    bank.deliver()
+    debtor.paid("20")
+    bank.decide(dispute, "won")
+    bank.deliver()
+    assert debtor.available == 21
+    debtor.shop.record(debtor.customer, id="kept", input_tokens=8_400_000)
+    kept = UsageEvent.objects.get(event_id="kept")
+    debtor.shop.record(debtor.customer, input_tokens=4_000_000)
+    assert invoices.issue(debtor.shop.balance(debtor.customer), end=ISSUED + timedelta(days=20)) is not None
+    disputed = bank.dispute(debtor.paid("20"))
+    debtor.shop.fund(debtor.customer, "30")
+    bank.decide(disputed, "lost")
+    bank.deliver()
+    for event in UsageEvent.objects.exclude(pk=kept.pk):
+        corrections.reverse(actor=SYSTEM, event=event, reason="The model failed")
+        assert invoices.issue(debtor.shop.balance(debtor.customer), end=ISSUED + timedelta(days=20)) is not None
+    assert sorted(Invoice.objects.filter(kind="credit_note").values_list("tax", "tax_withheld")) == [(-1, 0), (0, 1)]
+    assert debtor.available == 41
+
+    bank.decide(disputed, "won")
+    bank.deliver()
+
+    # 80 came in beside its taxes and 21 were used; of three times a tax of 1 none is asked for any more.
+    assert debtor.available == 62
