@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from django.conf import settings
+from django.db.models import F
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -22,7 +23,7 @@ PAPERS = Table(
         Column("number", _("Number"), by="number"),
         Column("issued", _("Issued"), by="issued_at"),
         Column("state", _("State")),
-        Column("due", _("Due"), by="payable", number=True),
+        Column("due", _("Due"), by="asked_for", number=True),
         Column("paper", _("Paper"), number=True),
     ],
     usual="-issued",
@@ -36,7 +37,8 @@ PAPERS = Table(
 @access.requires("invoices:read")
 def invoices(request: HttpRequest, visit: access.Visit) -> HttpResponse:
     """The customer's invoices and credit notes."""
-    table = PAPERS.page(request, Invoice.objects.filter(customer=visit.customer).select_related("collection"))
+    own = Invoice.objects.filter(customer=visit.customer).annotate(asked_for=F("due") + F("tax"))
+    table = PAPERS.page(request, own.select_related("collection"))
     paid = figures.paid(table.rows)
     return access.render_for(
         request,

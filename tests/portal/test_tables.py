@@ -6,11 +6,14 @@ from collections.abc import Callable
 
 import pytest
 from django.test import Client
+from django.urls import reverse
 
 from accounts.models import User
 from accounts.services.audit import SYSTEM
 from billing.services import usage
 from billing.services.wallet import grants
+from portal.pages import disputes, funding, invoices, plan, wallet
+from portal.tables import Table
 from tests.builders import Shop
 from tests.portal.test_pages import text
 
@@ -69,6 +72,18 @@ def test_a_filter_leaves_those_that_fit(reader: Client) -> None:
     nothing = text(reader.get("/wallet?kind=rollover"))
     assert "Nothing matches" in nothing
     assert 'href="/wallet#over">Show all' in nothing
+
+
+@pytest.mark.parametrize(
+    "table",
+    [disputes.CASES, funding.PAYMENTS, invoices.PAPERS, plan.FEES, wallet.OVER],
+    ids=lambda table: table.name,
+)
+def test_each_heading_that_sorts_does(shop: Shop, signed_in: SignedIn, table: Table) -> None:
+    client = signed_in(shop.member(shop.customer("acme")))
+    for name in [column.name for column in table.columns if column.by]:
+        for sort in (name, f"-{name}"):
+            assert client.get(reverse(f"portal:{table.name}"), {"sort": sort}).status_code == 200
 
 
 @pytest.mark.parametrize("query", ["sort=why", "sort=--of", "sort=id", "page=-1", "page=x", "kind=x", "kind=%00"])
