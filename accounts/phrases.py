@@ -5,8 +5,9 @@ looked up here instead of being marked where it is made, so that nothing below k
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from types import MappingProxyType
 
 from django.utils.translation import gettext
 
@@ -16,10 +17,14 @@ _NUMBER = re.compile(r"-?\d[\d,]*(\.\d+)?")
 
 
 class Phrases:
-    """``texts`` are as they stand in the code, marked by ``gettext_noop``, with ``{names}`` for what is filled in."""
+    """``texts`` are as they stand in the code, marked by ``gettext_noop``, with ``{names}`` for what is filled in.
 
-    def __init__(self, texts: Sequence[str]) -> None:
+    ``shapes`` are patterns of what can be filled in, by name, where that is not any text.
+    """
+
+    def __init__(self, texts: Sequence[str], shapes: Mapping[str, str] = MappingProxyType({})) -> None:
         self.texts = texts
+        self._shapes = shapes
 
     def said(self, text: str) -> str:
         """The text in the reader's language, and so what is filled in; as it stands where it is not known. Numbers that
@@ -39,6 +44,10 @@ class Phrases:
     def _patterns(self) -> list[tuple[str, re.Pattern[str]]]:
         """Each text with what recognizes it, those with the fewest places first."""
         texts = sorted(self.texts, key=lambda text: text.count("{"))
-        return [
-            (text, re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>.*?)", re.escape(text)), re.DOTALL)) for text in texts
-        ]
+        return [(text, self._pattern(text)) for text in texts]
+
+    def _pattern(self, text: str) -> re.Pattern[str]:
+        def place(found: re.Match[str]) -> str:
+            return f"(?P<{found[1]}>{self._shapes.get(found[1], '.*?')})"
+
+        return re.compile(re.sub(r"\\{(\w+)\\}", place, re.escape(text)), re.DOTALL)

@@ -114,5 +114,7 @@ def test_lines_of_papers_are_said_in_german() -> None:
     with reading.reading_as(reading.Reading.of("de")):
         assert wording.line("Unused: Pro, 9 Dec 2026 to 1 Jan 2027") == "Nicht genutzt: Pro, 9 Dez 2026 bis 1 Jan 2027"
         assert wording.line("LLM input, above 1,000 to 2,000") == "LLM input, über 1.000 bis 2.000"
-        assert wording.line("LLM input") == "LLM input"
+        assert wording.line("Pro, 9 Dec 2026 to 31 Dec 2026") == "Pro, 9 Dez 2026 bis 31 Dez 2026"
+        for name in ("LLM input", "Speech to text", "Voice, speech to speech", "Calls, up to speed"):
+            assert wording.line(name) == name
     assert wording.line("Pro, minimum of 1 Nov 2026 to 1 Dec 2026") == "Pro, minimum of 1 Nov 2026 to 1 Dec 2026"

@@ -4,8 +4,10 @@ from django.utils.translation import gettext_noop
 
 from accounts.phrases import Phrases
 
+_DAY = r"\d{1,2} [A-Z][a-z]{2} \d{4}"
+_NUMBER = r"\d[\d,.]*"
 _LINES = Phrases(
-    (
+    texts=(
         gettext_noop("Unused: {plan}, {span}"),
         gettext_noop("{plan}, minimum of {span}"),
         gettext_noop("{line}: flat amount"),
@@ -19,7 +21,12 @@ _LINES = Phrases(
         gettext_noop("{day} May {year}"),
         gettext_noop("{day} Oct {year}"),
         gettext_noop("{day} Dec {year}"),
-    )
+    ),
+    # Names of plans and meters are nobody's to translate: "Speech to text" is no span of days.
+    shapes={
+        **{"span": f"{_DAY} to {_DAY}", "first": _DAY, "last": _DAY, "day": r"\d{1,2}", "year": r"\d{4}"},
+        **{"least": _NUMBER, "most": _NUMBER},
+    },
 )
 
 
