@@ -157,6 +157,9 @@ async def _agent(settings: dict[str, Any], left: Decimal) -> None:
     async with mcp.Client(process("--authorize")) as agent:
         held = await ask(agent, "authorize", type="llm.completion", data=usage)
         assert (held["asset"], held["amount"]) == ("usd", "0.007")
+        async with mcp.Client(process("--authorize")) as another:
+            refused = await another.call_tool("void", {"authorization": held["id"]})
+            assert (refused.is_error, "set aside here" in str(refused.content)) == (True, True)
         assert Decimal((await ask(agent, "balance"))["usd"]["held"]) == Decimal("0.007")
         await ask(agent, "void", authorization=held["id"])
         assert Decimal((await ask(agent, "balance"))["usd"]["available"]) == left

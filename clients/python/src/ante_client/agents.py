@@ -37,6 +37,7 @@ class Tools:
     def __init__(self, ante: Ante, customer: str) -> None:
         self._ante = ante
         self._customer = customer
+        self._set_aside: set[str] = set()
 
     def balance(self) -> dict[str, Any]:
         """What is in the wallet, for each asset: available may still be spent, held is set aside for work that is
@@ -73,10 +74,15 @@ class Tools:
         says how much of each quantity the wallet would carry. Refused where the wallet or a budget does not suffice."""
         found = self._ante.wallet.authorize(self._customer, type, data, expires_in=60 * minutes)
         affordable = _texts(found.affordable)
+        if found.id is not None:
+            self._set_aside.add(found.id)
         return {"id": found.id, "asset": found.asset, "amount": format(found.amount, "f"), "affordable": affordable}
 
     def void(self, authorization: str) -> str:
-        """Give back all that an authorization still has set aside."""
+        """Give back all that an authorization which you asked for here still has set aside."""
+        # An operator's key would reach those of every customer, and of the application's own work.
+        if authorization not in self._set_aside:
+            raise ToolError("Nothing was set aside here under this id.")
         self._ante.wallet.void(authorization, reason="An agent gave it back.")
         return "It is given back."
 
