@@ -218,6 +218,12 @@ def _check_plan(customer: Customer, terms: Terms | Budget, set_by: str = "") -> 
         raise InvalidRequest.field("plan", "goes with change_plan, and is needed there", code="required")
     if terms.plan is not None and terms.plan.currency_id != customer.currency_id:
         raise InvalidRequest.field("plan", f"charges in {terms.plan.currency_id}, not {customer.currency_id}")
+    rungs = Budget.objects.filter(customer=customer, removed_at=None, at_cap=Budget.AtCap.CHANGE_PLAN)
+    if isinstance(terms, Budget):
+        rungs = rungs.exclude(pk=terms.pk)
+    if moves and rungs.exclude(counts=terms.counts, asset=terms.asset).exists():
+        # Dollars are no higher a limit than events are: past the one, the other would refuse nothing any more.
+        raise InvalidRequest.field("at_cap", "goes with change_plan of others only where they limit the same")
 
 
 def _check_terms(terms: Terms | Budget, shares: Sequence[Decimal]) -> None:

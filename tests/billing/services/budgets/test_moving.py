@@ -160,6 +160,19 @@ def test_who_chose_the_highest_rung_is_not_moved_down(shop: Shop, acme: Customer
     assert moves() == 1
 
 
+def test_limits_of_different_things_are_no_ladder(shop: Shop, acme: Customer) -> None:
+    """Else a customer whom a thousand events took to one plan would be past any limit in dollars."""
+    capped(shop, acme, "1000", counts="events")
+    other = shop.budget(acme, "2")
+    large = shop.plan("large").plan
+
+    with pytest.raises(InvalidRequest, match="limit the same"):
+        shop.budget(acme, "2", at_cap="change_plan", plan=large)
+    with pytest.raises(InvalidRequest, match="limit the same"):
+        budgets.change(actor=SYSTEM, budget=other, changes={"at_cap": "change_plan", "plan": large})
+    budgets.change(actor=SYSTEM, budget=Budget.objects.get(counts="events"), changes={"limit": Decimal(900)})
+
+
 def test_what_was_moved_back_meanwhile_is_moved_once_more_at_most(
     shop: Shop, acme: Customer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
