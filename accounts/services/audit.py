@@ -97,3 +97,33 @@ def record(
 
 def _part(said: Mapping[str, Any] | None, wanted: Callable[[str], bool]) -> dict[str, Any] | None:
     return None if said is None else {field: value for field, value in said.items() if wanted(field)}
+
+
+_INTERNAL = frozenset({"reason", "note"})
+
+
+def operators() -> frozenset[UUID]:
+    """The people of the back office, for ``outward``."""
+    return frozenset(User.objects.filter(is_staff=True).values_list("pk", flat=True))
+
+
+def outward(row: AuditEvent, operators: frozenset[UUID]) -> dict[str, Any]:
+    """A line as the organization that it is about may read it, as plain values; ``by`` says who acted in words.
+
+    Why the operator's people did something, and from where, they write down for themselves.
+    """
+    ours = row.actor_id in operators
+    told = (lambda field: field not in _INTERNAL) if ours else (lambda field: True)
+    return {
+        "pk": row.pk,
+        "created_at": row.created_at,
+        "action": row.action,
+        "by": row.actor_label or row.get_actor_kind_display(),
+        "actor_label": row.actor_label,
+        "actor_kind": row.actor_kind,
+        "object_type": row.object_type,
+        "object_id": row.object_id,
+        "before": _part(row.before, told),
+        "after": _part(row.after, told),
+        "ip_address": None if ours else row.ip_address,
+    }

@@ -6,6 +6,7 @@ The trail is sealed and stays; who acted stands in it by id alone, and what name
 
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
@@ -40,6 +41,7 @@ class Refused(Exception):
 
 def of_person(user: User) -> dict[str, Any]:
     """All that is kept about the person as plain values, without secrets."""
+    operators = audit.operators() - {user.pk}
     lines = AuditEvent.objects.filter(Q(actor_id=user.pk) | Q(object_type="user", object_id=str(user.pk)))
     return {
         "person": {
@@ -85,15 +87,15 @@ def of_person(user: User) -> dict[str, Any]:
             _plain(row, "subject", "created_at") for row in OutgoingMail.objects.filter(recipient=user.email)
         ],
         "consents": [_plain(row, "version", "url", "given_at", "ip_address") for row in user.consents.all()],
-        "trail": [line_of(row) for row in lines[:LINES_MAX]],
+        "trail": [line_of(row, operators) for row in lines[:LINES_MAX]],
     }
 
 
-def line_of(row: AuditEvent) -> dict[str, Any]:
-    """A line of the trail as plain values."""
-    return _plain(
-        row, "id", "created_at", "action", "actor_label", "object_type", "object_id", "before", "after", "ip_address"
-    )
+def line_of(row: AuditEvent, operators: frozenset[UUID]) -> dict[str, Any]:
+    """A line of the trail as plain values, without what ``operators`` wrote down for themselves."""
+    said = audit.outward(row, operators)
+    kept = ("created_at", "action", "actor_label", "object_type", "object_id", "before", "after", "ip_address")
+    return {"id": said["pk"], **{name: said[name] for name in kept}}
 
 
 def _plain(row: Any, *fields: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import Model, QuerySet
 
 from accounts.models import ApiKey, AuditEvent, Invitation, User
-from accounts.services import privacy
+from accounts.services import audit, privacy
 from billing.models import (
     Alert,
     Budget,
@@ -128,7 +128,8 @@ def of_organization(customer: Customer) -> Files:
         ),
     )
     trail = AuditEvent.objects.filter(organization_id=organization.pk)
-    yield "audit.jsonl", (_text(privacy.line_of(line)) + "\n" for line in _all(trail))
+    operators = audit.operators()
+    yield "audit.jsonl", (_text(privacy.line_of(line, operators)) + "\n" for line in _all(trail))
 
 
 def _lines(rows: QuerySet[Any], *fields: str) -> Iterator[str]:

@@ -7,6 +7,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from accounts.models import ApiKey, AuditEvent, Membership
+from accounts.services import audit
 from billing.selectors import budgets, members
 from portal import access
 from portal.periods import midnight
@@ -26,6 +27,7 @@ def member(request: HttpRequest, visit: access.Visit, membership_id: UUID) -> Ht
     now = timezone.now()
     month = midnight(now.astimezone(visit.zone).date().replace(day=1), visit.zone)
     kept = list(budgets.kept(visit.customer).filter(member=found.user))
+    operators = audit.operators()
     lines = AuditEvent.objects.filter(organization_id=organization.pk, actor_id=found.user_id)
     return access.render_for(
         request,
@@ -35,7 +37,7 @@ def member(request: HttpRequest, visit: access.Visit, membership_id: UUID) -> Ht
         spent=members.spent(customer_id=visit.customer.pk, email=found.user.email, start=month, end=now),
         limits=budgets.now(visit.customer, kept),
         keys=ApiKey.objects.filter(organization=organization, created_by=found.user),
-        lines=lines[:LINES],
+        lines=[audit.outward(line, operators) for line in lines[:LINES]],
         month=month,
         now=now,
     )

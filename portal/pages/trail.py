@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.views.decorators.http import require_GET
 
 from accounts.models import AuditEvent
+from accounts.services import audit
 from portal import access, downloads
 from portal.periods import midnight, parse_day
 
@@ -66,7 +67,7 @@ class Filters:
 @access.requires("audit:read")
 def trail(request: HttpRequest, visit: access.Visit) -> HttpResponse:
     """One page of the trail."""
-    filters = Filters.read(request)
+    filters, operators = Filters.read(request), audit.operators()
     found = filters.rows(visit)
     before = access.before(request)
     rows = list((found.filter(pk__lt=before) if before else found)[: PAGE_ROWS + 1])
@@ -77,7 +78,7 @@ def trail(request: HttpRequest, visit: access.Visit) -> HttpResponse:
         "portal/trail.html",
         filters=filters,
         query=filters.query(),
-        rows=rows[:PAGE_ROWS],
+        rows=[audit.outward(row, operators) for row in rows[:PAGE_ROWS]],
         further=rows[PAGE_ROWS - 1].pk if len(rows) > PAGE_ROWS else None,
         actions=sorted(mine.values_list("action", flat=True).distinct()[:200]),
         people=sorted(_actors(mine)),
@@ -99,21 +100,18 @@ def _actors(lines: QuerySet[AuditEvent]) -> set[str]:
 @access.requires("audit:read")
 def trail_csv(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
     """The same as a file, times in the customer's zone."""
-    rows = Filters.read(request).rows(visit)[:EXPORT_MAX]
+    rows, operators = Filters.read(request).rows(visit)[:EXPORT_MAX], audit.operators()
 
     def cells() -> Iterator[list[downloads.Cell]]:
-        for row in rows.iterator(chunk_size=1000):
+        for line in rows.iterator(chunk_size=1000):
+            row = audit.outward(line, operators)
             yield [
-                str(row.pk),
-                row.created_at.astimezone(visit.zone),
-                row.action,
-                row.actor_label,
-                row.actor_kind,
-                row.object_type,
-                row.object_id,
-                _text(row.before),
-                _text(row.after),
-                row.ip_address,
+                str(row["pk"]),
+                row["created_at"].astimezone(visit.zone),
+                *(row[name] for name in ("action", "actor_label", "actor_kind", "object_type", "object_id")),
+                _text(row["before"]),
+                _text(row["after"]),
+                row["ip_address"],
             ]
 
     return downloads.response(f"audit-{visit.customer.external_id[:40]}.csv", HEADER, cells())

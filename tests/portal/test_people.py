@@ -1,6 +1,8 @@
 """Keys, team, trail and allowed addresses: who may, what it shows, what it asks for."""
 
+import io
 import re
+import zipfile
 from datetime import timedelta
 from typing import Any
 
@@ -10,9 +12,10 @@ from django.utils import timezone
 
 from accounts import roles, second_factor
 from accounts.models import ApiKey, AuditEvent, Invitation, Membership, OutgoingMail, TrustedDevice, User
-from accounts.services import api_keys, factors, team
+from accounts.services import api_keys, audit, factors, team
 from accounts.services.audit import SYSTEM
 from billing.models import Customer
+from billing.services.wallet import wallets
 from billing.services.webhooks import endpoints
 from tests.builders import Shop, browser_of
 
@@ -223,6 +226,22 @@ def test_the_trail_shows_the_organizations_own_lines_and_exports_them(shop: Shop
     exported = b"".join(client.get("/trail.csv?action=api_key.issued")).decode()
     assert exported.count("\r\n") == 2
     assert owner.email in exported
+
+
+def test_what_staff_write_down_for_themselves_stays_with_them(acme: Customer, owner: User) -> None:
+    finance = User.objects.create_user("finance@ante.test", is_staff=True)
+    by = audit.Actor.of_user(finance, ip_address="198.51.100.7", request_id="")
+    wallets.freeze(actor=by, customer=acme, reason="Their bank called us")
+    client = browser_of(owner)
+
+    archive = client.get("/privacy/organization-data.zip")
+    with zipfile.ZipFile(io.BytesIO(b"".join(archive))) as files:
+        taken = files.read(next(name for name in files.namelist() if name.endswith("audit.jsonl"))).decode()
+    for shown in (client.get("/trail").content.decode(), b"".join(client.get("/trail.csv")).decode(), taken):
+        assert "wallet.frozen" in shown
+        assert "finance@ante.test" in shown
+        assert "Their bank called us" not in shown
+        assert "198.51.100.7" not in shown
 
 
 def test_an_allow_list_that_shuts_oneself_out_asks_twice(shop: Shop, acme: Customer, owner: User) -> None:
