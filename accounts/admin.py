@@ -192,6 +192,7 @@ class OrganizationAdmin(AuditedAdmin):
     audited_name = "organization"
     audited_fields = ("name",)
     list_display = ("name", "members_count", "created_at")
+    ordering = ("-id",)
     search_fields = ("name",)
     readonly_fields = ("created_at",)
     inlines = (MembershipInline,)
@@ -257,6 +258,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     )
     list_filter = (("kind", ChoicesDropdownFilter), "live", ("last_used_at", RangeDateTimeFilter))
     list_select_related = ("organization",)
+    ordering = ("-id",)
     search_fields = ("name", "prefix", "organization__name")
     fields = (
         "name",

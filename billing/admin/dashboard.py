@@ -78,7 +78,7 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 def approvals_waiting(request: HttpRequest) -> str:
     """How many requests this person could decide, for the sidebar; nothing where there are none."""
-    return str(attention.approvals_for(request).count() or "")
+    return str(attention.approvals_for(request)[: attention.COUNTED_MAX].count() or "")
 
 
 def _daily(start: datetime, end: datetime) -> list[DayUsage]:

@@ -186,7 +186,7 @@ class BalanceAdmin(ReadOnlyAdmin):
     list_filter = (("asset", RelatedDropdownFilter), ("customer", AutocompleteSelectFilter))
     list_select_related = ("customer", "asset")
     search_fields = ("customer__external_id", "customer__name")
-    ordering = ("customer", "asset")
+    ordering = ("-id",)
     fields = (
         "customer_link",
         "wallet",

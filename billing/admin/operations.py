@@ -65,7 +65,7 @@ class IdempotencyRecordAdmin(ReadOnlyAdmin):
     list_filter = (("created_at", RangeDateTimeFilter),)
     search_fields = ("=key", "=principal")
     search_help_text = "A key or a principal, whole"
-    ordering = ("-created_at",)
+    ordering = ("-id",)
     sortable_by = ()
     fields = ("created", "principal", "key", "status", "body_shown")
 

@@ -84,6 +84,7 @@ class SubscriptionAdmin(ReadOnlyAdmin):
         ("starts_at", RangeDateTimeFilter),
         ("renews_at", RangeDateTimeFilter),
     )
+    ordering = ("-id",)
     search_fields = ("customer__external_id", "customer__name", "plan__code")
     inlines = (PeriodInline, FeeInline)
     actions_detail = ("cancel_later", "cancel_now", "reactivate", "change_plan")

@@ -1,0 +1,141 @@
+"""Lists stay quick however many rows there are: no statement reads more of a table than can be paged through.
+
+Each table is grown in turn, by copies of what the fixture made, in a temporary table that stands before it; what the
+database read for each statement is what it says itself. With ``ANTE_LONG=1`` the long ones have a million rows.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.contrib import admin
+from django.db import connection
+from django.db.models import Model, UUIDField
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from accounts import backoffice
+from accounts.models import AuditEvent
+from billing.admin.base import BookAdmin
+from billing.models import Customer
+
+LONG = bool(os.environ.get("ANTE_LONG"))
+ROWS = 1_000_000 if LONG else 600
+PAGED_MAX = backoffice.ROWS_MAX if LONG else 100
+BOOKS = [model for model, page in admin.site._registry.items() if isinstance(page, BookAdmin) or model is AuditEvent]
+OWN = {f"billing.{name}" for name in ("Plan", "PlanVersion", "Price", "TaxRule", "ProviderCost", "Overhead")}
+"""What the operator writes by hand, and of which there are never many."""
+UNINDEXED = {"billing.OutboxEvent", "billing.WebhookDelivery"}
+"""Searched row by row: an index would cost every message."""
+GROWN = sorted(
+    (
+        model
+        for model in (BOOKS if LONG else admin.site._registry)
+        if model._meta.label not in OWN and model._meta.pk.get_internal_type() in {"UUIDField", "BigAutoField"}
+    ),
+    key=lambda model: model._meta.label,
+)
+
+
+@contextmanager
+def grown(model: type[Model]) -> Iterator[None]:
+    """The model's table with ``ROWS`` rows more, its indexes as they are; none but the first need be unique."""
+    meta = model._meta
+    table, key = meta.db_table, meta.pk.column
+    others = ", ".join(f'"{field.column}"' for field in meta.concrete_fields if not field.primary_key)
+    copied = "n + 1000000"
+    if isinstance(meta.pk, UUIDField):  # Of version 7 in what counts here: they grow with time.
+        copied = (
+            f"(lpad(to_hex((extract(epoch FROM now()) * 1000)::bigint - {ROWS} + n), 12, '0')"
+            " || substr(replace(gen_random_uuid()::text, '-', ''), 13))::uuid"
+        )
+    with connection.cursor() as cursor:
+        named = "schemaname = 'public' AND tablename = %s AND indexname NOT LIKE '%%_pkey'"
+        cursor.execute(f"SELECT indexdef FROM pg_indexes WHERE {named}", [table])
+        indexes = [definition for (definition,) in cursor.fetchall()]
+        cursor.execute(f"CREATE TEMPORARY TABLE {table} (LIKE public.{table} INCLUDING DEFAULTS)")
+        try:
+            cursor.execute(
+                f"INSERT INTO {table} ({key}, {others}) SELECT {key}, {others} FROM public.{table} UNION ALL"
+                f" SELECT {copied}, {others} FROM generate_series(1, {ROWS}) n JOIN"
+                f" (SELECT *, row_number() OVER () AS place, count(*) OVER () AS places FROM public.{table}) r"
+                " ON r.place = n % r.places + 1"
+            )
+            cursor.execute(f"ALTER TABLE {table} ADD PRIMARY KEY ({key})")
+            for definition in indexes:
+                kept = definition.replace("CREATE UNIQUE", "CREATE")
+                cursor.execute(kept.replace(f" ON public.{table} ", f" ON pg_temp.{table} "))
+            cursor.execute(f"ANALYZE {table}")
+            cursor.execute("SET LOCAL enable_seqscan = off")  # Small tables are read whole where an index would serve.
+            yield
+        finally:
+            cursor.execute("SET LOCAL enable_seqscan = on")
+            cursor.execute(f"DROP TABLE pg_temp.{table}")
+
+
+def read_of(table: str, statement: str) -> int:
+    """How many rows of the table the database reads for this statement."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {statement}")
+        (found,) = cursor.fetchone()
+
+    def below(node: dict[str, Any]) -> float:
+        removed = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
+        here = (node["Actual Rows"] + removed) * node["Actual Loops"] if node.get("Relation Name") == table else 0
+        return float(here) + sum(map(below, node.get("Plans", [])))
+
+    return round(below(found[0]["Plan"]))
+
+
+def worst(office: Client, model: type[Model], query: dict[str, str]) -> tuple[int, str]:
+    """The most that one statement of the list reads of its table, and that statement."""
+    meta = model._meta
+    with CaptureQueriesContext(connection) as queries:
+        answer = office.get(reverse(f"admin:{meta.app_label}_{meta.model_name}_changelist"), query)
+    assert answer.status_code == 200, (meta.label, query)
+    asked = [each["sql"] for each in queries if meta.db_table in each["sql"] and each["sql"].startswith("SELECT")]
+    return max((read_of(meta.db_table, statement), statement) for statement in asked)
+
+
+def asked_of(model: type[Model], customer: Customer) -> list[dict[str, str]]:
+    """What is asked of a list: as it is, and, of those that grow for ever, the usual ways to narrow it down."""
+    if model is AuditEvent:
+        return [{}, *({"q": term} for term in ("test.done", "finance@ante.test", str(uuid4()), "nothing of the sort"))]
+    if model not in BOOKS or model._meta.label in UNINDEXED:
+        return [{}]
+    return [{}, {"q": customer.external_id}, {"q": str(uuid4())}]
+
+
+def test_no_list_reads_more_than_can_be_paged_through(
+    office: Client, acme: Customer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backoffice, "ROWS_MAX", PAGED_MAX)
+    too_much = []
+    for model in GROWN:
+        with grown(model):
+            for query in asked_of(model, acme):
+                rows, statement = worst(office, model, query)
+                if rows > PAGED_MAX + 1:
+                    too_much.append(f"{model._meta.label} {query} reads {rows} rows: {statement}")
+    assert not too_much, "\n".join(too_much)
+
+
+def test_a_count_of_everything_would_be_found(office: Client, acme: Customer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control: Django's own paginator."""
+    monkeypatch.setattr(backoffice, "ROWS_MAX", ROWS * 2)
+    model = next(model for model in BOOKS if model._meta.label == "billing.LedgerEntry")
+    with grown(model):
+        assert worst(office, model, {})[0] > ROWS
+
+
+def test_every_page_of_ours_is_of_the_kind_that_stays_quick() -> None:
+    pages = admin.site._registry.values()
+
+    assert [page for page in pages if not isinstance(page, backoffice.BackOfficeAdmin)] == []
+    for page in pages:
+        assert page.paginator is backoffice.CappedPaginator, page
+        assert (page.show_full_result_count, page.date_hierarchy) == (False, None), page
