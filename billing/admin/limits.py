@@ -135,17 +135,17 @@ class BudgetAdmin(AddOnlyAdmin):
 
     @admin.display(description="Limit")
     def num_limit(self, budget: Budget) -> SafeString:
-        return _amount(budget.limit, budget)
+        return budget_amount(budget.limit, budget)
 
     @admin.display(description="Spent")
     def num_spent(self, budget: Any) -> SafeString:
         only = budget.now.only
-        return display.NOTHING if only is None else _amount(only.spent, budget)
+        return display.NOTHING if only is None else budget_amount(only.spent, budget)
 
     @admin.display(description="Left")
     def num_left(self, budget: Any) -> SafeString:
         only = budget.now.only
-        return display.NOTHING if only is None else _amount(only.left, budget)
+        return display.NOTHING if only is None else budget_amount(only.left, budget)
 
     @admin.display(description="Begins anew")
     def resets(self, budget: Any) -> SafeString:
@@ -197,7 +197,7 @@ class NoticeAdmin(BookAdmin):
     booked_field = "created_at"
     list_display = ("created", "customer_link", "kind", "title")
     list_display_links = ("created",)
-    list_filter = (CreatedPeriodFilter, ("customer", AutocompleteSelectFilter), "kind")
+    list_filter = (CreatedPeriodFilter, ("customer", AutocompleteSelectFilter))
     list_select_related = ("customer",)
     search_help_text = "A customer, or a notice's id"
     fields = ("id", "created", "customer_link", "kind", "title", "text", "facts_shown", "addressed")
@@ -273,7 +273,8 @@ class NoticeTargetAdmin(ReadOnlyAdmin):
         return "Waits for its code" if target.confirmed_at is None else "Confirmed"
 
 
-def _amount(amount: Decimal, budget: Budget) -> SafeString:
+def budget_amount(amount: Decimal, budget: Budget) -> SafeString:
+    """An amount of what the budget counts: its asset, or events."""
     if budget.asset_id is None:
         return display.quantity(Decimal(amount_string(amount)))
     return display.amount(amount, budget.asset_id)

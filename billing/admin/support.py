@@ -11,8 +11,10 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, U
 
 from accounts.backoffice import actor_of
 from billing.admin import confirm, display
+from billing.admin.limits import budget_amount
 from billing.engine.money import amount_string
 from billing.models import Approval, Asset, Balance, Customer, Grant, Note, PaymentAttempt
+from billing.selectors import budgets
 from billing.services import approvals
 from billing.services.customer import notes
 from billing.services.wallet import grants, wallets
@@ -30,6 +32,7 @@ def summary(request: HttpRequest, customer: Customer) -> dict[str, Any]:
     return {
         "payments": _payments(customer),
         "requests": _requests(customer),
+        "limits": _limits(customer) if request.user.has_perm("billing.view_budget") else None,
         "keys": customer.organization.api_keys.filter(revoked_at=None).order_by("-id")[:SHOWN]
         if request.user.has_perm("accounts.view_apikey")
         else None,
@@ -60,6 +63,23 @@ def _requests(customer: Customer) -> list[dict[str, Any]]:
             "amounts": display.pairs(row.amounts),
         }
         for row in waiting.select_related("requested_by")[:SHOWN]
+    ]
+
+
+def _limits(customer: Customer) -> list[dict[str, Any]]:
+    """The customer's budgets, each with the standing that has used most of it."""
+    rows = budgets.now(customer, list(budgets.kept(customer)[:SHOWN]))
+    return [
+        {
+            "link": display.link(row.budget, row.budget.name),
+            "spent": budget_amount(row.standings[0].spent, row.budget) if row.standings else display.NOTHING,
+            "value": row.standings[0].value if row.standings else "",
+            "limit": budget_amount(row.budget.limit, row.budget),
+            "period": row.budget.get_period_display(),
+            "hard": row.budget.hard,
+            "used_up": bool(row.standings) and row.standings[0].left <= 0,
+        }
+        for row in rows
     ]
 
 

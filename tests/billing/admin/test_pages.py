@@ -204,6 +204,8 @@ def test_the_customer_shows_what_was_refused_and_why(office: Client, acme: Custo
     response = office.get(customer_page(acme))
     assert [row["code"] for row in response.context["refused"]] == ["unpriced usage", "insufficient funds"]
     assert [row["running"] for row in response.context["plans"]] == [True, True]
+    (limit,) = response.context["limits"]
+    assert (">$1,000<" in limit["limit"].replace(".00", ""), limit["hard"], limit["used_up"]) == (True, True, False)
 
 
 def test_the_event_is_a_full_receipt(office: Client, acme: Customer):
