@@ -1,0 +1,45 @@
+"""What a key changes is in the trail: what it was, by whom, from where, in which request. A new route is asked too."""
+
+import pytest
+
+from accounts.models import ApiKey, AuditEvent
+from tests.billing.api.conftest import Api
+from tests.billing.api.test_access import CALLS, Keys, call, world
+from tests.builders import Shop
+
+__all__ = ["world"]
+
+BOOKS = "is in the books: the event or the entries say which key, and what it was is never changed"
+NOTHING = "changes nothing"
+UNSEEN: dict[str, str] = {
+    "events": BOOKS,
+    "otlp/v1/traces": BOOKS,
+    "authorizations": BOOKS,
+    "authorizations/<uuid:authorization_id>/capture": BOOKS,
+    "authorizations/<uuid:authorization_id>/void": BOOKS,
+    "estimates": NOTHING,
+    "subscriptions/<uuid:subscription_id>/preview-change": NOTHING,
+    "customers/<str:external_id>/embeds": NOTHING,
+    "customers/<str:external_id>/payment-methods": "opens a page of the provider's, who reports what was kept there",
+    "webhook-endpoints/<uuid:endpoint_id>/test": "sends a message, which is listed itself",
+}
+WRITES = [(route, method) for route, method, _ in CALLS if method != "GET"]
+
+
+@pytest.mark.parametrize(("route", "method"), WRITES)
+def test_what_a_key_changes_is_in_the_trail(world: Shop, as_key: Keys, route: str, method: str) -> None:
+    api: Api = as_key(world.key())
+    key = ApiKey.objects.latest("created_at")
+
+    answer = call(api, route, method)
+
+    assert answer.status_code < 300, answer.content
+    lines = AuditEvent.objects.filter(actor_id=key.pk)
+    if route in UNSEEN:
+        assert not lines.exists()
+        return
+    line = lines.latest("id")
+    assert (line.actor_kind, line.request_id, line.ip_address) == ("api_key", answer["X-Request-Id"], "127.0.0.1")
+    assert line.object_id
+    if method in {"PATCH", "PUT"}:
+        assert line.before or line.after
