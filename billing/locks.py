@@ -76,7 +76,8 @@ def only_one(work: str) -> bool:
 
 
 def wait_for_turn(work: str) -> None:
-    """As ``only_one``, but wait for whoever does this work now, however long that takes."""
+    """As ``only_one``, but wait for whoever does this work now, however long that takes; and so may what follows."""
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL lock_timeout = 0")
+        cursor.execute("SET LOCAL statement_timeout = 0")
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"ante {work}"])

@@ -133,6 +133,8 @@ def _budget_paces(customer: Customer, asset: str, now: datetime) -> list[BudgetP
     kept = budgets.kept(customer).filter(
         asset_id=asset, scope={}, api_key=None, member=None, hard=True, counts=Budget.Counts.SPEND
     )
+    # At the limit of one that changes the plan the work goes on, there.
+    kept = kept.exclude(at_cap=Budget.AtCap.CHANGE_PLAN)
     found = []
     for each in budgets.now(customer, list(kept)):
         if each.end is not None and each.only is not None:

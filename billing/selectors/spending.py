@@ -9,6 +9,7 @@ from uuid import UUID
 from django.db import connection
 
 from billing.engine.anomalies import WEEKS
+from billing.models import SpendAnomaly, UsageRollup
 
 _NOW = """
 SELECT r.customer_id, r.asset_id, r.api_key_id, r.dimensions ->> 'feature', SUM(r.amount)
@@ -18,7 +19,8 @@ SELECT r.customer_id, r.asset_id, r.api_key_id, r.dimensions ->> 'feature', SUM(
 """
 _BEFORE = """
 SELECT hour, SUM(amount) FROM billing_usagerollup
- WHERE customer_id = %(customer)s AND grain = 'work' AND hour >= %(since)s AND hour < %(hour)s AND asset_id = %(asset)s
+ WHERE customer_id = %(customer)s AND grain = %(grain)s AND hour >= %(since)s AND hour < %(hour)s
+   AND asset_id = %(asset)s
    AND CASE %(scope)s WHEN 'api_key' THEN api_key_id::text = %(value)s
                       WHEN 'feature' THEN dimensions ->> 'feature' = %(value)s ELSE true END
  GROUP BY 1
@@ -51,7 +53,10 @@ def in_hour(hour: datetime) -> dict[Scope, Decimal]:
 
 def before(scope: Scope, hour: datetime) -> dict[datetime, Decimal]:
     """What each of the hours before came to, as far back as a baseline looks."""
+    # All of a customer's usage is in every grain: the one with the fewest lines says it as well.
+    grain = UsageRollup.Grain.MODEL if scope.kind == SpendAnomaly.Scope.CUSTOMER else UsageRollup.Grain.WORK
     values: dict[str, Any] = {
+        "grain": grain,
         **{"customer": scope.customer_id, "asset": scope.asset, "scope": scope.kind, "value": scope.value},
         **{"hour": hour, "since": hour - timedelta(weeks=WEEKS, hours=1)},
     }

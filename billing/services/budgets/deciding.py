@@ -202,7 +202,8 @@ class Budgets:
                 share = amount_string(budget.alert_at[level - 1])
                 self._tell(budget, counter, "budget.threshold_reached", threshold=share)
             counter.level = level
-            if counter.spent > budget.limit:
+            # Where its plan is what usage is on, that was told.
+            if counter.spent > budget.limit and not budget.moved:
                 self._tell_exceeded(budget, counter)
 
     def _tell_exceeded(self, budget: BudgetState, counter: CounterState) -> None:

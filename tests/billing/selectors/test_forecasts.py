@@ -87,6 +87,7 @@ def test_the_tightest_budget_sets_the_pace(shop: Shop) -> None:
     shop.budget(acme, "5", period="month", name="Month")
     shop.budget(acme, "1", period="month", scope={"user": "x"})
     shop.budget(acme, "1", period="month", hard=False)
+    shop.budget(acme, "1", period="month", at_cap="change_plan", plan=shop.plan("scale").plan)
     spent = shop.budget(acme, "0", period="week")
 
     found = forecasts.pace(acme, "usd")

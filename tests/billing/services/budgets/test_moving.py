@@ -136,6 +136,7 @@ def test_a_ladder_is_climbed_as_far_as_usage_must_and_never_down(shop: Shop, acm
         ("charged", "huge", 1),
     ]
     assert moves() == 3
+    assert not OutboxEvent.objects.filter(type="budget.exceeded").exists()
 
 
 def test_one_event_climbs_several_rungs_and_is_charged_on_the_last(shop: Shop, acme: Customer) -> None:
