@@ -38,6 +38,9 @@ _WORDS = {
     "when": "When",
     "discount": "Discount",
     "minimum_commitment": "Committed to, each period",
+    "spend_cap": "Spend cap, each period",
+    "starts_at": "Starts",
+    "trial_days": "Days of trial",
 }
 
 

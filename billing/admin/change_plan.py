@@ -9,58 +9,39 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
+from unfold.widgets import UnfoldAdminSelectWidget
 
 from accounts.backoffice import actor_of
 from billing.admin import by_hand, display
-from billing.admin.amounts import AmountField
+from billing.admin.agreed_terms import AGREED, AgreedTermsForm
 from billing.engine.money import amount_string
 from billing.errors import BillingError
-from billing.models import Approval, Fee, PlanVersion, Subscription
+from billing.models import Approval, Fee, Subscription
 from billing.services import approvals, subscriptions
 
 _WHEN = (("period_end", "With its next period"), ("now", "Now, with proration to the second"))
 
 
-class ChangeForm(forms.Form):
-    """Where to. A discount is a share; what is left empty stays as it was agreed."""
+class ChangeForm(AgreedTermsForm):
+    """Where to. What is left empty stays as it was agreed."""
 
-    plan_version = forms.ModelChoiceField(
-        PlanVersion.objects.filter(derived_from=None).select_related("plan").order_by("plan__code", "-number"),
-        empty_label=None,
-        widget=UnfoldAdminSelectWidget,
-    )
+    field_order = ("plan_version", "when", *AGREED, "reason")
     when = forms.ChoiceField(choices=_WHEN, widget=UnfoldAdminSelectWidget)
-    discount = AmountField(help_text="0.15 is 15 %. Empty: as agreed so far.")
-    minimum_commitment = AmountField(help_text="For each period. Empty: as agreed so far.")
-    reason = forms.CharField(
-        max_length=500,
-        help_text="For the trail: why, and who agreed. The customer does not see it.",
-        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
-    )
     at = forms.DateTimeField(required=False, widget=forms.HiddenInput)
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in AGREED:
+            self.fields[name].help_text += " Empty: as agreed so far."
+
     def wanted(self) -> subscriptions.Wanted:
-        data = self.cleaned_data
-        version: PlanVersion = data["plan_version"]
-        return subscriptions.Wanted(
-            version.plan,
-            version.number,
-            discount=data["discount"],
-            minimum_commitment=data["minimum_commitment"],
-        )
+        agreed: dict[str, Any] = self.agreed()
+        return subscriptions.Wanted(self.version.plan, self.version.number, **agreed)
 
     def terms(self) -> dict[str, Any]:
-        """The same as plain values, for whoever has to approve it."""
-        wanted, at = self.wanted(), self.moment()
+        at = self.moment()
         return {
-            "plan": str(wanted.plan.pk),
-            "named": wanted.plan.name,
-            "version": wanted.version,
-            "discount": None if wanted.discount is None else amount_string(wanted.discount),
-            "minimum_commitment": (
-                None if wanted.minimum_commitment is None else amount_string(wanted.minimum_commitment)
-            ),
+            **super().terms(),
             "when": self.cleaned_data["when"],
             "at": None if at is None else at.isoformat(),
         }
@@ -92,6 +73,7 @@ def view(page: Any, request: HttpRequest, *, subscription: Subscription) -> Http
             review = _review(subscription, form)
         except BillingError as refusal:
             form.add_error(None, refusal.detail)
+    then = f", then on {subscription.next_version}" if subscription.next_version else ""
     context = {
         **page.admin_site.each_context(request),
         "title": "Change the plan",
@@ -99,11 +81,12 @@ def view(page: Any, request: HttpRequest, *, subscription: Subscription) -> Http
         "opts": page.model._meta,
         "form": form,
         "review": review,
-        "subscription": subscription,
+        "heading": "Another plan for",
         "customer_link": display.link(subscription.customer),
+        "stands": f"Now on {subscription.plan_version}{then}.",
         "back_url": back_url,
     }
-    return TemplateResponse(request, "admin/ante/change_plan.html", context)
+    return TemplateResponse(request, "admin/ante/agreed_terms.html", context)
 
 
 def _review(subscription: Subscription, form: ChangeForm) -> dict[str, Any]:
@@ -115,6 +98,7 @@ def _review(subscription: Subscription, form: ChangeForm) -> dict[str, Any]:
     currency = subscription.plan.currency_id
     form.data = {**form.data.dict(), "at": found.at.isoformat()}  # type: ignore[attr-defined]
     return {
+        "question": "You are about to move this subscription to",
         "version": f"{found.version.plan}, version {found.version.number}",
         "lines": [
             ("From", display.moment(found.at)),
@@ -132,6 +116,8 @@ def _review(subscription: Subscription, form: ChangeForm) -> dict[str, Any]:
         ],
         "total": display.figure(found.total, currency),
         "total_said": "goes back into the wallet" if found.total < 0 else "is charged now",
+        "note": "What the customer bought is not touched. Price overrides that were agreed do not go along.",
+        "button": "Move it",
     }
 
 

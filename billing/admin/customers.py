@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
 
 from accounts.backoffice import actor_of, detail_action
-from billing.admin import adjust_form, display, grant_form, lookup, people, summaries, support
+from billing.admin import adjust_form, display, grant_form, lookup, people, start_plan, summaries, support
 from billing.admin.base import SummaryMixin
 from billing.models import Customer
 from billing.services.customer import customers
@@ -30,7 +30,16 @@ class CustomerAdmin(SummaryMixin):
     )
     search_fields = ("external_id", "name", "email")
     actions = None
-    actions_detail = ("grant_credit", "adjust", "set_overdraft_limit", "freeze", "add_note", "export_data", "erase")
+    actions_detail = (
+        "grant_credit",
+        "adjust",
+        "start_plan",
+        "set_overdraft_limit",
+        "freeze",
+        "add_note",
+        "export_data",
+        "erase",
+    )
     readonly_fields = ("external_id", "currency", "organization_link", "created_at")
     fieldsets = (
         (
@@ -106,6 +115,13 @@ class CustomerAdmin(SummaryMixin):
     def adjust(self, request: HttpRequest, object_id: str) -> HttpResponse:
         customer = _load(object_id)
         return adjust_form.view(self, request, customer=customer, back=customer)
+
+    def has_start_plan_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        return request.user.has_perm("billing.change_subscription")
+
+    @detail_action(description="Start a plan…", url_path="start-plan", icon="play_arrow", permissions=["start_plan"])
+    def start_plan(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return start_plan.view(self, request, customer=_load(object_id))
 
     def has_limit_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return request.user.has_perm("billing.change_balance")

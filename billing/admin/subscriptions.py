@@ -91,7 +91,7 @@ class SubscriptionAdmin(ReadOnlyAdmin):
     fields = (
         ("customer", "plan_version"),
         ("status_shown", "past_due_since"),
-        ("num_fee", "discount_shown"),
+        ("num_fee", "discount_shown", "cap_shown"),
         ("starts_at", "trial_ends_at", "ends_at"),
         ("renews_at", "next_version"),
         ("anchor", "timezone"),
@@ -110,6 +110,10 @@ class SubscriptionAdmin(ReadOnlyAdmin):
     @admin.display(description="Discount")
     def discount_shown(self, subscription: Subscription) -> str:
         return f"{subscription.plan_version.discount:.2%}" if subscription.plan_version.discount else "–"
+
+    @admin.display(description="Spend cap, each period")
+    def cap_shown(self, subscription: Subscription) -> SafeString:
+        return display.amount(subscription.spend_cap, subscription.plan_version.plan.currency_id)
 
     @admin.display(description="Running up")
     def accruing(self, subscription: Subscription) -> SafeString:

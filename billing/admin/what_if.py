@@ -19,6 +19,7 @@ from django.utils import timezone
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from billing.admin import display
+from billing.admin.confirm import DayInput
 from billing.engine.costs import CURRENCY
 from billing.engine.money import EXACT, ZERO, amount_string
 from billing.engine.spreadsheets import harmless
@@ -31,10 +32,6 @@ PERMISSION = "billing.view_providercost"
 RUNS_SHOWN = 12
 CHART_MAX = 16
 ROWS_SHOWN = 500
-
-
-class DayInput(forms.DateInput):
-    input_type = "date"
 
 
 class Question(forms.Form):

@@ -199,6 +199,7 @@ class SubscriptionCreate(StrictSerializer):
     discount = AmountField(required=False, minimum=0)
     price_overrides = serializers.ListField(child=PriceTerms(), required=False, max_length=1000)
     minimum_commitment = AmountField(required=False, minimum=0)
+    spend_cap = AmountField(required=False, minimum=0)
 
 
 class SubscriptionChange(StrictSerializer):
@@ -209,6 +210,7 @@ class SubscriptionChange(StrictSerializer):
     discount = AmountField(required=False, minimum=0)
     price_overrides = serializers.ListField(child=PriceTerms(), required=False, max_length=1000)
     minimum_commitment = AmountField(required=False, minimum=0)
+    spend_cap = AmountField(required=False, minimum=0)
 
     def validate_discount(self, value: Any) -> Any:
         if value > 1:

@@ -167,6 +167,7 @@ def _shown(
         "currency": subscription.plan.currency_id.upper(),
         "discount": amount_string(version.discount),
         "minimum_commitment": amount_string(version.minimum_commitment),
+        "spend_cap": None if subscription.spend_cap is None else amount_string(subscription.spend_cap),
         "current_period": None
         if current is None
         else {"number": current.number, "start": moment_string(current.start), "end": moment_string(current.end)},

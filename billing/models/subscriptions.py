@@ -44,6 +44,11 @@ class Subscription(models.Model):
     timezone = models.CharField(max_length=64, help_text="The customer's when it started: later changes move nothing.")
     discount = AmountField(default=0, help_text="What was agreed with the customer; goes along to another plan.")
     minimum_commitment = AmountField(null=True, blank=True, help_text="What was agreed instead of the plan's own.")
+    spend_cap = AmountField(
+        null=True,
+        blank=True,
+        help_text="What usage of a period may come to, as agreed instead of the plan's own.",
+    )
     renews_at = models.DateTimeField(null=True, blank=True, help_text="When the next period is to be opened.")
     settled_until = models.DateTimeField(help_text="Usage from before counts for the period that is open.")
     past_due_since = models.DateTimeField(null=True, blank=True)
@@ -67,7 +72,7 @@ class Subscription(models.Model):
             models.CheckConstraint(
                 name="billing_subscription_interval", condition=Q(ends_at__isnull=True) | Q(ends_at__gte=F("starts_at"))
             ),
-            number_check("billing_subscription", "discount", "minimum_commitment", at_least=0),
+            number_check("billing_subscription", "discount", "minimum_commitment", "spend_cap", at_least=0),
             models.CheckConstraint(name="billing_subscription_discount", condition=Q(discount__lte=1)),
         ]
 

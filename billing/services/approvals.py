@@ -339,17 +339,27 @@ def _move(actor: audit.Actor, terms: Mapping[str, Any], approval: Approval | Non
     return lambda: list(subscriptions.move(actor=actor, plan=plan, version=terms["version"], reason=terms["reason"]))
 
 
-def _change_terms(actor: audit.Actor, terms: Mapping[str, Any], approval: Approval | None) -> object:
-    discount, commitment = terms["discount"], terms["minimum_commitment"]
+def _agree_terms(actor: audit.Actor, terms: Mapping[str, Any], approval: Approval | None) -> object:
+    """Terms of a subscription that there is; or, where none is named, of one that starts with them."""
+    plan = Plan.objects.select_related("currency").get(pk=terms["plan"])
+    agreed = {name: terms.get(name) for name in ("discount", "minimum_commitment", "spend_cap")}
+    numbers: dict[str, Any] = {name: Decimal(text) for name, text in agreed.items() if text is not None}
+    if "subscription" not in terms:
+        return subscriptions.start(
+            actor=actor,
+            customer=_customer(terms),
+            plan=plan,
+            version=terms["version"],
+            starts_at=_moment(terms["starts_at"]),
+            trial_days=terms["trial_days"],
+            reason=terms["reason"],
+            approval=approval,
+            **numbers,
+        )
     return subscriptions.change(
         actor=actor,
         subscription=Subscription.objects.get(pk=terms["subscription"], customer_id=terms["customer"]),
-        wanted=subscriptions.Wanted(
-            Plan.objects.select_related("currency").get(pk=terms["plan"]),
-            terms["version"],
-            discount=None if discount is None else Decimal(discount),
-            minimum_commitment=None if commitment is None else Decimal(commitment),
-        ),
+        wanted=subscriptions.Wanted(plan, terms["version"], **numbers),
         when=terms["when"],
         at=_moment(terms["at"]) if approval is None else None,
         reason=terms["reason"],
@@ -403,7 +413,7 @@ ACTIONS: Mapping[str, Action] = {
     Kind.CANCELLATION: Action(("billing.change_subscription",), _cancel),
     Kind.ERASURE: Action(("accounts.change_user", "billing.change_customer"), _erase),
     Kind.PLAN_MOVE: Action(("billing.change_subscription",), _move, afterwards=lambda move: move()),
-    Kind.AGREED_TERMS: Action(("billing.change_subscription",), _change_terms),
+    Kind.AGREED_TERMS: Action(("billing.change_subscription",), _agree_terms),
     Kind.PLAN: Action(("billing.add_planversion",), _publish),
     Kind.INVOICE_PAYMENT: Action(("billing.add_invoicepayment",), _record_payment),
     Kind.WRITE_OFF: Action(("billing.add_invoicepayment",), _write_off),

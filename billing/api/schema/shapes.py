@@ -339,6 +339,7 @@ class SubscriptionShape(serializers.Serializer[Any]):
     currency = serializers.CharField()
     discount = AmountField()
     minimum_commitment = AmountField()
+    spend_cap = AmountField(allow_null=True, help_text="What usage of a period may come to, where that was agreed.")
     current_period = CurrentPeriodShape(allow_null=True)
     next_change = NextChangeShape(allow_null=True)
     accruing = AccruingShape(many=True)

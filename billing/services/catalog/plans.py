@@ -168,27 +168,34 @@ def agree(
     customer: Customer,
     discount: Decimal = ZERO,
     minimum_commitment: Decimal | None = None,
+    spend_cap: Decimal | None = None,
     overrides: Sequence[PriceTerms] = (),
 ) -> PlanVersion:
     """The version with what was agreed with ``customer``: a private one of its number, or itself where nothing was.
 
-    An override takes the place of the plan's price for the same meter and match; any other is added.
+    An override takes the place of the plan's price for the same meter and match; any other is added. A spend cap takes
+    that of the plan's limit in its currency.
     """
-    _check_fineness("minimum_commitment", minimum_commitment or ZERO, version.plan.currency)
+    currency = version.plan.currency
+    _check_fineness("minimum_commitment", minimum_commitment or ZERO, currency)
+    _check_fineness("spend_cap", spend_cap or ZERO, currency)
     if not 0 <= discount <= 1:
         raise InvalidRequest.field("discount", "is a share from 0 to 1")
-    if discount == 0 and minimum_commitment is None and not overrides:
+    if discount == 0 and minimum_commitment is None and not spend_cap and not overrides:
         return version
     agreed = _derived(version, agreed_with=customer, discount=discount)
     if minimum_commitment is not None:
         agreed.minimum_commitment = minimum_commitment
     agreed.save(force_insert=True)
     Allowance.objects.bulk_create(_copies(version.allowances.all(), agreed))
-    FairUse.objects.bulk_create(_copies(version.fair_use.all(), agreed))
+    limits = version.fair_use.exclude(asset=currency) if spend_cap else version.fair_use.all()
+    FairUse.objects.bulk_create(_copies(limits, agreed))
+    if spend_cap:
+        FairUse.objects.create(plan_version=agreed, asset=currency, limit=spend_cap)
     replaced = {prices.conditions(terms) for terms in overrides}
     kept = [price for price in _prices_of(version) if prices.conditions(price) not in replaced]
     prices.check(overrides, where="price_overrides", beside=kept)
-    prices.check_minimums(overrides, version.plan.currency, where="price_overrides")
+    prices.check_minimums(overrides, currency, where="price_overrides")
     prices.copy(kept, agreed)
     prices.add(agreed, overrides, position=max((price.position for price in kept), default=-1) + 1)
     return agreed

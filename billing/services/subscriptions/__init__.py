@@ -5,7 +5,7 @@ from billing.services.subscriptions.commitments import CommitmentNow, commitment
 from billing.services.subscriptions.ending import cancel, reactivate
 from billing.services.subscriptions.moving import Moved, MovePlan, agree_to_move, move, preview_move
 from billing.services.subscriptions.renewal import collect, collect_due, renew, renew_due, settle_due
-from billing.services.subscriptions.starting import choose, start
+from billing.services.subscriptions.starting import Started, choose, preview_start, start
 from billing.services.subscriptions.unused import FeeLine
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "FeeLine",
     "MovePlan",
     "Moved",
+    "Started",
     "Wanted",
     "agree_to_move",
     "cancel",
@@ -25,6 +26,7 @@ __all__ = [
     "move",
     "preview",
     "preview_move",
+    "preview_start",
     "reactivate",
     "renew",
     "renew_due",

@@ -76,14 +76,15 @@ class Change:
 class Wanted:
     """Where to: the plan's latest version or that ``version``, on what terms.
 
-    A discount and a commitment that were agreed go along where none are given (None); price overrides were for the
-    prices of the old plan and do not.
+    Discount, commitment and spend cap that were agreed go along where none are given (None); a cap of zero takes it
+    away. Price overrides were for the prices of the old plan and do not go along.
     """
 
     plan: Plan
     version: int | None = None
     discount: Decimal | None = None
     minimum_commitment: Decimal | None = None
+    spend_cap: Decimal | None = None
     price_overrides: Sequence[PriceTerms] = ()
     upwards: bool = False
     """Now only where it costs more. To and fro, somebody would get a fee back and use what it includes each time."""
@@ -134,7 +135,7 @@ def change(
             # To stay where it is takes back a change that was to come.
             stays = figures.version.pk == current.plan_version_id
             current.next_version = None if stays else figures.version
-            current.discount, current.minimum_commitment = prepared.discount, prepared.commitment
+            prepared.agree(current)
             current.save()
         else:
             prepared.post(figures)
@@ -167,6 +168,7 @@ class _Prepared:
     version: PlanVersion
     discount: Decimal
     commitment: Decimal | None
+    spend_cap: Decimal | None
     when: str
     at: datetime
     period: SubscriptionPeriod | None
@@ -187,14 +189,16 @@ class _Prepared:
             raise InvalidRequest.field("plan", f"charges in {public.plan.currency_id}, not {current.plan.currency_id}")
         discount = current.discount if wanted.discount is None else wanted.discount
         commitment = current.minimum_commitment if wanted.minimum_commitment is None else wanted.minimum_commitment
+        spend_cap = current.spend_cap if wanted.spend_cap is None else wanted.spend_cap or None
         version = plans.agree(
             public,
             customer=current.customer,
             discount=discount,
             minimum_commitment=commitment,
+            spend_cap=spend_cap,
             overrides=wanted.price_overrides,
         )
-        return cls(journal, current, version, discount, commitment, when, moment, period, wanted.upwards)
+        return cls(journal, current, version, discount, commitment, spend_cap, when, moment, period, wanted.upwards)
 
     def allowed(self) -> Change:
         """The figures, where whoever asks may have them."""
@@ -259,11 +263,16 @@ class _Prepared:
                 name = subscription.plan.name
                 periods.grant(journal, subscription, period, line.asset, line.after, name=name, effective_at=at)
         subscription.next_version = None
-        subscription.discount, subscription.minimum_commitment = self.discount, self.commitment
+        self.agree(subscription)
         subscription.save()
         journal.messages.append(
             periods.message("subscription.changed", subscription, version=self.version.number, previous=previous)
         )
+
+    def agree(self, subscription: Subscription) -> None:
+        """What goes along to another plan."""
+        subscription.discount, subscription.minimum_commitment = self.discount, self.commitment
+        subscription.spend_cap = self.spend_cap
 
     def _span(self) -> tuple[datetime, datetime] | None:
         return None if self.period is None else (self.period.start, self.period.end)

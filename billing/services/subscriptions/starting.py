@@ -1,22 +1,25 @@
 """Starting a subscription."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.db import transaction
 from django.db.models import F, Q
 
 from accounts.services import audit
-from billing.engine.money import ZERO, amount_string
+from billing.engine.money import ZERO, amount_string, exact_sum
 from billing.errors import AlreadyExists, InvalidRequest, InvalidState
-from billing.models import Customer, Plan, PlanVersion, Subscription, SubscriptionPhase
+from billing.models import Approval, Customer, Fee, Plan, PlanVersion, Subscription, SubscriptionPhase
+from billing.services import four_eyes
 from billing.services.catalog import plans
 from billing.services.catalog.prices import PriceTerms
 from billing.services.ledger.posting import Journal
 from billing.services.retrying import retried
-from billing.services.subscriptions import periods
+from billing.services.subscriptions import agreeing, periods
 
 PERIODS_BACK_MAX = 1000
 _SHORTEST = {"day": 1, "week": 7, "month": 28, "quarter": 90, "year": 365}
@@ -36,6 +39,9 @@ def start(
     discount: Decimal = ZERO,
     price_overrides: Sequence[PriceTerms] = (),
     minimum_commitment: Decimal | None = None,
+    spend_cap: Decimal | None = None,
+    reason: str = "",
+    approval: Approval | None = None,
 ) -> Subscription:
     """Put the customer on the plan's latest version, or that ``version``, from ``starts_at`` (now) on.
 
@@ -43,8 +49,10 @@ def start(
     What differs from the plan's own terms is agreed with this customer alone. Where ``starts_at`` has come, the first
     period is opened here; in the past, all of them until now. A wallet that cannot pay the fee makes it past due.
 
-    Raises ``AlreadyExists`` where the customer is on the plan then, ``InvalidRequest`` for terms that cannot be.
+    Raises ``AlreadyExists`` where the customer is on the plan then, ``InvalidRequest`` for terms that cannot be. What
+    the terms give away counts as moved by hand: ``ApprovalRequired`` (``four_eyes``).
     """
+    spend_cap = spend_cap or None
     chosen = public_version(plan, version)
     if not 0 <= discount <= 1:
         raise InvalidRequest.field("discount", "must be from 0 to 1, such as 0.15")
@@ -59,7 +67,22 @@ def start(
             customer=customer,
             discount=discount,
             minimum_commitment=minimum_commitment,
+            spend_cap=spend_cap,
             overrides=price_overrides,
+        )
+        four_eyes.check(
+            actor=actor,
+            kind=Approval.Kind.AGREED_TERMS,
+            amounts=agreeing.given_away(
+                subscription=Subscription(customer=customer),
+                version=agreed,
+                discount=discount,
+                commitment=minimum_commitment,
+                total=ZERO,
+                now=journal.now,
+            ),
+            customer_id=customer.pk,
+            approval=approval,
         )
         # Somebody may change the customer's zone at this moment: it is read once, here.
         zone = Customer.objects.values_list("timezone", flat=True).get(pk=customer.pk)
@@ -74,6 +97,7 @@ def start(
             timezone=zone,
             discount=discount,
             minimum_commitment=minimum_commitment,
+            spend_cap=spend_cap,
             renews_at=begin,
             settled_until=begin,
         )
@@ -93,9 +117,32 @@ def start(
                 **({"discount": amount_string(discount)} if discount else {}),
                 **({"price_overrides": len(price_overrides)} if price_overrides else {}),
                 **({"minimum_commitment": amount_string(minimum_commitment)} if minimum_commitment is not None else {}),
+                **({"spend_cap": amount_string(spend_cap)} if spend_cap is not None else {}),
+                **({"reason": reason} if reason else {}),
             },
         )
     return subscription
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What starting comes to: the fees of the periods that have begun, and whether the wallet can pay them."""
+
+    subscription: Subscription
+    fees: Sequence[Fee]
+
+    @property
+    def total(self) -> Decimal:
+        return exact_sum(fee.amount for fee in self.fees)
+
+
+def preview_start(**terms: Any) -> Started:
+    """What ``start`` with these ``terms`` would post. Nothing is written, and nobody's approval is asked for."""
+    with transaction.atomic():
+        subscription = start(actor=audit.SYSTEM, **terms)
+        found = Started(subscription, list(Fee.objects.filter(subscription=subscription).order_by("pk")))
+        transaction.set_rollback(True)
+    return found
 
 
 @retried

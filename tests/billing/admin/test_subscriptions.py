@@ -126,6 +126,30 @@ def test_one_subscription_is_moved_as_the_page_showed(office: Client, subscripti
     assert AuditEvent.objects.get(action="subscription.changed").after["reason"] == "Asked for by mail"
 
 
+def test_a_customer_is_put_on_a_plan_as_the_page_showed(office: Client, shop: Shop) -> None:
+    customer = shop.customer(plan=None, usd="100")
+    version = make_plan(shop, fee="49", allowances=[("base_tokens", "10", "0")])
+    page = reverse("admin:billing_customer_change", args=[customer.pk]).replace("/change/", "/start-plan/")
+    assert "Now on no plan" in office.get(page).content.decode()
+    asked = {"plan_version": str(version.pk), "discount": "0.1", "spend_cap": "25", "reason": "Signed today"}
+
+    review = office.post(page, asked | {"review": "1"}).context["review"]
+    assert "$44.10" in review["total"].replace("</span><small>", "")
+    assert review["total_said"] == "is charged now"
+    assert not Subscription.objects.exists()
+    office.post(page, asked | {"confirm": "1"})
+
+    started = Subscription.objects.get()
+    assert (started.discount, started.spend_cap) == (Decimal("0.1"), 25)
+    assert shop.balance(customer).available == Decimal("55.9")
+    assert AuditEvent.objects.get(action="subscription.started").after["reason"] == "Signed today"
+    assert "$25.00" in office.get(url(started)).content.decode()
+    twice = office.post(page, asked | {"confirm": "1"}).content.decode()
+    assert "is on the plan" in twice
+    later = {"starts_on": "2099-01-31", "trial_days": "731"}
+    assert "less than or equal to 730" in office.post(page, asked | later).content.decode()
+
+
 def test_a_move_that_cannot_be_says_why(office: Client, subscription: Subscription, shop: Shop) -> None:
     version = plans.publish_version(
         actor=SYSTEM,

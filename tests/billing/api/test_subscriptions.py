@@ -92,6 +92,29 @@ def test_15_percent_off_100_is_85(api: Api, shop: Shop) -> None:
     assert refused.status_code in {400, 409}
 
 
+def test_a_spend_cap_refuses_what_is_beyond_it_until_the_next_period_and_goes_along(api: Api, shop: Shop) -> None:
+    publish(api, shop, fair_use=[{"asset": "usd", "limit": "500"}, {"meter": "steps", "limit": "90"}])
+    shop.customer(plan=None, usd="1000")
+    started = api.post("/subscriptions", {"customer": "acme", "plan": "hybrid", "spend_cap": "4"}).json()
+    assert (started["spend_cap"], wallet(api)["usd"]) == ("4", "951")
+
+    use(api, "within", steps=39)
+    event = {"specversion": "1.0", "source": "s", "type": "llm.completion", "subject": "acme"}
+    beyond = api.post("/events", event | {"id": "beyond", "data": {"steps": 2}})
+    answer = problem(beyond, 402, "budget_exceeded")
+    assert (answer["name"], answer["left"], answer["required"]) == ("Spend cap of hybrid", "0.1", "0.2")
+
+    path = f"/subscriptions/{started['id']}"
+    publish(api, shop, code="large")
+    changed = api.post(f"{path}/change", {"plan": "large", "discount": "0.5"}).json()
+    assert changed["spend_cap"] == "4"
+    use(api, "half", steps=2)
+    assert api.post("/events", event | {"id": "again", "data": {"steps": 1}}).status_code == 402
+    assert api.post(f"{path}/change", {"plan": "large", "spend_cap": "0"}).json()["spend_cap"] is None
+    use(api, "free", steps=60)
+    problem(api.post(f"{path}/change", {"plan": "large", "spend_cap": "-1"}), 400, "invalid_request", "spend_cap")
+
+
 def test_a_change_is_shown_and_then_made_and_can_be_repeated(api: Api, shop: Shop) -> None:
     publish(api, shop)
     publish(api, shop, code="large", base_fee="490")

@@ -96,6 +96,40 @@ def test_what_was_approved_is_done_once_and_exactly(shop: Shop, maker: User, che
     assert ManualMovement.objects.get().approval_id == asked.pk
 
 
+def begin(user: User, shop: Shop, **terms: Any) -> Approval | None:
+    """Start the plan "team" at $1,000 a month for a new customer."""
+    plan = shop.plan("team", [shop.price(shop.meter("llm_input", "input_tokens"), "1")], base_fee=Decimal(1000)).plan
+    none = dict.fromkeys(("discount", "minimum_commitment", "spend_cap", "version", "starts_at", "trial_days"))
+    return approvals.perform(
+        actor=by(user),
+        kind=Approval.Kind.AGREED_TERMS,
+        customer=shop.customer(usd="5000", plan=None),
+        terms={"plan": str(plan.pk), "named": "Team", **none, **terms},
+        reason="Asked for",
+    )
+
+
+def test_to_start_with_much_off_takes_a_second_person_and_happens_exactly_so(
+    shop: Shop, maker: User, checker: User
+) -> None:
+    asked = begin(maker, shop, discount="0.5", spend_cap="7", trial_days=3)
+    assert asked is not None
+    assert not Subscription.objects.exists()
+
+    approvals.approve(actor=by(checker), approval=asked)
+
+    started = Subscription.objects.get()
+    assert (started.discount, started.spend_cap, started.plan_version.discount) == (Decimal("0.5"), 7, Decimal("0.5"))
+    assert started.trial_ends_at is not None
+    assert ManualMovement.objects.get().approval_id == asked.pk
+
+
+def test_to_start_with_little_off_does_not(shop: Shop, maker: User) -> None:
+    assert begin(maker, shop, discount="0.1") is None
+
+    assert shop.balance(Customer.objects.get()).available == 4100
+
+
 def test_a_commitment_that_ends_counts_too(shop: Shop, maker: User) -> None:
     subscription = on_plan(shop, "0")
     assert ask(maker, subscription, minimum_commitment="500") is None
