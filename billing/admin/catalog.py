@@ -6,13 +6,13 @@ from django.contrib import admin, messages
 from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import reverse
+from django.urls import path, reverse
 from django.utils.safestring import SafeString
 from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, RelatedDropdownFilter
 
 from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action
-from billing.admin import by_hand, confirm, display, lookup
+from billing.admin import by_hand, confirm, display, lookup, products
 from billing.admin.adding import AddOnlyAdmin, ServiceForm
 from billing.engine.prices import words
 from billing.errors import InvalidState
@@ -107,7 +107,24 @@ class PlanAdmin(AddOnlyAdmin):
     list_filter = ("offered",)
     list_select_related = ("currency",)
     search_fields = ("code", "name")
+    actions_list = ("metered_product",)
     actions_detail = ("draft_version", "offer", "move_everybody")
+
+    def get_urls(self) -> list[Any]:
+        urls: list[Any] = super().get_urls()
+        return [path("product/", self.admin_site.admin_view(self.product), name="billing_plan_product"), *urls]
+
+    def has_product_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perms(products.PERMISSIONS)
+
+    @detail_action(
+        description="A metered product", url_path="metered-product", icon="library_add", permissions=["product"]
+    )
+    def metered_product(self, request: HttpRequest) -> HttpResponse:
+        return HttpResponseRedirect(reverse("admin:billing_plan_product"))
+
+    def product(self, request: HttpRequest) -> HttpResponse:
+        return products.view(self, request)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Plan | None = None) -> Any:
         return () if obj is None else ("offered",)

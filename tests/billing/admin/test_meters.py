@@ -7,7 +7,7 @@ from django.urls import reverse
 from accounts.models import AuditEvent, User
 from accounts.services import staff
 from billing.engine.presets import PRESETS
-from billing.models import Asset, Meter
+from billing.models import Asset, Meter, Plan, PlanDraft
 from tests.builders import Shop, browser_of
 
 ADD = "/admin/billing/meter/add/"
@@ -66,6 +66,39 @@ def test_a_preset_is_added_whole_or_not_at_all(office: Client, shop: Shop) -> No
     office.post(PRESETS_PAGE, {"preset": "anthropic.messages", "prefix": "claude_", "event_type": "claude"})
     assert Meter.objects.filter(code__startswith="claude_", event_type="claude").count() == 4
     assert "Lower case" in office.post(PRESETS_PAGE, {"preset": "gpu", "prefix": "1"}).content.decode()
+
+
+PRODUCT = {
+    "name": "API usage",
+    "code": "api_usage",
+    "event_type": "api.call",
+    "value": "input_tokens",
+    "unit": "token",
+    "dimensions": "model, user",
+    "unit_amount": "2.50",
+    "per": "1000000",
+    "currency": "usd",
+}
+
+
+def test_a_metered_product_is_one_form_and_goes_on_in_the_editor(office: Client, shop: Shop) -> None:
+    page = reverse("admin:billing_plan_product")
+    assert "metered-product" in office.get(reverse("admin:billing_plan_changelist")).content.decode()
+    assert office.get(page).status_code == 200
+
+    made = office.post(page, PRODUCT)
+
+    draft = PlanDraft.objects.get()
+    assert made.headers["Location"] == reverse("admin:billing_plandraft_change", args=[draft.pk])
+    assert "$2.50 per 1,000,000 tokens" in office.get(made.headers["Location"]).content.decode()
+    assert (Meter.objects.get().aggregation, Meter.objects.get().dimensions) == ("sum", ["model", "user"])
+    again = office.post(page, PRODUCT).context["form"]
+    assert "already" in again.errors["code"][0]
+    wrong = {"code": "Api", "unit_amount": "-1", "value": "a ** 2", "event_type": ""}
+    assert set(office.post(page, PRODUCT | wrong).context["form"].errors) >= {"code", "unit_amount", "event_type"}
+    odd = office.post(page, PRODUCT | {"code": "other", "value": "a ** 2"}).context["form"]
+    assert "allows only" in odd.errors["value"][0]
+    assert (Meter.objects.count(), Plan.objects.count()) == (1, 1)
 
 
 def test_an_asset_is_added_by_the_service(office: Client, shop: Shop) -> None:
