@@ -31,6 +31,9 @@ SENTENCES = (
     gettext_noop("This takes {required} {asset}, and the wallet of {customer} has {available} available for it."),
     gettext_noop("This takes {required} {asset}, and the wallet has {available} available for it."),
     gettext_noop("This takes {required} {unit}, and fair use of the plan {plan} has {left} left until {resets_at}."),
+    gettext_noop(
+        "This takes {required} {unit}, and the spend cap of the plan {plan} has {left} left until {resets_at}."
+    ),
     gettext_noop("This takes {required} {unit}, and a budget has {left} left{until}."),
     gettext_noop(" until {moment}"),
     gettext_noop("The wallet of {customer} is frozen. Nothing was charged."),

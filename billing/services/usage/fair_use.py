@@ -193,11 +193,11 @@ def _quantity(limit: CompiledFairUse, use: Use) -> Decimal:
 
 def _refusal(line: Line, limit: CompiledFairUse, *, left: Decimal, required: Decimal) -> BudgetExceeded:
     resets_at = budgets.utc(line.period_end)
-    what = "fair use" if limit.rule is not None else "spend cap"
+    what = "fair use" if limit.rule is not None else "the spend cap"
     return BudgetExceeded(
-        f"This takes {amount_string(required)} {limit.unit}, and the {what} of the plan {line.plan.plan} has "
+        f"This takes {amount_string(required)} {limit.unit}, and {what} of the plan {line.plan.plan} has "
         f"{amount_string(left)} left until {resets_at}.",
-        name=f"{what.capitalize()} of {line.plan.plan}",
+        name=f"{what.removeprefix('the ').capitalize()} of {line.plan.plan}",
         plan=line.plan.plan,
         unit=limit.unit,
         limit=limit.limit,
