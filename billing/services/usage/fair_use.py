@@ -193,12 +193,19 @@ def _quantity(limit: CompiledFairUse, use: Use) -> Decimal:
 
 def _refusal(line: Line, limit: CompiledFairUse, *, left: Decimal, required: Decimal) -> BudgetExceeded:
     resets_at = budgets.utc(line.period_end)
-    what = "fair use" if limit.rule is not None else "the spend cap"
+    plan, takes, has = line.plan.plan, amount_string(required), amount_string(left)
+    if limit.rule is None:
+        name = f"Spend cap of {plan}"
+        detail = (
+            f"This takes {takes} {limit.unit}, and the spend cap of the plan {plan} has {has} left until {resets_at}."
+        )
+    else:
+        name = f"Fair use of {plan}"
+        detail = f"This takes {takes} {limit.unit}, and fair use of the plan {plan} has {has} left until {resets_at}."
     return BudgetExceeded(
-        f"This takes {amount_string(required)} {limit.unit}, and {what} of the plan {line.plan.plan} has "
-        f"{amount_string(left)} left until {resets_at}.",
-        name=f"{what.removeprefix('the ').capitalize()} of {line.plan.plan}",
-        plan=line.plan.plan,
+        detail,
+        name=name,
+        plan=plan,
         unit=limit.unit,
         limit=limit.limit,
         left=left,

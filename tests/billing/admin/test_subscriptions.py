@@ -71,7 +71,7 @@ def test_everybody_is_moved_after_a_look_at_the_figures(office: Client, subscrip
 
     asked = office.get(page).content.decode()
     assert "Version 1: Base fee" in asked
-    assert "49 → 59" in asked
+    assert "$49.00 → $59.00" in asked
     office.post(page, WHY)
 
     subscription.refresh_from_db()

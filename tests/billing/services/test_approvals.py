@@ -570,7 +570,6 @@ def test_a_payout_to_a_partner_is_what_was_asked_for_or_nothing(shop: Shop, make
 
 _PUBLISHED = "charges and gives back what a published version says, which was decided when it was published"
 UNLIMITED = {
-    ("starting.py", "start"): _PUBLISHED,
     ("starting.py", "choose"): _PUBLISHED,
     ("ending.py", "reactivate"): _PUBLISHED,
     ("grants.py", "extend"): "moves nothing: what is there stays there for longer",
