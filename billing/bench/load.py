@@ -134,7 +134,7 @@ class _Connection(asyncio.Protocol):
         if end < 0:
             return
         head = bytes(self.buffer[:end])
-        length = _content_length(head)
+        length = content_length(head)
         if length is None:
             self._give_up(f"an answer without a length: {head[:200].decode('latin-1')}")
             return
@@ -168,7 +168,8 @@ class _Connection(asyncio.Protocol):
         self.transport.close()
 
 
-def _content_length(head: bytes) -> int | None:
+def content_length(head: bytes) -> int | None:
+    """What an answer's head says of its body; None where it does not say."""
     for line in head.split(b"\r\n")[1:]:
         name, _, value = line.partition(b":")
         if name.lower() == b"content-length":

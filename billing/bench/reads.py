@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from accounts.ids import uuid7
 from accounts.models import Membership, Role, User
-from accounts.services import api_keys
+from accounts.services import api_keys, factors
 from billing.bench import history, shop
 from billing.bench.history import LARGE, Group, Template
 from billing.models import Balance, Customer, LedgerEntry
@@ -199,12 +199,13 @@ def _pages(customer: Customer) -> Mapping[str, Callable[[], None]]:
     Membership.objects.create(user=user, organization=customer.organization, role=Role.OWNER)
     client.force_login(user)
     key = api_keys.issue(name="reads", scopes=["wallets:read"])[1]
+    office = _office(host)
     balance = Balance.objects.get(customer=customer)
     middle = LedgerEntry.objects.get(balance=balance, seq=balance.seq // 2)
 
-    def get(path: str, **headers: str) -> Callable[[], None]:
+    def get(path: str, by: Client = client, **headers: str) -> Callable[[], None]:
         def ask() -> None:
-            answer = client.get(path, headers=headers)
+            answer = by.get(path, headers=headers)
             if answer.status_code != 200:
                 raise AssertionError(f"{path} answered {answer.status_code}")
 
@@ -217,7 +218,26 @@ def _pages(customer: Customer) -> Mapping[str, Callable[[], None]]:
         "statement": get("/statement"),
         "statement, half way": get(f"/statement?before={middle.pk}"),
         "usage": get("/usage"),
+        "office: today": get("/admin/", office),
+        "office: customer": get(f"/admin/billing/customer/{customer.pk}/change/", office),
+        "office: wallet": get(f"/admin/billing/wallet/{customer.wallet.pk}/change/", office),
+        "office: entries": get("/admin/billing/ledgerentry/", office),
+        "office: events": get("/admin/billing/usageevent/", office),
+        "office: charges of one": get(f"/admin/billing/charge/?customer__id__exact={customer.pk}", office),
+        "office: a receipt": get(f"/admin/billing/usageevent/{middle.transaction_id}/change/", office),
     }
+
+
+def _office(host: str) -> Client:
+    """A browser of the back office, whose second factor was given just now."""
+    user = User.objects.create_superuser(f"{uuid7().hex}@office.bench.test")
+    client = Client(headers={"host": host})
+    client.force_login(user)
+    session = client.session
+    session["otp_device_id"] = factors.begin(user, confirmed=True).persistent_id
+    session["second_factor_at"] = session["seen_at"] = session["signed_in_at"] = int(time.time())
+    session.save()
+    return client
 
 
 def _peak_memory_mb() -> float:

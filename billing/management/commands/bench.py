@@ -18,7 +18,7 @@ from django.db import transaction
 from django.db.models import Sum
 from psycopg import sql
 
-from billing.bench import closing, history, profile, reads, report, shop
+from billing.bench import closing, history, neighbours, profile, reads, report, shop
 from billing.bench.ceilings import Ceilings
 from billing.bench.load import Sample
 from billing.bench.measures import FIGURES, Runner, as_dict, chosen
@@ -60,6 +60,9 @@ class Command(BaseCommand):
             "--close", action="store_true", help="Measure closing a day with --rows ledger entries, instead."
         )
         parser.add_argument(
+            "--neighbours", action="store_true", help="Measure one caller beside ten at their limit, instead."
+        )
+        parser.add_argument(
             "--rows",
             type=int,
             default=10_000_000,
@@ -81,12 +84,10 @@ class Command(BaseCommand):
 
         if not reads.SMALL_ROWS < options["rows"] <= ROWS_MAX:
             raise CommandError(f"--rows must be more than {reads.SMALL_ROWS:,} and at most {ROWS_MAX:,}.")
-        if options["reads"]:
-            self._reads(owner, options)
-            return
-        if options["close"]:
-            self._close(owner, options)
-            return
+        for instead in (self._reads, self._close, self._neighbours):
+            if options[instead.__name__.removeprefix("_")]:
+                instead(owner, options)
+                return
         progress = OutputWrapper(sys.stderr)
         with Progress(progress, total=options["customers"] + 1, unit="customers") as bar:
             names = shop.make(options["customers"], made=bar.advance)
@@ -189,6 +190,20 @@ class Command(BaseCommand):
             self.stdout.write(self.style.ERROR(f"WRONG  {what}"))
         if sealed["wrong"]:
             sys.exit(1)
+
+    def _neighbours(self, owner: str, options: Mapping[str, Any]) -> None:
+        address, progress = urlsplit(settings.BASE_URL), OutputWrapper(sys.stderr)
+        names = shop.make(neighbours.NOISY + 1, made=lambda count: None)
+        bench = neighbours.Neighbours(
+            host=address.hostname or "", port=address.port or 80, netloc=address.netloc, names=names
+        )
+        quiet, noisy = bench.rounds(options["rounds"], options["seconds"], say=progress.write)
+        found = neighbours.as_dict(quiet, noisy, options["seconds"])
+        found["wrong"] += map(str, books.differences())
+        found["machine"] = _machine()
+        self.stdout.write(json.dumps(found, indent=2) if options["json"] else neighbours.table(found))
+        if found["wrong"]:
+            raise CommandError(f"WRONG  {found['wrong'][0]}")
 
     def _close(self, owner: str, options: Mapping[str, Any]) -> None:
         template = reads.prepare(shop.make(1, made=lambda count: None)[0])

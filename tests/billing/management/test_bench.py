@@ -16,7 +16,7 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from billing.bench import history, load, measures, profile, reads, report, shop
+from billing.bench import history, load, measures, neighbours, profile, reads, report, shop
 from billing.bench.load import Request, Sample
 from billing.bench.traffic import Traffic
 from billing.management.commands import bench
@@ -244,3 +244,13 @@ def test_reads_are_compared_and_held_against_their_bars() -> None:
     assert "1.30" in shown
     assert "NOT REACHED (usage: 1.30)" in shown
     assert "NOT REACHED (usage, large wallet: 250 ms)" in shown
+
+
+def test_one_caller_beside_ten_is_held_against_the_bar() -> None:
+    quiet = [neighbours.Turn(latencies_ms=[10.0] * 40) for _ in range(3)]
+    noisy = [neighbours.Turn(latencies_ms=[13.0] * 40, answered=1000, refused=200) for _ in range(3)]
+
+    found = neighbours.as_dict(quiet, noisy, 2.0)
+
+    assert (round(found["ratio"], 2), found["allowed"], found["refused"], found["wrong"]) == (1.3, 500, 100, [])
+    assert "NOT REACHED (1.30)" in neighbours.table(found)
