@@ -8,6 +8,7 @@ import pytest
 from django.db.models import F
 
 from accounts.services.audit import SYSTEM
+from billing import checks
 from billing.errors import AlreadyExists, InvalidRequest, InvalidState
 from billing.models import Collection, Customer, Invoice, Notice, OutboxEvent, PaymentAttempt, TopUp, UsageEvent, Wallet
 from billing.selectors import invoices as figures
@@ -170,6 +171,14 @@ def test_what_an_overdue_invoice_does_is_agreed_with_each_customer(
     assert Notice.objects.filter(kind="invoice.overdue").count() == reminders
     first = next((day for day, is_frozen in enumerate(seen, start=15) if is_frozen), None)
     assert first == frozen_on, "of November; the invoice is due on the 15th"
+
+
+@pytest.mark.parametrize(("action", "days"), [("sue", 14), ("suspend", -1), ("default", 14)])
+def test_terms_that_nobody_knows_are_told_at_the_start(settings: Any, action: str, days: int) -> None:
+    assert checks.overdue(None) == []
+    settings.INVOICE_OVERDUE_ACTION, settings.INVOICE_GRACE_DAYS = action, days
+
+    assert [error.id for error in checks.overdue(None)] == ["billing.E009"]
 
 
 def test_who_agrees_on_other_terms_is_suspended_no_longer(debtor: Payer, clock: Clock, settings: Any) -> None:
