@@ -77,6 +77,8 @@ SENTENCES = (
     gettext_noop("A payment is disputed."),
     gettext_noop("A plan still runs. Cancel it, and wait for its end."),
     gettext_noop("A second person has still to decide about something."),
+    gettext_noop("{organization} has no other owner. Make somebody an owner first, or erase it as well."),
+    gettext_noop("People of the back office stay named in what they decided, for as long as the books are kept."),
     gettext_noop("At most {most} blocks."),
     gettext_noop("{word} is no address and no CIDR block."),
     gettext_noop("This key has ended: make a new one."),

@@ -134,14 +134,14 @@ def _page(
     if visit is not None and visit.may("privacy:write"):
         found = {
             "organization_form": organization or ConfirmForm(wanted=visit.customer.name, prefix="organization"),
-            "organization_obstacles": privacy.obstacles(visit.customer),
+            "organization_obstacles": list(map(refusals.said, privacy.obstacles(visit.customer))),
         }
     return access.render_own(
         request,
         "portal/privacy.html",
         status=400 if person or organization else 200,
         person_form=person or ConfirmForm(wanted=user.email, prefix="person"),
-        person_obstacles=people.obstacles(user),
+        person_obstacles=list(map(refusals.said, people.obstacles(user))),
         consents=user.consents.all(),
         **found,
     )
