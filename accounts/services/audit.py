@@ -103,8 +103,10 @@ _INTERNAL = frozenset({"reason", "note"})
 
 
 def operators() -> frozenset[UUID]:
-    """The people of the back office, for ``outward``."""
-    return frozenset(User.objects.filter(is_staff=True).values_list("pk", flat=True))
+    """The people of the back office, and who was one of them once, for ``outward``."""
+    left = AuditEvent.objects.filter(action__in=("user.changed", "user.deleted"), sealed_before__is_staff=True)
+    gone = frozenset(UUID(id) for id in left.values_list("object_id", flat=True))
+    return gone.union(User.objects.filter(is_staff=True).values_list("pk", flat=True))
 
 
 def outward(row: AuditEvent, operators: frozenset[UUID]) -> dict[str, Any]:

@@ -244,6 +244,22 @@ def test_what_staff_write_down_for_themselves_stays_with_them(acme: Customer, ow
         assert "198.51.100.7" not in shown
 
 
+def test_it_stays_with_them_when_they_have_left(acme: Customer, owner: User) -> None:
+    finance = User.objects.create_user("finance@ante.test", is_staff=True)
+    by = audit.Actor.of_user(finance, ip_address="198.51.100.7", request_id="")
+    wallets.freeze(actor=by, customer=acme, reason="Their bank called us")
+    admin = browser_of(User.objects.create_superuser("admin@ante.test"))
+
+    left = admin.post(f"/admin/accounts/user/{finance.pk}/change/", {"email": finance.email, "name": "Finance"})
+
+    finance.refresh_from_db()
+    assert (left.status_code, finance.is_staff) == (302, False)
+    shown = browser_of(owner).get("/trail").content.decode()
+    assert "wallet.frozen" in shown
+    assert "Their bank called us" not in shown
+    assert "198.51.100.7" not in shown
+
+
 def test_an_allow_list_that_shuts_oneself_out_asks_twice(shop: Shop, acme: Customer, owner: User) -> None:
     client = browser_of(owner, REMOTE_ADDR="192.0.2.9")
     assert client.post("/networks", {"networks": "nonsense"}).status_code == 400
