@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from accounts.models import AuditEvent
 from accounts.services.audit import SYSTEM
 from billing.errors import InvalidState
 from billing.models import Asset, Collection, Invoice, UsageEvent
@@ -44,6 +45,11 @@ def test_a_void_invoice_is_credited_in_full_with_its_tax(debtor: Payer) -> None:
     assert [(line.description, line.amount) for line in note.lines.all()] == [("Llm Input", -10)]
     assert (status(invoice), debtor.available, account("tax_payable"), account("adjustment")) == ("void", 0, 0, -10)
     assert ("For invoice", "INV-000001") in documents.shown(note)["facts"]
+    lines = AuditEvent.objects.filter(object_id=str(invoice.pk), action__startswith="invoice.void")
+    assert {line.action: "reason" in (line.after or {}) for line in lines} == {
+        "invoice.void_asked": True,
+        "invoice.voided": False,
+    }
     for refused in (invoice, note):
         with pytest.raises(InvalidState):
             void(refused)
