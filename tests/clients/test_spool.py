@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
-from ante_client import Ante, Spool, SpoolFull, SpoolUnwritable, Unreachable, calls
+from ante_client import Ante, Spool, SpoolFull, SpoolUnwritable, Unreachable, calls, running
 from ante_client.forward import main
+from ante_client.inference import Inference
+from ante_client.running import Running
 from tests.clients.conftest import QUICK
 from tests.clients.elsewhere import FORWARDING, elsewhere, end, is_ready, kill
 from tests.clients.standin import OPERATOR_KEY, Billing, Refusal, eventually
@@ -159,6 +161,29 @@ def test_what_a_process_had_under_way_when_it_was_killed_is_charged(billing: Bil
     assert (event["id"], event["outcome"]) == ("left open", "failed")
     assert billing.wallets["acme"] == 100 - Decimal("0.01") - Decimal("0.03")
     assert contents(tmp_path) == []
+
+
+def test_what_is_under_way_is_on_disk_also_while_its_file_is_written_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is killed in between leaves it all the same."""
+    left = []
+
+    class Watched(Running):
+        def _drop(self) -> None:
+            left.append(sorted(path.stat().st_size for path in tmp_path.glob(f"*{running.SUFFIX}")))
+            super()._drop()
+
+    monkeypatch.setattr(running, "BYTES_MAX", 1)
+    under_way = Watched(Spool(tmp_path))
+    runs = [Inference("acme", "llm.completion", {}, source="app", id=name) for name in ("first", "second")]
+    for run in runs:
+        under_way.follow(run, dict)
+
+    (first,), (before, after) = left
+    assert (first > 0, before > 0, after > before) == (True, True, True)
+    for run in runs:
+        under_way.end(run)
 
 
 def test_a_line_that_was_cut_short_is_passed_over_and_the_others_are_not(billing: Billing, tmp_path: Path) -> None:

@@ -101,7 +101,8 @@ class Running:
             if self._descriptor is None or self._size > BYTES_MAX:
                 self._begin()
             else:
-                self._append(self._descriptor, line)
+                _append(self._descriptor, line)
+                self._size += len(line)
         except OSError as error:
             logger.warning("What runs use is not noted in %s: %s", self._directory, error)
             self._drop()
@@ -109,15 +110,15 @@ class Running:
     def _begin(self) -> None:
         """A file with all that is open. The one before goes when this one is there."""
         path, descriptor = locked_file(self._directory, SUFFIX)
+        lines = b"".join(self._lines.values())
+        try:
+            _append(descriptor, lines)
+        except OSError:
+            path.unlink()
+            os.close(descriptor)
+            raise
         self._drop()
-        self._path, self._descriptor, self._size = path, descriptor, 0
-        self._append(descriptor, b"".join(self._lines.values()))
-
-    def _append(self, descriptor: int, lines: bytes) -> None:
-        written = os.write(descriptor, lines)
-        if written < len(lines):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        self._size += written
+        self._path, self._descriptor, self._size = path, descriptor, len(lines)
 
     def _drop(self) -> None:
         """Gone before it is unlocked, so that nobody takes it over while this process lives."""
@@ -126,6 +127,11 @@ class Running:
                 self._path.unlink()
             os.close(self._descriptor)
         self._descriptor = None
+
+
+def _append(descriptor: int, lines: bytes) -> None:
+    if os.write(descriptor, lines) < len(lines):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def take_over(spool: Spool) -> None:
