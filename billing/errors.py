@@ -77,7 +77,7 @@ class InsufficientFunds(PaymentRequired):
 
 
 class BudgetExceeded(PaymentRequired):
-    code, title = "budget_exceeded", "A budget is used up"
+    code, title = "budget_exceeded", "A budget has too little left"
 
 
 class PermissionDenied(BillingError):

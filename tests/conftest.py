@@ -101,6 +101,14 @@ def payer(shop: Shop, bank: Bank) -> Payer:
 
 
 @pytest.fixture
+def plain_static_files(settings: Any) -> None:
+    """Pages name their static files as they are: nobody has gathered them."""
+    settings.STORAGES = settings.STORAGES | {
+        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    }
+
+
+@pytest.fixture
 def receiver() -> Iterator[Receiver]:
     """Somebody who is told by webhook: see ``tests/receiver.py``."""
     with receiving() as found:

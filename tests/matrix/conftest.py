@@ -26,10 +26,8 @@ from tests.payments import Bank, Payer
 
 
 @pytest.fixture(autouse=True)
-def _plain_static_files(settings: Any) -> None:
-    settings.STORAGES = settings.STORAGES | {
-        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
-    }
+def _plain(plain_static_files: None) -> None:
+    """``plain_static_files``, for all of them."""
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,6 @@
 """Pages without hashed file names, and people who have signed in."""
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from django.test import Client
@@ -11,10 +10,8 @@ from portal import amounts
 
 
 @pytest.fixture(autouse=True)
-def _plain_static_files(settings: Any) -> None:
-    settings.STORAGES = settings.STORAGES | {
-        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
-    }
+def _plain(plain_static_files: None) -> None:
+    """``plain_static_files``, for all of them."""
 
 
 @pytest.fixture(autouse=True)

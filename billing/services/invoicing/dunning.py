@@ -154,8 +154,9 @@ def close(collection: Collection, state: str, reason: str = "") -> None:
 
 
 def _thaw(collection: Collection, reason: str) -> None:
-    """Unfreeze the wallet that this froze, unless another that is open did so too."""
-    others = _open().filter(customer_id=collection.customer_id, froze=True).exclude(pk=collection.pk)
+    """Unfreeze the wallet that this froze, unless another that has not ended did so too."""
+    others = Collection.objects.filter(customer_id=collection.customer_id, froze=True, closed_at=None)
+    others = others.exclude(pk=collection.pk)
     if others.exists():
         return
     wallet = Wallet.objects.get(customer_id=collection.customer_id)

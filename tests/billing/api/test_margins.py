@@ -107,10 +107,8 @@ def test_a_customers_key_never_sees_a_cost(shop: Shop, acme: Customer, as_key: A
         assert "provider_cost" not in answer.content.decode()
 
 
-def test_the_portal_never_shows_a_cost(shop: Shop, acme: Customer, settings: Any) -> None:
-    settings.STORAGES = settings.STORAGES | {
-        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
-    }
+@pytest.mark.usefixtures("plain_static_files")
+def test_the_portal_never_shows_a_cost(shop: Shop, acme: Customer) -> None:
     client = Client()
     client.force_login(shop.member(acme))
 

@@ -135,6 +135,7 @@ def test_a_busy_wallet_asks_to_come_again(api: Api, shop: Shop, monkeypatch: pyt
     assert response["Retry-After"] == "1"
 
 
+@pytest.mark.usefixtures("plain_static_files")
 def test_a_person_gets_a_page_for_a_bug_and_a_program_a_document() -> None:
     assert problems.handler500(RequestFactory().get("/api/v1/x"))["Content-Type"] == "application/problem+json"
     assert problems.handler500(RequestFactory().get("/x"))["Content-Type"].startswith("text/html")
