@@ -12,9 +12,9 @@ from django.utils.translation import gettext, ngettext
 from accounts import reading
 from billing.engine.money import EXACT, exact_sum
 from billing.models import Grant
-from billing.selectors import attention
-from billing.selectors.attention import Found
-from billing.selectors.balances import BalanceNow, OpenGrant
+from billing.selectors.customer import attention
+from billing.selectors.customer.attention import Found
+from billing.selectors.ledger.balances import BalanceNow, OpenGrant
 from portal import access, amounts
 
 RUNWAY_DAYS_MIN = 3

@@ -16,7 +16,7 @@ from billing.engine.metering import MeterRule
 from billing.engine.money import DECIMALS_MAX, EXACT, ZERO, round_half_even
 from billing.errors import BillingError, UnpricedUsage
 from billing.models import PlanVersion, Price
-from billing.selectors.catalog import meter_rule
+from billing.selectors.catalog.catalog import meter_rule
 from billing.services.catalog import estimates
 from billing.services.catalog.estimates import Estimate, Usage
 from billing.services.subscriptions.periods import base_fee

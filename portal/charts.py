@@ -10,7 +10,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from billing.engine.money import EXACT, ZERO, exact_sum
-from billing.selectors.usage import UsageRow
+from billing.selectors.usage.usage import UsageRow
 from portal import amounts
 from portal.periods import Period
 from portal.templatetags.portal_parts import PALETTE

@@ -15,7 +15,8 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import ApiKey
 from billing.models import Meter
-from billing.selectors import balances, usage
+from billing.selectors.ledger import balances
+from billing.selectors.usage import usage
 from portal import access
 from portal.periods import Period
 from portal.tables import page_number

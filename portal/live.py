@@ -27,9 +27,10 @@ from django.http import Http404, HttpRequest, parse_cookie
 from accounts import second_factor
 from accounts.middleware import printable_cookies
 from accounts.reading import Reading, of_request, reading_as
-from billing.selectors import balances, tail
-from billing.selectors.balances import BalanceNow
-from billing.selectors.tail import TailEvent
+from billing.selectors.ledger import balances
+from billing.selectors.ledger.balances import BalanceNow
+from billing.selectors.usage import tail
+from billing.selectors.usage.tail import TailEvent
 from portal import access, payloads
 from portal.hub import Hub, Listener, TooManyListeners
 

@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from billing.engine.money import EXACT, amount_string
 from billing.models import UsageEvent
-from billing.selectors.balances import BalanceNow
-from billing.selectors.tail import TailEvent
+from billing.selectors.ledger.balances import BalanceNow
+from billing.selectors.usage.tail import TailEvent
 from portal import amounts, refusals
 
 

@@ -22,9 +22,9 @@ from billing.models import (
     Subscription,
     SubscriptionPeriod,
 )
-from billing.selectors import levels
-from billing.selectors.catalog import price_terms
-from billing.selectors.levels import Accrued
+from billing.selectors.catalog.catalog import price_terms
+from billing.selectors.usage import levels
+from billing.selectors.usage.levels import Accrued
 from billing.services.subscriptions import CommitmentNow, commitments_now
 from portal import amounts
 from portal.templatetags.portal_parts import per_unit

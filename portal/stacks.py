@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from billing.engine.money import exact_sum
-from billing.selectors.balances import OpenGrant
+from billing.selectors.ledger.balances import OpenGrant
 
 SOON = timedelta(days=14)
 TONES = 5

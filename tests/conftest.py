@@ -20,7 +20,9 @@ from psycopg import sql
 
 from accounts.services import api_keys, attempts
 from billing.api import pace
-from billing.selectors import books, costs, customers
+from billing.selectors.catalog import costs
+from billing.selectors.customer import customers
+from billing.selectors.ledger import books
 from tests.builders import Shop
 from tests.payments import Bank, Payer, standing_in
 from tests.receiver import Receiver, receiving

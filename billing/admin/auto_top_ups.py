@@ -11,7 +11,7 @@ from accounts.services.audit import actor_of
 from billing.admin import display, lookup
 from billing.admin.payments import asked
 from billing.models import AutoTopUp
-from billing.selectors import standing
+from billing.selectors.funding import standing
 from billing.services.funding import rules
 
 

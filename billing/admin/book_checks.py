@@ -8,7 +8,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from accounts.backoffice import ReadOnlyAdmin, labelled
 from billing.admin import display
 from billing.models import BookCheck
-from billing.selectors.book_checks import CHECKS
+from billing.selectors.ledger.book_checks import CHECKS
 
 TONES = {"ok": "ante-good", "wrong": "ante-bad", "skipped": "ante-info"}
 WORDS = {"ok": "right", "wrong": "differs", "skipped": "at night"}

@@ -17,8 +17,8 @@ from billing.admin.adding import AddOnlyAdmin, ServiceForm
 from billing.engine.prices import words
 from billing.errors import InvalidState
 from billing.models import Approval, Asset, FairUse, Plan, PlanDraft, PlanVersion, Price
-from billing.selectors import plan_terms
-from billing.selectors.catalog import price_terms
+from billing.selectors.catalog import plan_terms
+from billing.selectors.catalog.catalog import price_terms
 from billing.services import approvals, subscriptions
 from billing.services.catalog import drafts, plans
 

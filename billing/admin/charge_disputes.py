@@ -16,8 +16,9 @@ from billing.admin.base import BookAdmin
 from billing.admin.evidence import EvidenceMixin
 from billing.admin.periods import CreatedPeriodFilter
 from billing.models import ChargeDispute, UsageEvent
-from billing.selectors import charge_disputes as selector
-from billing.selectors import events, evidence
+from billing.selectors.funding import charge_disputes as selector
+from billing.selectors.funding import evidence
+from billing.selectors.usage import events
 from billing.services.wallet import charge_disputes
 
 

@@ -8,7 +8,7 @@ from billing.admin import display
 from billing.engine.costs import CURRENCY, Cost
 from billing.engine.money import EXACT, amount_string, exact_sum
 from billing.models import Charge, ProviderCost, UsageEvent
-from billing.selectors import costs
+from billing.selectors.catalog import costs
 
 _WORDS = {"share": "Overhead, share", "fixed": "Overhead, request"}
 _DIGITS = Decimal(1).scaleb(-12)

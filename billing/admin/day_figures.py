@@ -13,7 +13,7 @@ from accounts.ids import first_id
 from billing.admin import attention, display
 from billing.engine.money import ZERO
 from billing.models import Approval, Grant, PaymentAttempt, SpendAnomaly, TopUp
-from billing.selectors import reports
+from billing.selectors.reports import reports
 
 PAID_AFTER_MAX = timedelta(days=30)
 """A payment that was begun longer ago is not waited for: bank debits take days."""

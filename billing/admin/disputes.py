@@ -15,7 +15,7 @@ from billing.admin.evidence import EvidenceMixin
 from billing.admin.payments import LOOK_UP, asked, at_provider
 from billing.admin.periods import CreatedPeriodFilter
 from billing.models import Dispute
-from billing.selectors import evidence
+from billing.selectors.funding import evidence
 from billing.services.funding import answering, disputes
 
 

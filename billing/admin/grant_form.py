@@ -31,7 +31,7 @@ from billing.engine.money import EXACT, ZERO, amount_string, fits
 from billing.engine.postings import TEMPLATES
 from billing.errors import BillingError
 from billing.models import Approval, Asset, Customer, Grant
-from billing.selectors import balances
+from billing.selectors.ledger import balances
 from billing.services import approvals
 
 _KINDS = (Grant.Kind.PROMOTIONAL, Grant.Kind.ADJUSTMENT, Grant.Kind.PURCHASE)

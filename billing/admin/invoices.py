@@ -19,7 +19,7 @@ from billing.admin.amounts import AmountField
 from billing.engine.money import ZERO, amount_string
 from billing.engine.taxes import TREATMENTS
 from billing.models import Approval, Collection, Invoice, InvoiceLine
-from billing.selectors import invoices, overdue
+from billing.selectors.invoicing import invoices, overdue
 from billing.services import approvals
 from billing.services.invoicing import documents
 

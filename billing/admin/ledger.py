@@ -19,7 +19,7 @@ from billing.admin import display
 from billing.admin.base import BookAdmin, SummaryMixin
 from billing.admin.periods import PeriodFilter
 from billing.models import Balance, Charge, EntryKind, Grant, LedgerEntry, LedgerTransaction, UsageEvent
-from billing.selectors import revenue_lines
+from billing.selectors.revenue import revenue_lines
 
 KIND_TONES = {
     EntryKind.TOP_UP: "success",

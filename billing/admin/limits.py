@@ -20,7 +20,7 @@ from billing.admin.periods import CreatedPeriodFilter
 from billing.engine.budgets import FIELDS
 from billing.engine.money import amount_string, parse
 from billing.models import Alert, Budget, Notice, NoticeDelivery, NoticeTarget
-from billing.selectors import budgets as selector
+from billing.selectors.spending import budgets as selector
 from billing.services import alerts, budgets, notices
 
 

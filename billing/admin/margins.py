@@ -24,8 +24,8 @@ from billing.engine.money import EXACT, ZERO, amount_string
 from billing.engine.spreadsheets import harmless
 from billing.errors import InvalidRequest
 from billing.models import Customer, Meter
-from billing.selectors import margins
-from billing.selectors.margins import MarginRow
+from billing.selectors.reports import margins
+from billing.selectors.reports.margins import MarginRow
 
 GROUPS = {
     "customer": "Customer",

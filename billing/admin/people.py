@@ -14,7 +14,7 @@ from accounts.services import privacy as people
 from billing.admin import confirm
 from billing.engine import archives
 from billing.models import Approval, Customer
-from billing.selectors import privacy as selector
+from billing.selectors.customer import privacy as selector
 from billing.services import approvals
 from billing.services.customer import privacy
 

@@ -22,7 +22,7 @@ from billing.engine.money import EXACT, ZERO, exact_sum
 from billing.engine.spreadsheets import harmless, lines
 from billing.errors import InvalidRequest
 from billing.models import Asset
-from billing.selectors import margins, reports
+from billing.selectors.reports import margins, reports
 
 VIEW = "billing.view_revenueday"
 SPANS = {"3": "3 months", "6": "6 months", "12": "12 months", "24": "24 months"}

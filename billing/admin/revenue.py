@@ -25,9 +25,9 @@ from billing.engine.recognition import COLUMNS, MOVEMENTS
 from billing.errors import BillingError
 from billing.gateways import parquet
 from billing.models import Grant, Recognition, RevenueDay
-from billing.selectors import revenue, revenue_days, revenue_lines
-from billing.selectors.revenue import RollForward
-from billing.selectors.revenue_lines import Wanted
+from billing.selectors.revenue import revenue, revenue_days, revenue_lines
+from billing.selectors.revenue.revenue import RollForward
+from billing.selectors.revenue.revenue_lines import Wanted
 from billing.services import exports
 from billing.services import revenue as service
 from billing.services.revenue.chart import ACCOUNTS

@@ -10,7 +10,8 @@ from billing.admin import by_hand, confirm, display
 from billing.engine.money import EXACT, ZERO
 from billing.engine.postings import TEMPLATES
 from billing.models import Approval, Grant, UsageEvent
-from billing.selectors import balances, corrections, events
+from billing.selectors.ledger import balances, corrections
+from billing.selectors.usage import events
 from billing.services import approvals
 
 NOTHING = {False: "cost nothing", True: "was not paid"}

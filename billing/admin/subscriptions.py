@@ -14,7 +14,7 @@ from billing.admin import change_plan, confirm, display, lookup
 from billing.admin.catalog import ReadOnlyInline
 from billing.engine.money import amount_string
 from billing.models import Approval, Fee, Subscription, SubscriptionPeriod
-from billing.selectors import levels
+from billing.selectors.usage import levels
 from billing.services import approvals, subscriptions
 
 _STATUS_TONES = {"Active": "success", "Trialing": "info", "Scheduled": "info", "Past due": "danger", "Canceled": ""}

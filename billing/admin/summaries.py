@@ -13,7 +13,8 @@ from billing.admin.ledger import entry_row
 from billing.admin.lookup import BOOKED_BEFORE_MAX
 from billing.engine.money import EXACT, ZERO
 from billing.models import Balance, Customer, Grant, LedgerEntry, Subscription, UsageEvent
-from billing.selectors import balances, events, usage
+from billing.selectors.ledger import balances
+from billing.selectors.usage import events, usage
 
 ENTRIES_SHOWN = 15
 REFUSED_SHOWN = 8

@@ -14,7 +14,7 @@ from billing.admin import confirm, display
 from billing.admin.limits import budget_amount
 from billing.engine.money import amount_string
 from billing.models import Approval, Asset, Balance, Customer, Grant, Note, PaymentAttempt
-from billing.selectors import budgets
+from billing.selectors.spending import budgets
 from billing.services import approvals
 from billing.services.customer import notes
 from billing.services.wallet import grants, wallets

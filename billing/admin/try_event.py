@@ -17,7 +17,7 @@ from billing.engine.costs import CURRENCY
 from billing.engine.money import EXACT
 from billing.engine.prices import words
 from billing.models import PlanVersion, Price
-from billing.selectors.catalog import price_terms
+from billing.selectors.catalog.catalog import price_terms
 from billing.services.catalog import samples
 from billing.services.catalog.samples import Tried
 

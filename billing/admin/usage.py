@@ -24,8 +24,10 @@ from billing.admin.periods import PeriodFilter, ReceivedPeriodFilter
 from billing.engine.money import EXACT, ZERO
 from billing.engine.prices import words
 from billing.models import Budget, Charge, LedgerEntry, LedgerTransaction, Price, UsageEvent
-from billing.selectors import corrections, events, evidence, receipts
-from billing.selectors.catalog import price_terms
+from billing.selectors.catalog.catalog import price_terms
+from billing.selectors.funding import evidence
+from billing.selectors.ledger import corrections
+from billing.selectors.usage import events, receipts
 
 _STATUS_TONES = {"Charged": "success", "Unpaid": "warning", "Rejected": "danger", "Reversed": "info"}
 

@@ -15,7 +15,7 @@ from billing.api.schema import alerts as schema
 from billing.engine.money import amount_string
 from billing.errors import InvalidRequest
 from billing.models import Alert, Asset, Customer
-from billing.selectors import advice, forecasts
+from billing.selectors.spending import advice, forecasts
 from billing.services import alerts
 from billing.services.idempotency import Answer
 

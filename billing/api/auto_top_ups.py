@@ -15,7 +15,7 @@ from billing.api.schema import auto_top_ups as schema
 from billing.engine.money import amount_string
 from billing.errors import InvalidRequest, NotFound
 from billing.models import Asset, AutoTopUp, Customer, PaymentMethod
-from billing.selectors import standing
+from billing.selectors.funding import standing
 from billing.services.funding import methods, profiles, rules
 
 _SCOPES = {"GET": "wallets:read", "PUT": "top_ups:write", "DELETE": "top_ups:write"}

@@ -15,7 +15,7 @@ from billing.api.schema import budgets as schema
 from billing.engine.money import amount_string
 from billing.errors import PermissionDenied
 from billing.models import Budget, Customer
-from billing.selectors import budgets as selector
+from billing.selectors.spending import budgets as selector
 from billing.services import budgets
 from billing.services.idempotency import Answer
 

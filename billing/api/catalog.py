@@ -14,7 +14,7 @@ from billing.api.schema import catalog as schema
 from billing.engine import presets
 from billing.errors import NotFound
 from billing.models import Asset, Meter, Plan, PlanVersion
-from billing.selectors import plan_terms
+from billing.selectors.catalog import plan_terms
 from billing.services.catalog import assets, drafts, meters, plans
 from billing.services.idempotency import Answer
 

@@ -16,7 +16,7 @@ from billing.api.schema import customers as schema
 from billing.engine.money import amount_string
 from billing.errors import InvalidRequest
 from billing.models import Asset, Customer, EntryKind, Grant
-from billing.selectors import balances, history, statements
+from billing.selectors.ledger import balances, history, statements
 from billing.services.customer import customers
 from billing.services.idempotency import Answer
 from billing.services.wallet import grants, wallets

@@ -18,8 +18,8 @@ from billing.api.schema import disputes as schema
 from billing.engine.money import amount_strings
 from billing.errors import InvalidRequest, NotFound
 from billing.models import ChargeDispute, Dispute, UsageEvent
-from billing.selectors import charge_disputes as selector
-from billing.selectors import evidence
+from billing.selectors.funding import charge_disputes as selector
+from billing.selectors.funding import evidence
 from billing.services.funding import evidence_papers
 from billing.services.idempotency import Answer
 from billing.services.wallet import charge_disputes

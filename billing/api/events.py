@@ -18,7 +18,9 @@ from billing.api.schema import events as schema
 from billing.engine.money import amount_string, amount_strings
 from billing.errors import InvalidRequest, PayloadTooLarge
 from billing.models import Price, UsageEvent
-from billing.selectors import corrections, events, plan_terms, receipts
+from billing.selectors.catalog import plan_terms
+from billing.selectors.ledger import corrections
+from billing.selectors.usage import events, receipts
 
 
 class EventsView(base.View):

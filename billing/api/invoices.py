@@ -15,7 +15,7 @@ from billing.api.fields import moment_string
 from billing.api.schema import invoices as schema
 from billing.engine.money import amount_string
 from billing.models import Invoice
-from billing.selectors import invoices
+from billing.selectors.invoicing import invoices
 from billing.services.invoicing import documents
 
 

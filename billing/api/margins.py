@@ -22,7 +22,7 @@ from billing.api.schema import costs as schema
 from billing.engine.money import amount_string
 from billing.engine.spreadsheets import harmless
 from billing.errors import InvalidRequest
-from billing.selectors import margins
+from billing.selectors.reports import margins
 
 SPAN_DEFAULT = timedelta(days=30)
 _OWN = (

@@ -16,7 +16,7 @@ from billing.api.schema import revenue as schema
 from billing.engine.money import amount_string, amount_strings
 from billing.errors import InvalidRequest, InvalidState, NotFound
 from billing.models import RevenueDay
-from billing.selectors import revenue
+from billing.selectors.revenue import revenue
 from billing.services import exports
 
 

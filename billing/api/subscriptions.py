@@ -16,8 +16,8 @@ from billing.api.fields import moment_string
 from billing.api.schema import subscriptions as schema
 from billing.engine.money import amount_string
 from billing.models import Fee, Subscription, SubscriptionPeriod
-from billing.selectors import levels
-from billing.selectors.levels import Accrued
+from billing.selectors.usage import levels
+from billing.selectors.usage.levels import Accrued
 from billing.services import subscriptions
 from billing.services.idempotency import Answer
 

@@ -21,7 +21,8 @@ from billing.api.schema import events as schema
 from billing.engine.money import amount_string
 from billing.engine.spreadsheets import harmless
 from billing.errors import InvalidRequest
-from billing.selectors import revenue_days, usage
+from billing.selectors.revenue import revenue_days
+from billing.selectors.usage import usage
 
 SPAN_DEFAULT = timedelta(days=30)
 _OWN = {"period_start", "asset", "quantity", "amount", "events"}

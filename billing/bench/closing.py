@@ -13,8 +13,8 @@ from django.db import transaction
 from billing.bench import history, reads
 from billing.bench.history import Group, Template
 from billing.models import Recognition
-from billing.selectors import revenue, revenue_books
-from billing.selectors.books import INVARIANTS, differences
+from billing.selectors.ledger.books import INVARIANTS, differences
+from billing.selectors.revenue import revenue, revenue_books
 from billing.services import revenue as service
 
 BAR_SECONDS = 30

@@ -23,8 +23,8 @@ from accounts.services import api_keys, factors
 from billing.bench import history, shop
 from billing.bench.history import LARGE, Group, Template
 from billing.models import Balance, Customer, LedgerEntry
-from billing.selectors import books
-from billing.selectors import seals as chain
+from billing.selectors.ledger import books
+from billing.selectors.ledger import seals as chain
 from billing.services import usage
 from billing.services.ledger import seals
 from billing.services.usage import rollups

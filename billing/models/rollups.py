@@ -17,7 +17,7 @@ class UsageRollup(models.Model):
     """
 
     class Grain(models.TextChoices):
-        """Which dimensions its lines keep apart: see ``selectors/rollups.py``."""
+        """Which dimensions its lines keep apart: see ``selectors/usage/rollups.py``."""
 
         MODEL = "model", "By model"
         WORK = "work", "By model, user, project, feature and API key"

@@ -3,7 +3,7 @@
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_GET
 
-from billing.selectors import advice as selector
+from billing.selectors.spending import advice as selector
 from portal import access
 
 

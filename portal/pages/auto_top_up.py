@@ -17,7 +17,7 @@ from accounts.services.audit import actor_of
 from billing.engine.money import amount_string, fits, parse
 from billing.errors import BillingError, InvalidRequest
 from billing.models import AutoTopUp, PaymentMethod
-from billing.selectors import standing
+from billing.selectors.funding import standing
 from billing.services.funding import rules
 from portal import access, refusals
 from portal.pages.funding import kept, paying

@@ -19,7 +19,7 @@ from billing.engine.budgets import EACH
 from billing.engine.money import amount_string, fits, parse
 from billing.errors import BillingError
 from billing.models import Asset, Balance, Budget
-from billing.selectors import budgets as selector
+from billing.selectors.spending import budgets as selector
 from billing.services import budgets
 from portal import access, refusals
 

@@ -14,9 +14,11 @@ from django.views.decorators.http import require_GET
 
 from billing.engine.money import EXACT, ZERO, exact_sum
 from billing.models import Meter, UsageEvent
-from billing.selectors import balances, budgets, history, rollups, statements, usage
-from billing.selectors.balances import BalanceNow
-from billing.selectors.budgets import BudgetNow
+from billing.selectors.ledger import balances, history, statements
+from billing.selectors.ledger.balances import BalanceNow
+from billing.selectors.spending import budgets
+from billing.selectors.spending.budgets import BudgetNow
+from billing.selectors.usage import rollups, usage
 from portal import access, attention, charts, first_steps, payloads, plans, stacks
 from portal.periods import Period
 

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET, require_POST
 from accounts.services.audit import actor_of
 from billing.errors import BillingError
 from billing.models import ChargeDispute, UsageEvent
-from billing.selectors import charge_disputes as selector
+from billing.selectors.funding import charge_disputes as selector
 from billing.services.wallet import charge_disputes
 from portal import access, refusals
 from portal.tables import Column, Filter, Table

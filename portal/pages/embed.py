@@ -16,8 +16,9 @@ from django.views.decorators.http import require_GET
 from accounts import addresses, second_factor
 from billing.engine.money import exact_sum
 from billing.models import Customer
-from billing.selectors import balances, rollups
-from billing.selectors import usage as selector
+from billing.selectors.ledger import balances
+from billing.selectors.usage import rollups
+from billing.selectors.usage import usage as selector
 from billing.services.customer import embeds
 from portal import charts, stacks
 from portal.access import zone_of

@@ -11,9 +11,11 @@ from django.views.decorators.http import require_GET
 
 from billing.engine.prices import words
 from billing.models import Budget, Meter, UsageEvent
-from billing.selectors import budgets, charge_disputes, events, receipts
-from billing.selectors.catalog import price_terms
-from billing.selectors.receipts import ReceiptCharge, ReceiptDraw
+from billing.selectors.catalog.catalog import price_terms
+from billing.selectors.funding import charge_disputes
+from billing.selectors.spending import budgets
+from billing.selectors.usage import events, receipts
+from billing.selectors.usage.receipts import ReceiptCharge, ReceiptDraw
 from portal import access, amounts, refusals
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode

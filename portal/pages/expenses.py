@@ -6,7 +6,7 @@ from dataclasses import astuple
 from django.http import HttpRequest, HttpResponseBase
 from django.views.decorators.http import require_GET
 
-from billing.selectors import expenses
+from billing.selectors.reports import expenses
 from portal import access, downloads
 from portal.pages.statement import Filters
 

@@ -11,8 +11,8 @@ from django.views.decorators.http import require_GET
 
 from billing.engine.taxes import EXEMPT, REVERSE_CHARGE, TREATMENTS
 from billing.models import Invoice
-from billing.selectors import invoices as figures
-from billing.selectors import overdue
+from billing.selectors.invoicing import invoices as figures
+from billing.selectors.invoicing import overdue
 from billing.services.invoicing import documents
 from portal import access, downloads
 from portal.tables import Column, Filter, Table

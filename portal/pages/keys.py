@@ -17,7 +17,7 @@ from accounts import addresses, second_factor
 from accounts.models import ApiKey
 from accounts.services import api_keys
 from accounts.services.audit import actor_of
-from billing.selectors import budgets
+from billing.selectors.spending import budgets
 from portal import access, refusals
 
 OVERLAP = timedelta(hours=24)

@@ -8,7 +8,8 @@ from django.views.decorators.http import require_GET
 
 from accounts.models import ApiKey, AuditEvent, Membership
 from accounts.services import audit
-from billing.selectors import budgets, members
+from billing.selectors.customer import members
+from billing.selectors.spending import budgets
 from portal import access
 from portal.periods import midnight
 

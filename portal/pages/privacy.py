@@ -18,7 +18,7 @@ from accounts.services import privacy as people
 from accounts.services.audit import actor_of
 from billing.engine import archives
 from billing.errors import BillingError
-from billing.selectors import privacy as selector
+from billing.selectors.customer import privacy as selector
 from billing.services.customer import privacy
 from portal import access, refusals
 

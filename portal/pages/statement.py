@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET
 
 from billing.models import EntryKind
-from billing.selectors import balances, statements
+from billing.selectors.ledger import balances, statements
 from portal import access, downloads
 from portal.periods import midnight, parse_day
 

@@ -18,7 +18,7 @@ from accounts import addresses, reading, roles, second_factor
 from accounts.models import Invitation, Membership, Role, User
 from accounts.services import audit, team
 from accounts.services.audit import actor_of
-from billing.selectors import budgets
+from billing.selectors.spending import budgets
 from portal import access
 from portal.forms import NewPasswordForm
 

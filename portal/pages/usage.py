@@ -15,9 +15,10 @@ from django.views.decorators.http import require_GET
 
 from billing.engine.money import ZERO, exact_sum
 from billing.models import Meter
-from billing.selectors import revenue_days, rollups
-from billing.selectors import usage as selector
-from billing.selectors.usage import GroupRow, UsageRow
+from billing.selectors.revenue import revenue_days
+from billing.selectors.usage import rollups
+from billing.selectors.usage import usage as selector
+from billing.selectors.usage.usage import GroupRow, UsageRow
 from portal import access, charts, downloads, explorer
 from portal.explorer import TIME, Question
 from portal.periods import PRESETS

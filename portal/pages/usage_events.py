@@ -9,8 +9,8 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, Js
 from django.views.decorators.http import require_GET
 
 from billing.engine.money import ZERO
-from billing.selectors import charged_events, tail
-from billing.selectors import usage as selector
+from billing.selectors.usage import charged_events, tail
+from billing.selectors.usage import usage as selector
 from portal import access, downloads, explorer, payloads
 from portal.explorer import Question
 

@@ -12,8 +12,8 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET
 
 from billing.models import Grant
-from billing.selectors import balances, history
-from billing.selectors.balances import BalanceNow
+from billing.selectors.ledger import balances, history
+from billing.selectors.ledger.balances import BalanceNow
 from portal import access, stacks
 from portal.periods import midnight, parse_day
 from portal.stacks import GrantPart

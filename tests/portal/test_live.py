@@ -16,7 +16,7 @@ from django.test import Client
 from accounts.ids import uuid7
 from accounts.models import Membership, User
 from accounts.reading import PLAIN
-from billing.selectors.balances import BalanceNow
+from billing.selectors.ledger.balances import BalanceNow
 from portal import hub as hub_module
 from portal import live
 from portal.hub import Hub, TooManyListeners

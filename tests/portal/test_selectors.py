@@ -16,7 +16,8 @@ from accounts.services import api_keys
 from accounts.services.audit import SYSTEM
 from billing.errors import InvalidRequest
 from billing.models import Customer, LedgerEntry
-from billing.selectors import balances, rollups, statements, usage
+from billing.selectors.ledger import balances, statements
+from billing.selectors.usage import rollups, usage
 from billing.services import usage as recording
 from billing.services.wallet import wallets
 from tests.builders import Shop

@@ -19,7 +19,7 @@ from billing.admin.plan_editor.editor import Editor
 from billing.admin.plan_editor.forms import TierFormSet
 from billing.errors import BillingError
 from billing.models import Approval, PlanDraft
-from billing.selectors import plan_terms
+from billing.selectors.catalog import plan_terms
 from billing.services import approvals
 from billing.services.catalog import drafts, plans
 

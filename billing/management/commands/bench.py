@@ -26,7 +26,7 @@ from billing.bench.traffic import Traffic
 from billing.engine.money import amount_string
 from billing.management.progress import Progress
 from billing.models import Balance, Customer, LedgerEntry, UsageEvent
-from billing.selectors import books
+from billing.selectors.ledger import books
 
 SECONDS_MAX = 120
 ROUNDS_MAX = 20

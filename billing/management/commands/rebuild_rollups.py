@@ -5,7 +5,7 @@ from django.core.management.base import BaseCommand, CommandParser, OutputWrappe
 
 from billing.management.progress import Progress
 from billing.models import Charge, Customer
-from billing.selectors import rollups as selector
+from billing.selectors.usage import rollups as selector
 from billing.services.usage import rollups
 
 

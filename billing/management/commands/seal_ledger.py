@@ -5,7 +5,7 @@ from django.core.management.base import BaseCommand, OutputWrapper
 
 from billing.gateways import anchors
 from billing.management.progress import Progress
-from billing.selectors import seals as chain
+from billing.selectors.ledger import seals as chain
 from billing.services.ledger import seals
 
 

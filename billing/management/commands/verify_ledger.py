@@ -10,8 +10,9 @@ from django.db import transaction
 from billing.gateways import anchors
 from billing.management.progress import Progress
 from billing.models import LedgerEntry
-from billing.selectors import books, contents, revenue_books, seals
-from billing.selectors.differences import Difference
+from billing.selectors.ledger import books, contents, seals
+from billing.selectors.ledger.differences import Difference
+from billing.selectors.revenue import revenue_books
 
 LOOKED_AT_AGAIN = 1000
 """Rows that one step of an invariant counts for in the bar, beside the rows of the seals."""

@@ -22,8 +22,8 @@ from accounts.services import api_keys, audit
 from billing.engine import anomalies as engine
 from billing.engine.money import amount_string
 from billing.models import Customer, SpendAnomaly, SpendWatch
-from billing.selectors import spending
-from billing.selectors.spending import Scope
+from billing.selectors.spending import spending
+from billing.selectors.spending.spending import Scope
 from billing.services import outbox
 from billing.services.ledger import bulk
 from billing.services.notices import writing

@@ -15,7 +15,8 @@ from django.utils import timezone
 
 from billing.engine.money import EXACT, ZERO, amount_string
 from billing.models import Alert, AutoTopUp, ExpiryTold, Grant
-from billing.selectors import balances, forecasts
+from billing.selectors.ledger import balances
+from billing.selectors.spending import forecasts
 from billing.services import outbox
 from billing.services.ledger import bulk
 from billing.services.notices import Told, publication

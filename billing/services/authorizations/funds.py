@@ -11,7 +11,7 @@ from billing.engine import rating as engine
 from billing.engine.metering import BadQuantity
 from billing.engine.money import EXACT, LIMIT, ZERO, amount_string, exact_sum
 from billing.errors import InsufficientFunds, InvalidRequest
-from billing.selectors import costs as catalogue
+from billing.selectors.catalog import costs as catalogue
 from billing.services.ledger.posting import Journal, Wanted
 from billing.services.ledger.states import BalanceState
 from billing.services.usage import IncomingEvent, rating

@@ -19,7 +19,7 @@ from billing.engine.budgets import EACH
 from billing.engine.money import EXACT, ZERO, amount_string, decimals
 from billing.errors import InvalidRequest, InvalidState, NotFound, PermissionDenied
 from billing.models import Asset, Budget, BudgetCounter, Customer, Plan
-from billing.selectors import seals
+from billing.selectors.ledger import seals
 from billing.services.retrying import retried
 
 BUDGETS_MAX = 50

@@ -19,7 +19,7 @@ from billing.engine.costs import BEGINNING
 from billing.engine.money import amount_string
 from billing.errors import AlreadyExists, InvalidRequest, InvalidState
 from billing.models import CostVersion, Overhead, ProviderCost
-from billing.selectors import costs as selector
+from billing.selectors.catalog import costs as selector
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 from billing.engine.currencies import grouped, written
 from billing.engine.prices import words
 from billing.models import FairUse, PlanVersion, Price
-from billing.selectors.catalog import price_terms
+from billing.selectors.catalog.catalog import price_terms
 from billing.services.catalog import plans
 from billing.services.catalog.prices import PriceTerms
 

@@ -12,8 +12,8 @@ from billing.engine.costs import BEGINNING, Cost
 from billing.engine.metering import BadQuantity
 from billing.errors import BillingError, UnpricedUsage
 from billing.models import Meter, PlanVersion
-from billing.selectors import costs
-from billing.selectors.catalog import meter_rule
+from billing.selectors.catalog import costs
+from billing.selectors.catalog.catalog import meter_rule
 from billing.services.usage import rating
 from billing.services.usage.counters import Counters
 from billing.services.usage.events import IncomingEvent

@@ -22,8 +22,8 @@ from billing.engine.costs import BEGINNING, Catalogue
 from billing.engine.money import EXACT, ZERO, amount_string, amount_strings
 from billing.errors import InvalidRequest, PermissionDenied, UnpricedUsage
 from billing.models import Correction, PlanVersion, SubscriptionPeriod
-from billing.selectors import costs
-from billing.selectors.catalog import compiled_plan
+from billing.selectors.catalog import costs
+from billing.selectors.catalog.catalog import compiled_plan
 from billing.services.catalog.what_if_wallets import ReplayedWallet
 from billing.services.usage import charged_usage, levels, rating
 from billing.services.usage.charged_usage import Charged

@@ -17,7 +17,7 @@ from billing.engine.costs import BEGINNING
 from billing.engine.money import EXACT, ZERO
 from billing.engine.proration import part, share
 from billing.models import Allowance, Grant, LedgerEntry
-from billing.selectors.catalog import compiled_plan
+from billing.selectors.catalog.catalog import compiled_plan
 from billing.services.ledger.posting import Journal
 from billing.services.ledger.states import GrantState
 from billing.services.subscriptions.periods import ALLOWANCE_PRIORITY

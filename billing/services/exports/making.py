@@ -16,8 +16,9 @@ from billing.engine.recognition import MEMO
 from billing.errors import InvalidState, InvariantViolation
 from billing.gateways import parquet
 from billing.models import ExportFile, RevenueDay
-from billing.selectors import revenue_files, warehouse
-from billing.selectors.revenue_files import Download
+from billing.selectors.reports import warehouse
+from billing.selectors.revenue import revenue_files
+from billing.selectors.revenue.revenue_files import Download
 
 JOURNAL_FORMATS = (*journals.FORMATS, PARQUET)
 """What a day's journal can be had as."""

@@ -11,7 +11,8 @@ from django.utils import timezone
 from billing import locks
 from billing.engine.journals import ENDINGS
 from billing.models import ExportFile, RevenueDay
-from billing.selectors import seals, warehouse
+from billing.selectors.ledger import seals
+from billing.selectors.reports import warehouse
 
 Kind = ExportFile.Kind
 STEP = 1_000_000

@@ -16,7 +16,7 @@ from billing import locks, pipeline
 from billing.errors import InvalidState, PaymentsUnavailable
 from billing.gateways.payments import Refused, Unreachable
 from billing.models import Dispute
-from billing.selectors import evidence
+from billing.selectors.funding import evidence
 from billing.services.funding import disputes, profiles
 
 ANSWERABLE = (Dispute.Status.INQUIRY, Dispute.Status.OPEN)

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from billing.gateways.payments import Line, Order, Payment
 from billing.models import AutoTopUp, PaymentAttempt, TopUp
-from billing.selectors import invoices
+from billing.selectors.invoicing import invoices
 from billing.services.funding import crediting, profiles
 
 

@@ -22,7 +22,7 @@ from billing.engine.money import EXACT, ZERO, amount_string
 from billing.engine.taxes import Decision
 from billing.errors import BillingError, InvalidRequest, WalletBusy
 from billing.models import AutoTopUp, Balance, PaymentAttempt, PaymentMethod, TopUp
-from billing.selectors import standing
+from billing.selectors.funding import standing
 from billing.services.funding import methods, profiles, quotes, rules, top_ups
 from billing.services.funding.attempts import Plan
 from billing.services.invoicing import taxes

@@ -7,7 +7,7 @@ from django.conf import settings
 from accounts.services.audit import SYSTEM
 from billing.engine.money import EXACT, amount_string
 from billing.models import Grant, PaymentAttempt, TopUp
-from billing.selectors import invoices
+from billing.selectors.invoicing import invoices
 from billing.services import notices, outbox
 from billing.services.ledger import bulk
 from billing.services.ledger.posting import Journal

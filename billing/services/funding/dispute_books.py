@@ -14,7 +14,7 @@ from billing.engine.currencies import places
 from billing.engine.money import EXACT, ZERO, exact_sum, round_half_even
 from billing.engine.postings import TEMPLATES
 from billing.models import Dispute, LedgerEntry, Refund, TopUp
-from billing.selectors import invoices
+from billing.selectors.invoicing import invoices
 from billing.services.invoicing import invoice_taxes
 from billing.services.ledger.book import Transaction
 from billing.services.ledger.giving_back import Part

@@ -20,7 +20,7 @@ from accounts.services.audit import SYSTEM
 from billing.engine.money import ZERO, amount_string
 from billing.errors import BillingError, InvalidState
 from billing.models import Asset, Collection, Invoice, PaymentAttempt, PaymentMethod, TopUp, Wallet
-from billing.selectors import invoices, overdue
+from billing.selectors.invoicing import invoices, overdue
 from billing.services import notices, outbox
 from billing.services.funding import attempts, automatic, methods, profiles, rules, top_ups
 from billing.services.funding.attempts import Plan

@@ -25,7 +25,7 @@ from billing.models import (
     PaymentAttempt,
     TopUp,
 )
-from billing.selectors import invoices
+from billing.selectors.invoicing import invoices
 from billing.services import four_eyes
 from billing.services.invoicing import dunning
 from billing.services.ledger.posting import Journal

@@ -16,7 +16,7 @@ from billing.engine.money import EXACT, ZERO, exact_sum, round_half_even
 from billing.engine.taxes import NONE, STANDARD, Decision, Part, shares
 from billing.engine.taxes import on as tax_on
 from billing.models import Balance, Grant, Invoice, InvoicePayment, InvoiceTax
-from billing.selectors import invoices
+from billing.selectors.invoicing import invoices
 from billing.services.ledger.book import Transaction
 from billing.services.ledger.posting import Journal
 

@@ -35,7 +35,7 @@ from billing.models import (
     LedgerEntry,
     TaxProfile,
 )
-from billing.selectors import invoice_lines
+from billing.selectors.invoicing import invoice_lines
 from billing.services import outbox
 from billing.services.invoicing import invoice_taxes, taxes
 from billing.services.retrying import retried

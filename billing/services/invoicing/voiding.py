@@ -18,7 +18,7 @@ from billing.engine.money import EXACT, amount_string
 from billing.engine.taxes import Decision
 from billing.errors import InvalidState, Unavailable
 from billing.models import Approval, Collection, Customer, Invoice, PaymentAttempt, TopUp
-from billing.selectors import invoices as figures
+from billing.selectors.invoicing import invoices as figures
 from billing.services import four_eyes
 from billing.services.invoicing import dunning, invoices, taxes
 from billing.services.invoicing.invoices import Voided

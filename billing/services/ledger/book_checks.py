@@ -13,8 +13,8 @@ from django.utils import timezone
 from billing import locks
 from billing.gateways import anchors
 from billing.models import BookCheck
-from billing.selectors import books, seals
-from billing.selectors.book_checks import CHECKS, Check, Look
+from billing.selectors.ledger import books, seals
+from billing.selectors.ledger.book_checks import CHECKS, Check, Look
 from billing.services import outbox
 
 logger = logging.getLogger(__name__)

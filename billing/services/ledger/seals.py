@@ -17,7 +17,7 @@ from accounts.ids import uuid7
 from billing import locks
 from billing.engine.sealing import COVERED, GENESIS, Covered, Header
 from billing.models import Seal
-from billing.selectors import seals
+from billing.selectors.ledger import seals
 from billing.services import outbox
 
 ROWS_MAX = 10_000

@@ -17,7 +17,8 @@ from django.db import connection, transaction
 from accounts.services import audit
 from billing import locks, pipeline
 from billing.models import LedgerTransaction, RevenueDay
-from billing.selectors import revenue_days, revenue_files, seals
+from billing.selectors.ledger import seals
+from billing.selectors.revenue import revenue_days, revenue_files
 from billing.services import outbox
 from billing.services.revenue import chart, journal
 

@@ -14,7 +14,7 @@ from billing.engine import recognition
 from billing.engine.money import EXACT, ZERO
 from billing.engine.recognition import Line, Obligation
 from billing.models import RevenueDay
-from billing.selectors import revenue_days
+from billing.selectors.revenue import revenue_days
 from billing.services.ledger import bulk
 
 ROWS_A_WRITE = 5_000

@@ -31,7 +31,7 @@ from billing.models import (
     PartnerPayout,
     RevenueDay,
 )
-from billing.selectors import revenue_days
+from billing.selectors.revenue import revenue_days
 from billing.services import four_eyes
 from billing.services.ledger.posting import Journal
 from billing.services.retrying import retried

@@ -14,7 +14,7 @@ from accounts.services import audit
 from billing import locks
 from billing.errors import InvalidState
 from billing.models import RevenueDay
-from billing.selectors import revenue_days
+from billing.selectors.revenue import revenue_days
 
 State = RevenueDay.State
 ASKED = "revenue_day.reopening_asked"

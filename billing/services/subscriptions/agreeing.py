@@ -7,7 +7,7 @@ from decimal import Decimal
 from billing.engine.money import EXACT, ZERO, round_half_even
 from billing.engine.proration import discounted
 from billing.models import PlanVersion, Subscription
-from billing.selectors import usage
+from billing.selectors.usage import usage
 
 LOOK_BACK = timedelta(days=30)
 MONTHS = {"day": Decimal(365) / 12, "week": Decimal(365) / 84, "month": Decimal(1)}

@@ -9,7 +9,7 @@ from django.db.models import Q, QuerySet
 
 from billing.engine.money import EXACT, ZERO, exact_sum
 from billing.models import Subscription, SubscriptionPeriod
-from billing.selectors import usage
+from billing.selectors.usage import usage
 from billing.services.subscriptions import settling
 
 

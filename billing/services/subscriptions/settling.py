@@ -11,7 +11,8 @@ from django.db.models import Q, Sum
 from billing.engine.money import EXACT, ZERO, amount_string, round_half_even
 from billing.engine.proration import share
 from billing.models import Charge, Fee, Subscription, SubscriptionPeriod
-from billing.selectors import levels, minimums
+from billing.selectors.invoicing import minimums
+from billing.selectors.usage import levels
 from billing.services.ledger.posting import Journal
 from billing.services.subscriptions import fees, periods
 

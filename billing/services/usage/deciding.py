@@ -18,7 +18,7 @@ from billing.errors import (
     WalletFrozen,
 )
 from billing.models import UsageEvent
-from billing.selectors import costs
+from billing.selectors.catalog import costs
 from billing.services import budgets
 from billing.services.ledger.posting import Journal, Wanted
 from billing.services.usage import answers, rating

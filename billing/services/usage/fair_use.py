@@ -16,7 +16,7 @@ from billing.engine.metering import BadQuantity
 from billing.engine.money import EXACT, ZERO, amount_string, exact_sum
 from billing.errors import BudgetExceeded
 from billing.models import Charge, FairUseCounter
-from billing.selectors.catalog import CompiledFairUse
+from billing.selectors.catalog.catalog import CompiledFairUse
 from billing.services import budgets
 from billing.services.budgets import Held, Use
 from billing.services.ledger import bulk

@@ -22,9 +22,9 @@ from billing.engine.costs import BEGINNING
 from billing.engine.money import amount_string
 from billing.errors import BillingError, InsufficientFunds, WalletBusy
 from billing.models import Charge, Customer, Price
-from billing.selectors import levels
-from billing.selectors.catalog import compiled_plan
-from billing.selectors.levels import Held
+from billing.selectors.catalog.catalog import compiled_plan
+from billing.selectors.usage import levels
+from billing.selectors.usage.levels import Held
 from billing.services.retrying import retried
 from billing.services.usage import rating
 from billing.services.usage.counters import Counters

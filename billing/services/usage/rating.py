@@ -17,8 +17,8 @@ from billing.engine.periods import period
 from billing.engine.prices import FromCatalogue
 from billing.errors import InvalidRequest, PermissionDenied, UnpricedUsage
 from billing.models import Customer
-from billing.selectors import costs
-from billing.selectors.catalog import CompiledPlan, CompiledPrice, compiled_plan
+from billing.selectors.catalog import costs
+from billing.selectors.catalog.catalog import CompiledPlan, CompiledPrice, compiled_plan
 from billing.services.usage.events import IncomingEvent
 
 PRICING_SCOPE = "events:price"

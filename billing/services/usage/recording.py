@@ -17,7 +17,8 @@ from billing.errors import (
     InternalError,
     NotFound,
 )
-from billing.selectors import costs, customers
+from billing.selectors.catalog import costs
+from billing.selectors.customer import customers
 from billing.services import budgets
 from billing.services.ledger import bulk
 from billing.services.ledger.posting import Journal

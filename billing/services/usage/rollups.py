@@ -15,8 +15,8 @@ from django.db.models import Max
 
 from billing import locks
 from billing.models import Charge, RollupMark, UsageRollup
-from billing.selectors import seals
-from billing.selectors.rollups import EVENTS_SQL, GRAINS
+from billing.selectors.ledger import seals
+from billing.selectors.usage.rollups import EVENTS_SQL, GRAINS
 
 logger = logging.getLogger(__name__)
 

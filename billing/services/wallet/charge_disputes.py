@@ -8,7 +8,7 @@ from django.utils import timezone
 from accounts.services import audit
 from billing.errors import ApprovalRequired, InvalidRequest, InvalidState
 from billing.models import ChargeDispute, Customer, DisputedEvent, UsageEvent
-from billing.selectors import events as selector
+from billing.selectors.usage import events as selector
 from billing.services import outbox
 from billing.services.retrying import retried
 from billing.services.wallet import corrections

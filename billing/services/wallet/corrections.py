@@ -36,9 +36,9 @@ from billing.models import (
     UsageCounter,
 )
 from billing.models import UsageEvent as Event
-from billing.selectors import corrections as selector
-from billing.selectors import events, receipts
-from billing.selectors.catalog import compile_price
+from billing.selectors.catalog.catalog import compile_price
+from billing.selectors.ledger import corrections as selector
+from billing.selectors.usage import events, receipts
 from billing.services import budgets, four_eyes, outbox
 from billing.services.ledger import bulk
 from billing.services.ledger.giving_back import Part

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from accounts.models import AuditEvent, User
 from billing.models import Customer, Overhead, ProviderCost
-from billing.selectors import costs as selector
+from billing.selectors.catalog import costs as selector
 
 FIELDS = {
     "provider": "OpenAI",

@@ -13,7 +13,7 @@ from accounts.services import staff
 from accounts.services.audit import SYSTEM
 from billing.admin.plan_editor.editor import Editor, as_sent
 from billing.models import Approval, Plan, PlanDraft, PlanVersion
-from billing.selectors import plan_terms
+from billing.selectors.catalog import plan_terms
 from billing.services.catalog import drafts
 from tests.billing.services.subscriptions.test_subscriptions import start
 from tests.builders import Shop, browser_of

@@ -14,8 +14,8 @@ from accounts.models import User
 from accounts.services.audit import SYSTEM
 from billing.admin.reports import REPORTS
 from billing.models import Customer, Invoice, RevenueDay
-from billing.selectors import reports
-from billing.selectors import revenue as figures
+from billing.selectors.reports import reports
+from billing.selectors.revenue import revenue as figures
 from billing.services import revenue
 from billing.services.invoicing import invoice_payments, invoices
 from billing.services.wallet import wallets

@@ -29,7 +29,7 @@ from billing.models import (
     WebhookDelivery,
     WebhookEndpoint,
 )
-from billing.selectors import revenue_files
+from billing.selectors.revenue import revenue_files
 from billing.services import authorizations, subscriptions
 from billing.services.catalog import drafts
 from billing.services.funding import rules

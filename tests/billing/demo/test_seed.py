@@ -15,7 +15,7 @@ from accounts.services.audit import SYSTEM
 from billing.demo import customers as samples
 from billing.demo import traffic
 from billing.models import Balance, Customer, Grant, UsageEvent
-from billing.selectors import contents
+from billing.selectors.ledger import contents
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 
 from billing.gateways import anchors
 from billing.models import Balance, LedgerEntry
-from billing.selectors import books, seals
+from billing.selectors.ledger import books, seals
 from tests.builders import Shop
 from tests.owner import as_owner
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.db import connections, transaction
 
-from billing.selectors import customers
+from billing.selectors.customer import customers
 from tests.billing.models.going_around import fill
 from tests.builders import Shop
 

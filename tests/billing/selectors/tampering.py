@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from django.db import connection
 
-from billing.selectors import books
+from billing.selectors.ledger import books
 
 
 def unguard(tables: Iterable[str]) -> None:

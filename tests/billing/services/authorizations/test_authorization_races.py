@@ -15,7 +15,7 @@ from billing import locks, pipeline
 from billing.errors import InsufficientFunds, InvalidState
 from billing.models import Authorization, Balance, Customer, Hold, LedgerEntry, UsageEvent
 from billing.pipeline import Query
-from billing.selectors import books
+from billing.selectors.ledger import books
 from billing.services import authorizations
 from billing.services.authorizations import Captured, Opened
 from billing.services.ledger import holds

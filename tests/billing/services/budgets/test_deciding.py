@@ -16,8 +16,8 @@ from accounts.services.audit import SYSTEM
 from billing import pipeline
 from billing.errors import BudgetExceeded, InsufficientFunds, InvalidState, RateLimited
 from billing.models import Authorization, Budget, BudgetCounter, Customer, OutboxEvent, UsageEvent
-from billing.selectors import budgets as selector
-from billing.selectors import receipts
+from billing.selectors.spending import budgets as selector
+from billing.selectors.usage import receipts
 from billing.services import authorizations, budgets, usage
 from billing.services.budgets import managing
 from billing.services.usage import unpaid

@@ -18,7 +18,7 @@ from billing.engine.cost_lists import Listed
 from billing.engine.costs import BEGINNING
 from billing.errors import AlreadyExists, InvalidRequest, InvalidState
 from billing.models import CostVersion, ProviderCost
-from billing.selectors import costs as selector
+from billing.selectors.catalog import costs as selector
 from billing.services.catalog import costs
 
 NOW = timezone.now()

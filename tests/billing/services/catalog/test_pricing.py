@@ -17,7 +17,8 @@ from billing.engine.money import round_half_even
 from billing.engine.prices import TierTerms, terms
 from billing.errors import InvalidRequest, PermissionDenied
 from billing.models import Asset, Charge, CountedValue, Customer, Grant, Meter, PlanVersion, UsageCounter
-from billing.selectors import minimums, receipts
+from billing.selectors.invoicing import minimums
+from billing.selectors.usage import receipts
 from billing.services import authorizations, usage
 from billing.services.catalog import plans
 from billing.services.catalog.prices import PriceTerms

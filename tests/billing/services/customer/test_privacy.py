@@ -23,9 +23,9 @@ from accounts.services import privacy as people
 from billing.engine import archives
 from billing.errors import ApprovalRequired, BudgetExceeded, InvalidState
 from billing.models import Approval, Customer, IdempotencyRecord, NoticeTarget, OutboxEvent, PaymentProfile
-from billing.selectors import books
-from billing.selectors import privacy as selector
-from billing.selectors import seals as chain
+from billing.selectors.customer import privacy as selector
+from billing.selectors.ledger import books
+from billing.selectors.ledger import seals as chain
 from billing.services import approvals, authorizations, subscriptions, usage
 from billing.services.customer import customers, notes, privacy
 from billing.services.invoicing import taxes

@@ -14,7 +14,7 @@ import pytest
 from django.db import connection
 
 from billing.models import AutoTopUp, PaymentAttempt, TopUp
-from billing.selectors import standing
+from billing.selectors.funding import standing
 from billing.services.funding import automatic, top_ups
 from tests.billing.services.funding.orders import cents, order, spend
 from tests.billing.services.ledger.test_races import together

@@ -6,7 +6,7 @@ import pytest
 
 from accounts.services.audit import SYSTEM
 from billing.models import Customer, Dispute, Invoice, TopUp, UsageEvent
-from billing.selectors import books
+from billing.selectors.ledger import books
 from billing.services.wallet import corrections, wallets
 from tests.billing.services.funding.test_refunds import account
 from tests.billing.services.invoicing.test_invoices import issue

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from billing.models import Dispute, LedgerEntry, LedgerTransaction, PaymentAttempt, TopUp
-from billing.selectors import books
+from billing.selectors.ledger import books
 from billing.services.funding import attempts, provider_fees
 from tests.billing.services.funding.test_reconciliation import compare
 from tests.payments import Bank, Payer, again

@@ -11,7 +11,7 @@ from accounts.services.audit import SYSTEM
 from billing import checks
 from billing.errors import AlreadyExists, InvalidRequest, InvalidState
 from billing.models import Collection, Customer, Invoice, Notice, OutboxEvent, PaymentAttempt, TopUp, UsageEvent, Wallet
-from billing.selectors import invoices as figures
+from billing.selectors.invoicing import invoices as figures
 from billing.services.customer import customers
 from billing.services.funding import attempts, refunds
 from billing.services.invoicing import dunning, invoice_payments, invoices

@@ -12,8 +12,8 @@ from accounts import reading
 from accounts.services.audit import SYSTEM
 from billing.engine.prices import TierTerms
 from billing.models import Customer, Invoice, OutboxEvent, UsageEvent
-from billing.selectors import books
-from billing.selectors import invoices as figures
+from billing.selectors.invoicing import invoices as figures
+from billing.selectors.ledger import books
 from billing.services.catalog.prices import PriceTerms
 from billing.services.invoicing import documents, invoices
 from billing.services.wallet import corrections, wallets

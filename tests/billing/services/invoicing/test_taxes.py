@@ -12,7 +12,7 @@ from billing.engine.taxes import EXEMPT, NONE, REVERSE_CHARGE, STANDARD, Decisio
 from billing.errors import InvalidRequest, InvalidState, Unavailable
 from billing.gateways import tax
 from billing.models import Customer, Invoice, LedgerEntry, Refund, TaxRule, UsageEvent
-from billing.selectors import invoices as figures
+from billing.selectors.invoicing import invoices as figures
 from billing.services.funding import quotes, refunds
 from billing.services.invoicing import documents, invoices, taxes
 from billing.services.wallet import corrections, wallets

@@ -10,8 +10,8 @@ from accounts.models import AuditEvent
 from accounts.services.audit import SYSTEM
 from billing.errors import InvalidState
 from billing.models import Asset, Collection, Invoice, UsageEvent
-from billing.selectors import invoices as figures
-from billing.selectors import reports
+from billing.selectors.invoicing import invoices as figures
+from billing.selectors.reports import reports
 from billing.services import revenue
 from billing.services.invoicing import documents, dunning, invoice_payments, invoices, voiding
 from billing.services.wallet import corrections, grants

@@ -10,8 +10,8 @@ from django.db import connection
 from django.utils import timezone
 
 from billing.models import BookCheck, Discrepancy, ExportFile, OutboxEvent, Reconciliation
-from billing.selectors import book_checks as selector
-from billing.selectors import books
+from billing.selectors.ledger import book_checks as selector
+from billing.selectors.ledger import books
 from billing.services import authorizations, outbox, revenue
 from billing.services.ledger import book_checks, seals
 from tests.billing.services.conftest import Clock

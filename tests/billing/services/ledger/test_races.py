@@ -29,7 +29,7 @@ from billing.models import (
     Subscription,
     UsageEvent,
 )
-from billing.selectors import books
+from billing.selectors.ledger import books
 from billing.services import idempotency, outbox, subscriptions, usage
 from billing.services.catalog import plans
 from billing.services.customer import customers

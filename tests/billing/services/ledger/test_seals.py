@@ -11,7 +11,7 @@ from billing import locks
 from billing.engine.sealing import COVERED, GENESIS
 from billing.gateways import anchors
 from billing.models import Charge, OutboxEvent, Seal, UsageEvent
-from billing.selectors import seals as chain
+from billing.selectors.ledger import seals as chain
 from billing.services.ledger import seals
 from billing.services.usage import unpaid
 from billing.services.wallet import corrections

@@ -20,7 +20,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from accounts.services.audit import SYSTEM
 from billing.errors import InsufficientFunds, InvalidState
 from billing.models import Authorization, Grant, Hold
-from billing.selectors import books, customers
+from billing.selectors.customer import customers
+from billing.selectors.ledger import books
 from billing.services import authorizations, usage
 from billing.services.ledger.posting import Journal
 from billing.services.ledger.states import BalanceState

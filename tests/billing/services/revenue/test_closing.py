@@ -14,8 +14,8 @@ from accounts.services import audit
 from accounts.services.audit import SYSTEM
 from billing.errors import InvalidState
 from billing.models import Customer, Recognition, RevenueDay, RevenueTotal
-from billing.selectors import revenue as figures
-from billing.selectors import revenue_files
+from billing.selectors.revenue import revenue as figures
+from billing.selectors.revenue import revenue_files
 from billing.services import revenue
 from billing.services.funding import refunds
 from billing.services.revenue import chart

@@ -15,8 +15,9 @@ from django.db import connection, transaction
 
 from billing.engine.money import ZERO
 from billing.models import LedgerEntry, Recognition, RevenueDay
-from billing.selectors import books, revenue_books, revenue_days, revenue_files
-from billing.selectors import revenue as figures
+from billing.selectors.ledger import books
+from billing.selectors.revenue import revenue as figures
+from billing.selectors.revenue import revenue_books, revenue_days, revenue_files
 from billing.services import revenue
 from tests.billing.services.conftest import Clock
 from tests.billing.services.revenue.disturbances import Disturbances

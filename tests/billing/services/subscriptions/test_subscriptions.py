@@ -19,7 +19,7 @@ from billing.models import (
     SubscriptionPeriod,
     UsageEvent,
 )
-from billing.selectors import receipts
+from billing.selectors.usage import receipts
 from billing.services import subscriptions
 from billing.services.catalog import plans
 from billing.services.customer import customers

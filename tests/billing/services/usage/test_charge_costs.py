@@ -9,8 +9,8 @@ from accounts.services.audit import SYSTEM
 from billing.engine.costs import BEGINNING
 from billing.errors import InvalidRequest
 from billing.models import Charge, Customer, ProviderCost
-from billing.selectors import costs as selector
-from billing.selectors import receipts
+from billing.selectors.catalog import costs as selector
+from billing.selectors.usage import receipts
 from billing.services import authorizations, usage
 from billing.services.catalog import costs
 from billing.services.catalog.prices import PriceTerms

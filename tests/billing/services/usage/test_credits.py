@@ -17,7 +17,7 @@ from billing.services.catalog.prices import PriceTerms
 from billing.services.revenue import closing
 from billing.services.usage import credits
 from billing.services.wallet import corrections, wallets
-from tests.billing.selectors.test_revenue_books import as_if_ended
+from tests.billing.selectors.revenue.test_revenue_books import as_if_ended
 from tests.billing.services.conftest import Clock
 from tests.billing.services.subscriptions.test_subscriptions import moment
 from tests.builders import Shop

@@ -14,8 +14,8 @@ from accounts.services.audit import SYSTEM
 from billing.engine.money import round_half_even
 from billing.models import Charge, Customer, PlanVersion, Subscription, SubscriptionPeriod, UnpaidUsage, UsageCounter
 from billing.models import UsageEvent as Event
-from billing.selectors import levels as selector
-from billing.selectors import receipts
+from billing.selectors.usage import levels as selector
+from billing.selectors.usage import receipts
 from billing.services import subscriptions, usage
 from billing.services.catalog import what_if
 from billing.services.subscriptions import Wanted

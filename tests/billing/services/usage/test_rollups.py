@@ -18,8 +18,8 @@ from django.db import connection, transaction
 from accounts.services.audit import SYSTEM
 from billing.engine.money import EXACT
 from billing.models import Charge, Customer, RollupMark, UsageEvent, UsageRollup
-from billing.selectors import charged_events, usage
-from billing.selectors import rollups as selector
+from billing.selectors.usage import charged_events, usage
+from billing.selectors.usage import rollups as selector
 from billing.services.usage import rollups
 from billing.services.wallet import corrections
 from tests.builders import Shop

@@ -7,7 +7,7 @@ import pytest
 
 from accounts.services.audit import SYSTEM
 from billing.models import Charge, Customer, LedgerEntry, LedgerTransaction, OutboxEvent, UnpaidUsage, UsageEvent
-from billing.selectors import events, receipts
+from billing.selectors.usage import events, receipts
 from billing.services import authorizations, usage
 from billing.services.usage import unpaid
 from billing.services.wallet import wallets

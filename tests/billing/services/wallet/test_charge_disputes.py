@@ -8,8 +8,8 @@ from accounts.models import AuditEvent
 from accounts.services.audit import SYSTEM
 from billing.errors import InvalidRequest, InvalidState
 from billing.models import ChargeDispute, Customer, DisputedEvent, OutboxEvent, UsageEvent
-from billing.selectors import charge_disputes as selector
-from billing.selectors import events
+from billing.selectors.funding import charge_disputes as selector
+from billing.selectors.usage import events
 from billing.services.wallet import charge_disputes, corrections
 from tests.billing.models.going_around import refused_by
 from tests.builders import Shop

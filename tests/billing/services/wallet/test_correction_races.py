@@ -14,7 +14,7 @@ from accounts.services.audit import SYSTEM
 from billing import locks, pipeline
 from billing.errors import InvalidState
 from billing.models import Correction, Customer, Grant, LedgerEntry, UsageEvent
-from billing.selectors import corrections as selector
+from billing.selectors.ledger import corrections as selector
 from billing.services.wallet import corrections, grants
 from tests.billing.services.ledger.test_races import spend, together
 from tests.builders import Shop

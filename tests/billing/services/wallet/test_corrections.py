@@ -22,7 +22,8 @@ from billing.models import (
     UsageCounter,
     UsageEvent,
 )
-from billing.selectors import balances, events, statements, usage
+from billing.selectors.ledger import balances, statements
+from billing.selectors.usage import events, usage
 from billing.services import authorizations
 from billing.services.usage.unpaid import collect_due
 from billing.services.wallet import corrections, grants, wallets

@@ -13,8 +13,9 @@ from accounts.services.audit import SYSTEM
 from billing.engine.money import EXACT, exact_sum
 from billing.errors import BillingError
 from billing.models import Balance, Customer, Grant, UsageCounter, UsageEvent
-from billing.selectors import books, events
-from billing.selectors import corrections as selector
+from billing.selectors.ledger import books
+from billing.selectors.ledger import corrections as selector
+from billing.selectors.usage import events
 from billing.services.wallet import corrections, grants, wallets
 from tests.billing.services.conftest import Clock
 from tests.builders import Shop

@@ -1,0 +1,1 @@
+"""Meters, plans, prices and costs as they are in force."""

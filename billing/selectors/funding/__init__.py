@@ -1,0 +1,1 @@
+"""Disputes, their evidence, and what standing orders wait for."""

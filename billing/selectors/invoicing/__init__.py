@@ -1,0 +1,1 @@
+"""What invoices ask for, and what of it is paid."""

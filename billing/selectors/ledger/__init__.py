@@ -1,0 +1,1 @@
+"""Balances, statements and the books: now, at any past instant, and proved."""

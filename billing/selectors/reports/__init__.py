@@ -1,0 +1,1 @@
+"""What staff and accountants look at over many customers: margins, recurring revenue, expenses, the warehouse."""

@@ -1,0 +1,1 @@
+"""The days of the books: what was recognised when."""

@@ -1,0 +1,1 @@
+"""What is spent against what may be: budgets, forecasts, advice."""

@@ -1,0 +1,1 @@
+"""Usage: its sums, the events behind them, and their receipts."""

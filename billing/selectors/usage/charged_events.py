@@ -1,0 +1,163 @@
+"""The single events behind a figure: those that were charged, the latest or the oldest first, a page at a time."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, transaction
+
+from accounts.ids import uuid7
+from billing.models import UsageEvent
+from billing.selectors.usage import rollups, usage
+
+CHUNK = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class ChargedEvent:
+    """An event and what it comes to in one asset, less what was taken back. ``dimensions``: of one of its charges."""
+
+    id: UUID
+    event_id: str
+    type: str
+    occurred_at: datetime
+    amount: Decimal
+    dimensions: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """``next_before`` is the event that the next page begins after, None on the last one."""
+
+    rows: list[ChargedEvent]
+    next_before: UUID | None
+
+
+def page(
+    *,
+    customer_id: UUID,
+    start: datetime,
+    end: datetime,
+    asset: str,
+    meter: str | None = None,
+    where: Mapping[str, str | None] | None = None,
+    before: UUID | None = None,
+    oldest_first: bool = False,
+    limit: int = 50,
+) -> EventPage:
+    """Events of [``start``, ``end``) with a charge in this asset that has these values, as in ``usage.rows``.
+
+    The sums by the hour tell in which hours to look, so that a rare one is found among millions as quickly as a common
+    one. ``before`` is the last event of the page before; one that is not the customer's begins anew.
+    """
+    after = UsageEvent.objects.filter(pk=before, customer_id=customer_id).first() if before else None
+    if after is not None and oldest_first:
+        start = max(start, after.occurred_at)
+    elif after is not None:
+        end = min(end, after.occurred_at + timedelta(microseconds=1))
+    hours = _hours(customer_id, start, end, asset, meter, where, limit + 1, oldest_first=oldest_first)
+    asked: dict[str, Any] = {
+        "customer": customer_id,
+        "start": start,
+        "end": end,
+        "asset": asset,
+        "hours": hours,
+        "limit": limit + 1,
+    }
+    if after is not None:
+        asked |= {"last": after.occurred_at, "after": after.pk}
+    statement, values = _statement(asked, meter, where, oldest_first=oldest_first)
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        rows = [_event(row) for row in cursor.fetchall()]
+    return EventPage(rows[:limit], rows[limit - 1].id if len(rows) > limit else None)
+
+
+def every(
+    *,
+    customer_id: UUID,
+    start: datetime,
+    end: datetime,
+    asset: str,
+    meter: str | None = None,
+    where: Mapping[str, str | None] | None = None,
+) -> Iterator[ChargedEvent]:
+    """All of them, in one pass of a cursor of the server's."""
+    hours = _hours(customer_id, start, end, asset, meter, where, None)
+    asked: dict[str, Any] = {"customer": customer_id, "start": start, "end": end, "asset": asset, "hours": hours}
+    statement, values = _statement(asked, meter, where)
+    with transaction.atomic(), connection.connection.cursor(name=f"events-{uuid7().hex}") as cursor:
+        cursor.itersize = CHUNK
+        cursor.execute(statement, values)
+        while rows := cursor.fetchmany(CHUNK):
+            yield from map(_event, rows)
+
+
+def _statement(
+    values: dict[str, Any],
+    meter: str | None,
+    where: Mapping[str, str | None] | None,
+    *,
+    oldest_first: bool = False,
+) -> tuple[str, dict[str, Any]]:
+    """For the events of ``hours``: at most ``limit``, and those that follow ``after``, where ``values`` have these."""
+    direction, beyond = ("ASC", ">") if oldest_first else ("DESC", "<")
+    wanted, more = rollups.where_sql("c", where or {})
+    values = values | more
+    if "after" in values:
+        wanted += f" AND (c.occurred_at, c.event_id) {beyond} (%(last)s, %(after)s)"
+    if meter is not None:
+        wanted += " AND c.meter_id = (SELECT id FROM billing_meter WHERE code = %(meter)s)"
+        values["meter"] = meter
+    charges = "billing_charge"
+    if rollups.API_KEY in (where or {}):
+        charges = "(SELECT c.*, e.api_key_id FROM billing_charge c JOIN billing_usageevent e ON e.id = c.event_id)"
+    limit = "LIMIT %(limit)s" if "limit" in values else ""
+    statement = f"""
+        SELECT e.id, e.event_id, e.type, e.occurred_at, found.amount, found.dimensions
+          FROM (SELECT c.occurred_at, c.event_id, SUM(c.amount) AS amount,
+                       (array_agg(c.dimensions ORDER BY c.id))[1] AS dimensions
+                  FROM unnest(%(hours)s::timestamptz[]) AS h(hour)
+                  JOIN {charges} c
+                    ON c.customer_id = %(customer)s AND c.occurred_at >= h.hour
+                   AND c.occurred_at < h.hour + interval '1 hour'
+                 WHERE c.occurred_at >= %(start)s AND c.occurred_at < %(end)s AND c.asset_id = %(asset)s AND {wanted}
+                 GROUP BY 1, 2 ORDER BY 1 {direction}, 2 {direction} {limit}) found
+          JOIN billing_usageevent e ON e.id = found.event_id AND e.customer_id = %(customer)s
+         ORDER BY found.occurred_at {direction}, found.event_id {direction}
+    """
+    return statement, values
+
+
+def _event(row: tuple[Any, ...]) -> ChargedEvent:
+    id, event_id, type, occurred_at, amount, dimensions = row
+    # A cursor of the server's reads JSON itself.
+    found = dimensions if isinstance(dimensions, dict) else json.loads(dimensions)
+    return ChargedEvent(id, event_id, type, occurred_at, amount, found)
+
+
+def _hours(
+    customer_id: UUID,
+    start: datetime,
+    end: datetime,
+    asset: str,
+    meter: str | None,
+    where: Mapping[str, str | None] | None,
+    events: int | None,
+    *,
+    oldest_first: bool = False,
+) -> Sequence[datetime]:
+    """The latest, or oldest, hours that have so many of the events; all hours that have any where it is None."""
+    by_hour = usage.rows(
+        customer_id=customer_id, start=start, end=end, granularity="hour", meter=meter, where=where, timezone=UTC
+    )
+    hours, counted = [], 0
+    for row in by_hour if oldest_first else reversed(by_hour):
+        if row.asset == asset and (events is None or counted < events):
+            hours.append(row.period_start)
+            counted += max(0, row.events)
+    return hours
