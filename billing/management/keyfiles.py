@@ -1,18 +1,19 @@
 """API keys that a command keeps in a file of its own, so that the next start finds them again."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 
 from accounts.models import Organization
 from accounts.services import api_keys
 
 
-def keep(file: Path, *, name: str, scopes: Iterable[str], organization: Organization | None = None) -> str:
-    """The key in ``file``, readable by its owner alone. A new one where the file has none that works."""
+def keep(file: Path, *, name: str, scopes: Collection[str], organization: Organization | None = None) -> str:
+    """The key in ``file``, readable by its owner alone. A new one where it has none with these scopes."""
     if file.exists():
         kept = file.read_text().strip()
-        if api_keys.authenticate(kept) is not None:
+        known = api_keys.authenticate(kept)
+        if known is not None and all(known.may(scope) for scope in scopes):
             return kept
     _, secret = api_keys.issue(name=name, scopes=list(scopes), organization=organization)
     file.parent.mkdir(parents=True, exist_ok=True)

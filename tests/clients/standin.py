@@ -17,6 +17,7 @@ from uuid import uuid4
 
 INPUT, OUTPUT = Decimal("0.0001"), Decimal("0.001")
 CUSTOMER_KEY = "ck_live_acme"
+READING_KEY = "ck_live_acme_reads"
 OPERATOR_KEY = "sk_live_test"
 
 
@@ -85,6 +86,8 @@ class Billing:
                 figures = {"available": str(self.wallet(customer)), "held": "0", "overdraft_limit": "0"}
                 return 200, {"customer": customer, "balances": [{"asset": "usd", **figures}]}
             case ["key"] if request.headers.get("authorization") == f"Bearer {CUSTOMER_KEY}":
+                return 200, {"customer": "acme", "scopes": ["authorizations:write", "wallets:read"]}
+            case ["key"] if request.headers.get("authorization") == f"Bearer {READING_KEY}":
                 return 200, {"customer": "acme", "scopes": ["wallets:read"]}
             case ["key"] if request.headers.get("authorization") == f"Bearer {OPERATOR_KEY}":
                 return 200, {"customer": None, "scopes": ["*"]}

@@ -13,7 +13,7 @@ import pytest
 
 from ante_client.models import Models
 from tests.clients.gateways import answered_by, billed_by, running
-from tests.clients.standin import CUSTOMER_KEY, OPERATOR_KEY, Billing, eventually
+from tests.clients.standin import CUSTOMER_KEY, OPERATOR_KEY, READING_KEY, Billing, eventually
 
 PROMPT = "x" * 400  # A hundred tokens.
 CHAT: dict[str, Any] = {"model": "gpt-4o", "messages": [{"role": "user", "content": PROMPT}]}
@@ -35,6 +35,19 @@ def post(gateway: str, path: str, body: Any, *, key: str = CUSTOMER_KEY, **heade
 def charged(billing: Billing, count: int = 1) -> dict[str, Any]:
     assert eventually(lambda: len(billing.events) == count and "open" not in billing.statuses())
     return dict(list(billing.events.values())[-1])
+
+
+@pytest.mark.slow
+def test_a_key_that_only_reads_spends_nothing(gateway: str, billing: Billing, models: Models) -> None:
+    chat = post(gateway, "/v1/chat/completions", CHAT, key=READING_KEY)
+    message = post(gateway, "/v1/messages", {"model": "claude", **CHAT, "max_tokens": 50}, key=READING_KEY)
+
+    for refused, kind in ((chat, "permission_denied"), (message, "permission_error")):
+        error = refused.json()["error"]
+        assert (refused.status_code, error["type"], error["code"]) == (403, kind, "permission_denied")
+        assert error["scope"] == "authorizations:write"
+    assert not models.behaviour.bodies
+    assert billing.statuses() == []
 
 
 @pytest.mark.slow

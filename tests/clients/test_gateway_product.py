@@ -35,7 +35,7 @@ def key(committed_db: None, shop: Shop) -> str:
     """That of acme, who has a dollar."""
     shop.plan()
     organization = shop.customer("acme", usd="1").organization
-    return shop.key("wallets:read", organization=organization)
+    return shop.key("authorizations:write", organization=organization)
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ BATCH = 1000
 KEY_FILE = "demo-api-key"
 KEY_SCOPES = ("customers:read", "wallets:read", "grants:write", "events:write", "events:read")
 CUSTOMER_KEY_FILE = "demo-customer-key"
-CUSTOMER_KEY_SCOPES = ("wallets:read", "events:read")
+CUSTOMER_KEY_SCOPES = ("wallets:read", "events:read", "authorizations:write")
 """For the gateway, and to look at the wallet by hand."""
 _SEED = 20260101
 _AUDIO_PER_SECOND = Decimal("0.0001")

@@ -14,6 +14,7 @@ from accounts.services import api_keys, factors
 from accounts.services.audit import SYSTEM
 from billing.demo import customers as samples
 from billing.demo import traffic
+from billing.management import keyfiles
 from billing.models import Balance, Customer, Grant, UsageEvent
 from billing.selectors.ledger import contents
 
@@ -65,6 +66,7 @@ def test_the_first_run_fills_and_the_second_changes_nothing(
     assert stat.S_IMODE(demonstration.stat().st_mode) == 0o600
     of_acme = api_keys.authenticate((demonstration.parent / "demo-customer-key").read_text().strip())
     assert of_acme is not None
+    assert of_acme.may("authorizations:write")
     assert of_acme.organization_id == Customer.objects.get(external_id="acme").organization_id
 
     counts = UsageEvent.objects.count(), Grant.objects.count(), User.objects.count()
@@ -82,6 +84,18 @@ def test_a_key_that_is_lost_or_does_not_work_is_made_anew(db: None, demonstratio
     second = demonstration.read_text().strip()
     assert second != first
     assert api_keys.authenticate(second) is not None
+
+
+def test_a_key_of_before_that_may_not_do_all_of_it_is_made_anew(db: None, demonstration: Path):
+    keyfiles.keep(demonstration, name="x", scopes=["wallets:read"])
+    first = demonstration.read_text().strip()
+
+    keyfiles.keep(demonstration, name="x", scopes=["wallets:read", "events:read"])
+
+    second = demonstration.read_text().strip()
+    assert second != first
+    keyfiles.keep(demonstration, name="x", scopes=["wallets:read"])
+    assert demonstration.read_text().strip() == second
 
 
 def test_an_interrupted_seed_leaves_nothing_behind(db: None, demonstration: Path, monkeypatch: pytest.MonkeyPatch):

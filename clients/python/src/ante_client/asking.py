@@ -115,7 +115,8 @@ def refusal(api: Api, error: AnteError) -> tuple[int, bytes]:
         known = {"type", "title", "status", "detail", "code", "errors"}
         more = {name: value for name, value in error.problem.items() if name not in known}
     if api == "messages":
-        kind = {402: "billing_error", 401: "authentication_error", 429: "rate_limit_error"}.get(status, "api_error")
+        kinds = {401: "authentication_error", 402: "billing_error", 403: "permission_error", 429: "rate_limit_error"}
+        kind = kinds.get(status, "api_error")
         return status, _json({"type": "error", "error": {"type": kind, "message": detail, "code": code, **more}})
     return status, _json({"error": {"message": detail, "type": code, "param": None, "code": code, **more}})
 

@@ -13,6 +13,8 @@ from ante_client.errors import Refused, Unreachable
 from ante_client.guard import Fail
 from ante_client.shapes import Identity
 
+SCOPE = "authorizations:write"
+"""What a customer's key needs to spend."""
 FRESH_SECONDS = 5.0
 """So long may a revoked key live on here."""
 STALE_SECONDS = 3600.0
@@ -49,6 +51,8 @@ class Callers:
         if not token.startswith(("ck_", "sk_")):
             raise _refused(401, "unauthenticated", "Send an Ante API key as Authorization: Bearer, or as x-api-key.")
         identity = await self._identity(token)
+        if identity.customer and not {"*", SCOPE} & set(identity.scopes):
+            raise _refused(403, "permission_denied", f"This key does not have the scope {SCOPE}.", scope=SCOPE)
         customer = identity.customer or headers.get("x-ante-customer", "")
         if not customer:
             raise _refused(400, "invalid_request", "With an operator's key, X-Ante-Customer says who pays.")
