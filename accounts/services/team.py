@@ -119,7 +119,7 @@ def withdraw(invitation: Invitation, *, actor: audit.Actor) -> bool:
 
 
 def change_role(membership: Membership, role: str, *, by: Membership, actor: audit.Actor) -> None:
-    """Give another role; the person's sessions end. Raises ``Refused``."""
+    """Give another role; the person's sessions end, and so do invitations beyond the new role. Raises ``Refused``."""
     with transaction.atomic():
         lock(membership.organization_id)
         membership.refresh_from_db()
@@ -132,17 +132,33 @@ def change_role(membership: Membership, role: str, *, by: Membership, actor: aud
         membership.save(update_fields=["role"])
         factors.end_sessions(membership.user)
         _record(actor, "membership.changed", membership.organization, membership, _named(membership), before)
+        _withdraw_beyond(role, membership, actor)
 
 
 def remove(membership: Membership, *, by: Membership, actor: audit.Actor) -> None:
-    """The person acts for the organization no more; their sessions end. Oneself, too. Raises ``Refused``."""
+    """The person acts for the organization no more; their sessions and open invitations end. Oneself, too.
+
+    Raises ``Refused``.
+    """
     with transaction.atomic():
         lock(membership.organization_id)
         membership.refresh_from_db()
         _check_may_touch(by, membership)
         _record(actor, "membership.deleted", membership.organization, membership, None, _named(membership))
         factors.end_sessions(membership.user)
+        _withdraw_beyond(None, membership, actor)
         membership.delete()
+
+
+def _withdraw_beyond(role: str | None, membership: Membership, actor: audit.Actor) -> None:
+    """End the open invitations of this person that somebody with ``role`` (None: of no role) could not have sent."""
+    sent = Invitation.objects.filter(
+        organization=membership.organization, invited_by=membership.user, accepted_at=None, revoked_at=None
+    )
+    if role is not None and roles.may(role, "team:write"):
+        sent = sent.none() if roles.may(role, "owners:write") else sent.filter(role=Role.OWNER)
+    for invitation in sent.select_related("organization").order_by("pk"):
+        withdraw(invitation, actor=actor)
 
 
 def _check_may_give(by: Membership, role: str) -> None:

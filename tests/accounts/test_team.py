@@ -117,6 +117,35 @@ def test_only_owners_make_and_unmake_owners(acme: Organization) -> None:
         team.change_role(viewer, "emperor", by=owner, actor=SYSTEM)
 
 
+def test_an_invitation_lasts_no_longer_than_the_power_to_send_it(acme: Organization) -> None:
+    owner, second, admin = member(acme, "owner"), member(acme, "owner"), member(acme, "admin")
+
+    def invite(role: str, by: Membership) -> tuple[Invitation, User, str]:
+        email = f"new{Invitation.objects.count()}@acme.test"
+        invitation, token = team.invite(organization=acme, email=email, role=role, by=by, actor=SYSTEM)
+        return invitation, User.objects.create_user(email), token
+
+    def withdrawn() -> list[str]:
+        lines = AuditEvent.objects.filter(action="invitation.withdrawn").order_by("id")
+        return list(lines.values_list("object_id", flat=True))
+
+    others, to_own = invite("viewer", owner), invite("owner", second)
+    still, of_admin = invite("admin", second), invite("admin", admin)
+
+    team.change_role(second, "admin", by=owner, actor=SYSTEM)
+    assert withdrawn() == [str(to_own[0].pk)]
+    team.change_role(second, "developer", by=owner, actor=SYSTEM)
+    assert withdrawn() == [str(each[0].pk) for each in (to_own, still)]
+    team.remove(admin, by=owner, actor=SYSTEM)
+    assert withdrawn() == [str(each[0].pk) for each in (to_own, still, of_admin)]
+
+    for invitation, invited, token in (to_own, still, of_admin):
+        assert team.find(token) is None
+        with pytest.raises(team.Refused, match="used, withdrawn or has lapsed"):
+            team.accept(invitation, invited, actor=SYSTEM)
+    assert team.accept(others[0], others[1], actor=SYSTEM).role == "viewer"
+
+
 def test_another_role_ends_the_sessions_and_is_in_the_trail(acme: Organization) -> None:
     owner, viewer = member(acme, "owner"), member(acme, "viewer", "v@acme.test")
     before = viewer.user.get_session_auth_hash()
