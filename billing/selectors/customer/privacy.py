@@ -108,7 +108,7 @@ def of_organization(customer: Customer) -> Files:
     top_ups = TopUp.objects.filter(customer=customer)
     yield "top-ups.jsonl", _lines(top_ups, "amount", "currency_id", "status", "fee", "tax", "created_at", "settled_at")
     refunds = Refund.objects.filter(customer=customer)
-    yield "refunds.jsonl", _lines(refunds, "amount", "currency_id", "status", "reason", "created_at", "finished_at")
+    yield "refunds.jsonl", _lines(refunds, "amount", "currency_id", "status", "created_at", "finished_at")
     invoices = Invoice.objects.filter(customer=customer)
     yield "invoices.jsonl", _lines(invoices, "number", "period_start", "period_end", "buyer", "total", "due_on")
     grants = Grant.objects.filter(customer=customer)

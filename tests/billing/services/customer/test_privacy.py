@@ -28,6 +28,7 @@ from billing.selectors.ledger import books
 from billing.selectors.ledger import seals as chain
 from billing.services import approvals, authorizations, subscriptions, usage
 from billing.services.customer import customers, notes, privacy
+from billing.services.funding import refunds
 from billing.services.invoicing import taxes
 from billing.services.ledger import seals
 from billing.services.notices import targets
@@ -117,6 +118,16 @@ def test_an_organization_takes_everything_along(acme: Customer) -> None:
     assert len(found["ledger.jsonl"].splitlines()) == acme.balances.get().seq
     assert any(json.loads(line)["ip_address"] == IP for line in found["audit.jsonl"].splitlines())
     assert "secret" not in "".join(found.values()).replace("second_factor", "")
+
+
+def test_why_staff_refunded_stays_with_them(payer: Payer, bank: Bank) -> None:
+    clerk = User.objects.create_user("clerk@ante.test", is_staff=True)
+    refunds.create(actor=actor(clerk), top_up=payer.paid(), amount=Decimal(5), reason="Canary of a reason")
+
+    found = files(selector.of_organization(payer.customer))
+
+    assert Decimal(json.loads(found["refunds.jsonl"])["amount"]) == 5
+    assert [name for name, text in found.items() if "Canary of a reason" in text] == []
 
 
 def test_an_archive_is_read_in_steps(acme: Customer, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
