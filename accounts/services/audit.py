@@ -8,7 +8,7 @@ from uuid import UUID
 from django.http import HttpRequest
 
 from accounts import addresses
-from accounts.models import AuditDetail, AuditEvent, User
+from accounts.models import ApiKey, AuditDetail, AuditEvent, User
 
 if TYPE_CHECKING:
     from accounts.services.api_keys import Principal
@@ -103,16 +103,17 @@ _INTERNAL = frozenset({"reason", "note"})
 
 
 def operators() -> frozenset[UUID]:
-    """The people of the back office, and who was one of them once, for ``outward``."""
+    """The people of the back office, who was one of them once, and the operator's own keys, for ``outward``."""
     left = AuditEvent.objects.filter(action__in=("user.changed", "user.deleted"), sealed_before__is_staff=True)
     gone = frozenset(UUID(id) for id in left.values_list("object_id", flat=True))
-    return gone.union(User.objects.filter(is_staff=True).values_list("pk", flat=True))
+    people = User.objects.filter(is_staff=True).values_list("pk", flat=True)
+    return gone.union(people, ApiKey.objects.filter(organization=None).values_list("pk", flat=True))
 
 
 def outward(row: AuditEvent, operators: frozenset[UUID]) -> dict[str, Any]:
     """A line as the organization that it is about may read it, as plain values; ``by`` says who acted in words.
 
-    Why the operator's people did something, and from where, they write down for themselves.
+    Why the operator's people and programs did something, and from where, they write down for themselves.
     """
     ours = row.actor_id in operators
     told = (lambda field: field not in _INTERNAL) if ours else (lambda field: True)

@@ -244,6 +244,29 @@ def test_what_staff_write_down_for_themselves_stays_with_them(acme: Customer, ow
         assert "198.51.100.7" not in shown
 
 
+def test_what_the_operators_programs_write_down_stays_with_it(shop: Shop, acme: Customer, owner: User) -> None:
+    def by(secret: str, address: str) -> audit.Actor:
+        principal = api_keys.authenticate(secret)
+        assert principal is not None
+        return audit.Actor.of_key(principal, ip_address=address, request_id="")
+
+    ours, theirs = shop.key(), shop.key(organization=acme.organization)
+    wallets.freeze(actor=by(ours, "198.51.100.7"), customer=acme, reason="Their bank called us")
+    targets = {"object_type": "customer", "object_id": str(acme.pk), "organization_id": acme.organization_id}
+    audit.record(actor=by(theirs, "203.0.113.9"), action="test.done", **targets, after={"reason": "As we like"})
+    client = browser_of(owner)
+
+    archive = client.get("/privacy/organization-data.zip")
+    with zipfile.ZipFile(io.BytesIO(b"".join(archive))) as files:
+        taken = files.read(next(name for name in files.namelist() if name.endswith("audit.jsonl"))).decode()
+    for shown in (client.get("/trail").content.decode(), b"".join(client.get("/trail.csv")).decode(), taken):
+        assert "wallet.frozen" in shown
+        assert "Their bank called us" not in shown
+        assert "198.51.100.7" not in shown
+        assert "203.0.113.9" in shown
+        assert "As we like" in shown
+
+
 def test_it_stays_with_them_when_they_have_left(acme: Customer, owner: User) -> None:
     finance = User.objects.create_user("finance@ante.test", is_staff=True)
     by = audit.Actor.of_user(finance, ip_address="198.51.100.7", request_id="")
