@@ -1,6 +1,9 @@
 """Operations: what waits to be told to the world, and what was answered to whom."""
 
+from typing import Any
+
 from django.contrib import admin
+from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, RangeDateTimeFilter
 
@@ -69,13 +72,19 @@ class IdempotencyRecordAdmin(ReadOnlyAdmin):
     sortable_by = ()
     fields = ("created", "principal", "key", "status", "body_shown")
 
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).defer("secret")
+
     @admin.display(description="Answered")
     def created(self, record: IdempotencyRecord) -> SafeString:
         return display.moment(record.created_at)
 
     @admin.display(description="Answer")
     def body_shown(self, record: IdempotencyRecord) -> SafeString:
-        return display.pretty_json(record.body)
+        body = record.body
+        if isinstance(body, dict) and "secret" in body:
+            body = {**body, "secret": "(hidden)"}
+        return display.pretty_json(body)
 
 
 @admin.register(UsageCounter)

@@ -1,6 +1,7 @@
 from django.db import models
 
 from accounts.ids import uuid7
+from accounts.models.fields import SealedField
 
 
 class IdempotencyRecord(models.Model):
@@ -15,6 +16,7 @@ class IdempotencyRecord(models.Model):
     fingerprint = models.BinaryField(max_length=32, help_text="SHA-256 of method, path and body.")
     status = models.PositiveSmallIntegerField()
     body = models.JSONField(null=True)
+    secret = SealedField(null=True, editable=False, help_text="What ``secret`` says in the body, which has null there.")
     created_at = models.DateTimeField(auto_now_add=True, db_index=True)
 
     class Meta:

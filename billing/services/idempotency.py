@@ -73,7 +73,7 @@ def once(
             if error.status >= 500 or error.status in {404, 429}:
                 raise
             answer = refuse(error)
-        IdempotencyRecord.objects.filter(pk=record_id).update(status=answer.status, body=answer.body)
+        IdempotencyRecord.objects.filter(pk=record_id).update(**_kept(answer))
     return answer
 
 
@@ -107,7 +107,7 @@ def phased(
         return answer
     finished = finish(answer.body["prepared"])
     changed = IdempotencyRecord.objects.filter(principal=principal, key=key, status=_UNFINISHED)
-    changed.update(status=finished.status, body=finished.body)
+    changed.update(**_kept(finished))
     return Answer(finished.status, finished.body, replayed=answer.replayed)
 
 
@@ -132,4 +132,14 @@ def _stored(principal: str, key: str, fingerprint: bytes) -> Answer:
     record = IdempotencyRecord.objects.get(principal=principal, key=key)
     if bytes(record.fingerprint) != fingerprint:
         raise IdempotencyConflict("This key was used for another request. Nothing was done.")
-    return Answer(record.status, record.body, replayed=True)
+    body = record.body
+    if body is not None and record.secret is not None:
+        body = {**body, "secret": record.secret}
+    return Answer(record.status, body, replayed=True)
+
+
+def _kept(answer: Answer) -> dict[str, Any]:
+    """An answer as columns; a secret in it lies beside the body, sealed."""
+    if isinstance(answer.body, dict) and isinstance(secret := answer.body.get("secret"), str):
+        return {"status": answer.status, "body": {**answer.body, "secret": None}, "secret": secret}
+    return {"status": answer.status, "body": answer.body}

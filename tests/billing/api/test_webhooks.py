@@ -3,14 +3,16 @@
 from typing import Any
 
 import pytest
+from django.db import connection
 
+from accounts.models import User
 from accounts.services.audit import SYSTEM
 from billing.engine.webhooks import TYPES
-from billing.models import Customer, WebhookDelivery, WebhookEndpoint
+from billing.models import Customer, IdempotencyRecord, WebhookDelivery, WebhookEndpoint
 from billing.services.webhooks import endpoints
 from tests.billing.api.conftest import Api, problem
 from tests.billing.api.test_access import Keys
-from tests.builders import Shop
+from tests.builders import Shop, browser_of
 
 URL = "https://hooks.test/ante"
 
@@ -35,6 +37,29 @@ def test_the_secret_is_shown_once(api: Api) -> None:
     assert (shown["events"], shown["customer"], shown["enabled"]) == (["wallet.balance_low", "*"], None, True)
     renewed = api.post(f"/webhook-endpoints/{shown['id']}/rotate-secret", None).json()["secret"]
     assert renewed != made.json()["secret"]
+
+
+@pytest.mark.usefixtures("plain_static_files")
+def test_an_answer_that_is_kept_has_the_secret_sealed(api: Api) -> None:
+    body = {"url": URL, "events": ["*"], "customer": None}
+    made = api.post("/webhook-endpoints", body, idempotency_key="made")
+    rotate = f"/webhook-endpoints/{made.json()['id']}/rotate-secret"
+    renewed = api.post(rotate, None, idempotency_key="renewed")
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*), string_agg(r::text, ' ') FROM billing_idempotencyrecord r")
+        count, stored = cursor.fetchone()
+    assert (count, "whsec_" in stored) == (2, False)
+    again = api.post("/webhook-endpoints", body, idempotency_key="made")
+    assert (again.status_code, again.json(), again["Idempotent-Replayed"]) == (201, made.json(), "true")
+    again = api.post(rotate, None, idempotency_key="renewed")
+    assert (again.status_code, again.json(), again["Idempotent-Replayed"]) == (200, renewed.json(), "true")
+    assert made.json()["secret"] != renewed.json()["secret"] == WebhookEndpoint.objects.get().secret
+    admin = browser_of(User.objects.create_superuser("admin@ante.test"))
+    record = IdempotencyRecord.objects.get(key="made")
+    shown = admin.get(f"/admin/billing/idempotencyrecord/{record.pk}/change/").content.decode()
+    assert "(hidden)" in shown
+    assert "whsec_" not in shown
 
 
 @pytest.mark.parametrize(
