@@ -46,7 +46,8 @@ class Chart:
 
     @property
     def empty(self) -> bool:
-        return not any(value for series in self.series for value in series.values)
+        """Whether there is nothing to draw. A curve needs more than what is there now."""
+        return not any(value for series in self.series for value in series.values[: -1 if self.lines else None])
 
     def table(self) -> list[tuple[str, str, list[Decimal]]]:
         """A row for each period: its label, where it leads to, and a value for each series."""

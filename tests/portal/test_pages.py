@@ -100,13 +100,20 @@ def test_the_overview_shows_what_budgets_have_left(shop: Shop, signed_in: Signed
     assert "All of it" not in text(acme.get("/activity"))
 
 
-def test_the_overview_draws_what_each_day_left(acme: Client) -> None:
-    page = text(acme.get("/"))
+def test_the_overview_draws_what_each_day_left(
+    acme: Client, shop: Shop, signed_in: SignedIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "The wallet has no evening with a balance yet" in text(acme.get("/"))
+    tomorrow = timezone.now() + timedelta(days=1)
+    monkeypatch.setattr(timezone, "now", lambda: tomorrow)
+
+    page = text(signed_in(shop.member(Customer.objects.get(), "tomorrow@acme.test")).get("/"))
+
     drawn = json.loads(page.partition('id="balance-data" type="application/json">')[2].partition("</script>")[0])
     assert drawn["lines"]
     assert drawn["totals"][0] == "$0.00"
-    assert (len(drawn["totals"]), drawn["totals"][-1]) == (30, "$99.98")
-    assert drawn["series"][0]["values"][-1] == 99.9755
+    assert (len(drawn["totals"]), drawn["totals"][-2:]) == (30, ["$99.98", "$99.98"])
+    assert drawn["series"][0]["values"][-2:] == [99.9755, 99.9755]
     assert 'value="99.9755" title="$99.9755"' in page[page.index('aria-label="Balance as a table"') :]
 
 
