@@ -5,6 +5,7 @@ from uuid import UUID
 
 from django.db.models import Model, QuerySet
 
+from accounts.models import ApiKey
 from accounts.services.api_keys import Principal
 from billing.errors import InvalidRequest, NotFound, PermissionDenied
 from billing.models import (
@@ -77,6 +78,19 @@ def authorization(*, principal: Principal, authorization_id: UUID) -> Authorizat
     """The authorization with this id, if the principal reaches its customer."""
     rows = Authorization.objects.select_related("customer", "asset").filter(pk=authorization_id)
     return _one(_reached(principal, rows), "authorization")
+
+
+def own_authorization(*, principal: Principal, authorization_id: UUID) -> Authorization:
+    """The same, to capture or void it.
+
+    Raises ``PermissionDenied`` where a customer's key asks and the operator's set it aside: else whoever reads its id
+    could give back what a model that runs is about to use.
+    """
+    found = authorization(principal=principal, authorization_id=authorization_id)
+    own = principal.organization_id
+    if own is not None and not ApiKey.objects.filter(pk__in=[found.api_key_id], organization_id=own).exists():
+        raise PermissionDenied("Only the operator's keys capture and void what they set aside.")
+    return found
 
 
 def grant(*, principal: Principal, grant_id: UUID) -> Grant:

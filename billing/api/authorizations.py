@@ -87,7 +87,7 @@ class CaptureView(base.View):
 
     @schema.CAPTURE
     def post(self, request: Request, authorization_id: UUID) -> Response:
-        authorization = access.authorization(principal=principal(request), authorization_id=authorization_id)
+        authorization = access.own_authorization(principal=principal(request), authorization_id=authorization_id)
         data = serializers.read(serializers.Capture, request)
         event = None
         if "event" in data:
@@ -95,7 +95,7 @@ class CaptureView(base.View):
             known = {
                 "specversion": "1.0",
                 "id": str(authorization.pk) if data["final"] else "",
-                "source": "authorizations",
+                "source": cloudevents.assigned_source("authorizations", principal(request)),
                 "type": authorization.type,
                 "subject": authorization.customer.external_id,
             }
@@ -134,7 +134,7 @@ class VoidView(base.View):
 
     @schema.VOID
     def post(self, request: Request, authorization_id: UUID) -> Response:
-        authorization = access.authorization(principal=principal(request), authorization_id=authorization_id)
+        authorization = access.own_authorization(principal=principal(request), authorization_id=authorization_id)
         data = serializers.read(serializers.Void, request)
         return self.once(
             request,

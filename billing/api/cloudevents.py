@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
+from django.conf import settings
+
 from accounts.services.api_keys import Principal
 from billing.api.fields import parse_moment
 from billing.errors import FieldError, InvalidRequest
@@ -32,6 +34,8 @@ def parse(body: Any, reporter: Principal, *, path: str = "") -> IncomingEvent:
     for name in ("id", "source", "type", "subject"):
         if problem := _text_problem(body.get(name)):
             wrong.append(FieldError(name, "required" if name not in body else "invalid", problem))
+    if reporter.organization_id is not None and body.get("source") in settings.OPERATOR_SOURCES:
+        wrong.append(FieldError("source", "invalid", "is one of the operator's own programs: name your own"))
     time = None
     if body.get("time") is not None:
         time = parse_moment(body["time"])
@@ -61,6 +65,11 @@ def parse(body: Any, reporter: Principal, *, path: str = "") -> IncomingEvent:
         organization_id=reporter.organization_id,
         may_price=reporter.may(PRICING_SCOPE),
     )
+
+
+def assigned_source(name: str, reporter: Principal) -> str:
+    """The source of events that name none. Customers' own keys have one apart, and so take nobody's ids."""
+    return name if reporter.organization_id is None else f"own-{name}"
 
 
 def is_binary(headers: Mapping[str, str]) -> bool:

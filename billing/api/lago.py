@@ -34,7 +34,7 @@ def parse(body: Any, reporter: Principal) -> IncomingEvent:
         raise InvalidRequest.field(f"event.{unknown[0][:100]}", "is not known here", code="unknown_field")
     if {"external_subscription_id", "external_customer_id"} <= given.keys():
         raise InvalidRequest.field("event.external_customer_id", "is there beside external_subscription_id")
-    event: dict[str, Any] = {"specversion": "1.0", "source": SOURCE}
+    event: dict[str, Any] = {"specversion": "1.0", "source": cloudevents.assigned_source(SOURCE, reporter)}
     event |= {_NAMES[name]: value for name, value in given.items()}
     if event.get("time") is not None:
         event["time"] = _moment(event["time"])

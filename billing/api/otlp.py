@@ -109,6 +109,7 @@ def _events(
             reasons.append(f"Nobody pays for span {span.span_id}: say ante.customer in it, or send {CUSTOMER_HEADER}.")
             continue
         try:
+            event["source"] = cloudevents.assigned_source(event["source"], reporter)
             json.check_strings(event)  # Protobuf allows more of them than JSON does here.
             events.append(cloudevents.parse(event, reporter))
         except InvalidRequest as error:

@@ -423,6 +423,9 @@ WHITENOISE_SKIP_COMPRESS_EXTENSIONS = (*Compressor.SKIP_COMPRESS_EXTENSIONS, "ma
 DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
 CUSTOMER_CALLS_PER_SECOND = env.float("CUSTOMER_CALLS_PER_SECOND", default=50.0)
 """Of one customer's own keys, in each web process; ten seconds of them at once. 0: as many as they like."""
+OPERATOR_SOURCES = env.list("OPERATOR_SOURCES", default=["ante-gateway", "authorizations", "lago", "otlp"])
+"""Sources of events that customers' own keys may not name: who can name one takes the ids of work that is not reported
+yet, and it could not be charged any more. The sources of the operator's own programs belong here."""
 # A plan's draft with a hundred prices, each with its tiers, is one form.
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000
 REST_FRAMEWORK = {

@@ -567,6 +567,41 @@ def test_a_customers_key_reaches_only_its_own(
     assert Authorization.objects.get().status == "open"
 
 
+def test_what_the_operator_set_aside_is_settled_by_the_operator_alone(
+    api: Api, shop: Shop, acme: Any, as_key: Callable[[str | None], Api]
+) -> None:
+    """Else a customer could give back what a model that runs for it is about to use."""
+    own = as_key(shop.key(organization=acme.organization))
+    theirs, mine = opened(api), opened(own)
+
+    for path, body in (("capture", {"amount": "1"}), ("void", {})):
+        problem(own.post(f"/authorizations/{theirs}/{path}", body), 403, "permission_denied")
+
+    assert Authorization.objects.get(pk=theirs).status == "open"
+    assert own.post(f"/authorizations/{mine}/capture", {"amount": "1", "final": False}).status_code == 200
+    assert as_key(shop.key(organization=acme.organization)).post(f"/authorizations/{mine}/void", {}).status_code == 200
+    assert api.post(f"/authorizations/{theirs}/void", {}).status_code == 200
+
+
+def test_a_customers_key_cannot_take_the_id_of_usage_that_the_operator_is_about_to_report(
+    api: Api, shop: Shop, acme: Any, as_key: Callable[[str | None], Api]
+) -> None:
+    own = as_key(shop.key(organization=acme.organization))
+    id_, mine = (key.post("/authorizations", BY_USAGE).json()["id"] for key in (api, own))
+    event = {"specversion": "1.0", "id": id_, "source": "authorizations", "type": LLM, "subject": "acme", "data": {}}
+
+    refused = problem(own.post("/events", event), 400, "invalid_request")
+    assert [error["field"] for error in refused["errors"]] == ["source"]
+    lago = {"event": {"transaction_id": id_, "code": LLM, "external_customer_id": "acme", "properties": {}}}
+    assert own.post("/events", lago).status_code != 409
+    assert UsageEvent.objects.get(event_id=id_).source == "own-lago"
+
+    captured = api.post(f"/authorizations/{id_}/capture", {"event": {"data": BY_USAGE["data"]}})
+    assert (captured.status_code, captured.json()["event"]["status"]) == (200, "charged")
+    assert own.post(f"/authorizations/{mine}/capture", {"event": {"data": BY_USAGE["data"]}}).status_code == 200
+    assert UsageEvent.objects.get(event_id=mine).source == "own-authorizations"
+
+
 def test_a_key_needs_the_scope(api: Api, shop: Shop, as_key: Callable[[str | None], Api]) -> None:
     id_ = opened(api)
     reader, nobody = as_key(shop.key("wallets:read")), as_key(None)
