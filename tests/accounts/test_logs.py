@@ -61,6 +61,7 @@ def test_a_line_stays_a_line_and_tracebacks_are_scrubbed_too() -> None:
     assert CANARY not in out.getvalue()
 
 
+@pytest.mark.usefixtures("plain_static_files")
 def test_requests_with_secrets_leave_none_in_the_log(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
     secret = shop.key()
     formatter = ScrubbingFormatter("%(message)s")

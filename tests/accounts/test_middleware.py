@@ -8,6 +8,7 @@ from django.test import Client
 from accounts.middleware import printable_cookies
 
 
+@pytest.mark.usefixtures("plain_static_files")
 @pytest.mark.parametrize("path", ["/healthz", "/api/v1/nothing", "/nothing-at-all"])
 def test_every_answer_bears_a_request_id(db: None, path: str) -> None:
     assert re.fullmatch(r"[0-9a-f]{32}", Client().get(path)["X-Request-Id"])

@@ -31,6 +31,8 @@ OWN = {f"billing.{name}" for name in ("Plan", "PlanVersion", "Price", "TaxRule",
 """What the operator writes by hand, and of which there are never many."""
 UNINDEXED = {"billing.OutboxEvent", "billing.WebhookDelivery"}
 """Searched row by row: an index would cost every message."""
+AVOIDED = (("enable_seqscan",), ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "enable_sort"))
+"""How the database reads a small table whole where an index would serve: without the first, and without all of them."""
 GROWN = sorted(
     (
         model
@@ -70,18 +72,27 @@ def grown(model: type[Model]) -> Iterator[None]:
                 kept = definition.replace("CREATE UNIQUE", "CREATE")
                 cursor.execute(kept.replace(f" ON public.{table} ", f" ON pg_temp.{table} "))
             cursor.execute(f"ANALYZE {table}")
-            cursor.execute("SET LOCAL enable_seqscan = off")  # Small tables are read whole where an index would serve.
             yield
         finally:
-            cursor.execute("SET LOCAL enable_seqscan = on")
             cursor.execute(f"DROP TABLE pg_temp.{table}")
 
 
 def read_of(table: str, statement: str) -> int:
-    """How many rows of the table the database reads for this statement."""
+    """How many rows of the table the database needs to read for this statement.
+
+    Which way it takes depends on what it believes of the nearly empty tables beside it: so the better of two.
+    """
+    return min(_read_of(table, statement, avoided) for avoided in AVOIDED)
+
+
+def _read_of(table: str, statement: str, avoided: tuple[str, ...]) -> int:
     with connection.cursor() as cursor:
+        for way in avoided:
+            cursor.execute(f"SET LOCAL {way} = off")
         cursor.execute(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {statement}")
         (found,) = cursor.fetchone()
+        for way in avoided:
+            cursor.execute(f"SET LOCAL {way} = on")
 
     def below(node: dict[str, Any]) -> float:
         removed = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)

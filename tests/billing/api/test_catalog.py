@@ -231,6 +231,7 @@ def test_a_customer_is_put_on_a_plan(api: Api, shop: Shop) -> None:
         "currency": "USD",
         "discount": "0",
         "minimum_commitment": "0",
+        "spend_cap": None,
         "current_period": current,
         "next_change": None,
         "accruing": [],
