@@ -88,9 +88,9 @@ def own_authorization(*, principal: Principal, authorization_id: UUID) -> Author
     """
     found = authorization(principal=principal, authorization_id=authorization_id)
     own = principal.organization_id
-    if own is not None and not ApiKey.objects.filter(pk__in=[found.api_key_id], organization_id=own).exists():
-        raise PermissionDenied("Only the operator's keys capture and void what they set aside.")
-    return found
+    if own is None or (found.api_key_id and ApiKey.objects.filter(pk=found.api_key_id, organization_id=own).exists()):
+        return found
+    raise PermissionDenied("Only the operator's keys capture and void what they set aside.")
 
 
 def grant(*, principal: Principal, grant_id: UUID) -> Grant:

@@ -10,6 +10,15 @@ from accounts.backoffice import BackOfficeAdmin, actor_of
 from billing.errors import BillingError
 
 
+def say(form: forms.BaseForm, refusal: BillingError, *, whole: str | None = None) -> None:
+    """Put each part of a refusal beside the field that it is about, what is about none above them all, and one without
+    parts beside ``whole``."""
+    for problem in refusal.errors:
+        form.add_error(problem.field if problem.field in form.fields else None, problem.detail)
+    if not refusal.errors:
+        form.add_error(whole, refusal.detail)
+
+
 class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]
     """A new row, made by a service: what the service refuses is said beside its field."""
 
@@ -22,10 +31,7 @@ class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]
             try:
                 self.instance = self.make({name: value for name, value in data.items() if value is not None})
             except BillingError as refusal:
-                for problem in refusal.errors:
-                    self.add_error(problem.field if problem.field in self.fields else None, problem.detail)
-                if not refusal.errors:
-                    self.add_error(None, refusal.detail)
+                say(self, refusal)
         return data
 
     def _run_model_validators(self, data: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from django.urls import reverse
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from accounts.backoffice import actor_of
+from billing.admin import adding
 from billing.admin.amounts import AmountField
 from billing.admin.meters import DimensionsField
 from billing.errors import BillingError
@@ -65,10 +66,7 @@ def view(page: Any, request: HttpRequest) -> HttpResponse:
         try:
             draft = products.create(actor=actor_of(request), **form.cleaned_data)
         except BillingError as refusal:
-            for problem in refusal.errors:
-                form.add_error(problem.field if problem.field in form.fields else None, problem.detail)
-            if not refusal.errors:
-                form.add_error("code", refusal.detail)
+            adding.say(form, refusal, whole="code")
         else:
             return HttpResponseRedirect(reverse("admin:billing_plandraft_change", args=[draft.pk]))
     context = {

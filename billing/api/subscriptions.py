@@ -142,7 +142,7 @@ def _show_all(found: Sequence[Subscription]) -> list[dict[str, Any]]:
     owners = list({each.customer_id for each in found})
     periods = SubscriptionPeriod.objects.filter(
         customer_id__in=owners, subscription__in=found, start__lte=now, end__gt=now
-    ).order_by("-number")
+    ).order_by("number")
     current = {period.subscription_id: period for period in periods}
     accrued = levels.accrued_by_subscription(owners, moment=now)
     return [_shown(each, current.get(each.pk), accrued.get(each.pk, []), now) for each in found]

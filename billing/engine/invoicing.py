@@ -6,7 +6,8 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from billing.engine.money import DECIMALS_MAX, EXACT, ZERO, amount_string, exact_sum, round_half_even
+from billing.engine.currencies import grouped
+from billing.engine.money import DECIMALS_MAX, EXACT, ZERO, exact_sum, round_half_even
 
 _HALF_A_COIN = Fraction(1, 200)
 
@@ -100,15 +101,10 @@ def by_tier(item: Item, steps: Sequence[Step]) -> list[Item]:
 
 def _span(step: Step) -> str:
     if step.up_to is None:
-        return f"above {_number(step.beyond)}" if step.beyond else "all units"
+        return f"above {grouped(step.beyond)}" if step.beyond else "all units"
     if not step.beyond:
-        return f"up to {_number(step.up_to)}"
-    return f"above {_number(step.beyond)} to {_number(step.up_to)}"
-
-
-def _number(quantity: Decimal) -> str:
-    whole, _, rest = amount_string(quantity).partition(".")
-    return f"{int(whole):,}{'.' + rest if rest else ''}"
+        return f"up to {grouped(step.up_to)}"
+    return f"above {grouped(step.beyond)} to {grouped(step.up_to)}"
 
 
 def merged(items: Iterable[Item]) -> Iterator[Item]:

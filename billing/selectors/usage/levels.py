@@ -83,7 +83,7 @@ def accrued(subscription: Subscription, *, moment: datetime) -> list[Accrued]:
 def accrued_by_subscription(customer_ids: Sequence[UUID], *, moment: datetime) -> dict[UUID, list[Accrued]]:
     """The same of all these customers' subscriptions that have any, by their ids: as many statements as for one."""
     running = held(customer_ids) if customer_ids else []
-    prices = Price.objects.select_related("meter").in_bulk({each.price_id for each in running}) if running else {}
+    prices = Price.objects.select_related("meter").in_bulk({each.price_id for each in running})
     found: dict[UUID, list[Accrued]] = {}
     for each in running:
         row = prices[each.price_id]

@@ -10,9 +10,8 @@ from django.conf import settings
 from django.utils.translation import gettext
 
 from accounts import reading
-from billing.engine.currencies import places
+from billing.engine.currencies import grouped, places
 from billing.engine.einvoices import Line, Paper, Party, lacks, terms
-from billing.engine.money import amount_string
 from billing.engine.taxes import EXEMPT, REVERSE_CHARGE, STANDARD, TREATMENTS
 from billing.gateways import documents, einvoices
 from billing.models import Asset, Invoice, InvoiceLine, Refund, TopUp
@@ -213,6 +212,4 @@ def _rate(unit_amount: Decimal, per: Decimal | None) -> str:
 
 
 def _number(quantity: Decimal) -> str:
-    whole, _, rest = amount_string(quantity.copy_abs()).partition(".")
-    grouped = reading.digits(f"{int(whole):,}{'.' + rest if rest else ''}")
-    return f"{MINUS if quantity < 0 else ''}{grouped}"
+    return f"{MINUS if quantity < 0 else ''}{reading.digits(grouped(quantity.copy_abs()))}"

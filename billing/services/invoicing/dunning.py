@@ -155,9 +155,8 @@ def close(collection: Collection, state: str, reason: str = "") -> None:
 
 def _thaw(collection: Collection, reason: str) -> None:
     """Unfreeze the wallet that this froze, unless another that has not ended did so too."""
-    others = Collection.objects.filter(customer_id=collection.customer_id, froze=True, closed_at=None)
-    others = others.exclude(pk=collection.pk)
-    if others.exists():
+    unsettled = Collection.objects.filter(customer_id=collection.customer_id, state__in=Collection.UNSETTLED)
+    if unsettled.filter(froze=True).exclude(pk=collection.pk).exists():
         return
     wallet = Wallet.objects.get(customer_id=collection.customer_id)
     if wallet.frozen_at is not None and wallet.frozen_reason.startswith(_FROZEN):

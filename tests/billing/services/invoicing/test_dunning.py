@@ -401,9 +401,8 @@ def test_the_bank_of_who_paid_a_tax_alone_may_take_it_back(debtor: Payer, bank: 
     assert (account("tax_payable"), figures.open_tax(debtor.customer.pk, "usd"), state()) == (1, 0, "paid")
 
 
-def test_a_tax_that_was_paid_again_before_its_dispute_is_won_after_all_is_in_the_wallet(
-    debtor: Payer, bank: Bank, clock: Clock
-) -> None:
+def lost_and_paid_again(debtor: Payer, bank: Bank, clock: Clock) -> str:
+    """The payment of a tax alone was lost in the dispute that this returns, and 20 came in, which paid the tax."""
     debtor.keep()
     debtor.shop.fund(debtor.customer, "10")
     later(clock, 14)
@@ -412,6 +411,13 @@ def test_a_tax_that_was_paid_again_before_its_dispute_is_won_after_all_is_in_the
     bank.decide(dispute, "lost")
     bank.deliver()
     debtor.paid("20")
+    return dispute
+
+
+def test_a_tax_that_was_paid_again_before_its_dispute_is_won_after_all_is_in_the_wallet(
+    debtor: Payer, bank: Bank, clock: Clock
+) -> None:
+    dispute = lost_and_paid_again(debtor, bank, clock)
     assert (debtor.available, figures.open_tax(debtor.customer.pk, "usd"), account("tax_payable")) == (20, 0, 2)
 
     bank.decide(dispute, "won")
@@ -424,15 +430,7 @@ def test_a_tax_that_was_paid_again_before_its_dispute_is_won_after_all_is_in_the
 def test_what_a_credit_note_withheld_comes_whatever_came_in_twice_before(
     debtor: Payer, bank: Bank, clock: Clock
 ) -> None:
-    debtor.keep()
-    debtor.shop.fund(debtor.customer, "10")
-    later(clock, 14)
-    bank.deliver()
-    dispute = bank.dispute(TopUp.objects.get())
-    bank.decide(dispute, "lost")
-    bank.deliver()
-    debtor.paid("20")
-    bank.decide(dispute, "won")
+    bank.decide(lost_and_paid_again(debtor, bank, clock), "won")
     bank.deliver()
     assert debtor.available == 21
     debtor.shop.record(debtor.customer, id="kept", input_tokens=8_400_000)
