@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from accounts import outgoing
 from billing.gateways import webhooks
 from tests.receiver import Receiver
 
@@ -74,7 +75,7 @@ def connected(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         tried.append(address)
         raise ConnectionRefusedError("nobody is there")
 
-    monkeypatch.setattr(webhooks.socket, "create_connection", connect)
+    monkeypatch.setattr(outgoing.socket, "create_connection", connect)
     return tried
 
 
@@ -82,7 +83,7 @@ def names(monkeypatch: pytest.MonkeyPatch, leads_to: dict[str, list[str]]) -> No
     def look_up(host: str, port: int, **_: Any) -> list[Any]:
         return [(0, 0, 0, "", (address, port)) for address in leads_to[host]]
 
-    monkeypatch.setattr(webhooks.socket, "getaddrinfo", look_up)
+    monkeypatch.setattr(outgoing.socket, "getaddrinfo", look_up)
 
 
 def send(url: str, **more: Any) -> webhooks.Answer:
@@ -114,7 +115,7 @@ def test_a_name_that_leads_elsewhere_the_second_time_does_not_matter(
 ) -> None:
     answers = iter([["93.184.216.34"], ["127.0.0.1"], ["127.0.0.1"]])
     monkeypatch.setattr(
-        webhooks.socket, "getaddrinfo", lambda host, port, **_: [(0, 0, 0, "", (next(answers)[0], port))]
+        outgoing.socket, "getaddrinfo", lambda host, port, **_: [(0, 0, 0, "", (next(answers)[0], port))]
     )
 
     send("https://rebinding.test/")
@@ -124,7 +125,7 @@ def test_a_name_that_leads_elsewhere_the_second_time_does_not_matter(
 
 @pytest.mark.parametrize("address", ["93.184.216.34", "2606:4700::6810:84e5", "64:ff9b::5db8:d822"])
 def test_public_addresses_are_sent_to(monkeypatch: pytest.MonkeyPatch, connected: list[Any], address: str) -> None:
-    assert webhooks.is_public(ip_address(address))
+    assert outgoing.is_public(ip_address(address))
     names(monkeypatch, {"hooks.test": [address]})
 
     send("https://hooks.test:8443/path?query=1")
