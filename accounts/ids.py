@@ -7,6 +7,8 @@ from random import getrandbits
 
 _VERSION_7 = 0x7 << 76
 _VARIANT = 0b10 << 62
+_SAFETY = uuid.SafeUUID.unknown
+_set = object.__setattr__
 
 
 def uuid7() -> uuid.UUID:
@@ -19,8 +21,12 @@ def uuid7() -> uuid.UUID:
     milliseconds, rest = divmod(nanoseconds, 1_000_000)
     fraction = (rest << 12) // 1_000_000
     # To be unique, not to be secret: no system call for each.
-    random = getrandbits(62)
-    return uuid.UUID(int=(milliseconds << 80) | _VERSION_7 | (fraction << 64) | _VARIANT | random)
+    number = (milliseconds << 80) | _VERSION_7 | (fraction << 64) | _VARIANT | getrandbits(62)
+    # Half the time of UUID(int=number), which would check what cannot be wrong: an event has six of them.
+    made = object.__new__(uuid.UUID)
+    _set(made, "int", number)
+    _set(made, "is_safe", _SAFETY)
+    return made
 
 
 def first_id(moment: datetime) -> uuid.UUID:

@@ -372,8 +372,9 @@ def _free_port(wanted: int) -> int:
 
 
 def _sensible_workers() -> int:
-    """One web process for two cores: the database needs the other. Never more than four unasked."""
-    return min(4, max(1, (os.cpu_count() or 2) // 2))
+    """One web process for each core, so that batches need not take turns at one interpreter. Never more than four
+    unasked."""
+    return min(4, os.cpu_count() or 1)
 
 
 def _static_digest() -> str:
