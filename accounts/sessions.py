@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
@@ -49,9 +50,9 @@ def agent_of(request: HttpRequest) -> str:
     return f"{browser} on {system}" if system else browser
 
 
-def open_sessions(user_id: UUID) -> list[Session]:
+def open_sessions(user_id: UUID) -> QuerySet[Session]:
     """The person's sessions that have not expired, the newest first."""
-    return list(Session.objects.filter(user_id=user_id, expire_date__gt=timezone.now()).order_by("-seen_at"))
+    return Session.objects.filter(user_id=user_id, expire_date__gt=timezone.now()).order_by("-seen_at")
 
 
 def end(user_id: UUID, *, keep: str | None = None, only: str | None = None) -> int:

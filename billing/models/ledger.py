@@ -19,24 +19,24 @@ class Account(models.TextChoices):
     account would be one hot row for all customers.
     """
 
-    WALLET_AVAILABLE = "wallet_available", "Wallet: available"
-    WALLET_HELD = "wallet_held", "Wallet: held"
-    RECEIVABLE = "receivable", "Receivable from customers"
-    CASH_CLEARING = "cash_clearing", "Cash clearing"
-    PROMOTIONAL_EXPENSE = "promotional_expense", "Promotional expense"
-    ALLOWANCES = "allowances", "Allowances given with a plan"
-    ADJUSTMENT = "adjustment", "Adjustments"
-    USAGE = "usage", "Usage"
-    FEES = "fees", "Fees of plans"
-    BREAKAGE = "breakage", "Breakage"
-    REFUNDS = "refunds", "Refunds"
-    DISPUTED = "disputed", "Disputed"
-    TAX_PAYABLE = "tax_payable", "Tax payable"
-    PARTNER_PAYABLE = "partner_payable", "Partner payable"
-    PARTNER_EXPENSE = "partner_expense", "Share of partners"
-    PAYMENT_FEES = "payment_fees", "Payment fees"
-    PROVIDER_FEES = "provider_fees", "Fees of the payment provider"
-    FX = "fx", "Foreign exchange"
+    WALLET_AVAILABLE = "wallet_available", _("Wallet: available")
+    WALLET_HELD = "wallet_held", _("Wallet: held")
+    RECEIVABLE = "receivable", _("Receivable from customers")
+    CASH_CLEARING = "cash_clearing", _("Cash clearing")
+    PROMOTIONAL_EXPENSE = "promotional_expense", _("Promotional expense")
+    ALLOWANCES = "allowances", _("Allowances given with a plan")
+    ADJUSTMENT = "adjustment", _("Adjustments")
+    USAGE = "usage", _("Usage")
+    FEES = "fees", _("Fees of plans")
+    BREAKAGE = "breakage", _("Breakage")
+    REFUNDS = "refunds", _("Refunds")
+    DISPUTED = "disputed", _("Disputed")
+    TAX_PAYABLE = "tax_payable", _("Tax payable")
+    PARTNER_PAYABLE = "partner_payable", _("Partner payable")
+    PARTNER_EXPENSE = "partner_expense", _("Share of partners")
+    PAYMENT_FEES = "payment_fees", _("Payment fees")
+    PROVIDER_FEES = "provider_fees", _("Fees of the payment provider")
+    FX = "fx", _("Foreign exchange")
 
 
 class EntryKind(models.TextChoices):

@@ -7,6 +7,7 @@ from uuid import UUID
 from django import forms
 from django.conf import settings
 from django.contrib import messages
+from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.utils.translation import gettext_lazy as _
@@ -21,8 +22,22 @@ from billing.services.notices import addressing
 from portal import access, refusals
 from portal.pages.budgets import AmountField
 from portal.pages.targets import TargetForm
+from portal.tables import Column, Filter, Table
 
-INBOX_MAX = 100
+INBOX = Table(
+    "inbox",
+    columns=[Column("when", _("When"), by="notice_id"), Column("about", _("What"), by="notice__kind")],
+    usual="-when",
+    anchor="notices",
+    filters=[
+        Filter(
+            "read",
+            _("Read"),
+            choices=[("no", _("Not yet")), ("yes", _("Already"))],
+            where={"no": Q(read_at=None), "yes": Q(read_at__isnull=False)},
+        )
+    ],
+)
 USUAL = [
     (Alert.Kind.BALANCE_BELOW, Alert.Of.LAST_TOP_UP, ["0.5", "0.2", "0.1"]),
     (Alert.Kind.RUNWAY_BELOW, Alert.Of.DAYS, ["7"]),
@@ -154,16 +169,17 @@ def wish(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
 @require_GET
 @access.signed_in
 def inbox(request: HttpRequest, visit: access.Visit) -> HttpResponse:
-    """What one was told, the newest first."""
-    rows = list(_inbox(visit).select_related("notice").order_by("-notice_id")[:INBOX_MAX])
+    """What one was told."""
+    table = INBOX.page(request, _inbox(visit).select_related("notice"))
     unsent: dict[UUID, list[NoticeDelivery]] = {}
-    for delivery in _unsent(visit).filter(notice__in=[row.notice_id for row in rows]):
+    for delivery in _unsent(visit).filter(notice__in=[row.notice_id for row in table.rows]):
         unsent.setdefault(delivery.notice_id, []).append(delivery)
     return access.render_for(
         request,
         visit,
         "portal/inbox.html",
-        rows=[(row, unsent.get(row.notice_id, [])) for row in rows],
+        table=table,
+        rows=[(row, unsent.get(row.notice_id, [])) for row in table.rows],
         unread=_inbox(visit).filter(read_at=None).count(),
         letters=settings.DEMO,
     )

@@ -6,6 +6,8 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import messages
+from django.db.models import Q
+from django.db.models.functions import Now
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.utils import timezone
@@ -19,9 +21,35 @@ from accounts.services import api_keys
 from accounts.services.audit import actor_of
 from billing.selectors.spending import budgets
 from portal import access, refusals
+from portal.tables import Column, Filter, Table
 
 OVERLAP = timedelta(hours=24)
 KEYS_MAX = 100
+_OVER = Q(revoked_at__isnull=False) | Q(expires_at__lte=Now())
+KEYS = Table(
+    "keys",
+    columns=[
+        Column("made", _("Made"), by="created_at"),
+        Column("name", _("Name"), by="name"),
+        Column("used", _("Last used"), by="last_used_at", optional=True),
+        Column("ends", _("Ends"), by="expires_at", optional=True),
+    ],
+    usual="-made",
+    anchor="keys",
+    filters=[
+        Filter(
+            "state",
+            _("State"),
+            choices=[("active", _("Active")), ("paused", _("Paused")), ("over", _("Over"))],
+            where={
+                "active": Q(paused_at=None) & ~_OVER,
+                "paused": Q(paused_at__isnull=False) & ~_OVER,
+                "over": _OVER,
+            },
+        ),
+        Filter("name", _("Name begins with"), search=True),
+    ],
+)
 
 
 class KeyForm(forms.Form):
@@ -140,7 +168,8 @@ def _key(visit: access.Visit, key_id: UUID) -> ApiKey:
 def _page(request: HttpRequest, visit: access.Visit, form: KeyForm, *, status: int = 200) -> HttpResponse:
     rows = ApiKey.objects.filter(organization=visit.membership.organization).select_related("created_by", "renewed_by")
     limits = budgets.by_key(budgets.now(visit.customer, list(budgets.kept(visit.customer).exclude(api_key=None))))
-    keys = [(key, limits.get(key.pk, [])) for key in rows]
+    table = KEYS.page(request, rows)
+    keys = [(key, limits.get(key.pk, [])) for key in table.rows]
     return access.render_for(
-        request, visit, "portal/keys.html", status=status, keys=keys, form=form, now=timezone.now()
+        request, visit, "portal/keys.html", status=status, table=table, keys=keys, form=form, now=timezone.now()
     )

@@ -16,10 +16,38 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from django_otp.models import Device
 
 from accounts import addresses, second_factor, sessions
-from accounts.models import User
+from accounts.models import TrustedDevice, User
 from accounts.services import audit, devices, factors, mail, organizations
 from accounts.services.audit import actor_of
 from portal import access, refusals
+from portal.tables import Column, Table
+
+_CAME = [
+    Column("since", _("Since"), by="created_at"),
+    Column("address", _("Address"), by="ip_address", optional=True),
+]
+SESSIONS = Table(
+    "security",
+    columns=[
+        Column("used", _("Last used"), by="seen_at", optional=True),
+        *_CAME,
+        Column("name", _("Browser"), by="agent"),
+    ],
+    usual="-used",
+    anchor="sessions",
+)
+DEVICES = Table(
+    "security",
+    columns=[
+        Column("used", _("Last used"), by="last_used_at", optional=True),
+        *_CAME,
+        Column("name", _("Browser"), by="name"),
+        Column("ends", _("Ends"), by="expires_at"),
+    ],
+    usual="-since",
+    anchor="devices",
+    prefix="device-",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +74,8 @@ def overview(request: HttpRequest, user: User) -> HttpResponseBase:
         factors=held,
         codes_left=factors.recovery_codes_left(user),
         codes_all=factors.RECOVERY_CODES,
-        devices=devices.of(user),
-        sessions=sessions.open_sessions(user.pk),
+        devices=DEVICES.page(request, TrustedDevice.objects.filter(pk__in=[one.pk for one in devices.of(user)])),
+        sessions=SESSIONS.page(request, sessions.open_sessions(user.pk)),
         this_session=request.session.session_key,
         passkey_host=settings.OTP_WEBAUTHN_RP_ID,
     )

@@ -21,6 +21,23 @@ from accounts.services.audit import actor_of
 from billing.selectors.spending import budgets
 from portal import access
 from portal.forms import NewPasswordForm
+from portal.tables import Column, Filter, Table
+
+MEMBERS = Table(
+    "team",
+    columns=[
+        Column("since", _("Member since"), by="created_at"),
+        Column("name", _("Name"), by="user__name"),
+        Column("email", _("E-mail"), by="user__email"),
+        Column("role", _("Role"), by="role"),
+    ],
+    usual="since",
+    anchor="people",
+    filters=[
+        Filter("role", _("Role"), Role.choices),
+        Filter("email", _("E-mail begins with"), search=True, by="user__email"),
+    ],
+)
 
 
 class InviteForm(forms.Form):
@@ -196,11 +213,11 @@ def _done(request: HttpRequest, change: Any, said: str) -> HttpResponseBase:
 
 def _page(request: HttpRequest, visit: access.Visit, form: InviteForm, *, status: int = 200) -> HttpResponse:
     organization = visit.membership.organization
-    people = list(Membership.objects.filter(organization=organization).select_related("user").order_by("created_at"))
+    people = MEMBERS.page(request, Membership.objects.filter(organization=organization).select_related("user"))
     limits = budgets.by_member(
         budgets.now(
             visit.customer,
-            list(budgets.kept(visit.customer).exclude(member=None).filter(member__in=[m.user_id for m in people])),
+            list(budgets.kept(visit.customer).exclude(member=None).filter(member__in=[m.user_id for m in people.rows])),
         )
     )
     invitations = Invitation.objects.filter(organization=organization, accepted_at=None, revoked_at=None)
@@ -210,7 +227,8 @@ def _page(request: HttpRequest, visit: access.Visit, form: InviteForm, *, status
         visit,
         "portal/team.html",
         status=status,
-        people=[(member, limits.get(member.user_id, [])) for member in people],
+        people=people,
+        members=[(member, limits.get(member.user_id, [])) for member in people.rows],
         invitations=invitations.filter(expires_at__gt=timezone.now()),
         form=form,
         roles=_roles(visit),

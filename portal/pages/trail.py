@@ -1,13 +1,14 @@
 """Who changed what in the organization."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.urls import reverse
 from django.views.decorators.http import require_GET
 
 from accounts.models import AuditEvent
@@ -28,6 +29,7 @@ class Filters:
     who: str
     first: Any
     last: Any
+    oldest_first: bool
 
     @classmethod
     def read(cls, request: HttpRequest) -> "Filters":
@@ -36,7 +38,18 @@ class Filters:
             who=access.asked(request, "who").strip()[:200],
             first=parse_day(request.GET.get("from")),
             last=parse_day(request.GET.get("to")),
+            oldest_first=access.oldest_first(request),
         )
+
+    @property
+    def active(self) -> bool:
+        return bool(replace(self, oldest_first=False).query())
+
+    @property
+    def turned(self) -> str:
+        """The address that asks for the other order."""
+        query = replace(self, oldest_first=not self.oldest_first).query()
+        return reverse("portal:trail") + (f"?{query}" if query else "")
 
     def query(self) -> str:
         """The shortest address that asks for the same."""
@@ -45,11 +58,11 @@ class Filters:
             "who": self.who,
             "from": self.first.isoformat() if self.first else "",
             "to": self.last.isoformat() if self.last else "",
-        }
+        } | (access.OLDEST_FIRST if self.oldest_first else {})
         return urlencode({name: value for name, value in asked.items() if value})
 
     def rows(self, visit: access.Visit) -> QuerySet[AuditEvent]:
-        """The organization's lines that fit, newest first."""
+        """The organization's lines that fit, in the order that is asked for."""
         found = AuditEvent.objects.filter(organization_id=visit.membership.organization_id)
         if self.action:
             found = found.filter(action=self.action)
@@ -59,7 +72,7 @@ class Filters:
             found = found.filter(created_at__gte=midnight(self.first, visit.zone))
         if self.last:
             found = found.filter(created_at__lt=midnight(self.last + timedelta(days=1), visit.zone))
-        return found
+        return found.order_by("id" if self.oldest_first else "-id")
 
 
 @require_GET
@@ -70,7 +83,9 @@ def trail(request: HttpRequest, visit: access.Visit) -> HttpResponse:
     filters, operators = Filters.read(request), audit.operators()
     found = filters.rows(visit)
     before = access.before(request)
-    rows = list((found.filter(pk__lt=before) if before else found)[: PAGE_ROWS + 1])
+    if before:
+        found = found.filter(pk__gt=before) if filters.oldest_first else found.filter(pk__lt=before)
+    rows = list(found[: PAGE_ROWS + 1])
     mine = AuditEvent.objects.filter(organization_id=visit.membership.organization_id).order_by()
     return access.render_for(
         request,

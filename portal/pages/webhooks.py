@@ -7,6 +7,7 @@ from uuid import UUID
 from django import forms
 from django.contrib import messages
 from django.core.serializers.json import DjangoJSONEncoder
+from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.utils.text import format_lazy
@@ -21,8 +22,38 @@ from billing.errors import BillingError
 from billing.models import WebhookDelivery, WebhookEndpoint
 from billing.services.webhooks import endpoints
 from portal import access, refusals
+from portal.tables import Column, Filter, Table
 
-DELIVERIES_MAX = 50
+ENDPOINTS = Table(
+    "webhooks",
+    columns=[Column("made", _("Made"), by="id"), Column("url", _("Address"), by="url")],
+    usual="-made",
+    anchor="endpoints",
+    filters=[
+        Filter(
+            "state",
+            _("State"),
+            choices=[("on", _("On")), ("failing", _("Failing")), ("off", _("Off"))],
+            where={
+                "on": Q(enabled=True, failing_since=None),
+                "failing": Q(enabled=True, failing_since__isnull=False),
+                "off": Q(enabled=False),
+            },
+        )
+    ],
+)
+DELIVERIES = Table(
+    "webhook",
+    columns=[
+        Column("when", _("When"), by="id"),
+        Column("type", _("Type"), by="type"),
+        Column("state", _("State"), by="state"),
+        Column("attempts", _("Attempts"), by="attempts"),
+    ],
+    usual="-when",
+    anchor="deliveries",
+    filters=[Filter("state", _("State"), WebhookDelivery.State.choices), Filter("type", _("Type"), search=True)],
+)
 
 
 class EndpointForm(forms.Form):
@@ -79,8 +110,9 @@ def create(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
 def endpoint(request: HttpRequest, visit: access.Visit, endpoint_id: UUID) -> HttpResponse:
     """One endpoint, and what was sent to it last."""
     found = _endpoint(visit, endpoint_id)
-    rows = [(row, _content(row)) for row in found.deliveries.all()[:DELIVERIES_MAX]]
-    return access.render_for(request, visit, "portal/webhook.html", endpoint=found, deliveries=rows)
+    table = DELIVERIES.page(request, found.deliveries.all(), found.pk)
+    rows = [(row, _content(row)) for row in table.rows]
+    return access.render_for(request, visit, "portal/webhook.html", endpoint=found, table=table, deliveries=rows)
 
 
 @require_POST
@@ -147,5 +179,5 @@ def _secret(request: HttpRequest, visit: access.Visit, endpoint: WebhookEndpoint
 
 
 def _page(request: HttpRequest, visit: access.Visit, form: EndpointForm, *, status: int = 200) -> HttpResponse:
-    rows = endpoints.of(visit.customer)
-    return access.render_for(request, visit, "portal/webhooks.html", status=status, endpoints=rows, form=form)
+    table = ENDPOINTS.page(request, endpoints.of(visit.customer))
+    return access.render_for(request, visit, "portal/webhooks.html", status=status, table=table, form=form)

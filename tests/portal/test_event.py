@@ -9,7 +9,7 @@ from django.urls import reverse
 from accounts.ids import uuid7
 from accounts.services.audit import SYSTEM
 from billing.engine.prices import TierTerms
-from billing.models import Customer, UsageEvent
+from billing.models import Customer, LedgerEntry, UsageEvent
 from billing.services import budgets
 from billing.services.catalog.prices import PriceTerms
 from billing.services.wallet import corrections
@@ -50,6 +50,22 @@ def test_the_arithmetic_adds_up_tier_by_tier(owner: Client, shop: Shop, customer
     assert "$0.002<" in owner.get(page(tiny)).content.decode()
     statement = owner.get(reverse("portal:statement")).content.decode()
     assert page(event.pk) in statement
+
+
+def test_its_entries_in_the_ledger_are_listed(owner: Client, shop: Shop, customer: Customer) -> None:
+    event = recorded(shop, customer, id="two-tiers", n=1500)
+    corrections.reverse(actor=SYSTEM, event=event, reason="x")
+
+    content = owner.get(page(event.pk)).content.decode()
+
+    ledger = content[content.index('id="ledger-title"') :]
+    assert "Wallet: available → Usage" in ledger
+    assert "Usage → Wallet: available" in ledger
+    for entry in LedgerEntry.objects.filter(customer=customer, charge__event=event):
+        assert f'<td class="when">{entry.seq} · ' in ledger
+        assert f'value="{entry.amount.normalize():f}"' in ledger
+        assert entry.available_after is not None
+        assert f'value="{entry.available_after.normalize():f}"' in ledger
 
 
 def test_what_was_given_back_is_said_and_the_operators_reason_is_not(

@@ -133,7 +133,7 @@ def test_keys_say_which_mode_they_are_for(acme: Customer, owner: User, settings:
     live = ApiKey.objects.get(live=True)
     client.post(f"/keys/{live.pk}/rotate")
 
-    assert (page.count(">Test<"), page.count(">Not accepted here<"), page.count(">Active<")) == (1, 1, 1)
+    assert (page.count(">Test<"), page.count(">Not accepted here<"), page.count('brand">Active<')) == (1, 1, 1)
     assert ">Test mode<" in page
     assert f"/keys/{live.pk}/rotate" not in page
     assert ApiKey.objects.count() == 2

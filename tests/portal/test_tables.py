@@ -7,12 +7,15 @@ from collections.abc import Callable
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
-from accounts.models import User
+from accounts.models import ApiKey, User
+from accounts.services import api_keys
 from accounts.services.audit import SYSTEM
 from billing.services import usage
 from billing.services.wallet import grants
-from portal.pages import disputes, funding, invoices, plan, wallet
+from billing.services.webhooks import endpoints
+from portal.pages import alerts, disputes, funding, invoices, keys, plan, security, team, wallet, webhooks
 from portal.tables import Table
 from tests.builders import Shop
 from tests.portal.test_pages import text
@@ -76,14 +79,56 @@ def test_a_filter_leaves_those_that_fit(reader: Client) -> None:
 
 @pytest.mark.parametrize(
     "table",
-    [disputes.CASES, funding.PAYMENTS, invoices.PAPERS, plan.FEES, wallet.OVER],
-    ids=lambda table: table.name,
+    [
+        alerts.INBOX,
+        disputes.CASES,
+        funding.PAYMENTS,
+        invoices.PAPERS,
+        keys.KEYS,
+        plan.FEES,
+        security.DEVICES,
+        security.SESSIONS,
+        team.MEMBERS,
+        wallet.OVER,
+        webhooks.DELIVERIES,
+        webhooks.ENDPOINTS,
+    ],
+    ids=lambda table: f"{table.name}#{table.anchor}",
 )
-def test_each_heading_that_sorts_does(shop: Shop, signed_in: SignedIn, table: Table) -> None:
-    client = signed_in(shop.member(shop.customer("acme")))
-    for name in [column.name for column in table.columns if column.by]:
-        for sort in (name, f"-{name}"):
-            assert client.get(reverse(f"portal:{table.name}"), {"sort": sort}).status_code == 200
+def test_each_heading_sorts_and_each_filter_narrows(shop: Shop, signed_in: SignedIn, table: Table) -> None:
+    customer = shop.customer("acme")
+    client, arguments = signed_in(shop.member(customer)), []
+    if table is webhooks.DELIVERIES:
+        endpoint, _secret = endpoints.create(actor=SYSTEM, customer=customer, url="https://hooks.test/", events=["*"])
+        arguments = [endpoint.pk]
+    address = reverse(f"portal:{table.name}", args=arguments)
+    asked = [
+        (f"{table.prefix}sort", f"{way}{column.name}") for column in table.columns if column.by for way in ("", "-")
+    ]
+    asked += [(each.name, "x") for each in table.filters if each.search]
+    asked += [(each.name, value) for each in table.filters for value, _words in each.choices]
+    for name, value in asked:
+        assert client.get(address, {name: value}).status_code == 200, (name, value)
+
+
+def test_lists_are_sorted_and_filtered_as_tables_are(shop: Shop, signed_in: SignedIn) -> None:
+    customer = shop.customer("acme")
+    client = signed_in(shop.member(customer))
+    scopes, organization = ["wallets:read"], customer.organization
+    made = [api_keys.issue(name=name, scopes=scopes, organization=organization)[0] for name in ("b", "c", "a")]
+    ApiKey.objects.filter(pk=made[0].pk).update(last_used_at=timezone.now())
+    ApiKey.objects.filter(pk=made[1].pk).update(revoked_at=timezone.now())
+
+    def names(query: str) -> list[str]:
+        return re.findall(r"<strong>(\w) <code", text(client.get(f"/keys?{query}")))
+
+    assert names("") == ["a", "c", "b"]
+    assert names("sort=name") == ["a", "b", "c"]
+    assert names("sort=used")[0] == names("sort=-used")[0] == "b", "those never used come last either way"
+    assert names("state=over") == ["c"]
+    assert names("state=active&sort=name") == ["a", "b"]
+    assert names("name=B") == ["b"]
+    assert 'name="sort" value="name"' in text(client.get("/keys?sort=name")), "a filter keeps the order"
 
 
 @pytest.mark.parametrize("query", ["sort=why", "sort=--of", "sort=id", "page=-1", "page=x", "kind=x", "kind=%00"])
