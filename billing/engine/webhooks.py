@@ -292,6 +292,12 @@ _TYPES = [
     ),
     EventType("invoice.paid", gettext_noop("An invoice is paid."), _INVOICE, _INVOICE_EXAMPLE | {"outstanding": "0"}),
     EventType(
+        "invoice.reopened",
+        gettext_noop("A payer's bank took back what had paid an invoice: it is open again."),
+        _INVOICE,
+        _INVOICE_EXAMPLE,
+    ),
+    EventType(
         "invoice.overdue",
         gettext_noop("An invoice is not paid in time: with each reminder."),
         _INVOICE,

@@ -175,8 +175,9 @@ class InvoiceLine(models.Model):
 class Collection(models.Model):
     """Where the collecting of an invoice is. What is paid of it is in the ledger, never here.
 
-    ``open`` → ``paid`` or ``uncollectible``; ``voiding`` from when the invoice is to be taken back, ``voided`` once it
-    is. ``tries`` counts the charges of a kept method, ``reminders`` the letters.
+    ``open`` → ``paid`` or ``uncollectible``; ``paid`` → ``open`` where what had paid it was taken back; ``voiding``
+    from when the invoice is to be taken back, ``voided`` once it is. ``closed_at`` is when it ended; of one that is
+    being voided when it was paid, if it was. ``tries`` counts the charges of a kept method, ``reminders`` the letters.
     """
 
     class State(models.TextChoices):
@@ -195,7 +196,7 @@ class Collection(models.Model):
     tries = models.PositiveSmallIntegerField(default=0)
     next_try_at = models.DateTimeField(null=True, blank=True)
     reminders = models.PositiveSmallIntegerField(default=0)
-    froze = models.BooleanField(default=False, help_text="The wallet was frozen because of it.")
+    froze = models.BooleanField(default=False, help_text="The wallet is frozen because of it.")
     reason = models.CharField(max_length=500, blank=True)
     closed_at = models.DateTimeField(null=True, blank=True)
 
@@ -212,7 +213,7 @@ class Collection(models.Model):
             ),
             models.CheckConstraint(
                 name="billing_collection_closed",
-                condition=Q(state__in=["open", "voiding"]) ^ Q(closed_at__isnull=False),
+                condition=Q(state="voiding") | (Q(state="open") ^ Q(closed_at__isnull=False)),
             ),
         ]
 

@@ -1,8 +1,8 @@
 """How what has come in for invoices is shared among them, as SQL: the oldest of a balance first.
 
 The shares of the amounts and of their taxes are two things: ``net`` is what pays the debt in the wallet, ``tax`` what
-is owed beside it. Credit notes pay like money, but for those that void an invoice: the two are no part of it, nor is
-what other credit notes had given back of it before.
+is owed beside it. Credit notes pay like money, and so does what is to be on the next one; but for those that void an
+invoice: the two are no part of it, nor is what other credit notes had given back of it before.
 """
 
 SETTLED = """
@@ -11,6 +11,11 @@ COALESCE((SELECT SUM(e.amount * ((e.credit = 'receivable')::int - (e.debit = 're
            WHERE e.balance_id = b.id AND e.kind IN ('settlement', 'reinstatement')
              AND 'receivable' IN (e.debit, e.credit)), 0)"""
 """All that has come in for debts of the balance ``b``."""
+
+GIVEN_BACK = f"""
+GREATEST(0, COALESCE((SELECT i.owed_after FROM billing_invoice i WHERE i.balance_id = b.id
+                       ORDER BY i.first_seq DESC LIMIT 1), 0) - b.owed - {SETTLED})"""
+"""What was given back of the balance ``b`` since its last invoice, beyond what was used: the next is a credit note."""
 
 TAX_RECEIVED = """
 COALESCE((SELECT SUM(t.invoiced_tax) FROM billing_topup t
@@ -43,6 +48,7 @@ SELECT c.id, c.balance_id, c.customer_id, c.due_on, c.due, c.tax,
          WHERE i.balance_id IN ({balances}) AND i.voids_id IS NULL
            AND NOT EXISTS (SELECT FROM billing_invoice v WHERE v.voids_id = i.id)
         WINDOW w AS (PARTITION BY i.balance_id ORDER BY i.first_seq)) c
-  JOIN (SELECT b.id, {SETTLED} - {_void("due")} AS settled, {TAX_RECEIVED} - {_void("tax")} AS tax_received
+  JOIN (SELECT b.id, {SETTLED} + {GIVEN_BACK} - {_void("due")} AS settled,
+               {TAX_RECEIVED} - {_void("tax")} AS tax_received
           FROM billing_balance b WHERE b.id IN ({balances})) b ON b.id = c.balance_id
  WHERE c.due > 0"""

@@ -86,6 +86,14 @@ def given_back(invoice: Invoice) -> Decimal:
         return found
 
 
+def to_credit(balance_id: UUID) -> Decimal:
+    """What was given back since the balance's last invoice, beyond what was used, and is on no credit note yet."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {allocation.GIVEN_BACK} FROM billing_balance b WHERE b.id = %s", [balance_id])
+        found: Decimal = cursor.fetchone()[0]
+        return found
+
+
 def settled(balance_id: UUID) -> Decimal:
     """All that has come in for debts of the balance, and was not given back."""
     return _sums(balance_id)[1]

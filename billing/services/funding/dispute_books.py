@@ -15,7 +15,7 @@ from billing.engine.money import EXACT, ZERO, exact_sum, round_half_even
 from billing.engine.postings import TEMPLATES
 from billing.models import Dispute, LedgerEntry, Refund, TopUp
 from billing.selectors.invoicing import invoices
-from billing.services.invoicing import invoice_taxes
+from billing.services.invoicing import invoice_taxes, outcomes
 from billing.services.ledger.book import Transaction
 from billing.services.ledger.giving_back import Part
 from billing.services.ledger.posting import Journal
@@ -44,6 +44,7 @@ class Share:
 def book(dispute: Dispute, top_up: TopUp) -> None:
     """Bring what is in effect to what the status asks for. The payment's attempt is locked."""
     journal = Journal.open([dispute.customer_id])
+    invoiced_before = top_up.invoiced_tax
     if dispute.loss_id is not None and (dispute.status != Status.LOST or _is_short(dispute, top_up)):
         _undo_loss(journal, dispute, top_up)
     if dispute.status in Dispute.HARMLESS:
@@ -56,6 +57,8 @@ def book(dispute: Dispute, top_up: TopUp) -> None:
             _book_loss(journal, dispute, top_up, wanted)
     _move_money(journal, dispute, ZERO if dispute.status in Dispute.HARMLESS else dispute.amount)
     journal.write()
+    if top_up.invoiced_tax < invoiced_before:
+        outcomes.reopen(dispute.customer_id, dispute.currency_id)
 
 
 def _is_short(dispute: Dispute, top_up: TopUp) -> bool:

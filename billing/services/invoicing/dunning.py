@@ -17,15 +17,15 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.services.audit import SYSTEM
-from billing.engine.money import ZERO, amount_string
+from billing.engine.money import ZERO
 from billing.errors import BillingError, InvalidState
-from billing.models import Asset, Collection, Invoice, PaymentAttempt, PaymentMethod, TopUp, Wallet
+from billing.models import Asset, Collection, Invoice, PaymentAttempt, PaymentMethod, TopUp
 from billing.selectors.invoicing import invoices, overdue
-from billing.services import notices, outbox
 from billing.services.funding import attempts, automatic, methods, profiles, rules, top_ups
 from billing.services.funding.attempts import Plan
 from billing.services.funding.quotes import Quote
-from billing.services.ledger import bulk
+from billing.services.invoicing import invoices as issuing
+from billing.services.invoicing import outcomes
 from billing.services.ledger.posting import Journal
 from billing.services.retrying import retried
 from billing.services.wallet import wallets
@@ -61,6 +61,9 @@ def advance(collection_id: UUID) -> None:
     if collection is None:
         return  # Somebody else closed it meanwhile.
     invoice = collection.invoice
+    if invoice.due_on <= timezone.localdate() and invoices.to_credit(invoice.balance_id):
+        # Its credit note comes first: nobody is asked for the tax on it.
+        issuing.issue(invoice.balance, end=timezone.now())
     paid = invoices.paid([invoice])[invoice.pk]
     if invoices.status(invoice, paid) == "paid":
         _close(collection_id)
@@ -140,30 +143,8 @@ def _close(collection_id: UUID) -> None:
         collection = _locked(collection_id)
         if collection.state != Collection.State.OPEN:
             return
-        close(collection, Collection.State.PAID)
-        _tell(collection.invoice, "invoice.paid", timezone.now())
-
-
-def close(collection: Collection, state: str, reason: str = "") -> None:
-    """Note how it ended, and unfreeze what it froze, in the caller's transaction. Wallet and row are locked."""
-    collection.state, collection.closed_at, collection.next_try_at = state, timezone.now(), None
-    collection.reason = reason[:500]
-    collection.save(update_fields=["state", "closed_at", "next_try_at", "reason"])
-    if collection.froze:
-        _thaw(collection, "The invoices are paid")
-
-
-def _thaw(collection: Collection, reason: str) -> None:
-    """Unfreeze the wallet that this froze, unless another that has not ended did so too."""
-    unsettled = Collection.objects.filter(customer_id=collection.customer_id, state__in=Collection.UNSETTLED)
-    if unsettled.filter(froze=True).exclude(pk=collection.pk).exists():
-        return
-    wallet = Wallet.objects.get(customer_id=collection.customer_id)
-    if wallet.frozen_at is not None and wallet.frozen_reason.startswith(_FROZEN):
-        try:
-            wallets.unfreeze(actor=SYSTEM, customer=collection.invoice.customer, reason=reason)
-        except InvalidState:
-            logger.info("The wallet of %s was unfrozen already", collection.customer_id)
+        outcomes.close(collection, Collection.State.PAID)
+        outcomes.tell(collection.invoice, "invoice.paid")
 
 
 @retried
@@ -177,10 +158,7 @@ def _remind(collection_id: UUID) -> None:
             return
         collection.reminders = due
         collection.save(update_fields=["reminders"])
-        _tell(collection.invoice, "invoice.overdue", now, notice=True)
-
-
-_FROZEN = "An invoice is overdue: "
+        outcomes.tell(collection.invoice, "invoice.overdue", notice=True)
 
 
 @retried
@@ -200,11 +178,11 @@ def _suspend(collection_id: UUID) -> None:
             return
         if suspends:
             try:
-                wallets.freeze(actor=SYSTEM, customer=invoice.customer, reason=f"{_FROZEN}{invoice.number}")
+                wallets.freeze(actor=SYSTEM, customer=invoice.customer, reason=f"{outcomes.FROZEN}{invoice.number}")
             except InvalidState:
                 return  # Somebody else froze it, and is to unfreeze it.
         else:
-            _thaw(collection, "Overdue invoices do not suspend this customer any longer")
+            outcomes.thaw(collection, "Overdue invoices do not suspend this customer any longer")
         collection.froze = suspends
         collection.save(update_fields=["froze"])
 
@@ -212,24 +190,6 @@ def _suspend(collection_id: UUID) -> None:
 def _is_to_suspend(invoice: Invoice) -> bool:
     day = overdue.suspends_on(invoice)
     return day is not None and day <= timezone.localdate()
-
-
-def _tell(invoice: Invoice, kind: str, now: datetime, *, notice: bool = False) -> None:
-    paid = invoices.paid([invoice])[invoice.pk]
-    facts = {
-        "invoice": str(invoice.pk),
-        "number": invoice.number,
-        "currency": invoice.currency_id.upper(),
-        "payable": amount_string(invoice.payable),
-        "outstanding": amount_string(invoices.outstanding(invoice, paid)),
-        "due_on": invoice.due_on.isoformat(),
-        "url": f"{settings.BASE_URL}/invoices/{invoice.pk}",
-    }
-    told = [notices.Told(invoice.customer_id, kind, facts)] if notice else []
-    bulk.run(
-        outbox.publication([outbox.Message(kind, invoice.customer_id, facts)], now=now),
-        notices.publication(told, now=now),
-    )
 
 
 def _locked(collection_id: UUID) -> Collection:

@@ -27,7 +27,7 @@ from billing.models import (
 )
 from billing.selectors.invoicing import invoices
 from billing.services import four_eyes
-from billing.services.invoicing import dunning
+from billing.services.invoicing import outcomes
 from billing.services.ledger.posting import Journal
 from billing.services.retrying import retried
 from billing.services.wallet import grants
@@ -83,7 +83,7 @@ def write_off(*, actor: audit.Actor, invoice: Invoice, reason: str, approval: Ap
             raise InvalidState("What was used is given back: a credit note is what is missing.")
         kind = InvoicePayment.Kind.WRITE_OFF
         given_up = _note(actor, collection, kind, approval, net=net, tax=tax, reference=WRITTEN_OFF, reason=reason)
-        dunning.close(collection, Collection.State.UNCOLLECTIBLE, reason)
+        outcomes.close(collection, Collection.State.UNCOLLECTIBLE, reason)
     return given_up
 
 

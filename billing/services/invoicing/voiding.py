@@ -20,7 +20,7 @@ from billing.errors import InvalidState, Unavailable
 from billing.models import Approval, Collection, Customer, Invoice, PaymentAttempt, TopUp
 from billing.selectors.invoicing import invoices as figures
 from billing.services import four_eyes
-from billing.services.invoicing import dunning, invoices, taxes
+from billing.services.invoicing import invoices, outcomes, taxes
 from billing.services.invoicing.invoices import Voided
 from billing.services.ledger.giving_back import Part
 from billing.services.ledger.posting import Journal
@@ -59,8 +59,8 @@ def ask(*, actor: audit.Actor, invoice: Invoice, reason: str, approval: Approval
             customer_id=invoice.customer_id,
             approval=approval,
         )
-        collection.state, collection.closed_at, collection.reason = State.VOIDING, None, reason[:500]
-        collection.save(update_fields=["state", "closed_at", "reason"])
+        collection.state, collection.reason = State.VOIDING, reason[:500]
+        collection.save(update_fields=["state", "reason"])
         _record(actor, invoice, "invoice.void_asked", reason=reason)
     return collection.pk
 
@@ -115,7 +115,7 @@ def _finish(invoice: Invoice, *, decision: Decision) -> Invoice | None:
         )
         if note is None:
             raise _given_back_already(invoice)
-        dunning.close(collection, State.VOIDED, collection.reason)
+        outcomes.close(collection, State.VOIDED, collection.reason)
         # Why is what somebody of the staff wrote down when they asked for it: it stands there.
         amount = amount_string(voided.amount)
         _record(audit.SYSTEM, invoice, "invoice.voided", credit_note=note.number, amount=amount)
@@ -124,12 +124,13 @@ def _finish(invoice: Invoice, *, decision: Decision) -> Invoice | None:
 
 @retried
 def _leave(invoice: Invoice, why: str) -> None:
-    """It cannot be taken back any more: it is collected as it was before."""
+    """It cannot be taken back any more: it is paid, or collected, as it was before."""
     with transaction.atomic():
         Journal.open([invoice.customer_id]).write()
         collection = _locked(invoice)
         if collection.state == State.VOIDING:
-            collection.state, collection.reason = State.OPEN, why[:500]
+            collection.state = State.PAID if collection.closed_at else State.OPEN
+            collection.reason = why[:500]
             collection.save(update_fields=["state", "reason"])
             _record(audit.SYSTEM, invoice, "invoice.void_refused", reason=why)
 

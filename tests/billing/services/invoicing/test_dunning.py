@@ -339,6 +339,27 @@ def test_usage_that_was_written_off_and_is_reversed_brings_no_credit(debtor: Pay
     assert (credit_note(debtor).due, account("tax_payable")) == (-10, 0)
 
 
+def test_what_is_given_back_is_asked_for_no_more_and_leaves_what_was_paid_paid(
+    debtor: Payer, bank: Bank, clock: Clock
+) -> None:
+    debtor.keep()
+    use(debtor, "wrong")
+    debtor.paid("10")
+    dunning.run_due()
+    first, second = Invoice.objects.order_by("first_seq")
+
+    reverse("wrong")
+
+    both = figures.paid([first, second])
+    assert [figures.status(each, both[each.pk]) for each in (first, second)] == ["paid", "partly_paid"]
+    assert figures.open_parts(second, both[second.pk]) == (0, 1)
+    later(clock, 14)
+    # The tax on it is neither: the credit note came first.
+    assert [charge["amount"] for charge in bank.charges()] == [1100]
+    assert (Invoice.objects.get(kind="credit_note").payable, debtor.available, account("tax_payable")) == (-11, 0, 1)
+    assert set(Collection.objects.values_list("state", flat=True)) == {"paid"}
+
+
 def test_who_was_let_off_a_debt_gets_nothing_for_it_though_another_was_paid(debtor: Payer) -> None:
     first = Invoice.objects.get()
     invoice_payments.write_off(actor=SYSTEM, invoice=first, reason="A gesture")
@@ -394,11 +415,18 @@ def test_the_bank_of_who_paid_a_tax_alone_may_take_it_back(debtor: Payer, bank: 
     assert (debtor.available, account("cash_clearing"), account("disputed")) == (0, -10, 0)
     # The office has its tax still, and the customer owes it again.
     assert (account("tax_payable"), figures.open_tax(debtor.customer.pk, "usd"), state()) == (1, 1, "partly_paid")
+    # It is reminded of again, and nothing is charged for it by itself.
+    later(clock, 22)
+    told = OutboxEvent.objects.filter(type__startswith="invoice.").order_by("id").values_list("type", flat=True)
+    assert list(told) == ["invoice.finalized", "invoice.paid", "invoice.reopened", "invoice.overdue"]
+    assert (Collection.objects.get().state, len(bank.charges())) == ("open", 1)
 
     bank.decide(dispute, "won")
     bank.deliver()
+    later(clock, 22)
 
     assert (account("tax_payable"), figures.open_tax(debtor.customer.pk, "usd"), state()) == (1, 0, "paid")
+    assert (Collection.objects.get().state, OutboxEvent.objects.filter(type="invoice.paid").count()) == ("paid", 2)
 
 
 def lost_and_paid_again(debtor: Payer, bank: Bank, clock: Clock) -> str:

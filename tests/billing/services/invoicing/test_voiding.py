@@ -9,14 +9,14 @@ import pytest
 from accounts.models import AuditEvent
 from accounts.services.audit import SYSTEM
 from billing.errors import InvalidState
-from billing.models import Asset, Collection, Invoice, UsageEvent
+from billing.models import Asset, Collection, Invoice, OutboxEvent, UsageEvent
 from billing.selectors.invoicing import invoices as figures
 from billing.selectors.reports import reports
 from billing.services import revenue
 from billing.services.invoicing import documents, dunning, invoice_payments, invoices, voiding
-from billing.services.wallet import corrections, grants
+from billing.services.wallet import corrections, grants, wallets
 from tests.billing.services.conftest import Clock
-from tests.billing.services.invoicing.test_dunning import ISSUED, debtor, use
+from tests.billing.services.invoicing.test_dunning import ISSUED, debtor, frozen, use
 from tests.billing.services.invoicing.test_taxes import account
 from tests.payments import Bank, Payer
 
@@ -183,17 +183,61 @@ def test_where_the_tax_is_not_known_it_waits_and_a_worker_finishes_it(
     assert Collection.objects.get().reason == "Another company was meant"
 
 
+def refused_after_all(invoice: Invoice, event: UsageEvent) -> Collection:
+    """It is asked to be void, and before that is done all of it is given back otherwise."""
+    asked = voiding.ask(actor=SYSTEM, invoice=invoice, reason="Another company was meant")
+    corrections.reverse(actor=SYSTEM, event=event, reason="It failed")
+    with pytest.raises(InvalidState, match="given back already"):
+        voiding.finish(asked)
+    assert not Invoice.objects.filter(voids=invoice).exists()
+    return Collection.objects.get(pk=asked)
+
+
 def test_what_is_given_back_while_it_waits_leaves_it_as_it_was(debtor: Payer) -> None:
     first, event = Invoice.objects.get(), UsageEvent.objects.get()
     use(debtor, "second")
-    asked = voiding.ask(actor=SYSTEM, invoice=first, reason="Another company was meant")
-    corrections.reverse(actor=SYSTEM, event=event, reason="It failed")
 
-    with pytest.raises(InvalidState, match="given back already"):
-        voiding.finish(asked)
+    assert refused_after_all(first, event).state == "open"
+    assert debtor.available == -10
 
-    assert Collection.objects.get(pk=asked).state == "open"
-    assert (Invoice.objects.filter(voids=first).exists(), debtor.available) == (False, -10)
+
+def test_what_was_paid_before_it_was_to_be_void_is_paid_still_and_that_is_said_once(
+    debtor: Payer, clock: Clock, settings: Any
+) -> None:
+    settings.INVOICE_COLLECT = False
+    first, event = Invoice.objects.get(), UsageEvent.objects.get()
+    invoice_payments.record(actor=SYSTEM, invoice=first, amount=D(11), reference="SEPA 1")
+    dunning.run_due()
+    paid_at = Collection.objects.get().closed_at
+    clock.forward(days=1)
+
+    collection = refused_after_all(first, event)
+    dunning.run_due()
+
+    assert (collection.state, collection.closed_at, status(first)) == ("paid", paid_at, "paid")
+    assert OutboxEvent.objects.filter(type="invoice.paid").count() == 1
+
+
+def test_a_wallet_stays_frozen_while_an_invoice_that_froze_it_is_being_voided(
+    debtor: Payer, clock: Clock, settings: Any
+) -> None:
+    settings.INVOICE_COLLECT, settings.INVOICE_OVERDUE_ACTION, settings.INVOICE_GRACE_DAYS = False, "suspend", 0
+    first, second, known = Invoice.objects.get(), use(debtor, "second"), settings.TAX_PROVIDER
+    clock.stop(ISSUED + timedelta(days=20))
+    dunning.run_due()
+    wallets.unfreeze(actor=SYSTEM, customer=debtor.customer, reason="They asked for a day")
+    dunning.run_due()
+    assert (frozen(debtor), Collection.objects.filter(froze=True).count()) == (True, 2)
+    settings.TAX_PROVIDER = "tests.billing.services.invoicing.test_taxes.Silent"
+    assert voiding.void(actor=SYSTEM, invoice=second, reason="Another company was meant") is None
+
+    invoice_payments.record(actor=SYSTEM, invoice=first, amount=D(11), reference="SEPA 1")
+    dunning.run_due()
+    assert (status(first), status(second), frozen(debtor)) == ("paid", "voiding", True)
+
+    settings.TAX_PROVIDER = known
+    voiding.finish_due()
+    assert (status(second), frozen(debtor)) == ("void", False)
 
 
 def test_a_grant_that_had_paid_gets_its_units_back(debtor: Payer) -> None:
