@@ -25,7 +25,7 @@ LOCKERS = {
     "billing/services/notices/targets.py": "a person or where they are told, so that a code is sent and tried once",
     "billing/services/invoicing/dunning.py": "what is open of an invoice, after the wallet, so that it is closed once",
     "billing/services/invoicing/invoice_payments.py": "what is open of a wallet's invoices, after the wallet",
-    "billing/services/invoicing/outcomes.py": "what was paid of invoices, after the wallet, so that it is reopened once",
+    "billing/services/invoicing/outcomes.py": "what was paid of invoices, after the wallet",
     "billing/services/invoicing/voiding.py": "where the collecting of an invoice is, after the wallet",
     "billing/services/revenue/partners.py": "a partner, so that a day is accrued and a payout noted once",
     "billing/services/notices/sending.py": "a delivery, so that it is sent once",
