@@ -3,7 +3,7 @@
 from typing import TypeVar
 from uuid import UUID
 
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 
 from accounts.models import ApiKey
 from accounts.services.api_keys import Principal
@@ -18,7 +18,9 @@ from billing.models import (
     Grant,
     Invoice,
     PaymentMethod,
+    Plan,
     Subscription,
+    SubscriptionPhase,
     TopUp,
     UsageEvent,
     WebhookDelivery,
@@ -105,6 +107,32 @@ def subscription(*, principal: Principal, subscription_id: UUID) -> Subscription
         "customer", "plan__currency", "plan_version__plan__currency", "next_version__plan"
     ).filter(pk=subscription_id)
     return _one(_reached(principal, rows), "subscription")
+
+
+def plans(*, principal: Principal) -> QuerySet[Plan]:
+    """The plans that the principal sees: a customer's key those that are offered, and those that its customer is on,
+    was on, or is to be moved to. What is worked out for somebody else is not there."""
+    reachable = customers(principal=principal)
+    if reachable is None:
+        return Plan.objects.all()
+    own = Subscription.objects.filter(customer_id__in=reachable)
+    on = SubscriptionPhase.objects.filter(customer_id__in=reachable)
+    at_cap = Budget.objects.filter(customer_id__in=reachable, removed_at=None)
+    return Plan.objects.filter(
+        Q(offered=True)
+        | Q(pk__in=own.values("plan"))
+        | Q(pk__in=own.values("next_version__plan"))
+        | Q(pk__in=on.values("plan_version__plan"))
+        | Q(pk__in=at_cap.values("plan"))
+    )
+
+
+def plan(*, principal: Principal, code: str) -> Plan:
+    """The plan with this code, if the principal sees it."""
+    found = plans(principal=principal).filter(code=code).first()
+    if found is None:
+        raise NotFound(f"There is no plan {code}.")
+    return found
 
 
 def invoice(*, principal: Principal, invoice_id: UUID) -> Invoice:

@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from billing import access
 from billing.api import base, limits, pagination, serializers
 from billing.api.authentication import actor, principal
-from billing.api.fields import moment_string
+from billing.api.fields import StrictSerializer, moment_string
 from billing.api.schema import budgets as schema
 from billing.engine.money import amount_string
 from billing.errors import PermissionDenied
@@ -32,7 +32,7 @@ class BudgetsView(base.View):
         set_by = Budget.SetBy.CUSTOMER if _is_customers(request) else Budget.SetBy.OPERATOR
 
         def create() -> Answer:
-            data = _allowed(request, serializers.read(limits.BudgetCreate, request))
+            data = _read(request, limits.BudgetCreate)
             terms = budgets.Terms(**limits.scope_of(customer, data.pop("scope")), **data)
             made = budgets.create(actor=actor(request), customer=customer, terms=terms, set_by=set_by)
             return Answer(201, _show(customer, made))
@@ -60,7 +60,7 @@ class BudgetView(base.View):
     @schema.BUDGET_PATCH
     def patch(self, request: Request, external_id: str, budget_id: UUID) -> Response:
         found = access.budget(principal=principal(request), external_id=external_id, budget_id=budget_id)
-        changes = _allowed(request, serializers.read(limits.BudgetChange, request))
+        changes = _read(request, limits.BudgetChange)
         changed = budgets.change(
             actor=actor(request), budget=found, changes=changes, by_customer=_is_customers(request)
         )
@@ -77,11 +77,15 @@ def _is_customers(request: Request) -> bool:
     return principal(request).organization_id is not None
 
 
-def _allowed(request: Request, terms: dict[str, Any]) -> dict[str, Any]:
-    """The terms, where the key may set them: to name a plan is to put the customer on it."""
-    if terms.get("plan") is not None and not principal(request).may(PLANS_SCOPE):
+def _read(request: Request, terms: type[StrictSerializer]) -> dict[str, Any]:
+    """The terms, where the key may set them: to name a plan is to put the customer on it.
+
+    Who may not is refused before the plan is looked up, so that the answer does not say whether there is one.
+    """
+    names_plan = isinstance(request.data, dict) and request.data.get("plan") is not None
+    if names_plan and not principal(request).may(PLANS_SCOPE):
         raise PermissionDenied(f"To move customers to a plan the key needs {PLANS_SCOPE}.")
-    return terms
+    return serializers.read(terms, request)
 
 
 def _show(customer: Customer, budget: Budget) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from billing.api.authentication import actor, principal
 from billing.api.fields import moment_string, stored
 from billing.api.schema import catalog as schema
 from billing.engine import presets
-from billing.errors import NotFound
 from billing.models import Asset, Meter, Plan, PlanVersion
 from billing.selectors.catalog import plan_terms
 from billing.services.catalog import assets, drafts, meters, plans
@@ -90,7 +89,7 @@ class PlansView(base.View):
 
     @schema.PLANS
     def get(self, request: Request) -> Response:
-        return Response(pagination.page(request, Plan.objects.all(), _show_plan))
+        return Response(pagination.page(request, access.plans(principal=principal(request)), _show_plan))
 
 
 class PlanView(base.View):
@@ -98,7 +97,7 @@ class PlanView(base.View):
 
     @schema.PLAN
     def get(self, request: Request, code: str) -> Response:
-        return Response(_show_plan(plan_called(code)))
+        return Response(_show_plan(access.plan(principal=principal(request), code=code)))
 
 
 class PlanVersionsView(base.View):
@@ -108,7 +107,7 @@ class PlanVersionsView(base.View):
     @schema.VERSION_CREATE
     def post(self, request: Request, code: str) -> Response:
         access.operator(principal=principal(request))
-        plan = plan_called(code)
+        plan = access.plan(principal=principal(request), code=code)
 
         def publish() -> Answer:
             data = terms(serializers.read(serializers.VersionCreate, request))
@@ -118,17 +117,8 @@ class PlanVersionsView(base.View):
 
     @schema.VERSIONS
     def get(self, request: Request, code: str) -> Response:
-        return Response(
-            pagination.page(request, plan_called(code).versions.filter(derived_from__isnull=True), show_version)
-        )
-
-
-def plan_called(code: str) -> Plan:
-    """The plan with this code."""
-    plan = Plan.objects.filter(code=code).first()
-    if plan is None:
-        raise NotFound(f"There is no plan {code}.")
-    return plan
+        versions = access.plan(principal=principal(request), code=code).versions.filter(derived_from__isnull=True)
+        return Response(pagination.page(request, versions, show_version))
 
 
 def terms(data: dict[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class DraftsView(base.View):
     @schema.CREATE
     def post(self, request: Request, code: str) -> Response:
         access.operator(principal=principal(request))
-        plan = catalog.plan_called(code)
+        plan = access.plan(principal=principal(request), code=code)
 
         def create() -> Answer:
             serializers.read(serializers.DraftTerms, request)
@@ -36,7 +36,8 @@ class DraftsView(base.View):
     @schema.LIST
     def get(self, request: Request, code: str) -> Response:
         access.operator(principal=principal(request))
-        rows = PlanDraft.objects.filter(plan=catalog.plan_called(code)).select_related("plan")
+        plan = access.plan(principal=principal(request), code=code)
+        rows = PlanDraft.objects.filter(plan=plan).select_related("plan")
         return Response(pagination.page(request, rows, show))
 
 

@@ -33,7 +33,8 @@ class EstimatesView(base.View):
             customer = access.customer(principal=principal(request), external_id=data["customer"])
             event = _event(request, customer.external_id)
             return Response(_show(estimates.for_customer(event=event, usage=usage), customer.currency_id))
-        version = _version(data["plan"], data.get("version"))
+        plan = access.plan(principal=principal(request), code=data["plan"])
+        version = _version(plan, data.get("version"))
         found = estimates.for_plan(version=version, usage=usage, event=_event(request, "a new customer"))
         return Response(_show(found, version.plan.currency_id))
 
@@ -57,15 +58,12 @@ def _event(request: Request, subject: str) -> IncomingEvent:
     )
 
 
-def _version(code: str, number: int | None) -> PlanVersion:
-    plan = Plan.objects.filter(code=code).first()
-    if plan is None:
-        raise NotFound(f"There is no plan {code}.")
+def _version(plan: Plan, number: int | None) -> PlanVersion:
     version = plan.latest()
     if number is not None:
         version = plan.versions.filter(number=number, derived_from__isnull=True).first()
     if version is None:
-        raise NotFound(f"The plan {code} has no version {number}.")
+        raise NotFound(f"The plan {plan.code} has no version {number}.")
     return version
 
 
