@@ -19,6 +19,7 @@ INPUT, OUTPUT = Decimal("0.0001"), Decimal("0.001")
 CUSTOMER_KEY = "ck_live_acme"
 READING_KEY = "ck_live_acme_reads"
 OPERATOR_KEY = "sk_live_test"
+RECORDING_KEY = "sk_live_test_records"
 
 
 class Refusal(Exception):
@@ -91,6 +92,8 @@ class Billing:
                 return 200, {"customer": "acme", "scopes": ["wallets:read"]}
             case ["key"] if request.headers.get("authorization") == f"Bearer {OPERATOR_KEY}":
                 return 200, {"customer": None, "scopes": ["*"]}
+            case ["key"] if request.headers.get("authorization") == f"Bearer {RECORDING_KEY}":
+                return 200, {"customer": None, "scopes": ["events:write", "wallets:read"]}
             case ["key"]:
                 raise Refusal(401, "unauthenticated")
         raise Refusal(404, "not_found")

@@ -13,7 +13,7 @@ import pytest
 
 from ante_client.models import Models
 from tests.clients.gateways import answered_by, billed_by, running
-from tests.clients.standin import CUSTOMER_KEY, OPERATOR_KEY, READING_KEY, Billing, eventually
+from tests.clients.standin import CUSTOMER_KEY, OPERATOR_KEY, READING_KEY, RECORDING_KEY, Billing, eventually
 
 PROMPT = "x" * 400  # A hundred tokens.
 CHAT: dict[str, Any] = {"model": "gpt-4o", "messages": [{"role": "user", "content": PROMPT}]}
@@ -38,11 +38,15 @@ def charged(billing: Billing, count: int = 1) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_a_key_that_only_reads_spends_nothing(gateway: str, billing: Billing, models: Models) -> None:
+def test_a_key_that_may_not_set_aside_spends_nothing(gateway: str, billing: Billing, models: Models) -> None:
     chat = post(gateway, "/v1/chat/completions", CHAT, key=READING_KEY)
     message = post(gateway, "/v1/messages", {"model": "claude", **CHAT, "max_tokens": 50}, key=READING_KEY)
 
-    for refused, kind in ((chat, "permission_denied"), (message, "permission_error")):
+    for_acme = {"x-ante-customer": "acme"}
+    operators = post(gateway, "/v1/chat/completions", CHAT, key=RECORDING_KEY, **for_acme)
+
+    refusals = ((chat, "permission_denied"), (message, "permission_error"), (operators, "permission_denied"))
+    for refused, kind in refusals:
         error = refused.json()["error"]
         assert (refused.status_code, error["type"], error["code"]) == (403, kind, "permission_denied")
         assert error["scope"] == "authorizations:write"

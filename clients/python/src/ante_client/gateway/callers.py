@@ -14,7 +14,7 @@ from ante_client.guard import Fail
 from ante_client.shapes import Identity
 
 SCOPE = "authorizations:write"
-"""What a customer's key needs to spend."""
+"""What a key needs to spend, a customer's or the operator's."""
 FRESH_SECONDS = 5.0
 """So long may a revoked key live on here."""
 STALE_SECONDS = 3600.0
@@ -51,7 +51,7 @@ class Callers:
         if not token.startswith(("ck_", "sk_")):
             raise _refused(401, "unauthenticated", "Send an Ante API key as Authorization: Bearer, or as x-api-key.")
         identity = await self._identity(token)
-        if identity.customer and not {"*", SCOPE} & set(identity.scopes):
+        if not {"*", SCOPE} & set(identity.scopes):
             raise _refused(403, "permission_denied", f"This key does not have the scope {SCOPE}.", scope=SCOPE)
         customer = identity.customer or headers.get("x-ante-customer", "")
         if not customer:
