@@ -1,10 +1,13 @@
 """The trail of who changed what. Written in the transaction of the change, so that neither exists without the other."""
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from django.db import connection
+from django.db.models import Q
 from django.http import HttpRequest
 
 from accounts import addresses
@@ -108,6 +111,34 @@ def operators() -> frozenset[UUID]:
     gone = frozenset(UUID(id) for id in left.values_list("object_id", flat=True))
     people = User.objects.filter(is_staff=True).values_list("pk", flat=True)
     return gone.union(people, ApiKey.objects.filter(organization=None).values_list("pk", flat=True))
+
+
+_LABELS = """
+WITH RECURSIVE found (label) AS (
+    (SELECT label FROM accounts_auditdetail WHERE label ~>=~ %(start)s AND label ~<~ %(end)s
+      ORDER BY label USING ~<~ LIMIT 1)
+    UNION ALL
+    SELECT (SELECT after.label FROM accounts_auditdetail after
+             WHERE after.label ~>~ found.label AND after.label ~<~ %(end)s
+             ORDER BY after.label USING ~<~ LIMIT 1)
+      FROM found WHERE found.label IS NOT NULL
+)
+SELECT line.actor_id
+  FROM (SELECT label FROM found WHERE label IS NOT NULL LIMIT %(most)s) AS named
+ CROSS JOIN LATERAL (SELECT line_id FROM accounts_auditdetail one WHERE one.label = named.label LIMIT 1) AS detail
+  JOIN accounts_auditevent line ON line.id = detail.line_id
+"""
+"""From one label to the next along the index, however many lines each of them has."""
+
+
+def actors_called(start: str, *, most: int) -> set[UUID]:
+    """The ids of people and keys whose address, name or prefix begins so, or did when they acted: ``most`` of each."""
+    people = User.objects.filter(email__istartswith=start).values_list("pk", flat=True)
+    keys = ApiKey.objects.filter(Q(name__istartswith=start) | Q(prefix__startswith=start)).values_list("pk", flat=True)
+    with connection.cursor() as cursor:
+        cursor.execute(_LABELS, {"start": start, "end": start + chr(sys.maxunicode), "most": most})
+        acted = {actor for (actor,) in cursor.fetchall() if actor is not None}
+    return acted.union(people[:most], keys[:most])
 
 
 def outward(row: AuditEvent, operators: frozenset[UUID]) -> dict[str, Any]:

@@ -133,7 +133,9 @@ def erase_person(*, actor: audit.Actor, user: User) -> None:
         RecoverySet.objects.filter(user=user).delete()
         TrustedDevice.objects.filter(user=user).delete()
         Session.objects.filter(user_id=user.pk).delete()
-        Membership.objects.filter(user=user).delete()
+        for membership in user.memberships.select_related("organization"):
+            team.withdraw_beyond(None, membership, actor=_nameless(actor, user))
+            membership.delete()
         invited = Invitation.objects.filter(invited_by=user).values_list("email", flat=True)
         OutgoingMail.objects.filter(recipient__in=[address, *invited]).delete()
         Invitation.objects.filter(email=address).delete()

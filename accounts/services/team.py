@@ -13,6 +13,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext
 
@@ -39,9 +40,9 @@ def invite(
         validate_email(email)
     except ValidationError:
         raise Refused(gettext("This is no e-mail address.")) from None
-    _check_may_give(by, role)
     with transaction.atomic():
         lock(organization.pk)
+        _check_may_give(_acting(by), role)
         if Membership.objects.filter(organization=organization, user__email=email).exists():
             raise Refused(gettext("{email} is in the team already.").format(email=email))
         now = timezone.now()
@@ -78,10 +79,27 @@ def invite(
 
 def find(token: str) -> Invitation | None:
     """The invitation behind a link, if it can still be accepted."""
-    found = Invitation.objects.select_related("organization", "invited_by").filter(
-        token_hash=_digest(token), accepted_at=None, revoked_at=None, expires_at__gt=timezone.now()
+    return open_invitations().filter(token_hash=_digest(token)).select_related("organization", "invited_by").first()
+
+
+def open_invitations() -> QuerySet[Invitation]:
+    """Those that can be accepted now.
+
+    None lasts longer than the power of who sent it to give that role, however they lost it.
+    """
+    sender = Membership.objects.filter(
+        organization=OuterRef("organization"), user=OuterRef("invited_by"), user__is_active=True
     )
-    return found.first()
+    to_all, to_owners = (
+        Exists(sender.filter(role__in=[role for role in Role.values if roles.may(role, scope)]))
+        for scope in ("team:write", "owners:write")
+    )
+    return Invitation.objects.filter(
+        to_owners | (to_all & ~Q(role=Role.OWNER)),
+        accepted_at=None,
+        revoked_at=None,
+        expires_at__gt=timezone.now(),
+    )
 
 
 def accept(invitation: Invitation, user: User, *, actor: audit.Actor) -> Membership:
@@ -94,11 +112,7 @@ def accept(invitation: Invitation, user: User, *, actor: audit.Actor) -> Members
         )
     with transaction.atomic():
         lock(invitation.organization_id)
-        now = timezone.now()
-        open_one = Invitation.objects.filter(
-            pk=invitation.pk, accepted_at=None, revoked_at=None, expires_at__gt=now
-        ).update(accepted_at=now)
-        if not open_one:
+        if not open_invitations().filter(pk=invitation.pk).update(accepted_at=timezone.now()):
             raise Refused(gettext("This invitation was used, withdrawn or has lapsed. Ask for a new one."))
         membership, _ = Membership.objects.get_or_create(
             organization=invitation.organization, user=user, defaults={"role": invitation.role}
@@ -122,17 +136,17 @@ def change_role(membership: Membership, role: str, *, by: Membership, actor: aud
     """Give another role; the person's sessions end, and so do invitations beyond the new role. Raises ``Refused``."""
     with transaction.atomic():
         lock(membership.organization_id)
-        membership.refresh_from_db()
+        membership, acting = _now(membership), _acting(by)
         if membership.role == role:
             return
-        _check_may_give(by, role)
-        _check_may_touch(by, membership)
+        _check_may_give(acting, role)
+        _check_may_touch(acting, membership)
         before = _named(membership)
         membership.role = role
         membership.save(update_fields=["role"])
         factors.end_sessions(membership.user)
         _record(actor, "membership.changed", membership.organization, membership, _named(membership), before)
-        _withdraw_beyond(role, membership, actor)
+        withdraw_beyond(role, membership, actor=actor)
 
 
 def remove(membership: Membership, *, by: Membership, actor: audit.Actor) -> None:
@@ -142,15 +156,15 @@ def remove(membership: Membership, *, by: Membership, actor: audit.Actor) -> Non
     """
     with transaction.atomic():
         lock(membership.organization_id)
-        membership.refresh_from_db()
-        _check_may_touch(by, membership)
+        membership = _now(membership)
+        _check_may_touch(membership if by.pk == membership.pk else _acting(by), membership)
         _record(actor, "membership.deleted", membership.organization, membership, None, _named(membership))
         factors.end_sessions(membership.user)
-        _withdraw_beyond(None, membership, actor)
+        withdraw_beyond(None, membership, actor=actor)
         membership.delete()
 
 
-def _withdraw_beyond(role: str | None, membership: Membership, actor: audit.Actor) -> None:
+def withdraw_beyond(role: str | None, membership: Membership, *, actor: audit.Actor) -> None:
     """End the open invitations of this person that somebody with ``role`` (None: of no role) could not have sent."""
     sent = Invitation.objects.filter(
         organization=membership.organization, invited_by=membership.user, accepted_at=None, revoked_at=None
@@ -159,6 +173,22 @@ def _withdraw_beyond(role: str | None, membership: Membership, actor: audit.Acto
         sent = sent.none() if roles.may(role, "owners:write") else sent.filter(role=Role.OWNER)
     for invitation in sent.select_related("organization").order_by("pk"):
         withdraw(invitation, actor=actor)
+
+
+def _now(membership: Membership) -> Membership:
+    """The same as it is now, under the lock. Raises ``Refused`` where it has ended."""
+    found = Membership.objects.select_related("organization", "user").filter(pk=membership.pk).first()
+    if found is None:
+        raise Refused(gettext("The team has changed meanwhile. Load the page again."))
+    return found
+
+
+def _acting(by: Membership) -> Membership:
+    """Who asks, as they are now, under the lock. Raises ``Refused`` where they look after the team no more."""
+    found = _now(by)
+    if not roles.may(found.role, "team:write"):
+        raise Refused(gettext("The team has changed meanwhile. Load the page again."))
+    return found
 
 
 def _check_may_give(by: Membership, role: str) -> None:

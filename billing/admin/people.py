@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 
-from accounts import admin as accounts_admin
+from accounts.admin import people as accounts_people
 from accounts.backoffice import actor_of, detail_action, row
 from accounts.models import User
 from accounts.second_factor import requires_fresh_second_factor
@@ -25,10 +25,10 @@ admin.site.unregister(User)
 
 
 @admin.register(User)
-class PersonAdmin(accounts_admin.PersonAdmin):
+class PersonAdmin(accounts_people.PersonAdmin):
     """People, with what concerns their data."""
 
-    actions_detail = (*accounts_admin.PersonAdmin.actions_detail, "export_data", "erase")
+    actions_detail = (*accounts_people.PersonAdmin.actions_detail, "export_data", "erase")
 
     def has_privacy_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return request.user.has_perm(POWER)

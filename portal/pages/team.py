@@ -9,7 +9,6 @@ from django.contrib.auth import login
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -220,7 +219,6 @@ def _page(request: HttpRequest, visit: access.Visit, form: InviteForm, *, status
             list(budgets.kept(visit.customer).exclude(member=None).filter(member__in=[m.user_id for m in people.rows])),
         )
     )
-    invitations = Invitation.objects.filter(organization=organization, accepted_at=None, revoked_at=None)
     table = [(does, [role.value in holders for role in Role]) for does, holders in roles.SCOPES.values()]
     return access.render_for(
         request,
@@ -229,7 +227,7 @@ def _page(request: HttpRequest, visit: access.Visit, form: InviteForm, *, status
         status=status,
         people=people,
         members=[(member, limits.get(member.user_id, [])) for member in people.rows],
-        invitations=invitations.filter(expires_at__gt=timezone.now()),
+        invitations=team.open_invitations().filter(organization=organization),
         form=form,
         roles=_roles(visit),
         columns=Role.choices,

@@ -1,5 +1,7 @@
 """The trail of who changed what."""
 
+from uuid import UUID, uuid4
+
 import pytest
 from django.db import transaction
 
@@ -49,3 +51,22 @@ def test_the_trail_outlives_the_person(db: None) -> None:
     user.delete()
 
     assert AuditEvent.objects.get().actor_label == "gone@operator.test"
+
+
+def test_people_are_found_by_name_however_much_another_did(db: None) -> None:
+    def acted(label: str, times: int = 1) -> UUID:
+        actor = Actor(AuditEvent.Actor.USER, uuid4(), label)
+        for _ in range(times):
+            audit.record(actor=actor, action="x", object_type="x", object_id="x")
+        return actor.id or uuid4()
+
+    busy, quiet = acted("ann@gone.test", 5), acted("anton@gone.test")
+    acted("Ann@gone.test"), acted("amy@gone.test"), acted("bob@gone.test")
+    now = User.objects.create_user("anna@here.test")
+    key, _ = api_keys.issue(name="answers", scopes=["*"])
+    busy_key, _ = api_keys.issue(name="an", scopes=["*"])
+
+    assert audit.actors_called("an", most=3) == {busy, quiet, now.pk, key.pk, busy_key.pk}
+    assert audit.actors_called("ann@", most=3) == {busy}
+    assert audit.actors_called("an", most=1) > {busy, now.pk}
+    assert audit.actors_called("%", most=3) == set()

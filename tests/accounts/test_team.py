@@ -1,6 +1,7 @@
 """Roles, invitations, and the owner who stays."""
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -10,7 +11,7 @@ from django.utils import timezone
 
 from accounts import roles
 from accounts.models import AuditEvent, Invitation, Membership, Organization, OutgoingMail, Role, User
-from accounts.services import api_keys, team
+from accounts.services import api_keys, privacy, team
 from accounts.services.audit import SYSTEM
 
 
@@ -180,3 +181,84 @@ def test_of_two_owners_who_remove_each_other_one_stays(committed_db: None, acme:
 
     assert outcomes.count("removed") == 1
     assert Membership.objects.filter(organization=acme, role="owner").count() == 1
+
+
+def test_who_was_removed_or_demoted_meanwhile_invites_and_changes_nobody(acme: Organization) -> None:
+    owner, viewer = member(acme, "owner"), member(acme, "viewer")
+    removed, demoted = member(acme, "admin"), member(acme, "admin")
+    team.remove(Membership.objects.get(pk=removed.pk), by=owner, actor=SYSTEM)
+    team.change_role(Membership.objects.get(pk=demoted.pk), "viewer", by=owner, actor=SYSTEM)
+
+    for by in (removed, demoted):  # As their requests found them.
+        for change in (
+            lambda by=by: team.invite(organization=acme, email="x@acme.test", role="viewer", by=by, actor=SYSTEM),
+            lambda by=by: team.change_role(viewer, "admin", by=by, actor=SYSTEM),
+            lambda by=by: team.remove(viewer, by=by, actor=SYSTEM),
+        ):
+            with pytest.raises(team.Refused, match="changed meanwhile"):
+                change()
+    with pytest.raises(team.Refused, match="changed meanwhile"):
+        team.change_role(removed, "viewer", by=owner, actor=SYSTEM)
+    team.remove(demoted, by=demoted, actor=SYSTEM)
+
+    assert set(acme.memberships.values_list("pk", flat=True)) == {owner.pk, viewer.pk}
+
+
+@pytest.mark.parametrize("locked", [True, False], ids=["locked", "control"])
+def test_of_who_is_removed_while_they_invite_no_invitation_is_left(
+    committed_db: None, acme: Organization, monkeypatch: pytest.MonkeyPatch, locked: bool
+) -> None:
+    owner, admin = member(acme, "owner"), member(acme, "admin")
+    looked, gone = threading.Event(), threading.Event()
+    look = team._check_may_give
+
+    def slowly(by: Membership, role: str) -> None:
+        look(by, role)
+        looked.set()
+        gone.wait(1 if locked else 30)  # Until the other has removed them, if anything lets it.
+
+    def invite() -> None:
+        team.invite(organization=acme, email="x@acme.test", role="viewer", by=admin, actor=SYSTEM)
+        connections.close_all()
+
+    def remove() -> None:
+        looked.wait(30)
+        team.remove(Membership.objects.get(pk=admin.pk), by=owner, actor=SYSTEM)
+        gone.set()
+        connections.close_all()
+
+    monkeypatch.setattr(team, "_check_may_give", slowly)
+    if not locked:
+        monkeypatch.setattr(team, "lock", lambda *ids: None)
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(invite), pool.submit(remove)]:
+            done.result()
+
+    assert Invitation.objects.filter(revoked_at=None).count() == (0 if locked else 1)
+    assert not team.open_invitations().exists()
+
+
+def test_an_invitation_ends_with_who_sent_it_however_they_went(acme: Organization) -> None:
+    member(acme, "owner")
+    ends: list[Callable[[Membership], object]] = [
+        lambda admin: admin.delete(),
+        lambda admin: admin.user.delete(),
+        lambda admin: User.objects.filter(pk=admin.user_id).update(is_active=False),
+        lambda admin: Membership.objects.filter(pk=admin.pk).update(role="developer"),
+        lambda admin: privacy.erase_person(actor=SYSTEM, user=admin.user),
+    ]
+    for number, end in enumerate(ends):
+        admin, invited = member(acme, "admin", f"by{number}@acme.test"), User.objects.create_user(f"{number}@new.test")
+        invitation, token = team.invite(organization=acme, email=invited.email, role="viewer", by=admin, actor=SYSTEM)
+        assert team.find(token) is not None
+
+        end(admin)
+
+        assert team.find(token) is None
+        with pytest.raises(team.Refused, match="used, withdrawn or has lapsed"):
+            team.accept(invitation, invited, actor=SYSTEM)
+
+    owners, heir = member(acme, "owner"), User.objects.create_user("heir@new.test")
+    invitation, token = team.invite(organization=acme, email=heir.email, role="owner", by=owners, actor=SYSTEM)
+    Membership.objects.filter(pk=owners.pk).update(role="admin")
+    assert team.find(token) is None

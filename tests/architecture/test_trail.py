@@ -8,17 +8,17 @@ from types import ModuleType
 
 from tests.architecture.sources import files, name
 
-DOORS = ("billing/api", "billing/admin", "portal/pages", "accounts/admin.py", "accounts/key_pages.py")
+DOORS = ("billing/api", "billing/admin", "portal/pages", "accounts/admin")
 SERVICES = ("accounts.services", "billing.services")
 READS = {
     "accounts.services.api_keys": ("authenticate", "is_accepted", "is_of_other_mode", "mode", "recently_seen"),
-    "accounts.services.audit": ("actor_of", "operators", "outward"),
+    "accounts.services.audit": ("actor_of", "actors_called", "operators", "outward"),
     "accounts.services.consents": ("owed",),
     "accounts.services.devices": ("of",),
     "accounts.services.factors": ("enrolled", "handle", "kind_of", "of", "recovery_codes_left", "uri"),
     "accounts.services.privacy": ("obstacles",),
     "accounts.services.staff": ("overview",),
-    "accounts.services.team": ("find",),
+    "accounts.services.team": ("find", "open_invitations"),
     "billing.services.alerts.anomalies": ("action_of",),
     "billing.services.catalog.draft_terms": ("price", "read"),
     "billing.services.catalog.estimates": ("for_customer", "for_plan", "of_price"),

@@ -9,6 +9,8 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import AuditEvent, Membership, Organization, User
+from accounts.services import team
+from accounts.services.audit import SYSTEM
 from billing.models import Charge, Customer, LedgerEntry, LedgerTransaction, PlanVersion, Price, UsageEvent
 from tests.billing.admin.test_pages import MODELS, name
 from tests.builders import browser_of
@@ -140,6 +142,8 @@ def test_a_person_is_added_with_a_password(office: Client):
 def test_a_membership_is_changed_on_the_organizations_page(office: Client, acme: Customer):
     organization: Organization = acme.organization
     membership = Membership.objects.get()
+    invited = {"email": "x@acme.test", "role": "viewer", "by": membership, "actor": SYSTEM}
+    invitation, _ = team.invite(organization=organization, **invited)
     response = office.post(
         reverse("admin:accounts_organization_change", args=[organization.pk]),
         {
@@ -156,6 +160,14 @@ def test_a_membership_is_changed_on_the_organizations_page(office: Client, acme:
     membership.refresh_from_db()
     assert membership.role == "viewer"
     assert AuditEvent.objects.filter(action="organization.membership_changed").count() == 1
+    withdrawn = AuditEvent.objects.get(action="invitation.withdrawn")
+    assert (withdrawn.object_id, withdrawn.actor_label) == (str(invitation.pk), "finance@ante.test")
+
+    Membership.objects.update(role="admin")
+    invitation, _ = team.invite(organization=organization, **invited)
+    office.post(reverse("admin:accounts_membership_delete", args=[membership.pk]), {"post": "yes"})
+    assert not Membership.objects.exists()
+    assert AuditEvent.objects.filter(action="invitation.withdrawn", object_id=str(invitation.pk)).exists()
 
 
 def test_staff_without_permissions_see_no_books(acme: Customer):

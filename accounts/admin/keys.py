@@ -1,0 +1,109 @@
+"""API keys."""
+
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
+
+from accounts.admin import key_pages
+from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action, labelled, row
+from accounts.models import ApiKey
+from accounts.services import api_keys
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(ReadOnlyAdmin):
+    """Keys are shown once, to the program that asked for them: here one sees which exist and what they may."""
+
+    list_display = (
+        "name",
+        "starts_with",
+        "kind",
+        "mode",
+        "organization",
+        "state",
+        "scopes_shown",
+        "last_used_at",
+        "expires_at",
+    )
+    list_filter = (("kind", ChoicesDropdownFilter), "live", ("last_used_at", RangeDateTimeFilter))
+    list_select_related = ("organization",)
+    ordering = ("-id",)
+    search_fields = ("name", "prefix", "organization__name")
+    fields = (
+        "name",
+        "starts_with",
+        "kind",
+        "mode",
+        "organization",
+        "state",
+        "scopes_shown",
+        "allowed_networks",
+        "renews",
+        "created_by",
+        "created_at",
+        "last_used_at",
+        "expires_at",
+        "revoked_at",
+    )
+
+    actions_detail = ("renew", "allow_from", "revoke")
+
+    @detail_action(description="Renew", url_path="renew", icon="autorenew", permissions=["revoke"])
+    def renew(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """A new secret, and some hours in which both work."""
+        return key_pages.renew(self, request, object_id)
+
+    @detail_action(description="Allowed addresses", url_path="allow-from", icon="lan", permissions=["revoke"])
+    def allow_from(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """From where the key may be used."""
+        return key_pages.allow_from(self, request, object_id)
+
+    def has_revoke_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        return request.user.has_perm("accounts.change_apikey")
+
+    @detail_action(description="Revoke", url_path="revoke", icon="key_off", permissions=["revoke"])
+    def revoke(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """A page that asks once more; confirmed, the key ends."""
+        key = row(ApiKey, object_id)
+        back = reverse("admin:accounts_apikey_change", args=[key.pk])
+        if request.method == "POST":
+            if api_keys.revoke(key, actor=actor_of(request)):
+                messages.success(request, f"{key} is revoked. It is refused within a second.")
+            else:
+                messages.info(request, f"{key} was revoked before.")
+            return HttpResponseRedirect(back)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Revoke an API key",
+            "subtitle": key.name,
+            "opts": self.opts,
+            "key": key,
+            "back_url": back,
+        }
+        return TemplateResponse(request, "admin/ante/revoke_key.html", context)
+
+    @admin.display(description="Begins with", ordering="prefix")
+    def starts_with(self, key: ApiKey) -> str:
+        return f"{key.prefix}…"
+
+    @admin.display(description="May")
+    def scopes_shown(self, key: ApiKey) -> str:
+        return ", ".join(key.scopes)
+
+    @labelled(description="Mode", label={"Live": "info", "Test": "warning"})
+    def mode(self, key: ApiKey) -> str:
+        return "Live" if key.live else "Test"
+
+    @labelled(
+        description="State",
+        label={"Active": "success", "Expired": "warning", "Revoked": "danger", "Not accepted here": "danger"},
+    )
+    def state(self, key: ApiKey) -> str:
+        if key.revoked_at is not None:
+            return "Revoked"
+        if not api_keys.is_accepted(key):
+            return "Not accepted here"
+        return "Expired" if key.expires_at is not None and key.expires_at <= timezone.now() else "Active"
