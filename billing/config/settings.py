@@ -397,7 +397,7 @@ EXPORT_SFTP_KNOWN_HOSTS: str = env.str("EXPORT_SFTP_KNOWN_HOSTS", default="")
 
 # --- Webhooks -------------------------------------------------------------------------------------------------------
 WEBHOOK_ALLOWED_NETWORKS: list[str] = env.list("WEBHOOK_ALLOWED_NETWORKS", default=[])
-"""CIDR blocks beyond the public internet that endpoints may be in, with or without TLS."""
+"""CIDR blocks beyond the public internet that endpoints of the operator may be in, with or without TLS."""
 
 # --- Language, time, files ------------------------------------------------------------------------------------------
 LANGUAGE_CODE = "en"

@@ -35,7 +35,7 @@ def create(
 ) -> tuple[WebhookEndpoint, str]:
     """A new endpoint and its secret, told in this ``format`` (``engine.crm``). Without a customer it is told of all of
     them. Raises ``InvalidRequest``."""
-    checked = _checked(url, events)
+    checked = _checked(url, events, operators=customer is None)
     with transaction.atomic():
         if of(customer).count() >= ENDPOINTS_MAX:
             raise InvalidState(f"There are {ENDPOINTS_MAX} endpoints already: remove one first.")
@@ -64,7 +64,8 @@ def change(
 ) -> WebhookEndpoint:
     """Change what is given. Switched on again, it is sent at once whatever waits. Raises ``InvalidRequest``."""
     url = endpoint.url if url is None else url
-    checked = _checked(url, endpoint.events if events is None else events)
+    operators = endpoint.customer_id is None
+    checked = _checked(url, endpoint.events if events is None else events, operators=operators)
     now = timezone.now()
     with transaction.atomic():
         changes: dict[str, Any] = {"url": url, "events": checked}
@@ -171,9 +172,9 @@ def secrets_of(endpoint: WebhookEndpoint, now: datetime) -> list[str]:
     return found
 
 
-def _checked(url: str, events: Sequence[str]) -> list[str]:
+def _checked(url: str, events: Sequence[str], *, operators: bool) -> list[str]:
     try:
-        gateway.check(url)
+        gateway.check(url, operators=operators)
     except gateway.Refused as refusal:
         raise InvalidRequest.field("url", str(refusal)) from None
     known = {EVERYTHING, *TYPES}

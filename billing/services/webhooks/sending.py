@@ -111,6 +111,7 @@ def _send(delivery: WebhookDelivery) -> Answer:
     now = timezone.now()
     return gateway.send(
         delivery.endpoint.url,
+        operators=delivery.endpoint.customer_id is None,
         body=body(delivery),
         message=f"msg_{delivery.message}",
         secrets=secrets_of(delivery.endpoint, now),

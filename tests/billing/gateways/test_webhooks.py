@@ -86,27 +86,34 @@ def names(monkeypatch: pytest.MonkeyPatch, leads_to: dict[str, list[str]]) -> No
     monkeypatch.setattr(outgoing.socket, "getaddrinfo", look_up)
 
 
-def send(url: str, **more: Any) -> webhooks.Answer:
-    secret = more.pop("secret", webhooks.new_secret())
-    return webhooks.send(url, body=b"{}", message="msg_1", secrets=[secret], now=NOW)
+def send(url: str, *, operators: bool = True) -> webhooks.Answer:
+    secret = webhooks.new_secret()
+    return webhooks.send(url, operators=operators, body=b"{}", message="msg_1", secrets=[secret], now=NOW)
 
 
 @pytest.mark.parametrize("url", REFUSED)
-def test_an_address_that_is_not_public_is_refused_at_once(url: str, connected: list[Any]) -> None:
-    with pytest.raises(webhooks.Refused):
-        webhooks.check(url)
+def test_an_address_that_is_not_public_is_refused_at_once(url: str, settings: Any, connected: list[Any]) -> None:
+    """Whoever named it; and for customers whatever the operator allows itself."""
+    for operators, allowed in ((True, []), (False, ["0.0.0.0/0", "::/0"])):
+        settings.WEBHOOK_ALLOWED_NETWORKS = allowed
+        with pytest.raises(webhooks.Refused):
+            webhooks.check(url, operators=operators)
 
-    assert send(url).status is None
+        assert send(url, operators=operators).status is None
     assert connected == []
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_name_that_leads_to_one_is_refused(monkeypatch: pytest.MonkeyPatch, connected: list[Any], name: str) -> None:
+def test_a_name_that_leads_to_one_is_refused(
+    monkeypatch: pytest.MonkeyPatch, settings: Any, connected: list[Any], name: str
+) -> None:
     names(monkeypatch, NAMES)
 
-    answer = send(f"https://{name}/")
+    for operators, allowed in ((True, []), (False, ["0.0.0.0/0", "::/0"])):
+        settings.WEBHOOK_ALLOWED_NETWORKS = allowed
+        answer = send(f"https://{name}/", operators=operators)
 
-    assert (answer.status, answer.said) == (None, f"{name} does not lead to a public address.")
+        assert (answer.status, answer.said) == (None, f"{name} does not lead to a public address.")
     assert connected == []
 
 
@@ -133,10 +140,15 @@ def test_public_addresses_are_sent_to(monkeypatch: pytest.MonkeyPatch, connected
     assert connected == [(address, 8443)]
 
 
-def test_only_a_network_that_the_operator_allows_is_reached_without_tls(settings: Any, connected: list[Any]) -> None:
+def test_only_a_network_that_the_operator_allows_itself_is_reached_without_tls(
+    settings: Any, connected: list[Any]
+) -> None:
     settings.WEBHOOK_ALLOWED_NETWORKS = ["127.0.0.0/8"]
 
     assert send("http://93.184.216.34/").said == "It is not a public address."
+    assert send("http://127.0.0.1:9/", operators=False).said == "It must begin with https://."
+    assert send("https://127.0.0.1:9/", operators=False).said == "It is not a public address."
+    assert connected == []
     send("http://127.0.0.1:9/")
 
     assert connected == [("127.0.0.1", 9)]
@@ -147,7 +159,9 @@ def test_what_arrives_is_signed_and_the_reference_library_says_so(settings: Any,
     old, new = webhooks.new_secret(), webhooks.new_secret()
     body = json.dumps({"type": "x", "data": {"name": "Ünïcode"}}).encode()
 
-    answer = webhooks.send(receiver.url, body=body, message="msg_1", secrets=[new, old], now=datetime.now(UTC))
+    answer = webhooks.send(
+        receiver.url, operators=True, body=body, message="msg_1", secrets=[new, old], now=datetime.now(UTC)
+    )
 
     assert answer.accepted
     (arrived,) = receiver.arrived

@@ -1,11 +1,12 @@
 """A shop whose messages go to a receiver next door."""
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
+from accounts.addresses import networks
 from accounts.services.audit import SYSTEM
+from billing.gateways import webhooks as gateway
 from billing.models import Customer, OutboxEvent, WebhookDelivery, WebhookEndpoint
 from billing.services import outbox
 from billing.services.webhooks import endpoints, feeding, sending
@@ -15,9 +16,9 @@ Name = Callable[..., WebhookEndpoint]
 
 
 @pytest.fixture
-def name(settings: Any, receiver: Receiver) -> Name:
-    """Name the receiver as an endpoint: of a customer's, or the operator's."""
-    settings.WEBHOOK_ALLOWED_NETWORKS = ["127.0.0.0/8"]
+def name(monkeypatch: pytest.MonkeyPatch, receiver: Receiver) -> Name:
+    """Name the receiver as an endpoint: of a customer's, or the operator's. Customers reach it as if it were public."""
+    monkeypatch.setattr(gateway, "_inner", lambda operators: networks(("127.0.0.0/8",)))
 
     def made(customer: Customer | None = None, *events: str, url: str = "") -> WebhookEndpoint:
         endpoint, _ = endpoints.create(

@@ -332,3 +332,27 @@ def test_a_sender_that_is_killed_again_and_again_loses_nothing(
     assert len(committed) == 39
     assert set(ids(receiver)) == committed
     assert states() == ["delivered"] * 39
+
+
+def test_what_a_customer_named_never_leads_into_the_operators_networks(
+    shop: Shop, receiver: Receiver, settings: Any
+) -> None:
+    settings.WEBHOOK_ALLOWED_NETWORKS = ["127.0.0.0/8"]
+    acme, events = shop.customer("acme"), ["*"]
+    operators, _ = endpoints.create(actor=SYSTEM, customer=None, url=receiver.url, events=events)
+    own, _ = endpoints.create(actor=SYSTEM, customer=acme, url="https://hooks.test/", events=events)
+    with pytest.raises(InvalidRequest):
+        endpoints.create(actor=SYSTEM, customer=acme, url=receiver.url, events=events)
+    with pytest.raises(InvalidRequest):
+        endpoints.change(actor=SYSTEM, endpoint=own, url=receiver.url)
+    WebhookEndpoint.objects.filter(pk=own.pk).update(url=receiver.url)  # As one that was named otherwise.
+    own.refresh_from_db()
+
+    for endpoint in (operators, own):
+        endpoints.test(endpoint)
+    sending.send_due()
+
+    assert [arrived.headers["webhook-id"] for arrived in receiver.arrived] == [
+        f"msg_{operators.deliveries.get().message}"
+    ]
+    assert own.deliveries.get().log[0]["said"] == "It must begin with https://."
