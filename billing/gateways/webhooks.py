@@ -1,6 +1,7 @@
 """Signed messages to an address that somebody else named, as Standard Webhooks has them.
 
-Where they may go, and for how long somebody may take to answer, is ``accounts.outgoing``'s.
+Where they may go, and for how long somebody may take to answer, is ``accounts.outgoing``'s. What the operator itself
+named may also lie in the networks that it allows; what a customer named never does.
 """
 
 import base64
@@ -44,12 +45,15 @@ def new_secret() -> str:
     return f"whsec_{base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()}"
 
 
-def check(url: str) -> SplitResult:
-    """The parts of an address that may be named. Raises ``Refused``. Names are not looked up here."""
-    return outgoing.check(url, allowed=settings.WEBHOOK_ALLOWED_NETWORKS)
+def check(url: str, *, operators: bool) -> SplitResult:
+    """The parts of an address that may be named, by the operator or by a customer. Raises ``Refused``.
+
+    Names are not looked up here.
+    """
+    return outgoing.check(url, allowed=_inner(operators))
 
 
-def send(url: str, *, body: bytes, message: str, secrets: Sequence[str], now: datetime) -> Answer:
+def send(url: str, *, operators: bool, body: bytes, message: str, secrets: Sequence[str], now: datetime) -> Answer:
     """POST the body, signed with each of the secrets. Never raises for what the other side does."""
     started = time.monotonic()
     try:
@@ -58,7 +62,7 @@ def send(url: str, *, body: bytes, message: str, secrets: Sequence[str], now: da
             method="POST",
             headers=_headers(body=body, message=message, secrets=secrets, now=now),
             body=body,
-            allowed=settings.WEBHOOK_ALLOWED_NETWORKS,
+            allowed=_inner(operators),
             seconds=SECONDS_MAX,
             bytes_max=ANSWER_BYTES_MAX,
         )
@@ -66,6 +70,11 @@ def send(url: str, *, body: bytes, message: str, secrets: Sequence[str], now: da
         return Answer(None, str(error), time.monotonic() - started)
     said = answer.body.decode("utf-8", "replace").replace("\x00", "")
     return Answer(answer.status, said, time.monotonic() - started)
+
+
+def _inner(operators: bool) -> Sequence[str]:
+    """Where messages may go beyond the internet: for what a customer named, nowhere."""
+    return settings.WEBHOOK_ALLOWED_NETWORKS if operators else ()
 
 
 def signatures(message: str, now: datetime, body: bytes, secrets: Sequence[str]) -> str:
