@@ -19,6 +19,7 @@ from billing.models import (
     Invoice,
     PaymentMethod,
     Plan,
+    RecurringGrant,
     Subscription,
     SubscriptionPhase,
     TopUp,
@@ -99,6 +100,12 @@ def grant(*, principal: Principal, grant_id: UUID) -> Grant:
     """The grant with this id, if the principal reaches its customer."""
     rows = Grant.objects.select_related("customer").filter(pk=grant_id)
     return _one(_reached(principal, rows), "grant")
+
+
+def recurring_grant(*, principal: Principal, recurring_id: UUID) -> RecurringGrant:
+    """The recurring grant with this id, if the principal reaches its customer."""
+    rows = RecurringGrant.objects.select_related("customer").filter(pk=recurring_id)
+    return _one(_reached(principal, rows), "recurring grant")
 
 
 def subscription(*, principal: Principal, subscription_id: UUID) -> Subscription:

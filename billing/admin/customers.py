@@ -10,7 +10,17 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
 
 from accounts.backoffice import actor_of, detail_action
-from billing.admin import adjust_form, display, grant_form, lookup, people, start_plan, summaries, support
+from billing.admin import (
+    adjust_form,
+    display,
+    grant_form,
+    lookup,
+    people,
+    recurring_form,
+    start_plan,
+    summaries,
+    support,
+)
 from billing.admin.base import SummaryMixin
 from billing.models import Customer
 from billing.services.customer import customers
@@ -32,6 +42,7 @@ class CustomerAdmin(SummaryMixin):
     actions = None
     actions_detail = (
         "grant_credit",
+        "grant_recurring",
         "adjust",
         "start_plan",
         "set_overdraft_limit",
@@ -107,6 +118,12 @@ class CustomerAdmin(SummaryMixin):
     def grant_credit(self, request: HttpRequest, object_id: str) -> HttpResponse:
         customer = _load(object_id)
         return grant_form.view(self, request, customer=customer, back=customer)
+
+    @detail_action(
+        description="Recurring grant…", url_path="grant-recurring", icon="event_repeat", permissions=["grant_credit"]
+    )
+    def grant_recurring(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return recurring_form.view(self, request, customer=_load(object_id))
 
     def has_adjust_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return request.user.has_perms(["billing.add_grant", "billing.change_grant"])

@@ -61,6 +61,7 @@ UNFOLD: dict[str, Any] = {
                 _item("Customers", "domain", "billing.customer"),
                 _item("Wallets", "account_balance_wallet", "billing.wallet"),
                 _item("Grants", "redeem", "billing.grant"),
+                _item("Recurring grants", "event_repeat", "billing.recurringgrant"),
                 _item("Authorizations", "lock_clock", "billing.authorization"),
                 _item("Subscriptions", "autorenew", "billing.subscription"),
             ),

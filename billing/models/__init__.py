@@ -40,6 +40,7 @@ from billing.models.notes import Note
 from billing.models.outbox import OutboxEvent
 from billing.models.partners import Partner, PartnerAccrual, PartnerCustomer, PartnerPayout
 from billing.models.reconciliation import Discrepancy, Reconciliation
+from billing.models.recurring_grants import RecurringGrant, RecurringGrantPeriod
 from billing.models.revenue import AccountMapping, Obligation, Recognition, RevenueDay, RevenueTotal
 from billing.models.rollups import RollupMark, UsageRollup
 from billing.models.seals import Seal
@@ -116,6 +117,8 @@ __all__ = [
     "ProviderCost",
     "Recognition",
     "Reconciliation",
+    "RecurringGrant",
+    "RecurringGrantPeriod",
     "Refund",
     "RevenueDay",
     "RevenueTotal",

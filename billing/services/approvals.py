@@ -41,7 +41,7 @@ from billing.services.funding import refunds
 from billing.services.invoicing import invoice_payments, voiding
 from billing.services.retrying import retried
 from billing.services.revenue import partners
-from billing.services.wallet import corrections, grants, wallets
+from billing.services.wallet import corrections, grants, recurring, wallets
 
 DECIDE = "billing.decide_approval"
 Kind, State = Approval.Kind, Approval.State
@@ -232,6 +232,8 @@ def _moment(text: str | None) -> datetime | None:
 
 
 def _grant(actor: audit.Actor, terms: Mapping[str, Any], approval: Approval | None) -> object:
+    if "interval" in terms:
+        return _recurring_grant(actor, terms, approval)
     paid_currency = terms.get("paid_currency")
     granted_by = approval.requested_by.email if approval is not None else actor.label
     return grants.create(
@@ -247,6 +249,19 @@ def _grant(actor: audit.Actor, terms: Mapping[str, Any], approval: Approval | No
         metadata={"reason": terms["reason"], "granted_by": granted_by},
         approval=approval,
     )
+
+
+def _recurring_grant(actor: audit.Actor, terms: Mapping[str, Any], approval: Approval | None) -> object:
+    plain = {name: terms[name] for name in ("interval", "kind", "name", "times", "lapses")}
+    wanted = recurring.Terms(
+        asset=Asset.objects.get(pk=terms["asset"]),
+        amount=Decimal(terms["amount"]),
+        rollover_limit=Decimal(terms["rollover_limit"]),
+        starts_at=_moment(terms["starts_at"]),
+        **plain,
+    )
+    reason = terms["reason"]
+    return recurring.create(actor=actor, customer=_customer(terms), terms=wanted, reason=reason, approval=approval)
 
 
 def _adjust(actor: audit.Actor, terms: Mapping[str, Any], approval: Approval | None) -> object:

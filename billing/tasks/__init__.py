@@ -28,7 +28,7 @@ from billing.services.ledger import book_checks, seals
 from billing.services.ledger.book import AUTO_TOP_UPS
 from billing.services.revenue import partners
 from billing.services.usage import levels, rollups, unpaid
-from billing.services.wallet import grants
+from billing.services.wallet import grants, recurring
 from billing.services.webhooks import feeding, sending
 
 
@@ -46,7 +46,11 @@ def expire_authorizations() -> None:
 
 @shared_task(name="billing.renew_subscriptions")
 def renew_subscriptions() -> None:
-    """Open the billing periods that have come, collect what is due, and settle the periods that are over."""
+    """Open the billing periods that have come, collect what is due, and settle the periods that are over.
+
+    What recurs beside plans is granted first, so that fees can be paid from it.
+    """
+    recurring.issue_due()
     subscriptions.renew_due()
     subscriptions.collect_due()
     levels.end_due()

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET
 
-from billing.models import Grant
+from billing.models import Grant, RecurringGrant
 from billing.selectors.ledger import balances, history
 from billing.selectors.ledger.balances import BalanceNow
 from portal import access, stacks
@@ -36,11 +36,12 @@ OVER = Table(
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """One asset: the balance, its grants in the order in which they burn, and those that have yet to start."""
+    """One asset: the balance, its grants in the order in which they burn, those yet to start, and what comes again."""
 
     balance: BalanceNow
     parts: list[GrantPart]
     scheduled: list[Grant]
+    recurring: list[RecurringGrant]
 
     @property
     def bar(self) -> list[tuple[float, int]]:
@@ -80,11 +81,17 @@ def _stacks(visit: access.Visit, now: datetime) -> list[Stack]:
     scheduled = list(
         Grant.objects.filter(customer=visit.customer, open=True, effective_at__gt=now).order_by("effective_at", "id")
     )
+    recurring = list(
+        RecurringGrant.objects.filter(customer=visit.customer, next_at__isnull=False, paused_at=None).order_by(
+            "next_at"
+        )
+    )
     stacked = [
         Stack(
             balance=balance,
             parts=stacks.parts([grant for grant in grants if grant.asset == balance.asset], now),
             scheduled=[grant for grant in scheduled if grant.asset_id == balance.asset],
+            recurring=[row for row in recurring if row.asset_id == balance.asset],
         )
         for balance in balances.current([visit.customer.pk], at=now)
     ]

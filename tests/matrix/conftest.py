@@ -19,7 +19,7 @@ from billing.services.customer import notes
 from billing.services.funding import rules
 from billing.services.invoicing import invoices
 from billing.services.notices import targets
-from billing.services.wallet import charge_disputes, wallets
+from billing.services.wallet import charge_disputes, recurring, wallets
 from billing.services.webhooks import endpoints
 from tests.builders import Shop
 from tests.payments import Bank, Payer
@@ -92,8 +92,11 @@ def tenant(shop: Shop, bank: Bank, name: str) -> Tenant:
     payer = Payer(shop, bank, customer)
     method, top_up = payer.keep(), payer.paid()
     bought = {"asset": shop.usd, "amount": Decimal(100)}
-    for when in ({"threshold": Decimal(5)}, {"every": "month", "starts_at": timezone.now() + timedelta(days=9)}):
+    later = timezone.now() + timedelta(days=9)
+    for when in ({"threshold": Decimal(5)}, {"every": "month", "starts_at": later}):
         rules.put(actor=audit.SYSTEM, customer=customer, order=rules.Order(**when, **bought))
+    terms = recurring.Terms(asset=shop.usd, amount=Decimal(1), interval="month", starts_at=later, name=mark)
+    monthly = recurring.create(actor=audit.SYSTEM, customer=customer, terms=terms)
     opened = authorizations.open_amount(customer=customer, asset=shop.usd, amount=Decimal(1)).authorization
     endpoint, _ = endpoints.create(actor=audit.SYSTEM, customer=customer, url=f"https://{mark}.test/", events=["*"])
     endpoints.test(endpoint)
@@ -130,6 +133,7 @@ def tenant(shop: Shop, bank: Bank, name: str) -> Tenant:
         {
             "external_id": name,
             "grant_id": str(grant.pk),
+            "recurring_id": str(monthly.pk),
             "event_id": f"event-of-{name}",
             "subscription_id": str(customer.subscriptions.get().pk),
             "authorization_id": str(opened.pk),

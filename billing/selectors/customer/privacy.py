@@ -20,6 +20,7 @@ from billing.models import (
     NoticePreference,
     NoticeTarget,
     PaymentMethod,
+    RecurringGrant,
     Refund,
     Subscription,
     TopUp,
@@ -95,6 +96,10 @@ def of_organization(customer: Customer) -> Files:
                     "last4",
                     "created_at",
                     "removed_at",
+                ),
+                "recurring_grants": _rows(
+                    RecurringGrant.objects.filter(customer=customer),
+                    *("name", "asset_id", "amount", "interval", "starts_at", "next_at", "canceled_at"),
                 ),
                 "subscriptions": _rows(
                     Subscription.objects.filter(customer=customer).select_related("plan"),

@@ -6,14 +6,14 @@ from decimal import Decimal
 from fractions import Fraction
 from zoneinfo import ZoneInfo
 
-from billing.engine.money import EXACT, LIMIT, amount_string, exact_sum
+from billing.engine.money import amount_string, exact_sum
 from billing.engine.periods import period as period_at
 from billing.engine.proration import discounted, part, share
-from billing.errors import InvalidState
 from billing.models import Asset, Fee, Grant, PlanVersion, Subscription, SubscriptionPeriod, SubscriptionPhase
 from billing.services import outbox
 from billing.services.ledger.posting import Journal
 from billing.services.subscriptions import fees
+from billing.services.wallet import issuing
 from billing.services.wallet.wallets import ensure_balances
 
 ALLOWANCE_PRIORITY = 40
@@ -179,26 +179,18 @@ def grant(
     """Put an included amount into the wallet until the period ends. In a period that is over it lapses at once."""
     if amount <= 0:
         return
-    ensure_balances(journal, [(subscription.customer_id, asset.pk)])
-    balance = journal.balances[subscription.customer_id, asset.pk]
-    if EXACT.add(balance.lifetime_granted, amount) >= LIMIT:
-        raise InvalidState(f"The wallet cannot take another {amount_string(amount)} {asset.pk}.")
-    grant = Grant(
+    issuing.issue(
+        journal,
         customer_id=subscription.customer_id,
-        balance_id=balance.id,
         asset=asset,
+        amount=amount,
         kind=kind,
         name=name,
-        amount=amount,
-        remaining=amount,
         priority=ALLOWANCE_PRIORITY,
         effective_at=effective_at or period.start,
         expires_at=period.end,
         period=period,
     )
-    state = journal.new_grant(grant)
-    journal.grant_value(state)
-    journal.expire(state)
 
 
 def _enter_next(journal: Journal, subscription: Subscription, version: PlanVersion, at: datetime) -> None:

@@ -4,26 +4,23 @@ Each step is one small transaction under the customer's locks, and finds its wor
 second run, finds it done. Customers that somebody else has locked are for the next run.
 """
 
-import logging
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from datetime import timedelta
 from functools import partial
 from uuid import UUID
 
 from django.conf import settings
-from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from billing.errors import WalletBusy
 from billing.models import Subscription, SubscriptionPeriod
+from billing.services.ledger import sweeping
 from billing.services.ledger.posting import Journal
-from billing.services.retrying import retried
 from billing.services.subscriptions import periods, settling
 
-logger = logging.getLogger(__name__)
-
 SWEEP_MAX = 500
+
+_alone = partial(sweeping.alone, what="subscriptions")
 
 
 def renew_due() -> int:
@@ -110,28 +107,3 @@ def _collect(customer_id: UUID, journal: Journal) -> int:
         periods.collect(journal, subscription)
         recovered += subscription.past_due_since is None
     return recovered
-
-
-def _alone(customer_id: UUID, work: Callable[[Journal], int]) -> int:
-    """Do ``work`` under the customer's locks and write what it posted; 0 where somebody else has them.
-
-    One that fails is logged and undone, and the others go on: nobody's renewal waits for a stranger's trouble.
-    """
-    try:
-        return _transaction(customer_id, work)
-    except WalletBusy:
-        return 0
-    except Exception:
-        logger.exception("The subscriptions of customer %s could not be looked after", customer_id)
-        return 0
-
-
-@retried
-def _transaction(customer_id: UUID, work: Callable[[Journal], int]) -> int:
-    with transaction.atomic():
-        journal = Journal.open([customer_id], skip_locked=True)
-        if customer_id in journal.busy:
-            return 0
-        done = work(journal)
-        journal.write()
-        return done

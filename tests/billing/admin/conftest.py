@@ -20,7 +20,7 @@ from billing.services.idempotency import Answer, once
 from billing.services.invoicing import invoices, taxes
 from billing.services.notices import targets
 from billing.services.revenue import partners
-from billing.services.wallet import charge_disputes, wallets
+from billing.services.wallet import charge_disputes, recurring, wallets
 from billing.services.webhooks import endpoints
 from tests.builders import Shop, browser_of
 from tests.payments import Bank, Payer
@@ -106,6 +106,10 @@ def acme(shop: Shop, bank: Bank) -> Customer:
         usual=Decimal(2),
         above=Decimal(8),
     )
+    monthly = recurring.Terms(
+        asset=shop.usd, amount=dollar, interval="month", starts_at=timezone.now() + timedelta(days=3), name="Each month"
+    )
+    recurring.create(actor=audit.SYSTEM, customer=acme, terms=monthly)
     terms = {"asset": "usd", "amount": "1000000", "kind": "promotional"}
     maker = User.objects.create_user("maker@ante.test", is_staff=True)
     by = audit.Actor.of_user(maker, ip_address=None, request_id="")

@@ -22,6 +22,7 @@ from billing.models import (
     LedgerEntry,
     PaymentMethod,
     PlanDraft,
+    RecurringGrant,
     RevenueDay,
     Subscription,
     TopUp,
@@ -34,7 +35,7 @@ from billing.services import authorizations, subscriptions
 from billing.services.catalog import drafts
 from billing.services.funding import rules
 from billing.services.invoicing import invoices
-from billing.services.wallet import charge_disputes, wallets
+from billing.services.wallet import charge_disputes, recurring, wallets
 from billing.services.webhooks import endpoints
 from tests.billing.api.conftest import Api, cloud_event, problem, span, traces
 from tests.builders import Shop
@@ -61,6 +62,10 @@ ROUTES: dict[str, dict[str, str]] = {
     "customers/<str:external_id>/pace": {"GET": "wallets:read"},
     "customers/<str:external_id>/embeds": {"POST": "wallets:read"},
     "customers/<str:external_id>/advice": {"GET": "wallets:read"},
+    "customers/<str:external_id>/recurring-grants": {"GET": "wallets:read", "POST": "grants:write"},
+    "recurring-grants/<uuid:recurring_id>/pause": {"POST": "grants:write"},
+    "recurring-grants/<uuid:recurring_id>/resume": {"POST": "grants:write"},
+    "recurring-grants/<uuid:recurring_id>/cancel": {"POST": "grants:write"},
     "grants/<uuid:grant_id>/void": {"POST": "grants:write"},
     "assets": {"GET": "catalog:read", "POST": "catalog:write"},
     "meters": {"GET": "catalog:read", "POST": "catalog:write"},
@@ -160,6 +165,9 @@ def path(route: str, *, customer: str = "acme") -> str:
         filled = filled.replace("<uuid:dispute_id>", str(ChargeDispute.objects.get(customer__external_id=customer).pk))
     if "budget_id" in filled:
         filled = filled.replace("<uuid:budget_id>", str(Budget.objects.get(customer__external_id=customer).pk))
+    if "recurring_id" in filled:
+        made = RecurringGrant.objects.get(customer__external_id=customer)
+        filled = filled.replace("<uuid:recurring_id>", str(made.pk))
     if "grant_id" in filled:
         filled = filled.replace("<uuid:grant_id>", str(Grant.objects.get(customer__external_id=customer).pk))
     if "top_up_id" in filled:
@@ -213,6 +221,10 @@ def body(route: str, *, customer: str = "acme") -> Any:
         "customers/<str:external_id>": {"name": "Changed"},
         "customers/<str:external_id>/wallet": {"asset": "usd", "overdraft_limit": "1"},
         "customers/<str:external_id>/grants": {"asset": "usd", "amount": "1", "kind": "promotional"},
+        "customers/<str:external_id>/recurring-grants": {"asset": "usd", "amount": "1", "interval": "month"},
+        "recurring-grants/<uuid:recurring_id>/pause": {},
+        "recurring-grants/<uuid:recurring_id>/resume": {},
+        "recurring-grants/<uuid:recurring_id>/cancel": {},
         "customers/<str:external_id>/adjustments": {"asset": "usd", "amount": "-1", "reason": "Counted again"},
         "customers/<str:external_id>/budgets": {"name": "All", "asset": "usd", "limit": "5", "period": "month"},
         "customers/<str:external_id>/budgets/<uuid:budget_id>": {"limit": "6"},
@@ -289,6 +301,11 @@ def world(shop: Shop, bank: Bank, request: pytest.FixtureRequest) -> Shop:
             charge_disputes.lodge(actor=SYSTEM, customer=customer, events=[one], reason="Not ours")
         if "budget_id" in request.node.name:
             shop.budget(customer, "100")
+        if "recurring_id" in request.node.name:
+            monthly = recurring.Terms(asset=shop.usd, amount=Decimal(1), interval="month")
+            made = recurring.create(actor=SYSTEM, customer=customer, terms=monthly)
+            if "resume" in request.node.name:
+                recurring.pause(actor=SYSTEM, recurring=made)
         if "endpoint_id" in request.node.name:
             endpoint, _ = endpoints.create(actor=SYSTEM, customer=customer, url="https://hooks.test/", events=["*"])
             endpoints.test(endpoint)

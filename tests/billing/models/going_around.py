@@ -26,7 +26,7 @@ from billing.services.catalog import plans
 from billing.services.catalog.prices import PriceTerms
 from billing.services.invoicing import invoice_payments, invoices
 from billing.services.revenue import partners
-from billing.services.wallet import corrections, wallets
+from billing.services.wallet import corrections, recurring, wallets
 from tests.builders import Shop
 
 
@@ -45,6 +45,8 @@ def fill(shop: Shop) -> None:
     user = User.objects.create_user("owner@acme.test")
     by = Actor.of_user(user, ip_address=None, request_id="")
     wallets.set_overdraft_limit(actor=by, customer=acme, asset=shop.usd, limit=limit)
+    monthly = recurring.Terms(asset=shop.usd, amount=Decimal(1), interval="month")
+    recurring.create(actor=SYSTEM, customer=acme, terms=monthly)
     shop.record(acme, id="one", tokens=1, seconds=1)
     shop.record(acme, id="gone", tokens=0)
     corrections.reverse(actor=SYSTEM, event=UsageEvent.objects.get(event_id="gone"), reason="By mistake")
