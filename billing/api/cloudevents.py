@@ -14,6 +14,8 @@ from billing.services.usage import PRICING_SCOPE, IncomingEvent
 
 TEXT_MAX = 255
 _ATTRIBUTES = {"specversion", "id", "source", "type", "subject", "time", "data", "datacontenttype", "dataschema"}
+ALIASES = ("inference_id", "idempotency_key")
+"""What others call the id. Whoever sends one of them means it."""
 _PREFIX = "ce-"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _EXTENSION = re.compile(r"[a-z0-9]{1,20}\Z")
@@ -29,6 +31,8 @@ def parse(body: Any, reporter: Principal, *, path: str = "") -> IncomingEvent:
     if not isinstance(body, dict):
         raise InvalidRequest("An event must be a JSON object.")
     wrong: list[FieldError] = []
+    if not body.keys().isdisjoint(ALIASES):
+        body = _with_one_id(body, wrong)
     if body.get("specversion") != "1.0":
         wrong.append(FieldError("specversion", "invalid", 'must be "1.0"'))
     for name in ("id", "source", "type", "subject"):
@@ -94,6 +98,18 @@ def from_headers(headers: Mapping[str, str], data: Any) -> dict[str, Any]:
     if kind := headers.get("content-type"):
         body["datacontenttype"] = kind
     return body
+
+
+def _with_one_id(body: Mapping[str, Any], wrong: list[FieldError]) -> dict[str, Any]:
+    """The event with its id where it belongs. Names that say different things are added to ``wrong``."""
+    named = {name: body[name] for name in ("id", *ALIASES) if name in body}
+    first = next(iter(named.values()))
+    wrong += [
+        FieldError(name, "invalid", "is another name of the id, and says something else")
+        for name, value in named.items()
+        if value != first
+    ]
+    return {name: value for name, value in body.items() if name not in ALIASES} | {"id": first}
 
 
 def _extensions(body: Mapping[str, Any], wrong: list[FieldError]) -> dict[str, Any]:

@@ -3,16 +3,19 @@
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, PolymorphicProxySerializer, extend_schema
 
+from billing.api.cloudevents import ALIASES
 from billing.api.schema import shapes
 
 _TEXT = {"type": "string", "minLength": 1, "maxLength": 255}
 _EVENT = {
     "type": "object",
     "description": "A CloudEvent 1.0. Extension attributes (lower case letters and digits) are kept.",
-    "required": ["specversion", "id", "source", "type", "subject"],
+    "required": ["specversion", "source", "type", "subject"],
+    "anyOf": [{"required": ["id"]}, *({"required": [name]} for name in ALIASES)],
     "properties": {
         "specversion": {"type": "string", "enum": ["1.0"]},
         "id": _TEXT,
+        **{name: {**_TEXT, "description": "Another name of the id."} for name in ALIASES},
         "source": _TEXT,
         "type": _TEXT,
         "subject": {**_TEXT, "description": "The customer's external id."},

@@ -73,6 +73,21 @@ def test_the_same_event_again_gets_the_first_answer(api: Api, acme: Customer, sh
     assert str(shop.balance(acme).available) == "99.993000000000"
 
 
+@pytest.mark.parametrize("name", ["inference_id", "idempotency_key"])
+def test_the_id_goes_by_other_names_too(api: Api, acme: Customer, name: str) -> None:
+    event = cloud_event()
+    renamed = {key: value for key, value in event.items() if key != "id"} | {name: "one"}
+    first = api.post("/events", renamed)
+
+    again = [api.post("/events", body) for body in (renamed, event, {**event, name: "one"})]
+
+    assert (first.status_code, first.json()["id"]) == (201, "one")
+    assert [(answer.status_code, answer.json()) for answer in again] == [(200, first.json())] * 3
+    problem(api.post("/events", {**event, name: "two"}), 400, "invalid_request", name)
+    problem(api.post("/events", {**renamed, name: ""}), 400, "invalid_request", "id")
+    assert UsageEvent.objects.count() == 1
+
+
 def test_the_same_event_with_other_content_is_a_conflict(api: Api, acme: Customer) -> None:
     api.post("/events", cloud_event())
 

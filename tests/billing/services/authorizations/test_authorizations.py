@@ -907,3 +907,31 @@ def test_an_authorization_says_what_it_is_for(play: Play) -> None:
     assert (authorization.type, authorization.data, authorization.amount) == (RUN, {"work": Decimal(4)}, Decimal(4))
     assert authorization.expires_at - authorization.created_at == timedelta(seconds=30)
     assert [(hold.grant_id, hold.amount) for hold in Hold.objects.all()] == [(play.grants["card"].pk, Decimal(4))]
+
+
+# --- A job that is charged as it runs ---------------------------------------------------------------------------------
+
+
+def test_a_job_of_three_hours_draws_its_gpu_hours_a_quarter_at_a_time(shop: Shop, clock: Clock) -> None:
+    hours = shop.asset("gpu_hours", precision=2)
+    meter = shop.meter("gpu_time", "hours", event_type="gpu.job")
+    shop.plan("gpu", [shop.price(meter, "1", asset=hours)])
+    acme = shop.customer(plan="gpu")
+    shop.fund(acme, "10", asset="gpu_hours", kind="promotional")
+    clock.stop()
+    job = shop.event(acme, id="job-7", type="gpu.job", hours=3)
+    opened = authorizations.open_for_usage(event=job, life=timedelta(hours=4)).authorization
+    seen = []
+
+    for quarter in range(1, 13):
+        clock.forward(minutes=15)
+        part = shop.event(acme, id=f"job-7/{quarter}", type="gpu.job", time=clock.now(), hours=Decimal("0.25"))
+        authorizations.capture_usage(authorization=opened, event=part, final=quarter == 12)
+        balance = shop.balance(acme, "gpu_hours")
+        seen.append((balance.available, balance.held))
+
+    assert seen == [(7, Decimal(12 - quarter) / 4) for quarter in range(1, 13)]
+    drawn = LedgerEntry.objects.filter(transaction__template="usage.charged").order_by("id")
+    assert [entry.amount for entry in drawn] == [Decimal("0.25")] * 12
+    opened.refresh_from_db()
+    assert (opened.status, opened.captured) == ("captured", 3)
