@@ -211,10 +211,17 @@ def _in_words(price: Price) -> str:
     return words.describe(price_terms(price), price.asset_id, price.meter.unit, amounts.VOICE)
 
 
+def included_now(customer: Customer, now: datetime) -> list[Included]:
+    """All that plans and recurring grants include for the periods that run, by asset: it is used before any money."""
+    return _sums(Grant.objects.filter(customer=customer, kind__in=Grant.RENEWED), now)
+
+
 def _included(subscription: Subscription, now: datetime) -> list[Included]:
-    rows = Grant.objects.filter(
-        period__subscription=subscription, effective_at__lte=now, expires_at__gt=now, voided_at__isnull=True
-    )
+    return _sums(Grant.objects.filter(period__subscription=subscription), now)
+
+
+def _sums(grants: QuerySet[Grant], now: datetime) -> list[Included]:
+    rows = grants.filter(effective_at__lte=now, expires_at__gt=now, voided_at__isnull=True)
     sums = rows.values("asset_id").annotate(given=Sum("amount"), left=Sum("remaining")).order_by("asset_id")
     return [Included(row["asset_id"], row["given"], row["left"]) for row in sums]
 

@@ -182,6 +182,7 @@ def _show_plan(plan: Plan) -> dict[str, Any]:
         "base_fee",
         "trial_days",
         "minimum_commitment",
+        "overage_limit",
         "published_at",
         "cached_tokens",
     )

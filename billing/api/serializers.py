@@ -153,6 +153,11 @@ class VersionCreate(StrictSerializer):
     allowances = serializers.ListField(child=AllowanceTerms(), required=False, max_length=50)
     trial_days = serializers.IntegerField(required=False, min_value=0, max_value=730)
     minimum_commitment = AmountField(required=False, minimum=0)
+    overage_limit = AmountField(
+        required=False,
+        minimum=0,
+        help_text="How far usage goes on when the wallet is empty, to the invoice; 0: it is refused.",
+    )
     cached_tokens = serializers.ChoiceField(PlanVersion.CachedTokens.choices, default=PlanVersion.CachedTokens.OWN)
     fair_use = serializers.ListField(child=FairUseTerms(), required=False, max_length=50)
     prices = serializers.ListField(child=PriceTerms(), allow_empty=False, max_length=1000)

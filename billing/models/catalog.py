@@ -124,6 +124,11 @@ class PlanVersion(models.Model):
     minimum_commitment = AmountField(
         default=0, help_text="What a period's usage comes to at least; the rest is charged at its end."
     )
+    overage_limit = AmountField(
+        default=0,
+        db_default=0,
+        help_text="How far usage goes on when the wallet is empty, for the invoice to ask for. 0: it is refused.",
+    )
     discount = AmountField(default=0, help_text="The share off the fee and every charge: 0.15 is 15 %.")
     derived_from = models.ForeignKey(
         "self", on_delete=models.PROTECT, null=True, blank=True, related_name="derived", help_text="The public version."
@@ -149,7 +154,9 @@ class PlanVersion(models.Model):
                 condition=Q(derived_from__isnull=True),
                 name="billing_planversion_number_once",
             ),
-            number_check("billing_planversion", "base_fee", "minimum_commitment", "discount", at_least=0),
+            number_check(
+                "billing_planversion", "base_fee", "minimum_commitment", "overage_limit", "discount", at_least=0
+            ),
             models.CheckConstraint(name="billing_planversion_discount", condition=Q(discount__lte=1)),
             models.CheckConstraint(
                 name="billing_planversion_interval",

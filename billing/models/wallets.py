@@ -46,6 +46,9 @@ class Balance(models.Model):
     )
     owed = AmountField(default=0, help_text="What usage took beyond the grants. The next money in pays it first.")
     overdraft_limit = AmountField(default=0, help_text="How far usage may take the balance below zero.")
+    plan_overdraft = AmountField(
+        default=0, db_default=0, help_text="The part of overdraft_limit that plans allow: it goes with them."
+    )
     dispute_debt = AmountField(
         default=0, db_default=0, help_text="The part of owed that a lost dispute left behind: no limit stops that."
     )
@@ -77,6 +80,7 @@ class Balance(models.Model):
                 "owed",
                 "dispute_debt",
                 "overdraft_limit",
+                "plan_overdraft",
                 "seq",
                 "lifetime_granted",
                 at_least=0,

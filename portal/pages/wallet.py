@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET
 from billing.models import Grant, RecurringGrant
 from billing.selectors.ledger import balances, history
 from billing.selectors.ledger.balances import BalanceNow
-from portal import access, stacks
+from portal import access, plans, stacks
 from portal.periods import midnight, parse_day
 from portal.stacks import GrantPart
 from portal.tables import Column, Filter, Table
@@ -69,6 +69,7 @@ def wallet(request: HttpRequest, visit: access.Visit) -> HttpResponse:
         request,
         visit,
         "portal/wallet.html",
+        included=plans.included_now(visit.customer, now),
         stacks=_stacks(visit, now),
         past_day=asked,
         today=now.astimezone(visit.zone).date(),

@@ -15,6 +15,7 @@ from accounts.services.audit import SYSTEM
 from billing.models import Asset, Customer, Plan, Subscription
 from billing.services import subscriptions
 from billing.services.catalog import plans
+from billing.services.wallet import recurring
 from tests.builders import Shop, browser_of
 
 HTMX = {"HX-Request": "true"}
@@ -46,6 +47,28 @@ def pro_offered(shop: Shop) -> Plan:
 
 def text(response: Any) -> str:
     return str(response.content.decode())
+
+
+# --- What is included -------------------------------------------------------------------------------------------------
+
+
+def test_what_is_included_is_seen_before_any_money(shop: Shop, signed_in: SignedIn, team: Plan) -> None:
+    rich = shop.customer("rich", plan=None, usd="100")
+    browser = signed_in(shop.member(rich, "owner@rich.test"))
+    assert "Included this period" not in text(browser.get("/"))
+    subscriptions.start(actor=SYSTEM, customer=rich, plan=team)
+    shop.asset("calls")
+    calls = recurring.Terms(asset=shop.asset("calls"), amount=Decimal(30), interval="week", name="Weekly calls")
+    recurring.create(actor=SYSTEM, customer=rich, terms=calls)
+    shop.record(rich, output_tokens=125_000)  # $1 of the $5.
+
+    for page, money in (("/", "Available balance"), ("/wallet", "Grant, in the order of burning")):
+        shown = text(browser.get(page))
+        block, _, rest = shown.partition("Included this period")[2].partition("</section>")
+        assert re.findall(r">([^<>]*)</data>", block) == ["30", "30", "4.00", "5.00"]
+        assert money in rest
+    assert "Comes again:" in shown
+    assert "30" in shown.partition("Comes again:")[2].partition(", next grant on")[0]
 
 
 # --- Wallet -----------------------------------------------------------------------------------------------------------

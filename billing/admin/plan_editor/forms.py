@@ -50,6 +50,10 @@ class GeneralForm(forms.Form):
     minimum_commitment = AmountField(
         help_text="What a period's usage comes to at least; the rest is charged at its end. Empty: none."
     )
+    overage_limit = AmountField(
+        label="When the wallet is empty",
+        help_text="So far usage goes on, and the invoice asks for it. Empty: it is refused at once.",
+    )
     trial_days = forms.IntegerField(
         required=False,
         min_value=0,
@@ -68,6 +72,7 @@ class GeneralForm(forms.Form):
             "interval": data["interval"],
             "base_fee": amount_string(data["base_fee"] or Decimal(0)),
             "minimum_commitment": amount_string(data["minimum_commitment"] or Decimal(0)),
+            "overage_limit": amount_string(data["overage_limit"] or Decimal(0)),
             "trial_days": data["trial_days"] or 0,
             "cached_tokens": data["cached_tokens"],
         }

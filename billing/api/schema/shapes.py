@@ -232,6 +232,7 @@ class PlanShape(serializers.Serializer[Any]):
     base_fee = AmountField(allow_null=True)
     trial_days = serializers.IntegerField(allow_null=True)
     minimum_commitment = AmountField(allow_null=True)
+    overage_limit = AmountField(allow_null=True)
     allowances = AllowanceShape(many=True)
     fair_use = FairUseShape(many=True)
     published_at = MomentField(allow_null=True)

@@ -19,6 +19,7 @@ def of_version(version: PlanVersion) -> dict[str, Any]:
         "base_fee": amount_string(version.base_fee),
         "trial_days": version.trial_days,
         "minimum_commitment": amount_string(version.minimum_commitment),
+        "overage_limit": amount_string(version.overage_limit),
         "cached_tokens": version.cached_tokens,
         "allowances": [
             {

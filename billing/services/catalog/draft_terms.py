@@ -40,6 +40,7 @@ def read(terms: Mapping[str, Any], catalog: Catalog) -> Terms:
             base_fee=_number(terms.get("base_fee", 0)),
             trial_days=int(terms.get("trial_days", 0)),
             minimum_commitment=_number(terms.get("minimum_commitment", 0)),
+            overage_limit=_number(terms.get("overage_limit", 0)),
             cached_tokens=terms.get("cached_tokens", PlanVersion.CachedTokens.OWN),
             allowances=[allowance(each, catalog) for each in terms.get("allowances", ())],
             fair_use=[fair_use(each, catalog) for each in terms.get("fair_use", ())],

@@ -71,6 +71,9 @@ def _general(
         "Period": PlanVersion.Interval(terms.interval).label,
         "Trial days": str(terms.trial_days),
         "Minimum commitment": written(terms.minimum_commitment, currency),
+        "When the wallet is empty": (
+            f"to the invoice, up to {written(terms.overage_limit, currency)}" if terms.overage_limit else "refused"
+        ),
         "Cached tokens": PlanVersion.CachedTokens(terms.cached_tokens).label,
     }
     for asset, amount, rollover in sorted(allowances):

@@ -48,6 +48,8 @@ class Terms:
     allowances: Sequence[AllowanceTerms] = ()
     trial_days: int = 0
     minimum_commitment: Decimal = ZERO
+    overage_limit: Decimal = ZERO
+    """How far usage goes on when the wallet is empty, to the invoice; 0: it is refused."""
     cached_tokens: str = PlanVersion.CachedTokens.OWN
     """Whether cached tokens have their own price, or that of the tokens they stand for."""
     fair_use: Sequence[FairUseTerms] = ()
@@ -110,6 +112,7 @@ def _publish(actor: audit.Actor, plan: Plan, number: int, terms: Terms, approval
         base_fee=terms.base_fee,
         trial_days=terms.trial_days,
         minimum_commitment=terms.minimum_commitment,
+        overage_limit=terms.overage_limit,
         cached_tokens=terms.cached_tokens,
     )
     Allowance.objects.bulk_create(
@@ -131,6 +134,7 @@ def _publish(actor: audit.Actor, plan: Plan, number: int, terms: Terms, approval
             "base_fee": amount_string(terms.base_fee),
             "trial_days": terms.trial_days,
             "minimum_commitment": amount_string(terms.minimum_commitment),
+            "overage_limit": amount_string(terms.overage_limit),
             "allowances": [
                 {
                     "asset": each.asset.code,
@@ -155,8 +159,9 @@ def _publish(actor: audit.Actor, plan: Plan, number: int, terms: Terms, approval
 
 
 def amounts(currency: str, terms: Terms) -> dict[str, Decimal]:
-    """What a version moves in a period without any usage, by asset: what it asks for at least, and what it includes."""
-    found = {currency: EXACT.add(terms.base_fee, terms.minimum_commitment)}
+    """What a version moves in a period without any usage, by asset: what it asks for at least, and what it includes or
+    lets be owed."""
+    found = {currency: EXACT.add(EXACT.add(terms.base_fee, terms.minimum_commitment), terms.overage_limit)}
     for each in terms.allowances:
         found[each.asset.pk] = EXACT.add(found.get(each.asset.pk, ZERO), each.amount)
     return found
@@ -223,6 +228,7 @@ def _derived(version: PlanVersion, *, agreed_with: Customer | None, discount: De
         base_fee=version.base_fee,
         trial_days=version.trial_days,
         minimum_commitment=version.minimum_commitment,
+        overage_limit=version.overage_limit,
         cached_tokens=version.cached_tokens,
         discount=discount,
         derived_from=version,
@@ -255,6 +261,7 @@ def check(terms: Terms, currency: Asset) -> None:
     prices.check_minimums(terms.prices, currency)
     _check_fineness("base_fee", terms.base_fee, currency)
     _check_fineness("minimum_commitment", terms.minimum_commitment, currency)
+    _check_fineness("overage_limit", terms.overage_limit, currency)
     seen: set[str] = set()
     for position, each in enumerate(terms.allowances):
         path = f"allowances.{position}"

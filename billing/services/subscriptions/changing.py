@@ -34,7 +34,7 @@ from billing.services.catalog import plans
 from billing.services.catalog.prices import PriceTerms
 from billing.services.ledger.posting import Journal
 from billing.services.retrying import retried
-from billing.services.subscriptions import agreeing, fees, periods
+from billing.services.subscriptions import agreeing, fees, overage, periods
 from billing.services.subscriptions.starting import public_version
 from billing.services.subscriptions.unused import FeeLine, credit, post_credit, raise_line
 
@@ -265,6 +265,7 @@ class _Prepared:
         subscription.next_version = None
         self.agree(subscription)
         subscription.save()
+        overage.follow(journal, subscription)
         journal.messages.append(
             periods.message("subscription.changed", subscription, version=self.version.number, previous=previous)
         )

@@ -11,7 +11,7 @@ from billing.models import Approval, Fee, Grant, Subscription
 from billing.services import four_eyes
 from billing.services.ledger.posting import Journal
 from billing.services.retrying import retried
-from billing.services.subscriptions import changing, fees, periods, unused
+from billing.services.subscriptions import changing, fees, overage, periods, unused
 
 
 @retried
@@ -70,6 +70,7 @@ def cancel(
             current.renews_at = None
         current.next_version = None
         current.save()
+        overage.follow(journal, current)
         journal.messages.append(
             periods.message("subscription.canceled", current, ends_at=current.ends_at, refunded=amount_string(refunded))
         )
