@@ -70,7 +70,18 @@ class MeterForm(ServiceForm):
 
     class Meta:
         model = Meter
-        fields = ("code", "name", "event_type", "aggregation", "value", "filter", "dimensions", "unit", "phase")
+        fields = (
+            "code",
+            "name",
+            "event_type",
+            "aggregation",
+            "value",
+            "filter",
+            "dimensions",
+            "unit",
+            "phase",
+            "section",
+        )
 
     def make(self, fields: dict[str, Any]) -> Meter:
         return meters.create(actor=self.actor, **fields)

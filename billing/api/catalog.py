@@ -144,6 +144,7 @@ def _show_meter(meter: Meter) -> dict[str, Any]:
         "dimensions": meter.dimensions,
         "unit": meter.unit,
         "phase": meter.phase,
+        "section": meter.section,
         "created_at": moment_string(meter.created_at),
     }
 

@@ -15,7 +15,7 @@ from billing.api.fields import moment_string
 from billing.api.schema import invoices as schema
 from billing.engine.money import amount_string
 from billing.models import Invoice
-from billing.selectors.invoicing import invoices
+from billing.selectors.invoicing import invoices, sections
 from billing.services.invoicing import documents
 
 
@@ -35,7 +35,8 @@ class InvoicesView(base.View):
             rows = rows.filter(customer_id__in=own)
         page = pagination.page(request, rows, lambda invoice: invoice)
         paid = invoices.paid(page["data"])
-        page["data"] = [show(invoice, paid[invoice.pk]) for invoice in page["data"]]
+        named = sections.names()
+        page["data"] = [show(invoice, paid[invoice.pk], named) for invoice in page["data"]]
         return Response(page)
 
 
@@ -45,7 +46,7 @@ class InvoiceView(base.View):
     @schema.INVOICE
     def get(self, request: Request, invoice_id: UUID) -> Response:
         invoice = access.invoice(principal=principal(request), invoice_id=invoice_id)
-        return Response(show(invoice, invoices.paid([invoice])[invoice.pk]))
+        return Response(show(invoice, invoices.paid([invoice])[invoice.pk], sections.names()))
 
 
 class InvoicePdfView(base.View):
@@ -61,8 +62,8 @@ class InvoicePdfView(base.View):
         )
 
 
-def show(invoice: Invoice, paid: invoices.Paid) -> dict[str, Any]:
-    """An invoice as the API gives it."""
+def show(invoice: Invoice, paid: invoices.Paid, named: Mapping[str, str]) -> dict[str, Any]:
+    """An invoice as the API gives it; ``named`` are the sections of its meters."""
     return {
         "id": invoice.pk,
         "number": invoice.number,
@@ -94,6 +95,7 @@ def show(invoice: Invoice, paid: invoices.Paid) -> dict[str, Any]:
             {
                 "kind": line.kind,
                 "product": line.product or None,
+                "section": sections.of_line(line, named) or None,
                 "description": line.description,
                 "quantity": None if line.quantity is None else amount_string(line.quantity),
                 "unit": line.unit,

@@ -122,6 +122,9 @@ class MeterCreate(StrictSerializer):
     )
     unit = TextField(max_length=32, required=False, allow_blank=True)
     phase = serializers.ChoiceField(Meter.Phase.choices, required=False, allow_blank=True)
+    section = TextField(
+        max_length=64, required=False, allow_blank=True, help_text="The heading that invoices put it under: Speech."
+    )
 
 
 class AllowanceTerms(StrictSerializer):

@@ -55,6 +55,13 @@ class Meter(models.Model):
     phase = models.CharField(
         max_length=8, blank=True, choices=Phase.choices, help_text="What of a run it counts, where that matters."
     )
+    section = models.CharField(
+        max_length=64,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="The heading that invoices and statements put it under: Speech. Empty: none.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET
 from billing.engine.taxes import EXEMPT, REVERSE_CHARGE, TREATMENTS
 from billing.models import Invoice
 from billing.selectors.invoicing import invoices as figures
-from billing.selectors.invoicing import overdue
+from billing.selectors.invoicing import overdue, sections
 from billing.services.invoicing import documents
 from portal import access, downloads
 from portal.tables import Column, Filter, Table
@@ -65,7 +65,7 @@ def invoice(request: HttpRequest, visit: access.Visit, invoice_id: UUID) -> Http
         visit,
         "portal/invoice.html",
         invoice=found,
-        lines=found.lines.order_by("position"),
+        sections=sections.of_lines(found.lines.order_by("position")),
         state=state,
         suspends_on=overdue.suspends_on(found) if state in {"open", "partly_paid"} else None,
         late=figures.overdue(found, paid),

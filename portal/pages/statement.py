@@ -2,15 +2,18 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import reverse
+from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from billing.models import EntryKind
+from billing.selectors.invoicing import sections
 from billing.selectors.ledger import balances, statements
 from portal import access, downloads
 from portal.periods import midnight, parse_day
@@ -78,6 +81,13 @@ class Filters:
         } | (access.OLDEST_FIRST if self.oldest_first else {})
         return urlencode({name: value for name, value in asked.items() if value})
 
+    def sections(self, visit: access.Visit, now: datetime) -> "Sections":
+        """What usage of the days that are asked for came to, by section; of this month where none are."""
+        first = self.first or now.astimezone(visit.zone).date().replace(day=1)
+        last = self.last or now.astimezone(visit.zone).date()
+        end = midnight(date.fromordinal(last.toordinal() + 1), visit.zone)
+        return Sections(first, last, sections.used(visit.customer.pk, start=midnight(first, visit.zone), end=end))
+
     def arguments(self, visit: access.Visit) -> dict[str, Any]:
         """For the selector: days of the customer's calendar as moments, both days included."""
         return {
@@ -91,24 +101,35 @@ class Filters:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Sections:
+    """What usage of the days from ``first`` to ``last`` came to: section, asset, amount."""
+
+    first: date
+    last: date
+    rows: list[tuple[str, str, Decimal]]
+
+
 @require_GET
 @access.signed_in
 def statement(request: HttpRequest, visit: access.Visit) -> HttpResponse:
     """One page of the statement. With htmx: the results for new filters, or the further rows alone."""
     filters = Filters.read(request)
     before = access.before(request)
+    more = before is not None
     page = statements.page(**filters.arguments(visit), before=before, limit=PAGE_ROWS)
     context: dict[str, Any] = {
         "filters": filters,
         "query": filters.query(),
         "page": page,
+        "sections": None if more else filters.sections(visit, timezone.now()),
         "before": before,
         "kinds": EntryKind.choices,
         "assets": [balance.asset for balance in balances.current([visit.customer.pk])],
     }
     if not getattr(request, "htmx", False):
         return access.render_for(request, visit, "portal/statement.html", **context)
-    if before is not None:
+    if more:
         return access.render_for(request, visit, "portal/parts/statement_rows.html", **context)
     response = access.render_for(request, visit, "portal/parts/statement_results.html", **context)
     response["HX-Push-Url"] = f"{request.path}?{filters.query()}".rstrip("?")

@@ -43,6 +43,18 @@ def test_the_list_and_one_invoice_say_what_is_due_and_what_was_paid(shop: Shop, 
     assert 'at <data class="money" value="2.5">$2.50</data> per' in page
 
 
+def test_sections_of_products_have_sums_on_invoice_and_statement(shop: Shop, signed_in: SignedIn) -> None:
+    shop.meter("llm_input", "input_tokens", section="Text")
+    customer, invoice = owing(shop)
+    client = signed_in(shop.member(customer))
+
+    page = client.get(f"/invoices/{invoice.pk}").content.decode()
+    statement = client.get("/statement").content.decode()
+
+    assert page.index("Text</dt>") < page.index("Llm Input") < page.index("Text, together")
+    assert "$5.00" in statement.partition("What usage came to")[2].partition("</section>")[0]
+
+
 def test_the_paper_is_a_pdf(shop: Shop, signed_in: SignedIn) -> None:
     customer, invoice = owing(shop)
     response = signed_in(shop.member(customer)).get(f"/invoices/{invoice.pk}/pdf")

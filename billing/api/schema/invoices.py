@@ -14,6 +14,7 @@ from billing.engine.taxes import TREATMENTS
 class InvoiceLineShape(rest.Serializer[Any]):
     kind = rest.ChoiceField(["usage", "fee", "discount", "adjustment", "chargeback"])
     product = rest.CharField(allow_null=True)
+    section = rest.CharField(allow_null=True, help_text="The heading that its meter belongs under.")
     description = rest.CharField()
     quantity = AmountField(allow_null=True)
     unit = rest.CharField(allow_blank=True)

@@ -151,6 +151,7 @@ class MeterShape(serializers.Serializer[Any]):
     dimensions = serializers.ListField(child=serializers.CharField())
     unit = serializers.CharField(allow_blank=True)
     phase = serializers.CharField(allow_blank=True)
+    section = serializers.CharField(allow_blank=True)
     created_at = MomentField()
 
 

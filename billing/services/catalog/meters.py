@@ -22,6 +22,7 @@ def create(
     dimensions: Sequence[str] = (),
     unit: str = "",
     phase: str = "",
+    section: str = "",
 ) -> Meter:
     """Add a meter. Raises ``InvalidRequest`` for a value that cannot be read, ``AlreadyExists`` for a taken code."""
     _check_value(aggregation, value)
@@ -37,6 +38,7 @@ def create(
                 dimensions=list(dimensions),
                 unit=unit,
                 phase=phase,
+                section=section,
             )
             audit.record(
                 actor=actor,

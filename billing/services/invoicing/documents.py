@@ -15,6 +15,7 @@ from billing.engine.einvoices import Line, Paper, Party, lacks, terms
 from billing.engine.taxes import EXEMPT, REVERSE_CHARGE, STANDARD, TREATMENTS
 from billing.gateways import documents, einvoices
 from billing.models import Asset, Invoice, InvoiceLine, Refund, TopUp
+from billing.selectors.invoicing import sections
 from billing.services.invoicing import wording
 
 MINUS = "\N{MINUS SIGN}"
@@ -102,14 +103,21 @@ def shown(invoice: Invoice) -> dict[str, Any]:
             "total": gettext("Total"),
             "net": gettext("Net"),
         },
-        "lines": [
+        "sections": [
             {
-                "description": _titled(line, wording.line(line.description)),
-                "quantity": "" if line.quantity is None else f"{_number(line.quantity)} {line.unit}".strip(),
-                "rate": "" if line.unit_amount is None else _rate(line.unit_amount, line.per),
-                "amount": money(line.amount),
+                "name": section.name,
+                "lines": [
+                    {
+                        "description": _titled(line, wording.line(line.description)),
+                        "quantity": "" if line.quantity is None else f"{_number(line.quantity)} {line.unit}".strip(),
+                        "rate": "" if line.unit_amount is None else _rate(line.unit_amount, line.per),
+                        "amount": money(line.amount),
+                    }
+                    for line in section.lines
+                ],
+                "subtotal": money(section.subtotal),
             }
-            for line in invoice.lines.order_by("position")
+            for section in sections.of_lines(invoice.lines.order_by("position"))
         ],
         "total": money(invoice.total),
         "prepaid_title": _prepaid_title(invoice),

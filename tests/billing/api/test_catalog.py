@@ -16,6 +16,7 @@ METER = {
     "name": "Output tokens",
     "event_type": "llm.completion",
     "phase": "output",
+    "section": "Text",
     "aggregation": "sum",
     "value": "output_tokens",
     "dimensions": ["model", "user"],

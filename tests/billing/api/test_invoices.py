@@ -36,6 +36,7 @@ def test_lists_and_one(api: Api, shop: Shop, invoice: Invoice) -> None:
         {
             "kind": "usage",
             "product": "llm_input",
+            "section": None,
             "description": "Llm Input",
             "quantity": "1000000",
             "unit": "",

@@ -183,12 +183,12 @@ def test_the_pdf_says_what_the_invoice_says(shop: Shop, settings: Any) -> None:
     assert documents.invoice_pdf(invoice).startswith(b"%PDF-")
     assert (shown["total"], shown["prepaid"], shown["due"]) == ("3.09", "\N{MINUS SIGN}1.00", "2.09")
     assert shown["seller"] == ["Example GmbH", "1 Main Street"]
-    assert shown["lines"][0]["quantity"] == "1,234,567"
+    assert shown["sections"][0]["lines"][0]["quantity"] == "1,234,567"
     with reading.reading_as(reading.Reading.of("de")):
         shown = documents.shown(invoice)
         assert documents.invoice_pdf(invoice).startswith(b"%PDF-")
     assert (shown["title"], shown["due_title"], shown["due"]) == ("Rechnung", "Fällig", "2,09")
-    assert shown["lines"][0]["quantity"] == "1.234.567"
+    assert shown["sections"][0]["lines"][0]["quantity"] == "1.234.567"
 
 
 def test_what_a_customer_is_called_is_not_run(shop: Shop) -> None:
@@ -215,7 +215,30 @@ def test_chosen_metadata_is_on_the_lines_and_nothing_else(shop: Shop, settings: 
         ({"project": "alpha"}, 4_000_000, 10),
         ({"project": "beta"}, 2_000_000, 5),
     ]
-    assert documents.shown(invoice)["lines"][0]["description"] == "Llm Input, project alpha"
+    assert documents.shown(invoice)["sections"][0]["lines"][0]["description"] == "Llm Input, project alpha"
+
+
+def test_text_images_and_speech_are_sections_of_one_invoice(shop: Shop) -> None:
+    kinds = {"Text": ("words", "0.01"), "Images": ("images", "0.5"), "Speech": ("minutes", "0.1")}
+    shop.plan(
+        "media",
+        [
+            shop.price(shop.meter(unit, unit, event_type=f"{section.lower()}.made", section=section), price)
+            for section, (unit, price) in kinds.items()
+        ],
+    )
+    acme = owing(shop, plan="media")
+    for section, (unit, _) in kinds.items():
+        shop.record(acme, type=f"{section.lower()}.made", **{unit: 10})
+    invoice = issue(shop, acme)
+    assert invoice is not None
+
+    shown = documents.shown(invoice)
+
+    found = {one["name"]: (len(one["lines"]), one["subtotal"]) for one in shown["sections"]}
+    assert found == {"Text": (1, "0.10"), "Images": (1, "5.00"), "Speech": (1, "1.00")}
+    assert shown["total"] == "6.10"
+    assert documents.invoice_pdf(invoice).startswith(b"%PDF-")
 
 
 def test_discounts_are_lines_of_their_own(shop: Shop, clock: Clock) -> None:
