@@ -19,13 +19,10 @@ from billing.admin import attention, day_figures, display, summaries
 from billing.admin.lookup import BOOKED_BEFORE_MAX
 from billing.engine.money import EXACT, ZERO, amount_string, exact_sum
 from billing.models import Account, Balance, Customer, Grant, LedgerEntry, Meter, OutboxEvent, UsageEvent
-from billing.selectors.usage import events
 from billing.selectors.usage import usage as used
 
 DAYS = 30
 SERIES_MAX = 6
-REFUSED_WITHIN = timedelta(days=7)
-REFUSED_SHOWN = 8
 EXPIRING_WITHIN = timedelta(days=14)
 EXPIRING_SHOWN = 6
 _MONEY_IN = {Account.CASH_CLEARING: "Bought", Account.PROMOTIONAL_EXPENSE: "Given"}
@@ -72,7 +69,7 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
             start.date(),
             main,
         ),
-        "refused": _refused(),
+        "refused": summaries.latest_refused(),
     }
 
 
@@ -197,16 +194,6 @@ def _outbox() -> dict[str, Any]:
     oldest: datetime | None = waiting["oldest"]
     seconds = max(0, int((timezone.now() - oldest).total_seconds())) if oldest else 0
     return {"waiting": waiting["times"], "oldest": display.age(seconds) if oldest else "", "late": seconds > 300}
-
-
-def _refused() -> list[dict[str, Any]]:
-    rows = (
-        events.not_reversed(UsageEvent.objects.filter(id__gte=first_id(timezone.now() - REFUSED_WITHIN)))
-        .exclude(status=UsageEvent.Status.CHARGED)
-        .select_related("customer")
-        .order_by("-id")[:REFUSED_SHOWN]
-    )
-    return [{**summaries.refused_row(event), "customer": display.link(event.customer)} for event in rows]
 
 
 def _chart(usage: list[DayUsage], first: date, asset: str) -> dict[str, Any]:

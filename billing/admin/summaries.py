@@ -1,13 +1,14 @@
 """What the pages of a customer and of a wallet show together: balances, grants in burn order, the latest entries."""
 
 from collections import Counter
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from django.db.models import Q
 from django.utils import timezone
 
+from accounts.ids import first_id
 from billing.admin import display
 from billing.admin.ledger import entry_row
 from billing.admin.lookup import BOOKED_BEFORE_MAX
@@ -18,6 +19,7 @@ from billing.selectors.usage import events, usage
 
 ENTRIES_SHOWN = 15
 REFUSED_SHOWN = 8
+REFUSED_WITHIN = timedelta(days=7)
 CLOSED_GRANTS_SHOWN = 6
 
 GRANT_TONES = {
@@ -149,6 +151,17 @@ def refused_events(customer: Customer) -> list[dict[str, Any]]:
     rows = rows.exclude(status=UsageEvent.Status.CHARGED)
     rows = events.with_status(rows).filter(unpaid__collected_at__isnull=True)
     return [refused_row(event) for event in rows.order_by("-id")[:REFUSED_SHOWN]]
+
+
+def latest_refused() -> list[dict[str, Any]]:
+    """The latest events of anybody that were not charged."""
+    rows = (
+        events.not_reversed(UsageEvent.objects.filter(id__gte=first_id(timezone.now() - REFUSED_WITHIN)))
+        .exclude(status=UsageEvent.Status.CHARGED)
+        .select_related("customer")
+        .order_by("-id")[:REFUSED_SHOWN]
+    )
+    return [{**refused_row(event), "customer": display.link(event.customer)} for event in rows]
 
 
 def refused_row(event: UsageEvent) -> dict[str, Any]:

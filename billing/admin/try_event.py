@@ -12,25 +12,36 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from billing.admin import cost_card, display
+from billing.admin import cost_card, display, summaries
 from billing.engine.costs import CURRENCY
 from billing.engine.money import EXACT
 from billing.engine.prices import words
-from billing.models import PlanVersion, Price
+from billing.errors import BillingError
+from billing.models import Customer, PlanVersion, Price
 from billing.selectors.catalog.catalog import price_terms
-from billing.services.catalog import samples
+from billing.selectors.ledger import balances
+from billing.services.catalog import estimates, samples
 from billing.services.catalog.samples import Tried
+from billing.services.usage import IncomingEvent
 
 LENGTH_MAX = 20_000
 _SAMPLE = {"model": "gpt-4o-mini", "input_tokens": 1000, "cached_input_tokens": 200, "output_tokens": 450}
 
 
 class EventForm(forms.Form):
-    type = forms.CharField(label="Event type", max_length=255, widget=UnfoldAdminTextInputWidget)
+    type = forms.CharField(label="Event type", max_length=255, required=False, widget=UnfoldAdminTextInputWidget)
     sample = forms.CharField(
-        label="Data, as JSON",
+        label="Data, or a whole event, as JSON",
         max_length=LENGTH_MAX,
+        help_text="A CloudEvent brings its own type and customer.",
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 8, "spellcheck": "false"}),
+    )
+    customer = forms.CharField(
+        required=False,
+        max_length=255,
+        help_text="Its id, to see what this customer would pay now: agreed prices, what the period stands at, what is "
+        "included. Empty: nobody in particular.",
+        widget=UnfoldAdminTextInputWidget,
     )
     plan_version = forms.ModelChoiceField(
         PlanVersion.objects.filter(derived_from=None).select_related("plan").order_by("plan__code", "-number"),
@@ -50,7 +61,27 @@ class EventForm(forms.Form):
             raise ValidationError("This is nested too deeply: write the fields that the meters count.") from error
         if not isinstance(data, dict):
             raise ValidationError('Write the event\'s fields in braces, such as {"input_tokens": 1000}.')
+        if "specversion" in data and not isinstance(data.get("data"), dict):
+            raise ValidationError("This CloudEvent has no data: what meters count is read from there.")
         return data
+
+    def clean(self) -> dict[str, Any]:
+        """A whole event is taken apart: what it says of itself counts more than the fields beside it."""
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        sample = cleaned.get("sample", {})
+        if "specversion" in sample:
+            cleaned |= {
+                "sample": sample["data"],
+                "type": str(sample.get("type") or cleaned.get("type") or ""),
+                "customer": str(sample.get("subject") or cleaned.get("customer") or ""),
+            }
+        if not cleaned.get("type"):
+            self.add_error("type", "Of which type is the event?")
+        if cleaned.get("customer"):
+            cleaned["payer"] = Customer.objects.filter(external_id=cleaned["customer"]).first()
+            if cleaned["payer"] is None:
+                self.add_error("customer", "There is no customer with this id.")
+        return cleaned
 
 
 def view(request: HttpRequest) -> HttpResponse:
@@ -68,8 +99,56 @@ def view(request: HttpRequest) -> HttpResponse:
             moment=timezone.now(),
         )
         result = _shown(tried, with_cost=request.user.has_perm("billing.view_providercost"))
-    context = {**admin.site.each_context(request), "title": "Try an event", "form": form, "result": result}
+        payer = form.cleaned_data.get("payer")
+        result["payer"] = payer and _for_payer(payer, form.cleaned_data["type"], form.cleaned_data["sample"])
+    payer = form.cleaned_data.get("payer") if form.is_bound else None
+    context = {
+        **admin.site.each_context(request),
+        "title": "Try an event",
+        "form": form,
+        "result": result,
+        "refused": _refused(request, payer),
+        "refused_of": payer,
+    }
     return TemplateResponse(request, "admin/ante/try_event.html", context)
+
+
+def _refused(request: HttpRequest, payer: Customer | None) -> list[dict[str, Any]]:
+    """The last events that were refused, and why: of this customer, or of anybody."""
+    if not request.user.has_perm("billing.view_usageevent"):
+        return []
+    return summaries.latest_refused() if payer is None else summaries.refused_events(payer)
+
+
+def _for_payer(payer: Customer, type: str, data: dict[str, Any]) -> dict[str, Any]:
+    """What this customer would pay for it now, and has; or why it would be refused."""
+    event = IncomingEvent(id="sample", source="", type=type, subject=payer.external_id, time=None, data=data)
+    found = {"customer": display.link(payer), "lines": [], "totals": [], "refused": ""}
+    try:
+        estimate = estimates.for_customer(event=event, usage=[estimates.Usage(type, data)])
+    except BillingError as refusal:
+        return found | {"refused": refusal.detail}
+    left = {row.asset: row.available for row in balances.current([payer.pk])}
+    return found | {
+        "lines": [
+            {
+                "meter": each.meter,
+                "quantity": display.quantity(each.quantity),
+                "amount": display.amount(each.amount, each.asset),
+                "plan": f"{each.plan}, version {each.plan_version}",
+            }
+            for each in estimate.charges
+        ],
+        "totals": [
+            {
+                "asset": asset,
+                "amount": display.amount(amount, asset),
+                "left": display.amount(left.get(asset, Decimal(0)), asset),
+                "enough": left.get(asset, Decimal(0)) >= amount,
+            }
+            for asset, amount in estimate.cost.items()
+        ],
+    }
 
 
 def _no_constant(text: str) -> Any:

@@ -79,3 +79,27 @@ def test_what_is_no_data_is_refused(office: Client, shop: Shop, sample: str, sai
     page = attempt(office, shop.plan(), sample)
     assert page.status_code == 200
     assert said in page.context["form"].errors["sample"][0]
+
+
+def test_a_whole_event_is_rated_for_its_customer_beside_what_was_refused_of_late(office: Client, shop: Shop):
+    acme, version = shop.customer(usd="1"), shop.plan()
+    shop.record(acme, id="too-much", input_tokens=10**9)
+    used = {"data": {"input_tokens": 200_000, "output_tokens": 0}, "subject": "acme", "type": "llm.completion"}
+    assert "too-much" in office.get(URL).content.decode()
+
+    page = attempt(office, version, {"specversion": "1.0", "id": "x", "source": "s", **used}, type="")
+    payer = page.context["result"]["payer"]
+
+    assert [row["meter"] for row in payer["lines"]] == ["llm_input", "llm_output"]
+    assert [(total["enough"], "$0.50" in total["amount"], "$1" in total["left"]) for total in payer["totals"]] == [
+        (True, True, True)
+    ]
+    assert "too-much" in page.content.decode()
+    more = attempt(office, version, {"specversion": "1.0", **used, "data": {"input_tokens": 10**6}})
+    assert not more.context["result"]["payer"]["totals"][0]["enough"]
+    assert "too little" in more.content.decode()
+    assert (
+        "no customer with this id"
+        in attempt(office, version, {"specversion": "1.0", **used, "subject": "nobody"}).content.decode()
+    )
+    assert UsageEvent.objects.count() == 1
