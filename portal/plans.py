@@ -25,6 +25,7 @@ from billing.models import (
 from billing.selectors.catalog.catalog import price_terms
 from billing.selectors.usage import levels
 from billing.selectors.usage.levels import Accrued
+from billing.services.catalog.plans import CommitmentDiscount, commitment_discounts
 from billing.services.subscriptions import CommitmentNow, commitments_now
 from portal import amounts
 from portal.templatetags.portal_parts import per_unit
@@ -138,6 +139,11 @@ class Offer:
     @property
     def plan(self) -> Plan:
         return self.version.plan
+
+    @property
+    def committed(self) -> list[CommitmentDiscount]:
+        """What is off from which commitment on."""
+        return commitment_discounts(self.version)
 
 
 def running(customer: Customer, now: datetime) -> list[Running]:

@@ -1,6 +1,6 @@
 """Recurring grants with their periods; paused, resumed and canceled by the service, after a page that says what for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.contrib import admin
@@ -100,7 +100,7 @@ class RecurringGrantAdmin(ReadOnlyAdmin):
         request: HttpRequest,
         object_id: str,
         button: str,
-        lines: list[tuple[str, object]],
+        lines: Sequence[tuple[str, object]],
         step: Callable[..., RecurringGrant],
     ) -> HttpResponse:
         found = lookup.row(RecurringGrant.objects.select_related("customer"), object_id)

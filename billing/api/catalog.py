@@ -126,7 +126,11 @@ def terms(data: dict[str, Any]) -> dict[str, Any]:
     allowances = [plans.AllowanceTerms(**allowance) for allowance in data.get("allowances", [])]
     fair_use = [plans.FairUseTerms(**limit) for limit in data.get("fair_use", [])]
     wanted = [prices.wanted(price) for price in data["prices"]]
-    return data | {"prices": wanted, "allowances": allowances, "fair_use": fair_use}
+    discounts = [plans.CommitmentDiscount(row["from"], row["discount"]) for row in data.get("commitment_discounts", [])]
+    return data | {
+        **{"prices": wanted, "allowances": allowances, "fair_use": fair_use},
+        "commitment_discounts": discounts,
+    }
 
 
 def _show_asset(asset: Asset) -> dict[str, Any]:
@@ -188,7 +192,14 @@ def _show_plan(plan: Plan) -> dict[str, Any]:
         "cached_tokens",
     )
     named = {"code": plan.code, "name": plan.name, "currency": plan.currency_id.upper()}
-    return named | dict.fromkeys(unpublished) | {"allowances": [], "fair_use": [], "prices": []}
+    return (
+        named
+        | dict.fromkeys(unpublished)
+        | {
+            **{"allowances": [], "fair_use": [], "prices": []},
+            "commitment_discounts": [],
+        }
+    )
 
 
 def show_version(version: PlanVersion) -> dict[str, Any]:

@@ -139,6 +139,14 @@ class FairUseTerms(StrictSerializer):
     limit = AmountField()
 
 
+class CommitmentDiscountTerms(StrictSerializer):
+    discount = AmountField(minimum=0, help_text="A share: 0.1 is 10 %.")
+
+    def get_fields(self) -> Any:
+        """``from`` is no name that Python lets a field have."""
+        return {"from": AmountField(minimum=0, help_text="The commitment."), **super().get_fields()}
+
+
 class PresetCreate(StrictSerializer):
     """All meters of a preset at once."""
 
@@ -163,6 +171,7 @@ class VersionCreate(StrictSerializer):
     )
     cached_tokens = serializers.ChoiceField(PlanVersion.CachedTokens.choices, default=PlanVersion.CachedTokens.OWN)
     fair_use = serializers.ListField(child=FairUseTerms(), required=False, max_length=50)
+    commitment_discounts = serializers.ListField(child=CommitmentDiscountTerms(), required=False, max_length=50)
     prices = serializers.ListField(child=PriceTerms(), allow_empty=False, max_length=1000)
 
 

@@ -136,6 +136,11 @@ class PlanVersion(models.Model):
         db_default=0,
         help_text="How far usage goes on when the wallet is empty, for the invoice to ask for. 0: it is refused.",
     )
+    commitment_discounts = models.JSONField(
+        default=list,
+        blank=True,
+        help_text='What share is off from which commitment on: [{"from": "1000", "discount": "0.1"}].',
+    )
     discount = AmountField(default=0, help_text="The share off the fee and every charge: 0.15 is 15 %.")
     derived_from = models.ForeignKey(
         "self", on_delete=models.PROTECT, null=True, blank=True, related_name="derived", help_text="The public version."

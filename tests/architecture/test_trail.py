@@ -49,6 +49,7 @@ READS = {
     "billing.services.revenue.partners": ("payable", "statement", "steps"),
     "billing.services.subscriptions.changing": ("preview",),
     "billing.services.subscriptions.moving": ("preview_move",),
+    "billing.services.wallet.recurring": ("drawn_up", "periods_of"),
     "billing.services.webhooks.endpoints": ("of",),
 }
 BOOKS, PROVIDER = "the event or the entries say which key it was", "what the provider says is written down as its word"

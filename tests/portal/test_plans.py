@@ -65,7 +65,7 @@ def test_what_is_included_is_seen_before_any_money(shop: Shop, signed_in: Signed
     for page, money in (("/", "Available balance"), ("/wallet", "Grant, in the order of burning")):
         shown = text(browser.get(page))
         block, _, rest = shown.partition("Included this period")[2].partition("</section>")
-        assert re.findall(r">([^<>]*)</data>", block) == ["30", "30", "4.00", "5.00"]
+        assert re.findall(r">([^<>]*)</data>", block) == ["30", "30", "$4.00", "$5.00"]
         assert money in rest
     assert "Comes again:" in shown
     assert "30" in shown.partition("Comes again:")[2].partition(", next grant on")[0]

@@ -5,10 +5,16 @@ from decimal import Decimal
 from typing import Any
 
 from django import forms
-from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+from django.core.exceptions import ValidationError
+from unfold.widgets import (
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
 
 from billing.admin.amounts import AmountField, HoursField, MatchField
-from billing.engine.money import amount_string
+from billing.engine.money import amount_string, fits, parse
 from billing.engine.prices.terms import FIELDS, TIERS_MAX
 from billing.models import PlanVersion, Price
 from billing.services.catalog.draft_terms import Catalog
@@ -42,6 +48,28 @@ def _select(label: str = "", *, required: bool = True, help_text: str = "", choi
     )
 
 
+class DiscountsField(forms.CharField):
+    """``1000: 0.1``, a line for each commitment from which on a share is off."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        widget = UnfoldAdminTextareaWidget(attrs={"rows": 2, "spellcheck": "false", "placeholder": "1000: 0.1"})
+        super().__init__(required=False, max_length=2000, widget=widget, **kwargs)
+
+    def prepare_value(self, value: Any) -> Any:
+        return "\n".join(f"{row['from']}: {row['discount']}" for row in value) if isinstance(value, list) else value
+
+    def clean(self, value: Any) -> Any:
+        found = []
+        for line in (super().clean(value) or "").splitlines():
+            if not line.strip():
+                continue
+            start, _, discount = (parse(part.strip().replace(",", "")) for part in line.partition(":"))
+            if start is None or discount is None or not fits(start) or not fits(discount):
+                raise ValidationError("Write a commitment and its discount in each line: 1000: 0.1.")
+            found.append({"from": amount_string(start), "discount": amount_string(discount)})
+        return found
+
+
 class GeneralForm(forms.Form):
     """What holds for the whole version."""
 
@@ -49,6 +77,9 @@ class GeneralForm(forms.Form):
     base_fee = AmountField(help_text="For each period, in the plan's currency. Empty: none.")
     minimum_commitment = AmountField(
         help_text="What a period's usage comes to at least; the rest is charged at its end. Empty: none."
+    )
+    commitment_discounts = DiscountsField(
+        help_text="A line for each commitment of a customer and the share that is off from there on: 1000: 0.1."
     )
     overage_limit = AmountField(
         label="When the wallet is empty",
@@ -75,6 +106,7 @@ class GeneralForm(forms.Form):
             "overage_limit": amount_string(data["overage_limit"] or Decimal(0)),
             "trial_days": data["trial_days"] or 0,
             "cached_tokens": data["cached_tokens"],
+            "commitment_discounts": data["commitment_discounts"],
         }
 
 

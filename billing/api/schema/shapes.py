@@ -234,6 +234,7 @@ class PlanShape(serializers.Serializer[Any]):
     trial_days = serializers.IntegerField(allow_null=True)
     minimum_commitment = AmountField(allow_null=True)
     overage_limit = AmountField(allow_null=True)
+    commitment_discounts = serializers.ListField(child=serializers.DictField(child=AmountField()))
     allowances = AllowanceShape(many=True)
     fair_use = FairUseShape(many=True)
     published_at = MomentField(allow_null=True)

@@ -20,6 +20,7 @@ def of_version(version: PlanVersion) -> dict[str, Any]:
         "trial_days": version.trial_days,
         "minimum_commitment": amount_string(version.minimum_commitment),
         "overage_limit": amount_string(version.overage_limit),
+        "commitment_discounts": version.commitment_discounts,
         "cached_tokens": version.cached_tokens,
         "allowances": [
             {

@@ -8,7 +8,7 @@ from typing import Any
 from billing.engine.prices import TierTerms
 from billing.errors import InvalidRequest
 from billing.models import Asset, Meter, PlanVersion
-from billing.services.catalog.plans import AllowanceTerms, FairUseTerms, Terms
+from billing.services.catalog.plans import AllowanceTerms, CommitmentDiscount, FairUseTerms, Terms
 from billing.services.catalog.prices import PriceTerms
 
 _TEXTS = ("model", "rounding", "cost_field", "amount_field", "match", "valid", "failure_policy")
@@ -44,6 +44,10 @@ def read(terms: Mapping[str, Any], catalog: Catalog) -> Terms:
             cached_tokens=terms.get("cached_tokens", PlanVersion.CachedTokens.OWN),
             allowances=[allowance(each, catalog) for each in terms.get("allowances", ())],
             fair_use=[fair_use(each, catalog) for each in terms.get("fair_use", ())],
+            commitment_discounts=[
+                CommitmentDiscount(_number(each["from"]), _number(each["discount"]))
+                for each in terms.get("commitment_discounts", ())
+            ],
             prices=[price(each, catalog) for each in terms.get("prices", ())],
         )
     except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:

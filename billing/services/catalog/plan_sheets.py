@@ -76,6 +76,9 @@ def _general(
         ),
         "Cached tokens": PlanVersion.CachedTokens(terms.cached_tokens).label,
     }
+    steps = plans.commitment_discounts(terms) if isinstance(terms, PlanVersion) else terms.commitment_discounts
+    for step in steps:
+        sheet[f"Committed to {written(step.start, currency)} or more"] = f"{step.discount:.2%} off"
     for asset, amount, rollover in sorted(allowances):
         more = f", up to {grouped(rollover)} carried over" if rollover else ""
         sheet[f"Included {asset}"] = f"{grouped(amount)}{more}"

@@ -39,6 +39,18 @@ class FairUseTerms:
 
 
 @dataclass(frozen=True, slots=True)
+class CommitmentDiscount:
+    """From this commitment on, in the plan's currency, so large a share is off the fee and every charge."""
+
+    start: Decimal
+    discount: Decimal
+
+    def written(self) -> dict[str, str]:
+        """As JSON has it."""
+        return {"from": amount_string(self.start), "discount": amount_string(self.discount)}
+
+
+@dataclass(frozen=True, slots=True)
 class Terms:
     """All that a version says. Fee and commitment are per period, in the plan's currency."""
 
@@ -53,6 +65,8 @@ class Terms:
     cached_tokens: str = PlanVersion.CachedTokens.OWN
     """Whether cached tokens have their own price, or that of the tokens they stand for."""
     fair_use: Sequence[FairUseTerms] = ()
+    commitment_discounts: Sequence[CommitmentDiscount] = ()
+    """Ascending. What is agreed with a customer otherwise takes their place."""
 
 
 def create(*, actor: audit.Actor, code: str, name: str, currency: Asset, **terms: Any) -> PlanVersion:
@@ -114,6 +128,7 @@ def _publish(actor: audit.Actor, plan: Plan, number: int, terms: Terms, approval
         minimum_commitment=terms.minimum_commitment,
         overage_limit=terms.overage_limit,
         cached_tokens=terms.cached_tokens,
+        commitment_discounts=[each.written() for each in terms.commitment_discounts],
     )
     Allowance.objects.bulk_create(
         Allowance(plan_version=version, asset=each.asset, amount=each.amount, rollover_limit=each.rollover_limit)
@@ -135,6 +150,7 @@ def _publish(actor: audit.Actor, plan: Plan, number: int, terms: Terms, approval
             "trial_days": terms.trial_days,
             "minimum_commitment": amount_string(terms.minimum_commitment),
             "overage_limit": amount_string(terms.overage_limit),
+            "commitment_discounts": [each.written() for each in terms.commitment_discounts],
             "allowances": [
                 {
                     "asset": each.asset.code,
@@ -165,6 +181,18 @@ def amounts(currency: str, terms: Terms) -> dict[str, Decimal]:
     for each in terms.allowances:
         found[each.asset.pk] = EXACT.add(found.get(each.asset.pk, ZERO), each.amount)
     return found
+
+
+def discount_of(version: PlanVersion, commitment: Decimal | None) -> Decimal:
+    """The share that is off for who commits to so much each period; what the plan itself asks for where None."""
+    committed = version.minimum_commitment if commitment is None else commitment
+    reached = [step for step in commitment_discounts(version) if step.start <= committed]
+    return reached[-1].discount if reached else ZERO
+
+
+def commitment_discounts(version: PlanVersion) -> list[CommitmentDiscount]:
+    """Those of the version, ascending."""
+    return [CommitmentDiscount(Decimal(row["from"]), Decimal(row["discount"])) for row in version.commitment_discounts]
 
 
 def agree(
@@ -230,6 +258,7 @@ def _derived(version: PlanVersion, *, agreed_with: Customer | None, discount: De
         minimum_commitment=version.minimum_commitment,
         overage_limit=version.overage_limit,
         cached_tokens=version.cached_tokens,
+        commitment_discounts=version.commitment_discounts,
         discount=discount,
         derived_from=version,
         agreed_with=agreed_with,
@@ -273,6 +302,15 @@ def check(terms: Terms, currency: Asset) -> None:
         _check_fineness(f"{path}.amount", each.amount, each.asset)
         _check_fineness(f"{path}.rollover_limit", each.rollover_limit, each.asset)
     _check_fair_use(terms)
+    last = CommitmentDiscount(ZERO, ZERO)
+    for position, step in enumerate(terms.commitment_discounts):
+        path = f"commitment_discounts.{position}"
+        _check_fineness(f"{path}.from", step.start, currency)
+        if step.start <= last.start:
+            raise InvalidRequest.field(f"{path}.from", "must be greater than zero and than the one before")
+        if not last.discount < step.discount <= 1:
+            raise InvalidRequest.field(f"{path}.discount", "is a share up to 1, larger than the one before")
+        last = step
 
 
 def _check_fair_use(terms: Terms) -> None:

@@ -19,18 +19,20 @@ def given_away(
     subscription: Subscription,
     version: PlanVersion,
     discount: Decimal,
+    published: Decimal,
     commitment: Decimal | None,
     total: Decimal,
     now: datetime,
 ) -> Mapping[str, Decimal]:
     """By asset: what a change of terms gives the customer that they did not have. Nothing is below zero.
 
-    A month's fee and the usage of the last 30 days at the additional discount, what is committed to no longer, and what
+    A month's fee and the usage of the last 30 days at the additional discount, beyond the one that the plan itself has
+    ``published`` for the commitment, what is committed to no longer, and what
     comes back into the wallet now (``total`` below zero).
     """
     currency = version.plan.currency_id
     found = max(ZERO, total.copy_negate())
-    more = EXACT.subtract(discount, subscription.discount)
+    more = EXACT.subtract(discount, max(published, subscription.discount))
     if more > 0:
         fees = EXACT.add(monthly(version, ZERO), _used(subscription, currency, now))
         found = EXACT.add(found, round_half_even(more * fees, precision=6))

@@ -76,8 +76,9 @@ class Change:
 class Wanted:
     """Where to: the plan's latest version or that ``version``, on what terms.
 
-    Discount, commitment and spend cap that were agreed go along where none are given (None); a cap of zero takes it
-    away. Price overrides were for the prices of the old plan and do not go along.
+    Discount, commitment and spend cap that were agreed go along where none are given (None), but for the discount on a
+    plan that has its own for each commitment; a cap of zero takes it away. Price overrides were for the prices of the
+    old plan and do not go along.
     """
 
     plan: Plan
@@ -167,6 +168,8 @@ class _Prepared:
     subscription: Subscription
     version: PlanVersion
     discount: Decimal
+    published: Decimal
+    """What of it the plan itself has for the commitment."""
     commitment: Decimal | None
     spend_cap: Decimal | None
     when: str
@@ -187,8 +190,10 @@ class _Prepared:
             raise AlreadyExists(f"{current.customer.external_id} is on the plan {public.plan.code} already.")
         if public.plan.currency_id != current.plan.currency_id:
             raise InvalidRequest.field("plan", f"charges in {public.plan.currency_id}, not {current.plan.currency_id}")
-        discount = current.discount if wanted.discount is None else wanted.discount
         commitment = current.minimum_commitment if wanted.minimum_commitment is None else wanted.minimum_commitment
+        published = plans.discount_of(public, commitment)
+        usual = published if public.commitment_discounts else current.discount
+        discount = usual if wanted.discount is None else wanted.discount
         spend_cap = current.spend_cap if wanted.spend_cap is None else wanted.spend_cap or None
         version = plans.agree(
             public,
@@ -198,7 +203,19 @@ class _Prepared:
             spend_cap=spend_cap,
             overrides=wanted.price_overrides,
         )
-        return cls(journal, current, version, discount, commitment, spend_cap, when, moment, period, wanted.upwards)
+        return cls(
+            journal=journal,
+            subscription=current,
+            version=version,
+            discount=discount,
+            published=published,
+            commitment=commitment,
+            spend_cap=spend_cap,
+            when=when,
+            at=moment,
+            period=period,
+            upwards=wanted.upwards,
+        )
 
     def allowed(self) -> Change:
         """The figures, where whoever asks may have them."""
@@ -213,6 +230,7 @@ class _Prepared:
             subscription=self.subscription,
             version=self.version,
             discount=self.discount,
+            published=self.published,
             commitment=self.commitment,
             total=figures.total,
             now=self.journal.now,

@@ -36,7 +36,7 @@ def start(
     starts_at: datetime | None = None,
     anchor: datetime | None = None,
     trial_days: int | None = None,
-    discount: Decimal = ZERO,
+    discount: Decimal | None = None,
     price_overrides: Sequence[PriceTerms] = (),
     minimum_commitment: Decimal | None = None,
     spend_cap: Decimal | None = None,
@@ -46,7 +46,8 @@ def start(
     """Put the customer on the plan's latest version, or that ``version``, from ``starts_at`` (now) on.
 
     Its periods are counted from ``anchor`` (its start, or the end of its trial) in the customer's time zone of today.
-    What differs from the plan's own terms is agreed with this customer alone. Where ``starts_at`` has come, the first
+    What differs from the plan's own terms is agreed with this customer alone; without a ``discount`` it is the one that
+    the plan has for the commitment. Where ``starts_at`` has come, the first
     period is opened here; in the past, all of them until now. A wallet that cannot pay the fee makes it past due.
 
     Raises ``AlreadyExists`` where the customer is on the plan then, ``InvalidRequest`` for terms that cannot be. What
@@ -54,6 +55,8 @@ def start(
     """
     spend_cap = spend_cap or None
     chosen = public_version(plan, version)
+    published = plans.discount_of(chosen, minimum_commitment)
+    discount = published if discount is None else discount
     if not 0 <= discount <= 1:
         raise InvalidRequest.field("discount", "must be from 0 to 1, such as 0.15")
     with transaction.atomic():
@@ -77,6 +80,7 @@ def start(
                 subscription=Subscription(customer=customer),
                 version=agreed,
                 discount=discount,
+                published=published,
                 commitment=minimum_commitment,
                 total=ZERO,
                 now=journal.now,

@@ -104,6 +104,7 @@ def test_every_model_goes_through_the_forms_unchanged(shop: Shop, plan: Plan, pr
         "base_fee": "49",
         "minimum_commitment": "0",
         "overage_limit": "0",
+        "commitment_discounts": [],
         "trial_days": 14,
         "cached_tokens": "own",
         "allowances": allowances,

@@ -128,7 +128,7 @@ def test_a_plan_is_published_and_its_versions_are_listed(api: Api) -> None:
     published = dict(first.json())
     assert published.pop("published_at").endswith("Z")
     defaults = {"cached_tokens": "own", "base_fee": "0", "trial_days": 0, "minimum_commitment": "0", "allowances": []}
-    defaults |= {"overage_limit": "0"}
+    defaults |= {"overage_limit": "0", "commitment_discounts": []}
     assert published == PLAN | defaults | {"version": 1, "fair_use": []}
     assert (second.json()["version"], second.json()["interval"]) == (2, "year")
     assert second.json()["prices"][0]["unit_amount"] == "9.5"

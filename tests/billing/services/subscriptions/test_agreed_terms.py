@@ -7,7 +7,7 @@ import pytest
 
 from accounts.models import User
 from accounts.services import audit, staff
-from billing.errors import ApprovalRequired
+from billing.errors import ApprovalRequired, InvalidRequest
 from billing.models import Approval, Customer, ManualMovement, Subscription
 from billing.services import approvals, subscriptions
 from billing.services.catalog import plans
@@ -195,3 +195,76 @@ def test_a_small_plan_moves_at_once(shop: Shop, maker: User) -> None:
 
     subscription.refresh_from_db()
     assert subscription.next_version is not None
+
+
+# --- A discount that follows from the commitment ----------------------------------------------------------------------
+
+STEPS = [
+    plans.CommitmentDiscount(Decimal(1000), Decimal("0.1")),
+    plans.CommitmentDiscount(Decimal(5000), Decimal("0.2")),
+]
+
+
+def committed_plan(shop: Shop) -> Any:
+    price = shop.price(shop.meter("llm_input", "input_tokens"), "10", per="1000000")
+    return shop.plan("committed", [price], base_fee=Decimal(100), commitment_discounts=STEPS).plan
+
+
+@pytest.mark.parametrize(
+    ("commitment", "charged"), [(None, "10"), ("999", "10"), ("1000", "9"), ("4999", "9"), ("5000", "8")]
+)
+def test_the_rate_card_follows_the_commitment(shop: Shop, commitment: str | None, charged: str) -> None:
+    acme = shop.customer(plan=None, usd="10000")
+    committed = None if commitment is None else Decimal(commitment)
+
+    started = subscriptions.start(
+        actor=audit.SYSTEM, customer=acme, plan=committed_plan(shop), minimum_commitment=committed
+    )
+
+    assert shop.record(acme, input_tokens=1_000_000).cost == {"usd": Decimal(charged)}
+    assert shop.balance(acme).lifetime_spent == 11 * Decimal(charged)
+    assert started.discount == 1 - Decimal(charged) / 10
+
+
+def test_another_commitment_brings_another_discount_and_what_is_agreed_takes_its_place(shop: Shop) -> None:
+    acme, plan = shop.customer(plan=None, usd="10000"), committed_plan(shop)
+    subscription = subscriptions.start(actor=audit.SYSTEM, customer=acme, plan=plan)
+    found = []
+
+    for terms in ({"minimum_commitment": 5000}, {"minimum_commitment": 1000}, {"discount": Decimal("0.5")}):
+        wanted = subscriptions.Wanted(plan, **{name: Decimal(number) for name, number in terms.items()})
+        subscription = subscriptions.change(actor=audit.SYSTEM, subscription=subscription, wanted=wanted)
+        found.append(shop.record(acme, input_tokens=1_000_000).cost["usd"])
+
+    assert found == [8, 9, 5]
+
+
+def test_the_published_discount_is_nobodys_gift(shop: Shop, maker: User) -> None:
+    large = shop.plan("large", base_fee=Decimal(2000), commitment_discounts=STEPS).plan
+    terms = {"customer": shop.customer(plan=None), "plan": large, "minimum_commitment": Decimal(5000)}
+
+    with pytest.raises(ApprovalRequired):
+        subscriptions.start(actor=by(maker), discount=Decimal("0.3"), **terms)
+    subscriptions.start(actor=by(maker), **terms)
+
+    assert not ManualMovement.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("steps", "field"),
+    [
+        ([("0", "0.1")], "from"),
+        ([("1000", "0.1"), ("1000", "0.2")], "from"),
+        ([("1000", "0")], "discount"),
+        ([("1000", "1.1")], "discount"),
+        ([("1000", "0.2"), ("2000", "0.1")], "discount"),
+    ],
+    ids=["zero", "twice", "none", "more_than_all", "falling"],
+)
+def test_discounts_grow_with_the_commitment(shop: Shop, steps: list[tuple[str, str]], field: str) -> None:
+    wanted = [plans.CommitmentDiscount(Decimal(start), Decimal(discount)) for start, discount in steps]
+
+    with pytest.raises(InvalidRequest) as refused:
+        shop.plan("bad", commitment_discounts=wanted)
+
+    assert [error.field for error in refused.value.errors] == [f"commitment_discounts.{len(steps) - 1}.{field}"]

@@ -13,6 +13,7 @@ from billing.services import subscriptions
 from billing.services.catalog import plans
 from billing.services.invoicing import invoices
 from billing.services.wallet import wallets
+from tests.billing.services.conftest import Clock
 from tests.builders import Shop
 
 
@@ -77,15 +78,15 @@ def test_it_comes_and_goes_with_the_plan_and_leaves_what_staff_allowed(shop: Sho
     assert limits(acme) == (5, 0)
 
 
-def test_it_ends_with_the_period_and_what_is_owed_by_then_stays_allowed(shop: Shop) -> None:
+def test_it_ends_with_the_period_and_what_is_owed_by_then_stays_allowed(shop: Shop, clock: Clock) -> None:
+    clock.stop()
     acme = shop.customer(plan=None)
     subscription = put_on(acme, credits_plan(shop, "1"))
     shop.record(acme, calls=130)
-    Subscription.objects.filter(pk=subscription.pk).update(
-        ends_at=timezone.now() - timedelta(microseconds=1), renews_at=timezone.now() - timedelta(microseconds=1)
-    )
-    subscription.periods.update(end=timezone.now() - timedelta(microseconds=1))
+    subscriptions.cancel(actor=SYSTEM, subscription=subscription)
+    assert limits(acme) == (1, 1)
 
+    clock.forward(days=31)
     subscriptions.renew_due()
 
     assert limits(acme) == (Decimal("0.3"), Decimal("0.3"))
