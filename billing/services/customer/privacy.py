@@ -40,6 +40,7 @@ from billing.models import (
     PaymentAttempt,
     PaymentMethod,
     PaymentProfile,
+    RecurringGrant,
     Refund,
     Subscription,
     TaxProfile,
@@ -49,7 +50,7 @@ from billing.models import (
 )
 from billing.services.funding import profiles, rules
 from billing.services.retrying import retried
-from billing.services.wallet import wallets
+from billing.services.wallet import recurring, wallets
 from billing.services.webhooks import endpoints
 
 ERASED = "Erased"
@@ -145,6 +146,8 @@ def _forget_money(actor: audit.Actor, customer: Customer) -> None:
     mine, now = Q(customer=customer), timezone.now()
     for rule in AutoTopUp.objects.filter(mine, enabled=True):
         rules.switch_off(actor=actor, rule=rule)
+    for given in RecurringGrant.objects.filter(mine, next_at__isnull=False):
+        recurring.cancel(actor=actor, recurring=given, reason=ERASED)
     PaymentMethod.objects.filter(mine).update(brand="", last4="", exp_month=None, exp_year=None)
     PaymentMethod.objects.filter(mine, removed_at=None).update(removed_at=now)
     PaymentAttempt.objects.filter(mine).update(method_brand="", method_last4="")

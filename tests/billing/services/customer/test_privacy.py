@@ -22,7 +22,15 @@ from accounts.services import api_keys, audit, factors, mail, profiles, staff, t
 from accounts.services import privacy as people
 from billing.engine import archives
 from billing.errors import ApprovalRequired, BudgetExceeded, InvalidState
-from billing.models import Approval, Customer, IdempotencyRecord, NoticeTarget, OutboxEvent, PaymentProfile
+from billing.models import (
+    Approval,
+    Customer,
+    IdempotencyRecord,
+    NoticeTarget,
+    OutboxEvent,
+    PaymentProfile,
+    RecurringGrant,
+)
 from billing.selectors.customer import privacy as selector
 from billing.selectors.ledger import books
 from billing.selectors.ledger import seals as chain
@@ -32,7 +40,7 @@ from billing.services.funding import refunds
 from billing.services.invoicing import taxes
 from billing.services.ledger import seals
 from billing.services.notices import targets
-from billing.services.wallet import wallets
+from billing.services.wallet import recurring, wallets
 from billing.services.webhooks import endpoints
 from tests.builders import Shop
 from tests.payments import Bank, Payer
@@ -70,6 +78,9 @@ def acme(shop: Shop) -> Customer:
     shop.alert(customer, "5")
     shop.record(customer, id="one", input_tokens=1000)
     mail.queue(ADDRESS, "Hello", NAME)
+    later = timezone.now() + timedelta(days=9)
+    monthly = recurring.Terms(asset=shop.usd, amount=Decimal(1), interval="month", starts_at=later)
+    recurring.create(actor=actor(owner), customer=customer, terms=monthly)
     clerk = User.objects.create_user("clerk@ante.test", is_staff=True)
     notes.add(actor=actor(clerk), customer=customer, text=f"Called: {NAME}")
     taxes.set_profile(actor=actor(clerk), customer=customer, tax_id="ZZ999", address=[NAME])
@@ -114,6 +125,7 @@ def test_an_organization_takes_everything_along(acme: Customer) -> None:
 
     document = json.loads(found["organization.json"])
     assert (document["name"], document["people"][0]["email"]) == (NAME, ADDRESS)
+    assert [row["interval"] for row in document["recurring_grants"]] == ["month"]
     assert json.loads(found["usage-events.jsonl"])["event_id"] == "one"
     assert len(found["ledger.jsonl"].splitlines()) == acme.balances.get().seq
     assert any(json.loads(line)["ip_address"] == IP for line in found["audit.jsonl"].splitlines())
@@ -168,6 +180,7 @@ def test_nothing_says_who_it_was_and_the_books_prove_themselves(committed_db: No
         people.FORGOTTEN.format(id=owner.pk),
     )
     assert not ApiKey.objects.filter(revoked_at=None).exists()
+    assert not RecurringGrant.objects.filter(canceled_at=None).exists()
     assert shop.record(acme, id="late", input_tokens=1).status == "rejected"
     proved()
 
