@@ -23,10 +23,17 @@ def xml(terms: Mapping[str, Any]) -> bytes:
 
 
 def embed(pdf: bytes, data: bytes) -> bytes:
-    """The PDF, which must be PDF/A-3, with the XML in it."""
+    """The PDF, which must be PDF/A-3, with the XML in it: another form of the same, to be read without the rest."""
     import facturx
 
     made: bytes = facturx.generate_from_binary(
-        pdf, data, flavor="factur-x", level="en16931", check_xsd=False, check_schematron=False
+        pdf,
+        data,
+        flavor="factur-x",
+        level="en16931",
+        check_xsd=False,
+        check_schematron=False,
+        afrelationship="alternative",
+        xmp_compression=False,
     )
     return made

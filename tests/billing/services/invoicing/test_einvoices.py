@@ -12,8 +12,11 @@ from lxml import etree
 from saxonche import PySaxonProcessor, PyXsltExecutable
 
 from accounts.services.audit import SYSTEM
+from billing.gateways import documents as papers
+from billing.gateways import einvoices
 from billing.models import Customer, Invoice
 from billing.services.invoicing import documents, invoices, taxes, voiding
+from tests.billing.services.invoicing import pdfa
 from tests.billing.services.invoicing.test_invoices import issue, owing
 from tests.builders import Shop
 
@@ -38,7 +41,9 @@ def buyer(shop: Shop, country: str = "DE", **details: Any) -> Customer:
 
 def carried(invoice: Invoice | None) -> "Read":
     assert invoice is not None
-    name, data = facturx.get_facturx_xml_from_pdf(documents.invoice_pdf(invoice))
+    pdf = documents.invoice_pdf(invoice)
+    assert pdfa.broken(pdf) == []
+    name, data = facturx.get_facturx_xml_from_pdf(pdf)
     assert name == "factur-x.xml"
     assert facturx.xml_check_xsd(data, flavor="factur-x", level="en16931")
     assert broken_rules(data) == []
@@ -112,6 +117,11 @@ def test_the_rules_would_find_a_sum_that_is_wrong(shop: Shop, seller: Any) -> No
     assert data is not None
     assert "Payable by bank transfer" in read.all("Content")
     assert broken_rules(data.replace(b"<ram:DuePayableAmount>3.57<", b"<ram:DuePayableAmount>3.56<")) == ["BR-CO-16"]
+    # A paper that is no PDF/A, and says so of itself once the data are in it.
+    assert "6.2.3 output intent" in pdfa.broken(einvoices.embed(papers.pdf("invoice", documents.shown(invoice)), data))
+    assert {"6.6.4 which part of the standard", "6.1.3 data after the end"} <= {
+        *pdfa.broken(papers.pdf("invoice", documents.shown(invoice)) + b"more")
+    }
 
 
 def test_a_credit_note_is_one_with_positive_amounts_and_says_for_which(shop: Shop, seller: Any) -> None:
