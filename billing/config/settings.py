@@ -171,6 +171,7 @@ CELERY_BEAT_SCHEDULE = {
     "send-notices": {"task": "billing.send_notices", "schedule": 5.0},
     "relay-outbox": {"task": "billing.relay_outbox", "schedule": 5.0},
     "roll-up-usage": {"task": "billing.roll_up_usage", "schedule": 5.0},
+    "sum-usage-days": {"task": "billing.sum_usage_days", "schedule": 600.0},
     "send-webhooks": {"task": "billing.send_webhooks", "schedule": 5.0},
     "seal-ledger": {"task": "billing.seal_ledger", "schedule": 3600.0},
     "process-payment-events": {"task": "billing.process_payment_events", "schedule": 15.0},

@@ -1,5 +1,5 @@
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 
 from accounts.ids import uuid7
 from billing.models.assets import Asset
@@ -8,27 +8,17 @@ from billing.models.customers import Customer
 from billing.models.fields import AmountField, number_check
 
 
-class UsageRollup(models.Model):
-    """What one hour's charges of one kind come to: derived, and made anew by ``manage.py rebuild_rollups``.
+class UsageSums(models.Model):
+    """What the charges of one kind in one stretch of time come to.
 
     A line is one meter, asset and set of dimensions. Events whose charges fall on the same lines have the same shape
     and are counted together, beside each line of it: so an event of several meters can be counted once, whatever the
     lines are grouped by. Found by what it sums, so it needs no key of its own.
     """
 
-    class Grain(models.TextChoices):
-        """Which dimensions its lines keep apart: see ``selectors/usage/rollups.py``."""
-
-        MODEL = "model", "By model"
-        WORK = "work", "By model, user, project, feature and API key"
-        SESSION = "session", "By session"
-
-    pk = models.CompositePrimaryKey("customer_id", "grain", "hour", "shape", "line")
     customer = models.ForeignKey(
         Customer, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
     )
-    grain = models.CharField(max_length=8, choices=Grain.choices)
-    hour = models.DateTimeField(help_text="When the events occurred: from here up to an hour later.")
     shape = models.UUIDField(help_text="Of the lines that each of the events has.")
     line = models.UUIDField(help_text="Of meter, asset, dimensions and API key.")
     meter = models.ForeignKey(Meter, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False)
@@ -38,6 +28,24 @@ class UsageRollup(models.Model):
     quantity = AmountField()
     amount = AmountField()
     events = models.BigIntegerField(help_text="How many events have this shape, less those that were reversed.")
+
+    class Meta:
+        abstract = True
+
+
+class UsageRollup(UsageSums):
+    """An hour's sums: derived, and made anew by ``manage.py rebuild_rollups``."""
+
+    class Grain(models.TextChoices):
+        """Which dimensions its lines keep apart: see ``selectors/usage/rollups.py``."""
+
+        MODEL = "model", "By model"
+        WORK = "work", "By model, user, project, feature and API key"
+        SESSION = "session", "By session"
+
+    pk = models.CompositePrimaryKey("customer_id", "grain", "hour", "shape", "line")
+    grain = models.CharField(max_length=8, choices=Grain.choices)
+    hour = models.DateTimeField(help_text="When the events occurred: from here up to an hour later.")
 
     class Meta:
         indexes = [models.Index(fields=["grain", "hour"], name="billing_rollup_hour")]
@@ -50,6 +58,59 @@ class UsageRollup(models.Model):
 
     def __str__(self) -> str:
         return f"{self.grain} {self.hour:%Y-%m-%d %H:%M}"
+
+
+class UsageDay(models.Model):
+    """A day of a customer's, from ``start`` up to ``until``, in whose hours something is summed.
+
+    Where it is ``made``, its sums are what its hours come to: whoever adds to one of them unmakes it, in the same
+    transaction. No two days of a customer overlap.
+    """
+
+    pk = models.CompositePrimaryKey("customer_id", "start")
+    customer = models.ForeignKey(
+        Customer, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
+    )
+    start = models.DateTimeField()
+    until = models.DateTimeField()
+    made = models.BooleanField(default=False)
+
+    class Meta:
+        indexes = [models.Index(fields=["until"], name="billing_usageday_unmade", condition=Q(made=False))]
+        constraints = [models.CheckConstraint(name="billing_usageday_time", condition=Q(start__lt=F("until")))]
+
+    def __str__(self) -> str:
+        return f"{self.start:%Y-%m-%d %H:%M}"
+
+
+class UsageDaySum(UsageSums):
+    """A made day's sums: of those of its hours, for customers of whom an hour has many."""
+
+    class Grain(models.TextChoices):
+        """What its lines keep apart: see ``selectors/usage/rollups.py``."""
+
+        MODEL = "model", "By model"
+        USER = "user", "By user"
+        PROJECT = "project", "By project"
+        FEATURE = "feature", "By feature"
+        API_KEY = "api_key", "By API key"
+        WORK = "work", "By all of these"
+
+    pk = models.CompositePrimaryKey("customer_id", "grain", "start", "shape", "line")
+    grain = models.CharField(max_length=8, choices=Grain.choices)
+    start = models.DateTimeField(help_text="Of the day.")
+
+    class Meta:
+        constraints = [
+            number_check("billing_usagedaysum", "quantity", "amount"),
+            models.CheckConstraint(
+                name="billing_usagedaysum_grain",
+                condition=Q(grain__in=["model", "user", "project", "feature", "api_key", "work"]),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.grain} {self.start:%Y-%m-%d %H:%M}"
 
 
 class RollupMark(models.Model):

@@ -105,6 +105,15 @@ def roll_up_usage() -> None:
     anomalies.watch()
 
 
+@shared_task(name="billing.sum_usage_days", time_limit=12 * 3600)
+def sum_usage_days() -> None:
+    """Sum the hours of days that are over, for customers of whom an hour has many lines.
+
+    The first time over a long history takes long.
+    """
+    rollups.sum_days()
+
+
 @shared_task(name="billing.expire_approvals")
 def expire_approvals() -> None:
     """Let lapse what nobody decided on in time."""

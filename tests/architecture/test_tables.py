@@ -39,7 +39,11 @@ REFERENCE_TABLES = {
     "Pack": "catalog",
     "IdempotencyRecord": "by whoever holds the key: the operator or a customer's organization",
 }
-DERIVED = {"UsageRollup": "found by what it sums, and made anew from the charges"}
+DERIVED = {
+    "UsageRollup": "found by what it sums, and made anew from the charges",
+    "UsageDay": "found by the customer and where it begins, and made anew with its hours",
+    "UsageDaySum": "found by what it sums, and made anew from the hours",
+}
 WITHOUT_CUSTOMER_AT_TIMES = {
     "StripeEvent": "the provider also reports what is nobody's here",
     "OutboxEvent": "some messages are about no customer",

@@ -11,7 +11,7 @@ from billing.services.usage import rollups
 
 class Command(BaseCommand):
     help = (
-        "Make the hourly sums of usage anew from the charges, customer by customer, while everything runs. "
+        "Make the sums of usage by hour and day anew from the charges, customer by customer, while everything runs. "
         "After a restore into another PostgreSQL: before usage is let in again."
     )
 
@@ -24,7 +24,8 @@ class Command(BaseCommand):
             return
         with Progress(OutputWrapper(sys.stderr), total=Charge.objects.count(), unit="charges") as bar:
             rollups.rebuild(done=bar.advance)
-        self.stdout.write("The hourly sums are made anew.")
+            rollups.sum_days()
+        self.stdout.write("The sums by hour and day are made anew.")
 
     def _check(self) -> None:
         wrong = 0
@@ -36,4 +37,4 @@ class Command(BaseCommand):
                 bar.advance(1)
         if wrong:
             sys.exit(1)
-        self.stdout.write("The hourly sums are what the charges come to.")
+        self.stdout.write("The sums by hour and day are what the charges come to.")

@@ -1,4 +1,5 @@
-"""Sums kept by the hour, and the charges that are not in them yet: together exactly what the charges come to.
+"""Sums kept by the hour and by the day, and the charges that are not in them yet: together exactly what the charges
+come to.
 
 A charge is in the rollups if the database transaction that wrote it has a lower number than the mark. Rollups, mark and
 the charges beyond it are read by one statement, so in one snapshot: none is missing and none is counted twice.
@@ -12,7 +13,10 @@ from uuid import UUID
 
 from django.db import connection
 
-from billing.models import UsageRollup
+from billing.models import UsageDaySum, UsageRollup
+
+API_KEY = "api_key"
+"""What is asked for like a dimension, and is the key that the event came with. Kept by the grain of work."""
 
 GRAINS: dict[str, tuple[str, ...]] = {
     UsageRollup.Grain.MODEL: ("model",),
@@ -21,8 +25,15 @@ GRAINS: dict[str, tuple[str, ...]] = {
 }
 """The dimensions of each grain, the coarsest first. Any other dimension is read from the charges."""
 
-API_KEY = "api_key"
-"""What is asked for like a dimension, and is the key that the event came with. Kept by the grain of work."""
+DAY_GRAINS: dict[str, tuple[str, ...]] = {
+    UsageDaySum.Grain.MODEL: ("model",),
+    UsageDaySum.Grain.USER: ("user",),
+    UsageDaySum.Grain.PROJECT: ("project",),
+    UsageDaySum.Grain.FEATURE: ("feature",),
+    UsageDaySum.Grain.API_KEY: (API_KEY,),
+    UsageDaySum.Grain.WORK: ("model", "user", "project", "feature", API_KEY),
+}
+"""The same of the sums by day: what most questions name alone has lines of its own, which are few."""
 
 EVENTS_SQL = "(CASE WHEN c.reverses_id IS NOT NULL THEN -1 WHEN c.refunds_id IS NOT NULL THEN 0 ELSE 1 END)"
 """What the charge called ``c`` does to the number of events: each of an event's charges says the same."""
@@ -30,6 +41,7 @@ EVENTS_SQL = "(CASE WHEN c.reverses_id IS NOT NULL THEN -1 WHEN c.refunds_id IS 
 _CLUSTER = "(SELECT system_identifier::text FROM pg_control_system())"
 _MARK = f"SELECT written_before, restored_until FROM billing_rollupmark WHERE cluster = {_CLUSTER}"
 _HOUR, _TICK = "interval '1 hour'", "interval '1 microsecond'"
+_SUMS = "c.meter_id, c.asset_id, c.dimensions, c.api_key_id, c.quantity, c.amount, c.events"
 _BEYOND = "c.written_in >= (SELECT written_before FROM billing_rollupmark)"
 
 
@@ -99,7 +111,7 @@ def source(
     """A query, and its parameters, for what occurred in [``start``, ``end``): rollups, and single charges.
 
     Its columns: ``at``, a time in the right period of that granularity in that zone (None: there is only one period);
-    ``work``, an event, or all events of one shape in an hour; ``meter_id``, ``asset_id``, ``dimensions``,
+    ``work``, an event, or all events of one shape in an hour or a day; ``meter_id``, ``asset_id``, ``dimensions``,
     ``api_key_id`` (only where it is asked for), ``quantity``, ``amount`` and ``events``. Rows with the same ``at``,
     ``work`` and ``events`` are of the same events. An hour that is not wholly in the interval, or in which a period
     ends, is read from its charges.
@@ -129,23 +141,35 @@ def source(
     if found.restored_until is not None:
         beyond += " AND c.posted_at > %(restored)s"
     whole = f"c.hour >= %(start)s AND c.hour <= %(end)s::timestamptz - {_HOUR}"
-    if granularity is not None and zone != "UTC":
+    if granularity is not None:
         values |= {"granularity": granularity, "zone": zone}
+    if granularity is not None and zone != "UTC":
         begins = "date_trunc(%(granularity)s::text, {}, %(zone)s::text)"
         whole += f" AND {begins.format('c.hour')} = {begins.format(f'c.hour + {_HOUR} - {_TICK}')}"
-    hours = f"""
-          FROM billing_usagerollup c
-         WHERE {whose} AND c.grain = %(grain)s AND c.hour > %(start)s::timestamptz - {_HOUR} AND c.hour < %(end)s"""
+    by_day = None if customer_id is None or granularity == "hour" else _by_day(needed)
+    rolled = f"billing_usagerollup c WHERE {whose} AND c.grain = %(grain)s"
+    days, sums_by_day = "", ""
+    if kept is not None and by_day is not None:
+        values["day_grain"] = by_day
+        days = _days(granularity)
+        # Day by day along the customer's index, whatever the planner thinks of it.
+        rolled = f"""gaps CROSS JOIN LATERAL (
+            SELECT * FROM {rolled} AND c.hour >= gaps.since AND c.hour < gaps.until OFFSET 0) c WHERE TRUE"""
+        sums_by_day = f"""
+        SELECT c.start AS at, c.shape AS work, {_SUMS}
+          FROM days JOIN billing_usagedaysum c
+            ON c.customer_id = %(customer)s AND c.grain = %(day_grain)s AND c.start = days.start
+        UNION ALL"""
+    hours = f"FROM {rolled} AND c.hour > %(start)s::timestamptz - {_HOUR} AND c.hour < %(end)s"
     if narrowing is not None:
         whole = "FALSE"
         known = {name: value for name, value in where.items() if name in _kept(narrowing)}
         told, more = where_sql("c", known, "told")
         hours, values = f"{hours} AND {told}", values | more
-    # Hour by hour along the customer's index, whatever the planner thinks of it.
+    # The same, hour by hour.
     apart = "" if customer_id is None else "OFFSET 0"
-    query = f"""
-        SELECT c.hour AS at, c.shape AS work, c.meter_id, c.asset_id, c.dimensions, c.api_key_id, c.quantity, c.amount,
-               c.events
+    query = f"""{days}{sums_by_day}
+        SELECT c.hour AS at, c.shape AS work, {_SUMS}
         {hours} AND {whole}
         UNION ALL
         {charges} AND {beyond}
@@ -156,17 +180,43 @@ def source(
     return query, values
 
 
+def _by_day(dimensions: Collection[str]) -> str | None:
+    """The sums by day with the fewest lines that keep these dimensions apart, if there are any."""
+    return next((str(name) for name, kept in DAY_GRAINS.items() if set(dimensions) <= set(kept)), None)
+
+
+def _days(granularity: str | None) -> str:
+    """The made days that are wholly in the interval and in one period, and the stretches of time between them."""
+    in_one = "TRUE"
+    if granularity is not None:
+        begins = "date_trunc(%(granularity)s::text, {}, %(zone)s::text)"
+        in_one = f"{begins.format('d.start')} = {begins.format(f'd.until - {_TICK}')}"
+    return f"""
+        WITH days AS MATERIALIZED (
+            SELECT d.start, d.until FROM billing_usageday d
+             WHERE d.customer_id = %(customer)s AND d.made AND d.start >= %(start)s AND d.until <= %(end)s AND {in_one}
+        ), gaps AS MATERIALIZED (
+            SELECT lag(until, 1, %(start)s::timestamptz - {_HOUR}) OVER (ORDER BY start) AS since, start AS until
+              FROM (SELECT start, until FROM days UNION ALL SELECT %(end)s::timestamptz, NULL) bounds
+        )"""
+
+
 def exact(customer_id: UUID) -> bool:
-    """Whether the rollups of every grain and the charges beyond them are what all charges come to, hour by hour."""
+    """Whether the rollups of every grain are what their charges come to, hour by hour, and those of made days what
+    their hours come to."""
     found = mark()
     if found.written_before is None:
         return True
+    values = {"customer": customer_id, "restored": found.restored_until}
     with connection.cursor() as cursor:
-        cursor.execute(_INEXACT, {"customer": customer_id, "restored": found.restored_until})
-        return cursor.fetchone() is None
+        for differences in (_INEXACT_HOURS, _INEXACT_DAYS):
+            cursor.execute(differences, values)
+            if cursor.fetchone() is not None:
+                return False
+    return True
 
 
-_INEXACT = f"""
+_INEXACT_HOURS = f"""
 WITH rolled AS (
     SELECT grain, hour, meter_id, asset_id, SUM(quantity) AS quantity, SUM(amount) AS amount
       FROM billing_usagerollup WHERE customer_id = %(customer)s GROUP BY 1, 2, 3, 4
@@ -180,6 +230,24 @@ WITH rolled AS (
      GROUP BY 1, 2, 3, 4
 )
 SELECT 1 FROM rolled FULL JOIN summed USING (grain, hour, meter_id, asset_id)
+ WHERE (rolled.quantity, rolled.amount) IS DISTINCT FROM (summed.quantity, summed.amount)
+ LIMIT 1
+"""
+
+_INEXACT_DAYS = f"""
+WITH rolled AS (
+    SELECT grain, start, meter_id, asset_id, SUM(quantity) AS quantity, SUM(amount) AS amount
+      FROM billing_usagedaysum WHERE customer_id = %(customer)s GROUP BY 1, 2, 3, 4
+), summed AS (
+    SELECT g.grain, d.start, r.meter_id, r.asset_id, SUM(r.quantity) AS quantity, SUM(r.amount) AS amount
+      FROM billing_usageday d
+      JOIN billing_usagerollup r
+        ON r.customer_id = d.customer_id AND r.grain = 'work' AND r.hour >= d.start AND r.hour < d.until
+     CROSS JOIN unnest(ARRAY{list(map(str, DAY_GRAINS))}) g(grain)
+     WHERE d.customer_id = %(customer)s AND d.made
+     GROUP BY 1, 2, 3, 4
+)
+SELECT 1 FROM rolled FULL JOIN summed USING (grain, start, meter_id, asset_id)
  WHERE (rolled.quantity, rolled.amount) IS DISTINCT FROM (summed.quantity, summed.amount)
  LIMIT 1
 """

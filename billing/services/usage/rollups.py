@@ -7,22 +7,28 @@ A charge that is committed late has a number above it and belongs to a later ste
 
 import logging
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import connection, transaction
 from django.db.models import Max
+from django.utils import timezone
 
 from billing import locks
-from billing.models import Charge, RollupMark, UsageRollup
+from billing.models import Charge, RollupMark, UsageDay, UsageDaySum, UsageRollup
 from billing.selectors.ledger import seals
-from billing.selectors.usage.rollups import EVENTS_SQL, GRAINS
+from billing.selectors.usage.rollups import API_KEY, DAY_GRAINS, EVENTS_SQL, GRAINS
 
 logger = logging.getLogger(__name__)
 
 WORK = "usage rollups"
 STEP = 100_000
 """How many transactions' charges at once, so that a step is short even where much is behind."""
+SETTLED = timedelta(hours=2)
+"""So long after its end a day's sums are made, since much that comes late is in by then."""
+LINES_MIN = 1_000
+"""A day with fewer lines gets no sums of its own."""
+DAYS_AT_ONCE = 10
 IDLE_STEP = 10_000
 """Where nothing was used, the mark moves only after so many transactions."""
 
@@ -54,6 +60,39 @@ def roll_up() -> int:
             return changed
 
 
+def sum_days() -> int:
+    """Make the sums of days that are over and were added to since. Returns how many. Does nothing while the sums by the
+    hour are added to.
+
+    Days with few lines are left out: their hours are read as quickly.
+    """
+    made = 0
+    while True:
+        with transaction.atomic():
+            if not locks.only_one(WORK):
+                return made
+            over = UsageDay.objects.filter(made=False, until__lt=timezone.now() - SETTLED)
+            days = list(over.order_by("until", "customer")[:DAYS_AT_ONCE])
+            for day in days:
+                UsageDaySum.objects.filter(customer=day.customer_id, start=day.start).delete()
+                if _lines(day) < LINES_MIN:
+                    UsageDay.objects.filter(pk=day.pk).delete()
+                    continue
+                _run(_SUM_DAY, customer=day.customer_id, start=day.start, until=day.until)
+                UsageDay.objects.filter(pk=day.pk).update(made=True)
+                made += 1
+        if len(days) < DAYS_AT_ONCE:
+            return made
+
+
+def _lines(day: UsageDay) -> int:
+    """How many lines of the finest sums by the hour it has; no more than matter are counted."""
+    lines = UsageRollup.objects.filter(
+        customer=day.customer_id, grain=UsageRollup.Grain.WORK, hour__gte=day.start, hour__lt=day.until
+    )
+    return lines[:LINES_MIN].count()
+
+
 def rebuild(*, done: Callable[[int], None] = lambda charges: None) -> None:
     """Make all rollups anew, customer by customer, while they are read and added to. ``done`` is told of charges.
 
@@ -65,7 +104,7 @@ def rebuild(*, done: Callable[[int], None] = lambda charges: None) -> None:
         locks.wait_for_turn(WORK)
         mark = _mark()
         if not _ours(mark):
-            UsageRollup.objects.all().delete()
+            _forget()
             mark.cluster, mark.written_before = "", seals.ended_before()
             mark.restored_until = Charge.objects.aggregate(latest=Max("posted_at"))["latest"]
             mark.save()
@@ -73,12 +112,17 @@ def rebuild(*, done: Callable[[int], None] = lambda charges: None) -> None:
         with transaction.atomic():
             locks.wait_for_turn(WORK)
             mark = _mark()
-            UsageRollup.objects.filter(customer=customer_id).delete()
+            _forget(customer=customer_id)
             which = "c.customer_id = %(customer)s AND (c.written_in < %(until)s OR c.posted_at <= %(restored)s)"
             _add(which, customer=customer_id, until=mark.written_before, restored=mark.restored_until)
             held = Charge.objects.filter(customer=customer_id).count()
         done(held)
     RollupMark.objects.filter(only=True).update(cluster=seals.cluster())
+
+
+def _forget(**whose: UUID) -> None:
+    for model in (UsageRollup, UsageDaySum, UsageDay):
+        model._default_manager.filter(**whose).delete()
 
 
 def _mark() -> RollupMark:
@@ -112,17 +156,22 @@ def _numbered_elsewhere() -> bool:
 
 
 def _add(which: str, **values: UUID | int | datetime | None) -> int:
-    """Add the charges for which ``which`` holds to the rollups. Returns how many rows that made or changed."""
+    """Add the charges for which ``which`` holds to the rollups, and note the days that this belongs to. Returns how
+    many rows that made or changed."""
+    return _run(_ADD.replace("WHICH", which), **values)
+
+
+def _run(statement: str, **values: UUID | int | datetime | None) -> int:
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL jit = off")
         cursor.execute("SET LOCAL work_mem = '64MB'")
         cursor.execute("SET LOCAL statement_timeout = 0")
-        cursor.execute(_ADD.replace("WHICH", which), values)
-        return int(cursor.rowcount)
+        cursor.execute(statement, values)
+        return int(cursor.fetchone()[0])
 
 
 def _kept(names: tuple[str, ...]) -> str:
-    pairs = ", ".join(f"'{name}', c.dimensions -> '{name}'" for name in names)
+    pairs = ", ".join(f"'{name}', c.dimensions -> '{name}'" for name in names if name != API_KEY)
     return f"jsonb_strip_nulls(jsonb_build_object({pairs}))"
 
 
@@ -130,32 +179,87 @@ def _digest(text: str) -> str:
     return f"encode(substr(sha256(convert_to({text}, 'UTF8')), 1, 16), 'hex')::uuid"
 
 
-_KEPT = " ".join(f"WHEN '{grain}' THEN {_kept(names)}" for grain, names in GRAINS.items())
+_FOLDED = f"""
+lines AS (
+    SELECT customer_id, grain, at, work, events, meter_id, asset_id, dimensions, api_key_id,
+           {_digest("concat_ws(' ', meter_id, asset_id, api_key_id, dimensions)")} AS line,
+           SUM(quantity) AS quantity, SUM(amount) AS amount
+      FROM fine GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9
+), shapes AS (
+    SELECT customer_id, grain, at, work, events, {_digest("string_agg(line::text, ' ' ORDER BY line)")} AS shape
+      FROM lines GROUP BY 1, 2, 3, 4, 5
+), sums AS (
+    SELECT customer_id, grain, at, shape, line, meter_id, asset_id, dimensions, api_key_id,
+           SUM(quantity) AS quantity, SUM(amount) AS amount, SUM(events) AS events
+      FROM lines JOIN shapes USING (customer_id, grain, at, work, events)
+     GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9
+)"""  # noqa: S608 - names of ours
+_SUMS = "shape, line, meter_id, asset_id, dimensions, api_key_id, quantity, amount, events"
+_KEPT, _KEPT_BY_DAY = (
+    " ".join(f"WHEN '{grain}' THEN {_kept(names)}" for grain, names in grains.items())
+    for grains in (GRAINS, DAY_GRAINS)
+)
+_NEW_DAYS = """
+SELECT DISTINCT t.customer_id,
+       GREATEST(b.start, (SELECT MAX(o.until) FROM billing_usageday o
+                           WHERE o.customer_id = t.customer_id AND o.until <= t.hour)),
+       LEAST(b.until, (SELECT MIN(o.start) FROM billing_usageday o
+                        WHERE o.customer_id = t.customer_id AND o.start > t.hour)),
+       FALSE
+  FROM touched t JOIN billing_customer k ON k.id = t.customer_id
+ CROSS JOIN LATERAL (
+       SELECT CASE WHEN to_char('2026-01-01 00:00Z'::timestamptz AT TIME ZONE k.timezone, 'MI')
+                     || to_char('2026-07-01 00:00Z'::timestamptz AT TIME ZONE k.timezone, 'MI') = '0000'
+                   THEN k.timezone ELSE 'UTC' END AS zone) z
+ CROSS JOIN LATERAL (
+       SELECT date_trunc('day', t.hour, z.zone) AS start,
+              (date_trunc('day', t.hour AT TIME ZONE z.zone) + interval '1 day') AT TIME ZONE z.zone AS until) b
+ WHERE NOT EXISTS (SELECT 1 FROM billing_usageday o
+                    WHERE o.customer_id = t.customer_id AND o.start <= t.hour AND o.until > t.hour)
+"""
+"""Days of the customer's zone, in UTC where that is not whole hours beside it: those that hold an hour that was added
+to and is in none yet. Where the zone was another one before, a day begins and ends beside those that are there."""
 _ADD = f"""
-WITH fresh AS MATERIALIZED (
-    SELECT c.customer_id, g.grain, date_trunc('hour', c.occurred_at, 'UTC') AS hour, c.event_id, {EVENTS_SQL} AS events,
-           c.meter_id, c.asset_id, CASE g.grain {_KEPT} END AS dimensions,
+WITH fine AS MATERIALIZED (
+    SELECT c.customer_id, g.grain, date_trunc('hour', c.occurred_at, 'UTC') AS at, c.event_id AS work,
+           {EVENTS_SQL} AS events, c.meter_id, c.asset_id, CASE g.grain {_KEPT} END AS dimensions,
            CASE g.grain WHEN 'work' THEN e.api_key_id END AS api_key_id, c.quantity, c.amount
       FROM billing_charge c
       JOIN billing_usageevent e ON e.id = c.event_id AND e.customer_id = c.customer_id
      CROSS JOIN unnest(ARRAY{list(map(str, GRAINS))}) g(grain)
      WHERE WHICH
-), lines AS (
-    SELECT customer_id, grain, hour, event_id, events, meter_id, asset_id, dimensions, api_key_id,
-           {_digest("concat_ws(' ', meter_id, asset_id, api_key_id, dimensions)")} AS line,
-           SUM(quantity) AS quantity, SUM(amount) AS amount
-      FROM fresh GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9
-), shapes AS (
-    SELECT customer_id, grain, event_id, events, {_digest("string_agg(line::text, ' ' ORDER BY line)")} AS shape
-      FROM lines GROUP BY 1, 2, 3, 4
+), {_FOLDED}, added AS (
+    INSERT INTO billing_usagerollup AS r (customer_id, grain, hour, {_SUMS})
+    SELECT customer_id, grain, at, {_SUMS} FROM sums
+        ON CONFLICT (customer_id, grain, hour, shape, line) DO UPDATE
+       SET quantity = r.quantity + EXCLUDED.quantity, amount = r.amount + EXCLUDED.amount,
+           events = r.events + EXCLUDED.events
+    RETURNING customer_id, hour
+), touched AS (
+    SELECT DISTINCT customer_id, hour FROM added
+), unmade AS (
+    UPDATE billing_usageday d SET made = FALSE FROM touched t
+     WHERE d.customer_id = t.customer_id AND d.start <= t.hour AND d.until > t.hour AND d.made
+), begun AS (
+    INSERT INTO billing_usageday (customer_id, start, until, made) {_NEW_DAYS} ON CONFLICT DO NOTHING
 )
-INSERT INTO billing_usagerollup AS r (customer_id, grain, hour, shape, line, meter_id, asset_id, dimensions, api_key_id,
-                                      quantity, amount, events)
-SELECT customer_id, grain, hour, shape, line, meter_id, asset_id, dimensions, api_key_id,
-       SUM(quantity), SUM(amount), SUM(events)
-  FROM lines JOIN shapes USING (customer_id, grain, event_id, events)
- GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9
-    ON CONFLICT (customer_id, grain, hour, shape, line) DO UPDATE
-   SET quantity = r.quantity + EXCLUDED.quantity, amount = r.amount + EXCLUDED.amount,
-       events = r.events + EXCLUDED.events
+SELECT COUNT(*) FROM added
+"""  # noqa: S608 - names of ours
+_SUM_DAY = f"""
+WITH fine AS MATERIALIZED (
+    SELECT c.customer_id, g.grain, %(start)s::timestamptz AS at, c.shape AS work, c.events, c.meter_id, c.asset_id,
+           CASE g.grain {_KEPT_BY_DAY} END AS dimensions,
+           CASE WHEN g.grain IN ('work', 'api_key') THEN c.api_key_id END AS api_key_id, c.quantity, c.amount
+      FROM (SELECT customer_id, shape, line, meter_id, asset_id, dimensions, api_key_id,
+                   SUM(quantity) AS quantity, SUM(amount) AS amount, SUM(events) AS events
+              FROM billing_usagerollup
+             WHERE customer_id = %(customer)s AND grain = 'work' AND hour >= %(start)s AND hour < %(until)s
+             GROUP BY 1, 2, 3, 4, 5, 6, 7) c
+     CROSS JOIN unnest(ARRAY{list(map(str, DAY_GRAINS))}) g(grain)
+), {_FOLDED}, made AS (
+    INSERT INTO billing_usagedaysum (customer_id, grain, start, {_SUMS})
+    SELECT customer_id, grain, at, {_SUMS} FROM sums
+    RETURNING 1
+)
+SELECT COUNT(*) FROM made
 """  # noqa: S608 - names of ours

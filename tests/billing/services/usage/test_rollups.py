@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -17,7 +18,7 @@ from django.db import connection, transaction
 
 from accounts.services.audit import SYSTEM
 from billing.engine.money import EXACT
-from billing.models import Charge, Customer, RollupMark, UsageEvent, UsageRollup
+from billing.models import Charge, Customer, RollupMark, UsageDay, UsageDaySum, UsageEvent, UsageRollup
 from billing.selectors.usage import charged_events, usage
 from billing.selectors.usage import rollups as selector
 from billing.services.usage import rollups
@@ -39,6 +40,9 @@ QUESTIONS: list[dict[str, Any]] = [
     {"group_by": ("model", "user"), "where": {"session": "session-0"}, "granularity": "hour"},
     {"group_by": ("session",), "where": {"region": "region-2", "model": "model-1"}},
     {"group_by": ("api_key",), "where": {"api_key": None}},
+    {"group_by": ("feature", "meter"), "granularity": None},
+    {"group_by": ("project",), "granularity": "month"},
+    {"group_by": ("model",), "granularity": None, "where": {"user": "user-1"}},
 ]
 
 
@@ -50,7 +54,13 @@ def acme(committed_db: None, shop: Shop) -> Customer:
         shop.price(shop.meter("llm_output", "output_tokens", dimensions=["model", "session"]), "10", per="1000000"),
     ]
     shop.plan("pro", prices)
-    return shop.customer(usd="1000")
+    return shop.customer(usd="1000", timezone="Europe/Berlin")
+
+
+@pytest.fixture
+def few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Days get sums of their own however few lines they have."""
+    monkeypatch.setattr(rollups, "LINES_MIN", 1)
 
 
 def some_event(shop: Shop, customer: Customer, chance: random.Random) -> None:
@@ -141,24 +151,34 @@ def expected_events(customer: Customer, start: datetime, end: datetime, where: A
     return [(*key, amount) for key, amount in sorted(sums.items(), reverse=True)]
 
 
+@pytest.mark.usefixtures("few_are_many")
 @pytest.mark.parametrize("seed", [1, 2])
 def test_sums_and_what_is_beyond_them_are_what_the_charges_come_to(acme: Customer, shop: Shop, seed: int) -> None:
     chance = random.Random(seed)
     globex = shop.customer("globex", usd="1000")
-    for _ in range(40):
-        match chance.choice(["use", "use", "use", "use", "reverse", "refund", "roll", "roll"]):
+    for step in range(40):
+        if step == 20:
+            Customer.objects.filter(pk=acme.pk).update(timezone="Asia/Kolkata")
+        match chance.choice(["use", "use", "use", "use", "reverse", "refund", "roll", "roll", "days", "days"]):
             case "use":
                 some_event(shop, acme, chance)
                 some_event(shop, globex, chance)
             case "roll":
                 rollups.roll_up()
+            case "days":
+                rollups.roll_up()
+                rollups.sum_days()
             case kind:
                 put_right(acme, kind, chance)
         if chance.random() < 0.15:
             compare(acme, chance)
     rollups.roll_up()
+    rollups.sum_days()
     compare(acme, chance)
     assert selector.exact(acme.pk)
+    days = UsageDay.objects.filter(customer=acme)
+    assert days.filter(made=True).count() == days.count() >= 3
+    assert not any(day.until > after.start for day, after in pairwise(days.order_by("start")))
     rolled = list(UsageRollup.objects.order_by("pk").values())
 
     call_command("rebuild_rollups")
@@ -227,6 +247,37 @@ def test_sums_are_really_read(acme: Customer, shop: Shop) -> None:
         call_command("rebuild_rollups", check=True)
     call_command("rebuild_rollups")
     call_command("rebuild_rollups", check=True)
+
+
+@pytest.mark.usefixtures("few_are_many")
+def test_sums_of_days_are_really_read_and_told_from_their_hours(acme: Customer, shop: Shop) -> None:
+    shop.record(acme, time=START, data={"output_tokens": 1_000, "model": "a"})
+    rollups.roll_up()
+    assert [rollups.sum_days(), rollups.sum_days()] == [1, 0]
+    assert UsageDaySum.objects.update(amount=7) == len(selector.DAY_GRAINS)
+    question = {"customer_id": acme.pk, "start": START - timedelta(days=1), "end": START + timedelta(days=2)}
+
+    assert [row.amount for row in usage.totals(**question, group_by=("user",))] == [7]
+    zone = ZoneInfo("Europe/Berlin")
+    assert [row.amount for row in usage.rows(**question, timezone=zone)] == [7]
+    # Its day is not a day elsewhere, and an hour is less than a day.
+    assert [row.amount for row in usage.rows(**question)] == [Decimal("0.01")]
+    assert [row.amount for row in usage.rows(**question, granularity="hour")] == [Decimal("0.01")]
+    assert not selector.exact(acme.pk)
+    shop.record(acme, time=START, output_tokens=1_000)
+    rollups.roll_up()
+    assert [row.amount for row in usage.totals(**question)] == [Decimal("0.02")]
+    rollups.sum_days()
+    assert selector.exact(acme.pk)
+
+
+def test_days_of_few_lines_and_days_that_are_not_over_get_no_sums(acme: Customer, shop: Shop) -> None:
+    shop.record(acme, time=START, output_tokens=1_000)
+    shop.record(acme, output_tokens=1_000)
+    rollups.roll_up()
+    assert rollups.sum_days() == 0
+    assert [day.made for day in UsageDay.objects.all()] == [False]
+    assert not UsageDaySum.objects.exists()
 
 
 @pytest.fixture
