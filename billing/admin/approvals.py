@@ -40,6 +40,10 @@ _WORDS = {
     "minimum_commitment": "Committed to, each period",
     "spend_cap": "Spend cap, each period",
     "starts_at": "Starts",
+    "interval": "Every",
+    "times": "How many times",
+    "lapses": "What is left expires with its period",
+    "rollover_limit": "Carried over, at most",
     "trial_days": "Days of trial",
 }
 

@@ -66,7 +66,7 @@ PLAIN = {
     *("granularity", "group_by", "hard", "interval", "kind", "limit", "metadata", "meter", "minimum_commitment"),
     *("model", "name", "of", "on_insufficient_funds", "outcome", "overdraft_limit", "pack", "paid", "per", "period"),
     *("overdue_action", "overdue_grace_days", "spend_cap"),
-    *("commitment_discounts", "overage_limit", "rollover_limit", "section", "times"),
+    *("commitment_discounts", "idempotency_key", "inference_id", "overage_limit", "rollover_limit", "section", "times"),
     *("phase", "plan", "precision", "prefix", "preset", "price", "price_overrides", "prices", "priority", "provider"),
     *("publish", "quantity", "reason", "refund", "return_url", "save_payment_method", "specversion", "starts_at"),
     *("status", "time", "timezone", "to", "trial_days", "type", "unit", "unit_cost", "value", "version", "when"),

@@ -51,6 +51,10 @@ def test_what_gives_much_in_a_year_waits_and_what_cannot_be_is_said_beside_its_f
     office.post(page(acme), large)
     refused = office.post(page(acme), FORM | {"key": str(uuid7()), "starts_on": "2020-01-01"})
 
-    assert Approval.objects.get().amounts == {"usd": "6000"}
+    asked = Approval.objects.get()
+    assert asked.amounts == {"usd": "6000"}
+    shown = dict(office.get(reverse("admin:billing_approval_change", args=[asked.pk])).context["lines"])
+    assert (shown["Every"], shown["Carried over, at most"]) == ("month", "5")
+    assert shown["What is left expires with its period"] == "yes"
     assert not RecurringGrant.objects.exists()
     assert refused.context["form"].errors["starts_on"]
