@@ -4,12 +4,12 @@ import time
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Context, Decimal
 
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 
 from accounts.reading import MINUS, digits
 from billing.engine import currencies
 from billing.engine.money import amount_string, decimals
-from billing.engine.prices.words import Voice
+from billing.engine.prices.words import Voice, plural
 from billing.models import Asset
 
 _FINE_PLACES = 4
@@ -127,6 +127,40 @@ def figure(amount: Decimal, code: str) -> Figure:
 
 def _unit(look_: Look) -> str:
     return "" if look_.currency else f"\N{NO-BREAK SPACE}{look_.name}"
+
+
+UNITS = (
+    gettext_noop("call"),
+    gettext_noop("calls"),
+    gettext_noop("character"),
+    gettext_noop("characters"),
+    gettext_noop("event"),
+    gettext_noop("events"),
+    gettext_noop("hour"),
+    gettext_noop("hours"),
+    gettext_noop("image"),
+    gettext_noop("images"),
+    gettext_noop("message"),
+    gettext_noop("messages"),
+    gettext_noop("minute"),
+    gettext_noop("minutes"),
+    gettext_noop("page"),
+    gettext_noop("pages"),
+    gettext_noop("request"),
+    gettext_noop("requests"),
+    gettext_noop("second"),
+    gettext_noop("seconds"),
+    gettext_noop("step"),
+    gettext_noop("steps"),
+    gettext_noop("token"),
+    gettext_noop("tokens"),
+)
+"""Units that meters usually have; those of the operator's own are said as they stand."""
+
+
+def units(unit: str) -> str:
+    """Several of a meter's unit, in the reader's language."""
+    return gettext(plural(unit)) if unit else ""
 
 
 VOICE = Voice(say=gettext, number=digits, money=exact_text)

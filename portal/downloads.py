@@ -2,9 +2,8 @@
 keeps the types; and paper."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from tempfile import TemporaryFile
 
-from django.http import FileResponse, Http404, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpResponse, StreamingHttpResponse
 
 from billing.engine.journals import CONTENT_TYPES, PARQUET
 from billing.engine.spreadsheets import Cell, cell, lines
@@ -20,19 +19,16 @@ def formats() -> list[str]:
     return [CSV, PARQUET] if parquet.installed() else [CSV]
 
 
-def table(
-    name: str, format: str, columns: Mapping[str, str], rows: Iterable[Sequence[Cell]]
-) -> StreamingHttpResponse | FileResponse:
+def table(name: str, format: str, columns: Mapping[str, str], rows: Iterable[Sequence[Cell]]) -> StreamingHttpResponse:
     """A download in one of ``formats``, named without its ending. ``columns`` are names and types, as
     ``parquet.write`` has them. Raises ``Http404`` for a format that cannot be had here."""
     if format == CSV:
         return response(f"{name}.{CSV}", list(columns), rows)
     if format not in formats():
         raise Http404
-    body = TemporaryFile()  # noqa: SIM115  The response closes it.
-    parquet.write(body, columns, rows)
-    body.seek(0)
-    return FileResponse(body, content_type=CONTENT_TYPES[PARQUET], headers=_headers(f"{name}.{PARQUET}"))
+    return StreamingHttpResponse(
+        parquet.stream(columns, rows), content_type=CONTENT_TYPES[PARQUET], headers=_headers(f"{name}.{PARQUET}")
+    )
 
 
 def response(filename: str, header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> StreamingHttpResponse:

@@ -93,6 +93,18 @@ SENTENCES = (
     gettext_noop("It must not have a part after #."),
     gettext_noop("It is not a public address."),
     gettext_noop("At most {most} characters, without spaces; names in other scripts as xn--…."),
+    # Why something was stopped: no refusals, but kept as those are said.
+    gettext_noop("It said that it is gone (410)."),
+    gettext_noop("It has failed for three days."),
+    gettext_noop("It was switched off."),
+    gettext_noop("Somebody paused it."),
+    gettext_noop("A budget is used up."),
+    gettext_noop("No payment method is kept that could be charged."),
+    gettext_noop("A payment was disputed."),
+    gettext_noop("The pack that it buys is not sold any more."),
+    gettext_noop("It has paid so often within a day that something may be wrong. Set a limit for the month."),
+    gettext_noop("The bank has declined this card too often lately; card networks forbid more."),
+    gettext_noop("The bank asks for its owner's consent, which only you can give."),
 )
 """Whole sentences, one or several beside each other."""
 

@@ -19,7 +19,7 @@ from billing.engine.money import amount_string
 from billing.models import Alert, Budget, EntryKind, Grant, Notice, NoticeDelivery, PaymentAttempt, PaymentMethod
 from billing.services import notices
 from billing.services.invoicing import wording
-from portal import amounts
+from portal import amounts, refusals, trail_words
 from portal.access import Visit
 from portal.templatetags.money import money
 
@@ -226,8 +226,8 @@ def within(words: object) -> str:
 def per_unit(per: Decimal, unit: str) -> str:
     """``per token``, ``per 1M tokens``."""
     if per == 1:
-        return gettext("per {unit}").format(unit=unit or gettext("unit"))
-    return gettext("per {number} {unit}s").format(number=per_units(per), unit=unit or gettext("unit"))
+        return gettext("per {unit}").format(unit=gettext(unit or "unit"))
+    return gettext("per {number} {units}").format(number=per_units(per), units=amounts.units(unit or "unit"))
 
 
 @register.filter
@@ -305,6 +305,12 @@ def line_words(description: str) -> str:
 def topic_words(topic: str) -> str:
     """What notices of this topic are about."""
     return str(notices.TOPICS[topic])
+
+
+register.filter("action_words", trail_words.action)
+register.filter("facts", trail_words.facts)
+register.filter("in_words", refusals.said)
+register.filter("units", amounts.units)
 
 
 @register.filter

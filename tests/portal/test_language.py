@@ -1,7 +1,9 @@
 """Pages, letters and notices in the reader's language; the API and the back office in English."""
 
+import re
 from collections.abc import Callable
 
+from django.conf import settings
 from django.core import mail
 from django.test import Client
 from django.urls import reverse
@@ -9,9 +11,12 @@ from django.utils import timezone
 
 from accounts import reading
 from accounts.models import OutgoingMail, User
+from accounts.services import api_keys
+from accounts.services.audit import SYSTEM
 from billing.models import Notice, UsageEvent
 from billing.services import notices, usage
 from billing.services.invoicing import wording
+from portal import trail_words
 from portal.urls import urlpatterns
 from tests.builders import Shop
 from tests.portal.test_pages import text
@@ -118,3 +123,49 @@ def test_lines_of_papers_are_said_in_german() -> None:
         for name in ("LLM input", "Speech to text", "Voice, speech to speech", "Calls, up to speed"):
             assert wording.line(name) == name
     assert wording.line("Pro, minimum of 1 Nov 2026 to 1 Dec 2026") == "Pro, minimum of 1 Nov 2026 to 1 Dec 2026"
+
+
+def test_the_audit_log_speaks_to_its_reader(shop: Shop, signed_in: SignedIn) -> None:
+    customer = shop.customer("acme")
+    owner = shop.member(customer, language="de", date_style="day_first")
+    api_keys.issue(name="Backend", scopes=["wallets:read"], organization=customer.organization, actor=SYSTEM)
+    page = text(signed_in(owner).get("/trail"))
+    assert '<strong title="api_key.issued">API-Schlüssel: angelegt</strong>' in page
+    assert 'darf <span class="soft">wallets:read</span>' in page
+    assert "None" not in page
+    assert list(trail_words.facts({"hard": True, "at": ["7", "1"], "scope": {"user": "*"}, "note": None})) == [
+        ("hard limit", "yes"),
+        ("at", "7, 1"),
+        ("covers", "user *"),
+    ]
+
+
+RECORDED = re.compile(r'audit\.record\([^)]*?action="(\w+\.\w+)"', re.DOTALL)
+OF_THE_OPERATOR = {
+    "account_mapping",
+    "asset",
+    "export",
+    "letter",
+    "meter",
+    "note",
+    "outbox",
+    "overhead",
+    "pack",
+    "payment_event",
+    "plan",
+    "provider_costs",
+    "revenue_day",
+}
+"""What no organization's line is about."""
+
+
+def test_what_an_organization_reads_in_its_audit_log_has_words() -> None:
+    sources = [
+        path.read_text()
+        for app in ("accounts", "billing")
+        for path in (settings.BASE_DIR / app).rglob("services/**/*.py")
+    ]
+    codes = {code for source in sources for code in RECORDED.findall(source)}
+    assert len(codes) > 30
+    theirs = {code for code in codes if code.partition(".")[0] not in OF_THE_OPERATOR}
+    assert {code for code in theirs if trail_words.action(code) == code} == set()

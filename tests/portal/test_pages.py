@@ -214,10 +214,13 @@ def test_usage_and_its_events_as_parquet(acme: Client, monkeypatch: pytest.Monke
         ("u_1", "llm_output", 1200, Decimal("0.012"), 1),
         ("u_2", "llm_output", 1000, Decimal("0.01"), 1),
     ]
+    monkeypatch.setattr("billing.gateways.parquet.ROWS_A_GROUP", 1)
     answer = acme.get("/usage/events.parquet")
     assert answer["Content-Type"] == "application/vnd.apache.parquet"
     assert answer["Content-Disposition"].endswith('.parquet"')
-    events = pq.read_table(io.BytesIO(b"".join(answer))).to_pylist()
+    parts = list(answer)
+    assert len(parts) == 3, "each group of rows is sent as soon as it is there"
+    events = pq.read_table(io.BytesIO(b"".join(parts))).to_pylist()
     assert [(row["event"], row["amount"]) for row in events] == [
         ("inf_2", Decimal("0.01")),
         ("inf_1", Decimal("0.0145")),

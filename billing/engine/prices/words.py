@@ -109,11 +109,15 @@ def _tiers(tiers: Iterable[TierTerms], asset: str, voice: Voice) -> str:
     return voice.say(gettext_noop(", then ")).join(said)
 
 
+def plural(unit: str) -> str:
+    """Several of a unit: ``tokens``; a symbol such as ``GB`` stays as it is."""
+    return f"{unit}s" if unit and unit == unit.lower() else unit
+
+
 def _units(per: Decimal | None, unit: str, voice: Voice) -> str:
     if per in (None, 1):
-        return unit or voice.say(gettext_noop("unit"))
-    units = f"{unit}s" if unit else voice.say(gettext_noop("units"))
-    return f"{voice.grouped(per or Decimal(1))} {units}"
+        return voice.say(unit or gettext_noop("unit"))
+    return f"{voice.grouped(per or Decimal(1))} {voice.say(plural(unit) or gettext_noop('units'))}"
 
 
 def arithmetic(lines: Iterable[ExplainedLine], amount: Decimal, asset: str, voice: Voice = ENGLISH) -> str:
