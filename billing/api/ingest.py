@@ -72,6 +72,7 @@ def answer(call: Call) -> Reply:
         if key is None:
             submission = read(call, reporter)
             return reply(submission, usage.record(submission.events), call)
+        pace.buckets.spend(reporter.organization_id)
         content = _read_body(call)[1]
         found = idempotency.once(
             principal=str(reporter.organization_id or "operator"),
@@ -108,10 +109,15 @@ def _permitted(reporter: Principal) -> Principal:
 
 def read(call: Call, reporter: Principal) -> Submission:
     """The events in the body: one, or a list of at most 1,000. Raises ``RateLimited`` as well."""
+    pace.buckets.spend(reporter.organization_id)  # Who is refused has no megabytes read for nothing.
+    return _submission(call, reporter)
+
+
+def _submission(call: Call, reporter: Principal) -> Submission:
     kind, body = _read_body(call)
-    calls = len(body) / pace.EVENTS_PER_CALL if isinstance(body, list) else 1
-    pace.buckets.spend(reporter.organization_id, max(1, calls))
-    if not isinstance(body, list):
+    if isinstance(body, list):
+        pace.buckets.spend_more(reporter.organization_id, max(0, len(body) / pace.EVENTS_PER_CALL - 1))
+    else:
         if kind == _MANY:
             raise InvalidRequest("This content type takes a list of events.")
         if kind == _ANY and lago.is_one(body):
@@ -167,7 +173,7 @@ def _read_body(call: Call) -> tuple[str, Any]:
 
 
 def _once(call: Call, reporter: Principal) -> Answer:
-    submission = read(call, reporter)
+    submission = _submission(call, reporter)
     outcomes = usage.record(submission.events)
     if not submission.is_batch and isinstance(outcomes[0].error, NotFound):
         # No answer to keep: the customer may be there tomorrow.

@@ -31,11 +31,18 @@ class Buckets:
     _left: dict[UUID, tuple[float, float]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def spend(self, organization_id: UUID | None, calls: float = 1) -> None:
-        """Count so many calls. Raises ``RateLimited``, and counts nothing, where nothing is left.
+    def spend(self, organization_id: UUID | None) -> None:
+        """Count a call. Raises ``RateLimited``, and counts nothing, where nothing is left."""
+        self._take(organization_id, 1, refuse=True)
 
-        One call may cost more than is left, so that a large batch is never refused for good: the next ones wait for it.
+    def spend_more(self, organization_id: UUID | None, calls: float) -> None:
+        """Count what a call was found to cost beyond one, though it be more than is left: the next ones wait for it.
+
+        So a large batch is never refused for good.
         """
+        self._take(organization_id, calls, refuse=False)
+
+    def _take(self, organization_id: UUID | None, calls: float, *, refuse: bool) -> None:
         rate = settings.CUSTOMER_CALLS_PER_SECOND
         if organization_id is None or not rate:
             return
@@ -43,7 +50,7 @@ class Buckets:
         with self._lock:
             left, since = self._left.get(organization_id, (most, now))
             left = min(most, left + (now - since) * rate)
-            if left < 1:
+            if refuse and left < 1:
                 raise RateLimited(
                     f"More than {rate:g} calls a second of one customer's keys.",
                     retry_after=max(1, math.ceil((1 - left) / rate)),
@@ -51,6 +58,15 @@ class Buckets:
             self._left.pop(organization_id, None)
             self._left[organization_id] = left - calls, now
             self._forget(now, rate, most)
+
+    def is_eager(self, organization_id: UUID | None) -> bool:
+        """Whether it has asked for more than its rate for long: less than half of what can be saved up is left."""
+        found = None if organization_id is None else self._left.get(organization_id)
+        if found is None:
+            return False
+        left, since = found
+        rate: float = settings.CUSTOMER_CALLS_PER_SECOND
+        return left + (time.monotonic() - since) * rate < rate * SECONDS_AT_ONCE / 2
 
     def clear(self) -> None:
         """Everybody has all of it again."""

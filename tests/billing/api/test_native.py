@@ -6,13 +6,14 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django.db import connection, transaction
 
 from billing import locks, pipeline
-from billing.api import native
+from billing.api import native, pace
 from billing.models import Customer, LedgerTransaction
 from billing.services import usage
 from tests.builders import LLM, Shop
@@ -68,7 +69,7 @@ def _fresh(committed_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
     for name, pool in pools.items():
         monkeypatch.setattr(native, name, pool)
     yield
-    for pool in (shared._pool, shared._lane_pool, *pools.values()):
+    for pool in (shared._pool, shared._eager_pool, shared._lane_pool, *pools.values()):
         together = threading.Barrier(pool._max_workers)
         for closed in [pool.submit(_close, together) for _ in range(pool._max_workers)]:
             closed.result()
@@ -183,3 +184,58 @@ def test_a_host_that_is_not_ours_is_refused(committed_db: None, shop: Shop) -> N
 
     assert (status, body["code"]) == (400, "invalid_request")
     assert shop.balance(acme).available == 100
+
+
+def test_who_asks_for_all_that_they_may_waits_in_a_line_of_their_own(
+    committed_db: None, shop: Shop, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.CUSTOMER_CALLS_PER_SECOND = 1.0
+    monkeypatch.setattr(pace, "buckets", pace.Buckets())
+    monkeypatch.setattr(pace, "time", SimpleNamespace(monotonic=lambda: 1000.0))
+    keys = {name: shop.key(organization=shop.customer(name, usd="100").organization) for name in ("acme", "globex")}
+    keys["operator"] = shop.key()
+    threads: set[tuple[str, str]] = set()
+    record = usage.record_unlocked
+
+    def noted(events: Any) -> Any:
+        threads.update((threading.current_thread().name.partition("_")[0], event.subject) for event in events)
+        return record(events)
+
+    monkeypatch.setattr(usage, "record_unlocked", noted)
+
+    async def play() -> list[Answer | None]:
+        for number in range(5):  # Then half is left of what it can save up; the next is from the other half.
+            await post(keys["acme"], event("acme", f"a{number}"))
+        assert threads == {("usage", "acme")}
+        threads.clear()
+        names = [("acme", "acme"), ("globex", "globex"), ("operator", "globex"), ("acme", "acme")]
+        return await asyncio.gather(*(post(keys[key], event(of, f"n{n}")) for n, (key, of) in enumerate(names)))
+
+    answers = in_loop(play)
+
+    assert [answer and answer[0] for answer in answers] == [201] * 4
+    assert threads == {("usage", "globex"), ("usage-eager", "acme")}
+
+
+def test_a_line_that_rests_does_so_for_as_long_as_it_worked(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    clock = [0.0]
+    monkeypatch.setattr(native, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    async def write(group: list[Any]) -> None:
+        clock[0] += 2.0
+        for _, future in group:
+            future.set_result(len(group))
+
+    async def play() -> list[int]:
+        line, futures = native.Line(write, rest=3.0), [asyncio.get_running_loop().create_future() for _ in range(150)]
+        for future in futures:
+            line.join((None, future))  # type: ignore[arg-type]
+        return [await future for future in futures]
+
+    monkeypatch.setattr(native.asyncio, "sleep", sleep)
+    assert in_loop(play) == [100] * 100 + [50] * 50
+    assert slept[0] == 6.0

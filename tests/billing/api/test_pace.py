@@ -52,8 +52,17 @@ def test_a_large_batch_passes_and_is_waited_for(shop: Shop, now: list[float]) ->
     assert acme.post("/events", batch).status_code == 200
     refused = acme.post("/events", {**EVENT, "id": "next"})
     assert (refused.status_code, refused["Retry-After"]) == (429, "11")
+    assert acme.post("/events", "[{" * 1000).status_code == 429  # Before anybody reads it.
     now[0] += 11
     assert acme.post("/events", {**EVENT, "id": "next"}).status_code != 429
+
+
+def test_an_answer_that_is_repeated_counts_as_well(shop: Shop) -> None:
+    acme = Api(key_of(shop, "acme"))
+
+    answers = [acme.post("/events", {**EVENT, "id": "one"}, idempotency_key="k").status_code for _ in range(11)]
+
+    assert (answers[-1], answers.count(429)) == (429, 1)
 
 
 def test_none_is_no_limit(shop: Shop, settings: Any) -> None:
@@ -77,7 +86,7 @@ def test_buckets_that_are_full_again_are_forgotten_two_a_call(settings: Any, now
 def test_buckets_fill_no_memory_and_remember_who_called_last(settings: Any, now: list[float]) -> None:
     buckets = pace.Buckets(size_max=3)
     for number in range(10):
-        buckets.spend(pace.UUID(int=number), calls=5)
+        buckets.spend_more(pace.UUID(int=number), 5)
     for _ in range(5):
         buckets.spend(pace.UUID(int=9))
     with pytest.raises(RateLimited):
