@@ -42,6 +42,7 @@ LANES = 2
 THREADS = 3
 REST = 3.0
 """How much longer than a group took the line of those who ask for all that they may rests before the next."""
+REST_SECONDS_MAX = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ _Waiting = tuple[usage.IncomingEvent, "asyncio.Future[usage.Outcome]"]
 class Line:
     """Events that wait to be written together, and the task that writes them group by group.
 
-    After each group it rests ``rest`` times as long as that took.
+    After each group it rests ``rest`` times as long as that took, ``REST_SECONDS_MAX`` at most.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class Line:
                 for _, future in group:
                     _settle(future, error)
             if self._rest:
-                await asyncio.sleep(self._rest * (time.monotonic() - started))
+                await asyncio.sleep(min(REST_SECONDS_MAX, self._rest * (time.monotonic() - started)))
         self._task = None
         self._on_empty()
 

@@ -422,7 +422,7 @@ WHITENOISE_SKIP_COMPRESS_EXTENSIONS = (*Compressor.SKIP_COMPRESS_EXTENSIONS, "ma
 
 # --- API ------------------------------------------------------------------------------------------------------------
 DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
-CUSTOMER_CALLS_PER_SECOND = env.float("CUSTOMER_CALLS_PER_SECOND", default=50.0)
+CUSTOMER_CALLS_PER_SECOND = env.float("CUSTOMER_CALLS_PER_SECOND", default=20.0)
 """Of one customer's own keys, in each web process; ten seconds of them at once. 0: as many as they like."""
 OPERATOR_SOURCES = env.list("OPERATOR_SOURCES", default=["ante-gateway", "authorizations", "lago", "otlp"])
 """Sources of events that customers' own keys may not name: who can name one takes the ids of work that is not reported
