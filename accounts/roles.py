@@ -37,6 +37,7 @@ SCOPES: dict[str, tuple[Promise, frozenset[str]]] = {
     "audit:read": (_("See who changed what"), frozenset({OWNER, ADMIN, BILLING})),
     "team:write": (_("Invite and remove people, change their roles"), frozenset({OWNER, ADMIN})),
     "security:write": (_("Change from which addresses access is allowed"), frozenset({OWNER, ADMIN})),
+    "sign_on:write": (_("Set up single sign-on"), frozenset({OWNER})),
     "privacy:write": (_("Take out or erase all that is kept about the organization"), frozenset({OWNER})),
     "owners:write": (_("Make somebody an owner, or end that"), frozenset({OWNER})),
 }

@@ -26,7 +26,7 @@ from django_otp.models import Device
 
 from accounts import addresses, sessions
 from accounts.models import User
-from accounts.services import devices, factors
+from accounts.services import devices, factors, single_sign_on
 
 FRESH_SECONDS = 15 * 60
 STAFF_SECONDS = 12 * 3600
@@ -34,6 +34,8 @@ STAFF_IDLE_SECONDS = 30 * 60
 SEEN_RESOLUTION_SECONDS = 60
 PROVED_AT, SEEN_AT, SIGNED_IN_AT = "second_factor_at", "seen_at", "signed_in_at"
 TRUSTED_DEVICE = "trusted_device"
+THROUGH = "single_sign_on"
+"""What marks a session that was opened by single sign-on: the provider's row, or ``single_sign_on.STAFF``."""
 NOT_FROM_HERE = "Staff may not work from the address that the request came from: STAFF_NETWORKS names those that may."
 
 P = ParamSpec("P")
@@ -69,8 +71,28 @@ def standing(request: HttpRequest) -> Standing:
     return Standing.OWES_CODE
 
 
+def through(request: HttpRequest) -> str:
+    """By whose single sign-on the session was opened; empty where the person's own password did."""
+    return str(request.session.get(THROUGH, ""))
+
+
+def through_organization(request: HttpRequest) -> bool:
+    """Whether an organization's provider opened the session: then it is for that organization alone.
+
+    What belongs to the person, whoever they act for, is not opened by it.
+    """
+    return through(request) not in {"", single_sign_on.STAFF}
+
+
+def may_change_account(request: HttpRequest) -> bool:
+    """Whether this session may change what opens and protects the person's account."""
+    return not through_organization(request) or is_fresh(request)
+
+
 def admits(request: HttpRequest) -> bool:
     """Whether this session may see its person's pages: for what is served beside Django's views."""
+    if _is_staff(request) and through_organization(request):
+        return False
     found = standing(request)
     return found in {Standing.VERIFIED, Standing.TRUSTED} or (found is Standing.PASSWORD and not _is_staff(request))
 
@@ -90,6 +112,11 @@ def is_fresh(request: HttpRequest) -> bool:
     return is_verified(request) and time.time() - request.session.get(PROVED_AT, 0) <= FRESH_SECONDS
 
 
+def is_recent(request: HttpRequest) -> bool:
+    """Whether the session was opened in the last quarter of an hour."""
+    return time.time() - float(request.session.get(SIGNED_IN_AT, 0)) <= FRESH_SECONDS
+
+
 def proved(request: HttpRequest, device: Device) -> None:
     """The person has just given this factor: the session is verified and fresh, under a new id."""
     request.session.cycle_key()
@@ -97,10 +124,13 @@ def proved(request: HttpRequest, device: Device) -> None:
     request.session[PROVED_AT] = request.session[SEEN_AT] = int(time.time())
 
 
-def signed_in(request: HttpRequest, response: HttpResponseBase, *, first_time: bool) -> None:
-    """After the password: note when and where, write to the person if the browser is new, and honour their trust."""
+def signed_in(request: HttpRequest, response: HttpResponseBase, *, first_time: bool, by: str = "") -> None:
+    """After the password: note when and where, write to the person if the browser is new, and honour their trust.
+
+    ``by`` is the mark of the single sign-on that was in the password's place.
+    """
     assert isinstance(request.user, User)
-    request.session[SIGNED_IN_AT] = int(time.time())
+    request.session[SIGNED_IN_AT], request.session[THROUGH] = int(time.time()), by
     sessions.describe(request)
     devices.notice(request, response, request.user, first_time=first_time)
     device = None if _is_staff(request) else devices.trusted(request, request.user)
@@ -212,9 +242,17 @@ class SecondFactorMiddleware:
                 admitted = gate == "enrolment" or not _is_staff(request)
                 return None if admitted else ask(request, "SECOND_FACTOR_ENROL_URL")
             case Standing.VERIFIED:
-                if _is_staff(request) and not addresses.allows(settings.STAFF_NETWORKS, addresses.of(request)):
-                    return _refuse(request, "ip_not_allowed", "Not allowed from this address", NOT_FROM_HERE)
-                return self._end_old_session(request) if _is_staff(request) else None
+                return self._of_staff(request) if _is_staff(request) else None
+
+    def _of_staff(self, request: HttpRequest) -> HttpResponseBase | None:
+        """What staff owe beside their second factor: where they come from, by which way in, and how long ago."""
+        if not addresses.allows(settings.STAFF_NETWORKS, addresses.of(request)):
+            return _refuse(request, "ip_not_allowed", "Not allowed from this address", NOT_FROM_HERE)
+        if through_organization(request):
+            # Nobody becomes staff in such a session, for new powers end it. But if somebody did: not by this door.
+            logout(request)
+            return ask(request, "LOGIN_URL")
+        return ask(request, "STAFF_SSO_URL") if _must_come_through(request) else self._end_old_session(request)
 
     def _end_old_session(self, request: HttpRequest) -> HttpResponseBase | None:
         """Staff sign in anew after half a day, and after half an hour in which they did nothing."""
@@ -233,6 +271,16 @@ class SecondFactorMiddleware:
 def _is_staff(request: HttpRequest) -> bool:
     user = request.user
     return isinstance(user, User) and (user.is_staff or user.is_superuser)
+
+
+def _must_come_through(request: HttpRequest) -> bool:
+    """Whether this is one of the staff who must come by single sign-on, and did not.
+
+    Superusers need not: somebody must get in when the provider is away.
+    """
+    user = request.user
+    owes = settings.STAFF_SSO_REQUIRED and through(request) != single_sign_on.STAFF
+    return owes and isinstance(user, User) and user.is_staff and not user.is_superuser
 
 
 def _is_program(request: HttpRequest) -> bool:

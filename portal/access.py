@@ -17,9 +17,9 @@ from django.utils import timezone
 from django.utils.cache import add_never_cache_headers, patch_vary_headers
 from django_htmx.http import HttpResponseClientRedirect
 
-from accounts import addresses, roles
-from accounts.models import Membership, User
-from accounts.services import consents
+from accounts import addresses, roles, second_factor
+from accounts.models import IdentityProvider, Membership, Organization, Role, User
+from accounts.services import consents, factors
 from billing.models import Customer
 
 _CHOSEN = "organization"
@@ -28,6 +28,17 @@ P = ParamSpec("P")
 
 class AddressRefused(Http404):
     """None of the person's organizations may be reached from where they are."""
+
+
+class OtherWayIn(Http404):
+    """None of the person's organizations lets in whoever signed in as this session did.
+
+    ``ways`` are the providers that would.
+    """
+
+    def __init__(self, ways: list[IdentityProvider]) -> None:
+        super().__init__()
+        self.ways = ways
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,26 +82,50 @@ def named_zone(name: str) -> ZoneInfo:
 def visit_for(request: HttpRequest) -> Visit:
     """Who asks and for whom: the organization chosen last in this session, else the first by name.
 
-    Organizations that may not be reached from the request's address are as if they were not there. Raises ``Http404``,
-    and ``AddressRefused`` where no other is left.
+    Organizations that may not be reached from the request's address, or by the way in which the session was opened, are
+    as if they were not there. Raises ``Http404``, and ``AddressRefused`` or ``OtherWayIn`` where no other is left.
     """
     user = request.user
     if not isinstance(user, User) or not user.is_active:
         raise Http404
     theirs = list(
         Membership.objects.filter(user=user, organization__customer__isnull=False)
-        .select_related("organization__customer")
+        .select_related("organization__customer", "organization__identity_provider")
+        .defer("organization__identity_provider__client_secret")
         .order_by("organization__name", "id")
     )
     if not theirs:
         raise Http404
     address = addresses.of(request)
-    choices = [m for m in theirs if addresses.allows(m.organization.allowed_networks, address)]
-    if not choices:
+    reached = [m for m in theirs if addresses.allows(m.organization.allowed_networks, address)]
+    if not reached:
         raise AddressRefused
+    choices = [m for m in reached if _lets_in(request, m)]
+    if not choices:
+        raise OtherWayIn([provider for m in reached if (provider := provider_of(m.organization)) is not None])
     chosen = request.session.get(_CHOSEN)
     membership = next((m for m in choices if str(m.organization_id) == chosen), choices[0])
     return Visit(user, membership.organization.customer, membership, choices)
+
+
+def provider_of(organization: Organization) -> IdentityProvider | None:
+    """Where the organization's people sign in by single sign-on, if they do."""
+    provider: IdentityProvider | None = getattr(organization, "identity_provider", None)
+    return provider
+
+
+def _lets_in(request: HttpRequest, membership: Membership) -> bool:
+    """Whether the session was opened in a way that the organization lets its people in by.
+
+    Its own provider opens this organization and no other. Where it is required, a password does not, but an owner's,
+    with the second factor: somebody must get in when the provider is away.
+    """
+    provider, through = provider_of(membership.organization), second_factor.through(request)
+    if through:
+        return provider is not None and str(provider.pk) == through
+    if provider is None or not provider.required:
+        return True
+    return membership.role == Role.OWNER and second_factor.is_verified(request)
 
 
 def customer_for(request: HttpRequest) -> Customer:
@@ -144,14 +179,8 @@ def signed_in(page: Page[P]) -> Callable[Concatenate[HttpRequest, P], HttpRespon
             return _never_stored(redirect_to_login(request.get_full_path()))
         try:
             visit = visit_for(request)
-        except AddressRefused:
-            return _never_stored(
-                render(request, "portal/address_refused.html", {"address": addresses.of(request)}, status=403)
-            )
-        except Http404:
-            if request.user.is_staff:
-                return redirect("admin:index")
-            return _never_stored(render(request, "portal/nobody.html", status=403))
+        except Http404 as why:
+            return _never_stored(_let_nowhere(request, why))
         if consents.owed(visit.user):
             return _never_stored(_ask_for_consent(request))
         with timezone.override(visit.zone):
@@ -160,9 +189,25 @@ def signed_in(page: Page[P]) -> Callable[Concatenate[HttpRequest, P], HttpRespon
     return guarded
 
 
+def _let_nowhere(request: HttpRequest, why: Http404) -> HttpResponseBase:
+    """What somebody is told who can act for nobody here now."""
+    if isinstance(why, AddressRefused):
+        return render(request, "portal/address_refused.html", {"address": addresses.of(request)}, status=403)
+    if isinstance(why, OtherWayIn):
+        return render(request, "portal/company_required.html", {"ways": why.ways, "next": _here(request)}, status=403)
+    if request.user.is_staff:
+        return redirect("admin:index")
+    return render(request, "portal/nobody.html", status=403)
+
+
+def _here(request: HttpRequest) -> str:
+    """Where to come back to; empty where that is no page."""
+    return request.get_full_path() if request.method == "GET" and not getattr(request, "htmx", False) else ""
+
+
 def _ask_for_consent(request: HttpRequest) -> HttpResponseBase:
     """To the terms, and back to the page; what was being sent has to be sent again."""
-    back = request.get_full_path() if request.method == "GET" and not getattr(request, "htmx", False) else ""
+    back = _here(request)
     address = reverse("portal:terms") + (f"?{urlencode({'next': back})}" if back else "")
     if getattr(request, "htmx", False):
         return HttpResponseClientRedirect(address)
@@ -201,6 +246,24 @@ def own(page: "PersonPage[P]") -> Callable[Concatenate[HttpRequest, P], HttpResp
             return _never_stored(page(request, user, *args, **kwargs))
 
     return guarded
+
+
+def own_account(page: "PersonPage[P]") -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
+    """``own``, for what opens or protects the person's account.
+
+    An organization's provider does not speak for the person beyond it: who came by it gives their own second factor
+    first, and who has none signs in with their password.
+    """
+
+    @wraps(page)
+    def checked(request: HttpRequest, user: User, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+        if second_factor.may_change_account(request):
+            return page(request, user, *args, **kwargs)
+        if factors.enrolled(user):
+            return second_factor.ask(request, "SECOND_FACTOR_URL")
+        return render_own(request, "portal/own_account.html", status=403)
+
+    return own(checked)
 
 
 def render_own(request: HttpRequest, template: str, *, status: int = 200, **context: Any) -> HttpResponse:

@@ -4,6 +4,7 @@ from accounts.models.audit import AuditDetail, AuditEvent
 from accounts.models.consents import Consent
 from accounts.models.factors import Authenticator, RecoveryCode, RecoverySet
 from accounts.models.organizations import Membership, Organization, Role
+from accounts.models.single_sign_on import Identity, IdentityProvider
 from accounts.models.users import User
 
 __all__ = [
@@ -12,6 +13,8 @@ __all__ = [
     "AuditEvent",
     "Authenticator",
     "Consent",
+    "Identity",
+    "IdentityProvider",
     "Invitation",
     "Membership",
     "Organization",

@@ -20,6 +20,7 @@ from accounts.models import (
     AuditDetail,
     AuditEvent,
     Consent,
+    Identity,
     Invitation,
     Membership,
     OutgoingMail,
@@ -67,6 +68,9 @@ def of_person(user: User) -> dict[str, Any]:
         "second_factors": [
             {"kind": factors.kind_of(device), "name": device.name, "since": device.created_at}
             for device in factors.of(user)
+        ],
+        "company_sign_ins": [
+            _plain(row, "issuer", "subject", "created_at", "last_used_at") for row in user.identities.all()
         ],
         "recovery_codes_left": factors.recovery_codes_left(user),
         "sessions": [
@@ -133,6 +137,7 @@ def erase_person(*, actor: audit.Actor, user: User) -> None:
         RecoverySet.objects.filter(user=user).delete()
         TrustedDevice.objects.filter(user=user).delete()
         Session.objects.filter(user_id=user.pk).delete()
+        Identity.objects.filter(user=user).delete()
         for membership in user.memberships.select_related("organization"):
             team.withdraw_beyond(None, membership, actor=_nameless(actor, user))
             membership.delete()

@@ -281,6 +281,21 @@ LOGOUT_REDIRECT_URL = reverse_lazy("portal:sign-in")
 SECOND_FACTOR_URL = reverse_lazy("portal:second-factor")
 SECOND_FACTOR_ENROL_URL = reverse_lazy("portal:authenticator")
 
+# Single sign-on of the operator's own people (OpenID Connect). Organizations name theirs in the portal.
+STAFF_SSO_ISSUER: str = env.str("STAFF_SSO_ISSUER", default="")
+"""Empty: there is none."""
+STAFF_SSO_CLIENT_ID: str = env.str("STAFF_SSO_CLIENT_ID", default="")
+STAFF_SSO_CLIENT_SECRET: str = env.str("STAFF_SSO_CLIENT_SECRET", default="")
+STAFF_SSO_ALLOWED_NETWORKS: list[str] = env.list("STAFF_SSO_ALLOWED_NETWORKS", default=[])
+"""CIDR blocks beyond the public internet in which this provider may be, with or without TLS."""
+STAFF_SSO_REQUIRED: bool = env.bool("STAFF_SSO_REQUIRED", default=False)
+"""Whether staff get in by it alone. Superusers get in without, with password and second factor."""
+STAFF_SSO_URL = reverse_lazy("portal:company-staff")
+if bool(STAFF_SSO_ISSUER) != bool(STAFF_SSO_CLIENT_ID and STAFF_SSO_CLIENT_SECRET):
+    raise ImproperlyConfigured("STAFF_SSO_ISSUER, STAFF_SSO_CLIENT_ID and STAFF_SSO_CLIENT_SECRET belong together.")
+if STAFF_SSO_REQUIRED and not STAFF_SSO_ISSUER:
+    raise ImproperlyConfigured("STAFF_SSO_REQUIRED without STAFF_SSO_ISSUER would let nobody in.")
+
 # Letters to people. Unset, they are written to files in DATA_DIR, for one's own machine.
 EMAIL_URL: str = env.str("EMAIL_URL", default="")
 if EMAIL_URL:

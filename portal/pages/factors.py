@@ -67,7 +67,7 @@ def give(request: HttpRequest, user: User) -> HttpResponseBase:
 
 @second_factor.open_for_enrolment
 @require_http_methods(["GET", "POST"])
-@access.own
+@access.own_account
 def authenticator(request: HttpRequest, user: User) -> HttpResponseBase:
     """Set up an authenticator app: a picture to scan, and its first code as proof."""
     first = not factors.enrolled(user)

@@ -20,6 +20,8 @@ def _may_enrol(request: HttpRequest) -> None:
     user = request.user
     if isinstance(user, User) and factors.enrolled(user) and not second_factor.is_fresh(request):
         raise exceptions.NotVerified(detail="Give your second factor first.")
+    if not second_factor.may_change_account(request):
+        raise exceptions.NotVerified(detail="Sign in with your own password first.")
 
 
 class BeginEnrolment(views.BeginCredentialRegistrationView):  # type: ignore[misc]  # The package is not typed.

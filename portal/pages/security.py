@@ -17,7 +17,7 @@ from django_otp.models import Device
 
 from accounts import addresses, second_factor, sessions
 from accounts.models import TrustedDevice, User
-from accounts.services import audit, devices, factors, mail, organizations
+from accounts.services import audit, devices, factors, mail, organizations, single_sign_on
 from accounts.services.audit import actor_of
 from portal import access, refusals
 from portal.tables import Column, Table
@@ -61,7 +61,7 @@ class Factor:
 
 
 @require_GET
-@access.own
+@access.own_account
 def overview(request: HttpRequest, user: User) -> HttpResponseBase:
     """Second factors, recovery codes, trusted devices, sessions."""
     held = [
@@ -77,12 +77,14 @@ def overview(request: HttpRequest, user: User) -> HttpResponseBase:
         devices=DEVICES.page(request, TrustedDevice.objects.filter(pk__in=[one.pk for one in devices.of(user)])),
         sessions=SESSIONS.page(request, sessions.open_sessions(user.pk)),
         this_session=request.session.session_key,
+        connected=single_sign_on.of(user),
+        ways=single_sign_on.open_to(user),
         passkey_host=settings.OTP_WEBAUTHN_RP_ID,
     )
 
 
 @require_POST
-@access.own
+@access.own_account
 def end_session(request: HttpRequest, user: User) -> HttpResponseBase:
     """End one of one's sessions, or all but this one."""
     key = request.POST.get("session", "")
@@ -95,7 +97,7 @@ def end_session(request: HttpRequest, user: User) -> HttpResponseBase:
 
 
 @require_POST
-@access.own
+@access.own_account
 def revoke_device(request: HttpRequest, user: User, device_id: UUID) -> HttpResponseBase:
     """Trust a device no more."""
     device = next((one for one in devices.of(user) if one.pk == device_id), None)
@@ -106,8 +108,23 @@ def revoke_device(request: HttpRequest, user: User, device_id: UUID) -> HttpResp
     return redirect("portal:security")
 
 
+@require_POST
+@access.own_account
+def disconnect(request: HttpRequest, user: User, identity_id: UUID) -> HttpResponseBase:
+    """Come in by a company's sign-in no more."""
+    identity = next((one for one in single_sign_on.of(user) if one.pk == identity_id), None)
+    if identity is None:
+        raise Http404
+    if factors.enrolled(user) and not second_factor.is_fresh(request):
+        return second_factor.ask(request, "SECOND_FACTOR_URL")
+    single_sign_on.disconnect(identity, actor=actor_of(request))
+    second_factor.keep_this_session(request)
+    messages.success(request, _("Disconnected. Your other sessions were ended."))
+    return redirect("portal:security")
+
+
 @require_http_methods(["GET", "POST"])
-@access.own
+@access.own_account
 def password(request: HttpRequest, user: User) -> HttpResponseBase:
     """Change one's own password; other sessions end. With the old one, and the second factor if there is one."""
     if factors.enrolled(user) and not second_factor.is_fresh(request):

@@ -1,5 +1,6 @@
 """Who acts for the organization, and joining it."""
 
+import time
 from typing import Any
 from uuid import UUID
 
@@ -182,6 +183,7 @@ def _join(request: HttpRequest, found: Invitation, form: JoinForm) -> None:
         actor = audit.Actor.of_user(user, ip_address=address, request_id=getattr(request, "request_id", ""))
         team.accept(found, user, actor=actor)
     login(request, user, backend="django.contrib.auth.backends.ModelBackend")
+    request.session[second_factor.SIGNED_IN_AT] = int(time.time())
 
 
 def _to(request: HttpRequest, found: Invitation) -> HttpResponseBase:

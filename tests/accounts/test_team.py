@@ -34,7 +34,7 @@ def member(acme: Organization, role: str, email: str = "") -> Membership:
 def test_the_table_of_roles() -> None:
     assert set(api_keys.CUSTOMER_SCOPES) <= set(roles.SCOPES)
     assert roles.scopes_of(Role.OWNER) == set(roles.SCOPES)
-    assert roles.scopes_of(Role.ADMIN) == set(roles.SCOPES) - {"owners:write", "privacy:write"}
+    assert roles.scopes_of(Role.ADMIN) == set(roles.SCOPES) - {"owners:write", "privacy:write", "sign_on:write"}
     assert {scope for scope in roles.scopes_of(Role.VIEWER) if not scope.endswith(":read")} == set()
     assert not roles.may(Role.DEVELOPER, "wallet:fund")
     assert not roles.may(Role.BILLING, "keys:write")

@@ -17,6 +17,7 @@ READS = {
     "accounts.services.devices": ("of",),
     "accounts.services.factors": ("enrolled", "handle", "kind_of", "of", "recovery_codes_left", "uri"),
     "accounts.services.privacy": ("obstacles",),
+    "accounts.services.single_sign_on": ("door", "of", "open_to", "redirect_uri"),
     "accounts.services.staff": ("overview",),
     "accounts.services.team": ("find", "open_invitations"),
     "billing.services.alerts.anomalies": ("action_of",),
@@ -55,10 +56,13 @@ READS = {
 BOOKS, PROVIDER = "the event or the entries say which key it was", "what the provider says is written down as its word"
 WITHOUT = {
     "accounts.services.attempts.begin": "counts who tries",
+    "accounts.services.attempts.succeeded": "the same",
     "accounts.services.devices.remember": "the browser of a sign-in, which is a row of its own",
     "accounts.services.factors.begin": "a factor that is none until it is confirmed",
     "accounts.services.factors.end_sessions": "a part of what is written down beside it",
     "accounts.services.mail.tell": "a letter about what is written down beside it",
+    "accounts.services.single_sign_on.identify": "a sign-in, whose session is a row of its own",
+    "accounts.services.single_sign_on.remind": "a stranger, who gets a letter",
     "billing.services.authorizations.capturing.capture_amount": BOOKS,
     "billing.services.authorizations.capturing.capture_usage": BOOKS,
     "billing.services.authorizations.ending.void": BOOKS,

@@ -10,7 +10,7 @@ from django.apps import apps
 from django.db import connection
 from django.utils import timezone
 
-from accounts.models import ApiKey, Membership, Organization, TrustedDevice, User
+from accounts.models import ApiKey, Identity, IdentityProvider, Membership, Organization, TrustedDevice, User
 from accounts.services import api_keys, audit, factors, staff, team
 from billing.models import Customer, ExportFile, Notice, NoticeDelivery, UsageEvent
 from billing.services import approvals, authorizations, notices
@@ -35,6 +35,9 @@ def _quick_passwords(settings: Any) -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
+OF_ACCOUNTS = (ApiKey, IdentityProvider, Membership, Organization)
+
+
 @dataclass(slots=True)
 class Tenant:
     """A customer. ``ids`` are the values of its rows for the arguments of addresses; ``mark`` is in all its texts."""
@@ -47,7 +50,7 @@ class Tenant:
     def content(self) -> dict[str, str]:
         """A digest of all rows of the customer and its organization, by table."""
         found = {}
-        for model in [*apps.get_app_config("billing").get_models(), ApiKey, Membership, Organization]:
+        for model in [*apps.get_app_config("billing").get_models(), *OF_ACCOUNTS]:
             columns = {field.attname for field in model._meta.concrete_fields}
             if "customer_id" in columns:
                 where, key = "customer_id", self.customer.pk
@@ -88,6 +91,20 @@ def tenant(shop: Shop, bank: Bank, name: str) -> Tenant:
     )
     trusted = TrustedDevice.objects.create(
         user=owner, token_hash=mark.encode(), bound_to="", name=mark, expires_at=timezone.now() + timedelta(days=1)
+    )
+    provider = IdentityProvider.objects.create(
+        organization=customer.organization,
+        short_name=mark,
+        issuer=f"https://{mark}.test",
+        client_id=mark,
+        client_secret=mark,
+    )
+    identity = Identity.objects.create(
+        user=owner,
+        provider=provider,
+        membership=owner.memberships.get(),
+        issuer=provider.issuer,
+        subject=mark,
     )
     payer = Payer(shop, bank, customer)
     method, top_up = payer.keep(), payer.paid()
@@ -145,6 +162,7 @@ def tenant(shop: Shop, bank: Bank, name: str) -> Tenant:
             "key_id": str(key.pk),
             "invitation_id": str(invitation.pk),
             "membership_id": str(viewer.pk),
+            "identity_id": str(identity.pk),
             "device_id": str(trusted.pk),
             "persistent_id": device.persistent_id,
             "endpoint_id": str(endpoint.pk),

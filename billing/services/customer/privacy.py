@@ -13,7 +13,16 @@ from django.db import transaction
 from django.db.models import F, Func, JSONField, Q, TextField, Value
 from django.utils import timezone
 
-from accounts.models import AuditDetail, AuditEvent, Invitation, Membership, Organization, OutgoingMail, User
+from accounts.models import (
+    AuditDetail,
+    AuditEvent,
+    IdentityProvider,
+    Invitation,
+    Membership,
+    Organization,
+    OutgoingMail,
+    User,
+)
 from accounts.services import api_keys, audit, team
 from accounts.services import privacy as people
 from billing import locks, pipeline
@@ -179,6 +188,7 @@ def _forget_people(actor: audit.Actor, organization: Organization) -> None:
         api_keys.revoke(key, actor=actor)
     organization.api_keys.update(name=ERASED, allowed_networks=[])
     members = list(User.objects.filter(memberships__organization=organization))
+    IdentityProvider.objects.filter(organization=organization).delete()
     Membership.objects.filter(organization=organization).delete()
     invitations = Invitation.objects.filter(organization=organization)
     OutgoingMail.objects.filter(recipient__in=invitations.values("email")).delete()
