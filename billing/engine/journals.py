@@ -23,8 +23,8 @@ SAP_ITEMS_MAX = 998
 """An accounting document has 999 items at most; a sum's two stay together."""
 SAP_CODE_MAX = 10
 """Characters of an account, a cost center and a profit center."""
-_DIGITS_MAX = 10
-"""Before the point, in a NetSuite journal line."""
+NETSUITE_LINE_MAX = Decimal(9_999_999_999)
+"""The most of a NetSuite journal line, which has ten digits before the point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,10 @@ def generic_csv(heading: Heading, rows: Iterable[Row]) -> Iterator[bytes]:
 
 
 def netsuite(heading: Heading, sums: Iterable[Sum]) -> Iterator[bytes]:
-    """The columns of NetSuite's CSV import of journal entries, one entry for each currency: two lines for each sum."""
+    """The columns of NetSuite's CSV import of journal entries, one entry for each currency: two lines for each sum.
+
+    A sum that no line can hold has two for each part that one can.
+    """
     yield _csv_line(
         [
             *("External ID", "Date", "Subsidiary", "Currency", "Memo"),
@@ -117,7 +120,8 @@ def netsuite(heading: Heading, sums: Iterable[Sum]) -> Iterator[bytes]:
             sum_.currency.upper(),
             f"Ante, revenue of {heading.date:%Y-%m-%d}",
         ]
-        for account, debit, credit in _sides(sum_, amount):
+        sides = [side for part in _parts(amount) for side in _sides(sum_, part)]
+        for account, debit, credit in sides:
             mapped = _mapped(heading.chart, account, sum_.product)
             tail = [_memo(heading, sum_), mapped["department"], mapped["class"]]
             yield _csv_line([*head, mapped["number"], debit, credit, *map(harmless, tail)])
@@ -209,10 +213,18 @@ def _in_coins(sums: Iterable[Sum]) -> Iterator[tuple[Sum, Decimal]]:
             yield sum_, amount
 
 
+def _parts(amount: Decimal) -> Iterator[Decimal]:
+    """The amount in parts that a NetSuite journal line can hold."""
+    while abs(amount) > NETSUITE_LINE_MAX:
+        part = NETSUITE_LINE_MAX.copy_sign(amount)
+        amount = EXACT.subtract(amount, part)
+        yield part
+    yield amount
+
+
 def _sides(sum_: Sum, amount: Decimal) -> Iterator[tuple[str, str, str]]:
     """Account, debit, credit: both sides of a sum, positive."""
     text = f"{amount.copy_abs():.{places(sum_.currency)}f}"
-    assert len(text.partition(".")[0]) <= _DIGITS_MAX
     debit, credit = (sum_.credit, sum_.debit) if amount < 0 else (sum_.debit, sum_.credit)
     yield debit, text, ""
     yield credit, "", text

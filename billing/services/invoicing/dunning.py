@@ -141,8 +141,9 @@ def _left_lying() -> list[UUID]:
 def _close(collection_id: UUID) -> None:
     with transaction.atomic():
         collection = _locked(collection_id)
-        if collection.state != Collection.State.OPEN:
-            return
+        paid = invoices.paid([collection.invoice])[collection.invoice_id]
+        if invoices.status(collection.invoice, paid) != "paid" or collection.state != Collection.State.OPEN:
+            return  # Somebody else closed it, or a bank took back what had paid it.
         outcomes.close(collection, Collection.State.PAID)
         outcomes.tell(collection.invoice, "invoice.paid")
 

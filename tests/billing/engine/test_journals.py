@@ -40,7 +40,9 @@ def rows(pieces: object) -> list[dict[str, str]]:
 
 
 def test_netsuite_takes_entries_that_balance_with_amounts_of_ten_and_two_digits() -> None:
-    found = rows(netsuite(Heading(ON, 1, CHART), [*sums(), *sums(currency="eur", amount="9999999999.99")]))
+    # More than a line can hold is in several: a day's usage of ten billion is not much in some currencies.
+    large = [*sums(1, currency="eur", amount="9999999999.99"), *sums(1, currency="eur", amount="-34999999999.99")]
+    found = rows(netsuite(Heading(ON, 1, CHART), [*sums(), *large]))
 
     assert list(found[0]) == [
         *("External ID", "Date", "Subsidiary", "Currency", "Memo"),
@@ -54,6 +56,9 @@ def test_netsuite_takes_entries_that_balance_with_amounts_of_ten_and_two_digits(
         assert len(whole) <= 10
         assert len(coins) == 2
     assert list(entries) == ["ANTE-20261120-1-EUR", "ANTE-20261120-1-USD"]
+    euros = [row for row in found if row["Currency"] == "EUR"]
+    assert sum(D(row["Debit"] or 0) for row in euros if row["Account"] == "4000 Usage") == D("34999999999.99")
+    assert sum(D(row["Credit"] or 0) for row in euros if row["Account"] == "4000 Usage") == D("9999999999.99")
     for entry in entries.values():
         assert len(entry) >= 2
         assert sum(D(row["Debit"] or 0) - D(row["Credit"] or 0) for row in entry) == 0
