@@ -7,6 +7,7 @@ from django.core.checks import CheckMessage, Error, Info
 
 from billing.engine.journals import FORMATS, PARQUET
 from billing.gateways import parquet, stores
+from billing.gateways.payments import Refused, provider
 
 
 def payments(app_configs: Any, **_: Any) -> list[CheckMessage]:
@@ -32,11 +33,12 @@ def payments(app_configs: Any, **_: Any) -> list[CheckMessage]:
 
 def payments_at_all(app_configs: Any, **_: Any) -> list[CheckMessage]:
     """Before going live: can anybody pay, and is it real money?"""
-    key = settings.STRIPE_SECRET_KEY
-    if not key:
+    try:
+        found = provider()
+    except Refused:
         hint = "Set STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET; `manage.py up` starts a stand-in without them."
         return [Info("No payment provider is set up: nobody can pay.", hint=hint, id="billing.I001")]
-    if "_live_" not in key:
+    if not found.live:
         return [Info("The payment key is a test key: no money moves.", id="billing.I002")]
     return []
 

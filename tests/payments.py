@@ -12,7 +12,7 @@ from typing import Any
 from django.test import Client
 
 from accounts.services.audit import SYSTEM
-from billing.models import Asset, Customer, Pack, PaymentAttempt, PaymentMethod, StripeEvent, TopUp
+from billing.models import Asset, Customer, Pack, PaymentAttempt, PaymentMethod, ProviderEvent, TopUp
 from billing.services.funding import attempts, inbox, methods, packs, profiles, quotes, top_ups
 from billing.standin.rules import Wrong, public
 from billing.standin.server import Running, serve
@@ -172,7 +172,7 @@ def post(body: bytes, signature: str | None) -> Any:
 
 def work() -> None:
     """The worker has its time, and nothing is to be waited for."""
-    StripeEvent.objects.filter(state="new").update(due_at="2020-01-01T00:00:00Z")
+    ProviderEvent.objects.filter(state="new").update(due_at="2020-01-01T00:00:00Z")
     inbox.work()
 
 

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from django.db import connection
@@ -12,9 +12,6 @@ from django.http import HttpRequest
 
 from accounts import addresses
 from accounts.models import ApiKey, AuditDetail, AuditEvent, User
-
-if TYPE_CHECKING:
-    from accounts.services.api_keys import Principal
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +25,8 @@ class Actor:
     request_id: str = ""
 
     @classmethod
-    def of_key(cls, principal: "Principal", *, ip_address: str | None, request_id: str) -> "Actor":
-        return cls(AuditEvent.Actor.API_KEY, principal.key_id, principal.label, ip_address, request_id)
+    def of_key(cls, key_id: UUID, label: str, *, ip_address: str | None, request_id: str) -> "Actor":
+        return cls(AuditEvent.Actor.API_KEY, key_id, label, ip_address, request_id)
 
     @classmethod
     def of_user(cls, user: User, *, ip_address: str | None, request_id: str) -> "Actor":

@@ -25,9 +25,9 @@ from billing.models import (
     NoticeDelivery,
     OutboxEvent,
     PaymentAttempt,
+    ProviderEvent,
     RevenueDay,
     SpendAnomaly,
-    StripeEvent,
     WebhookDelivery,
 )
 
@@ -116,7 +116,7 @@ def _looked_at(request: HttpRequest) -> list[_Waiting]:
             "Files that could not be delivered yet", ExportFile, {"state": "waiting"}, ~Q(last_error=""), urgent=False
         ),
         _Waiting("Days of the books that should be closed", RevenueDay, {}, overdue),
-        _Waiting("Messages of the payment provider that could not be processed", StripeEvent, parked),
+        _Waiting("Messages of the payment provider that could not be processed", ProviderEvent, parked),
         _Waiting("Messages that could not be passed on", OutboxEvent, parked),
         _Waiting("Webhook deliveries given up this week", WebhookDelivery, failed, this_week=True, urgent=False),
         _Waiting("Notices that could not be sent this week", NoticeDelivery, failed, _since(_WEEK), urgent=False),

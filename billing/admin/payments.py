@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.conf import settings
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -17,7 +16,7 @@ from billing.admin import display, lookup
 from billing.admin.base import BookAdmin
 from billing.admin.periods import CreatedPeriodFilter, ReceivedPeriodFilter
 from billing.errors import BillingError
-from billing.models import PaymentAttempt, PaymentMethod, StripeEvent, TopUp
+from billing.models import PaymentAttempt, PaymentMethod, ProviderEvent, TopUp
 from billing.services.funding import attempts, inbox, profiles
 
 LOOK_UP = "Ask the provider what became of it"
@@ -36,7 +35,7 @@ def at_provider(object_id: str) -> SafeString:
     """An id as a link to the object's page at the provider; plain where no provider is set up."""
     if not object_id:
         return display.NOTHING
-    if not settings.STRIPE_SECRET_KEY:
+    if not profiles.payable():
         return format_html("<code>{}</code>", object_id)
     url = profiles.payments().page_of(object_id)
     return format_html(
@@ -159,8 +158,8 @@ class PaymentMethodAdmin(ReadOnlyAdmin):
         return at_provider(method.provider_id)
 
 
-@admin.register(StripeEvent)
-class StripeEventAdmin(BookAdmin):
+@admin.register(ProviderEvent)
+class ProviderEventAdmin(BookAdmin):
     booked_field = "received_at"
     list_display = ("received", "type", "customer_link", "state_shown", "attempts", "note")
     list_display_links = ("received",)
@@ -168,45 +167,45 @@ class StripeEventAdmin(BookAdmin):
     search_help_text = "A customer, or a message's id"
     actions_detail = ("retry",)
     fields = (
-        *("id", "received", "happened", "type", "event_link", "object_type", "object_link", "customer_link"),
+        *("id", "received", "happened", "type", "event_link", "about", "object_link", "customer_link"),
         *("live", "state_shown", "attempts", "due", "note"),
     )
 
     def has_retry_permission(self, request: HttpRequest, object_id: object = None) -> bool:
-        return request.user.has_perm("billing.change_stripeevent")
+        return request.user.has_perm("billing.change_providerevent")
 
     @detail_action(description="Work through again", url_path="retry", icon="replay", permissions=["retry"])
     def retry(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        event = lookup.row(StripeEvent, object_id)
+        event = lookup.row(ProviderEvent, object_id)
         actor = actor_of(request)
         return asked(self, request, event, "Work through this message again", lambda: inbox.retry(event, actor=actor))
 
     @admin.display(description="Received")
-    def received(self, event: StripeEvent) -> SafeString:
+    def received(self, event: ProviderEvent) -> SafeString:
         return display.moment(event.received_at)
 
     @admin.display(description="Happened")
-    def happened(self, event: StripeEvent) -> SafeString:
+    def happened(self, event: ProviderEvent) -> SafeString:
         return display.moment(event.happened_at)
 
     @admin.display(description="Due")
-    def due(self, event: StripeEvent) -> SafeString:
+    def due(self, event: ProviderEvent) -> SafeString:
         return display.moment(event.due_at)
 
     @admin.display(description="Customer")
-    def customer_link(self, event: StripeEvent) -> SafeString:
+    def customer_link(self, event: ProviderEvent) -> SafeString:
         return display.link(event.customer)
 
     @labelled(description="State", label={"New": "info", "Done": "success", "Parked": "warning"})
-    def state_shown(self, event: StripeEvent) -> str:
+    def state_shown(self, event: ProviderEvent) -> str:
         return event.get_state_display()
 
     @admin.display(description="Message")
-    def event_link(self, event: StripeEvent) -> SafeString:
+    def event_link(self, event: ProviderEvent) -> SafeString:
         return at_provider(event.event_id)
 
     @admin.display(description="About")
-    def object_link(self, event: StripeEvent) -> SafeString:
+    def object_link(self, event: ProviderEvent) -> SafeString:
         return at_provider(event.object_id)
 
 

@@ -91,8 +91,10 @@ def principal(request: Request) -> Principal:
 
 def actor(request: Request) -> audit.Actor:
     """The key behind the request, for the trail."""
+    key = principal(request)
     return audit.Actor.of_key(
-        principal(request),
+        key.key_id,
+        key.label,
         ip_address=addresses.text_of(request),
         request_id=getattr(request, "request_id", ""),
     )

@@ -145,14 +145,14 @@ class PacksView(base.View):
 
 
 @csrf_exempt
-def stripe_webhook(request: HttpRequest) -> HttpResponse:
-    """Take in a message of the provider's: its signature is checked on the body as it came, then it is stored."""
+def payment_webhook(request: HttpRequest) -> HttpResponse:
+    """Take in a message of the provider's: its signature is checked on the body as it came, and it is stored."""
     try:
         if request.method != "POST":
             return HttpResponse(status=405, headers={"Allow": "POST"})
         if int(request.headers.get("Content-Length") or 0) > WEBHOOK_BYTES_MAX:
             raise PayloadTooLarge(f"At most {WEBHOOK_BYTES_MAX} bytes are taken.")
-        new = inbox.receive(request.body, request.headers.get("Stripe-Signature", ""))
+        new = inbox.receive(request.body, request.headers)
     except Forged as reason:
         return problems.answer(InvalidRequest(str(reason)), request)
     except BillingError as refusal:

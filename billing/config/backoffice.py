@@ -75,7 +75,7 @@ UNFOLD: dict[str, Any] = {
                 _item("Automatic top-ups", "autorenew", "billing.autotopup"),
                 _item("Payment methods", "wallet", "billing.paymentmethod"),
                 _item("Packs", "inventory_2", "billing.pack"),
-                _item("Provider events", "mark_email_read", "billing.stripeevent"),
+                _item("Provider events", "mark_email_read", "billing.providerevent"),
                 _item("Differences", "rule", "billing.discrepancy"),
                 _item("Comparisons", "compare_arrows", "billing.reconciliation"),
                 folded=True,

@@ -352,8 +352,8 @@ if env.bool("BEHIND_TLS_PROXY", default=False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
 STRIPE_API_BASE: str = env.str("STRIPE_API_BASE", default="").rstrip("/")
-STRIPE_PAGES: list[str] = env.list(
-    "STRIPE_PAGES", default=["https://checkout.stripe.com", "https://hooks.stripe.com", "https://billing.stripe.com"]
+PAYMENT_PAGES: list[str] = env.list(
+    "PAYMENT_PAGES", default=["https://checkout.stripe.com", "https://hooks.stripe.com", "https://billing.stripe.com"]
 )
 """Where people are sent to pay. A page under a domain of one's own is named here."""
 
@@ -368,11 +368,13 @@ CONTENT_SECURITY_POLICY = {
         "base-uri": [NONE],
         "frame-ancestors": [NONE],
         # A form that pays is answered with the way to the provider's page.
-        "form-action": [SELF, *([STRIPE_API_BASE] if STRIPE_API_BASE else STRIPE_PAGES)],
+        "form-action": [SELF, *([STRIPE_API_BASE] if STRIPE_API_BASE else PAYMENT_PAGES)],
     },
 }
 
 # --- Payments -------------------------------------------------------------------------------------------------------
+PAYMENT_PROVIDER: str = env.str("PAYMENT_PROVIDER", default="billing.gateways.stripe.gateway")
+"""What gives the payment provider: the path of a function that returns a ``billing.gateways.payments.Provider``."""
 # Without a key nobody can pay. `manage.py up` starts a stand-in for the provider then, and sets these to it.
 STRIPE_SECRET_KEY: str = env.str("STRIPE_SECRET_KEY", default="")
 STRIPE_WEBHOOK_SECRETS: list[str] = env.list("STRIPE_WEBHOOK_SECRET", default=[])

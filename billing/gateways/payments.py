@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from django.conf import settings
+from django.utils.module_loading import import_string
 
 from billing.engine.money import exact_sum
 
@@ -171,13 +172,28 @@ class PayoutPart:
     net: Decimal
 
 
+class About(StrEnum):
+    """What a message of the provider's is about, as far as anything here depends on it."""
+
+    SESSION = "session"
+    PAYMENT = "payment"
+    CHARGE = "charge"
+    REFUND = "refund"
+    DISPUTE = "dispute"
+    METHOD = "method"
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened at the provider. Only what to look at is taken from it; what is true is asked for."""
+    """Something that happened at the provider. Only what to look at is taken from it; what is true is asked for.
+
+    ``type`` is the provider's word for it. ``about`` is None where nothing here depends on it; ``related`` has the
+    provider's id of the ``customer``, where it names one.
+    """
 
     id: str
     type: str
-    object_type: str
+    about: About | None
     object_id: str
     created_at: datetime
     live: bool
@@ -204,7 +220,11 @@ class Provider(Protocol):
     """A payment provider. Every method may raise ``Unreachable`` or ``Refused``."""
 
     mode: str
-    """``live``, ``test`` or ``stand-in``: ids of one mean nothing to the others."""
+    """The account, in at most 16 letters, such as ``live`` or ``test``: ids of one mean nothing to another."""
+    live: bool
+    """Whether real money moves."""
+    signature_header: str
+    """The header that the signature of its messages comes in."""
 
     def create_customer(self, *, reference: str, external_id: str, name: str, email: str) -> str: ...
 
@@ -274,9 +294,9 @@ class Provider(Protocol):
 
 
 def provider() -> Provider:
-    """The provider that the settings name. Raises ``Refused`` where there is none."""
-    if not settings.STRIPE_SECRET_KEY:
-        raise Refused("No payment provider is set up here: STRIPE_SECRET_KEY is empty.", code="not_configured")
-    from billing.gateways import stripe  # The library takes a third of a second to import.
+    """The provider that PAYMENT_PROVIDER names. Raises ``Refused`` where it is not set up.
 
-    return stripe.gateway()
+    By name, since a provider's library may take long to import, and so that one of somebody else's may take its place.
+    """
+    found: Provider = import_string(settings.PAYMENT_PROVIDER)()
+    return found

@@ -17,6 +17,7 @@ from django.conf import settings
 
 from billing.gateways import stripe_objects as objects
 from billing.gateways.payments import (
+    About,
     Charge,
     Dispute,
     Event,
@@ -39,12 +40,22 @@ PAGE = 100
 _ONCE = {"max_network_retries": 0}
 SIGNATURE_AGE_MAX_SECONDS = 300
 _KEEPABLE = ("card", "us_bank_account", "sepa_debit")
-_RELATED = ("customer", "payment_intent")
+_ABOUT = {
+    "checkout.session": About.SESSION,
+    "payment_intent": About.PAYMENT,
+    "charge": About.CHARGE,
+    "refund": About.REFUND,
+    "dispute": About.DISPUTE,
+    "setup_intent": About.METHOD,
+    "payment_method": About.METHOD,
+}
 _WHOLE_PAYMENT = ["latest_charge.balance_transaction", "payment_method"]
 
 
 def gateway() -> "Stripe":
-    """The gateway for the settings as they are now."""
+    """The gateway for the settings as they are now. Raises ``Refused`` without a key."""
+    if not settings.STRIPE_SECRET_KEY:
+        raise Refused("No payment provider is set up here: STRIPE_SECRET_KEY is empty.", code="not_configured")
     return _gateway(
         settings.STRIPE_SECRET_KEY,
         settings.STRIPE_API_BASE,
@@ -61,8 +72,11 @@ def _gateway(key: str, base: str, secrets: tuple[str, ...], timeout: float) -> "
 class Stripe:
     """``payments.Provider`` for one account."""
 
+    signature_header = "Stripe-Signature"
+
     def __init__(self, key: str, *, base: str, secrets: tuple[str, ...], timeout: float) -> None:
         self.mode = "stand-in" if base else "live" if "_live_" in key else "test"
+        self.live = self.mode == "live"
         self._secrets = secrets
         self._client: Any = stripe.StripeClient(
             key,
@@ -379,7 +393,7 @@ def _event(text: str) -> Event:
         return Event(
             id=str(found.id),
             type=str(found.type),
-            object_type=str(about.object),
+            about=_ABOUT.get(str(about.object)),
             object_id=str(objects.member(about, "id") or ""),
             created_at=objects.created(found),
             live=bool(found.livemode),

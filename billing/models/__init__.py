@@ -29,8 +29,8 @@ from billing.models.funding import (
     PaymentAttempt,
     PaymentMethod,
     PaymentProfile,
+    ProviderEvent,
     Refund,
-    StripeEvent,
     TopUp,
 )
 from billing.models.idempotency import IdempotencyRecord
@@ -115,6 +115,7 @@ __all__ = [
     "PlanVersion",
     "Price",
     "ProviderCost",
+    "ProviderEvent",
     "Recognition",
     "Reconciliation",
     "RecurringGrant",
@@ -126,7 +127,6 @@ __all__ = [
     "Seal",
     "SpendAnomaly",
     "SpendWatch",
-    "StripeEvent",
     "Subscription",
     "SubscriptionPeriod",
     "SubscriptionPhase",

@@ -352,7 +352,7 @@ class Refund(models.Model):
         return EXACT.add(self.amount, self.tax)
 
 
-class StripeEvent(models.Model):
+class ProviderEvent(models.Model):
     """A message of the provider's: stored before it is answered, worked through afterwards, as often as it takes.
 
     What it is about is noted, not what it says: the truth is asked for when it is worked through. So nothing about a
@@ -368,7 +368,7 @@ class StripeEvent(models.Model):
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, null=True, related_name="+", db_constraint=False)
     event_id = models.CharField(max_length=255, unique=True)
     type = models.CharField(max_length=100)
-    object_type = models.CharField(max_length=64)
+    about = models.CharField(max_length=64, blank=True, help_text="What kind of object; empty for what is not needed.")
     object_id = models.CharField(max_length=255)
     related = models.JSONField(default=dict)
     live = models.BooleanField()
@@ -383,9 +383,11 @@ class StripeEvent(models.Model):
     class Meta:
         verbose_name = "provider event"
         ordering = ["-id"]
-        indexes = [models.Index(fields=["due_at"], name="billing_stripe_event_due", condition=Q(state="new"))]
+        indexes = [models.Index(fields=["due_at"], name="billing_provider_event_due", condition=Q(state="new"))]
         constraints = [
-            models.CheckConstraint(name="billing_stripe_event_state", condition=Q(state__in=["new", "done", "parked"])),
+            models.CheckConstraint(
+                name="billing_provider_event_state", condition=Q(state__in=["new", "done", "parked"])
+            ),
         ]
 
     def __str__(self) -> str:

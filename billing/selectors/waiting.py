@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from accounts.ids import first_id
 from accounts.models import OutgoingMail
-from billing.models import Notice, NoticeDelivery, OutboxEvent, StripeEvent, WebhookDelivery
+from billing.models import Notice, NoticeDelivery, OutboxEvent, ProviderEvent, WebhookDelivery
 
 GIVEN_UP_WITHIN = timedelta(days=7)
 
@@ -34,8 +34,8 @@ def queues() -> list[Queue]:
     return [
         _queue(
             "Messages of the payment provider",
-            StripeEvent.objects.filter(state=StripeEvent.State.NEW, **due),
-            StripeEvent.objects.filter(state=StripeEvent.State.PARKED, **recent),
+            ProviderEvent.objects.filter(state=ProviderEvent.State.NEW, **due),
+            ProviderEvent.objects.filter(state=ProviderEvent.State.PARKED, **recent),
         ),
         _queue(
             "Messages to be passed on",

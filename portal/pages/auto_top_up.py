@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from django.conf import settings
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
@@ -18,7 +17,7 @@ from billing.engine.money import amount_string, fits, parse
 from billing.errors import BillingError, InvalidRequest
 from billing.models import AutoTopUp, PaymentMethod
 from billing.selectors.funding import standing
-from billing.services.funding import rules
+from billing.services.funding import profiles, rules
 from portal import access, refusals
 from portal.pages.funding import kept, paying
 
@@ -134,7 +133,7 @@ def _page(
         methods=kept(visit),
         may_pay=visit.may("wallet:fund"),
         currency=visit.customer.currency_id,
-        ready=bool(settings.STRIPE_SECRET_KEY),
+        ready=profiles.payable(),
         error=error,
     )
 

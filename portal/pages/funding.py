@@ -258,7 +258,7 @@ def _form(
         may_pay=may_pay,
         choice=chosen,
         error=error,
-        ready=bool(settings.STRIPE_SECRET_KEY),
+        ready=profiles.payable(),
         stand_in=settings.STRIPE_API_BASE,
         **_quoted(chosen, visit),
     )
@@ -283,7 +283,7 @@ def _own(visit: access.Visit, top_up_id: UUID) -> TopUp:
 
 def kept(visit: access.Visit) -> "list[PaymentMethod]":
     """The methods that the customer can be charged with; none where no provider is connected."""
-    if not settings.STRIPE_SECRET_KEY:
+    if not profiles.payable():
         return []
     return list(methods.kept(visit.customer.pk, profiles.payments().mode))
 

@@ -26,7 +26,7 @@ def test_a_program_is_named_by_its_key(db: None) -> None:
     principal = api_keys.authenticate(api_keys.issue(name="gateway", scopes=["*"])[1])
     assert principal is not None
 
-    actor = Actor.of_key(principal, ip_address=None, request_id="r")
+    actor = Actor.of_key(principal.key_id, principal.label, ip_address=None, request_id="r")
 
     assert (actor.kind, actor.id, actor.label) == ("api_key", principal.key_id, principal.label)
 

@@ -45,7 +45,7 @@ DERIVED = {
     "UsageDaySum": "found by what it sums, and made anew from the hours",
 }
 WITHOUT_CUSTOMER_AT_TIMES = {
-    "StripeEvent": "the provider also reports what is nobody's here",
+    "ProviderEvent": "the provider also reports what is nobody's here",
     "OutboxEvent": "some messages are about no customer",
     "WebhookEndpoint": "the operator's own are told of every customer",
     "WebhookDelivery": "some messages are about no customer",

@@ -36,7 +36,7 @@ READS = {
     "billing.services.four_eyes": ("reason",),
     "billing.services.funding.evidence_papers": ("pdf",),
     "billing.services.funding.methods": ("kept",),
-    "billing.services.funding.profiles": ("payments",),
+    "billing.services.funding.profiles": ("payable", "payments"),
     "billing.services.funding.quotes": ("bonuses", "currencies", "currency", "quote", "quote_pack"),
     "billing.services.funding.refunds": ("refundable",),
     "billing.services.funding.rules": ("fix_url",),

@@ -116,7 +116,7 @@ class Till:
         """Whether all that the provider took or paid back is in the books, and no more, every message is done, and of
         nothing that was begun it is still being found out what became of it."""
         ((left, back),) = self.product.rows(
-            "SELECT (SELECT COUNT(*) FROM billing_stripeevent WHERE state = 'new')"
+            "SELECT (SELECT COUNT(*) FROM billing_providerevent WHERE state = 'new')"
             " + (SELECT COUNT(*) FROM billing_paymentattempt WHERE status IN ('created', 'sent', 'unknown'))"
             " + (SELECT COUNT(*) FROM billing_refund WHERE status IN ('created', 'sent', 'unknown')),"
             " (SELECT COALESCE(SUM(amount + tax), 0) * 100 FROM billing_refund WHERE status = 'succeeded')"
@@ -147,7 +147,7 @@ def strike(till: Till, blow: str, refundable: Any) -> float:
     under_way = (
         "SELECT (SELECT COUNT(*) FROM billing_paymentattempt WHERE status = 'sent')"
         " + (SELECT COUNT(*) FROM billing_refund WHERE status = 'sent')"
-        " + (SELECT COUNT(*) FROM billing_stripeevent WHERE state = 'new')"
+        " + (SELECT COUNT(*) FROM billing_providerevent WHERE state = 'new')"
     )
     end = time.monotonic() + 20
     while time.monotonic() < end and product.rows(under_way)[0][0] < 3:

@@ -16,7 +16,7 @@ from playwright.sync_api import Page, expect
 
 from accounts.models import OutgoingMail, User
 from accounts.services.audit import SYSTEM
-from billing.models import Customer, StripeEvent, TopUp
+from billing.models import Customer, ProviderEvent, TopUp
 from billing.services.catalog import plans
 from tests.browser.conftest import SignIn
 from tests.browser.server import serving
@@ -67,7 +67,7 @@ def deliver(bank: Bank, site: str) -> None:
         body = json.dumps(event).encode()
         headers = {"Content-Type": "application/json", "Stripe-Signature": bank.running.webhooks.sign(body)}
         urllib.request.urlopen(urllib.request.Request(f"{site}/api/v1/webhooks/stripe", body, headers), timeout=10)
-    assert StripeEvent.objects.exists()
+    assert ProviderEvent.objects.exists()
     work()
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from billing.config.local import commands, entry, servers, up
+from billing.config.local import commands, entry, options, servers, up
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +51,7 @@ def test_who_changes_tables_connects_as_their_owner_and_nobody_else_does() -> No
 @pytest.mark.parametrize("arguments", [["--port", "0"], ["--port", "65536"], ["--workers", "0"], ["--port", "http"]])
 def test_senseless_arguments_of_up_are_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
-        up.parse(arguments)
+        options.parse(arguments)
 
     assert stop.value.code == 2
 
@@ -67,7 +67,7 @@ def test_senseless_arguments_of_up_are_refused(arguments: list[str], capsys: pyt
     ],
 )
 def test_the_address_to_go_to(host: str, address: str) -> None:
-    assert up.parse(["--host", host, "--port", "8000"]).address == address
+    assert options.parse(["--host", host, "--port", "8000"]).address == address
 
 
 def test_a_new_file_means_that_static_files_are_gathered_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,7 +123,7 @@ ELSEWHERE = {
     "billing_providercost_end_cost": "of a provider's price: tests/billing/admin/test_costs.py",
     "billing_pack_withdraw": "of a pack: tests/billing/admin/test_funding.py",
     "billing_taxrule_end_rule": "of a tax: tests/billing/admin/test_taxes.py",
-    "billing_stripeevent_retry": "of a provider's message: tests/billing/admin/test_funding.py",
+    "billing_providerevent_retry": "of a provider's message: tests/billing/admin/test_funding.py",
 }
 STANDARD = ("changelist", "change", "history", "add", "delete")
 MODELS = {f"{model._meta.app_label}_{model._meta.model_name}": model for model in admin.site._registry}

@@ -248,7 +248,7 @@ def test_what_the_operators_programs_write_down_stays_with_it(shop: Shop, acme: 
     def by(secret: str, address: str) -> audit.Actor:
         principal = api_keys.authenticate(secret)
         assert principal is not None
-        return audit.Actor.of_key(principal, ip_address=address, request_id="")
+        return audit.Actor.of_key(principal.key_id, principal.label, ip_address=address, request_id="")
 
     ours, theirs = shop.key(), shop.key(organization=acme.organization)
     wallets.freeze(actor=by(ours, "198.51.100.7"), customer=acme, reason="Their bank called us")

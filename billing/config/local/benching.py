@@ -19,7 +19,7 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
-from billing.config.local import accounts, programs, up
+from billing.config.local import accounts, options, programs
 from billing.config.local.bootstrap import ROOT
 from billing.config.local.children import Child, Reaper
 from billing.config.local.problems import Problem
@@ -46,11 +46,11 @@ def run(arguments: list[str]) -> int:
     )
     started: list[Child] = []
     try:
-        options = up.parse(["--host", "127.0.0.1", "--port", str(_free_port()), *_workers(arguments)])
+        asked = options.parse(["--host", "127.0.0.1", "--port", str(_free_port()), *_workers(arguments)])
         environment = {name: value for name, value in os.environ.items() if name not in NOT_FOR_TESTS}
         environment |= servers.start(lambda name: _say(f"Starting {name} …"))
         environment |= {
-            "BASE_URL": options.address,
+            "BASE_URL": asked.address,
             "DATA_DIR": str(home / "data"),
             "SECRET_KEY": secrets.token_urlsafe(48),
             "DJANGO_SETTINGS_MODULE": "billing.config.settings",
@@ -60,12 +60,12 @@ def run(arguments: list[str]) -> int:
         _say("Making the tables …")
         _migrate(environment, reaper, started, home)
         _say("Starting the web server …")
-        program = programs.web(options)
+        program = programs.web(asked)
         log = home / "web.log"
         web = Child(name="web", argv=program.argv, reaper=reaper, env=environment, directory=ROOT, output=log)
         started.append(web)
         web.start()
-        _wait_for(options.address, web, log)
+        _wait_for(asked.address, web, log)
         # By Django itself: `manage.py bench` is what brought us here.
         argv = [sys.executable, "-m", "django", "bench", *arguments]
         command = Child(name="bench", argv=argv, reaper=reaper, env=environment, directory=ROOT, own_group=False)

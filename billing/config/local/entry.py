@@ -23,12 +23,12 @@ def _dispatch(argv: list[str]) -> int:
     command = arguments[0] if arguments else "help"
 
     if command == "up":
-        from billing.config.local import up
+        from billing.config.local import options, up
 
-        options = up.parse(arguments[1:])
-        up.refuse_early(options)  # A taken port is said before half a minute of installing.
+        asked = options.parse(arguments[1:])
+        up.refuse_early(asked)  # A taken port is said before half a minute of installing.
         bootstrap.ensure(bootstrap.RUNTIME_LOCK)
-        return up.run(options)
+        return up.run(asked)
 
     bootstrap.ensure(bootstrap.DEV_LOCK if command in {"test", "lock"} else bootstrap.RUNTIME_LOCK)
     if command == "test":

@@ -3,12 +3,9 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from billing.config.local.bootstrap import ROOT
-
-if TYPE_CHECKING:
-    from billing.config.local.up import Options
+from billing.config.local.options import Options
 
 WEB_INTERFACE = "asgi"
 """``asgi`` serves live updates too; ``wsgi`` serves all but those. Each has its module in ``billing.config``."""
@@ -30,7 +27,7 @@ class Program:
 
 
 def long_running(
-    options: "Options", data_dir: Path, *, standin_port: int | None = None, gateway_port: int | None = None
+    options: Options, data_dir: Path, *, standin_port: int | None = None, gateway_port: int | None = None
 ) -> list[Program]:
     programs = [web(options), worker(), beat(data_dir)]
     if standin_port is not None:
@@ -42,7 +39,7 @@ def long_running(
     return programs
 
 
-def web(options: "Options") -> Program:
+def web(options: Options) -> Program:
     argv = [
         *(sys.executable, "-m", "granian", f"billing.config.{WEB_INTERFACE}:application"),
         *("--interface", WEB_INTERFACE, "--host", options.host, "--port", str(options.port)),
@@ -53,14 +50,14 @@ def web(options: "Options") -> Program:
     return Program("web", argv, WEB_GRACE_SECONDS + 3.0)
 
 
-def payments(options: "Options", data_dir: Path, port: int) -> Program:
+def payments(options: Options, data_dir: Path, port: int) -> Program:
     """The stand-in for the payment provider. On this machine alone, whatever the web server listens on."""
     webhook = f"{options.address}/api/v1/webhooks/stripe"
     argv = [sys.executable, "-m", "billing.standin", "--port", str(port), "--data-dir", str(data_dir)]
     return Program("payments", [*argv, "--webhook", webhook], 3.0)
 
 
-def gateway(options: "Options", port: int) -> Program:
+def gateway(options: Options, port: int) -> Program:
     """The metering gateway, with a stand-in for the models. On this machine alone, like the payments."""
     return Program("gateway", [*MANAGE, "gateway", "--port", str(port), "--url", options.address, "--stand-in"])
 

@@ -7,7 +7,6 @@ which end all of them in good order. A process that ends by itself is started ag
 ending. What is wrong with the arguments, the port or the directory is said before anything is started.
 """
 
-import argparse
 import hashlib
 import json
 import os
@@ -26,6 +25,7 @@ from billing.config.local import places
 from billing.config.local.bootstrap import ROOT, RUNTIME_LOCK
 from billing.config.local.children import Child, Reaper
 from billing.config.local.console import Console
+from billing.config.local.options import Options
 from billing.config.local.places import DataDir
 from billing.config.local.problems import Problem
 from billing.config.local.programs import long_running
@@ -38,43 +38,8 @@ STEADY_SECONDS = 30.0
 TICK_SECONDS = 0.1
 
 
-@dataclass(frozen=True)
-class Options:
-    """The command's arguments. ``workers`` counts the web server's processes."""
-
-    host: str
-    port: int
-    workers: int
-    demo: bool
-
-    @property
-    def address(self) -> str:
-        """Where a browser on this machine finds it, also when it listens everywhere."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)  # noqa: S104
-        return f"http://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{self.port}"
-
-
 class StopAsked(Exception):
     """Ctrl-C or SIGTERM came while setting up."""
-
-
-def parse(arguments: list[str]) -> Options:
-    parser = argparse.ArgumentParser(
-        prog="manage.py up",
-        description="Run Ante in the foreground: PostgreSQL and Valkey (unless DATABASE_URL and REDIS_URL are set), "
-        "web server, worker and beat. Ctrl-C stops all of it; the data stays.",
-    )
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=os.environ.get("PORT", "8000"), help="default: %(default)s")
-    parser.add_argument("--workers", type=int, default=_sensible_workers(), help="web processes (default: %(default)s)")
-    parser.add_argument("--demo", action="store_true", help="demonstration data, and a gentle stream of usage")
-    parser.add_argument("--data-dir", metavar="DIR", help="where everything is kept (default: DATA_DIR, or ./var)")
-    found = parser.parse_args(arguments)
-    if not 0 < found.port < 65536:
-        parser.error("--port is a number from 1 to 65535")
-    if found.workers < 1:
-        parser.error("--workers is at least 1")
-    return Options(host=found.host, port=found.port, workers=found.workers, demo=found.demo)
 
 
 def refuse_early(options: Options) -> None:
@@ -369,12 +334,6 @@ def _free_port(wanted: int) -> int:
                 continue
             return int(probe.getsockname()[1])
     raise Problem("There is no free port on this machine.")
-
-
-def _sensible_workers() -> int:
-    """One web process for each core, so that batches need not take turns at one interpreter. Never more than four
-    unasked."""
-    return min(4, os.cpu_count() or 1)
 
 
 def _static_digest() -> str:

@@ -19,10 +19,10 @@ from billing.models import (
     ExportFile,
     Grant,
     OutboxEvent,
+    ProviderEvent,
     Reconciliation,
     RevenueDay,
     Seal,
-    StripeEvent,
     Subscription,
     WebhookDelivery,
 )
@@ -108,8 +108,8 @@ def _passed_on(look: Look) -> Iterator[str]:
     waiting = {
         "messages wait to be passed on": OutboxEvent.objects.filter(state="new", due_at__lt=late),
         "messages could not be passed on": OutboxEvent.objects.filter(state="parked"),
-        "messages of the payment provider wait": StripeEvent.objects.filter(state="new", due_at__lt=late),
-        "messages of the payment provider could not be processed": StripeEvent.objects.filter(state="parked"),
+        "messages of the payment provider wait": ProviderEvent.objects.filter(state="new", due_at__lt=late),
+        "messages of the payment provider could not be processed": ProviderEvent.objects.filter(state="parked"),
     }
     for words, rows in waiting.items():
         if count := rows.count():

@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
-from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -196,7 +195,7 @@ def settle(attempt_id: UUID) -> None:
 
 def settle_due() -> int:
     """Look at the provider for every payment whose time has come and that was not reported. Returns how many."""
-    if not settings.STRIPE_SECRET_KEY:
+    if not profiles.payable():
         return 0
     mode = profiles.payments().mode
     due = PaymentAttempt.objects.filter(check_at__lte=timezone.now(), mode=mode).order_by("check_at")

@@ -45,7 +45,7 @@ BURST, BURST_WITHIN = 5, timedelta(hours=1)
 
 def run_due() -> int:
     """Begin every automatic top-up whose time has come, and send what was left lying. Returns how many were sent."""
-    if not settings.STRIPE_SECRET_KEY:
+    if not profiles.payable():
         return 0
     mode, now = profiles.payments().mode, timezone.now()
     sent = 0

@@ -17,7 +17,7 @@ from billing.models import Dispute, LedgerEntry, Refund, TopUp
 from billing.selectors.invoicing import invoices
 from billing.services.invoicing import invoice_taxes, outcomes
 from billing.services.ledger.book import Transaction
-from billing.services.ledger.giving_back import Part
+from billing.services.ledger.giving_back import Part, give_back
 from billing.services.ledger.posting import Journal
 from billing.services.ledger.states import BalanceState
 
@@ -171,7 +171,7 @@ def _undo_loss(journal: Journal, dispute: Dispute, top_up: TopUp) -> None:
     for asset, taken in parts.items():
         balance = journal.balances[dispute.customer_id, asset]
         _forget_debt(balance, taken)
-        journal.give_back(head, balance, taken, charge_id=None, spent=False)
+        give_back(journal, head, balance, taken, charge_id=None, spent=False)
     _return_tax(journal, dispute, top_up, owed=beside.get("owed_tax", ZERO), paid=beside.get("tax", ZERO))
     dispute.recovered = dispute.recovered_tax = ZERO
     dispute.loss_id = None

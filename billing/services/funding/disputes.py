@@ -9,7 +9,6 @@ from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID
 
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
@@ -65,7 +64,7 @@ def look_again(dispute: Dispute) -> Dispute:
 
 def settle_due() -> int:
     """Look at the provider for every open dispute that was not heard of for long. Returns how many."""
-    if not settings.STRIPE_SECRET_KEY:
+    if not profiles.payable():
         return 0
     due = Dispute.objects.filter(check_at__lte=timezone.now(), mode=profiles.payments().mode).order_by("check_at")
     ids = list(due.values_list("provider_id", flat=True)[:SWEEP_MAX])

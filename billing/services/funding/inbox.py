@@ -5,7 +5,7 @@ in the wrong order all lead to the same end.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 from django.db import transaction
@@ -14,8 +14,8 @@ from django.utils import timezone
 from accounts.services import audit
 from billing.errors import BillingError
 from billing.gateways import wakeups
-from billing.gateways.payments import Refused, Unreachable
-from billing.models import PaymentAttempt, PaymentProfile, StripeEvent
+from billing.gateways.payments import About, Refused, Unreachable
+from billing.models import PaymentAttempt, PaymentProfile, ProviderEvent
 from billing.services.funding import attempts, disputes, methods, profiles, refunds
 
 logger = logging.getLogger(__name__)
@@ -31,18 +31,18 @@ class NotOurs(Exception):
     """About something that this installation knows nothing of."""
 
 
-def receive(body: bytes, signature: str) -> bool:
-    """Check and store a message; False for one that is there already. Raises ``Forged``."""
+def receive(body: bytes, headers: Mapping[str, str]) -> bool:
+    """Check and store a message of the provider's; False for one that is there already. Raises ``Forged``."""
     gateway = profiles.payments()
-    event = gateway.read_event(body, signature)
+    event = gateway.read_event(body, headers.get(gateway.signature_header, ""))
     now = timezone.now()
     profile = PaymentProfile.objects.filter(provider_id=event.related.get("customer", ""), mode=gateway.mode).first()
-    _, new = StripeEvent.objects.get_or_create(
+    _, new = ProviderEvent.objects.get_or_create(
         event_id=event.id[:255],
         defaults={
             "customer_id": profile.customer_id if profile is not None else None,
             "type": event.type[:100],
-            "object_type": event.object_type[:64],
+            "about": event.about or "",
             "object_id": event.object_id[:255],
             "related": dict(event.related),
             "live": event.live,
@@ -64,11 +64,11 @@ def work() -> int:
     return done
 
 
-def retry(event: StripeEvent, *, actor: audit.Actor) -> None:
+def retry(event: ProviderEvent, *, actor: audit.Actor) -> None:
     """Let a message be worked through again, whatever became of it."""
     with transaction.atomic():
-        StripeEvent.objects.filter(pk=event.pk).update(
-            state=StripeEvent.State.NEW, attempts=0, due_at=timezone.now(), note="", done_at=None
+        ProviderEvent.objects.filter(pk=event.pk).update(
+            state=ProviderEvent.State.NEW, attempts=0, due_at=timezone.now(), note="", done_at=None
         )
         audit.record(
             actor=actor,
@@ -80,19 +80,19 @@ def retry(event: StripeEvent, *, actor: audit.Actor) -> None:
         transaction.on_commit(lambda: wakeups.wake(TASK))
 
 
-def _lease() -> list[StripeEvent]:
+def _lease() -> list[ProviderEvent]:
     now = timezone.now()
     with transaction.atomic():
         rows = list(
-            StripeEvent.objects.select_for_update(skip_locked=True)
-            .filter(state=StripeEvent.State.NEW, due_at__lte=now)
+            ProviderEvent.objects.select_for_update(skip_locked=True)
+            .filter(state=ProviderEvent.State.NEW, due_at__lte=now)
             .order_by("due_at", "id")[:BATCH_MAX]
         )
-        StripeEvent.objects.filter(pk__in=[row.pk for row in rows]).update(due_at=now + LEASE)
+        ProviderEvent.objects.filter(pk__in=[row.pk for row in rows]).update(due_at=now + LEASE)
     return rows
 
 
-def _work_one(row: StripeEvent) -> bool:
+def _work_one(row: ProviderEvent) -> bool:
     try:
         _handle(row)
     except NotOurs as reason:
@@ -108,39 +108,39 @@ def _work_one(row: StripeEvent) -> bool:
         _later(row, f"{type(error).__name__}: {error}")
         return False
     else:
-        StripeEvent.objects.filter(pk=row.pk).update(
-            state=StripeEvent.State.DONE, done_at=timezone.now(), attempts=row.attempts + 1, note=""
+        ProviderEvent.objects.filter(pk=row.pk).update(
+            state=ProviderEvent.State.DONE, done_at=timezone.now(), attempts=row.attempts + 1, note=""
         )
     return True
 
 
-def _park(row: StripeEvent, note: str) -> None:
-    StripeEvent.objects.filter(pk=row.pk).update(
-        state=StripeEvent.State.PARKED, done_at=timezone.now(), attempts=row.attempts + 1, note=note[:500]
+def _park(row: ProviderEvent, note: str) -> None:
+    ProviderEvent.objects.filter(pk=row.pk).update(
+        state=ProviderEvent.State.PARKED, done_at=timezone.now(), attempts=row.attempts + 1, note=note[:500]
     )
 
 
-def _later(row: StripeEvent, note: str) -> None:
+def _later(row: ProviderEvent, note: str) -> None:
     if row.attempts + 1 >= ATTEMPTS_MAX:
         _park(row, note)
         return
     delay = min(DELAY_MAX, timedelta(seconds=2**row.attempts))
-    StripeEvent.objects.filter(pk=row.pk).update(
+    ProviderEvent.objects.filter(pk=row.pk).update(
         attempts=row.attempts + 1, due_at=timezone.now() + delay, note=note[:500]
     )
 
 
-def _handle(row: StripeEvent) -> None:
+def _handle(row: ProviderEvent) -> None:
     gateway = profiles.payments()
-    if row.live != (gateway.mode == "live"):
+    if row.live != gateway.live:
         raise NotOurs(f"A {'live' if row.live else 'test'} event, and the key is for {gateway.mode}.")
-    handler = _HANDLERS.get(row.object_type)
+    handler = _HANDLERS.get(row.about)
     if handler is None:
         raise NotOurs("Nothing here depends on it.")
     handler(row)
 
 
-def _checkout(row: StripeEvent) -> None:
+def _checkout(row: ProviderEvent) -> None:
     payment = profiles.payments().session(row.object_id)
     if payment.reference:
         _look_up(payment.reference)
@@ -148,12 +148,12 @@ def _checkout(row: StripeEvent) -> None:
         _methods(row)
 
 
-def _payment(row: StripeEvent) -> None:
+def _payment(row: ProviderEvent) -> None:
     known = PaymentAttempt.objects.filter(payment_id=row.object_id).values_list("pk", flat=True).first()
     _look_up(str(known) if known is not None else profiles.payments().payment(row.object_id).reference)
 
 
-def _charge(row: StripeEvent) -> None:
+def _charge(row: ProviderEvent) -> None:
     payment = profiles.payments().payment_of_charge(row.object_id)
     _look_up(payment.reference if payment is not None else "")
 
@@ -165,7 +165,7 @@ def _look_up(reference: str) -> None:
     attempts.look_up(attempt.pk)
 
 
-def _refund(row: StripeEvent) -> None:
+def _refund(row: ProviderEvent) -> None:
     found = profiles.payments().refund_by_id(row.object_id)
     refund = refunds.by_reference(found.reference).first()
     if refund is None:
@@ -173,14 +173,14 @@ def _refund(row: StripeEvent) -> None:
     refunds.look_up(refund.pk)
 
 
-def _dispute(row: StripeEvent) -> None:
+def _dispute(row: ProviderEvent) -> None:
     try:
         disputes.look_up(row.object_id)
     except disputes.NotOurs as reason:
         raise NotOurs(str(reason)) from reason
 
 
-def _methods(row: StripeEvent) -> None:
+def _methods(row: ProviderEvent) -> None:
     profile = PaymentProfile.objects.filter(
         provider_id=row.related.get("customer", ""), mode=profiles.payments().mode
     ).first()
@@ -189,12 +189,11 @@ def _methods(row: StripeEvent) -> None:
     methods.sync(profile.pk)
 
 
-_HANDLERS: dict[str, Callable[[StripeEvent], None]] = {
-    "checkout.session": _checkout,
-    "payment_intent": _payment,
-    "charge": _charge,
-    "dispute": _dispute,
-    "refund": _refund,
-    "setup_intent": _methods,
-    "payment_method": _methods,
+_HANDLERS: Mapping[str, Callable[[ProviderEvent], None]] = {
+    About.SESSION: _checkout,
+    About.PAYMENT: _payment,
+    About.CHARGE: _charge,
+    About.DISPUTE: _dispute,
+    About.REFUND: _refund,
+    About.METHOD: _methods,
 }

@@ -13,6 +13,15 @@ def payments() -> Provider:
         raise PaymentsUnavailable(str(refusal)) from refusal
 
 
+def payable() -> bool:
+    """Whether there is a provider to pay through."""
+    try:
+        provider()
+    except Refused:
+        return False
+    return True
+
+
 def ensure(customer: Customer) -> PaymentProfile:
     """The customer's profile in the provider's present mode, made there if need be. Not to be called in a transaction.
 

@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
@@ -77,7 +76,7 @@ def run(*, since: datetime | None = None, until: datetime | None = None) -> Reco
 
 def run_daily() -> Reconciliation | None:
     """The day's comparison. None where there was one already, or somebody else is at it."""
-    if not settings.STRIPE_SECRET_KEY:
+    if not profiles.payable():
         return None
     recent = Reconciliation.objects.filter(state=Reconciliation.State.DONE, mode=profiles.payments().mode)
     with transaction.atomic():

@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -217,7 +216,7 @@ def settle(refund_id: UUID) -> None:
 
 def settle_due() -> int:
     """Go on with every refund whose time has come. Returns how many."""
-    if not settings.STRIPE_SECRET_KEY:
+    if not profiles.payable():
         return 0
     mode = profiles.payments().mode
     due = Refund.objects.filter(check_at__lte=timezone.now(), top_up__attempt__mode=mode).order_by("check_at")

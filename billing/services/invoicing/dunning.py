@@ -85,7 +85,7 @@ def advance(collection_id: UUID) -> None:
 @retried
 def _begin(collection_id: UUID) -> UUID | None:
     """Note a charge of what is open, where one is due and nothing stands against it; returns its attempt."""
-    if not settings.INVOICE_COLLECT or not settings.STRIPE_SECRET_KEY:
+    if not settings.INVOICE_COLLECT or not profiles.payable():
         return None
     with transaction.atomic():
         collection = _locked(collection_id)
@@ -123,7 +123,7 @@ def _method(invoice: Invoice) -> PaymentMethod | None:
 
 
 def _left_lying() -> list[UUID]:
-    if not settings.STRIPE_SECRET_KEY:
+    if not profiles.payable():
         return []
     rows = TopUp.objects.filter(
         attempt__purpose=PURPOSE,

@@ -22,7 +22,7 @@ from billing.selectors.invoicing import invoices as figures
 from billing.services import four_eyes
 from billing.services.invoicing import invoices, outcomes, taxes
 from billing.services.invoicing.invoices import Voided
-from billing.services.ledger.giving_back import Part
+from billing.services.ledger.giving_back import Part, give_back
 from billing.services.ledger.posting import Journal
 from billing.services.retrying import retried
 
@@ -170,7 +170,7 @@ def _book(journal: Journal, invoice: Invoice) -> Voided:
         description=invoice.number,
     )
     balance = journal.balances[invoice.customer_id, invoice.currency_id]
-    journal.give_back(head, balance, [Part(None, amount)], charge_id=None, spent=False)
+    give_back(journal, head, balance, [Part(None, amount)], charge_id=None, spent=False)
     journal.write()
     return Voided(invoice, amount, credited)
 

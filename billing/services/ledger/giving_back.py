@@ -1,11 +1,10 @@
-"""Giving back to a wallet what usage took from it, to exactly where it came from. For ``Journal.give_back``."""
+"""Giving back to a wallet what usage took from it, to exactly where it came from."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from django.conf import settings
@@ -16,11 +15,9 @@ from billing.engine import burndown
 from billing.engine.money import DECIMALS_MAX, EXACT, ZERO, round_half_even
 from billing.errors import InvalidState
 from billing.models import Grant, InvoicePayment
+from billing.services.ledger.book import Transaction
+from billing.services.ledger.posting import Journal
 from billing.services.ledger.states import BalanceState, GrantState
-
-if TYPE_CHECKING:
-    from billing.services.ledger.book import Transaction
-    from billing.services.ledger.posting import Journal
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +29,25 @@ class Part:
 
 
 def give_back(
-    journal: "Journal",
-    transaction: "Transaction",
+    journal: Journal,
+    transaction: Transaction,
     balance: BalanceState,
     parts: Sequence[Part],
     *,
     charge_id: UUID | None,
-    spent: bool,
+    spent: bool = True,
 ) -> None:
-    """See ``Journal.give_back``."""
+    """Give back what usage took from this balance: ``parts`` say which grants had paid, and how much each.
+
+    The units go into those very grants; what the customer owes is paid from them first, by the rule of a new
+    grant. A grant that has lapsed or was voided gets one replacement, in which they stay usable. What had been
+    taken beyond the grants (a part without a grant) lowers what is owed; so far as grants have paid that debt
+    since, those get their units back. ``lifetime_spent`` goes down by all of it, ``lifetime_granted`` stays.
+
+    The entries go under ``charge_id``, the charge whose negative amount is the sum of ``parts``. The transaction's
+    template must have the postings ``GIVEN_BACK`` of ``engine.postings``. With ``spent`` false it was no usage that
+    took it, and did not count as spent.
+    """
     journal.load_grants({part.grant_id for part in parts if part.grant_id is not None})
     for part in parts:
         if part.grant_id is None:
@@ -54,7 +61,7 @@ def give_back(
 
 
 def _lower_debt(
-    journal: "Journal", transaction: "Transaction", balance: BalanceState, amount: Decimal, charge_id: UUID | None
+    journal: Journal, transaction: Transaction, balance: BalanceState, amount: Decimal, charge_id: UUID | None
 ) -> None:
     """Take ``amount`` off what is owed. What grants have paid of it since, they get back first: the latest first.
 
@@ -81,8 +88,8 @@ def _lower_debt(
 
 
 def _put(
-    journal: "Journal",
-    transaction: "Transaction",
+    journal: Journal,
+    transaction: Transaction,
     grant_id: UUID,
     amount: Decimal,
     name: str,
@@ -102,7 +109,7 @@ def _put(
     return state
 
 
-def _is_over(journal: "Journal", state: GrantState) -> bool:
+def _is_over(journal: Journal, state: GrantState) -> bool:
     expires_at = state.source.expires_at
     return state.voided_at is not None or (expires_at is not None and expires_at <= journal.now)
 
@@ -111,7 +118,7 @@ def _given_back_already() -> InvalidState:
     return InvalidState("Of what this took, a later charge at a cheaper tier has given back a part already.")
 
 
-def _replacement(journal: "Journal", lapsed: GrantState, amount: Decimal) -> GrantState:
+def _replacement(journal: Journal, lapsed: GrantState, amount: Decimal) -> GrantState:
     """The one grant that stands in for a lapsed one, with ``amount`` more in it: on the same terms and at the same
     cost of a unit, but for its expiry, which is at least ``REINSTATED_CREDIT_DAYS`` away."""
     origin = Grant.objects.get(pk=lapsed.source.id, customer_id=lapsed.balance.customer_id)
@@ -188,7 +195,7 @@ def _given_up(balance: BalanceState) -> set[UUID]:
     return {grant_id for grant_id in rows.values_list("grant_id", flat=True) if grant_id is not None}
 
 
-def _settlements(journal: "Journal", balance: BalanceState) -> Iterable[tuple[UUID, Decimal]]:
+def _settlements(journal: Journal, balance: BalanceState) -> Iterable[tuple[UUID, Decimal]]:
     """What grants have paid of the balance's debts and not got back, the one that paid last first."""
     with connection.cursor() as cursor:
         cursor.execute(_SETTLED, [balance.id])

@@ -14,9 +14,7 @@ from billing.engine import burndown
 from billing.engine.money import EXACT, ZERO, amount_string
 from billing.models import Grant
 from billing.services import outbox
-from billing.services.ledger import giving_back
 from billing.services.ledger.book import Book, Transaction
-from billing.services.ledger.giving_back import Part
 from billing.services.ledger.states import BalanceState, GrantState
 
 
@@ -137,28 +135,6 @@ class Journal(Book):
                 self.post(transaction, balance, "drawn", part.amount, grant_id=part.source.id, charge_id=charge_id)
             if spent:
                 balance.lifetime_spent = EXACT.add(balance.lifetime_spent, part.amount)
-
-    def give_back(
-        self,
-        transaction: Transaction,
-        balance: BalanceState,
-        parts: Sequence[Part],
-        *,
-        charge_id: UUID | None,
-        spent: bool = True,
-    ) -> None:
-        """Give back what usage took from this balance: ``parts`` say which grants had paid, and how much each.
-
-        The units go into those very grants; what the customer owes is paid from them first, by the rule of a new
-        grant. A grant that has lapsed or was voided gets one replacement, in which they stay usable. What had been
-        taken beyond the grants (a part without a grant) lowers what is owed; so far as grants have paid that debt
-        since, those get their units back. ``lifetime_spent`` goes down by all of it, ``lifetime_granted`` stays.
-
-        The entries go under ``charge_id``, the charge whose negative amount is the sum of ``parts``. The transaction's
-        template must have the postings ``GIVEN_BACK`` of ``engine.postings``. With ``spent`` false it was no usage that
-        took it, and did not count as spent.
-        """
-        giving_back.give_back(self, transaction, balance, parts, charge_id=charge_id, spent=spent)
 
     def lower_debt(
         self, transaction: Transaction, balance: BalanceState, amount: Decimal, *, charge_id: UUID

@@ -17,7 +17,7 @@ from billing.engine.burndown import Draw
 from billing.engine.money import EXACT, ZERO
 from billing.models import Grant
 from billing.services.ledger.book import Transaction
-from billing.services.ledger.giving_back import Part
+from billing.services.ledger.giving_back import Part, give_back
 from billing.services.ledger.posting import Journal
 from billing.services.ledger.states import BalanceState, GrantState
 from billing.services.usage.charged_usage import EARLY_MAX
@@ -66,7 +66,7 @@ class Credits:
         # What is owed less came from beyond the grants, as far as any of it did.
         parts.sort(key=lambda part: part.grant_id is not None)
         back = [part for part in _beyond(parts, EXACT.subtract(amount, rest)) if part.grant_id is not None]
-        self._journal.give_back(transaction, balance, back, charge_id=charge_id, spent=False)
+        give_back(self._journal, transaction, balance, back, charge_id=charge_id, spent=False)
         unknown = reduce(EXACT.subtract, (part.amount for part in back), rest)
         if unknown > 0:
             collecting = self._collecting(balance, line.period_start, unknown)

@@ -41,7 +41,7 @@ from billing.selectors.ledger import corrections as selector
 from billing.selectors.usage import events, receipts
 from billing.services import budgets, four_eyes, outbox
 from billing.services.ledger import bulk
-from billing.services.ledger.giving_back import Part
+from billing.services.ledger.giving_back import Part, give_back
 from billing.services.ledger.posting import Journal
 from billing.services.retrying import retried
 from billing.services.usage import fair_use
@@ -202,7 +202,7 @@ def _book(
         if parts:
             assert head is not None
             balance = journal.balances[event.customer_id, charge.asset_id]
-            journal.give_back(head, balance, parts, charge_id=row["id"])
+            give_back(journal, head, balance, parts, charge_id=row["id"])
         for part in parts:
             row["amount"] = EXACT.subtract(row["amount"], part.amount)
         given.append((charge.asset_id, EXACT.minus(row["amount"]), charge.posted_at))

@@ -7,7 +7,7 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import AuditEvent
-from billing.models import Approval, Pack, Refund, StripeEvent, TopUp
+from billing.models import Approval, Pack, ProviderEvent, Refund, TopUp
 from tests.payments import Bank, Payer, again, work
 
 
@@ -68,8 +68,8 @@ def test_a_parked_message_is_worked_through_again(office: Client, payer: Payer, 
     top_up = payer.open()
     bank.pay(top_up.attempt.checkout_url)
     bank.send(bank.news()[0])
-    StripeEvent.objects.update(state="parked")
-    office.post(reverse("admin:billing_stripeevent_retry", args=[StripeEvent.objects.get().pk]))
+    ProviderEvent.objects.update(state="parked")
+    office.post(reverse("admin:billing_providerevent_retry", args=[ProviderEvent.objects.get().pk]))
     work()
     assert TopUp.objects.get().status == "succeeded"
 

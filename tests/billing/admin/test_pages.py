@@ -42,7 +42,7 @@ def test_every_model_of_ours_has_a_page():
         *("billing.OutboxEvent", "billing.Plan", "billing.PlanVersion", "billing.Price", "billing.Subscription"),
         *("billing.Authorization", "billing.UsageCounter", "billing.UsageEvent", "billing.Wallet"),
         *("billing.TopUp", "billing.PaymentAttempt", "billing.Refund", "billing.PaymentMethod", "billing.Pack"),
-        *("billing.StripeEvent", "billing.Invoice"),
+        *("billing.ProviderEvent", "billing.Invoice"),
     }
     assert labels >= expected
 

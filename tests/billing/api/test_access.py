@@ -142,7 +142,7 @@ ROUTES: dict[str, dict[str, str]] = {
     "authorizations/<uuid:authorization_id>/capture": {"POST": "authorizations:write"},
     "authorizations/<uuid:authorization_id>/void": {"POST": "authorizations:write"},
 }
-OPEN = {"webhooks/stripe", "schema/", "docs/", "key", r"^[\s\S]*$"}
+OPEN = {"webhooks/stripe", "webhooks/payments", "schema/", "docs/", "key", r"^[\s\S]*$"}
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 CALLS = [(route, method, scope) for route, methods in ROUTES.items() for method, scope in methods.items()]
 

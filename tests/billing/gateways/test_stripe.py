@@ -21,7 +21,7 @@ SETTINGS = {"STRIPE_SECRET_KEY": "sk_test_1", "STRIPE_WEBHOOK_SECRETS": ["whsec_
         ({"STRIPE_SECRET_KEY": "sk_live_1"}, []),
         ({"STRIPE_SECRET_KEY": "pk_live_1"}, ["billing.E001"]),
         ({"STRIPE_WEBHOOK_SECRETS": []}, ["billing.E002", "billing.I002"]),
-        ({"STRIPE_SECRET_KEY": "sk_live_1", "STRIPE_API_BASE": "http://127.0.0.1:1"}, ["billing.E003"]),
+        ({"STRIPE_SECRET_KEY": "sk_live_1", "STRIPE_API_BASE": "http://127.0.0.1:1"}, ["billing.E003", "billing.I002"]),
         ({"STRIPE_SECRET_KEY": "sk_live_1", "TEST_MODE": True}, ["billing.E010"]),
         ({"TEST_MODE": True}, ["billing.I002"]),
     ],

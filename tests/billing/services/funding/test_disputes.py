@@ -9,7 +9,7 @@ import pytest
 
 from accounts.services.audit import SYSTEM
 from billing.errors import BillingError, InvalidState
-from billing.models import Dispute, Grant, OutboxEvent, StripeEvent, TopUp
+from billing.models import Dispute, Grant, OutboxEvent, ProviderEvent, TopUp
 from billing.services.funding import quotes, top_ups
 from tests.billing.services.funding.test_refunds import account, refund
 from tests.payments import Bank, Payer, again
@@ -243,7 +243,7 @@ def test_one_about_somebody_elses_payment_is_parked(payer: Payer, bank: Bank) ->
         )
         bank.rules.dispute(made)
     bank.deliver()
-    assert StripeEvent.objects.get(type="charge.dispute.created").state == "parked"
+    assert ProviderEvent.objects.get(type="charge.dispute.created").state == "parked"
     assert not Dispute.objects.exists()
 
 
@@ -259,7 +259,7 @@ def test_every_order_of_the_messages_twice_gives_one_state(payer: Payer, bank: B
     assert len(messages) in {4, 5}
     expected = {"won": (0, 0, 0, 15), "lost": (15, 10, 25, -10)}[end]
     for order in list(permutations(messages))[:: 5 if end == "won" else 1]:
-        StripeEvent.objects.all().delete()
+        ProviderEvent.objects.all().delete()
         bank.deliver([*order, order[0]])
         bank.deliver(order[::-1])
         dispute = Dispute.objects.get()

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from accounts.services.audit import SYSTEM
 from billing.gateways.stripe import Stripe
-from billing.models import Grant, StripeEvent, TopUp
+from billing.models import Grant, ProviderEvent, TopUp
 from billing.services.funding import attempts, inbox
 from tests.payments import DECLINED, SECRET, Bank, Payer, again, post, work
 
@@ -52,13 +52,13 @@ def test_every_order_and_every_repeat_leads_to_the_same_end(
         assert bank.send(event).status_code == 200
     for name in ("session", "payment", "payment_of_charge"):  # Nothing changes at the bank any more.
         monkeypatch.setattr(Stripe, name, cache(getattr(Stripe, name)))
-    for order in itertools.permutations(StripeEvent.objects.all()):
+    for order in itertools.permutations(ProviderEvent.objects.all()):
         with transaction.atomic():
             for row in (*order, *order):
                 assert inbox._work_one(row)
             assert (again(top_up).status, payer.available) == (status, 25 if status == "succeeded" else 0)
             assert Grant.objects.count() == (status == "succeeded")
-            assert StripeEvent.objects.filter(state="done").count() == len(events)
+            assert ProviderEvent.objects.filter(state="done").count() == len(events)
             transaction.set_rollback(True)
 
 
@@ -112,15 +112,15 @@ def test_one_that_comes_twice_is_stored_once(payer: Payer, bank: Bank) -> None:
     event = bank.news()[0]
     answers = [bank.send(event).json() for _ in range(3)]
     assert [answer["new"] for answer in answers] == [True, False, False]
-    assert StripeEvent.objects.count() == 1
+    assert ProviderEvent.objects.count() == 1
 
 
 def test_nothing_of_a_person_is_kept_of_a_message(payer: Payer, bank: Bank) -> None:
     story(payer, bank, "card")
     bank.deliver()
-    kept = json.dumps(list(StripeEvent.objects.values()), default=str)
+    kept = json.dumps(list(ProviderEvent.objects.values()), default=str)
     assert "4242" not in kept
-    assert set(StripeEvent.objects.values_list("customer__external_id", flat=True)) == {"acme"}
+    assert set(ProviderEvent.objects.values_list("customer__external_id", flat=True)) == {"acme"}
 
 
 def test_what_is_not_ours_is_taken_and_parked(payer: Payer, bank: Bank) -> None:
@@ -132,7 +132,7 @@ def test_what_is_not_ours_is_taken_and_parked(payer: Payer, bank: Bank) -> None:
         gone = {"id": "pi_gone", "object": "payment_intent"}
         bank.running.webhooks.tell("payment_intent.succeeded", gone)
     bank.deliver()
-    assert set(StripeEvent.objects.values_list("state", flat=True)) == {"parked"}
+    assert set(ProviderEvent.objects.values_list("state", flat=True)) == {"parked"}
     assert payer.available == 0
 
 
@@ -140,11 +140,11 @@ def test_a_message_waits_while_the_provider_is_away(payer: Payer, bank: Bank) ->
     story(payer, bank, "card")
     bank.faults("error_before", call="GET /v1", times=99)
     bank.deliver()
-    assert set(StripeEvent.objects.values_list("state", flat=True)) == {"new"}
+    assert set(ProviderEvent.objects.values_list("state", flat=True)) == {"new"}
     assert payer.available == 0
     bank.faults()
     work()
-    assert set(StripeEvent.objects.values_list("state", flat=True)) == {"done"}
+    assert set(ProviderEvent.objects.values_list("state", flat=True)) == {"done"}
     assert payer.available == 25
 
 
@@ -155,8 +155,8 @@ def test_a_payment_of_another_amount_credits_nothing_and_is_parked(payer: Payer,
     bank.rules.store.save(session | {"amount_total": 1})
     bank.deliver()
     assert payer.available == 0
-    assert set(StripeEvent.objects.filter(type__startswith="checkout").values_list("state", flat=True)) == {"parked"}
-    assert "Mismatch" in StripeEvent.objects.filter(state="parked")[0].note
+    assert set(ProviderEvent.objects.filter(type__startswith="checkout").values_list("state", flat=True)) == {"parked"}
+    assert "Mismatch" in ProviderEvent.objects.filter(state="parked")[0].note
 
 
 def test_days_late(payer: Payer, bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,7 +220,7 @@ def test_forged_messages_are_refused_and_leave_nothing(payer: Payer, bank: Bank)
         answer = post(body, signature)
         assert answer.status_code == 400, name
         assert answer["Content-Type"] == "application/problem+json", name
-    assert StripeEvent.objects.count() == 0
+    assert ProviderEvent.objects.count() == 0
 
 
 def test_without_a_secret_nothing_is_believed(payer: Payer, bank: Bank, settings: Any) -> None:
@@ -230,7 +230,7 @@ def test_without_a_secret_nothing_is_believed(payer: Payer, bank: Bank, settings
     assert bank.send(event).status_code == 400
     settings.STRIPE_SECRET_KEY = ""
     assert bank.send(event).status_code == 503
-    assert StripeEvent.objects.count() == 0
+    assert ProviderEvent.objects.count() == 0
 
 
 def test_while_a_secret_is_changed_both_are_believed(payer: Payer, bank: Bank, settings: Any) -> None:
@@ -242,7 +242,7 @@ def test_while_a_secret_is_changed_both_are_believed(payer: Payer, bank: Bank, s
 def test_a_live_event_at_a_test_key_is_parked(payer: Payer, bank: Bank) -> None:
     story(payer, bank, "card")
     bank.deliver([event | {"livemode": True} for event in bank.news()])
-    assert set(StripeEvent.objects.values_list("state", flat=True)) == {"parked"}
+    assert set(ProviderEvent.objects.values_list("state", flat=True)) == {"parked"}
     assert payer.available == 0
 
 
@@ -253,7 +253,7 @@ def test_another_method_than_post_is_not_allowed(client: Any, db: None) -> None:
 def test_a_parked_message_can_be_tried_again(payer: Payer, bank: Bank) -> None:
     story(payer, bank, "card")
     bank.send(bank.news()[0])
-    StripeEvent.objects.update(state="parked", done_at=timezone.now())
-    inbox.retry(StripeEvent.objects.get(), actor=SYSTEM)
+    ProviderEvent.objects.update(state="parked", done_at=timezone.now())
+    inbox.retry(ProviderEvent.objects.get(), actor=SYSTEM)
     work()
     assert payer.available == 25

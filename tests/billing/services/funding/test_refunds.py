@@ -185,14 +185,14 @@ def test_a_refusal_of_the_repeat_gives_nothing_back_that_was_paid(payer: Payer, 
 
 
 def test_a_refund_made_at_the_provider_is_shown_to_staff(payer: Payer, bank: Bank) -> None:
-    from billing.models import StripeEvent
+    from billing.models import ProviderEvent
 
     top_up = payer.paid("25")
     bank.news()
     with bank.rules.store.changing():
         bank.rules.refund({"payment_intent": again(top_up).attempt.payment_id})
     bank.deliver()
-    parked = StripeEvent.objects.get(object_type="refund")
+    parked = ProviderEvent.objects.get(about="refund")
     assert (parked.state, "still holds" in parked.note) == ("parked", True)
 
 
