@@ -129,7 +129,7 @@ class Up:
         if self.options.demo:
             environment["ANTE_DEMO"] = "1"
             self.gateway_port = _free_port(self.options.port + 2)
-        if not environment.get("STRIPE_SECRET_KEY"):
+        if not (environment.get("STRIPE_SECRET_KEY") or environment.get("PAYMENT_PROVIDER")):
             self.standin_port = _free_port(self.options.port + 1)
             environment["STRIPE_SECRET_KEY"] = f"sk_test_{self.data.secret('payments_key')}"
             environment["STRIPE_WEBHOOK_SECRET"] = f"whsec_{self.data.secret('payments_webhooks')}"
@@ -318,7 +318,7 @@ class Up:
 
 ANNOUNCED = (
     *("DATABASE_URL", "DATABASE_OWNER_URL", "DATABASE_APP_ROLE", "REDIS_URL", "SECRET_KEY", "BASE_URL"),
-    *("STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "STRIPE_API_BASE", "ANTE_TEST"),
+    *("PAYMENT_PROVIDER", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "STRIPE_API_BASE", "ANTE_TEST"),
 )
 """What other commands on the same data directory are told."""
 
