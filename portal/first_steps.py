@@ -1,6 +1,8 @@
 """What a new customer does first. The list goes away when all of it is done."""
 
+import json
 from dataclasses import dataclass
+from typing import Any
 
 from django.urls import reverse
 from django.utils import timezone
@@ -9,7 +11,7 @@ from django.utils.translation import gettext
 from accounts.models import ApiKey
 from accounts.services import factors
 from billing.models import Grant
-from portal import access, plans
+from portal import access, calculator, plans
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,23 @@ class Step:
     why: str
     url: str
     done: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """An event to begin with: its type, and its data as JSON."""
+
+    type: str
+    data: str
+
+
+def example(visit: access.Visit) -> Example:
+    """One that the customer's plan has prices for; without a plan one as any application might send."""
+    versions = [one.subscription.plan_version for one in plans.running(visit.customer, timezone.now())]
+    for kind in calculator.kinds(versions)[:1]:
+        data: dict[str, Any] = {**kind.given, **{name: values[0] for name, values in kind.choices.items()}}
+        return Example(kind.type, json.dumps(data | {name: int(value) for name, value in kind.numbers.items()}))
+    return Example("llm.completion", '{"model": "gpt-4o", "input_tokens": 1000, "output_tokens": 300}')
 
 
 def steps(visit: access.Visit, *, has_events: bool) -> list[Step]:

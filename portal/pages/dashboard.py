@@ -96,6 +96,7 @@ def dashboard(request: HttpRequest, visit: access.Visit) -> HttpResponse:
         subscriptions=[one for one in plans.running(visit.customer, now) if one.started],
         entries=statements.page(customer_id=visit.customer.pk, limit=LATEST).rows,
         has_events=has_events,
+        example=None if has_events else first_steps.example(visit),
         base_url=settings.BASE_URL,
     )
 

@@ -1,6 +1,7 @@
 """What the pages say."""
 
 import csv
+import html
 import io
 import json
 import re
@@ -118,14 +119,18 @@ def test_the_overview_draws_what_each_day_left(
 
 
 def test_a_new_customer_is_taught_the_first_event(shop: Shop, signed_in: SignedIn) -> None:
+    images = shop.meter("images", "n", event_type="image.made")
+    shop.plan("pro", [shop.price(images, "0.5", model=["vision-9"])])
     customer = shop.customer("fresh")
     client = signed_in(shop.member(customer))
-    page = text(client.get("/"))
+    page = html.unescape(text(client.get("/")))
     assert "Record the first event" in page
+    assert '"type": "image.made"' in page
+    assert '"data": {"model": "vision-9", "n": 1}' in page, "the customer's own plan prices it"
     assert "/api/v1/events" in page
-    assert "&quot;subject&quot;: &quot;fresh&quot;" in page or '"subject": "fresh"' in page
+    assert '"subject": "fresh"' in page
     shop.fund(customer, "1")
-    shop.record(customer, output_tokens=1)
+    shop.record(customer, type="image.made", model="vision-9", n=1)
     assert "Record the first event" not in text(client.get("/"))
 
 
