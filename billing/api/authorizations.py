@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing import access
-from billing.api import base, cloudevents, ingest, pagination, serializers
+from billing.api import base, cloudevents, ingest, origin, pagination, serializers
 from billing.api.authentication import principal
 from billing.api.fields import moment_string
 from billing.api.schema import authorizations as schema
@@ -104,7 +104,7 @@ class CaptureView(base.View):
                 del body["outcome"]
             elif body["outcome"] != data.get("outcome", body["outcome"]):
                 raise InvalidRequest.field("outcome", "is not what the event itself says")
-            event = cloudevents.parse(body, principal(request), path="event")
+            event = cloudevents.parse(body, principal(request), origin=origin.of_request(request), path="event")
 
         def capture() -> Answer:
             if event is not None:

@@ -23,10 +23,10 @@ _OUTCOMES = {"succeeded", "failed"}
 _JSON_TYPE = re.compile(r"application/(.+\+)?json(;.*)?\Z", re.IGNORECASE)
 
 
-def parse(body: Any, reporter: Principal, *, path: str = "") -> IncomingEvent:
+def parse(body: Any, reporter: Principal, *, origin: str = "", path: str = "") -> IncomingEvent:
     """The CloudEvent in ``body``. Raises ``InvalidRequest`` with an error for each attribute that is wrong.
 
-    ``path`` is where in the request the event stands, for those errors.
+    ``origin`` is what is kept of the request (``origin.of``), ``path`` where in it the event stands, for those errors.
     """
     if not isinstance(body, dict):
         raise InvalidRequest("An event must be a JSON object.")
@@ -68,6 +68,7 @@ def parse(body: Any, reporter: Principal, *, path: str = "") -> IncomingEvent:
         api_key_id=reporter.key_id,
         organization_id=reporter.organization_id,
         may_price=reporter.may(PRICING_SCOPE),
+        origin=origin,
     )
 
 

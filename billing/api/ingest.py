@@ -10,7 +10,7 @@ from typing import Any
 
 from accounts.services import api_keys
 from accounts.services.api_keys import Principal
-from billing.api import authentication, cloudevents, json, lago, pace, problems
+from billing.api import authentication, cloudevents, json, lago, origin, pace, problems
 from billing.engine.money import ZERO, amount_string, amount_strings, exact_sum, fits, parse
 from billing.errors import (
     BillingError,
@@ -44,6 +44,11 @@ class Call:
     def origin(self) -> dict[str, str]:
         """Where it comes from, as ``authentication`` asks for it."""
         return {"peer": self.peer, "forwarded": self.headers.get("x-forwarded-for", "")}
+
+    @property
+    def kept(self) -> str:
+        """What is kept of it with each event."""
+        return origin.of(self.request_id, **self.origin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,19 +126,20 @@ def _submission(call: Call, reporter: Principal) -> Submission:
         if kind == _MANY:
             raise InvalidRequest("This content type takes a list of events.")
         if kind == _ANY and lago.is_one(body):
-            return Submission([lago.parse(body, reporter)], is_batch=False)
-        return Submission([cloudevents.parse(body, reporter)], is_batch=False)
+            return Submission([lago.parse(body, reporter, origin=call.kept)], is_batch=False)
+        return Submission([cloudevents.parse(body, reporter, origin=call.kept)], is_batch=False)
     if kind == _ONE:
         raise InvalidRequest(f"This content type takes one event; use {_MANY} for a list.")
     if not body:
         raise InvalidRequest("The list is empty.")
     if len(body) > EVENTS_MAX:
         raise PayloadTooLarge(f"{len(body)} events; at most {EVENTS_MAX} are taken in one request.")
+    kept = call.kept
     events: list[usage.IncomingEvent] = []
     refused: dict[int, dict[str, Any]] = {}
     for position, item in enumerate(body):
         try:
-            events.append(cloudevents.parse(item, reporter))
+            events.append(cloudevents.parse(item, reporter, origin=kept))
         except InvalidRequest as error:
             name = item.get("id") if isinstance(item, dict) else None
             refused[position] = _refused(name if isinstance(name, str) else None, error)

@@ -25,7 +25,7 @@ def is_one(body: Any) -> bool:
     return isinstance(body, dict) and body.keys() == {"event"}
 
 
-def parse(body: Any, reporter: Principal) -> IncomingEvent:
+def parse(body: Any, reporter: Principal, *, origin: str = "") -> IncomingEvent:
     """The event in ``body``. Raises ``InvalidRequest`` with errors that bear Lago's names."""
     given = body["event"]
     if not isinstance(given, dict):
@@ -39,7 +39,7 @@ def parse(body: Any, reporter: Principal) -> IncomingEvent:
     if event.get("time") is not None:
         event["time"] = _moment(event["time"])
     try:
-        return cloudevents.parse(event, reporter)
+        return cloudevents.parse(event, reporter, origin=origin)
     except InvalidRequest as error:
         theirs = {ours: name for name, ours in reversed(_NAMES.items())}
         wrong = [FieldError(f"event.{theirs.get(e.field, e.field)}", e.code, e.detail) for e in error.errors]

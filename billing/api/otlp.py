@@ -15,7 +15,7 @@ from rest_framework.response import Response
 
 from accounts.services.api_keys import Principal
 from billing import access
-from billing.api import base, cloudevents, json, spans
+from billing.api import base, cloudevents, json, origin, spans
 from billing.api.authentication import principal
 from billing.api.ingest import EVENTS_MAX, SCOPE
 from billing.api.schema import otlp as schema
@@ -73,7 +73,8 @@ class TracesView(base.View):
     def post(self, request: Request) -> HttpResponse | Response:
         sent: Any = request.data
         found: list[Span] = [span for span in sent if span.is_model_call]
-        events, reasons = _events(found, principal(request), _default_customer(request))
+        kept = origin.of_request(request)
+        events, reasons = _events(found, principal(request), _default_customer(request), kept)
         for start in range(0, len(events), EVENTS_MAX):
             outcomes = usage.record(events[start : start + EVENTS_MAX])
             reasons += [outcome.error.detail for outcome in outcomes if outcome.error is not None]
@@ -96,7 +97,7 @@ def _default_customer(request: Request) -> str | None:
 
 
 def _events(
-    found: Iterable[Span], reporter: Principal, customer: str | None
+    found: Iterable[Span], reporter: Principal, customer: str | None, kept: str
 ) -> tuple[list[usage.IncomingEvent], list[str]]:
     """The events of these spans, and why others are none."""
     events, reasons = [], []
@@ -111,7 +112,7 @@ def _events(
         try:
             event["source"] = cloudevents.assigned_source(event["source"], reporter)
             json.check_strings(event)  # Protobuf allows more of them than JSON does here.
-            events.append(cloudevents.parse(event, reporter))
+            events.append(cloudevents.parse(event, reporter, origin=kept))
         except InvalidRequest as error:
             reasons.append(error.detail)
     return events, reasons

@@ -42,6 +42,13 @@ class UsageEvent(models.Model):
     refusal = models.JSONField(null=True, help_text="For a rejected event: the code and the figures it was told.")
     balance_after = models.JSONField(null=True, help_text="What the answer said was left, by asset.")
     api_key_id = models.UUIDField(null=True)
+    origin = models.CharField(
+        max_length=96,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="The id of the request that reported it, and a keyed hash of the address.",
+    )
     written_in = WrittenInField()
 
     class Meta:

@@ -159,6 +159,8 @@ def _event(
         "data": event.data,
         "extensions": event.extensions or {},
         "fingerprint": bytes(event.fingerprint).hex(),
+        "session": event.data.get("session"),
+        "request": _request(event),
         "reported_by": None if key is None else _key(key),
         "authorization": None if held is None else _authorization(held),
         "refusal": event.refusal,
@@ -176,6 +178,14 @@ def _event(
         "balances": _balances(receipt.entries, event.pk),
         "entries": [_entry(entry) for entry in receipt.entries],
     }
+
+
+def _request(event: UsageEvent) -> Plain | None:
+    """Which request brought it, and whose address it came from, as a hash; None of what was recorded without either."""
+    if not event.origin:
+        return None
+    request_id, _, address = event.origin.rpartition(" ")
+    return {"id": request_id, "address_hash": address or None}
 
 
 def _key(key: ApiKey) -> Plain:

@@ -29,6 +29,8 @@ class IncomingEvent:
     organization_id: UUID | None = None
     """Where that key is a customer's: the organization beyond which it reaches nobody."""
 
+    origin: str = ""
+    """Of the request that reported it: its id, and a keyed hash of the caller's address."""
     may_price: bool = True
     """Whether it may say itself what it costs, where the plan leaves that to events."""
     is_own: bool = False

@@ -10,6 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.services import api_keys
 from accounts.services.audit import SYSTEM
+from billing.api import origin
 from billing.errors import InvalidState, PaymentsUnavailable
 from billing.models import Authorization, Dispute, Seal, UsageEvent
 from billing.services import authorizations
@@ -101,8 +102,9 @@ def test_the_evidence_leads_from_the_event_to_the_money_that_paid_for_it(
 ) -> None:
     top_up = payer.paid("25")
     opened = authorizations.open_amount(customer=payer.customer, asset=payer.shop.usd, amount=Decimal(2)).authorization
-    event = cloud_event("one", data={"input_tokens": 400_000, "model": "gpt-4o"})
-    assert api.send("POST", f"/authorizations/{opened.pk}/capture", {"event": event}).status_code == 200
+    event = cloud_event("one", data={"input_tokens": 400_000, "model": "gpt-4o", "session": "s_9"})
+    captured = api.send("POST", f"/authorizations/{opened.pk}/capture", {"event": event})
+    assert captured.status_code == 200
     seals.seal()
     made = disputed(api)
 
@@ -111,6 +113,8 @@ def test_the_evidence_leads_from_the_event_to_the_money_that_paid_for_it(
     (one,) = pack["events"]
     assert one["data"]["input_tokens"] == 400_000
     assert one["reported_by"]["prefix"].startswith("sk_live_")
+    assert one["session"] == "s_9"
+    assert one["request"] == {"id": captured["X-Request-Id"], "address_hash": origin.hashed("127.0.0.1", "")}
     assert one["authorization"]["id"] == str(Authorization.objects.get().pk)
     assert one["balances"] == {"usd": {"before": "25", "after": "24"}}
     (charge,) = [charge for charge in one["charges"] if charge["quantity"] != "0"]
@@ -128,6 +132,22 @@ def test_the_evidence_leads_from_the_event_to_the_money_that_paid_for_it(
     for path in (f"/disputes/{made['id']}/evidence/pdf", "/events/one/evidence/pdf"):
         paper = api.get(path)
         assert (paper["Content-Type"], paper.content[:5]) == ("application/pdf", b"%PDF-")
+
+
+def test_which_request_brought_it_and_whose_address_it_was_is_told_by_a_hash(shop: Shop, api: Api) -> None:
+    shop.customer(usd="10")
+    batch = api.post("/events", [cloud_event(name) for name in ("one", "two")])
+    api.post("/events", cloud_event("three"))
+
+    found = [api.get(f"/events/{name}/evidence").json()["events"][0]["request"] for name in ("one", "two", "three")]
+
+    assert found[0] == found[1] == {"id": batch["X-Request-Id"], "address_hash": origin.hashed("127.0.0.1", "")}
+    assert found[2]["id"] != found[0]["id"]
+    assert found[2]["address_hash"] == found[0]["address_hash"]
+    assert "127.0.0.1" not in str(list(UsageEvent.objects.values()))
+    assert origin.hashed("203.0.113.9", "") not in {"", found[0]["address_hash"]}
+    assert shop.record(id="within", input_tokens=1).status == "charged"
+    assert api.get("/events/within/evidence").json()["events"][0]["request"] is None
 
 
 def test_what_was_given_back_is_in_the_evidence_and_what_it_costs_us_is_not(shop: Shop, api: Api) -> None:

@@ -34,7 +34,7 @@ MODELS = {
 }
 NOT_COVERED = {
     "correction": {"written_in"},
-    "usage_event": {"data", "extensions", "written_in"},
+    "usage_event": {"data", "extensions", "origin", "written_in"},
     "ledger_transaction": {"written_in"},
     "audit_event": {"written_in"},
     "charge": {"written_in"},
