@@ -18,7 +18,7 @@ from billing.services import revenue
 from billing.services.exports import JOURNAL_FORMATS, making
 from billing.services.revenue import journal
 
-FEW, MANY = 80, 800
+FEW, MANY = 100, 1_000
 AT_A_TIME = 25
 
 
