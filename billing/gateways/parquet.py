@@ -89,4 +89,5 @@ def _batches(schema: Any, rows: Iterable[Sequence[Any]]) -> Iterator[Any]:
     rest = iter(rows)
     while group := list(islice(rest, ROWS_A_GROUP)):
         arrays = [pa.array(values, field.type) for field, values in zip(schema, zip(*group, strict=True), strict=True)]
+        del group  # Gone before the next is gathered: one at a time is held.
         yield pa.record_batch(arrays, schema=schema)
