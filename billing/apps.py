@@ -5,7 +5,7 @@ from django.contrib.admin import apps as admin
 from django.core import checks
 from django.db.models.signals import post_migrate
 
-from billing.checks import books, exports, overdue, payments, payments_at_all
+from billing.checks import books, default_alerts, exports, overdue, payments, payments_at_all
 from billing.database import grant_application_role
 
 
@@ -18,6 +18,7 @@ class BillingConfig(AppConfig):
 
     def ready(self) -> None:
         checks.register(books)
+        checks.register(default_alerts)
         checks.register(exports)
         checks.register(overdue)
         checks.register(payments)

@@ -52,6 +52,15 @@ def overdue(app_configs: Any, **_: Any) -> list[CheckMessage]:
     return [Error(words, hint=hint, id="billing.E009")]
 
 
+def default_alerts(app_configs: Any, **_: Any) -> list[CheckMessage]:
+    """What cannot be an alert would stop every new customer."""
+    from billing.services.alerts import defaults  # When this module is read there are no models yet.
+
+    wrong = defaults.wrong()
+    hint = "Such as balance_below=0.5 0.2 0.1,grant_expiring=30 7 1; empty for none."
+    return [Error(f"DEFAULT_ALERTS: {wrong}", hint=hint, id="billing.E011")] if wrong else []
+
+
 def books(app_configs: Any, **_: Any) -> list[CheckMessage]:
     """A share that cannot be would make revenue of nothing."""
     if 0 <= settings.BREAKAGE_EXPECTED < 1:

@@ -102,6 +102,12 @@ def payer(shop: Shop, bank: Bank) -> Payer:
     return Payer(shop, bank)
 
 
+@pytest.fixture(autouse=True)
+def _no_default_alerts(settings: Any) -> None:
+    """Tests say which alerts there are; of the default ones tell ``tests/billing/services/alerts/test_defaults.py``."""
+    settings.DEFAULT_ALERTS = {}
+
+
 @pytest.fixture
 def plain_static_files(settings: Any) -> None:
     """Pages name their static files as they are: nobody has gathered them."""

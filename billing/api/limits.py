@@ -60,6 +60,9 @@ class BudgetCreate(BudgetChange):
     scope = ScopeField(required=False, default=dict)
     counts = serializers.ChoiceField(Budget.Counts.choices, required=False)
     asset = AssetField(required=False)
+    alert_at = serializers.ListField(
+        child=AmountField(), required=False, default=[Decimal("0.8"), Decimal(1)], max_length=SHARES_MAX
+    )
 
 
 def scope_of(customer: Customer, scope: dict[str, str]) -> dict[str, Any]:

@@ -397,6 +397,11 @@ TOP_UP_FX_RATES: dict[str, str] = env.dict("TOP_UP_FX_RATES", default={})
 ANOMALY_FLOOR = Decimal(env.str("ANOMALY_FLOOR", default="1"))
 """No hour that comes to less, in any currency, is told of."""
 
+DEFAULT_ALERTS: dict[str, str] = env.dict(
+    "DEFAULT_ALERTS", default={"balance_below": "0.5 0.2 0.1", "grant_expiring": "30 7 1"}
+)
+"""The alerts that a new customer begins with: shares of the last top-up, days, or shares of a commitment."""
+
 # --- The books ------------------------------------------------------------------------------------------------------
 BREAKAGE_EXPECTED = Decimal(env.str("BREAKAGE_EXPECTED", default="0"))
 """The share of what was paid for and lapses that is expected to stay unused: recognised as the rest is used. 0: when it

@@ -41,12 +41,8 @@ class Limit:
     set_by: str = "customer"
 
 
-ALERTS = (
-    ("balance_below", "last_top_up", ("0.5", "0.2", "0.1")),
-    ("runway_below", "days", ("7",)),
-    ("grant_expiring", "days", ("30", "7", "1")),
-)
-"""What the people of sample customers want to be told: kind, of what, thresholds."""
+RUNWAY = Decimal(7)
+"""Within so many days of its end the people of some sample customers want to be told, beside the default alerts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from accounts.models import Membership, User
 from accounts.services import factors, staff
 from accounts.services.audit import SYSTEM
 from billing.demo import catalog, traffic
-from billing.demo.customers import ALERTS, CUSTOMERS, Gift, Purchase, SampleCustomer
+from billing.demo.customers import CUSTOMERS, RUNWAY, Gift, Purchase, SampleCustomer
 from billing.management import keyfiles
 from billing.models import Asset, Balance, Customer, Meter, Plan
 from billing.services import alerts, budgets, subscriptions, usage
@@ -119,8 +119,8 @@ class Seed:
                 alert_at=[Decimal("0.5"), Decimal("0.8"), Decimal(1)],
             )
             budgets.create(actor=SYSTEM, customer=customer, terms=terms, set_by=spec.set_by)
-        for kind, of, at in ALERTS if sample.alerts else ():
-            alerts.create(actor=SYSTEM, customer=customer, kind=kind, of=of, at=[Decimal(each) for each in at])
+        if sample.alerts:
+            alerts.create(actor=SYSTEM, customer=customer, kind="runway_below", of="days", at=[RUNWAY])
 
     def _costs(self) -> None:
         """The list of what models cost, and what this operator has agreed instead."""

@@ -41,14 +41,8 @@ def create(
     Where a threshold is crossed already, that is told at once. ``spend_anomaly`` takes no threshold: spending that is
     far from usual is told, also where nobody wanted that before. Raises ``InvalidRequest`` for what makes no sense.
     """
-    if of not in _OF[kind]:
-        raise InvalidRequest.field("of", "does not go with this kind")
     asset = None if kind in _WITHOUT_ASSET else asset or customer.currency
-    thresholds = sorted(set(at), reverse=of != Alert.Of.COMMITMENT)
-    if not (of == Alert.Of.USUAL or thresholds) or len(thresholds) > THRESHOLDS_MAX:
-        raise InvalidRequest.field("at", f"takes from 1 to {THRESHOLDS_MAX} thresholds")
-    for threshold in thresholds:
-        _check(threshold, of, asset)
+    thresholds = check(kind=kind, of=of, at=at, asset=asset)
     with transaction.atomic():
         Customer.objects.select_for_update(no_key=True).get(pk=customer.pk)
         if Alert.objects.filter(customer=customer, removed_at=None).count() >= ALERTS_MAX:
@@ -65,6 +59,18 @@ def create(
         if kind == Alert.Kind.SPEND_ANOMALY and anomalies.action_of(customer.pk) == SpendWatch.Action.NOTHING:
             anomalies.choose(actor=actor, customer=customer, action=SpendWatch.Action.TELL)
     return alert
+
+
+def check(*, kind: str, of: str, at: Sequence[Decimal], asset: Asset | None = None) -> list[Decimal]:
+    """The thresholds in the order in which they are crossed. Raises ``InvalidRequest`` for what makes no sense."""
+    if of not in _OF[kind]:
+        raise InvalidRequest.field("of", "does not go with this kind")
+    thresholds = sorted(set(at), reverse=of != Alert.Of.COMMITMENT)
+    if not (of == Alert.Of.USUAL or thresholds) or len(thresholds) > THRESHOLDS_MAX:
+        raise InvalidRequest.field("at", f"takes from 1 to {THRESHOLDS_MAX} thresholds")
+    for threshold in thresholds:
+        _check(threshold, of, asset)
+    return thresholds
 
 
 def remove(*, actor: audit.Actor, alert: Alert) -> None:

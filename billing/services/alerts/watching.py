@@ -9,8 +9,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from django.core.cache import cache
 from django.db import transaction
-from django.db.models import Q
 from django.utils import timezone
 
 from billing.engine.money import EXACT, ZERO, amount_string
@@ -22,6 +22,8 @@ from billing.services.ledger import bulk
 from billing.services.notices import Told, publication
 
 CHUNK = 500
+LOOK_AGAIN_SECONDS = 3600
+"""So long a runway is as it was while its balance does not move."""
 
 
 def watch_balances() -> int:
@@ -87,7 +89,8 @@ def watch_runways() -> int:
     """Tell of balances that will not last for long at their pace. Returns how many alerts moved."""
     moved = 0
     for alerts in chunks(Alert.Kind.RUNWAY_BELOW):
-        for alert in alerts:
+        stirred = _stirred(alerts)
+        for alert in stirred:
             assert alert.asset_id is not None
             forecast = forecasts.forecast(alert.customer, alert.asset_id)
             days = forecast.runway_days
@@ -101,7 +104,20 @@ def watch_runways() -> int:
                 moved += _move(alert, level, "wallet.runway_short", facts | {"threshold": alert.at[level - 1]})
             elif level < alert.level:
                 moved += _move(alert, level, "wallet.runway_recovered" if level == 0 else "", facts)
+        cache.set_many({_looked(alert): seq for alert, seq in stirred.items()}, LOOK_AGAIN_SECONDS)
     return moved
+
+
+def _stirred(alerts: Sequence[Alert]) -> dict[Alert, int]:
+    """Those whose balance moved since the last look, or that nobody looked at for an hour, with the balance's seq."""
+    seqs = {(row.customer_id, row.asset): row.seq for row in balances.current({alert.customer_id for alert in alerts})}
+    now = {alert: seqs.get((alert.customer_id, alert.asset_id or ""), 0) for alert in alerts}
+    before = cache.get_many([_looked(alert) for alert in alerts])
+    return {alert: seq for alert, seq in now.items() if before.get(_looked(alert)) != seq}
+
+
+def _looked(alert: Alert) -> str:
+    return f"runway:{alert.pk}"
 
 
 def watch_expiries() -> int:
@@ -109,18 +125,31 @@ def watch_expiries() -> int:
     told = 0
     now = timezone.now()
     for alerts in chunks(Alert.Kind.GRANT_EXPIRING):
+        ending = _ending(alerts, now)
+        known = ExpiryTold.objects.filter(alert__in=[alert for alert in alerts if alert.customer_id in ending])
+        levels = {(row.alert_id, row.grant_id): row.level for row in known}
         for alert in alerts:
-            horizon = now + timedelta(days=int(alert.at[0]))
-            ending = Grant.objects.filter(customer_id=alert.customer_id, open=True, remaining__gt=0, posted=True)
-            ending = ending.filter(Q(expires_at__gt=now, expires_at__lte=horizon)).exclude(kind__in=Grant.RENEWED)
-            for grant in ending:
-                told += _tell_of_expiry(alert, grant, now)
+            for grant in ending.get(alert.customer_id, []):
+                level = sum(grant.expires_at <= now + timedelta(days=int(days)) for days in alert.at)
+                if level > levels.get((alert.pk, grant.pk), 0):
+                    told += _tell_of_expiry(alert, grant, level)
     return told
 
 
-def _tell_of_expiry(alert: Alert, grant: Grant, now: datetime) -> bool:
+def _ending(alerts: Sequence[Alert], now: datetime) -> dict[UUID, list[Any]]:
+    """The grants that expire within the longest time that any of the alerts names, by customer."""
+    horizon = now + timedelta(days=max(int(alert.at[0]) for alert in alerts))
+    grants = Grant.objects.filter(
+        customer_id__in={alert.customer_id for alert in alerts}, open=True, remaining__gt=0, posted=True
+    )
+    ending: dict[UUID, list[Any]] = {}
+    for grant in grants.filter(expires_at__gt=now, expires_at__lte=horizon).exclude(kind__in=Grant.RENEWED):
+        ending.setdefault(grant.customer_id, []).append(grant)
+    return ending
+
+
+def _tell_of_expiry(alert: Alert, grant: Grant, level: int) -> bool:
     assert grant.expires_at is not None
-    level = sum(grant.expires_at <= now + timedelta(days=int(days)) for days in alert.at)
     key = {"alert": alert, "grant": grant, "customer_id": alert.customer_id}
     with transaction.atomic():
         _, fresh = ExpiryTold.objects.get_or_create(**key, defaults={"level": level})

@@ -11,6 +11,7 @@ from accounts.services import audit
 from billing.errors import AlreadyExists, InvalidState
 from billing.models import Asset, Customer
 from billing.services import outbox
+from billing.services.alerts import defaults
 from billing.services.retrying import retried
 from billing.services.wallet import wallets
 
@@ -21,7 +22,7 @@ CHANGEABLE = (
 
 
 def create(*, actor: audit.Actor, external_id: str, name: str, currency: Asset, **fields: Any) -> Customer:
-    """Add a customer. Raises ``AlreadyExists`` where the external id is taken."""
+    """Add a customer, with the operator's default alerts. Raises ``AlreadyExists`` where the external id is taken."""
     try:
         with transaction.atomic():
             organization = Organization.objects.create(name=name)
@@ -37,6 +38,7 @@ def create(*, actor: audit.Actor, external_id: str, name: str, currency: Asset, 
                 organization_id=organization.pk,
                 after={"name": name, "currency": currency.code, **fields},
             )
+            defaults.add(actor=actor, customer=customer)
             outbox.publish(
                 [outbox.Message("customer.created", customer.pk, {"customer": external_id})], now=timezone.now()
             )

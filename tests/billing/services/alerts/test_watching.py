@@ -6,7 +6,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.services.audit import SYSTEM
@@ -211,3 +212,30 @@ def test_what_makes_no_sense_is_refused(shop: Shop, at: list[str], kind: str, of
     with pytest.raises(InvalidRequest):
         shop.alert(acme, *at, kind=kind, of=of)
     assert not Alert.objects.exists()
+
+
+def test_who_is_quiet_costs_no_question(shop: Shop) -> None:
+    """However many they are, and until their balance moves."""
+
+    def look() -> int:
+        with CaptureQueriesContext(connection) as asked:
+            alerts.watch_runways()
+            alerts.watch_expiries()
+        return len(asked)
+
+    def add(name: str) -> Customer:
+        customer = shop.customer(name, usd="100")
+        shop.alert(customer, "7", kind="runway_below", of="days")
+        shop.alert(customer, "30", "7", kind="grant_expiring", of="days")
+        shop.fund(customer, "1", expires_at=timezone.now() + timedelta(days=3))
+        look()
+        return customer
+
+    first = add("first")
+    of_one = look()
+    for name in ("b", "c", "d", "e"):
+        add(name)
+    assert look() == of_one
+    shop.record(first, input_tokens=DOLLAR)
+    assert look() > of_one
+    assert look() == of_one
