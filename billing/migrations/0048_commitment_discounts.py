@@ -13,6 +13,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='planversion',
             name='commitment_discounts',
-            field=models.JSONField(blank=True, default=list, help_text='What share is off from which commitment on: [{"from": "1000", "discount": "0.1"}].'),
+            field=models.JSONField(blank=True, db_default=[], default=list, help_text='What share is off from which commitment on: [{"from": "1000", "discount": "0.1"}].'),
         ),
     ]

@@ -19,6 +19,12 @@ def _say(apps, schema_editor):
     events.exclude(about__in=_KEPT).update(about="")
 
 
+def _say_as_stripe_does(apps, schema_editor):
+    events = apps.get_model("billing", "ProviderEvent").objects
+    for theirs, ours in _WORDS.items():
+        events.filter(about=ours).update(about=theirs)
+
+
 class Migration(migrations.Migration):
     dependencies = [
         ("billing", "0049_usage_days"),
@@ -42,6 +48,5 @@ class Migration(migrations.Migration):
                 condition=Q(state__in=["new", "done", "parked"]), name="billing_provider_event_state"
             ),
         ),
-        # Nothing to undo: the old words are not needed by who went back either.
-        migrations.RunPython(_say, migrations.RunPython.noop),
+        migrations.RunPython(_say, _say_as_stripe_does),
     ]

@@ -138,6 +138,7 @@ class PlanVersion(models.Model):
     )
     commitment_discounts = models.JSONField(
         default=list,
+        db_default=[],
         blank=True,
         help_text='What share is off from which commitment on: [{"from": "1000", "discount": "0.1"}].',
     )
