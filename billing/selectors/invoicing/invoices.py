@@ -86,12 +86,16 @@ def given_back(invoice: Invoice) -> Decimal:
         return found
 
 
-def to_credit(balance_id: UUID) -> Decimal:
-    """What was given back since the balance's last invoice, beyond what was used, and is on no credit note yet."""
+def to_credit(invoice: Invoice) -> Decimal:
+    """What a credit note for the invoice's balance would be for by now, in coins: what was given back since the last
+    one, beyond what was used. Zero where that comes to no coin."""
+    last = Invoice.objects.filter(balance=invoice.balance_id).order_by("-first_seq")[:1].get()
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {allocation.GIVEN_BACK} FROM billing_balance b WHERE b.id = %s", [balance_id])
+        cursor.execute(f"SELECT {allocation.GIVEN_BACK} FROM billing_balance b WHERE b.id = %s", [invoice.balance_id])
         found: Decimal = cursor.fetchone()[0]
-        return found
+    coins = places(invoice.currency_id)
+    left = round_half_even(EXACT.subtract(last.owed_after, found), precision=coins)
+    return EXACT.subtract(round_half_even(last.owed_after, precision=coins), left)
 
 
 def settled(balance_id: UUID) -> Decimal:

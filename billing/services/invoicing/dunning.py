@@ -61,10 +61,12 @@ def advance(collection_id: UUID) -> None:
     if collection is None:
         return  # Somebody else closed it meanwhile.
     invoice = collection.invoice
-    if invoice.due_on <= timezone.localdate() and invoices.to_credit(invoice.balance_id):
-        # Its credit note comes first: nobody is asked for the tax on it.
-        issuing.issue(invoice.balance, end=timezone.now())
     paid = invoices.paid([invoice])[invoice.pk]
+    is_asked_for = invoice.due_on <= timezone.localdate()
+    if (is_asked_for or invoices.status(invoice, paid) == "paid") and invoices.to_credit(invoice):
+        # Its credit note comes first: nobody is asked for the tax on it, and what is used later undoes it no more.
+        issuing.issue(invoice.balance, end=timezone.now())
+        paid = invoices.paid([invoice])[invoice.pk]
     if invoices.status(invoice, paid) == "paid":
         _close(collection_id)
         return
@@ -144,6 +146,8 @@ def _close(collection_id: UUID) -> None:
         paid = invoices.paid([collection.invoice])[collection.invoice_id]
         if invoices.status(collection.invoice, paid) != "paid" or collection.state != Collection.State.OPEN:
             return  # Somebody else closed it, or a bank took back what had paid it.
+        if invoices.to_credit(collection.invoice):
+            return  # What was given back just now may be what pays it: its credit note comes first.
         outcomes.close(collection, Collection.State.PAID)
         outcomes.tell(collection.invoice, "invoice.paid")
 

@@ -51,19 +51,18 @@ def thaw(collection: Collection, reason: str) -> None:
 def reopen(customer_id: UUID, currency: str) -> None:
     """Collect again what had been paid of the customer's invoices in the currency, and whose tax is open now.
 
-    Nothing is charged for it by itself any more: whoever paid has taken it back.
+    Nothing is charged for it by itself any more: whoever paid has taken it back. One that is being voided is left as it
+    is: where it is not voided after all, this is asked again.
     """
     rows = Collection.objects.select_for_update(of=("self",)).select_related("invoice__customer")
-    ended = rows.filter(customer_id=customer_id, invoice__currency_id=currency, closed_at__isnull=False)
-    closed = list(ended.filter(state__in=[State.PAID, State.VOIDING]).order_by("invoice__first_seq"))
+    ended = rows.filter(customer_id=customer_id, invoice__currency_id=currency, state=State.PAID)
+    closed = list(ended.order_by("invoice__first_seq"))
     paid = invoices.paid([collection.invoice for collection in closed])
     for collection in closed:
         _, tax = invoices.open_parts(collection.invoice, paid[collection.invoice_id])
         if tax <= 0:
             continue
-        collection.closed_at = None
-        if collection.state == State.PAID:
-            collection.state = State.OPEN
+        collection.state, collection.closed_at = State.OPEN, None
         collection.save(update_fields=["state", "closed_at"])
         tell(collection.invoice, "invoice.reopened")
 

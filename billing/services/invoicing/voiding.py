@@ -133,6 +133,8 @@ def _leave(invoice: Invoice, why: str) -> None:
             collection.reason = why[:500]
             collection.save(update_fields=["state", "reason"])
             _record(audit.SYSTEM, invoice, "invoice.void_refused", reason=why)
+            # What had paid it may have been taken back meanwhile.
+            outcomes.reopen(invoice.customer_id, invoice.currency_id)
 
 
 def _locked(invoice: Invoice) -> Collection:

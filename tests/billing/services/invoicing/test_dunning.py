@@ -10,7 +10,18 @@ from django.db.models import F
 from accounts.services.audit import SYSTEM
 from billing import checks
 from billing.errors import AlreadyExists, InvalidRequest, InvalidState
-from billing.models import Collection, Customer, Invoice, Notice, OutboxEvent, PaymentAttempt, TopUp, UsageEvent, Wallet
+from billing.models import (
+    Asset,
+    Collection,
+    Customer,
+    Invoice,
+    Notice,
+    OutboxEvent,
+    PaymentAttempt,
+    TopUp,
+    UsageEvent,
+    Wallet,
+)
 from billing.selectors.invoicing import invoices as figures
 from billing.services.customer import customers
 from billing.services.funding import attempts, refunds
@@ -358,6 +369,43 @@ def test_what_is_given_back_is_asked_for_no_more_and_leaves_what_was_paid_paid(
     assert [charge["amount"] for charge in bank.charges()] == [1100]
     assert (Invoice.objects.get(kind="credit_note").payable, debtor.available, account("tax_payable")) == (-11, 0, 1)
     assert set(Collection.objects.values_list("state", flat=True)) == {"paid"}
+
+
+def refund(amount: str) -> None:
+    event, usd = UsageEvent.objects.get(), Asset.objects.get(pk="usd")
+    corrections.refund(actor=SYSTEM, event=event, asset=usd, amount=D(amount), reason="It was slow")
+
+
+def test_what_was_given_back_is_credited_before_it_counts_as_paid_for_good(debtor: Payer, clock: Clock) -> None:
+    first = Invoice.objects.select_related("collection").get()
+    refund("3")
+    invoice_payments.record(actor=SYSTEM, invoice=first, amount=D(8), reference="SEPA 1")
+    dunning._close(first.collection.pk)
+    assert (state(), Collection.objects.get().state) == ("paid", "open")
+
+    later(clock, 3)
+    assert (Invoice.objects.get(kind="credit_note").payable, Collection.objects.get().state) == (D("-3.30"), "paid")
+
+    debtor.shop.record(debtor.customer, id="later", input_tokens=1_200_000)
+    later(clock, 20)
+    assert figures.status(first, figures.paid([first])[first.pk]) == "paid"
+    assert not OutboxEvent.objects.filter(type="invoice.overdue").exists()
+    second = invoices.issue(debtor.shop.balance(debtor.customer), end=ISSUED + timedelta(days=21))
+    assert second is not None
+    # Of the three, the tax that was given back has paid its part.
+    assert (second.due, second.tax) == (D("2.70"), D("0.27"))
+
+
+def test_for_less_than_a_coin_that_was_given_back_nobody_is_asked_for_taxes(
+    debtor: Payer, clock: Clock, settings: Any
+) -> None:
+    settings.TAX_PROVIDER = "tests.billing.services.invoicing.test_taxes.Silent"
+    refund("0.002")
+    invoice_payments.record(actor=SYSTEM, invoice=Invoice.objects.get(), amount=D(11), reference="SEPA 1")
+
+    later(clock, 14)
+
+    assert (state(), Collection.objects.get().state) == ("paid", "paid")
 
 
 def test_who_was_let_off_a_debt_gets_nothing_for_it_though_another_was_paid(debtor: Payer) -> None:

@@ -9,7 +9,7 @@ import pytest
 from accounts.models import AuditEvent
 from accounts.services.audit import SYSTEM
 from billing.errors import InvalidState
-from billing.models import Asset, Collection, Invoice, OutboxEvent, UsageEvent
+from billing.models import Asset, Collection, Invoice, OutboxEvent, TopUp, UsageEvent
 from billing.selectors.invoicing import invoices as figures
 from billing.selectors.reports import reports
 from billing.services import revenue
@@ -216,6 +216,29 @@ def test_what_was_paid_before_it_was_to_be_void_is_paid_still_and_that_is_said_o
 
     assert (collection.state, collection.closed_at, status(first)) == ("paid", paid_at, "paid")
     assert OutboxEvent.objects.filter(type="invoice.paid").count() == 1
+
+
+def test_what_a_bank_takes_back_while_it_waits_opens_it_again_only_where_it_is_not_voided(
+    debtor: Payer, bank: Bank, clock: Clock
+) -> None:
+    first, event = Invoice.objects.get(), UsageEvent.objects.get()
+    debtor.keep()
+    debtor.shop.fund(debtor.customer, "10")
+    clock.stop(ISSUED + timedelta(days=14))
+    dunning.run_due()
+    bank.deliver()
+    assert status(first) == "paid"
+    asked = voiding.ask(actor=SYSTEM, invoice=first, reason="Another company was meant")
+
+    bank.decide(bank.dispute(TopUp.objects.get()), "lost")
+    bank.deliver()
+
+    reopened = OutboxEvent.objects.filter(type="invoice.reopened")
+    assert (status(first), reopened.count()) == ("voiding", 0)
+    corrections.reverse(actor=SYSTEM, event=event, reason="It failed")
+    with pytest.raises(InvalidState, match="given back already"):
+        voiding.finish(asked)
+    assert (Collection.objects.get(pk=asked).state, reopened.count()) == ("open", 1)
 
 
 def test_a_wallet_stays_frozen_while_an_invoice_that_froze_it_is_being_voided(
