@@ -6,6 +6,7 @@ A charge that is committed late has a number above it and belongs to a later ste
 """
 
 import logging
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -29,6 +30,8 @@ SETTLED = timedelta(hours=2)
 LINES_MIN = 1_000
 """A day with fewer lines gets no sums of its own."""
 DAYS_AT_ONCE = 10
+TURN_SECONDS = 1
+"""So long days are summed in one transaction, and the one that is begun to its end: nobody else adds meanwhile."""
 IDLE_STEP = 10_000
 """Where nothing was used, the mark moves only after so many transactions."""
 
@@ -61,28 +64,44 @@ def roll_up() -> int:
 
 
 def sum_days() -> int:
-    """Make the sums of days that are over and were added to since. Returns how many. Does nothing while the sums by the
-    hour are added to.
+    """Make the sums of days that are over and were added to since. Returns how many. Does nothing where the sums by the
+    hour are being added to when it begins.
 
-    Days with few lines are left out: their hours are read as quickly.
+    Days with few lines are left out: their hours are read as quickly. Between the days what was used meanwhile is added
+    to the sums by the hour: whoever else would do it mostly finds this at work.
     """
+    if not _is_free():
+        return 0
     made = 0
     while True:
         with transaction.atomic():
-            if not locks.only_one(WORK):
-                return made
+            locks.wait_for_turn(WORK)
+            turn_ends = time.monotonic() + TURN_SECONDS
             over = UsageDay.objects.filter(made=False, until__lt=timezone.now() - SETTLED)
             days = list(over.order_by("until", "customer")[:DAYS_AT_ONCE])
             for day in days:
-                UsageDaySum.objects.filter(customer=day.customer_id, start=day.start).delete()
-                if _lines(day) < LINES_MIN:
-                    UsageDay.objects.filter(pk=day.pk).delete()
-                    continue
-                _run(_SUM_DAY, customer=day.customer_id, start=day.start, until=day.until)
-                UsageDay.objects.filter(pk=day.pk).update(made=True)
-                made += 1
-        if len(days) < DAYS_AT_ONCE:
+                made += _sum(day)
+                if time.monotonic() > turn_ends:
+                    break
+        if not days:
             return made
+        roll_up()
+
+
+def _is_free() -> bool:
+    with transaction.atomic():
+        return locks.only_one(WORK)
+
+
+def _sum(day: UsageDay) -> bool:
+    """Make the day's sums; False where it has few lines."""
+    UsageDaySum.objects.filter(customer=day.customer_id, start=day.start).delete()
+    if _lines(day) < LINES_MIN:
+        UsageDay.objects.filter(pk=day.pk).delete()
+        return False
+    _run(_SUM_DAY, customer=day.customer_id, start=day.start, until=day.until)
+    UsageDay.objects.filter(pk=day.pk).update(made=True)
+    return True
 
 
 def _lines(day: UsageDay) -> int:

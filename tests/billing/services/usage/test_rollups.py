@@ -15,8 +15,10 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.core.management import call_command
 from django.db import connection, transaction
+from django.utils import timezone
 
 from accounts.services.audit import SYSTEM
+from billing import locks
 from billing.engine.money import EXACT
 from billing.models import Charge, Customer, RollupMark, UsageDay, UsageDaySum, UsageEvent, UsageRollup
 from billing.selectors.usage import charged_events, usage
@@ -269,6 +271,23 @@ def test_sums_of_days_are_really_read_and_told_from_their_hours(acme: Customer, 
     assert [row.amount for row in usage.totals(**question)] == [Decimal("0.02")]
     rollups.sum_days()
     assert selector.exact(acme.pk)
+
+
+@pytest.mark.usefixtures("few_are_many")
+def test_while_days_are_summed_what_is_used_is_added_and_another_at_work_does_not_end_it(
+    acme: Customer, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for day in range(3):
+        shop.record(acme, time=START + timedelta(days=day), output_tokens=1_000)
+    rollups.roll_up()
+    monkeypatch.setattr(rollups, "TURN_SECONDS", 0)
+    lock, now = locks.only_one, timezone.now()
+    free = iter([True, False])
+    monkeypatch.setattr(locks, "only_one", lambda work: next(free, True) and lock(work))
+    shop.record(acme, time=now, output_tokens=1_000)
+
+    assert rollups.sum_days() == 3
+    assert UsageRollup.objects.filter(hour__gt=now - timedelta(hours=1)).exists()
 
 
 def test_days_of_few_lines_and_days_that_are_not_over_get_no_sums(acme: Customer, shop: Shop) -> None:
