@@ -122,7 +122,11 @@ DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DATABASES["default"].setdefault("OPTIONS", {})
 DATABASES["default"]["OPTIONS"].setdefault("server_side_binding", True)
 DATABASES["default"]["OPTIONS"].setdefault(
-    "options", "-c lock_timeout=2s -c statement_timeout=30s -c idle_in_transaction_session_timeout=15s"
+    "options",
+    env.str(
+        "DATABASE_LIMITS",
+        default="-c lock_timeout=2s -c statement_timeout=30s -c idle_in_transaction_session_timeout=15s",
+    ),
 )
 DATABASE_APP_ROLE: str = env.str("DATABASE_APP_ROLE", default="")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -16,6 +16,8 @@ from billing.config.local.postgres import Postgres
 from billing.config.local.valkey import Valkey
 
 OWNERS_COMMANDS = {"migrate", "flush", "createcachetable", "sqlmigrate", "sqlflush"}
+OWNERS_LIMITS = "-c lock_timeout=2s"
+"""Who changes tables may take long, and think for long in between, but others do not wait for it behind a lock."""
 
 
 class Servers:
@@ -98,4 +100,5 @@ def environment_of(command: str, environment: Mapping[str, str]) -> dict[str, st
     result = dict(environment)
     if command in OWNERS_COMMANDS and result.get("DATABASE_OWNER_URL"):
         result["DATABASE_URL"] = result["DATABASE_OWNER_URL"]
+        result.setdefault("DATABASE_LIMITS", OWNERS_LIMITS)
     return result
