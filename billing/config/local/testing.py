@@ -33,6 +33,8 @@ NOT_FOR_TESTS = {
     *("PAYMENT_PROVIDER", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "STRIPE_API_BASE"),
 }
 
+LIMITS = "-c lock_timeout=2s -c statement_timeout=30s -c idle_in_transaction_session_timeout=5min"
+
 
 def run(arguments: list[str]) -> int:
     """Run pytest with ``arguments`` and return its exit code.
@@ -72,7 +74,7 @@ def run(arguments: list[str]) -> int:
             "SECRET_KEY": "a-key-for-tests-that-signs-nothing-of-value",
             "DJANGO_SETTINGS_MODULE": "billing.config.settings",
             # On a machine that does much else, making the tables has long pauses.
-            "DATABASE_LIMITS": "-c lock_timeout=2s -c statement_timeout=30s -c idle_in_transaction_session_timeout=5min",
+            "DATABASE_LIMITS": LIMITS,
             "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
         }
         tests = Child(
