@@ -4,7 +4,6 @@ import re
 import time
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from accounts.models import User
@@ -15,22 +14,6 @@ from tests.browser.conftest import SignIn
 from tests.builders import Shop
 from tests.portal.test_attention import suspend
 
-PAGES = [
-    "/",
-    "/usage",
-    "/usage/events",
-    "/usage/live",
-    "/wallet",
-    "/statement",
-    "/plan",
-    "/calculator",
-    "/prices",
-    "/top-up",
-    "/security",
-    "/keys",
-    "/team",
-    "/trail",
-]
 FIGURE = '[data-figure="usd.available"]'
 WATCH_SHIFT = """
 window.shift = 0;
@@ -145,29 +128,6 @@ def test_the_menu_of_a_phone_works_by_keyboard(sign_in: SignIn, owner: User, sit
     page.keyboard.press("Enter")
     page.locator("#rail").get_by_role("link", name="Statement").click()
     page.wait_for_url(f"{site}/statement")
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(sign_in: SignIn, owner: User, site: str, scheme: str) -> None:
-    page = sign_in(owner)
-    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
-    for path in [*PAGES, "/usage?group=meter&from=2026-01-01", "/statement?q=nothing"]:
-        page.goto(site + path)
-        page.wait_for_load_state("load")
-        no_serious_findings(page, path)
-    page.get_by_role("button", name="Sign out").click()
-    page.wait_for_url(f"{site}/sign-in")
-    no_serious_findings(page, "/sign-in")
-
-
-def no_serious_findings(page: Page, path: str) -> None:
-    found = Axe().run(page).response["violations"]
-    serious = [
-        (path, v["id"], [node["target"] for node in v["nodes"]][:5])
-        for v in found
-        if v["impact"] in {"serious", "critical"}
-    ]
-    assert serious == []
 
 
 def test_usage_is_explored_without_reload_and_back_leads_back(sign_in: SignIn, owner: User, site: str) -> None:
