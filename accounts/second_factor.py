@@ -132,7 +132,7 @@ def signed_in(request: HttpRequest, response: HttpResponseBase, *, first_time: b
     assert isinstance(request.user, User)
     request.session[SIGNED_IN_AT], request.session[THROUGH] = int(time.time()), by
     sessions.describe(request)
-    devices.notice(request, response, request.user, first_time=first_time)
+    devices.notice(request, response, request.user, first_time=first_time, by=by)
     device = None if _is_staff(request) else devices.trusted(request, request.user)
     if device is not None:
         request.session[TRUSTED_DEVICE] = str(device.pk)

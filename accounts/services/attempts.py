@@ -30,6 +30,8 @@ ADDRESS_MAX = 50
 """For one address, whatever e-mails it tries."""
 PERSON_MAX = 100
 """For one e-mail, from all addresses together. Beyond it only browsers are heard where they were seen before."""
+COMPANY_MAX = 300
+"""For one address, that goes to a company to sign in there and does not come back: an office has one for all."""
 EVERYBODY_MAX = 5000
 """For all together. Beyond it nobody has more than ``STRICT_PAIR_MAX``."""
 STRICT_PAIR_MAX = 3
@@ -98,6 +100,23 @@ def succeeded(request: HttpRequest, email: str) -> None:
         cache.delete(pair)
     except Exception as error:
         logger.warning("The cache cannot be reached: %s", error)
+
+
+def begin_onward(request: HttpRequest) -> bool:
+    """Count somebody who goes to their company to sign in there. False where too many of their address did.
+
+    Nothing is counted for the company, nor for all together: or who only knows its name could keep its people out.
+    """
+    return _add(_onward(request), 1) <= COMPANY_MAX
+
+
+def came_back(request: HttpRequest) -> None:
+    """They came back and were let in: it is none of those that are counted."""
+    _add(_onward(request), -1)
+
+
+def _onward(request: HttpRequest) -> str:
+    return f"{PREFIX}:company:{_digest(addresses.text_of(request) or 'unknown')}"
 
 
 def _keys(request: HttpRequest, email: str) -> tuple[str, str, str, str]:

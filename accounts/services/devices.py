@@ -77,9 +77,13 @@ def of(user: User) -> list[TrustedDevice]:
     return [device for device in devices if device.pk not in lapsed]
 
 
-def notice(request: HttpRequest, response: HttpResponseBase, user: User, *, first_time: bool) -> None:
-    """After a sign-in: remember this browser, and write to the person if they were never seen in it."""
-    if not knows(request, user) and not first_time:
+def notice(request: HttpRequest, response: HttpResponseBase, user: User, *, first_time: bool, by: str = "") -> None:
+    """After a sign-in: remember this browser, and write to the person if they were never seen in it.
+
+    A browser that single sign-on opened, ``by`` its mark, is known to that alone: whoever sent somebody in as this
+    person gets no more attempts at their password by it, and a later sign-in with the password is told.
+    """
+    if not knows(request, user) and not knows(request, user, by=by) and not first_time:
         where = addresses.text_of(request) or _("an unknown address")
         mail.tell(
             user,
@@ -88,17 +92,17 @@ def notice(request: HttpRequest, response: HttpResponseBase, user: User, *, firs
             browser=agent_of(request),
             address=where,
         )
-    remember(request, response, user)
+    remember(request, response, user, by=by)
 
 
-def knows(request: HttpRequest, user: User) -> bool:
-    """Whether this person was seen in this browser before."""
-    return _mark(user) in _known(request)
+def knows(request: HttpRequest, user: User, *, by: str = "") -> bool:
+    """Whether this person was seen in this browser before: signed in with their password, or ``by`` this way."""
+    return _mark(user, by) in _known(request)
 
 
-def remember(request: HttpRequest, response: HttpResponseBase, user: User) -> None:
+def remember(request: HttpRequest, response: HttpResponseBase, user: User, *, by: str = "") -> None:
     """This person is seen in this browser."""
-    mark = _mark(user)
+    mark = _mark(user, by)
     kept = [mark, *(other for other in _known(request) if other != mark)][:PEOPLE_MAX]
     _set(request, response, "known", signing.dumps(kept, salt=_KNOWN_SALT), KNOWN_DAYS)
 
@@ -110,8 +114,8 @@ def _known(request: HttpRequest) -> list[str]:
         return []
 
 
-def _mark(user: User) -> str:
-    return hashlib.sha256(str(user.pk).encode()).hexdigest()[:16]
+def _mark(user: User, by: str) -> str:
+    return hashlib.sha256(f"{user.pk}{by}".encode()).hexdigest()[:16]
 
 
 def _holds(device: TrustedDevice, user: User) -> bool:

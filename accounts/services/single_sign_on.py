@@ -168,17 +168,20 @@ def may_connect(way: Door, user: User) -> bool:
 def connect(way: Door, user: User, subject: str, *, actor: audit.Actor) -> Identity:
     """Whom the provider knows by this subject is this person: they said so, with their own password.
 
-    It replaces what they said before. Raises ``Refused``.
+    It replaces what they said before, and then the person's sessions end: whoever that subject was is out. Raises
+    ``Refused``.
     """
     if not may_connect(way, user):
         raise Refused(gettext("{email} is no member of {name}.").format(email=user.email, name=way.name))
     membership = None if way.provider is None else _membership(way.provider, user)
     try:
         with transaction.atomic():
-            Identity.objects.filter(provider=way.provider, user=user).delete()
+            replaced, _rows = Identity.objects.filter(provider=way.provider, user=user).delete()
             identity = Identity.objects.create(
                 provider=way.provider, membership=membership, user=user, issuer=way.client.issuer, subject=subject
             )
+            if replaced:
+                factors.end_sessions(user)
             _record_person(actor, "single_sign_on.connected", identity)
             mail.tell(
                 user,

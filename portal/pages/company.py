@@ -51,7 +51,7 @@ def company(request: HttpRequest, name: str = "") -> HttpResponseBase:
     form = CompanyForm(request.POST or None, initial={"name": named}, label_suffix="")
     if request.method == "POST" and form.is_valid():
         wanted = form.cleaned_data["name"]
-        if not attempts.begin(request, _counted(wanted)):
+        if not (attempts.begin(request, f"company:{wanted}") if "@" in wanted else attempts.begin_onward(request)):
             form.add_error(None, forms.ValidationError(_("Too many requests. Try again in 15 minutes."), code=TOO_MANY))
         elif "@" in wanted:
             single_sign_on.remind(wanted)
@@ -137,6 +137,7 @@ def connect(request: HttpRequest) -> HttpResponseBase:
         except oidc.Refused as refusal:
             return _failed(request, str(refusal))
         del request.session[_UNKNOWN]
+        second_factor.keep_this_session(request)
         return _enter(request, way, user, unknown["next"])
     return render(request, "portal/company_connect.html", context)
 
@@ -157,7 +158,7 @@ def _enter(request: HttpRequest, way: single_sign_on.Door, user: User, after: st
     login(request, user, backend="django.contrib.auth.backends.ModelBackend")
     response = redirect(after or ("admin:index" if user.is_staff else "portal:dashboard"))
     second_factor.signed_in(request, response, first_time=first_time, by=way.mark)
-    attempts.succeeded(request, _counted(way.short_name))
+    attempts.came_back(request)
     return response
 
 
@@ -176,11 +177,6 @@ def _same_way(kept: dict[str, Any]) -> single_sign_on.Door | None:
     """The way in that the person was sent by, if it has not changed since, and that was not too long ago."""
     way = single_sign_on.door(kept["short_name"])
     return way if way is not None and way.mark == kept["mark"] and time.time() - kept["at"] < SECONDS_MAX else None
-
-
-def _counted(name: str) -> str:
-    """What attempts to come in by this way are counted under."""
-    return f"company:{name}"
 
 
 def _failed(request: HttpRequest, why: str) -> HttpResponse:

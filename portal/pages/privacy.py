@@ -40,7 +40,7 @@ class ConfirmForm(forms.Form):
 
 
 @require_GET
-@access.own
+@access.own_account
 def overview(request: HttpRequest, user: User) -> HttpResponseBase:
     """What can be taken along, and what can be erased."""
     return _page(request, user)

@@ -51,7 +51,7 @@ class ProfileForm(forms.Form):
 
 
 @require_http_methods(["GET", "POST"])
-@access.own
+@access.own_account
 def profile(request: HttpRequest, user: User) -> HttpResponseBase:
     """The form, and what was saved with it."""
     initial = {field: getattr(user, field) for field in ProfileForm.base_fields}

@@ -56,6 +56,8 @@ READS = {
 BOOKS, PROVIDER = "the event or the entries say which key it was", "what the provider says is written down as its word"
 WITHOUT = {
     "accounts.services.attempts.begin": "counts who tries",
+    "accounts.services.attempts.begin_onward": "the same",
+    "accounts.services.attempts.came_back": "the same",
     "accounts.services.attempts.succeeded": "the same",
     "accounts.services.devices.remember": "the browser of a sign-in, which is a row of its own",
     "accounts.services.factors.begin": "a factor that is none until it is confirmed",

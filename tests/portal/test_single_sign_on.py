@@ -8,11 +8,11 @@ from typing import Any
 
 import jwt
 import pytest
-from django.test import Client
+from django.test import Client, RequestFactory
 
 from accounts import oidc, outgoing
 from accounts.models import AuditEvent, Authenticator, Identity, IdentityProvider, Membership, OutgoingMail, User
-from accounts.services import attempts, factors, single_sign_on, staff, team
+from accounts.services import attempts, devices, factors, single_sign_on, staff, team
 from accounts.services.audit import SYSTEM
 from billing.models import Customer
 from portal.pages import company
@@ -233,12 +233,29 @@ def test_who_gives_an_address_gets_the_short_name_by_mail_and_nobody_learns_who_
     assert "http://testserver/sign-in/company?name=acme" in letter.text
 
 
-def test_attempts_are_counted(row: IdentityProvider) -> None:
-    client = Client()
-    answers = [client.post("/sign-in/company", {"name": "nobody-here"}).status_code for _ in range(11)]
+def test_who_knows_a_companys_name_keeps_nobody_out_of_it(
+    idp: Provider, row: IdentityProvider, viewer: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One address goes too often and comes back never; from others people still come in, more of them than ten."""
+    monkeypatch.setattr(attempts, "COMPANY_MAX", 12)
+    connected(row, viewer)
+    stranger = Client(REMOTE_ADDR="198.51.100.1")
 
-    assert set(answers[:10]) == {400}
-    assert answers[10] == 429
+    answers = [stranger.post("/sign-in/company", {"name": name}).status_code for name in ["acme", "nobody"] * 6]
+
+    assert answers == [200, 400] * 6
+    assert stranger.post("/sign-in/company", {"name": "acme"}).status_code == 429
+    assert stranger.post("/sign-in", {"username": viewer.email, "password": PASSWORD}).status_code == 302
+    away = [(client, begin(client, idp)) for client in (Client() for _ in range(12))]
+    assert {back(client, row, brought)["Location"] for client, brought in away} == {"/"}
+    assert [come(idp, row)[1]["Location"] for _ in range(3)] == ["/"] * 3, "who came back is not counted"
+
+
+def test_letters_with_the_short_name_are_counted(row: IdentityProvider, viewer: User) -> None:
+    client = Client()
+    answers = [client.post("/sign-in/company", {"name": viewer.email}).status_code for _ in range(11)]
+
+    assert (set(answers[:10]), answers[10]) == ({200}, 429)
 
 
 # --- Whom a provider does not let in ---------------------------------------------------------------------------------
@@ -280,17 +297,55 @@ def test_what_it_opens_is_that_organization_alone(
 
     assert "Globex" not in page(client.get("/"))
     assert client.post("/organization", {"organization": str(globex.organization_id)}).status_code == 404
-    for path in ("/security", "/security/authenticator"):
+    for path in ("/security", "/security/authenticator", "/privacy", "/profile"):
         refused = client.get(path)
         assert refused.status_code == 403
         assert "sign in with your own password" in page(refused)
-    for path in ("/security/sessions/end", "/security/password", "/security/passkeys/begin"):
-        assert client.post(path).status_code == 403, path
+    for path in ("/security/sessions/end", "/security/password", "/security/passkeys/begin", "/profile"):
+        assert client.post(path, {"name": "Mallory"}).status_code == 403, path
     assert client.get("/privacy/my-data.zip")["Location"].startswith("/security/authenticator")
     assert not Authenticator.objects.exists()
     by_password = Client()
     by_password.post("/sign-in", {"username": viewer.email, "password": PASSWORD})
     assert "Globex" in page(by_password.get("/"))
+
+
+def test_a_browser_that_it_opened_is_not_known_to_the_password(
+    idp: Provider, row: IdentityProvider, viewer: User, rf: RequestFactory
+) -> None:
+    """It is told once, and the password is told again; and there are no more attempts at that one by it."""
+    connected(row, viewer)
+    client, _ = come(idp, row)
+    come(idp, row, client)
+    OutgoingMail.objects.exclude(subject="Sign-in from a new browser").delete()
+    assert OutgoingMail.objects.count() == 1
+    request = rf.get("/", headers={"cookie": client.cookies.output(header="", sep=";", attrs=[])})
+    assert not devices.knows(request, viewer)
+
+    client.post("/sign-out")
+    client.post("/sign-in", {"username": viewer.email, "password": PASSWORD})
+
+    assert OutgoingMail.objects.count() == 2
+    request = rf.get("/", headers={"cookie": client.cookies.output(header="", sep=";", attrs=[])})
+    assert devices.knows(request, viewer), "the control"
+
+
+def test_who_was_connected_by_mistake_is_out_when_the_person_connects_anew(
+    idp: Provider, row: IdentityProvider, viewer: User
+) -> None:
+    connected(row, viewer, "mallory")
+    idp.subject = "mallory"
+    mallory, _ = come(idp, row)
+    assert mallory.get("/usage").status_code == 200
+    idp.subject = "u-1"
+    client = Client()
+    client.post("/sign-in", {"username": viewer.email, "password": PASSWORD})
+    come(idp, row, client)
+
+    assert client.post("/sign-in/company/connect")["Location"] == "/"
+
+    assert client.get("/usage").status_code == 200
+    assert mallory.get("/usage")["Location"].startswith("/sign-in?")
 
 
 def test_with_ones_own_factor_the_account_opens_too(idp: Provider, row: IdentityProvider, viewer: User) -> None:
@@ -494,9 +549,8 @@ def test_a_token_that_says_something_else_is_not_believed(
 
 
 def test_a_token_that_is_not_signed_by_the_provider_is_not_believed(
-    idp: Provider, row: IdentityProvider, viewer: User, monkeypatch: pytest.MonkeyPatch
+    idp: Provider, row: IdentityProvider, viewer: User
 ) -> None:
-    monkeypatch.setattr(attempts, "PAIR_MAX", 100)
     connected(row, viewer)
     pem = idp.public_pem()
     forgeries = [
