@@ -103,7 +103,7 @@ def discover(client: Client) -> Metadata:
     """What the provider says of itself, where it calls itself as it was named. Raises ``Refused``."""
     said = _json(client, f"{client.issuer.rstrip('/')}/.well-known/openid-configuration")
     if said.get("issuer") != client.issuer:
-        raise Refused(gettext("The provider calls itself {issuer}.").format(issuer=str(said.get("issuer"))[:300]))
+        raise Refused(gettext("The provider calls itself {issuer}.").format(issuer=_printable(said.get("issuer"), 300)))
     found = {name: said.get(name) for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")}
     for name, url in found.items():
         try:
@@ -137,11 +137,11 @@ def redeem(client: Client, attempt: Attempt, code: str) -> Known:
         claims = _claims(client, str(answer.get("id_token")), keys if isinstance(keys, list) else [])
         if not constant_time_compare(str(claims["nonce"]), attempt.nonce):
             raise jwt.InvalidTokenError("It is of another attempt.")
-    except (jwt.PyJWTError, ValueError, TypeError, KeyError) as error:
+    except (jwt.PyJWTError, ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         logger.warning("An ID token of %s is not believed: %s", client.issuer, error)
         raise Refused(gettext("What the provider answered is not right. Try again.")) from None
     shown = claims.get("email") or claims.get("name") or claims["sub"]
-    return Known(claims["sub"], "".join(letter for letter in str(shown) if letter.isprintable())[:SHOWN_MAX])
+    return Known(claims["sub"], _printable(shown, SHOWN_MAX))
 
 
 def _claims(client: Client, token: str, keys: list[Any]) -> dict[str, Any]:
@@ -162,7 +162,8 @@ def _claims(client: Client, token: str, keys: list[Any]) -> dict[str, Any]:
     for_others = isinstance(claims["aud"], list) and len(claims["aud"]) > 1
     if ("azp" in claims or for_others) and claims.get("azp") != client.client_id:
         raise jwt.InvalidAudienceError("It was made for somebody else.")
-    if not isinstance(claims["sub"], str) or not 0 < len(claims["sub"]) <= SUBJECT_MAX or "\x00" in claims["sub"]:
+    subject = claims["sub"]
+    if not isinstance(subject, str) or not 0 < len(subject) <= SUBJECT_MAX or not subject.isprintable():
         raise jwt.InvalidTokenError("Its subject is none.")
     return claims
 
@@ -178,6 +179,11 @@ def _key(keys: list[Any], key_id: object, algorithm: str) -> jwt.PyJWK:
     if not named and (key_id is not None or len(fitting) != 1):
         raise jwt.InvalidKeyError("No key fits.")
     return jwt.PyJWK((named or fitting)[0], algorithm=algorithm)
+
+
+def _printable(said: object, most: int) -> str:
+    """What a provider said, to be read: without what no page and no database takes."""
+    return "".join(letter for letter in str(said) if letter.isprintable())[:most]
 
 
 def _json(

@@ -35,7 +35,7 @@ SEEN_RESOLUTION_SECONDS = 60
 PROVED_AT, SEEN_AT, SIGNED_IN_AT = "second_factor_at", "seen_at", "signed_in_at"
 TRUSTED_DEVICE = "trusted_device"
 THROUGH = "single_sign_on"
-"""What marks a session that was opened by single sign-on: the provider's row, or ``single_sign_on.STAFF``."""
+"""What marks a session that was opened by single sign-on: the ``mark`` of the way in."""
 NOT_FROM_HERE = "Staff may not work from the address that the request came from: STAFF_NETWORKS names those that may."
 
 P = ParamSpec("P")
@@ -79,9 +79,11 @@ def through(request: HttpRequest) -> str:
 def through_organization(request: HttpRequest) -> bool:
     """Whether an organization's provider opened the session: then it is for that organization alone.
 
-    What belongs to the person, whoever they act for, is not opened by it.
+    What belongs to the person, whoever they act for, is not opened by it. A provider that the operator has no longer
+    opens no more than theirs.
     """
-    return through(request) not in {"", single_sign_on.STAFF}
+    mark = through(request)
+    return mark != "" and mark != single_sign_on.staff_mark()
 
 
 def may_change_account(request: HttpRequest) -> bool:
@@ -249,7 +251,8 @@ class SecondFactorMiddleware:
         if not addresses.allows(settings.STAFF_NETWORKS, addresses.of(request)):
             return _refuse(request, "ip_not_allowed", "Not allowed from this address", NOT_FROM_HERE)
         if through_organization(request):
-            # Nobody becomes staff in such a session, for new powers end it. But if somebody did: not by this door.
+            # Of a provider that the operator has no longer. For nobody becomes staff in an organization's session, as
+            # new powers end it; but if somebody did: not by this door.
             logout(request)
             return ask(request, "LOGIN_URL")
         return ask(request, "STAFF_SSO_URL") if _must_come_through(request) else self._end_old_session(request)
@@ -279,7 +282,7 @@ def _must_come_through(request: HttpRequest) -> bool:
     Superusers need not: somebody must get in when the provider is away.
     """
     user = request.user
-    owes = settings.STAFF_SSO_REQUIRED and through(request) != single_sign_on.STAFF
+    owes = settings.STAFF_SSO_REQUIRED and not through(request)
     return owes and isinstance(user, User) and user.is_staff and not user.is_superuser
 
 

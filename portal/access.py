@@ -33,12 +33,12 @@ class AddressRefused(Http404):
 class OtherWayIn(Http404):
     """None of the person's organizations lets in whoever signed in as this session did.
 
-    ``ways`` are the providers that would.
+    ``ways`` are the providers that would. ``by_code``: their second factor would too, which they were not asked for.
     """
 
-    def __init__(self, ways: list[IdentityProvider]) -> None:
+    def __init__(self, ways: list[IdentityProvider], *, by_code: bool) -> None:
         super().__init__()
-        self.ways = ways
+        self.ways, self.by_code = ways, by_code
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,11 @@ def visit_for(request: HttpRequest) -> Visit:
         raise AddressRefused
     choices = [m for m in reached if _lets_in(request, m)]
     if not choices:
-        raise OtherWayIn([provider for m in reached if (provider := provider_of(m.organization)) is not None])
+        trusted = second_factor.standing(request) is second_factor.Standing.TRUSTED
+        raise OtherWayIn(
+            [provider for m in reached if (provider := provider_of(m.organization)) is not None],
+            by_code=trusted and not second_factor.through(request) and any(m.role == Role.OWNER for m in reached),
+        )
     chosen = request.session.get(_CHOSEN)
     membership = next((m for m in choices if str(m.organization_id) == chosen), choices[0])
     return Visit(user, membership.organization.customer, membership, choices)
@@ -193,6 +197,8 @@ def _let_nowhere(request: HttpRequest, why: Http404) -> HttpResponseBase:
     """What somebody is told who can act for nobody here now."""
     if isinstance(why, AddressRefused):
         return render(request, "portal/address_refused.html", {"address": addresses.of(request)}, status=403)
+    if isinstance(why, OtherWayIn) and why.by_code:
+        return second_factor.ask(request, "SECOND_FACTOR_URL")
     if isinstance(why, OtherWayIn):
         return render(request, "portal/company_required.html", {"ways": why.ways, "next": _here(request)}, status=403)
     if request.user.is_staff:

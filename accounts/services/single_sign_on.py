@@ -6,6 +6,7 @@ And whom an organization's provider sends in acts for that organization alone. S
 over, gets no further than the organization that chose it.
 """
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from accounts.oidc import Refused
 from accounts.services import audit, factors, mail, team
 
 STAFF = "staff"
-"""The short name of the operator's own provider, and what a session is marked with that was opened by it."""
+"""The short name of the operator's own provider."""
 _SHORT_NAME = re.compile(r"[a-z0-9][a-z0-9-]{1,39}\Z")
 
 
@@ -38,7 +39,9 @@ class Door:
     @property
     def mark(self) -> str:
         """What sessions are marked with that are opened by it. Another issuer or client has another."""
-        return STAFF if self.provider is None else str(self.provider.pk)
+        if self.provider is not None:
+            return str(self.provider.pk)
+        return f"{STAFF}:{hashlib.sha256(repr((self.client.issuer, self.client.client_id)).encode()).hexdigest()[:16]}"
 
     @property
     def short_name(self) -> str:
@@ -79,6 +82,12 @@ def _staff_door() -> Door | None:
     )
 
 
+def staff_mark() -> str:
+    """The mark of the sessions that the operator's provider opens, as it is set up now; empty where there is none."""
+    way = _staff_door()
+    return "" if way is None else way.mark
+
+
 def redirect_uri(whose: str) -> str:
     """Where a provider sends people back to: another address for each, so that none answers for another."""
     return f"{settings.BASE_URL}{reverse('portal:company-back', args=[whose])}"
@@ -96,7 +105,7 @@ def set_up(
     """Name the organization's provider, once it has answered. Raises ``Refused``.
 
     Without a new secret the one of before is kept, as long as issuer and client are the same. If they are not, nobody
-    is connected any more, and nobody has to come by it.
+    is connected any more. With another secret nobody has to come by it, until somebody has again.
     """
     if not _SHORT_NAME.match(short_name) or short_name == STAFF:
         raise Refused(gettext("The short name: 2 to 40 small letters, digits and hyphens."))
@@ -109,6 +118,9 @@ def set_up(
             if row is None or (row.issuer, row.client_id) != (issuer, client_id):
                 IdentityProvider.objects.filter(organization=organization).delete()
                 row = IdentityProvider(organization=organization, issuer=issuer, client_id=client_id)
+            elif client_secret not in {"", row.client_secret}:
+                row.required = False
+                row.identities.update(last_used_at=None)
             row.short_name = short_name
             row.client_secret = client_secret or row.client_secret
             if not row.client_secret:
@@ -124,12 +136,12 @@ def require(provider: IdentityProvider, *, required: bool, by: User, actor: audi
     """Let members in by the provider alone, or with their password too. Raises ``Refused``.
 
     Owners always get in with password and second factor, whatever becomes of the provider. Who turns it on has come by
-    it themselves: so it is known to work.
+    it themselves, with the secret that is set now: so it is known to work.
     """
     with transaction.atomic():
         team.lock(provider.organization_id)
         row = IdentityProvider.objects.get(pk=provider.pk)
-        if required and not row.identities.filter(user=by).exists():
+        if required and not row.identities.filter(user=by, last_used_at__isnull=False).exists():
             raise Refused(gettext("Connect your own account first: so it is known that the provider lets people in."))
         was, row.required = _plain(row), required
         row.save(update_fields=["required"])
@@ -178,7 +190,12 @@ def connect(way: Door, user: User, subject: str, *, actor: audit.Actor) -> Ident
         with transaction.atomic():
             replaced, _rows = Identity.objects.filter(provider=way.provider, user=user).delete()
             identity = Identity.objects.create(
-                provider=way.provider, membership=membership, user=user, issuer=way.client.issuer, subject=subject
+                provider=way.provider,
+                membership=membership,
+                user=user,
+                issuer=way.client.issuer,
+                subject=subject,
+                last_used_at=timezone.now(),
             )
             if replaced:
                 factors.end_sessions(user)

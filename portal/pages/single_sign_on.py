@@ -107,6 +107,6 @@ def _page(request: HttpRequest, visit: access.Visit, form: ProviderForm) -> Http
         form=form,
         provider=provider,
         identities=identities,
-        mine=any(identity.user_id == visit.user.pk for identity in identities),
+        mine=any(identity.user_id == visit.user.pk and identity.last_used_at for identity in identities),
         redirect_uri=single_sign_on.redirect_uri(str(organization.pk)),
     )

@@ -58,7 +58,6 @@ WITHOUT = {
     "accounts.services.attempts.begin": "counts who tries",
     "accounts.services.attempts.begin_onward": "the same",
     "accounts.services.attempts.came_back": "the same",
-    "accounts.services.attempts.succeeded": "the same",
     "accounts.services.devices.remember": "the browser of a sign-in, which is a row of its own",
     "accounts.services.factors.begin": "a factor that is none until it is confirmed",
     "accounts.services.factors.end_sessions": "a part of what is written down beside it",

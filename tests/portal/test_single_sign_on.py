@@ -8,6 +8,7 @@ from typing import Any
 
 import jwt
 import pytest
+from django.http import HttpResponse
 from django.test import Client, RequestFactory
 
 from accounts import oidc, outgoing
@@ -314,6 +315,7 @@ def test_a_browser_that_it_opened_is_not_known_to_the_password(
     idp: Provider, row: IdentityProvider, viewer: User, rf: RequestFactory
 ) -> None:
     """It is told once, and the password is told again; and there are no more attempts at that one by it."""
+    Client().post("/sign-in", {"username": viewer.email, "password": PASSWORD})
     connected(row, viewer)
     client, _ = come(idp, row)
     come(idp, row, client)
@@ -529,6 +531,9 @@ FALSE_CLAIMS: dict[str, dict[str, Any]] = {
     "about the empty one": {"sub": ""},
     "about a number": {"sub": 7},
     "about too long a name": {"sub": "x" * 256},
+    "about what no database takes": {"sub": "\ud800"},
+    "about an end of text": {"sub": "u\x00"},
+    "expiring when no clock gets": {"exp": float("inf")},
 }
 
 
@@ -623,9 +628,10 @@ def test_what_it_names_is_too(idp: Provider, loopback: None, owner: User, name: 
     [
         ({"issuer": "https://accounts.example.com"}, "calls itself https://accounts.example.com"),
         ({"issuer": None}, "calls itself None"),
+        ({"issuer": "\ud800https://accounts.example.com"}, "calls itself https://accounts.example.com"),
         ({"padding": "x" * oidc.BYTES_MAX}, "could not be reached"),
     ],
-    ids=["another issuer", "no issuer", "too long"],
+    ids=["another issuer", "no issuer", "what no page takes", "too long"],
 )
 def test_a_provider_that_says_something_odd_is_not_taken(
     idp: Provider, loopback: None, owner: User, metadata: dict[str, Any], said: str
@@ -693,6 +699,47 @@ def test_an_owner_is_never_locked_out(idp: Provider, row: IdentityProvider, owne
     assert with_factor.post("/single-sign-on/require", {"required": "no"}).status_code == 302
     row.refresh_from_db()
     assert not row.required
+
+
+def test_an_owner_in_a_browser_that_they_trust_is_asked_for_the_code(row: IdentityProvider, owner: User) -> None:
+    IdentityProvider.objects.update(required=True)
+    device = devices.trust(RequestFactory().get("/"), HttpResponse(), owner, actor=SYSTEM)
+    trusting = browser_of(owner)
+    session = trusting.session
+    del session["otp_device_id"]
+    session["trusted_device"] = str(device.pk)
+    session.save()
+
+    asked = trusting.get("/usage")
+
+    assert asked["Location"] == "/sign-in/code?next=%2Fusage"
+    assert trusting.get(asked["Location"]).status_code == 200, "it asks, rather than lead back"
+    IdentityProvider.objects.update(required=False)
+    assert trusting.get("/usage").status_code == 200, "the control: the browser is trusted"
+
+
+def test_another_secret_has_to_be_tried_before_it_is_required(
+    idp: Provider, row: IdentityProvider, owner: User
+) -> None:
+    connected(row, owner)
+    client = browser_of(owner)
+    client.post("/single-sign-on/require", {"required": "yes"})
+    row.refresh_from_db()
+    assert row.required
+    new = {**NEW, "client_secret": "not what the provider knows", "issuer": idp.issuer}
+    client.post("/single-sign-on", new)
+
+    row.refresh_from_db()
+    assert not row.required
+    client.post("/single-sign-on/require", {"required": "yes"})
+    row.refresh_from_db()
+    assert not row.required
+    assert "did not take what was asked" in page(come(idp, row)[1])
+    client.post("/single-sign-on", {**new, "client_secret": CLIENT_SECRET})
+    come(idp, row, client)
+    client.post("/single-sign-on/require", {"required": "yes"})
+    row.refresh_from_db()
+    assert row.required
 
 
 def test_only_owners_set_it_up(row: IdentityProvider, shop: Shop, acme: Customer) -> None:
@@ -763,6 +810,24 @@ def test_where_staff_must_come_by_it_superusers_need_not(idp: Provider, operator
     assert client.get("/admin/").status_code == 200
     administrator = User.objects.create_superuser("admin@ante.test", PASSWORD)
     assert browser_of(administrator).get("/admin/").status_code == 200
+
+
+@pytest.mark.parametrize("name", ["STAFF_SSO_ISSUER", "STAFF_SSO_CLIENT_ID"])
+def test_another_provider_of_the_operators_ends_what_the_one_before_opened(
+    idp: Provider, operators: User, settings: Any, name: str
+) -> None:
+    client = browser_of(operators)
+    come_as_staff(idp, client)
+    client.post("/sign-in/company/connect")
+    assert client.get("/admin/").status_code == 200
+    before = getattr(settings, name)
+
+    for other in ("https://login.example.com", ""):
+        setattr(settings, name, other)
+        assert client.get("/admin/")["Location"].startswith("/sign-in?"), other
+        setattr(settings, name, before)
+        come_as_staff(idp, client := browser_of(operators))
+        assert client.get("/admin/").status_code == 200, "the control"
 
 
 def _staff_door() -> single_sign_on.Door:
