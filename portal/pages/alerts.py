@@ -18,6 +18,7 @@ from accounts.services.audit import actor_of
 from billing.errors import BillingError
 from billing.models import Alert, Asset, Balance, NoticeDelivery, NoticePreference, NoticeTarget
 from billing.services import alerts, notices
+from billing.services.alerts import defaults
 from billing.services.notices import addressing
 from portal import access, refusals
 from portal.pages.budgets import AmountField
@@ -38,12 +39,6 @@ INBOX = Table(
         )
     ],
 )
-USUAL = [
-    (Alert.Kind.BALANCE_BELOW, Alert.Of.LAST_TOP_UP, ["0.5", "0.2", "0.1"]),
-    (Alert.Kind.RUNWAY_BELOW, Alert.Of.DAYS, ["7"]),
-    (Alert.Kind.GRANT_EXPIRING, Alert.Of.DAYS, ["30", "7", "1"]),
-]
-"""What most want to know."""
 _WHEN = [
     (f"{Alert.Kind.BALANCE_BELOW}:{Alert.Of.AMOUNT}", _("The balance falls below an amount")),
     (f"{Alert.Kind.BALANCE_BELOW}:{Alert.Of.LAST_TOP_UP}", _("The balance falls below percents of the last top-up")),
@@ -127,11 +122,8 @@ def create(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
 @access.signed_in
 @access.requires("limits:write")
 def create_usual(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
-    """What most want to know, where there is no alert yet."""
-    if not _kept(visit).exists():
-        for kind, of, at in USUAL:
-            shares = [Decimal(each) for each in at]
-            alerts.create(actor=actor_of(request), customer=visit.customer, kind=kind, of=of, at=shares)
+    """What new customers begin with, where there is no alert."""
+    if not _kept(visit).exists() and defaults.add(actor=actor_of(request), customer=visit.customer):
         messages.success(request, _("You will be told."))
     return redirect("portal:alerts")
 
@@ -244,6 +236,7 @@ def _page(
         "portal/alerts.html",
         status=status,
         alerts=_kept(visit).select_related("asset"),
+        usual=defaults.shown(),
         form=form or AlertForm(visit=visit),
         wishes=wishes or WishForm(initial=initial),
         targets=NoticeTarget.objects.filter(user=visit.user, customer=visit.customer),

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from django.core import mail
 from django.test import Client
+from django.utils import timezone
 
 from accounts import second_factor
 from accounts.models import User
 from accounts.services import api_keys
+from billing.config import settings as shipped
 from billing.models import Alert, Budget, Customer, NoticeDelivery, NoticePreference
 from billing.services import alerts, notices
 from tests.builders import Shop, browser_of
@@ -139,11 +141,28 @@ def test_budgets_cover_members_keys_and_runs(shop: Shop, acme: Customer, owner: 
     assert found == {(str(member.user_id), "{}", "events"), ("", "{'session': '*'}", "events"), ("", "{}", "events")}
 
 
+def terms_of(customer: Customer) -> list[tuple[str, str, list[str]]]:
+    return list(Alert.objects.filter(customer=customer).order_by("pk").values_list("kind", "of", "at"))
+
+
+def test_who_has_no_alert_is_offered_what_new_customers_begin_with(
+    shop: Shop, acme: Customer, owner: Client, settings: Any
+) -> None:
+    settings.DEFAULT_ALERTS = shipped.DEFAULT_ALERTS
+    offered = page(owner, "/alerts")
+    assert "50%, 20%, 10% of the last top-up" in offered
+    owner.post("/alerts/usual")
+    owner.post("/alerts/usual")
+
+    assert terms_of(acme) == terms_of(shop.customer("newcomer")) != []
+    assert "Tell us these" not in page(owner, "/alerts")
+    Alert.objects.update(removed_at=timezone.now())
+    settings.DEFAULT_ALERTS = {}
+    assert "Nobody is told yet" in page(owner, "/alerts")
+    assert "Tell us these" not in page(owner, "/alerts")
+
+
 def test_alerts_are_made_told_and_read(shop: Shop, acme: Customer, owner: Client) -> None:
-    assert "Tell us these" in page(owner, "/alerts")
-    owner.post("/alerts/usual")
-    owner.post("/alerts/usual")
-    assert Alert.objects.count() == 3
     assert owner.post("/alerts/new", {"when": "balance_below:amount", "at": "60", "asset": "usd"}).status_code == 302
     shop.record(acme, input_tokens=45 * 400_000)
     alerts.watch_balances()

@@ -9,6 +9,7 @@ from decimal import Decimal, InvalidOperation
 from django.conf import settings
 
 from accounts.services import audit
+from billing.engine.money import amount_string
 from billing.errors import InvalidRequest
 from billing.models import Alert, Customer
 from billing.services.alerts import managing
@@ -28,6 +29,11 @@ def add(*, actor: audit.Actor, customer: Customer) -> list[Alert]:
         managing.create(actor=actor, customer=customer, kind=kind, of=OF[kind], at=thresholds)
         for kind, thresholds in _defaults()
     ]
+
+
+def shown() -> list[Alert]:
+    """The default alerts as a page shows them; they are nobody's and not saved."""
+    return [Alert(kind=kind, of=OF[kind], at=list(map(amount_string, at))) for kind, at in _defaults()]
 
 
 def wrong() -> str:

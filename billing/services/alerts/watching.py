@@ -4,13 +4,12 @@ A crossing is told by whoever moves the alert's level, in the transaction that m
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from django.core.cache import cache
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from billing.engine.money import EXACT, ZERO, amount_string
@@ -24,6 +23,21 @@ from billing.services.notices import Told, publication
 CHUNK = 500
 LOOK_AGAIN_SECONDS = 3600
 """So long a runway is as it was while its balance does not move."""
+_ENDING = """
+SELECT w.alert, g.id, MAX(w.level)
+  FROM unnest(%(alerts)s::uuid[], %(customers)s::uuid[], %(levels)s::int[], %(days)s::int[])
+       AS w(alert, customer, level, days)
+  JOIN billing_grant g ON g.customer_id = w.customer AND g.open AND g.posted AND g.remaining > 0
+       AND g.expires_at > %(now)s AND g.expires_at <= %(now)s + make_interval(days => w.days)
+       AND g.kind <> ALL(%(renewed)s)
+ WHERE NOT EXISTS (SELECT FROM billing_recurringgrantperiod r WHERE r.grant_id = g.id)
+   AND NOT EXISTS (SELECT FROM billing_expirytold t
+                    WHERE t.alert_id = w.alert AND t.grant_id = g.id AND t.customer_id = w.customer
+                      AND t.level >= w.level)
+ GROUP BY 1, 2
+ ORDER BY 1, 2
+"""
+"""Grants of plans, and those that recur, are not told of: the next ones follow."""
 
 
 def watch_balances() -> int:
@@ -123,29 +137,32 @@ def _looked(alert: Alert) -> str:
 def watch_expiries() -> int:
     """Tell of grants that expire soon while something of them is left. Returns how many were told of."""
     told = 0
-    now = timezone.now()
     for alerts in chunks(Alert.Kind.GRANT_EXPIRING):
-        ending = _ending(alerts, now)
-        known = ExpiryTold.objects.filter(alert__in=[alert for alert in alerts if alert.customer_id in ending])
-        levels = {(row.alert_id, row.grant_id): row.level for row in known}
-        for alert in alerts:
-            for grant in ending.get(alert.customer_id, []):
-                level = sum(grant.expires_at <= now + timedelta(days=int(days)) for days in alert.at)
-                if level > levels.get((alert.pk, grant.pk), 0):
-                    told += _tell_of_expiry(alert, grant, level)
+        ending = _ending(alerts)
+        by_id = {alert.pk: alert for alert in alerts}
+        grants = Grant.objects.in_bulk({grant_id for _, grant_id, _ in ending}) if ending else {}
+        for alert_id, grant_id, level in ending:
+            told += _tell_of_expiry(by_id[alert_id], grants[grant_id], level)
     return told
 
 
-def _ending(alerts: Sequence[Alert], now: datetime) -> dict[UUID, list[Any]]:
-    """The grants that expire within the longest time that any of the alerts names, by customer."""
-    horizon = now + timedelta(days=max(int(alert.at[0]) for alert in alerts))
-    grants = Grant.objects.filter(
-        customer_id__in={alert.customer_id for alert in alerts}, open=True, remaining__gt=0, posted=True
-    )
-    ending: dict[UUID, list[Any]] = {}
-    for grant in grants.filter(expires_at__gt=now, expires_at__lte=horizon).exclude(kind__in=Grant.RENEWED):
-        ending.setdefault(grant.customer_id, []).append(grant)
-    return ending
+def _ending(alerts: Sequence[Alert]) -> list[tuple[UUID, UUID, int]]:
+    """What is to be told: alerts with the grants that came within a threshold of theirs, and its level. Only what was
+    not told before is read, so that who is quiet costs nothing."""
+    crossings = [(alert, level, int(days)) for alert in alerts for level, days in enumerate(alert.at, start=1)]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _ENDING,
+            {
+                "alerts": [alert.pk for alert, _, _ in crossings],
+                "customers": [alert.customer_id for alert, _, _ in crossings],
+                "levels": [level for _, level, _ in crossings],
+                "days": [days for _, _, days in crossings],
+                "renewed": list(Grant.RENEWED),
+                "now": timezone.now(),
+            },
+        )
+        return list(cursor.fetchall())
 
 
 def _tell_of_expiry(alert: Alert, grant: Grant, level: int) -> bool:

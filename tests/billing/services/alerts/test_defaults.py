@@ -1,8 +1,10 @@
 """A new customer begins with the operator's default alerts, which are alerts like any other."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from accounts.services.audit import SYSTEM
 from billing import checks
@@ -33,6 +35,21 @@ def test_a_new_customer_begins_with_them_and_others_stay_as_they_are(shop: Shop,
     assert Notice.objects.get().title.startswith("Your AI Agent balance is low")
     alerts.remove(actor=SYSTEM, alert=Alert.objects.filter(customer=acme).earliest("pk"))
     assert [kind for kind, _, _ in kept(acme)] == ["grant_expiring"]
+
+
+@pytest.mark.django_db
+def test_what_ships_tells_of_what_is_bought_and_not_of_what_comes_anew(shop: Shop, settings: Any) -> None:
+    settings.DEFAULT_ALERTS = shipped.DEFAULT_ALERTS
+    acme, now = shop.customer("acme"), timezone.now()
+    for kind, days in (("purchase", 6), ("purchase", 300), ("allowance", 2)):
+        shop.fund(acme, "5", kind=kind, expires_at=now + timedelta(days=days))
+
+    assert [alerts.watch_expiries(), alerts.watch_expiries(), alerts.watch_balances()] == [1, 0, 0]
+    shop.record(acme, input_tokens=3_600_000)  # 9 of 15, and less than half of the last purchase is not reached yet.
+    assert [alerts.watch_expiries(), alerts.watch_balances()] == [0, 0]
+    shop.record(acme, input_tokens=1_600_000)
+    assert [alerts.watch_expiries(), alerts.watch_balances()] == [0, 1]
+    assert sorted(Notice.objects.values_list("kind", flat=True)) == ["grant.expiring", "wallet.balance_low"]
 
 
 @pytest.mark.django_db

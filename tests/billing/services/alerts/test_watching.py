@@ -1,6 +1,7 @@
 """Alerts: once for each crossing, again after it was undone, and the recovery is told."""
 
 import threading
+from collections import Counter
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -148,6 +149,20 @@ def test_value_that_expires_is_told_at_each_distance_once(shop: Shop) -> None:
 
     assert told() == [("grant.expiring", "30"), ("grant.expiring", "7"), ("grant.expiring", "1")]
     assert Notice.objects.order_by("pk")[2].title == "$40.00 expire tomorrow"
+
+
+def test_each_alert_looks_only_as_far_ahead_as_it_says(shop: Shop) -> None:
+    now = timezone.now()
+    for name, days in (("near", "7"), ("far", "365")):
+        customer = shop.customer(name)
+        shop.alert(customer, days, kind="grant_expiring", of="days")
+        shop.fund(customer, "1", expires_at=now + timedelta(days=5))
+        shop.fund(customer, "1", expires_at=now + timedelta(days=300))
+    kept = list(Alert.objects.order_by("pk"))
+
+    assert Counter(alert_id for alert_id, _, _ in watching._ending(kept)) == {kept[0].pk: 1, kept[1].pk: 2}
+    assert alerts.watch_expiries() == 3
+    assert watching._ending(kept) == []
 
 
 def test_a_short_runway_is_told_and_its_end_too(shop: Shop) -> None:
