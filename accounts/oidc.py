@@ -9,7 +9,11 @@ import hashlib
 import json
 import logging
 import secrets
-from collections.abc import Mapping
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -24,18 +28,29 @@ from accounts import outgoing
 KEY_KINDS: Mapping[str, str] = {"RS256": "RSA", "PS256": "RSA", "ES256": "EC"}
 """The signatures that are believed, and of which kind the key must be. Never ``none``, never a shared secret."""
 LEEWAY_SECONDS = 60
-SECONDS_MAX = 5.0
-"""For each of the three requests."""
+SECONDS_MAX = 8.0
+"""For the requests of one step together: one to send somebody there, up to three when they are back."""
+AT_ONCE_MAX, AT_ONE_MAX = 4, 2
+"""How many threads of a process wait for providers, and for one client's: who stalls holds few of them."""
+REST_SECONDS = 30
+"""For so long a provider that did not answer is not asked again."""
 BYTES_MAX = 256 * 1024
 SUBJECT_MAX = 255
 SHOWN_MAX = 200
 USER_AGENT = "Ante-Sign-In/1"
 
+_lock = threading.Lock()
+_waits: Counter[str] = Counter()
+_rests: dict[tuple[str, str], float] = {}
 logger = logging.getLogger(__name__)
 
 
 class Refused(Exception):
     """Why nobody is signed in, or the provider is not taken, in words for the person."""
+
+
+class Unreachable(Refused):
+    """It did not answer, or not what could be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +98,8 @@ def begin() -> Attempt:
 
 def address(client: Client, attempt: Attempt) -> str:
     """Where to send the person. Raises ``Refused``."""
-    found = discover(client)
+    with _waiting(client) as end:
+        found = _discover(client, end)
     challenge = base64.urlsafe_b64encode(hashlib.sha256(attempt.verifier.encode()).digest()).rstrip(b"=").decode()
     asked = {
         "response_type": "code",
@@ -101,7 +117,12 @@ def address(client: Client, attempt: Attempt) -> str:
 
 def discover(client: Client) -> Metadata:
     """What the provider says of itself, where it calls itself as it was named. Raises ``Refused``."""
-    said = _json(client, f"{client.issuer.rstrip('/')}/.well-known/openid-configuration")
+    with _waiting(client, anew=True) as end:
+        return _discover(client, end)
+
+
+def _discover(client: Client, end: float) -> Metadata:
+    said = _json(client, f"{client.issuer.rstrip('/')}/.well-known/openid-configuration", end)
     if said.get("issuer") != client.issuer:
         raise Refused(gettext("The provider calls itself {issuer}.").format(issuer=_printable(said.get("issuer"), 300)))
     found = {name: said.get(name) for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")}
@@ -118,7 +139,12 @@ def discover(client: Client) -> Metadata:
 
 def redeem(client: Client, attempt: Attempt, code: str) -> Known:
     """Whom the provider has signed in, by the code that the browser brought back. Raises ``Refused``."""
-    found = discover(client)
+    with _waiting(client) as end:
+        return _redeem(client, attempt, code, end)
+
+
+def _redeem(client: Client, attempt: Attempt, code: str, end: float) -> Known:
+    found = _discover(client, end)
     form = {
         "grant_type": "authorization_code",
         "code": code,
@@ -131,8 +157,8 @@ def redeem(client: Client, attempt: Attempt, code: str) -> Known:
         headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
     else:
         form |= {"client_id": client.client_id, "client_secret": client.client_secret}
-    answer = _json(client, found.token_endpoint, method="POST", headers=headers, body=urlencode(form).encode())
-    keys = _json(client, found.jwks_uri).get("keys")
+    answer = _json(client, found.token_endpoint, end, method="POST", headers=headers, body=urlencode(form).encode())
+    keys = _json(client, found.jwks_uri, end).get("keys")
     try:
         claims = _claims(client, str(answer.get("id_token")), keys if isinstance(keys, list) else [])
         if not constant_time_compare(str(claims["nonce"]), attempt.nonce):
@@ -186,9 +212,36 @@ def _printable(said: object, most: int) -> str:
     return "".join(letter for letter in str(said) if letter.isprintable())[:most]
 
 
+@contextmanager
+def _waiting(client: Client, *, anew: bool = False) -> Iterator[float]:
+    """A place among the few that wait for providers, and when the wait is over. Raises ``Refused`` if all are taken.
+
+    ``anew``: although it did not answer just now.
+    """
+    whose, provider = client.redirect_uri, (client.redirect_uri, client.issuer)
+    with _lock:
+        if not anew and _rests.get(provider, 0.0) > time.monotonic():
+            raise Unreachable(gettext("The provider could not be reached at its public address."))
+        if _waits[whose] >= AT_ONE_MAX or _waits.total() >= AT_ONCE_MAX:
+            raise Refused(gettext("Many people sign in just now. Try again in a moment."))
+        _waits[whose] += 1
+    try:
+        yield time.monotonic() + SECONDS_MAX
+        _rests.pop(provider, None)
+    except Unreachable:
+        _rests[provider] = time.monotonic() + REST_SECONDS
+        raise
+    finally:
+        with _lock:
+            _waits[whose] -= 1
+            if not _waits[whose]:
+                del _waits[whose]
+
+
 def _json(
     client: Client,
     url: str,
+    end: float,
     *,
     method: str = "GET",
     headers: Mapping[str, str] = MappingProxyType({}),
@@ -201,13 +254,13 @@ def _json(
             headers={"Accept": "application/json", "User-Agent": USER_AGENT, **headers},
             body=body,
             allowed=client.allowed,
-            seconds=SECONDS_MAX,
+            seconds=end - time.monotonic(),
             bytes_max=BYTES_MAX,
         )
         said = json.loads(answer.body) if answer.status == 200 else None
     except (outgoing.Refused, outgoing.Failed, ValueError, RecursionError) as error:
         logger.warning("%s could not be asked: %s", url, error)
-        raise Refused(gettext("The provider could not be reached at its public address.")) from None
+        raise Unreachable(gettext("The provider could not be reached at its public address.")) from None
     if not isinstance(said, dict):
         logger.warning("%s answered %d", url, answer.status)
         raise Refused(gettext("The provider did not take what was asked of it."))

@@ -10,9 +10,12 @@ import socket
 import ssl
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
-from threading import Timer
+from threading import Thread, Timer
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from accounts.addresses import Address, among, networks
@@ -83,16 +86,18 @@ def ask(
     bytes_max: int,
 ) -> Answer:
     """One request, over within ``seconds`` however slowly the other side talks. Raises ``Refused`` and ``Failed``."""
-    started = time.monotonic()
+    end = time.monotonic() + seconds
     parts = check(url, allowed=allowed)
     try:
-        connection = _connect(parts, _resolve(parts, allowed), seconds)
+        connection = _connect(parts, _resolve(parts, allowed, end), end)
+        # A time-out of the socket's is for each read; the other side may answer with a byte at a time.
+        hang_up = Timer(max(0.0, end - time.monotonic()), _hang_up, [connection.sock])
     except (OSError, ValueError) as error:  # ValueError: a name that no resolver takes.
         raise Failed(_said(error)) from None
-    # A time-out of the socket's is for each read; the other side may answer with a byte at a time.
-    hang_up = Timer(max(0.1, seconds - (time.monotonic() - started)), _hang_up, [connection])
     hang_up.start()
     try:
+        if isinstance(connection.sock, ssl.SSLSocket):
+            connection.sock.do_handshake()
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         connection.request(method, path, body=body, headers={"Host": parts.netloc, **headers})
         response = connection.getresponse()
@@ -104,10 +109,10 @@ def ask(
         connection.close()
 
 
-def _resolve(parts: SplitResult, allowed: Sequence[str]) -> str:
+def _resolve(parts: SplitResult, allowed: Sequence[str], end: float) -> str:
     """The one address to connect to. All that the name has must be allowed, or none is."""
     host = parts.hostname or ""
-    found = [str(info[4][0]) for info in socket.getaddrinfo(host, _port(parts), type=socket.SOCK_STREAM)]
+    found = [str(info[4][0]) for info in _look_up(host, _port(parts), end)]
     for text in found:
         address = _literal(text)
         if address is None or not _may_be_asked(address, allowed, plain=parts.scheme == "http"):
@@ -117,32 +122,52 @@ def _resolve(parts: SplitResult, allowed: Sequence[str]) -> str:
     return found[0]
 
 
-def _connect(parts: SplitResult, address: str, seconds: float) -> http.client.HTTPConnection:
-    """A connection to that address, which must show a certificate for the name."""
+def _look_up(host: str, port: int, end: float) -> list[Any]:
+    """What the resolver says by then. It takes no time-out: in a thread of its own, which may outlast the wait."""
+    found: Future[list[Any]] = Future()
+
+    def ask_the_resolver() -> None:
+        try:
+            found.set_result(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except Exception as error:
+            found.set_exception(error)
+
+    Thread(target=ask_the_resolver, daemon=True).start()
+    return found.result(_left(end))
+
+
+def _connect(parts: SplitResult, address: str, end: float) -> http.client.HTTPConnection:
+    """A connection to that address. With TLS the handshake is still to come, in which it must show a certificate."""
     host = parts.hostname or ""
-    connection = http.client.HTTPConnection(host, _port(parts), timeout=seconds)
-    plain = socket.create_connection((address, _port(parts)), timeout=CONNECT_SECONDS)
+    plain = socket.create_connection((address, _port(parts)), timeout=min(CONNECT_SECONDS, _left(end)))
+    connection = http.client.HTTPConnection(host, _port(parts))
+    connection.sock = plain
     try:
         if parts.scheme == "https":
-            plain = ssl.create_default_context().wrap_socket(plain, server_hostname=host)
+            context = ssl.create_default_context()
+            connection.sock = context.wrap_socket(plain, server_hostname=host, do_handshake_on_connect=False)
+        connection.sock.settimeout(_left(end))
     except BaseException:
-        plain.close()
+        connection.close()
         raise
-    plain.settimeout(seconds)
-    connection.sock = plain
     return connection
+
+
+def _left(end: float) -> float:
+    """The seconds until then. Raises ``TimeoutError`` where there are none."""
+    left = end - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("timed out")
+    return left
 
 
 def _port(parts: SplitResult) -> int:
     return parts.port or (443 if parts.scheme == "https" else 80)
 
 
-def _hang_up(connection: http.client.HTTPConnection) -> None:
-    try:
-        if connection.sock is not None:
-            connection.sock.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass  # It is closed already.
+def _hang_up(connected: socket.socket) -> None:
+    with suppress(OSError):  # It may be closed already.
+        socket.socket.shutdown(connected, socket.SHUT_RDWR)  # Not TLS's own, which would forget the key in mid-read.
 
 
 def _may_be_asked(address: Address, allowed: Sequence[str], *, plain: bool) -> bool:

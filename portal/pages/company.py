@@ -72,7 +72,7 @@ def company(request: HttpRequest, name: str = "") -> HttpResponseBase:
 
 
 def _send(request: HttpRequest, way: single_sign_on.Door) -> HttpResponse:
-    """To the company's page. By way of one of ours: a form may not be answered with a redirect to another site."""
+    """To the company's page, by way of one of ours that says where that is. Anybody may have taken the name."""
     attempt = oidc.begin()
     address = oidc.address(way.client, attempt)
     after = second_factor.safe_next(request, "")
@@ -83,11 +83,8 @@ def _send(request: HttpRequest, way: single_sign_on.Door) -> HttpResponse:
         "next": after,
         "at": time.time(),
     }
-    response = render(
-        request, "portal/company_onward.html", {"way": way, "address": address, "host": urlsplit(address).hostname}
-    )
-    response["Refresh"] = f"0; url={address}"
-    return response
+    context = {"way": way, "address": address, "host": urlsplit(address).hostname}
+    return render(request, "portal/company_onward.html", context)
 
 
 @second_factor.open_to_strangers

@@ -1,9 +1,12 @@
 """Signing in at one's company: what opens by it, and what a hostile provider does not get."""
 
 import base64
+import html
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import jwt
@@ -78,7 +81,9 @@ def begin(client: Client, idp: Provider, name: str = "acme", after: str = "") ->
     """Go to the company and sign in there; what the browser brings back."""
     sent = client.post("/sign-in/company", {"name": name, "next": after})
     assert sent.status_code == 200, sent.content.decode()
-    return idp.authorize(sent["Refresh"].removeprefix("0; url="))
+    onward = re.search(r'href="([^"]+/authorize[^"]+)"', page(sent))
+    assert onward is not None
+    return idp.authorize(html.unescape(onward[1]))
 
 
 def back(client: Client, row: IdentityProvider, brought: dict[str, str]) -> Any:
@@ -426,6 +431,14 @@ def test_another_organizations_subject_of_the_same_issuer_is_somebody_else(
     assert response["Location"] == "/sign-in/company/connect"
 
 
+def test_a_name_that_anybody_may_take_leads_nowhere_by_itself(idp: Provider, row: IdentityProvider) -> None:
+    onward = Client().post("/sign-in/company", {"name": "acme"})
+
+    assert not {"Refresh", "Location"} & set(onward.headers)
+    assert "You sign in at 127.0.0.1." in page(onward)
+    assert "Nobody has verified that “acme” is your company." in page(onward)
+
+
 # --- What a browser brings back --------------------------------------------------------------------------------------
 
 
@@ -642,6 +655,36 @@ def test_a_provider_that_says_something_odd_is_not_taken(
 
     assert response.status_code == 400
     assert said in page(response)
+
+
+def test_few_wait_for_providers_and_fewer_for_one(row: IdentityProvider) -> None:
+    clients = [oidc.Client("https://login.test", "a", "b", f"https://ante.test/{number}") for number in range(3)]
+    with ExitStack() as waiting:
+        for client in clients[:2] * 2:
+            waiting.enter_context(oidc._waiting(client))
+        for client in clients:
+            with pytest.raises(oidc.Refused, match="Many people"), oidc._waiting(client):
+                pass
+        assert "Many people sign in just now." in page(Client().post("/sign-in/company", {"name": "acme"}))
+    for client in clients:
+        with oidc._waiting(client), oidc._waiting(client):
+            pass
+    assert not oidc._waits
+
+
+def test_who_does_not_answer_is_left_alone_for_a_while(
+    idp: Provider, row: IdentityProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(oidc, "SECONDS_MAX", -1.0)
+        assert "could not be reached" in page(Client().post("/sign-in/company", {"name": "acme"}))
+    idp.asked.clear()
+    assert "could not be reached" in page(Client().post("/sign-in/company", {"name": "acme"}))
+    assert idp.asked == []
+
+    single_sign_on.set_up(row.organization, issuer=idp.issuer, actor=SYSTEM, **NEW)
+
+    assert Client().post("/sign-in/company", {"name": "acme"}).status_code == 200
 
 
 @pytest.mark.parametrize("short_name", ["staff", "a", "Acme Inc", "acme/../x", "-acme"])
