@@ -33,6 +33,7 @@ THINGS = {
     "organization": _("Organization"),
     "payment_method": _("Payment method"),
     "recovery_codes": _("Recovery codes"),
+    "recurring_grant": _("Recurring grant"),
     "second_factor": _("Second factor"),
     "single_sign_on": _("Single sign-on"),
     "spend_watch": _("Watch over spending"),
@@ -121,6 +122,7 @@ FIELDS = {
     "events": _("events"),
     "expires_at": _("ends"),
     "hard": _("hard limit"),
+    "interval": _("each"),
     "issuer": _("issuer"),
     "kind": _("kind"),
     "limit": _("limit"),
@@ -140,6 +142,7 @@ FIELDS = {
     "short_name": _("short name"),
     "state": _("state"),
     "status": _("state"),
+    "times": _("times"),
     "timezone": _("time zone"),
     "topics": _("topics"),
     "unit": _("unit"),
@@ -148,6 +151,13 @@ FIELDS = {
 }
 _CHOICES = {
     "at_cap": dict(Budget.AtCap.choices),
+    "interval": {
+        "day": _("day"),
+        "week": _("week"),
+        "month": _("month"),
+        "quarter": _("quarter"),
+        "year": _("year"),
+    },
     "kind": dict(chain(Grant.Kind.choices, Alert.Kind.choices)),
     "period": dict(Budget.Period.choices),
     "role": dict(Role.choices),

@@ -23,7 +23,7 @@ class AgreedTermsForm(forms.Form):
         empty_label=None,
         widget=UnfoldAdminSelectWidget,
     )
-    discount = AmountField(help_text="0.15 is 15 %.")
+    discount = AmountField(help_text="0.15 is 15 %. 0: what the plan has for the commitment.")
     minimum_commitment = AmountField(help_text="For each period; what usage lacks of it is charged at its end.")
     spend_cap = AmountField(help_text="What usage of a period may come to; beyond it, usage is refused. 0: none.")
     reason = forms.CharField(

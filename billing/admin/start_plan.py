@@ -1,7 +1,6 @@
 """Putting a customer on a plan: what the start would charge, to the last digit, and then exactly that."""
 
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -108,7 +107,7 @@ def _review(customer: Customer, form: StartForm) -> dict[str, Any]:
         "lines": [
             ("From", display.moment(started.starts_at)),
             ("Trial until", display.moment(started.trial_ends_at)),
-            ("Discount", display.percent(agreed.get("discount", Decimal(0)))),
+            ("Discount", display.percent(started.plan_version.discount)),
             ("Committed to, each period", display.amount(started.plan_version.minimum_commitment, currency)),
             ("Spend cap, each period", display.amount(started.spend_cap, currency)),
             *((fee.description, display.amount(fee.amount, fee.asset_id)) for fee in found.fees[:FEES_SHOWN]),

@@ -42,7 +42,10 @@ class Subscription(models.Model):
     trial_ends_at = models.DateTimeField(null=True, blank=True)
     anchor = models.DateTimeField(help_text="Its billing periods are counted from here.")
     timezone = models.CharField(max_length=64, help_text="The customer's when it started: later changes move nothing.")
-    discount = AmountField(default=0, help_text="What was agreed with the customer; goes along to another plan.")
+    discount = AmountField(
+        default=0,
+        help_text="What was agreed, and goes along to another plan. 0: what the plan has for the commitment.",
+    )
     minimum_commitment = AmountField(null=True, blank=True, help_text="What was agreed instead of the plan's own.")
     spend_cap = AmountField(
         null=True,

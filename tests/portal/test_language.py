@@ -138,11 +138,15 @@ def test_the_audit_log_speaks_to_its_reader(shop: Shop, signed_in: SignedIn) -> 
         ("at", "7, 1"),
         ("covers", "user *"),
     ]
+    assert trail_words.action("recurring_grant.paused") == "Recurring grant: paused"
+    assert list(trail_words.facts({"interval": "month", "times": 6})) == [("each", "month"), ("times", "6")]
 
 
 RECORDED = re.compile(r'audit\.record\([^)]*?action="(\w+\.\w+)"', re.DOTALL)
+RECORDED_OF = re.compile(r'audit\.record\([^)]*?action=f"(\w+)\.\{', re.DOTALL)
 OF_THE_OPERATOR = {
     "account_mapping",
+    "approval",
     "asset",
     "export",
     "letter",
@@ -153,6 +157,8 @@ OF_THE_OPERATOR = {
     "pack",
     "payment_event",
     "plan",
+    "plan_draft",
+    "provider_cost",
     "provider_costs",
     "revenue_day",
 }
@@ -169,3 +175,6 @@ def test_what_an_organization_reads_in_its_audit_log_has_words() -> None:
     assert len(codes) > 30
     theirs = {code for code in codes if code.partition(".")[0] not in OF_THE_OPERATOR}
     assert {code for code in theirs if trail_words.action(code) == code} == set()
+    things = {thing for source in sources for thing in RECORDED_OF.findall(source)}
+    assert things - OF_THE_OPERATOR - set(trail_words.THINGS) == set()
+    assert "recurring_grant" in things

@@ -204,19 +204,21 @@ def agree(
     spend_cap: Decimal | None = None,
     overrides: Sequence[PriceTerms] = (),
 ) -> PlanVersion:
-    """The version with what was agreed with ``customer``: a private one of its number, or itself where nothing was.
+    """The version with what was agreed with ``customer``: a private one of its number, or as everybody has it.
 
-    An override takes the place of the plan's price for the same meter and match; any other is added. A spend cap takes
-    that of the plan's limit in its currency.
+    Without a ``discount`` it is the one that the version itself has for the commitment. An override takes the place of
+    the plan's price for the same meter and match; any other is added. A spend cap takes that of the plan's limit in its
+    currency.
     """
     currency = version.plan.currency
     _check_fineness("minimum_commitment", minimum_commitment or ZERO, currency)
     _check_fineness("spend_cap", spend_cap or ZERO, currency)
     if not 0 <= discount <= 1:
         raise InvalidRequest.field("discount", "is a share from 0 to 1")
-    if discount == 0 and minimum_commitment is None and not spend_cap and not overrides:
-        return version
-    agreed = _derived(version, agreed_with=customer, discount=discount)
+    published = discount_of(version, minimum_commitment)
+    if discount in (0, published) and minimum_commitment is None and not spend_cap and not overrides:
+        return _for_everybody(version, published)
+    agreed = _derived(version, agreed_with=customer, discount=discount or published)
     if minimum_commitment is not None:
         agreed.minimum_commitment = minimum_commitment
     agreed.save(force_insert=True)
@@ -234,10 +236,27 @@ def agree(
     return agreed
 
 
+def _for_everybody(version: PlanVersion, discount: Decimal) -> PlanVersion:
+    """The version with the ``discount`` that its own commitment reaches: one for all who subscribe to it."""
+    if discount == 0:
+        return version
+    shared = version.derived.filter(agreed_with__isnull=True, minimum_commitment=version.minimum_commitment)
+    found = shared.order_by("pk").first()
+    if found is not None:
+        return found
+    reached = _derived(version, agreed_with=None, discount=discount)
+    reached.save(force_insert=True)
+    Allowance.objects.bulk_create(_copies(version.allowances.all(), reached))
+    FairUse.objects.bulk_create(_copies(version.fair_use.all(), reached))
+    prices.copy(_prices_of(version), reached)
+    return reached
+
+
 def trial_of(version: PlanVersion) -> PlanVersion:
     """The version as it is in a trial: everything is metered and nothing costs anything. Fair use is what it is."""
     public = version.derived_from or version
-    found = public.derived.filter(discount=1, agreed_with__isnull=True).first()
+    # What its own commitment reaches is for everybody as well, but never without a commitment.
+    found = public.derived.filter(discount=1, minimum_commitment=0, agreed_with__isnull=True).first()
     if found is not None:
         return found
     trial = _derived(public, agreed_with=None, discount=Decimal(1))

@@ -8,6 +8,7 @@ from billing.engine.money import EXACT, ZERO, round_half_even
 from billing.engine.proration import discounted
 from billing.models import PlanVersion, Subscription
 from billing.selectors.usage import usage
+from billing.services.catalog import plans
 
 LOOK_BACK = timedelta(days=30)
 MONTHS = {"day": Decimal(365) / 12, "week": Decimal(365) / 84, "month": Decimal(1)}
@@ -18,21 +19,20 @@ def given_away(
     *,
     subscription: Subscription,
     version: PlanVersion,
-    discount: Decimal,
-    published: Decimal,
     commitment: Decimal | None,
     total: Decimal,
     now: datetime,
 ) -> Mapping[str, Decimal]:
     """By asset: what a change of terms gives the customer that they did not have. Nothing is below zero.
 
-    A month's fee and the usage of the last 30 days at the additional discount, beyond the one that the plan itself has
-    ``published`` for the commitment, what is committed to no longer, and what
-    comes back into the wallet now (``total`` below zero).
+    A month's fee and the usage of the last 30 days at the additional discount, beyond what was agreed before and what
+    the plan itself has for the commitment; what is committed to no longer; and what comes back into the wallet now
+    (``total`` below zero).
     """
     currency = version.plan.currency_id
     found = max(ZERO, total.copy_negate())
-    more = EXACT.subtract(discount, max(published, subscription.discount))
+    published = plans.discount_of(version, version.minimum_commitment)
+    more = EXACT.subtract(version.discount, max(published, subscription.discount))
     if more > 0:
         fees = EXACT.add(monthly(version, ZERO), _used(subscription, currency, now))
         found = EXACT.add(found, round_half_even(more * fees, precision=6))

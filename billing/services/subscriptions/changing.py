@@ -76,9 +76,9 @@ class Change:
 class Wanted:
     """Where to: the plan's latest version or that ``version``, on what terms.
 
-    Discount, commitment and spend cap that were agreed go along where none are given (None), but for the discount on a
-    plan that has its own for each commitment; a cap of zero takes it away. Price overrides were for the prices of the
-    old plan and do not go along.
+    Discount, commitment and spend cap that were agreed go along where none are given (None). A discount or cap of zero
+    takes what was agreed away: then the plan's own holds. What a plan itself has for a commitment was not agreed and
+    stays with that plan; price overrides were for its prices, and do as well.
     """
 
     plan: Plan
@@ -91,6 +91,12 @@ class Wanted:
     """Now only where it costs more. To and fro, somebody would get a fee back and use what it includes each time."""
     leaving: Plan | None = None
     """Only as long as it is on this plan."""
+
+    @property
+    def has_terms(self) -> bool:
+        """Whether it says anything but where to."""
+        named = (self.discount, self.minimum_commitment, self.spend_cap)
+        return bool(self.price_overrides) or any(number is not None for number in named)
 
 
 @retried
@@ -168,8 +174,7 @@ class _Prepared:
     subscription: Subscription
     version: PlanVersion
     discount: Decimal
-    published: Decimal
-    """What of it the plan itself has for the commitment."""
+    """What is agreed; 0: what the plan itself has for the commitment."""
     commitment: Decimal | None
     spend_cap: Decimal | None
     when: str
@@ -191,24 +196,24 @@ class _Prepared:
         if public.plan.currency_id != current.plan.currency_id:
             raise InvalidRequest.field("plan", f"charges in {public.plan.currency_id}, not {current.plan.currency_id}")
         commitment = current.minimum_commitment if wanted.minimum_commitment is None else wanted.minimum_commitment
-        published = plans.discount_of(public, commitment)
-        usual = published if public.commitment_discounts else current.discount
-        discount = usual if wanted.discount is None else wanted.discount
+        discount = current.discount if wanted.discount is None else wanted.discount
         spend_cap = current.spend_cap if wanted.spend_cap is None else wanted.spend_cap or None
-        version = plans.agree(
-            public,
-            customer=current.customer,
-            discount=discount,
-            minimum_commitment=commitment,
-            spend_cap=spend_cap,
-            overrides=wanted.price_overrides,
-        )
+        if when == PERIOD_END and not wanted.has_terms and _stays(current, public):
+            version = current.plan_version
+        else:
+            version = plans.agree(
+                public,
+                customer=current.customer,
+                discount=discount,
+                minimum_commitment=commitment,
+                spend_cap=spend_cap,
+                overrides=wanted.price_overrides,
+            )
         return cls(
             journal=journal,
             subscription=current,
             version=version,
             discount=discount,
-            published=published,
             commitment=commitment,
             spend_cap=spend_cap,
             when=when,
@@ -229,8 +234,6 @@ class _Prepared:
         return agreeing.given_away(
             subscription=self.subscription,
             version=self.version,
-            discount=self.discount,
-            published=self.published,
             commitment=self.commitment,
             total=figures.total,
             now=self.journal.now,
@@ -407,6 +410,22 @@ def _moment(
         raise InvalidRequest.field("at", "lies before the period, or before the last change")
     # Two changes in one moment would leave the first no time at all.
     return max(at or journal.now, earliest + timedelta.resolution)
+
+
+def _stays(subscription: Subscription, public: PlanVersion) -> bool:
+    """Whether a change was to come away from this version, on which what is agreed now holds already."""
+    version, agreed = subscription.plan_version, subscription
+    if agreed.next_version_id is None or public.pk not in (version.pk, version.derived_from_id):
+        return False
+    off = agreed.discount or plans.discount_of(public, agreed.minimum_commitment)
+    committed = public.minimum_commitment if agreed.minimum_commitment is None else agreed.minimum_commitment
+    cap = agreed.spend_cap or _cap(public)
+    return (version.discount, version.minimum_commitment, _cap(version)) == (off, committed, cap)
+
+
+def _cap(version: PlanVersion) -> Decimal | None:
+    limit = version.fair_use.filter(asset=version.plan.currency_id).first()
+    return None if limit is None else limit.limit
 
 
 def _is_on(subscription: Subscription, plan: Plan) -> bool:

@@ -12,7 +12,7 @@ from billing.engine.money import EXACT, ZERO
 from billing.errors import BillingError
 from billing.models import Approval, Plan, PlanVersion, Subscription
 from billing.services import four_eyes
-from billing.services.catalog import plan_sheets
+from billing.services.catalog import plan_sheets, plans
 from billing.services.subscriptions import changing
 from billing.services.subscriptions.agreeing import monthly
 from billing.services.subscriptions.starting import public_version
@@ -63,10 +63,11 @@ def preview_move(*, plan: Plan, version: int | None = None) -> MovePlan:
     for subscription in _concerned(plan, target):
         current = subscription.plan_version
         found.counts[current.number] = found.counts.get(current.number, 0) + 1
-        found.agreed += current.derived_from_id is not None
+        found.agreed += current.agreed_with_id is not None
         sources[current.number] = current.derived_from or current
         found.monthly_before = EXACT.add(found.monthly_before, monthly(current, current.discount))
-        found.monthly_after = EXACT.add(found.monthly_after, monthly(target, subscription.discount))
+        off = subscription.discount or plans.discount_of(target, subscription.minimum_commitment)
+        found.monthly_after = EXACT.add(found.monthly_after, monthly(target, off))
     for number, source in sorted(sources.items()):
         sheet = plan_sheets.of_version(source)
         for each in plan_sheets.differences(sheet, plan_sheets.of_version(target)):

@@ -46,17 +46,16 @@ def start(
     """Put the customer on the plan's latest version, or that ``version``, from ``starts_at`` (now) on.
 
     Its periods are counted from ``anchor`` (its start, or the end of its trial) in the customer's time zone of today.
-    What differs from the plan's own terms is agreed with this customer alone; without a ``discount`` it is the one that
-    the plan has for the commitment. Where ``starts_at`` has come, the first
-    period is opened here; in the past, all of them until now. A wallet that cannot pay the fee makes it past due.
+    What differs from the plan's own terms is agreed with this customer alone; without a ``discount`` (or 0) it is the
+    one that the plan has for the commitment. Where ``starts_at`` has come, the first period is opened here; in the
+    past, all of them until now. A wallet that cannot pay the fee makes it past due.
 
     Raises ``AlreadyExists`` where the customer is on the plan then, ``InvalidRequest`` for terms that cannot be. What
     the terms give away counts as moved by hand: ``ApprovalRequired`` (``four_eyes``).
     """
     spend_cap = spend_cap or None
     chosen = public_version(plan, version)
-    published = plans.discount_of(chosen, minimum_commitment)
-    discount = published if discount is None else discount
+    discount = discount or ZERO
     if not 0 <= discount <= 1:
         raise InvalidRequest.field("discount", "must be from 0 to 1, such as 0.15")
     with transaction.atomic():
@@ -79,8 +78,6 @@ def start(
             amounts=agreeing.given_away(
                 subscription=Subscription(customer=customer),
                 version=agreed,
-                discount=discount,
-                published=published,
                 commitment=minimum_commitment,
                 total=ZERO,
                 now=journal.now,

@@ -223,7 +223,7 @@ def test_the_rate_card_follows_the_commitment(shop: Shop, commitment: str | None
 
     assert shop.record(acme, input_tokens=1_000_000).cost == {"usd": Decimal(charged)}
     assert shop.balance(acme).lifetime_spent == 11 * Decimal(charged)
-    assert started.discount == 1 - Decimal(charged) / 10
+    assert (started.discount, started.plan_version.discount) == (0, 1 - Decimal(charged) / 10)
 
 
 def test_another_commitment_brings_another_discount_and_what_is_agreed_takes_its_place(shop: Shop) -> None:
@@ -231,12 +231,18 @@ def test_another_commitment_brings_another_discount_and_what_is_agreed_takes_its
     subscription = subscriptions.start(actor=audit.SYSTEM, customer=acme, plan=plan)
     found = []
 
-    for terms in ({"minimum_commitment": 5000}, {"minimum_commitment": 1000}, {"discount": Decimal("0.5")}):
+    for terms in (
+        {"minimum_commitment": 5000},
+        {"minimum_commitment": 1000},
+        {"discount": Decimal("0.5")},
+        {"minimum_commitment": 5000},
+        {"discount": 0},
+    ):
         wanted = subscriptions.Wanted(plan, **{name: Decimal(number) for name, number in terms.items()})
         subscription = subscriptions.change(actor=audit.SYSTEM, subscription=subscription, wanted=wanted)
         found.append(shop.record(acme, input_tokens=1_000_000).cost["usd"])
 
-    assert found == [8, 9, 5]
+    assert found == [8, 9, 5, 5, 8]
 
 
 def test_the_published_discount_is_nobodys_gift(shop: Shop, maker: User) -> None:
@@ -248,6 +254,84 @@ def test_the_published_discount_is_nobodys_gift(shop: Shop, maker: User) -> None
     subscriptions.start(actor=by(maker), **terms)
 
     assert not ManualMovement.objects.exists()
+
+
+def own_step(shop: Shop, code: str = "own_step", fee: int = 1000) -> Any:
+    """A plan whose own commitment reaches 10 % off."""
+    price = shop.price(shop.meter("llm_input", "input_tokens"), "10", per="1000000")
+    terms = {"base_fee": Decimal(fee), "minimum_commitment": Decimal(1000), "commitment_discounts": STEPS}
+    return shop.plan(code, [price], **terms).plan
+
+
+@pytest.mark.parametrize("when", ["now", "period_end"])
+def test_what_a_plan_itself_has_for_a_commitment_stays_with_it(shop: Shop, maker: User, when: str) -> None:
+    globex, plain = shop.customer("globex", plan=None, usd="5000"), on_plan(shop, "1000").plan
+    subscription = subscriptions.start(actor=audit.SYSTEM, customer=globex, plan=own_step(shop))
+    assert (subscription.discount, subscription.plan_version.discount) == (0, Decimal("0.1"))
+
+    wanted = subscriptions.Wanted(plain)
+    changed = subscriptions.change(actor=by(maker), subscription=subscription, wanted=wanted, when=when)
+
+    assert (changed.next_version or changed.plan_version) == plain.latest()
+    assert changed.discount == 0
+
+
+def test_what_was_agreed_goes_along_to_a_plan_with_its_own_and_back(shop: Shop) -> None:
+    subscription, target = on_plan(shop, "1000"), own_step(shop)
+    wanted = subscriptions.Wanted(subscription.plan, discount=Decimal("0.3"))
+    agreed = subscriptions.change(actor=audit.SYSTEM, subscription=subscription, wanted=wanted).plan_version
+
+    def at_the_end(plan: Any) -> Subscription:
+        wanted = subscriptions.Wanted(plan)
+        return subscriptions.change(actor=audit.SYSTEM, subscription=subscription, wanted=wanted, when="period_end")
+
+    there = at_the_end(target)
+    assert there.next_version is not None
+    assert (there.discount, there.next_version.discount) == (Decimal("0.3"), Decimal("0.3"))
+    back = at_the_end(subscription.plan)
+    assert (back.next_version, back.plan_version, back.discount) == (None, agreed, Decimal("0.3"))
+
+
+def test_terms_agreed_with_a_change_that_is_taken_back_stay_agreed(shop: Shop) -> None:
+    subscription, plan = on_plan(shop, "0"), own_step(shop)
+    for wanted in (subscriptions.Wanted(plan, spend_cap=Decimal(70)), subscriptions.Wanted(subscription.plan)):
+        changed = subscriptions.change(actor=audit.SYSTEM, subscription=subscription, wanted=wanted, when="period_end")
+
+    assert changed.next_version is not None
+    assert (changed.next_version.plan, changed.spend_cap) == (subscription.plan, 70)
+
+
+@pytest.mark.parametrize(("agreed", "after"), [("0.3", 700), (None, 900)])
+def test_a_move_to_a_version_with_steps_says_and_does_the_same(shop: Shop, agreed: str | None, after: int) -> None:
+    subscription = on_plan(shop, "1000")
+    plan = subscription.plan
+    wanted = subscriptions.Wanted(plan, discount=Decimal(agreed or 0))
+    subscriptions.change(actor=audit.SYSTEM, subscription=subscription, wanted=wanted)
+    price = shop.price(shop.meter("llm_input"), "2", per="1000000")
+    terms = {"base_fee": Decimal(1000), "minimum_commitment": Decimal(1000), "commitment_discounts": STEPS}
+    plans.publish_version(actor=audit.SYSTEM, plan=plan, interval="month", prices=[price], **terms)
+
+    assert subscriptions.preview_move(plan=plan).monthly_after == after
+    assert [each.refusal for each in subscriptions.move(actor=audit.SYSTEM, plan=plan)] == [None]
+
+    subscription.refresh_from_db()
+    assert subscription.next_version is not None
+    assert subscription.next_version.discount == 1 - Decimal(after) / 1000
+
+
+def test_what_its_own_commitment_reaches_is_one_version_for_all(shop: Shop) -> None:
+    plan = own_step(shop)
+    first, second = (
+        subscriptions.start(actor=audit.SYSTEM, customer=shop.customer(name, plan=None), plan=plan, trial_days=trial)
+        for name, trial in (("one", 0), ("two", 3))
+    )
+
+    assert first.plan_version == second.plan_version
+    assert (first.plan_version.agreed_with, first.plan_version.prices.count()) == (None, 1)
+    assert second.phases.earliest("starts_at").plan_version.discount == 1
+    wanted = subscriptions.Wanted(plan)
+    stays = subscriptions.change(actor=audit.SYSTEM, subscription=first, wanted=wanted, when="period_end")
+    assert stays.next_version is None
 
 
 @pytest.mark.parametrize(
