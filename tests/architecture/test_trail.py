@@ -21,6 +21,7 @@ READS = {
     "accounts.services.staff": ("overview",),
     "accounts.services.team": ("find", "open_invitations"),
     "billing.services.alerts.anomalies": ("action_of",),
+    "billing.services.alerts.defaults": ("shown",),
     "billing.services.catalog.draft_terms": ("price", "read"),
     "billing.services.catalog.estimates": ("for_customer", "for_plan", "of_price"),
     "billing.services.catalog.plan_sheets": ("differences", "of_price", "of_terms", "of_version"),
