@@ -10,7 +10,7 @@ from django.conf import settings
 from accounts.services.api_keys import Principal
 from billing.api.fields import parse_moment
 from billing.errors import FieldError, InvalidRequest
-from billing.services.usage import PRICING_SCOPE, IncomingEvent
+from billing.services.usage import NOWHERE, PRICING_SCOPE, IncomingEvent, Origin
 
 TEXT_MAX = 255
 _ATTRIBUTES = {"specversion", "id", "source", "type", "subject", "time", "data", "datacontenttype", "dataschema"}
@@ -23,10 +23,10 @@ _OUTCOMES = {"succeeded", "failed"}
 _JSON_TYPE = re.compile(r"application/(.+\+)?json(;.*)?\Z", re.IGNORECASE)
 
 
-def parse(body: Any, reporter: Principal, *, origin: str = "", path: str = "") -> IncomingEvent:
+def parse(body: Any, reporter: Principal, *, origin: Origin = NOWHERE, path: str = "") -> IncomingEvent:
     """The CloudEvent in ``body``. Raises ``InvalidRequest`` with an error for each attribute that is wrong.
 
-    ``origin`` is what is kept of the request (``origin.of``), ``path`` where in it the event stands, for those errors.
+    ``origin`` is the request (``origin.of``), ``path`` where in it the event stands, for those errors.
     """
     if not isinstance(body, dict):
         raise InvalidRequest("An event must be a JSON object.")

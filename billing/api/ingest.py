@@ -46,9 +46,9 @@ class Call:
         return {"peer": self.peer, "forwarded": self.headers.get("x-forwarded-for", "")}
 
     @property
-    def kept(self) -> str:
-        """What is kept of it with each event."""
-        return origin.of(self.request_id, **self.origin)
+    def kept(self) -> usage.Origin:
+        """What each event takes along of it."""
+        return origin.of(self.request_id, self.headers.get("x-request-id"), **self.origin)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any
 from accounts.services.api_keys import Principal
 from billing.api import cloudevents
 from billing.errors import FieldError, InvalidRequest
-from billing.services.usage import IncomingEvent
+from billing.services.usage import NOWHERE, IncomingEvent, Origin
 
 SOURCE = "lago"
 _NAMES = {
@@ -25,7 +25,7 @@ def is_one(body: Any) -> bool:
     return isinstance(body, dict) and body.keys() == {"event"}
 
 
-def parse(body: Any, reporter: Principal, *, origin: str = "") -> IncomingEvent:
+def parse(body: Any, reporter: Principal, *, origin: Origin = NOWHERE) -> IncomingEvent:
     """The event in ``body``. Raises ``InvalidRequest`` with errors that bear Lago's names."""
     given = body["event"]
     if not isinstance(given, dict):

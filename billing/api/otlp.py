@@ -97,7 +97,7 @@ def _default_customer(request: Request) -> str | None:
 
 
 def _events(
-    found: Iterable[Span], reporter: Principal, customer: str | None, kept: str
+    found: Iterable[Span], reporter: Principal, customer: str | None, kept: usage.Origin
 ) -> tuple[list[usage.IncomingEvent], list[str]]:
     """The events of these spans, and why others are none."""
     events, reasons = [], []

@@ -1,3 +1,6 @@
+from uuid import uuid4
+
+from django.contrib.postgres.functions import RandomUUID
 from django.db import models
 
 from accounts.ids import uuid7
@@ -49,6 +52,13 @@ class Customer(models.Model):
     )
     has_budgets = models.BooleanField(
         default=False, db_default=False, editable=False, help_text="Whether recording usage has any to look at."
+    )
+    origin_key = models.UUIDField(
+        null=True,
+        default=uuid4,
+        db_default=RandomUUID(),
+        editable=False,
+        help_text="What the addresses that report usage are hashed with; none any more of who was erased.",
     )
     metadata = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)

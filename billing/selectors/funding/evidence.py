@@ -181,11 +181,11 @@ def _event(
 
 
 def _request(event: UsageEvent) -> Plain | None:
-    """Which request brought it, and whose address it came from, as a hash; None of what was recorded without either."""
+    """The request that brought it, by an id of ours, and a hash of the address it came from; None without either."""
     if not event.origin:
         return None
     request_id, _, address = event.origin.rpartition(" ")
-    return {"id": request_id, "address_hash": address or None}
+    return {"id": request_id or None, "address_hash": address or None}
 
 
 def _key(key: ApiKey) -> Plain:

@@ -116,8 +116,9 @@ def erase_customer(
         _forget_money(actor, customer)
         _forget_people(actor, customer.organization)
         customer.name, customer.email, customer.metadata = ERASED, "", {}
+        customer.origin_key = None  # From now on the hashes in its events fit no address.
         customer.erased_at = timezone.now()
-        customer.save(update_fields=["name", "email", "metadata", "erased_at"])
+        customer.save(update_fields=["name", "email", "metadata", "origin_key", "erased_at"])
         audit.record(
             actor=audit.Actor(actor.kind, actor.id, request_id=actor.request_id) if approval is None else actor,
             action="customer.erased",

@@ -4,7 +4,17 @@ One path for a single event and for a batch of a thousand: a single event is a b
 """
 
 from billing.services.usage.events import IncomingEvent, Outcome
+from billing.services.usage.origin import NOWHERE, Origin, address_hash
 from billing.services.usage.rating import PRICING_SCOPE
 from billing.services.usage.recording import record, record_unlocked
 
-__all__ = ["PRICING_SCOPE", "IncomingEvent", "Outcome", "record", "record_unlocked"]
+__all__ = [
+    "NOWHERE",
+    "PRICING_SCOPE",
+    "IncomingEvent",
+    "Origin",
+    "Outcome",
+    "address_hash",
+    "record",
+    "record_unlocked",
+]

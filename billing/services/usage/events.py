@@ -10,6 +10,7 @@ from uuid import UUID
 from billing.engine.budgets import Use
 from billing.engine.fingerprints import fingerprint
 from billing.errors import BillingError
+from billing.services.usage.origin import NOWHERE, Origin
 
 
 @dataclass(slots=True)
@@ -29,8 +30,8 @@ class IncomingEvent:
     organization_id: UUID | None = None
     """Where that key is a customer's: the organization beyond which it reaches nobody."""
 
-    origin: str = ""
-    """Of the request that reported it: its id, and a keyed hash of the caller's address."""
+    origin: Origin = NOWHERE
+    """The request that reported it."""
     may_price: bool = True
     """Whether it may say itself what it costs, where the plan leaves that to events."""
     is_own: bool = False

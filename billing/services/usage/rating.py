@@ -66,6 +66,8 @@ class Payer:
     """Whether it has budgets."""
     renews_at: datetime | None = None
     """When the first of its subscriptions has a new period."""
+    origin_key: UUID | None = None
+    """What the addresses that report its usage are hashed with; None of a customer who was erased."""
 
     def phases(self, subscription: Subscribed) -> list[Subscribed]:
         """All phases of the subscription on this version of the plan."""
@@ -139,7 +141,7 @@ class Line:
 _SUMS = frozenset({"sum", "count"})
 _PAYERS = """
 SELECT c.id, c.organization_id, c.external_id, c.currency_id, c.timezone, c.on_insufficient_funds, c.has_budgets,
-       s.renews_at,
+       c.origin_key, s.renews_at,
        s.id, p.plan_version_id, p.starts_at, LEAST(p.ends_at, s.ends_at), p.anchor, s.timezone, s.settled_until
   FROM billing_customer c
   LEFT JOIN billing_subscription s ON s.customer_id = c.id
@@ -157,11 +159,12 @@ def reading(customer_ids: Collection[UUID]) -> pipeline.Query:
 def payers(rows: Sequence[tuple[Any, ...]]) -> dict[str, Payer]:
     """The customers that ``reading`` found, by external id."""
     found: dict[str, Payer] = {}
-    for id_, organization_id, external_id, currency, timezone, policy, budgeted, renews_at, *subscription in rows:
+    for id_, organization_id, external_id, currency, timezone, policy, budgeted, key, renews_at, *subscription in rows:
         payer = found.get(external_id)
         if payer is None:
             overdraft = policy == Customer.FundsPolicy.OVERDRAFT
             payer = Payer(id_, organization_id, external_id, currency, ZoneInfo(timezone), overdraft, [], budgeted)
+            payer.origin_key = key
             found[external_id] = payer
         if subscription[0] is not None:
             *phase, zone, settled_until = subscription

@@ -10,10 +10,9 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.services import api_keys
 from accounts.services.audit import SYSTEM
-from billing.api import origin
 from billing.errors import InvalidState, PaymentsUnavailable
-from billing.models import Authorization, Dispute, Seal, UsageEvent
-from billing.services import authorizations
+from billing.models import Authorization, Customer, Dispute, Seal, UsageEvent
+from billing.services import authorizations, usage
 from billing.services.funding import answering, evidence_papers
 from billing.services.ledger import seals
 from billing.services.wallet import charge_disputes, corrections
@@ -114,7 +113,7 @@ def test_the_evidence_leads_from_the_event_to_the_money_that_paid_for_it(
     assert one["data"]["input_tokens"] == 400_000
     assert one["reported_by"]["prefix"].startswith("sk_live_")
     assert one["session"] == "s_9"
-    assert one["request"] == {"id": captured["X-Request-Id"], "address_hash": origin.hashed("127.0.0.1", "")}
+    assert one["request"] == {"id": captured["X-Request-Id"], "address_hash": hashed(payer.customer)}
     assert one["authorization"]["id"] == str(Authorization.objects.get().pk)
     assert one["balances"] == {"usd": {"before": "25", "after": "24"}}
     (charge,) = [charge for charge in one["charges"] if charge["quantity"] != "0"]
@@ -134,20 +133,50 @@ def test_the_evidence_leads_from_the_event_to_the_money_that_paid_for_it(
         assert (paper["Content-Type"], paper.content[:5]) == ("application/pdf", b"%PDF-")
 
 
-def test_which_request_brought_it_and_whose_address_it_was_is_told_by_a_hash(shop: Shop, api: Api) -> None:
-    shop.customer(usd="10")
+def hashed(customer: Customer, address: str = "127.0.0.1") -> str:
+    key = Customer.objects.values_list("origin_key", flat=True).get(pk=customer.pk)
+    assert key is not None
+    return usage.address_hash(address, key)
+
+
+def test_which_request_brought_it_and_whose_address_it_was_is_told_by_a_hash(
+    shop: Shop, api: Api, settings: Any
+) -> None:
+    acme = shop.customer(usd="10")
     batch = api.post("/events", [cloud_event(name) for name in ("one", "two")])
+    settings.SECRET_KEY = "another one"
     api.post("/events", cloud_event("three"))
 
     found = [api.get(f"/events/{name}/evidence").json()["events"][0]["request"] for name in ("one", "two", "three")]
 
-    assert found[0] == found[1] == {"id": batch["X-Request-Id"], "address_hash": origin.hashed("127.0.0.1", "")}
+    assert found[0] == found[1] == {"id": batch["X-Request-Id"], "address_hash": hashed(acme)}
     assert found[2]["id"] != found[0]["id"]
     assert found[2]["address_hash"] == found[0]["address_hash"]
     assert "127.0.0.1" not in str(list(UsageEvent.objects.values()))
-    assert origin.hashed("203.0.113.9", "") not in {"", found[0]["address_hash"]}
+    assert len({hashed(acme), hashed(acme, "203.0.113.9"), hashed(shop.customer("other"))}) == 3
     assert shop.record(id="within", input_tokens=1).status == "charged"
     assert api.get("/events/within/evidence").json()["events"][0]["request"] is None
+
+
+@pytest.mark.parametrize("way", ["event", "batch", "lago", "capture"])
+def test_what_callers_call_their_requests_is_not_kept(payer: Payer, api: Api, way: str) -> None:
+    payer.paid("25")
+    opened = authorizations.open_amount(customer=payer.customer, asset=payer.shop.usd, amount=Decimal(2)).authorization
+    event = cloud_event("one")
+    lago = {"transaction_id": "one", "code": event["type"], "external_customer_id": "acme", "properties": event["data"]}
+    path, body = {
+        "event": ("/events", event),
+        "batch": ("/events", [event]),
+        "lago": ("/events", {"event": lago}),
+        "capture": (f"/authorizations/{opened.pk}/capture", {"event": event}),
+    }[way]
+
+    sent = api.send("POST", path, body, x_request_id="jane.doe")
+
+    assert (sent.status_code in {200, 201}, sent["X-Request-Id"]) == (True, "jane.doe")
+    assert UsageEvent.objects.get().origin == f" {hashed(payer.customer)}"
+    request = api.get("/events/one/evidence").json()["events"][0]["request"]
+    assert request == {"id": None, "address_hash": hashed(payer.customer)}
 
 
 def test_what_was_given_back_is_in_the_evidence_and_what_it_costs_us_is_not(shop: Shop, api: Api) -> None:

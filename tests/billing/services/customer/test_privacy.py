@@ -30,6 +30,7 @@ from billing.models import (
     OutboxEvent,
     PaymentProfile,
     RecurringGrant,
+    UsageEvent,
 )
 from billing.selectors.customer import privacy as selector
 from billing.selectors.ledger import books
@@ -194,6 +195,22 @@ def test_a_name_in_the_sealed_trail_would_be_found(committed_db: None, acme: Cus
     privacy.erase_customer(actor=actor(owner), customer=acme, reason="Asked for")
 
     assert whereabouts(NAME) == {"accounts_auditevent"}
+
+
+def test_whom_usage_came_from_fits_no_address_any_more(shop: Shop, acme: Customer) -> None:
+    event = replace(shop.event(acme, id="from", input_tokens=1), origin=usage.Origin("r2", IP))
+    usage.record([event])
+    key = acme.origin_key
+    assert key is not None
+    stored = UsageEvent.objects.get(event_id="from").origin
+    assert stored == f"r2 {usage.address_hash(IP, key)}"
+
+    privacy.erase_customer(actor=audit.SYSTEM, customer=stop(acme), reason="Asked for")
+
+    assert whereabouts(str(key)) == set()
+    usage.record([replace(event, id="late")])
+    assert UsageEvent.objects.get(event_id="late").origin == "r2 "
+    assert shop.customer("other").origin_key not in {None, key}
 
 
 def test_a_person_is_forgotten_and_the_others_are_not(shop: Shop, acme: Customer) -> None:
