@@ -16,7 +16,8 @@ from billing.admin import cost_card, display, summaries
 from billing.engine.costs import CURRENCY
 from billing.engine.money import EXACT
 from billing.engine.prices import words
-from billing.errors import BillingError
+from billing.engine.strings import check_strings
+from billing.errors import BillingError, InvalidRequest
 from billing.models import Customer, PlanVersion, Price
 from billing.selectors.catalog.catalog import price_terms
 from billing.selectors.ledger import balances
@@ -52,6 +53,7 @@ class EventForm(forms.Form):
     def clean_sample(self) -> dict[str, Any]:
         try:
             data = json.loads(self.cleaned_data["sample"], parse_float=Decimal, parse_constant=_no_constant)
+            check_strings(data)
         except json.JSONDecodeError as error:
             raise ValidationError(
                 f"Line {error.lineno}, character {error.colno} is not JSON: look for a quote, comma or bracket that is "
@@ -59,6 +61,8 @@ class EventForm(forms.Form):
             ) from error
         except RecursionError as error:
             raise ValidationError("This is nested too deeply: write the fields that the meters count.") from error
+        except InvalidRequest as refusal:
+            raise ValidationError(refusal.detail) from refusal
         if not isinstance(data, dict):
             raise ValidationError('Write the event\'s fields in braces, such as {"input_tokens": 1000}.')
         if "specversion" in data and not isinstance(data.get("data"), dict):

@@ -10,6 +10,7 @@ import msgspec
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 
+from billing.engine.strings import check_strings
 from billing.errors import InvalidRequest, PayloadTooLarge
 
 BYTES_MAX = 5 * 1024 * 1024
@@ -100,24 +101,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
                 raise InvalidRequest.field(key[:100] or "body", "is there twice", code="duplicate")
             seen.add(key)
     return result
-
-
-def check_strings(value: Any) -> None:
-    """Refuse what PostgreSQL cannot store: NUL, and half of a surrogate pair."""
-    if isinstance(value, str):
-        if "\x00" in value:
-            raise InvalidRequest("A string has a NUL character in it.")
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise InvalidRequest("A string has half of a surrogate pair in it.") from None
-    elif isinstance(value, dict):
-        for key, member in value.items():
-            check_strings(key)
-            check_strings(member)
-    elif isinstance(value, list):
-        for member in value:
-            check_strings(member)
 
 
 _decoder = json.JSONDecoder(

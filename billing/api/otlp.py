@@ -20,6 +20,7 @@ from billing.api.authentication import principal
 from billing.api.ingest import EVENTS_MAX, SCOPE
 from billing.api.schema import otlp as schema
 from billing.api.spans import Span
+from billing.engine.strings import check_strings
 from billing.errors import InvalidRequest, PayloadTooLarge, UnsupportedMediaType
 from billing.models import Customer
 from billing.services import usage
@@ -111,7 +112,7 @@ def _events(
             continue
         try:
             event["source"] = cloudevents.assigned_source(event["source"], reporter)
-            json.check_strings(event)  # Protobuf allows more of them than JSON does here.
+            check_strings(event)  # Protobuf allows more of them than JSON does here.
             events.append(cloudevents.parse(event, reporter, origin=kept))
         except InvalidRequest as error:
             reasons.append(error.detail)

@@ -72,8 +72,10 @@ def test_what_has_no_price_or_no_cost_is_said(office: Client, shop: Shop):
         ("7", "in braces"),
         ('{"a": NaN}', "NaN is no number: write a number there"),
         ("[" * 10_000, "nested too deeply"),
+        (r'{"specversion": "1.0", "data": {}, "type": "x", "subject": "\u0000"}', "NUL character"),
+        (r'{"model": "\ud800", "input_tokens": 1}', "half of a surrogate pair"),
     ],
-    ids=["empty", "comma", "list", "number", "nan", "deep"],
+    ids=["empty", "comma", "list", "number", "nan", "deep", "nul", "surrogate"],
 )
 def test_what_is_no_data_is_refused(office: Client, shop: Shop, sample: str, said: str):
     page = attempt(office, shop.plan(), sample)
