@@ -158,6 +158,7 @@ def _forget_money(actor: audit.Actor, customer: Customer) -> None:
         rules.switch_off(actor=actor, rule=rule)
     for given in RecurringGrant.objects.filter(mine, next_at__isnull=False):
         recurring.cancel(actor=actor, recurring=given, reason=ERASED)
+    RecurringGrant.objects.filter(mine).update(name="", metadata={})
     PaymentMethod.objects.filter(mine).update(brand="", last4="", exp_month=None, exp_year=None)
     PaymentMethod.objects.filter(mine, removed_at=None).update(removed_at=now)
     PaymentAttempt.objects.filter(mine).update(method_brand="", method_last4="")

@@ -1,7 +1,7 @@
 """Grants that come again each period, beside any plan: agreed once, made by the worker, each exactly once.
 
 The rule for what a worker missed: every period gets its own row, with its own dates, the oldest first. One that is
-over by then is granted only where something of it carries on: what never expires, and what rolls over.
+over by then is granted only as far as it carries on: all of what never expires, and as much as rolls over.
 """
 
 from collections.abc import Iterator
@@ -86,7 +86,8 @@ def create(
     with transaction.atomic():
         journal = Journal.open([customer.pk])
         starts_at = terms.starts_at or journal.now
-        if starts_at < journal.now:
+        # What was asked for in time may be approved later: what began meanwhile is granted then.
+        if starts_at < journal.now and approval is None:
             raise InvalidRequest.field("starts_at", "must not lie in the past")
         if terms.ends_at is not None and terms.ends_at <= starts_at:
             raise InvalidRequest.field("ends_at", "must be after starts_at")
@@ -197,8 +198,10 @@ def _issue(journal: Journal, recurring: RecurringGrant) -> None:
     last = recurring.periods.order_by("-number").first()
     start, end = _bounds(recurring, recurring.next_at)
     grant = carried = None
-    if not recurring.lapses or end > journal.now or recurring.rollover_limit > 0:
-        grant = _grant(journal, recurring, recurring.amount, start, end)
+    over_already = recurring.lapses and end <= journal.now
+    amount = min(recurring.amount, recurring.rollover_limit) if over_already else recurring.amount
+    if amount > 0:
+        grant = _grant(journal, recurring, amount, start, end)
         left = ZERO if last is None else min(_left_over(journal, last), recurring.rollover_limit)
         if left > 0:
             carried = _grant(journal, recurring, left, start, end, kind=Grant.Kind.ROLLOVER)

@@ -16,6 +16,7 @@ from billing.errors import InvalidRequest, NotFound
 from billing.models import Alert, AutoTopUp, BudgetCounter, Customer, Notice, OutboxEvent
 from billing.services import alerts, budgets
 from billing.services.alerts import watching
+from billing.services.wallet import recurring
 from tests.billing.services.ledger.test_races import together
 from tests.builders import Shop
 
@@ -140,6 +141,8 @@ def test_value_that_expires_is_told_at_each_distance_once(shop: Shop) -> None:
     grant = shop.fund(acme, "40", expires_at=now + timedelta(days=20), name="Launch credits")
     shop.fund(acme, "1", expires_at=now + timedelta(days=60))
     shop.fund(acme, "1", expires_at=now + timedelta(days=2), kind="allowance")
+    daily = recurring.Terms(asset=shop.usd, amount=Decimal(1), interval="day", kind="promotional")
+    recurring.create(actor=SYSTEM, customer=acme, terms=daily)
 
     assert [alerts.watch_expiries(), alerts.watch_expiries()] == [1, 0]
     type(grant).objects.filter(pk=grant.pk).update(expires_at=now + timedelta(days=6))

@@ -80,7 +80,7 @@ def acme(shop: Shop) -> Customer:
     shop.record(customer, id="one", input_tokens=1000)
     mail.queue(ADDRESS, "Hello", NAME)
     later = timezone.now() + timedelta(days=9)
-    monthly = recurring.Terms(asset=shop.usd, amount=Decimal(1), interval="month", starts_at=later)
+    monthly = recurring.Terms(asset=shop.usd, amount=Decimal(1), interval="month", starts_at=later, name=NAME)
     recurring.create(actor=actor(owner), customer=customer, terms=monthly)
     clerk = User.objects.create_user("clerk@ante.test", is_staff=True)
     notes.add(actor=actor(clerk), customer=customer, text=f"Called: {NAME}")

@@ -16,7 +16,7 @@ from billing import locks, pipeline
 from billing.errors import ApprovalRequired, InvalidRequest, InvalidState
 from billing.models import Customer, Grant, RecurringGrant, RecurringGrantPeriod
 from billing.services import approvals, authorizations
-from billing.services.wallet import issuing, recurring
+from billing.services.wallet import issuing, recurring, wallets
 from tests.billing.services.conftest import Clock
 from tests.billing.services.ledger.test_races import together
 from tests.billing.services.subscriptions.test_subscriptions import moment
@@ -91,6 +91,23 @@ def test_what_a_worker_missed(shop: Shop, clock: Clock) -> None:
     last = RecurringGrantPeriod.objects.get(customer=rolling, number=4)
     assert last.carried is not None
     assert (last.carried.amount, last.carried.kind) == (15, "rollover")
+
+
+def test_a_period_that_a_worker_missed_pays_no_debt_but_with_what_rolls_over(shop: Shop, clock: Clock) -> None:
+    clock.stop(moment("2026-01-01"))
+    left = []
+    for number, rollover in enumerate(("0", "0.01")):
+        acme = shop.customer(f"c{number}")
+        wallets.set_overdraft_limit(actor=SYSTEM, customer=acme, asset=shop.usd, limit=Decimal(50))
+        give(shop, acme, rollover_limit=Decimal(rollover), starts_at=moment("2026-01-02"))
+        shop.record(acme, input_tokens=10_000_000)
+        left.append((acme, available(shop, acme)))
+
+    clock.stop(moment("2026-03-15"))
+    recurring.issue_due()
+
+    # Two months were missed; the third pays for what is owed.
+    assert [available(shop, acme) - before for acme, before in left] == [10, Decimal("10.02")]
 
 
 def test_what_is_held_and_what_is_spent_does_not_roll_over(shop: Shop, clock: Clock) -> None:
@@ -188,6 +205,23 @@ def test_what_it_gives_in_a_year_is_what_a_second_person_is_asked_for(shop: Shop
 
     assert available(shop, acme) == 200
     assert RecurringGrant.objects.count() == 2
+
+
+def test_what_begins_while_it_waits_for_a_second_person_is_granted(shop: Shop, clock: Clock) -> None:
+    clock.stop(moment("2026-01-30"))
+    acme = shop.customer(plan=None)
+    maker, checker = (User.objects.create_superuser(f"{name}@ante.test", "x") for name in ("maker", "checker"))
+    first, second = (Actor.of_user(user, ip_address=None, request_id="") for user in (maker, checker))
+    terms = {"asset": "usd", "amount": "100", "rollover_limit": "0", "interval": "month", "kind": "allowance"}
+    terms |= {"starts_at": "2026-01-31T00:00:00+00:00", "name": "", "times": None, "lapses": True}
+    asked = approvals.perform(actor=first, kind="grant", terms=terms, reason="Agreed", customer=acme)
+    assert asked is not None
+
+    clock.stop(moment("2026-01-31T18:00:00"))
+    approvals.approve(actor=second, approval=asked)
+
+    assert available(shop, acme) == 100
+    assert RecurringGrantPeriod.objects.get(customer=acme).start == moment("2026-01-31")
 
 
 def _four_in_need(shop: Shop, clock: Clock) -> None:
