@@ -150,7 +150,11 @@ def set_overdraft_limit(page: Any, request: HttpRequest, customer: Customer) -> 
             "asset": forms.ModelChoiceField(
                 assets, empty_label=None, initial=customer.currency_id, widget=UnfoldAdminSelectWidget
             ),
-            "limit": _Amount(label="New limit", help_text="0: usage stops when the grants are used up."),
+            "limit": _Amount(
+                label="New limit",
+                help_text="0: usage stops when the grants are used up. Less than the plans allow: it holds for later "
+                "plans too.",
+            ),
         },
         button="Change the limit",
         run=run,

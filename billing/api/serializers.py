@@ -167,7 +167,7 @@ class VersionCreate(StrictSerializer):
     overage_limit = AmountField(
         required=False,
         minimum=0,
-        help_text="How far usage goes on when the wallet is empty, to the invoice; 0: it is refused.",
+        help_text="How far usage, not fees, goes on when the wallet is empty, to the invoice; 0: it is refused.",
     )
     cached_tokens = serializers.ChoiceField(PlanVersion.CachedTokens.choices, default=PlanVersion.CachedTokens.OWN)
     fair_use = serializers.ListField(child=FairUseTerms(), required=False, max_length=50)

@@ -134,7 +134,7 @@ class PlanVersion(models.Model):
     overage_limit = AmountField(
         default=0,
         db_default=0,
-        help_text="How far usage goes on when the wallet is empty, for the invoice to ask for. 0: it is refused.",
+        help_text="How far usage, not fees, goes on when the wallet is empty, for the invoice. 0: it is refused.",
     )
     commitment_discounts = models.JSONField(
         default=list,

@@ -49,6 +49,11 @@ class Balance(models.Model):
     plan_overdraft = AmountField(
         default=0, db_default=0, help_text="The part of overdraft_limit that plans allow: it goes with them."
     )
+    plan_overdraft_cap = AmountField(
+        null=True,
+        blank=True,
+        help_text="The most that plans may allow, where staff set a lower limit. Empty: no other.",
+    )
     dispute_debt = AmountField(
         default=0, db_default=0, help_text="The part of owed that a lost dispute left behind: no limit stops that."
     )
@@ -72,6 +77,9 @@ class Balance(models.Model):
                 condition=Q(available__gte=-F("overdraft_limit") - F("dispute_debt")),
             ),
             models.CheckConstraint(name="billing_balance_dispute_debt", condition=Q(dispute_debt__lte=F("owed"))),
+            models.CheckConstraint(
+                name="billing_balance_plan_overdraft", condition=Q(plan_overdraft__lte=F("overdraft_limit"))
+            ),
             number_check("billing_balance", "available", "refill_below", "lifetime_spent"),
             number_check(
                 "billing_balance",
@@ -81,10 +89,14 @@ class Balance(models.Model):
                 "dispute_debt",
                 "overdraft_limit",
                 "plan_overdraft",
+                "plan_overdraft_cap",
                 "seq",
                 "lifetime_granted",
                 at_least=0,
             ),
+        ]
+        indexes = [
+            models.Index(fields=["customer"], name="billing_balance_plans", condition=Q(plan_overdraft__gt=0)),
         ]
 
     def __str__(self) -> str:

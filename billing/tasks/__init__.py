@@ -27,6 +27,7 @@ from billing.services.invoicing import dunning, invoices, voiding
 from billing.services.ledger import book_checks, seals
 from billing.services.ledger.book import AUTO_TOP_UPS
 from billing.services.revenue import partners
+from billing.services.subscriptions import overage
 from billing.services.usage import levels, rollups, unpaid
 from billing.services.wallet import grants, recurring
 from billing.services.webhooks import feeding, sending
@@ -55,6 +56,7 @@ def renew_subscriptions() -> None:
     subscriptions.collect_due()
     levels.end_due()
     subscriptions.settle_due()
+    overage.lower_due()
 
 
 @shared_task(name="billing.collect_unpaid_usage")

@@ -83,7 +83,7 @@ class GeneralForm(forms.Form):
     )
     overage_limit = AmountField(
         label="When the wallet is empty",
-        help_text="So far usage goes on, and the invoice asks for it. Empty: it is refused at once.",
+        help_text="So far usage, not fees, goes on, and the invoice asks for it. Empty: it is refused at once.",
     )
     trial_days = forms.IntegerField(
         required=False,

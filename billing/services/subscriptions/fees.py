@@ -6,10 +6,11 @@ from fractions import Fraction
 from uuid import UUID
 
 from billing.engine import burndown
-from billing.engine.money import EXACT, exact_sum
+from billing.engine.money import EXACT, ZERO, exact_sum
 from billing.engine.proration import part
-from billing.models import Asset, Fee, Grant, LedgerEntry, Subscription, SubscriptionPeriod
+from billing.models import Asset, Balance, Fee, Grant, LedgerEntry, Subscription, SubscriptionPeriod
 from billing.services.ledger.posting import Journal
+from billing.services.ledger.states import BalanceState
 from billing.services.wallet.wallets import ensure_balances
 
 
@@ -44,12 +45,13 @@ def raise_fee(
 
 
 def pay(journal: Journal, fee: Fee) -> bool:
-    """Take the fee from the wallet, whole or not at all: grants in burn order, then what the overdraft has room for.
+    """Take the fee from the wallet, whole or not at all: grants in burn order, then the overdraft that staff set.
 
-    Grants that are restricted to meters pay no fees. False where there is too little: the fee stays due.
+    What plans allow below zero is for usage. Grants that are restricted to meters pay no fees. False where there is too
+    little: the fee stays due.
     """
     balance = journal.balances[fee.customer_id, fee.asset_id]
-    draws = burndown.draw(balance.sources, fee.amount, meter=None, moment=journal.now, overdraft=balance.overdraft_room)
+    draws = burndown.draw(balance.sources, fee.amount, meter=None, moment=journal.now, overdraft=_room(balance))
     if draws is None:
         return False
     head = journal.begin(
@@ -68,7 +70,15 @@ def pay(journal: Journal, fee: Fee) -> bool:
 def payable(journal: Journal, customer_id: UUID, asset: str) -> Decimal:
     """What the wallet has for fees in this asset."""
     balance = journal.balances[customer_id, asset]
-    return EXACT.add(burndown.payable(balance.sources, meter=None, moment=journal.now), balance.overdraft_room)
+    return EXACT.add(burndown.payable(balance.sources, meter=None, moment=journal.now), _room(balance))
+
+
+def _room(balance: BalanceState) -> Decimal:
+    """How much of the overdraft fees may take: what is owed or held for usage fills the part that staff set first."""
+    if balance.overdraft_room == 0:
+        return ZERO
+    by_plans = Balance.objects.values_list("plan_overdraft", flat=True).get(pk=balance.id)
+    return max(ZERO, EXACT.subtract(balance.overdraft_room, by_plans))
 
 
 def close(journal: Journal, fee: Fee, state: str) -> None:

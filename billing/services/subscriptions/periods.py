@@ -12,7 +12,7 @@ from billing.engine.proration import discounted, part, share
 from billing.models import Asset, Fee, Grant, PlanVersion, Subscription, SubscriptionPeriod, SubscriptionPhase
 from billing.services import outbox
 from billing.services.ledger.posting import Journal
-from billing.services.subscriptions import fees
+from billing.services.subscriptions import fees, overage
 from billing.services.wallet import issuing
 from billing.services.wallet.wallets import ensure_balances
 
@@ -57,6 +57,7 @@ def open_next(journal: Journal, subscription: Subscription) -> SubscriptionPerio
     if subscription.ends_at is not None and subscription.ends_at <= start:
         subscription.renews_at = None
         subscription.save(update_fields=["renews_at", "past_due_since"])
+        overage.follow(journal, subscription)
         return None
     if subscription.next_version is not None:
         _enter_next(journal, subscription, subscription.next_version, start)
@@ -83,6 +84,7 @@ def open_next(journal: Journal, subscription: Subscription) -> SubscriptionPerio
         grant_allowances(journal, subscription, opened, share(start, end, of=whole))
     subscription.renews_at = end
     subscription.save()
+    overage.follow(journal, subscription)
     kind = "subscription.started" if last is None else "subscription.renewed"
     journal.messages.append(message(kind, subscription, period=opened.pk, number=opened.number, start=start, end=end))
     return opened
@@ -102,6 +104,7 @@ def collect(journal: Journal, subscription: Subscription) -> None:
             grant_allowances(journal, subscription, period, share(period.start, period.end, of=whole))
     subscription.past_due_since = None
     subscription.save(update_fields=["past_due_since"])
+    overage.follow(journal, subscription)
     journal.messages.append(message("subscription.recovered", subscription))
 
 

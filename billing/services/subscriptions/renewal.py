@@ -16,7 +16,7 @@ from django.utils import timezone
 from billing.models import Subscription, SubscriptionPeriod
 from billing.services.ledger import sweeping
 from billing.services.ledger.posting import Journal
-from billing.services.subscriptions import overage, periods, settling
+from billing.services.subscriptions import periods, settling
 
 SWEEP_MAX = 500
 
@@ -98,7 +98,6 @@ def _renew(subscription_id: UUID, journal: Journal) -> int:
     if subscription.renews_at is None or subscription.renews_at > journal.now:
         return 0
     opened = periods.open_next(journal, subscription)
-    overage.follow(journal, subscription)
     return 0 if opened is None else 1
 
 

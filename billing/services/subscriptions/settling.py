@@ -14,7 +14,7 @@ from billing.models import Charge, Fee, Subscription, SubscriptionPeriod
 from billing.selectors.invoicing import minimums
 from billing.selectors.usage import levels
 from billing.services.ledger.posting import Journal
-from billing.services.subscriptions import fees, periods
+from billing.services.subscriptions import fees, overage, periods
 
 
 def settle_next(subscription_id: UUID, journal: Journal) -> int:
@@ -43,6 +43,8 @@ def settle_next(subscription_id: UUID, journal: Journal) -> int:
     period.save(update_fields=["state", "settled_at"])
     subscription.settled_until = period.end
     subscription.save(update_fields=["settled_until", "past_due_since"])
+    if missing > 0:
+        overage.follow(journal, subscription)
     journal.messages.append(
         periods.message(
             "period.settled",

@@ -19,7 +19,7 @@ from billing.services.catalog import plans
 from billing.services.catalog.prices import PriceTerms
 from billing.services.ledger.posting import Journal
 from billing.services.retrying import retried
-from billing.services.subscriptions import agreeing, overage, periods
+from billing.services.subscriptions import agreeing, periods
 
 PERIODS_BACK_MAX = 1000
 _SHORTEST = {"day": 1, "week": 7, "month": 28, "quarter": 90, "year": 365}
@@ -104,7 +104,6 @@ def start(
         )
         add_phases(subscription, agreed)
         open_until_now(journal, subscription)
-        overage.follow(journal, subscription)
         journal.write()
         audit.record(
             actor=actor,

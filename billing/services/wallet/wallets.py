@@ -10,6 +10,7 @@ from accounts.services import audit
 from billing.engine.money import EXACT, ZERO, amount_string
 from billing.errors import InvalidRequest, InvalidState
 from billing.models import Approval, Asset, Balance, Customer, Wallet
+from billing.selectors.spending import overage
 from billing.services import four_eyes, outbox
 from billing.services.ledger.posting import Journal
 from billing.services.ledger.states import BalanceState
@@ -89,6 +90,9 @@ def set_overdraft_limit(
 ) -> Balance:
     """Allow usage to take the balance down to ``-limit``. Refused where the customer already owes more than that.
 
+    What the customer's plans allow is part of it. A limit below that holds for later plans too, until it is set to
+    what they allow, or above.
+
     What it is raised by counts as moved by hand: ``ApprovalRequired`` (``four_eyes``).
     """
     if limit < 0:
@@ -110,8 +114,15 @@ def set_overdraft_limit(
             customer_id=customer.pk,
             approval=approval,
         )
+        by_plans = overage.allowed(customer.pk, asset.pk, now=journal.now)
+        cap = balance.plan_overdraft_cap
+        if limit < by_plans:
+            balance.plan_overdraft_cap = limit
+        elif cap is not None and cap < by_plans:
+            balance.plan_overdraft_cap = None
+        balance.plan_overdraft = min(limit, by_plans)
         before, balance.overdraft_limit = balance.overdraft_limit, limit
-        balance.save(update_fields=["overdraft_limit"])
+        balance.save(update_fields=["overdraft_limit", "plan_overdraft", "plan_overdraft_cap"])
         audit.record(
             actor=actor,
             action="wallet.overdraft_limit_changed",

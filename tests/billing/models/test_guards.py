@@ -242,6 +242,8 @@ def test_an_asset_exists_once(filled: Shop, code: str) -> None:
         ("owed = -1", "billing_balance_at_least_0"),
         ("overdraft_limit = 'NaN'", "billing_balance_at_least_0"),
         ("overdraft_limit = -1, available = 100", "billing_balance_at_least_0"),
+        ("plan_overdraft_cap = -1", "billing_balance_at_least_0"),
+        ("plan_overdraft = overdraft_limit + 0.000000000001", "billing_balance_plan_overdraft"),
         ("seq = -1", "billing_balance_at_least_0"),
         ("lifetime_granted = -1", "billing_balance_at_least_0"),
         ("available = NULL", "23502"),
