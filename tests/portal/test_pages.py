@@ -301,5 +301,5 @@ def test_a_page_asks_the_database_a_fixed_number_of_times(
     shop: Shop, signed_in: SignedIn, acme: Client, django_assert_max_num_queries: Any
 ) -> None:
     for page in ["/", "/usage", "/statement", "/activity"]:
-        with django_assert_max_num_queries(24):
+        with django_assert_max_num_queries(25):
             acme.get(page)

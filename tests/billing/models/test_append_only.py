@@ -17,7 +17,7 @@ def test_what_is_append_only_is_so_even_for_the_owner(owners_shop: Shop) -> None
             assert cursor.fetchone()[0] > 0, f"{table} is empty, so a trigger for each row proves nothing"
         for statement in (f"UPDATE {table} SET id = id", f"DELETE FROM {table}", f"TRUNCATE {table} CASCADE"):
             assert refused_by(statement) == "23001", statement
-    assert LedgerEntry.objects.count() == 15
+    assert LedgerEntry.objects.count() == 16
     assert (Charge.objects.count(), UsageEvent.objects.count(), UsageCounter.objects.count()) == (5, 3, 1)
 
 

@@ -18,6 +18,8 @@ from billing.services import revenue
 from billing.services.exports import JOURNAL_FORMATS, making
 from billing.services.revenue import journal
 
+FORMATS = {*JOURNAL_FORMATS} - (set() if parquet.installed() else {"parquet"})
+"""Those that can be written here."""
 FEW, MANY = 100, 1_000
 AT_A_TIME = 25
 
@@ -58,10 +60,10 @@ def closed(ago: int, events: int, template: history.Template, since: int) -> tup
     history.make(history.Group(ago, events, began, timedelta(hours=20)), template, done=lambda count: None)
     found = {"close": peak(revenue.close_due, grace=timedelta(days=ago - 1))}
     day, until = RevenueDay.objects.get(date=on, state="closed"), seals.ended_before()
-    for format in JOURNAL_FORMATS:
+    for format in sorted(set(JOURNAL_FORMATS) & FORMATS):
         found[format] = peak(export, kind="journal", day=day, format=format)
     for kind in warehouse.TABLES:
-        for format in ("jsonl", "parquet"):
+        for format in sorted({"jsonl", "parquet"} & FORMATS):
             found[f"{kind} as {format}"] = peak(export, kind=kind, format=format, since=since, until=until)
     return Recognition.objects.filter(day=day).count(), until, found
 
