@@ -22,7 +22,7 @@ def uuid7() -> uuid.UUID:
     fraction = (rest << 12) // 1_000_000
     # To be unique, not to be secret: no system call for each.
     number = (milliseconds << 80) | _VERSION_7 | (fraction << 64) | _VARIANT | getrandbits(62)
-    # Half the time of UUID(int=number), which would check what cannot be wrong: an event has six of them.
+    # A fifth quicker than by UUID(int=number), which would check what cannot be wrong: an event has six of them.
     made = object.__new__(uuid.UUID)
     _set(made, "int", number)
     _set(made, "is_safe", _SAFETY)

@@ -157,15 +157,6 @@ def before(request: HttpRequest) -> UUID | None:
         return None
 
 
-OLDEST_FIRST = {"first": "oldest"}
-"""How the address of a long list says that it begins with the oldest."""
-
-
-def oldest_first(request: HttpRequest) -> bool:
-    """Whether a long list begins with the oldest."""
-    return all(request.GET.get(name) == value for name, value in OLDEST_FIRST.items())
-
-
 Page = Callable[Concatenate[HttpRequest, Visit, P], HttpResponseBase]
 PersonPage = Callable[Concatenate[HttpRequest, User, P], HttpResponseBase]
 

@@ -45,7 +45,7 @@ class Period:
 
     @property
     def end(self) -> datetime:
-        return midnight(self.last + timedelta(days=1), self.zone)
+        return midnight_after(self.last, self.zone)
 
     @property
     def days(self) -> int:
@@ -89,6 +89,11 @@ _UTC = ZoneInfo("UTC")
 def midnight(day: date, zone: ZoneInfo) -> datetime:
     """The moment at which the day begins there."""
     return datetime(day.year, day.month, day.day, tzinfo=zone)
+
+
+def midnight_after(day: date, zone: ZoneInfo) -> datetime:
+    """The moment at which the day is over there."""
+    return midnight(day + timedelta(days=1), zone)
 
 
 def parse_day(value: str | None) -> date | None:

@@ -235,15 +235,12 @@ def open_to(user: User) -> Sequence[Door]:
 
 def remind(email: str) -> None:
     """Write to this address which short names sign its owner in; to nobody where there are none."""
-    names = list(
-        IdentityProvider.objects.filter(
-            organization__memberships__user__email=email.strip().lower(),
-            organization__memberships__user__is_active=True,
-        ).values_list("short_name", flat=True)
-    )
-    user = User.objects.filter(email=email.strip().lower()).first()
-    if user is not None and names:
-        links = "\n".join(f"{settings.BASE_URL}{reverse('portal:company')}?name={name}" for name in names)
+    user = User.objects.filter(email=email.strip().lower(), is_active=True).first()
+    if user is None:
+        return
+    theirs = IdentityProvider.objects.filter(organization__memberships__user=user)
+    page = f"{settings.BASE_URL}{reverse('portal:company')}"
+    if links := "\n".join(f"{page}?name={name}" for name in theirs.values_list("short_name", flat=True)):
         mail.tell(user, _("Sign in with your company"), _("Sign in with your company here:\n{links}"), links=links)
 
 

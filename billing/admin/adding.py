@@ -1,5 +1,7 @@
 """Pages on which a row is added by a service: never saved by the form itself."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from django import forms
@@ -10,11 +12,18 @@ from accounts.backoffice import BackOfficeAdmin, actor_of
 from billing.errors import BillingError
 
 
-def say(form: forms.BaseForm, refusal: BillingError, *, whole: str | None = None) -> None:
+def say(
+    form: forms.BaseForm,
+    refusal: BillingError,
+    *,
+    whole: str | None = None,
+    names: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Put each part of a refusal beside the field that it is about, what is about none above them all, and one without
-    parts beside ``whole``."""
+    parts beside ``whole``. ``names`` are the form's for what the service calls otherwise."""
     for problem in refusal.errors:
-        form.add_error(problem.field if problem.field in form.fields else None, problem.detail)
+        field = names.get(problem.field, problem.field)
+        form.add_error(field if field in form.fields else None, problem.detail)
     if not refusal.errors:
         form.add_error(whole, refusal.detail)
 

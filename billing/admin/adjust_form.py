@@ -20,7 +20,7 @@ from unfold.widgets import (
 from accounts.backoffice import actor_of
 from accounts.ids import uuid7
 from billing.admin import by_hand, display
-from billing.admin.once import run_once
+from billing.admin.once import begin_anew, run_once
 from billing.engine.money import EXACT, ZERO, amount_string, fits
 from billing.engine.postings import TEMPLATES
 from billing.errors import BillingError
@@ -129,7 +129,7 @@ def _adjust(request: HttpRequest, customer: Customer, form: AdjustForm) -> bool:
         first = run_once(request, about=customer.pk, data=data, run=run)
     except BillingError as refusal:
         form.add_error("amount", refusal.detail)
-        form.data = {**form.data.dict(), "key": str(uuid7())}  # type: ignore[attr-defined]
+        begin_anew(form)
         return False
     if first:
         shown = display.written(data["amount"], data["asset"].code, signed=True).exact

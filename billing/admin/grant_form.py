@@ -24,9 +24,9 @@ from unfold.widgets import (
 
 from accounts.backoffice import actor_of
 from accounts.ids import uuid7
-from billing.admin import by_hand, display
+from billing.admin import adding, by_hand, display
 from billing.admin.confirm import DayInput
-from billing.admin.once import run_once
+from billing.admin.once import begin_anew, run_once
 from billing.engine.money import EXACT, ZERO, amount_string, fits
 from billing.engine.postings import TEMPLATES
 from billing.errors import BillingError
@@ -118,7 +118,8 @@ def view(page: Any, request: HttpRequest, *, customer: Customer, back: Model) ->
             refusal = _grant(request, customer, form)
             if refusal is None:
                 return HttpResponseRedirect(back_url)
-            _show(form, refusal)
+            adding.say(form, refusal, names={"expires_at": "expires_on"})
+            begin_anew(form)
         else:
             review = _review(request, customer, form)
     context = {
@@ -195,16 +196,6 @@ def _grant(request: HttpRequest, customer: Customer, form: GrantForm) -> Billing
     else:
         messages.info(request, "This had been granted already. Nothing was granted a second time.")
     return None
-
-
-def _show(form: GrantForm, refusal: BillingError) -> None:
-    """Put a refusal beside the field that it is about. The next try is another request, with another key."""
-    for problem in refusal.errors:
-        field = {"expires_at": "expires_on"}.get(problem.field, problem.field)
-        form.add_error(field if field in form.fields else None, problem.detail)
-    if not refusal.errors:
-        form.add_error(None, refusal.detail)
-    form.data = {**form.data.dict(), "key": str(uuid7())}  # type: ignore[attr-defined]
 
 
 def _positive(text: str) -> Decimal:

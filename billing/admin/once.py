@@ -4,10 +4,17 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from django import forms
 from django.http import HttpRequest
 
+from accounts.ids import uuid7
 from billing.errors import BillingError
 from billing.services import idempotency
+
+
+def begin_anew(form: forms.Form) -> None:
+    """The next try with this form is another request, with another ``key``."""
+    form.data = {**form.data.dict(), "key": str(uuid7())}  # type: ignore[attr-defined]
 
 
 def run_once(

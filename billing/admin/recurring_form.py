@@ -19,10 +19,10 @@ from unfold.widgets import (
 
 from accounts.backoffice import actor_of
 from accounts.ids import uuid7
-from billing.admin import by_hand, display
+from billing.admin import adding, by_hand, display
 from billing.admin.amounts import AmountField
 from billing.admin.confirm import DayInput
-from billing.admin.once import run_once
+from billing.admin.once import begin_anew, run_once
 from billing.engine.money import ZERO, amount_string
 from billing.errors import BillingError, InvalidRequest
 from billing.models import Approval, Asset, Customer, PlanVersion, RecurringGrant
@@ -30,7 +30,6 @@ from billing.services import approvals
 from billing.services.wallet import recurring
 
 SHOWN = 3
-_FIELDS = {"starts_at": "starts_on", "lapses": "expires"}
 _LEFT = (("period_end", "Expires with the period"), ("never", "Stays until it is used"))
 
 
@@ -96,13 +95,8 @@ def view(page: Any, request: HttpRequest, *, customer: Customer) -> HttpResponse
                 return HttpResponseRedirect(back_url)
             review = _review(request, customer, form)
         except BillingError as refusal:
-            for problem in refusal.errors:
-                field = _FIELDS.get(problem.field, problem.field)
-                form.add_error(field if field in form.fields else None, problem.detail)
-            if not refusal.errors:
-                form.add_error(None, refusal.detail)
-            # The next try is another request, with another key.
-            form.data = {**form.data.dict(), "key": str(uuid7())}  # type: ignore[attr-defined]
+            adding.say(form, refusal, names={"starts_at": "starts_on", "lapses": "expires"})
+            begin_anew(form)
     running = RecurringGrant.objects.filter(customer=customer, next_at__isnull=False)
     context = {
         **page.admin_site.each_context(request),

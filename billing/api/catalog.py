@@ -128,7 +128,9 @@ def terms(data: dict[str, Any]) -> dict[str, Any]:
     wanted = [prices.wanted(price) for price in data["prices"]]
     discounts = [plans.CommitmentDiscount(row["from"], row["discount"]) for row in data.get("commitment_discounts", [])]
     return data | {
-        **{"prices": wanted, "allowances": allowances, "fair_use": fair_use},
+        "prices": wanted,
+        "allowances": allowances,
+        "fair_use": fair_use,
         "commitment_discounts": discounts,
     }
 
@@ -192,14 +194,8 @@ def _show_plan(plan: Plan) -> dict[str, Any]:
         "cached_tokens",
     )
     named = {"code": plan.code, "name": plan.name, "currency": plan.currency_id.upper()}
-    return (
-        named
-        | dict.fromkeys(unpublished)
-        | {
-            **{"allowances": [], "fair_use": [], "prices": []},
-            "commitment_discounts": [],
-        }
-    )
+    lists: dict[str, Any] = {"allowances": [], "fair_use": [], "commitment_discounts": [], "prices": []}
+    return named | dict.fromkeys(unpublished) | lists
 
 
 def show_version(version: PlanVersion) -> dict[str, Any]:

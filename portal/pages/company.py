@@ -95,12 +95,12 @@ def back(request: HttpRequest, whose: str) -> HttpResponseBase:
     away = _taken(request)
     way = None if away is None else _same_way(away)
     if away is None or way is None:
-        return _failed(request, gettext("This sign-in was begun in another browser, or is over. Begin again."))
+        return _over(request)
     attempt = oidc.Attempt(**away["attempt"])
     said = {name: request.GET.get(name, "") for name in ("state", "iss", "error", "code")}
     here = way.client.redirect_uri == single_sign_on.redirect_uri(whose)
     if not here or not constant_time_compare(said["state"], attempt.state):
-        return _failed(request, gettext("This sign-in was begun in another browser, or is over. Begin again."))
+        return _over(request)
     if said["error"] or not said["code"] or said["iss"] not in {"", way.client.issuer}:
         return _failed(request, gettext("{name} did not let you in.").format(name=way.name))
     try:
@@ -122,7 +122,7 @@ def connect(request: HttpRequest) -> HttpResponseBase:
     unknown = request.session.get(_UNKNOWN)
     way = None if unknown is None else _same_way(unknown)
     if unknown is None or way is None:
-        return _failed(request, gettext("This sign-in was begun in another browser, or is over. Begin again."))
+        return _over(request)
     user, context = request.user, {"way": way, "shown": unknown["shown"]}
     if not isinstance(user, User) or second_factor.through(request):
         return render(request, "portal/company_unknown.html", context)
@@ -174,6 +174,10 @@ def _same_way(kept: dict[str, Any]) -> single_sign_on.Door | None:
     """The way in that the person was sent by, if it has not changed since, and that was not too long ago."""
     way = single_sign_on.door(kept["short_name"])
     return way if way is not None and way.mark == kept["mark"] and time.time() - kept["at"] < SECONDS_MAX else None
+
+
+def _over(request: HttpRequest) -> HttpResponse:
+    return _failed(request, gettext("This sign-in was begun in another browser, or is over. Begin again."))
 
 
 def _failed(request: HttpRequest, why: str) -> HttpResponse:

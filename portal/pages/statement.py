@@ -1,14 +1,12 @@
 """Every movement of the wallet, newest or oldest first."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
-from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
@@ -16,7 +14,8 @@ from billing.models import EntryKind
 from billing.selectors.invoicing import sections
 from billing.selectors.ledger import balances, statements
 from portal import access, downloads
-from portal.periods import midnight, parse_day
+from portal.long_lists import LongList, oldest_first
+from portal.periods import midnight, midnight_after, parse_day
 
 PAGE_ROWS = 50
 HEADER = (
@@ -37,16 +36,16 @@ HEADER = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Filters:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filters(LongList):
     """What the address asks for; what makes no sense counts as not asked."""
 
+    page = "statement"
     asset: str
     kind: str
     first: date | None
     last: date | None
     search: str
-    oldest_first: bool
 
     @classmethod
     def read(cls, request: HttpRequest) -> "Filters":
@@ -57,36 +56,25 @@ class Filters:
             first=parse_day(request.GET.get("from")),
             last=parse_day(request.GET.get("to")),
             search=access.asked(request, "q").strip()[:255],
-            oldest_first=access.oldest_first(request),
+            oldest_first=oldest_first(request),
         )
 
     @property
-    def active(self) -> bool:
-        return bool(replace(self, oldest_first=False).query())
-
-    @property
-    def turned(self) -> str:
-        """The address that asks for the other order."""
-        query = replace(self, oldest_first=not self.oldest_first).query()
-        return reverse("portal:statement") + (f"?{query}" if query else "")
-
-    def query(self) -> str:
-        """The shortest address that asks for the same."""
-        asked = {
+    def asked(self) -> dict[str, str]:
+        return {
             "asset": self.asset,
             "kind": self.kind,
             "from": self.first.isoformat() if self.first else "",
             "to": self.last.isoformat() if self.last else "",
             "q": self.search,
-        } | (access.OLDEST_FIRST if self.oldest_first else {})
-        return urlencode({name: value for name, value in asked.items() if value})
+        }
 
     def sections(self, visit: access.Visit, now: datetime) -> "Sections":
         """What usage of the days that are asked for came to, by section; of this month where none are."""
         first = self.first or now.astimezone(visit.zone).date().replace(day=1)
         last = self.last or now.astimezone(visit.zone).date()
-        end = midnight(date.fromordinal(last.toordinal() + 1), visit.zone)
-        return Sections(first, last, sections.used(visit.customer.pk, start=midnight(first, visit.zone), end=end))
+        start, end = midnight(first, visit.zone), midnight_after(last, visit.zone)
+        return Sections(first, last, sections.used(visit.customer.pk, start=start, end=end))
 
     def arguments(self, visit: access.Visit) -> dict[str, Any]:
         """For the selector: days of the customer's calendar as moments, both days included."""
@@ -95,7 +83,7 @@ class Filters:
             "asset": self.asset or None,
             "kind": self.kind or None,
             "start": midnight(self.first, visit.zone) if self.first else None,
-            "end": midnight(date.fromordinal(self.last.toordinal() + 1), visit.zone) if self.last else None,
+            "end": midnight_after(self.last, visit.zone) if self.last else None,
             "search": self.search or None,
             "oldest_first": self.oldest_first,
         }

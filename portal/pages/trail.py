@@ -1,35 +1,33 @@
 """Who changed what in the organization."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
 
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.urls import reverse
 from django.views.decorators.http import require_GET
 
 from accounts.models import AuditEvent
 from accounts.services import audit
 from portal import access, downloads
-from portal.periods import midnight, parse_day
+from portal.long_lists import LongList, oldest_first
+from portal.periods import midnight, midnight_after, parse_day
 
 PAGE_ROWS = 50
 EXPORT_MAX = 100_000
 HEADER = ("id", "time", "action", "actor", "actor_kind", "object_type", "object_id", "before", "after", "ip_address")
 
 
-@dataclass(frozen=True, slots=True)
-class Filters:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filters(LongList):
     """What the address asks for; what makes no sense counts as not asked."""
 
+    page = "trail"
     action: str
     who: str
     first: Any
     last: Any
-    oldest_first: bool
 
     @classmethod
     def read(cls, request: HttpRequest) -> "Filters":
@@ -38,28 +36,17 @@ class Filters:
             who=access.asked(request, "who").strip()[:200],
             first=parse_day(request.GET.get("from")),
             last=parse_day(request.GET.get("to")),
-            oldest_first=access.oldest_first(request),
+            oldest_first=oldest_first(request),
         )
 
     @property
-    def active(self) -> bool:
-        return bool(replace(self, oldest_first=False).query())
-
-    @property
-    def turned(self) -> str:
-        """The address that asks for the other order."""
-        query = replace(self, oldest_first=not self.oldest_first).query()
-        return reverse("portal:trail") + (f"?{query}" if query else "")
-
-    def query(self) -> str:
-        """The shortest address that asks for the same."""
-        asked = {
+    def asked(self) -> dict[str, str]:
+        return {
             "action": self.action,
             "who": self.who,
             "from": self.first.isoformat() if self.first else "",
             "to": self.last.isoformat() if self.last else "",
-        } | (access.OLDEST_FIRST if self.oldest_first else {})
-        return urlencode({name: value for name, value in asked.items() if value})
+        }
 
     def rows(self, visit: access.Visit) -> QuerySet[AuditEvent]:
         """The organization's lines that fit, in the order that is asked for."""
@@ -71,7 +58,7 @@ class Filters:
         if self.first:
             found = found.filter(created_at__gte=midnight(self.first, visit.zone))
         if self.last:
-            found = found.filter(created_at__lt=midnight(self.last + timedelta(days=1), visit.zone))
+            found = found.filter(created_at__lt=midnight_after(self.last, visit.zone))
         return found.order_by("id" if self.oldest_first else "-id")
 
 

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET
 from billing.engine.money import ZERO
 from billing.selectors.usage import charged_events, tail
 from billing.selectors.usage import usage as selector
-from portal import access, downloads, explorer, payloads
+from portal import access, downloads, explorer, long_lists, payloads
 from portal.explorer import Question
 
 PAGE_ROWS = 50
@@ -23,8 +23,8 @@ SHOWN = ("model", "user", "project", "feature", "session")
 def usage_events(request: HttpRequest, visit: access.Visit) -> HttpResponse:
     """The latest of them, or the oldest, and with htmx the further rows alone."""
     question, before = Question.read(request, visit), access.before(request)
-    oldest_first = access.oldest_first(request)
-    latest, oldest = (urlencode(question.query() | first) for first in ({}, access.OLDEST_FIRST))
+    oldest_first = long_lists.oldest_first(request)
+    latest, oldest = (urlencode(question.query() | first) for first in ({}, long_lists.OLDEST_FIRST))
     context: dict[str, Any] = {
         "question": question,
         "query": oldest if oldest_first else latest,

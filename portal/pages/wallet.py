@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
 from django.db.models import Q
@@ -15,7 +15,7 @@ from billing.models import Grant, RecurringGrant
 from billing.selectors.ledger import balances, history
 from billing.selectors.ledger.balances import BalanceNow
 from portal import access, plans, stacks
-from portal.periods import midnight, parse_day
+from portal.periods import midnight_after, parse_day
 from portal.stacks import GrantPart
 from portal.tables import Column, Filter, Table
 
@@ -104,7 +104,7 @@ def _past_day(visit: access.Visit, request: HttpRequest, now: datetime) -> PastD
     day = parse_day(request.GET.get("on"))
     if day is None or day > now.astimezone(visit.zone).date():
         return None
-    at = min(now, midnight(day + timedelta(days=1), visit.zone))
+    at = min(now, midnight_after(day, visit.zone))
     return PastDay(day, history.balances([visit.customer.pk], at=at))
 
 

@@ -221,19 +221,7 @@ def agree(
     agreed = _derived(version, agreed_with=customer, discount=discount or published)
     if minimum_commitment is not None:
         agreed.minimum_commitment = minimum_commitment
-    agreed.save(force_insert=True)
-    Allowance.objects.bulk_create(_copies(version.allowances.all(), agreed))
-    limits = version.fair_use.exclude(asset=currency) if spend_cap else version.fair_use.all()
-    FairUse.objects.bulk_create(_copies(limits, agreed))
-    if spend_cap:
-        FairUse.objects.create(plan_version=agreed, asset=currency, limit=spend_cap)
-    replaced = {prices.conditions(terms) for terms in overrides}
-    kept = [price for price in _prices_of(version) if prices.conditions(price) not in replaced]
-    prices.check(overrides, where="price_overrides", beside=kept)
-    prices.check_minimums(overrides, currency, where="price_overrides")
-    prices.copy(kept, agreed)
-    prices.add(agreed, overrides, position=max((price.position for price in kept), default=-1) + 1)
-    return agreed
+    return _stored(agreed, version, spend_cap=spend_cap, overrides=overrides)
 
 
 def _for_everybody(version: PlanVersion, discount: Decimal) -> PlanVersion:
@@ -244,12 +232,31 @@ def _for_everybody(version: PlanVersion, discount: Decimal) -> PlanVersion:
     found = shared.order_by("pk").first()
     if found is not None:
         return found
-    reached = _derived(version, agreed_with=None, discount=discount)
-    reached.save(force_insert=True)
-    Allowance.objects.bulk_create(_copies(version.allowances.all(), reached))
-    FairUse.objects.bulk_create(_copies(version.fair_use.all(), reached))
-    prices.copy(_prices_of(version), reached)
-    return reached
+    return _stored(_derived(version, agreed_with=None, discount=discount), version)
+
+
+def _stored(
+    derived: PlanVersion,
+    version: PlanVersion,
+    *,
+    spend_cap: Decimal | None = None,
+    overrides: Sequence[PriceTerms] = (),
+) -> PlanVersion:
+    """Save what was derived, with all that the version includes, limits and charges, but for what takes its place."""
+    currency = version.plan.currency
+    derived.save(force_insert=True)
+    Allowance.objects.bulk_create(_copies(version.allowances.all(), derived))
+    limits = version.fair_use.exclude(asset=currency) if spend_cap else version.fair_use.all()
+    FairUse.objects.bulk_create(_copies(limits, derived))
+    if spend_cap:
+        FairUse.objects.create(plan_version=derived, asset=currency, limit=spend_cap)
+    replaced = {prices.conditions(terms) for terms in overrides}
+    kept = [price for price in _prices_of(version) if prices.conditions(price) not in replaced]
+    prices.check(overrides, where="price_overrides", beside=kept)
+    prices.check_minimums(overrides, currency, where="price_overrides")
+    prices.copy(kept, derived)
+    prices.add(derived, overrides, position=max((price.position for price in kept), default=-1) + 1)
+    return derived
 
 
 def trial_of(version: PlanVersion) -> PlanVersion:

@@ -97,8 +97,7 @@ def _renew(subscription_id: UUID, journal: Journal) -> int:
     )
     if subscription.renews_at is None or subscription.renews_at > journal.now:
         return 0
-    opened = periods.open_next(journal, subscription)
-    return 0 if opened is None else 1
+    return 0 if periods.open_next(journal, subscription) is None else 1
 
 
 def _collect(customer_id: UUID, journal: Journal) -> int:
