@@ -12,6 +12,7 @@ from django.urls import reverse
 from accounts import addresses
 from accounts.backoffice import row
 from accounts.models import ApiKey
+from accounts.second_factor import requires_fresh_second_factor
 from accounts.services import api_keys
 from accounts.services.audit import actor_of
 
@@ -40,9 +41,13 @@ class NetworksForm(forms.Form):
             raise forms.ValidationError(str(error)) from None
 
 
-def renew(page: Any, request: HttpRequest, object_id: str) -> HttpResponse:
+@requires_fresh_second_factor
+def renew(request: HttpRequest, page: Any, object_id: str) -> HttpResponse:
     """A new key with the same powers, its secret shown this once; the old one ends after the overlap."""
     key = row(ApiKey, object_id)
+    if elsewhere := api_keys.renewed_elsewhere(key):
+        messages.error(request, elsewhere)
+        return HttpResponseRedirect(reverse("admin:accounts_apikey_change", args=[key.pk]))
     form = OverlapForm(request.POST or None)
     shown: dict[str, Any] = {}
     if request.method == "POST" and form.is_valid():
@@ -58,7 +63,8 @@ def renew(page: Any, request: HttpRequest, object_id: str) -> HttpResponse:
     return response
 
 
-def allow_from(page: Any, request: HttpRequest, object_id: str) -> HttpResponse:
+@requires_fresh_second_factor
+def allow_from(request: HttpRequest, page: Any, object_id: str) -> HttpResponse:
     """The key's allow-list."""
     key = row(ApiKey, object_id)
     form = NetworksForm(request.POST or None, initial={"networks": "\n".join(key.allowed_networks)})

@@ -1,15 +1,17 @@
 """API keys."""
 
 from django.contrib import admin, messages
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.decorators import method_decorator
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
 
 from accounts.admin import key_pages
 from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action, labelled, row
 from accounts.models import ApiKey
+from accounts.second_factor import requires_fresh_second_factor
 from accounts.services import api_keys
 
 
@@ -52,19 +54,20 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     actions_detail = ("renew", "allow_from", "revoke")
 
     @detail_action(description="Renew", url_path="renew", icon="autorenew", permissions=["revoke"])
-    def renew(self, request: HttpRequest, object_id: str) -> HttpResponse:
+    def renew(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
         """A new secret, and some hours in which both work."""
-        return key_pages.renew(self, request, object_id)
+        return key_pages.renew(request, self, object_id)
 
     @detail_action(description="Allowed addresses", url_path="allow-from", icon="lan", permissions=["revoke"])
-    def allow_from(self, request: HttpRequest, object_id: str) -> HttpResponse:
+    def allow_from(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
         """From where the key may be used."""
-        return key_pages.allow_from(self, request, object_id)
+        return key_pages.allow_from(request, self, object_id)
 
     def has_revoke_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return request.user.has_perm("accounts.change_apikey")
 
     @detail_action(description="Revoke", url_path="revoke", icon="key_off", permissions=["revoke"])
+    @method_decorator(requires_fresh_second_factor)
     def revoke(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """A page that asks once more; confirmed, the key ends."""
         key = row(ApiKey, object_id)

@@ -11,13 +11,16 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import path
+from django.utils.decorators import method_decorator
+from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from accounts.admin.asking import Asking
 from accounts.backoffice import AuditedAdmin, actor_of, detail_action, labelled, row
 from accounts.models import User
-from accounts.services import factors, staff
+from accounts.second_factor import requires_fresh_second_factor
+from accounts.services import factors, mail, staff
 
 admin.site.unregister(Group)
 
@@ -41,7 +44,7 @@ class PersonAdmin(Asking, AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
     """Customers' people and staff alike: what they may do comes from memberships and from groups.
 
     Only a superuser says who is staff and what they may, and only a superuser changes somebody who is: whoever could
-    set their password could act as them.
+    set their password could act as them. Nobody is deleted: people are switched off, or erased by two.
     """
 
     form = PersonChangeForm
@@ -71,7 +74,13 @@ class PersonAdmin(Asking, AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
         return super().has_change_permission(request, obj) and _may_touch(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return super().has_delete_permission(request, obj) and _may_touch(request, obj)
+        return False
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Whoever may change what is shown has given their second factor just now; who only looks need not."""
+        view = super().changeform_view
+        may_write = self.has_change_permission(request) or self.has_add_permission(request)
+        return (requires_fresh_second_factor(view) if may_write else view)(request, *args, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
@@ -89,6 +98,7 @@ class PersonAdmin(Asking, AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
         icon="phonelink_erase",
         permissions=["reset_second_factor"],
     )
+    @method_decorator(requires_fresh_second_factor)
     def reset_second_factor(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """A page that asks once more; confirmed, the person sets up a new factor at the next sign-in."""
         person = row(User, object_id)
@@ -112,6 +122,7 @@ class PersonAdmin(Asking, AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
         shown = {**self.admin_site.each_context(request), "title": "Who may do what", "opts": self.opts}
         return TemplateResponse(request, "admin/ante/powers.html", shown | staff.overview())
 
+    @method_decorator(requires_fresh_second_factor)
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
         with transaction.atomic():
             person = self.get_object(request, unquote(id))
@@ -119,6 +130,7 @@ class PersonAdmin(Asking, AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
             response: HttpResponse = super().user_change_password(request, id, form_url)
             if person is not None and User.objects.values_list("password", flat=True).get(pk=person.pk) != before:
                 self._record(request, person, "password_set", None, None)
+                mail.tell(person, _("Your password was changed"), _("An administrator set a new password for you."))
         return response
 
     @labelled(description="Side", label={"Staff": "info", "Administrator": "warning", "Customer": "success"})

@@ -191,6 +191,18 @@ def resume(key: ApiKey, *, actor: audit.Actor = audit.SYSTEM) -> bool:
     return bool(resumed)
 
 
+def renewed_elsewhere(key: ApiKey) -> str:
+    """Where the key is renewed if not in the back office, in words; empty where it is renewed there.
+
+    Whoever renews a key is shown its secret and could act as the program: what staff may not do alone, or not at all.
+    """
+    if key.organization_id is not None:
+        return "A customer's key is renewed by their own people, in the portal: nobody else is shown its secret."
+    if any(scope not in CUSTOMER_SCOPES and not scope.endswith(":read") for scope in key.scopes):
+        return "This key may do what people may not do alone: renew it on the server, with manage.py renew_api_key."
+    return ""
+
+
 def rotate(
     key: ApiKey, *, overlap: timedelta, created_by: User | None = None, actor: audit.Actor = audit.SYSTEM
 ) -> tuple[ApiKey, str]:

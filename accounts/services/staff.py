@@ -4,12 +4,14 @@ The groups are made, and brought back to this table, after every migration. Furt
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.contrib.auth.models import Group, Permission
 from django.db.models import Q
 
-from accounts.models import User
+from accounts.models import AuditEvent, User
 
 ADMINISTRATOR, FINANCE, SUPPORT, AUDITOR = "Administrator", "Finance", "Support", "Auditor"
 
@@ -30,6 +32,11 @@ UNSEEN: Mapping[str, tuple[str, ...]] = {
     SUPPORT: ("accounts.apikey", "auth.group", "billing.idempotencyrecord"),
 }
 APPS = ("accounts", "billing", "auth")
+_TOUCHING = (
+    *("user.created", "user.changed", "user.permissions_changed", "user.password_set"),
+    "second_factor.reset",
+)
+"""What somebody does to another's account after which they could sign in to it."""
 
 
 def join(user: User, group: str) -> None:
@@ -56,6 +63,20 @@ def _has(group: str, powers: Iterable[str], permission: Permission) -> bool:
         return True
     model = f"{permission.content_type.app_label}.{permission.content_type.model}"
     return permission.codename.startswith("view_") and model not in UNSEEN.get(group, ())
+
+
+def behind(person_id: UUID, *, since: datetime) -> set[UUID]:
+    """Who may be sitting behind the account: its person, whoever made it, changed it or reset its password or second
+    factor ``since`` then, and whoever did so to theirs."""
+    found, new = {person_id}, {person_id}
+    while new:
+        lines = AuditEvent.objects.filter(
+            object_type="user", object_id__in=[str(each) for each in new], action__in=_TOUCHING, created_at__gte=since
+        )
+        hands = lines.filter(actor_kind=AuditEvent.Actor.USER).values_list("actor_id", flat=True)
+        new = {hand for hand in hands if hand is not None} - found
+        found |= new
+    return found
 
 
 def overview() -> dict[str, Any]:

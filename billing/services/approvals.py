@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from accounts.models import User
-from accounts.services import audit, mail
+from accounts.services import audit, mail, staff
 from billing import locks, pipeline
 from billing.engine.money import ZERO, amount_strings
 from billing.errors import ApprovalRequired, InvalidState, NotFound, PermissionDenied
@@ -45,6 +45,8 @@ from billing.services.wallet import corrections, grants, recurring, wallets
 
 DECIDE = "billing.decide_approval"
 Kind, State = Approval.Kind, Approval.State
+HANDS_OFF = timedelta(days=7)
+"""So long before the request nobody may have had both people's accounts in hand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +114,9 @@ def _request(
 def approve(*, actor: audit.Actor, approval: Approval, note: str = "") -> Approval:
     """Decide that it is done, and do it, in one transaction. Not to be called in one.
 
-    Raises ``PermissionDenied`` for whoever asked for it and for whoever may not decide, ``InvalidState`` where it was
-    decided on, lapsed, or would move something else by now, and what the service raises: then it goes on waiting.
+    Raises ``PermissionDenied`` for whoever asked for it, for whoever may not decide, and where one person may sit
+    behind both of them; ``InvalidState`` where it was decided on, lapsed, or would move something else by now, and what
+    the service raises: then it goes on waiting.
     """
     decided, done = _approve(actor, approval.pk, note)
     afterwards = ACTIONS[decided.kind].afterwards
@@ -127,6 +130,7 @@ def _approve(actor: audit.Actor, approval_id: UUID, note: str) -> tuple[Approval
     with transaction.atomic():
         approval = _locked(approval_id)
         _check_second_person(actor, approval)
+        _check_apart(actor, approval)
         maker, action = approval.requested_by, ACTIONS[approval.kind]
         if not maker.is_active or not maker.is_staff or not maker.has_perms(action.permissions):
             raise PermissionDenied(f"{maker.email} may not do this any more, so it cannot be approved.")
@@ -195,6 +199,17 @@ def _check_second_person(actor: audit.Actor, approval: Approval) -> None:
     person = User.objects.filter(pk=actor.id, is_staff=True).first() if actor.id is not None else None
     if person is None or not person.has_perm(DECIDE):
         raise PermissionDenied("You may not decide on what others ask for.")
+
+
+def _check_apart(actor: audit.Actor, approval: Approval) -> None:
+    """One administrator alone cannot be both: neither by an account made for it, nor by another's that they reset."""
+    assert actor.id is not None
+    since = approval.created_at - HANDS_OFF
+    if staff.behind(actor.id, since=since) & staff.behind(approval.requested_by_id, since=since):
+        raise PermissionDenied(
+            f"Since {since:%Y-%m-%d} one person made, changed or reset both accounts, yours and that of who asked, or "
+            "one of you did so to the other's. A third person decides on it."
+        )
 
 
 def _decide(approval: Approval, state: str, person_id: UUID | None, note: str) -> None:

@@ -5,7 +5,7 @@ from django.contrib.auth.models import Group, Permission
 from django.test import Client
 from django.urls import reverse
 
-from accounts.models import ApiKey, AuditEvent, User
+from accounts.models import ApiKey, AuditEvent, OutgoingMail, User
 from accounts.services import api_keys, staff
 from billing.models import Customer
 from tests.builders import browser_of
@@ -97,6 +97,65 @@ def test_anothers_password_set_is_in_the_trail(office: Client, person: User):
     line = AuditEvent.objects.get(action="user.password_set")
     assert (line.object_id, line.actor_label) == (str(person.pk), "finance@ante.test")
     assert "another-long" not in str(line.after)
+    assert [letter.recipient for letter in OutgoingMail.objects.all()] == [person.email]
+
+
+def test_nobody_is_deleted(office: Client, person: User):
+    assert office.post(page(person, "delete"), {"post": "yes"}).status_code == 403
+    office.post(
+        reverse("admin:accounts_user_changelist"),
+        {"action": "delete_selected", "_selected_action": [str(person.pk)], "post": "yes", "index": "0"},
+    )
+    assert User.objects.filter(pk=person.pk).exists()
+
+
+def test_access_is_given_and_taken_with_a_factor_given_just_now(office: Client, person: User):
+    key, secret = api_keys.issue(name="gateway", scopes=["events:read"])
+    keys = reverse("admin:accounts_apikey_change", args=[key.pk])
+    session = office.session
+    session["second_factor_at"] -= 3600
+    session.save()
+
+    for path in (
+        *(page(person), page(person, "password"), reverse("admin:accounts_user_add")),
+        *(page(person).replace("change/", "reset-factor/"), keys.replace("change/", "renew/")),
+        *(keys.replace("change/", "allow-from/"), keys.replace("change/", "revoke/")),
+    ):
+        answer = office.post(path, NEW_PASSWORD | {"email": "other@acme.test", "hours": "2"})
+        assert (answer.status_code, answer["Location"].partition("?")[0]) == (302, reverse("portal:second-factor"))
+
+    person.refresh_from_db()
+    assert person.email == "somebody@acme.test"
+    assert person.check_password("correct horse battery")
+    assert User.objects.filter(email="other@acme.test").count() == 0
+    assert ApiKey.objects.count() == 1
+    assert api_keys.authenticate(secret) is not None
+    auditor = User.objects.create_user("auditor@ante.test")
+    staff.join(auditor, staff.AUDITOR)
+    looking = browser_of(auditor)
+    session = looking.session
+    session["second_factor_at"] -= 3600
+    session.save()
+    assert looking.get(page(person)).status_code == 200
+
+
+@pytest.mark.parametrize("scopes", [["*"], ["events:write", "grants:write"]])
+def test_no_page_shows_the_secret_of_a_key_that_does_what_takes_two_people(office: Client, scopes: list[str]):
+    key, _ = api_keys.issue(name="gateway", scopes=scopes)
+    renew = reverse("admin:accounts_apikey_change", args=[key.pk]).replace("change/", "renew/")
+
+    assert "renew_api_key" in office.post(renew, {"hours": "2"}, follow=True).content.decode()
+
+    assert ApiKey.objects.count() == 1
+
+
+def test_customers_renew_their_keys_themselves(office: Client, acme: Customer):
+    key, _ = api_keys.issue(name="their own", scopes=["events:write"], organization=acme.organization)
+    renew = reverse("admin:accounts_apikey_change", args=[key.pk]).replace("change/", "renew/")
+
+    assert "in the portal" in office.post(renew, {"hours": "2"}, follow=True).content.decode()
+
+    assert not ApiKey.objects.filter(renews=key).exists()
 
 
 def test_staff_who_are_no_superuser_give_no_powers(desk: Client, person: User, clerk: User):

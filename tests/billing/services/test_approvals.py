@@ -3,7 +3,7 @@
 import ast
 import threading
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -113,6 +113,51 @@ def test_above_it_nothing_moves_until_another_person_agrees(acme: Customer, make
     assert Grant.objects.get(kind="promotional").metadata["granted_by"] == maker.email
     trail = AuditEvent.objects.filter(object_type="approval").order_by("id").values_list("action", "detail__label")
     assert list(trail) == [("approval.requested", maker.email), ("approval.approved", checker.email)]
+
+
+@pytest.mark.parametrize(
+    ("hands", "accounts"),
+    [
+        ("maker", ["checker"]),
+        ("checker", ["maker"]),
+        ("boss", ["maker", "checker"]),
+        ("maker", ["boss", "checker by boss"]),
+    ],
+    ids=["of the maker", "of the checker", "of somebody else", "at one remove"],
+)
+def test_nobody_is_both_by_an_account_that_they_had_in_hand(
+    acme: Customer, maker: User, checker: User, hands: str, accounts: list[str]
+) -> None:
+    people = {"maker": maker, "checker": checker, "boss": person("boss@ante.test", staff.ADMINISTRATOR)}
+    for words in accounts:
+        name, _, other = words.partition(" by ")
+        audit.record(
+            actor=by(people[other or hands]),
+            action="user.password_set",
+            object_type="user",
+            object_id=str(people[name].pk),
+        )
+    asked = ask(acme, maker)
+
+    with pytest.raises(PermissionDenied, match="A third person"):
+        approvals.approve(actor=by(checker), approval=asked)
+
+    assert available(acme) == 500
+    approvals.approve(actor=by(person("third@ante.test")), approval=asked)
+    assert available(acme) == Decimal("600.01")
+
+
+def test_what_was_done_to_an_account_long_before_stands_in_nobodys_way(
+    acme: Customer, maker: User, checker: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(approvals, "HANDS_OFF", timedelta(0))
+    audit.record(actor=by(maker), action="user.created", object_type="user", object_id=str(checker.pk))
+    asked = ask(acme, maker)
+    audit.record(actor=by(maker), action="user.exported", object_type="user", object_id=str(checker.pk))
+
+    approvals.approve(actor=by(checker), approval=asked)
+
+    assert available(acme) == Decimal("600.01")
 
 
 @pytest.mark.parametrize("group", [staff.FINANCE, staff.ADMINISTRATOR])
