@@ -17,7 +17,7 @@ from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action, labelled
 from accounts.second_factor import requires_fresh_second_factor
 from billing.admin import confirm, display, lookup
 from billing.admin.base import SummaryMixin
-from billing.models import Approval, Invoice, Partner, Plan, TopUp, UsageEvent
+from billing.models import Approval, Grant, Invoice, Partner, Plan, TopUp, UsageEvent
 from billing.services import approvals
 
 _TONES = {"Waiting": "warning", "Approved": "success", "Rejected": "danger", "Withdrawn": "", "Expired": ""}
@@ -29,8 +29,10 @@ _WORDS = {
     "paid_amount": "Paid for it",
     "paid_currency": "Paid in",
     "expires_at": "Expires",
+    "endless": "Never expires",
     "allow_debt": "May take from the overdraft",
     "limit": "New overdraft limit",
+    "on_insufficient_funds": "When the wallet is empty",
     "upto": "For the days up to",
     "reference": "Reference",
     "terms": "Terms",
@@ -202,6 +204,8 @@ def _lines(approval: Approval) -> Sequence[tuple[str, object]]:
     if "plan" in terms:
         lines.append(("Plan", display.link_to(Plan, terms["plan"], terms["named"])))
     lines += list(terms.get("changes", {}).items())
+    if "extends" in terms:
+        lines.append(("A later end for", display.link_to(Grant, terms["extends"], "a grant of before")))
     if "top_up" in terms:
         lines.append(("Top-up", display.link_to(TopUp, terms["top_up"], terms["top_up"])))
     if "invoice" in terms:

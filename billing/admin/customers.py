@@ -12,6 +12,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFil
 from accounts.backoffice import actor_of, detail_action
 from billing.admin import (
     adjust_form,
+    by_hand,
     display,
     grant_form,
     lookup,
@@ -22,7 +23,8 @@ from billing.admin import (
     support,
 )
 from billing.admin.base import SummaryMixin
-from billing.models import Customer
+from billing.models import Approval, Customer
+from billing.services import approvals
 from billing.services.customer import customers
 
 
@@ -65,6 +67,10 @@ class CustomerAdmin(SummaryMixin):
         ("Fixed", {"fields": ("external_id", "currency", "organization_link", "created_at")}),
     )
 
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        fixed = super().get_readonly_fields(request, obj)
+        return fixed if self.has_limit_permission(request) else (*fixed, *customers.CREDIT)
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
@@ -80,7 +86,22 @@ class CustomerAdmin(SummaryMixin):
 
     def save_model(self, request: HttpRequest, obj: Customer, form: Any, change: bool) -> None:
         changes = {field: form.cleaned_data[field] for field in form.changed_data if field in customers.CHANGEABLE}
+        policy = changes.get("on_insufficient_funds")
+        if policy == Customer.FundsPolicy.OVERDRAFT:
+            del changes["on_insufficient_funds"]
+            self._let_overdraw(request, obj)
         customers.update(actor=actor_of(request), customer=obj, changes=changes)
+
+    def _let_overdraw(self, request: HttpRequest, customer: Customer) -> None:
+        waiting = approvals.perform(
+            actor=actor_of(request),
+            kind=Approval.Kind.OVERDRAFT_LIMIT,
+            customer=customer,
+            terms={"on_insufficient_funds": Customer.FundsPolicy.OVERDRAFT},
+            reason="Changed among the customer's plain fields",
+        )
+        if waiting is not None:
+            by_hand.tell(request, waiting, "")
 
     def summary(self, request: HttpRequest, obj: Customer) -> dict[str, Any]:
         now = timezone.localtime()

@@ -17,7 +17,7 @@ from billing.models import Approval, Asset, Balance, Customer, Grant, Note, Paym
 from billing.selectors.spending import budgets
 from billing.services import approvals
 from billing.services.customer import notes
-from billing.services.wallet import grants, wallets
+from billing.services.wallet import wallets
 
 SHOWN = 6
 _PAYMENT_TONES: dict[str, str] = {
@@ -194,11 +194,17 @@ def extend(page: Any, request: HttpRequest, grant: Grant) -> HttpResponse:
         widget=confirm.DayInput(attrs={"class": "ante-day"}),
     )
 
-    def run(reason: str, *, expires_on: Any) -> object:
-        end = None
+    def run(reason: str, *, expires_on: Any) -> Approval | None:
+        end = ""
         if expires_on is not None:
-            end = timezone.make_aware(datetime.combine(expires_on + timedelta(days=1), datetime.min.time()))
-        return grants.extend(actor=actor_of(request), grant=grant, expires_at=end, reason=reason)
+            end = timezone.make_aware(datetime.combine(expires_on + timedelta(days=1), datetime.min.time())).isoformat()
+        return approvals.perform(
+            actor=actor_of(request),
+            kind=Approval.Kind.GRANT,
+            customer=grant.customer,
+            terms={"extends": str(grant.pk), "expires_at": end, "endless": not end},
+            reason=reason,
+        )
 
     return confirm.view(
         page,

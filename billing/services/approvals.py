@@ -36,7 +36,7 @@ from billing.models import (
 )
 from billing.services import subscriptions
 from billing.services.catalog import draft_terms, drafts
-from billing.services.customer import privacy
+from billing.services.customer import customers, privacy
 from billing.services.funding import refunds
 from billing.services.invoicing import invoice_payments, voiding
 from billing.services.retrying import retried
@@ -249,6 +249,8 @@ def _moment(text: str | None) -> datetime | None:
 def _grant(actor: audit.Actor, terms: Mapping[str, Any], approval: Approval | None) -> object:
     if "interval" in terms:
         return _recurring_grant(actor, terms, approval)
+    if "extends" in terms:
+        return _extend(actor, terms, approval)
     paid_currency = terms.get("paid_currency")
     granted_by = approval.requested_by.email if approval is not None else actor.label
     return grants.create(
@@ -277,6 +279,16 @@ def _recurring_grant(actor: audit.Actor, terms: Mapping[str, Any], approval: App
     )
     reason = terms["reason"]
     return recurring.create(actor=actor, customer=_customer(terms), terms=wanted, reason=reason, approval=approval)
+
+
+def _extend(actor: audit.Actor, terms: Mapping[str, Any], approval: Approval | None) -> object:
+    return grants.extend(
+        actor=actor,
+        grant=Grant.objects.select_related("customer").get(pk=terms["extends"], customer_id=terms["customer"]),
+        expires_at=_moment(terms["expires_at"]),
+        reason=terms["reason"],
+        approval=approval,
+    )
 
 
 def _adjust(actor: audit.Actor, terms: Mapping[str, Any], approval: Approval | None) -> object:
@@ -317,6 +329,9 @@ def _pay_back(actor: audit.Actor, terms: Mapping[str, Any], approval: Approval |
 
 
 def _set_overdraft_limit(actor: audit.Actor, terms: Mapping[str, Any], approval: Approval | None) -> object:
+    if "on_insufficient_funds" in terms:
+        changes = {"on_insufficient_funds": terms["on_insufficient_funds"]}
+        return customers.update(actor=actor, customer=_customer(terms), changes=changes, approval=approval)
     return wallets.set_overdraft_limit(
         actor=actor,
         customer=_customer(terms),

@@ -64,6 +64,17 @@ def check(
     )
 
 
+def check_unlimited(
+    *, actor: audit.Actor, kind: str, asset: str, customer_id: UUID, approval: Approval | None = None
+) -> None:
+    """The same for what may come to any amount of the asset: above every limit, where there is one."""
+    if actor.kind != AuditEvent.Actor.USER or _limit(settings.APPROVAL_ABOVE, asset) is None:
+        return
+    if approval is None:
+        raise ApprovalRequired("What has no limit needs a second person.", amounts={})
+    _compare(approval, actor, kind, {}, customer_id)
+
+
 def reason(person_id: UUID, amounts: Mapping[str, Decimal], *, is_plan: bool = False) -> str | None:
     """Why this person may not move ``amounts`` alone now; None where they may. What a plan says is in no day's sum."""
     if (why := at_once(amounts)) is not None:

@@ -9,16 +9,15 @@ from django.utils import timezone
 from accounts.models import Organization
 from accounts.services import audit
 from billing.errors import AlreadyExists, InvalidState
-from billing.models import Asset, Customer
-from billing.services import outbox
+from billing.models import Approval, Asset, Customer
+from billing.services import four_eyes, outbox
 from billing.services.alerts import defaults
 from billing.services.retrying import retried
 from billing.services.wallet import wallets
 
-CHANGEABLE = (
-    *("name", "email", "country", "timezone", "on_insufficient_funds"),
-    *("overdue_action", "overdue_grace_days", "metadata"),
-)
+CREDIT = ("on_insufficient_funds", "overdue_action", "overdue_grace_days")
+"""What decides how far, and how long, usage goes on unpaid."""
+CHANGEABLE = ("name", "email", "country", "timezone", *CREDIT, "metadata")
 
 
 def create(*, actor: audit.Actor, external_id: str, name: str, currency: Asset, **fields: Any) -> Customer:
@@ -50,8 +49,13 @@ def create(*, actor: audit.Actor, external_id: str, name: str, currency: Asset, 
 
 
 @retried
-def update(*, actor: audit.Actor, customer: Customer, changes: Mapping[str, Any]) -> Customer:
-    """Change the fields in ``CHANGEABLE``; what stays the same leaves no trace."""
+def update(
+    *, actor: audit.Actor, customer: Customer, changes: Mapping[str, Any], approval: Approval | None = None
+) -> Customer:
+    """Change the fields in ``CHANGEABLE``; what stays the same leaves no trace.
+
+    From a person, that usage may go on below zero needs a second one: ``ApprovalRequired`` (``four_eyes``).
+    """
     assert set(changes) <= set(CHANGEABLE)
     with transaction.atomic():
         customer = Customer.objects.select_for_update().get(pk=customer.pk)
@@ -60,6 +64,14 @@ def update(*, actor: audit.Actor, customer: Customer, changes: Mapping[str, Any]
         changed = {field: value for field, value in changes.items() if getattr(customer, field) != value}
         if not changed:
             return customer
+        if changed.get("on_insufficient_funds") == Customer.FundsPolicy.OVERDRAFT:
+            four_eyes.check_unlimited(
+                actor=actor,
+                kind=Approval.Kind.OVERDRAFT_LIMIT,
+                asset=customer.currency_id,
+                customer_id=customer.pk,
+                approval=approval,
+            )
         before = {field: getattr(customer, field) for field in changed}
         for field, value in changed.items():
             setattr(customer, field, value)

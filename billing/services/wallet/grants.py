@@ -150,11 +150,19 @@ def void(*, actor: audit.Actor, grant: Grant, reason: str, approval: Approval | 
 
 
 @retried
-def extend(*, actor: audit.Actor, grant: Grant, expires_at: datetime | None, reason: str) -> Grant:
+def extend(
+    *,
+    actor: audit.Actor,
+    grant: Grant,
+    expires_at: datetime | None,
+    reason: str,
+    approval: Approval | None = None,
+) -> Grant:
     """Let the grant live longer: until ``expires_at``, or for ever.
 
     Raises ``InvalidRequest`` where that is not later than now and than its end so far, ``InvalidState`` where it is
-    spent, expired or voided, or belongs to a billing period, which ends what it included.
+    spent, expired or voided, or belongs to a billing period, which ends what it included. What is left of it counts as
+    given once more: ``ApprovalRequired`` (``four_eyes``); while that waits it may become less, and not more.
     """
     with transaction.atomic():
         journal = Journal.open([grant.customer_id])
@@ -169,6 +177,15 @@ def extend(*, actor: audit.Actor, grant: Grant, expires_at: datetime | None, rea
             raise InvalidState("The grant never expires.", status=status.value)
         if expires_at is not None and expires_at <= max(grant.expires_at, journal.now):
             raise InvalidRequest.field("expires_at", "must be later than it is now")
+        left = EXACT.add(grant.remaining, grant.held)
+        asked = left if approval is None else Decimal(approval.amounts[grant.asset_id])
+        four_eyes.check(
+            actor=actor,
+            kind=Approval.Kind.GRANT,
+            amounts={grant.asset_id: max(left, asked)},
+            customer_id=grant.customer_id,
+            approval=approval,
+        )
         before, grant.expires_at = grant.expires_at, expires_at
         grant.save(update_fields=["expires_at"])
         audit.record(

@@ -86,6 +86,21 @@ def test_the_overdraft_limit_is_set_and_above_the_limit_waits(office: Client, ac
     assert Approval.objects.filter(kind="overdraft_limit", amounts={"usd": "101"}).count() == 1
 
 
+@pytest.mark.parametrize(("group", "days"), [(staff.SUPPORT, 0), (staff.FINANCE, 365)])
+def test_how_far_usage_goes_on_unpaid_is_not_for_support(acme: Customer, group: str, days: int) -> None:
+    Customer.objects.filter(pk=acme.pk).update(overdue_grace_days=0)
+    plain = {"name": "Acme Robots", "timezone": "UTC", "metadata": "{}"}
+    credit = {"on_insufficient_funds": "overdraft", "overdue_action": "nothing", "overdue_grace_days": "365"}
+
+    answer = desk(group).post(url(acme), plain | credit, follow=True)
+
+    acme.refresh_from_db()
+    assert (acme.name, acme.overdue_grace_days) == ("Acme Robots", days)
+    assert acme.on_insufficient_funds == "reject"
+    assert Approval.objects.filter(kind="overdraft_limit", customer=acme).exists() == (group == staff.FINANCE)
+    assert ("has to approve it" in answer.content.decode()) == (group == staff.FINANCE)
+
+
 @pytest.mark.parametrize("limit", ["-1", "NaN", "1e40", "ten", ""])
 def test_a_limit_that_is_none_is_refused_beside_the_field(office: Client, acme: Customer, limit: str) -> None:
     answer = office.post(url(acme, "overdraft-limit"), {"asset": "usd", "limit": limit, **WHY})

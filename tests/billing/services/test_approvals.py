@@ -611,13 +611,58 @@ def test_a_payout_to_a_partner_is_what_was_asked_for_or_nothing(shop: Shop, make
         approvals.approve(actor=by(checker), approval=asked)
 
 
+def test_credit_is_made_to_last_longer_by_two_while_it_becomes_no_more(
+    acme: Customer, maker: User, checker: User, shop: Shop
+) -> None:
+    end = timezone.now() + timedelta(days=3)
+    gift = shop.fund(acme, "150", kind="promotional", expires_at=end)
+    terms = {"extends": str(gift.pk), "expires_at": "", "endless": True}
+    asked = approvals.perform(actor=by(maker), kind="grant", customer=acme, terms=terms, reason="Late project")
+    assert asked is not None
+    assert asked.amounts == {"usd": "150"}
+    gift.refresh_from_db()
+    assert gift.expires_at == end
+    shop.record(acme, id="some of it", input_tokens=1_000_000)
+
+    approvals.approve(actor=by(checker), approval=asked)
+
+    gift.refresh_from_db()
+    assert gift.expires_at is None
+    assert gift.remaining < 150
+    assert ManualMovement.objects.get(approval=asked).amount == 150
+
+
+def test_usage_goes_on_below_zero_when_two_agree(acme: Customer, maker: User, checker: User) -> None:
+    terms = {"on_insufficient_funds": "overdraft"}
+    asked = approvals.perform(actor=by(maker), kind="overdraft_limit", customer=acme, terms=terms, reason="Trusted")
+    assert asked is not None
+    acme.refresh_from_db()
+    assert (acme.on_insufficient_funds, asked.amounts) == ("reject", {})
+
+    approvals.approve(actor=by(checker), approval=asked)
+
+    acme.refresh_from_db()
+    assert acme.on_insufficient_funds == "overdraft"
+    assert (
+        approvals.perform(
+            actor=by(maker),
+            kind="overdraft_limit",
+            customer=acme,
+            terms={"on_insufficient_funds": "reject"},
+            reason="Late",
+        )
+        is None
+    )
+    acme.refresh_from_db()
+    assert acme.on_insufficient_funds == "reject"
+
+
 # --- No service forgets -----------------------------------------------------------------------------------------------
 
 _PUBLISHED = "charges and gives back what a published version says, which was decided when it was published"
 UNLIMITED = {
     ("starting.py", "choose"): _PUBLISHED,
     ("ending.py", "reactivate"): _PUBLISHED,
-    ("grants.py", "extend"): "moves nothing: what is there stays there for longer",
     ("rules.py", "put"): "a rule for what the customer pays for",
 }
 """What an actor moves without being asked for a second person, and why."""
