@@ -25,7 +25,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 DESCRIPTIONS: Mapping[str, str] = {
     ADMINISTRATOR: "Everything, people and keys included",
     FINANCE: "Puts value in and takes it back, changes limits and customers; sees everything",
-    SUPPORT: "Changes customers' plain fields but those of credit, keeps notes, sends letters again; sees all but staff and keys",
+    SUPPORT: "Changes customers' fields but credit, keeps notes, sends letters again; sees all but staff and keys",
     AUDITOR: "Sees everything, changes nothing",
 }
 UNSEEN: Mapping[str, tuple[str, ...]] = {
