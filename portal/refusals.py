@@ -54,6 +54,7 @@ SENTENCES = (
     gettext_noop("{customer} is on the plan {plan} already."),
     gettext_noop("{customer} is to be on the plan {plan} by then."),
     gettext_noop("Only a plan that costs more can begin now. This one can begin with the next period."),
+    gettext_noop("This plan has no trial as long as yours. It can begin when yours is over."),
     gettext_noop("The rest of the period costs {amount} {asset}, and the wallet of {customer} has {available} for it."),
     gettext_noop("The subscription has ended."),
     gettext_noop("The subscription is canceled to its end already."),

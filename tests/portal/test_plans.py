@@ -248,6 +248,28 @@ def test_a_trial_is_had_once(shop: Shop) -> None:
     assert second.trial_ends_at is None
 
 
+@pytest.mark.parametrize(("own", "goes"), [(0, False), (13, False), (14, True)])
+def test_a_trial_goes_along_only_to_a_plan_with_one_as_long(shop: Shop, own: int, goes: bool) -> None:
+    tried, dear = shop.plan("tried", trial_days=14).plan, shop.plan("dear", trial_days=own, base_fee=Decimal(90)).plan
+    for plan in (tried, dear):
+        plans.offer(actor=SYSTEM, plan=plan, offered=True)
+    customer = shop.customer("fresh", plan=None, usd="500")
+    client = browser_of(shop.member(customer, "o@fresh.test"))
+    client.post("/plan/start/tried")
+    subscription = Subscription.objects.get(customer=customer)
+    address = f"/plan/{subscription.pk}/change/dear"
+
+    assert ("This plan has no trial as long as yours" in text(client.get(address))) is not goes
+    client.post(address, {"when": "now"})
+    subscription.refresh_from_db()
+    assert subscription.plan_id == (dear.pk if goes else tried.pk)
+    if not goes:  # With the end of the trial it can be had.
+        client.post(address, {"when": "period_end"})
+        subscription.refresh_from_db()
+        assert subscription.next_version is not None
+        assert subscription.next_version.plan_id == dear.pk
+
+
 # --- Calculator and prices --------------------------------------------------------------------------------------------
 
 

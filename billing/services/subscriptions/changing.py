@@ -35,7 +35,7 @@ from billing.services.catalog.prices import PriceTerms
 from billing.services.ledger.posting import Journal
 from billing.services.retrying import retried
 from billing.services.subscriptions import agreeing, fees, overage, periods
-from billing.services.subscriptions.starting import public_version
+from billing.services.subscriptions.starting import public_version, trial_end
 from billing.services.subscriptions.unused import FeeLine, credit, post_credit, raise_line
 
 NOW, PERIOD_END = "now", "period_end"
@@ -88,7 +88,8 @@ class Wanted:
     spend_cap: Decimal | None = None
     price_overrides: Sequence[PriceTerms] = ()
     upwards: bool = False
-    """Now only where it costs more. To and fro, somebody would get a fee back and use what it includes each time."""
+    """Now only where it costs more. To and fro, somebody would get a fee back and use what it includes each time. A
+    trial goes along only to a plan whose own is as long: else the cheapest one's would make the dearest free."""
     leaving: Plan | None = None
     """Only as long as it is on this plan."""
 
@@ -227,6 +228,8 @@ class _Prepared:
         figures = self.figures()
         if self.upwards and (figures.lines or figures.allowances) and figures.total <= 0:
             raise InvalidState("Only a plan that costs more can begin now. This one can begin with the next period.")
+        if self.upwards and self._outlasts_its_trial():
+            raise InvalidState("This plan has no trial as long as yours. It can begin when yours is over.")
         return figures
 
     def given_away(self, figures: Change) -> Mapping[str, Decimal]:
@@ -295,6 +298,14 @@ class _Prepared:
         """What goes along to another plan."""
         subscription.discount, subscription.minimum_commitment = self.discount, self.commitment
         subscription.spend_cap = self.spend_cap
+
+    def _outlasts_its_trial(self) -> bool:
+        """Whether the subscription would be tried for longer than this plan may be, counted from the same day."""
+        current, given = self.subscription, self.subscription.trial_ends_at
+        if given is None or self.at >= given:
+            return False
+        own = trial_end(current.starts_at, self.version.trial_days, current.timezone)
+        return own is None or own < given
 
     def _span(self) -> tuple[datetime, datetime] | None:
         return None if self.period is None else (self.period.start, self.period.end)

@@ -87,7 +87,7 @@ def start(
         )
         # Somebody may change the customer's zone at this moment: it is read once, here.
         zone = Customer.objects.values_list("timezone", flat=True).get(pk=customer.pk)
-        trial_ends_at = _trial_end(begin, chosen.trial_days if trial_days is None else trial_days, zone)
+        trial_ends_at = trial_end(begin, chosen.trial_days if trial_days is None else trial_days, zone)
         subscription = Subscription.objects.create(
             customer=customer,
             plan=plan,
@@ -209,7 +209,7 @@ def open_until_now(journal: Journal, subscription: Subscription) -> None:
         periods.open_next(journal, subscription)
 
 
-def _trial_end(begin: datetime, days: int, zone: str) -> datetime | None:
+def trial_end(begin: datetime, days: int, zone: str) -> datetime | None:
     """The same time of day so many days later, in the customer's calendar."""
     if not 0 <= days <= TRIAL_DAYS_MAX:
         raise InvalidRequest.field("trial_days", f"must be from 0 to {TRIAL_DAYS_MAX}")
