@@ -1,11 +1,16 @@
-"""``manage.py seed_demo``: sample customers with a month of usage, made the first time and left alone afterwards."""
+"""``manage.py seed_demo``: sample customers with a month of usage, made the first time and left alone afterwards.
+
+What they bought and used is booked when it happened, by a clock that runs behind: their wallets have a past.
+"""
 
 import time
 from argparse import ArgumentParser
 from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from io import StringIO
+from itertools import groupby
 from random import Random
 from typing import Any
 
@@ -21,7 +26,7 @@ from accounts.services import factors, staff
 from accounts.services.audit import SYSTEM
 from billing.demo import catalog, traffic
 from billing.demo.customers import CUSTOMERS, RUNWAY, Gift, Purchase, SampleCustomer
-from billing.management import keyfiles
+from billing.management import keyfiles, past
 from billing.models import Asset, Balance, Customer, Meter, Plan
 from billing.services import alerts, budgets, subscriptions, usage
 from billing.services.catalog import assets, costs, meters, plans
@@ -30,7 +35,12 @@ from billing.services.customer import customers
 from billing.services.funding import packs
 from billing.services.wallet import grants
 
-BATCH = 1000
+SENT_EVERY = timedelta(hours=6)
+"""How often the sample gateway sends what was used: that is booked so much later at most."""
+SAID_EVERY = 1000
+"""After how many events the seed says how far it is."""
+SUBSCRIBED = timedelta(days=traffic.DAYS + 5)
+"""How long ago the sample customers came."""
 KEY_FILE = "demo-api-key"
 KEY_SCOPES = ("customers:read", "wallets:read", "grants:write", "events:write", "events:read")
 CUSTOMER_KEY_FILE = "demo-customer-key"
@@ -81,28 +91,35 @@ class Command(BaseCommand):
 
 
 class Seed:
-    """One run: catalog, customers and people, then purchases and usage as time went by."""
+    """One run: catalog, customers and people, then purchases and usage as time went by, until ``now``."""
 
     def __init__(self, now: datetime, *, say: Any) -> None:
         self.now = now
         self.say = say
+        self.clock = past.Clock()
         self.random = Random(_SEED)  # noqa: S311 - the same sample data for everyone; nothing secret.
         self.assets: dict[str, Asset] = {}
         self.customers: dict[str, Customer] = {}
 
     def run(self) -> int:
-        self._costs()
-        self._catalog()
-        for sample in CUSTOMERS:
-            self._customer(sample)
-        self._people()
-        recorded = self._month()
+        # Beside books that were begun nothing can be said to be older: then all of it is booked today.
+        with self.clock.kept() if past.can_be_made() else nullcontext():
+            recorded = self._past()
         for sample in CUSTOMERS:
             recorded += self._spend_down(sample)
             for gift in sample.gifts:
                 self._give(sample, gift)
             self._limit(sample)
         return recorded
+
+    def _past(self) -> int:
+        self.clock.begin(self.now - SUBSCRIBED)
+        self._costs()
+        self._catalog()
+        for sample in CUSTOMERS:
+            self._customer(sample)
+        self._people()
+        return self._month()
 
     def _limit(self, sample: SampleCustomer) -> None:
         """Its budgets, made when the month has gone by, and what its people want to be told."""
@@ -125,7 +142,7 @@ class Seed:
     def _costs(self) -> None:
         """The list of what models cost, and what this operator has agreed instead."""
         call_command("import_model_costs", shipped=True, stdout=StringIO())
-        since = self.now - timedelta(days=traffic.DAYS + 5)
+        since = self.now - SUBSCRIBED
         for spec in catalog.COSTS:
             costs.create(
                 actor=SYSTEM,
@@ -206,12 +223,15 @@ class Seed:
             metadata={"sample": True},
         )
         self.customers[sample.external_id] = customer
+        for purchase in sample.purchases:
+            if not purchase.share:
+                self._buy(sample, purchase)
         for code in sample.plans:
             subscriptions.start(
                 actor=SYSTEM,
                 customer=customer,
                 plan=Plan.objects.get(code=code),
-                starts_at=self.now - timedelta(days=traffic.DAYS + 5),
+                starts_at=self.now - SUBSCRIBED,
             )
 
     def _people(self) -> None:
@@ -241,17 +261,20 @@ class Seed:
                 (begin + timedelta(days=traffic.DAYS * purchase.share), sample, purchase)
                 for sample in CUSTOMERS
                 for purchase in sample.purchases
+                if purchase.share
             ),
             key=lambda bought: bought[0],
         )
         done = 0
-        for position in range(0, len(calls), BATCH):
-            batch = calls[position : position + BATCH]
-            while purchases and purchases[0][0] <= batch[-1].time:
-                _, sample, purchase = purchases.pop(0)
+        for sent_at, batch in groupby(calls, key=lambda made: _sent_at(made.time)):
+            while purchases and purchases[0][0] <= sent_at:
+                bought_at, sample, purchase = purchases.pop(0)
+                self.clock.go_to(bought_at)
                 self._buy(sample, purchase)
-            done += self._record(batch)
-            self.say(f"Recording a month of sample usage: {done:,} of {len(calls):,} events")
+            self.clock.go_to(min(sent_at, self.now))
+            before, done = done, done + self._record(list(batch))
+            if done // SAID_EVERY > before // SAID_EVERY:
+                self.say(f"Recording a month of sample usage: {done:,} of {len(calls):,} events")
         for _, sample, purchase in purchases:
             self._buy(sample, purchase)
         return done
@@ -298,6 +321,11 @@ class Seed:
             calls.append(traffic.TimedCall(sample, traffic.event_id(self.random), moment, call))
             seconds -= length
         return self._record(sorted(calls, key=lambda made: made.time))
+
+
+def _sent_at(moment: datetime) -> datetime:
+    """When the sample gateway sends what was used at ``moment``."""
+    return moment + SENT_EVERY - (moment - datetime.min.replace(tzinfo=UTC)) % SENT_EVERY
 
 
 def _event(made: traffic.TimedCall) -> usage.IncomingEvent:

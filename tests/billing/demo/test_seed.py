@@ -2,11 +2,13 @@
 
 import itertools
 import stat
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
 from accounts.demo import DEMO_CODE, DEMO_PASSWORD, DEMO_SIGN_INS
 from accounts.models import User
@@ -15,8 +17,9 @@ from accounts.services.audit import SYSTEM
 from billing.demo import customers as samples
 from billing.demo import traffic
 from billing.management import keyfiles
-from billing.models import Balance, Customer, Grant, UsageEvent
-from billing.selectors.ledger import contents
+from billing.models import Balance, Customer, Grant, LedgerEntry, UsageEvent
+from billing.selectors.ledger import contents, history
+from tests.builders import Shop
 
 
 @pytest.fixture
@@ -61,6 +64,13 @@ def test_the_first_run_fills_and_the_second_changes_nothing(
     nearly_empty = Balance.objects.get(customer__external_id="sample-clinic")
     assert 1 < nearly_empty.available < 2
     assert Grant.objects.filter(kind="promotional", expires_at__isnull=False, remaining__gt=0).exists()
+    lived = [timezone.now() - timedelta(days=days) for days in (20, 10, 1)]
+    acme = Customer.objects.get(external_id="acme")
+    assert all(left > 0 for left in history.available(acme.pk, "usd", at=lived)), "the wallet has a past"
+    assert acme.created_at < lived[0] - timedelta(days=10)
+    entries = LedgerEntry.objects.filter(customer=acme, balance__isnull=False).order_by("balance_id", "seq")
+    booked = list(entries.values_list("balance_id", "posted_at"))
+    assert booked == sorted(booked), "and was booked as time went by"
     secret = demonstration.read_text().strip()
     assert api_keys.authenticate(secret) is not None
     assert stat.S_IMODE(demonstration.stat().st_mode) == 0o600
@@ -74,6 +84,14 @@ def test_the_first_run_fills_and_the_second_changes_nothing(
     assert capsys.readouterr().out == said
     assert (UsageEvent.objects.count(), Grant.objects.count(), User.objects.count()) == counts
     assert demonstration.read_text().strip() == secret
+
+
+def test_beside_books_that_were_begun_all_of_it_is_booked_today(db: None, demonstration: Path, shop: Shop):
+    begun = timezone.now()
+    shop.fund(shop.customer("older", plan=None), "1")
+    call_command("seed_demo")
+    assert not LedgerEntry.objects.filter(posted_at__lt=begun).exists()
+    assert list(contents.differences()) == []
 
 
 def test_a_key_that_is_lost_or_does_not_work_is_made_anew(db: None, demonstration: Path):
