@@ -1,6 +1,8 @@
-// The live list of events: new ones on top, told once, with a filter and a pause. All texts come with the data.
+// The live list of events: new ones on top, told once, with a filter and a pause. All texts come with the data. What
+// somebody looks at stays where it is: new rows come in above, and who only watches is taken up to them.
 
 const ROWS_MAX = 200;
+const AT_TOP = 2;
 
 const list = document.querySelector("[data-tail]");
 const blank = document.getElementById("tail-row");
@@ -8,6 +10,9 @@ const filter = document.querySelector("[data-tail-filter]");
 const refusedOnly = document.querySelector("[data-tail-refused]");
 const button = document.querySelector("[data-tail-pause]");
 const nothing = document.querySelector("[data-tail-nothing]");
+const box = document.querySelector("[data-tail-box]");
+const newer = document.querySelector("[data-tail-newer]");
+const still = matchMedia("(prefers-reduced-motion: reduce)");
 const clock = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium", timeZone: list.dataset.zone });
 
 function row(event) {
@@ -51,16 +56,55 @@ function sift() {
   nothing.hidden = shown > 0;
 }
 
+let follows = true; // Until the reader scrolls, and again once back on top.
+
+function atTop() {
+  return box.scrollTop < AT_TOP;
+}
+
+function reads() {
+  return box.matches(":hover") || box.contains(document.activeElement);
+}
+
+// In a frame of its own, after the one in which the rows came in above.
+function rise() {
+  requestAnimationFrame(() =>
+    requestAnimationFrame(() => box.scrollTo({ top: 0, behavior: still.matches ? "instant" : "smooth" })),
+  );
+}
+
 function receive(message) {
+  const watches = (follows || atTop()) && !reads();
+  const first = list.querySelector("tr:not([hidden])");
+  const place = first?.offsetTop;
   for (const event of message.events) {
     if (list.querySelector(`[data-id="${CSS.escape(event.id)}"]`)) continue;
     const made = row(event);
     made.classList.add("arrived");
     list.prepend(made);
   }
-  while (list.children.length > ROWS_MAX) list.lastElementChild.remove();
   sift();
+  if (first) box.scrollTop += first.offsetTop - place;
+  while (list.children.length > ROWS_MAX) list.lastElementChild.remove();
+  if (watches) rise();
+  else newer.hidden = atTop();
 }
+
+for (const type of ["wheel", "touchmove", "keydown", "pointerdown"]) {
+  box.addEventListener(type, () => (follows = false), { passive: true });
+}
+box.addEventListener("scroll", () => {
+  if (!atTop()) return;
+  follows = true;
+  newer.hidden = true;
+});
+box.addEventListener("pointerleave", () => {
+  if (follows && !reads()) rise();
+});
+newer.addEventListener("click", () => {
+  follows = true;
+  rise();
+});
 
 const listening = window.anteListen({
   stream: list.dataset.stream,
