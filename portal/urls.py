@@ -71,6 +71,7 @@ urlpatterns = [
     path("statement", statement.statement, name="statement"),
     path("expenses.csv", expenses.expenses_csv, name="expenses-csv"),
     path("statement.csv", statement.statement_csv, name="statement-csv"),
+    path("statement.pdf", statement.statement_pdf, name="statement-pdf"),
     path("invoices", invoices.invoices, name="invoices"),
     path("invoices/<uuid:invoice_id>", invoices.invoice, name="invoice"),
     path("invoices/<uuid:invoice_id>/pdf", invoices.invoice_pdf, name="invoice-pdf"),

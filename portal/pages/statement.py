@@ -6,14 +6,18 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.views.decorators.http import require_GET
 
 from billing.models import EntryKind
 from billing.selectors.invoicing import sections
 from billing.selectors.ledger import balances, statements
-from portal import access, downloads
+from portal import access, amounts, downloads, statement_paper
 from portal.long_lists import LongList, oldest_first
 from portal.periods import midnight, midnight_after, parse_day
 
@@ -150,3 +154,17 @@ def statement_csv(request: HttpRequest, visit: access.Visit) -> HttpResponseBase
             ]
 
     return downloads.response(f"statement-{visit.customer.external_id[:40]}.csv", HEADER, cells())
+
+
+@require_GET
+@access.signed_in
+def statement_pdf(request: HttpRequest, visit: access.Visit) -> HttpResponse:
+    """The statement for the same filters as paper. One that is too long leads back to the page, which says so."""
+    filters, most = Filters.read(request), statement_paper.ROWS_MAX
+    page = statements.page(**filters.arguments(visit), limit=most)
+    if page.next_cursor is not None:
+        too_long = gettext("A PDF holds {many} movements at most. Choose fewer days, or take the CSV, which holds all.")
+        messages.error(request, too_long.format(many=amounts.number(Decimal(most))))
+        return redirect(f"{reverse('portal:statement')}?{filters.query()}")
+    paper = statement_paper.pdf(visit, page.rows, first=filters.first, last=filters.last)
+    return downloads.pdf(f"statement-{visit.customer.external_id[:40]}.pdf", paper)

@@ -2,6 +2,7 @@
 
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Any
 
 from django import template
 from django.template import Context
@@ -289,10 +290,19 @@ _AT_CAP = {
 }
 
 
+_GRANT_KINDS: dict[str, Any] = dict(Grant.Kind.choices)
+
+
 @register.filter
 def grant_kind(kind: str) -> str:
     """What kind of grant it is, in words."""
     return str(Grant.Kind(kind).label)
+
+
+@register.filter
+def grant_name(name: str | None) -> str:
+    """A grant as it is called; one that was given no name goes by its kind, in words."""
+    return str(_GRANT_KINDS.get(name, name)) if name else ""
 
 
 @register.filter

@@ -56,7 +56,7 @@ def pages(page: Page, site: str) -> list[str]:
     for route, methods in ROUTES.items():
         if "GET" in methods and not set(route) & set("<^.") and route not in ELSEWHERE:
             response = page.request.get(f"{site}/{route}", max_redirects=0)
-            if response.status == 200 and "<html" in response.text():
+            if response.status == 200 and "text/html" in response.headers["content-type"]:
                 found.append(f"/{route}")
     return found
 

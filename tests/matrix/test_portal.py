@@ -46,6 +46,7 @@ PAGES: dict[str, dict[str, str]] = {
     "statement": {"GET": MEMBER},
     "expenses.csv": {"GET": MEMBER},
     "statement.csv": {"GET": MEMBER},
+    "statement.pdf": {"GET": MEMBER},
     "invoices": {"GET": "invoices:read"},
     "invoices/<uuid:invoice_id>": {"GET": "invoices:read"},
     "invoices/<uuid:invoice_id>/pdf": {"GET": "invoices:read"},
