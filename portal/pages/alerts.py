@@ -25,6 +25,13 @@ from portal.pages.budgets import AmountField
 from portal.pages.targets import TargetForm
 from portal.tables import Column, Filter, Table
 
+ALERTS = Table(
+    "alerts",
+    columns=[Column("since", _("Since"), by="created_at"), Column("kind", _("What"), by="kind")],
+    usual="-since",
+    anchor="told",
+    filters=[Filter("kind", _("What"), Alert.Kind.choices)],
+)
 INBOX = Table(
     "inbox",
     columns=[Column("when", _("When"), by="notice_id"), Column("about", _("What"), by="notice__kind")],
@@ -235,7 +242,7 @@ def _page(
         visit,
         "portal/alerts.html",
         status=status,
-        alerts=_kept(visit).select_related("asset"),
+        table=ALERTS.page(request, _kept(visit).select_related("asset")),
         usual=defaults.shown(),
         form=form or AlertForm(visit=visit),
         wishes=wishes or WishForm(initial=initial),

@@ -22,7 +22,22 @@ from billing.models import Asset, Balance, Budget
 from billing.selectors.spending import budgets as selector
 from billing.services import budgets
 from portal import access, refusals
+from portal.tables import Column, Filter, Table
 
+BUDGETS = Table(
+    "budgets",
+    columns=[
+        Column("made", _("Made"), by="created_at"),
+        Column("name", _("Name"), by="name"),
+        Column("limit", _("Limit"), by="limit", number=True),
+    ],
+    usual="-made",
+    anchor="limits",
+    filters=[
+        Filter("period", _("For"), Budget.Period.choices),
+        Filter("set_by", _("Set by"), Budget.SetBy.choices),
+    ],
+)
 EVENTS = "events"
 TELL = "tell"
 _FIELD_WORDS = {
@@ -235,5 +250,6 @@ def _initial(budget: Budget) -> Mapping[str, str]:
 
 
 def _page(request: HttpRequest, visit: access.Visit, form: BudgetForm, *, status: int = 200) -> HttpResponse:
-    rows = selector.now(visit.customer, list(selector.kept(visit.customer)))
-    return access.render_for(request, visit, "portal/budgets.html", status=status, rows=rows, form=form)
+    table = BUDGETS.page(request, selector.kept(visit.customer))
+    rows = selector.now(visit.customer, table.rows)
+    return access.render_for(request, visit, "portal/budgets.html", status=status, table=table, rows=rows, form=form)

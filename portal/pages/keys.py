@@ -40,7 +40,7 @@ KEYS = Table(
         Filter(
             "state",
             _("State"),
-            choices=[("active", _("Active")), ("paused", _("Paused")), ("over", _("Over"))],
+            choices=[("active", _("Active")), ("paused", _("Paused")), ("over", pgettext_lazy("state", "Over"))],
             where={
                 "active": Q(paused_at=None) & ~_OVER,
                 "paused": Q(paused_at__isnull=False) & ~_OVER,

@@ -1,4 +1,4 @@
-"""The wallet: its grants as a stack, those that are over, and what it held on any past day."""
+"""The wallet: its grants as a stack, all that there ever were, and what it held on any past day."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,9 +6,11 @@ from datetime import date, datetime
 from typing import Any
 
 from django.db.models import Q
+from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 from django.views.decorators.http import require_GET
 
 from billing.models import Grant, RecurringGrant
@@ -19,18 +21,30 @@ from portal.periods import midnight_after, parse_day
 from portal.stacks import GrantPart
 from portal.tables import Column, Filter, Table
 
-OVER = Table(
+STACK_ROWS = 12
+"""How many grants of an asset the stack names."""
+_OVER = Q(open=False) | Q(expires_at__lte=Now())
+GRANTS = Table(
     "wallet",
     columns=[
         Column("grant", _("Grant")),
         Column("from", _("From"), by="effective_at"),
-        Column("why", _("Why")),
+        Column("expires", _("Expires"), by="expires_at", optional=True),
+        Column("state", _("State")),
         Column("used", _("Used"), by="drawn", number=True),
         Column("of", _("Of"), by="amount", number=True),
     ],
     usual="-from",
-    anchor="over",
-    filters=[Filter("kind", _("Kind"), Grant.Kind.choices)],
+    anchor="grants",
+    filters=[
+        Filter("kind", _("Kind"), Grant.Kind.choices),
+        Filter(
+            "state",
+            _("State"),
+            [("open", _("Open")), ("over", pgettext_lazy("state", "Over"))],
+            where={"open": ~_OVER, "over": _OVER},
+        ),
+    ],
 )
 
 
@@ -42,6 +56,16 @@ class Stack:
     parts: list[GrantPart]
     scheduled: list[Grant]
     recurring: list[RecurringGrant]
+
+    @property
+    def named(self) -> list[GrantPart]:
+        """Those that burn first."""
+        return self.parts[:STACK_ROWS]
+
+    @property
+    def beyond(self) -> int:
+        """How many more there are."""
+        return len(self.parts) - len(self.named)
 
     @property
     def bar(self) -> list[tuple[float, int]]:
@@ -73,7 +97,7 @@ def wallet(request: HttpRequest, visit: access.Visit) -> HttpResponse:
         stacks=_stacks(visit, now),
         past_day=asked,
         today=now.astimezone(visit.zone).date(),
-        **_past(visit, request, now),
+        **_grants(visit, request, now),
     )
 
 
@@ -108,8 +132,7 @@ def _past_day(visit: access.Visit, request: HttpRequest, now: datetime) -> PastD
     return PastDay(day, history.balances([visit.customer.pk], at=at))
 
 
-def _past(visit: access.Visit, request: HttpRequest, now: datetime) -> dict[str, Any]:
-    """Grants that can pay no more, each with why."""
-    over = Grant.objects.filter(customer=visit.customer).filter(Q(open=False) | Q(expires_at__lte=now))
-    page = OVER.page(request, over)
-    return {"over": page, "past": [(grant, grant.status_at(now)) for grant in page.rows]}
+def _grants(visit: access.Visit, request: HttpRequest, now: datetime) -> dict[str, Any]:
+    """All that the address asks for, each with its state."""
+    page = GRANTS.page(request, Grant.objects.filter(customer=visit.customer))
+    return {"table": page, "grants": [(grant, grant.status_at(now)) for grant in page.rows]}

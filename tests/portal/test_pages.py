@@ -18,8 +18,10 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import User
+from billing.gateways import documents
 from billing.models import Customer
 from billing.services import usage
+from portal import statement_paper
 from tests.builders import Shop
 
 HTMX = {"HX-Request": "true"}
@@ -295,6 +297,36 @@ def test_the_statement_as_csv_is_whole_and_exact(shop: Shop, signed_in: SignedIn
 
 def test_the_csv_follows_the_filters(acme: Client) -> None:
     assert [row[4] for row in rows_of(acme.get("/statement.csv?kind=top_up"))[1:]] == ["top_up"]
+
+
+def test_the_statement_as_pdf_says_what_the_page_says_for_its_filters(
+    acme: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    papers: list[dict[str, Any]] = []
+    made = documents.pdf
+
+    def keep(template: str, data: dict[str, Any]) -> bytes:
+        papers.append(data)
+        return made(template, data)
+
+    monkeypatch.setattr(documents, "pdf", keep)
+    answer = acme.get("/statement.pdf")
+    assert (answer["Content-Type"], answer.content[:5]) == ("application/pdf", b"%PDF-")
+    first, *_rest, last = papers[0]["lines"]
+    assert last["what"] == "Purchase"
+    assert (last["amount"], last["balance"]) == ("+$100.00", "$100.00")
+    assert first["amount"].startswith("−$0.0")
+    assert dict(papers[0]["facts"])["Came in"] == "$100.00"
+    acme.get("/statement.pdf?kind=top_up", headers={"Accept-Language": "de"})
+    assert [line["amount"] for line in papers[1]["lines"]] == ["+$100,00"]
+    assert papers[1]["title"] == "Kontoauszug"
+    assert acme.get("/statement.pdf?kind=top_up&to=2020-01-01").content[:5] == b"%PDF-"
+    assert papers[2]["lines"] == []
+
+    monkeypatch.setattr(statement_paper, "ROWS_MAX", 1)
+    led_back = acme.get("/statement.pdf?asset=usd", follow=True)
+    assert led_back.redirect_chain == [("/statement?asset=usd", 302)]
+    assert "A PDF holds 1 movements at most" in text(led_back)
 
 
 def test_a_page_asks_the_database_a_fixed_number_of_times(

@@ -16,6 +16,7 @@ from billing.models import Asset, Customer, Plan, Subscription
 from billing.services import subscriptions
 from billing.services.catalog import plans
 from billing.services.wallet import recurring
+from portal.pages import wallet
 from tests.builders import Shop, browser_of
 
 HTMX = {"HX-Request": "true"}
@@ -74,19 +75,25 @@ def test_what_is_included_is_seen_before_any_money(shop: Shop, signed_in: Signed
 # --- Wallet -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_wallet_lists_grants_in_burn_order_and_those_that_are_over(
-    shop: Shop, acme: Customer, signed_in: SignedIn
+def test_the_wallet_lists_grants_in_burn_order_and_all_that_there_were(
+    shop: Shop, acme: Customer, signed_in: SignedIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     soon = timezone.now() + timedelta(days=3)
     shop.fund(acme, "5", kind="promotional", name="Welcome", expires_at=soon)
     shop.fund(acme, "1", kind="promotional", name="Gone", priority=1)
     shop.record(acme, output_tokens=100_000)  # $1: the whole of Gone.
-    page = text(signed_in(shop.member(acme)).get("/wallet"))
-    burning, _, over = page.partition("Grants that are over")
+    client = signed_in(shop.member(acme))
+    page = text(client.get("/wallet"))
+    burning, _, table = page.partition("All grants")
     assert burning.index("Welcome") < burning.index("Purchase grant")
-    assert "Gone" in over
-    assert "Depleted" in over
+    assert "Gone" not in burning
+    assert "Gone" in table
+    assert "Depleted" in table
     assert "$105" in page
+    monkeypatch.setattr(wallet, "STACK_ROWS", 1)
+    burning, _, table = text(client.get("/wallet")).partition("All grants")
+    assert "Purchase grant" not in burning
+    assert 'href="/wallet?state=open#grants">1 more' in burning
 
 
 def test_the_wallet_tells_what_it_held_on_a_past_day(shop: Shop, acme: Customer, signed_in: SignedIn) -> None:

@@ -15,7 +15,7 @@ from accounts.services.audit import SYSTEM
 from billing.services import usage
 from billing.services.wallet import grants
 from billing.services.webhooks import endpoints
-from portal.pages import alerts, disputes, funding, invoices, keys, plan, security, team, wallet, webhooks
+from portal.pages import alerts, budgets, disputes, funding, invoices, keys, plan, security, team, wallet, webhooks
 from portal.tables import Table
 from tests.builders import Shop
 from tests.portal.test_pages import text
@@ -25,7 +25,8 @@ SignedIn = Callable[[User], Client]
 
 @pytest.fixture
 def reader(shop: Shop, signed_in: SignedIn) -> Client:
-    """Somebody of a customer with 27 grants that were taken back, of $1 to $27, the largest two promotional."""
+    """Somebody of a customer with 27 grants that were taken back, of $1 to $27, the largest two promotional, after one
+    of $100 that pays."""
     customer = shop.customer("acme", usd="100")
     for amount in range(1, 28):
         grant = shop.fund(customer, str(amount), kind="promotional" if amount > 25 else "adjustment")
@@ -33,54 +34,58 @@ def reader(shop: Shop, signed_in: SignedIn) -> Client:
     return signed_in(shop.member(customer))
 
 
-def over(page: str) -> list[str]:
-    """What each of the grants that are over was of."""
-    body = page[page.index('id="over"') :]
+def listed(page: str) -> list[str]:
+    """What each of the grants in the table was of."""
+    body = page[page.index('id="grants"') :]
     return re.findall(r'balance-cell"><data class="money" value="(\d+)"', body)
 
 
 def link(page: str, words: str) -> str:
-    found = re.search(rf'href="([^"]+)"[^>]*>{words}', page[page.index('id="over"') :])
+    found = re.search(rf'href="([^"]+)"[^>]*>{words}', page[page.index('id="grants"') :])
     assert found is not None
     return html.unescape(found[1])
 
 
 def test_a_heading_sorts_and_sorts_the_other_way_round(reader: Client) -> None:
     page = text(reader.get("/wallet"))
-    assert over(page) == [str(amount) for amount in range(27, 2, -1)]
+    assert listed(page) == [str(amount) for amount in range(27, 2, -1)]
     assert 'aria-sort="descending"' in page
     largest = link(page, "Of")
-    assert largest == "/wallet?sort=-of#over"
+    assert largest == "/wallet?sort=-of#grants"
     page = text(reader.get(largest))
-    assert over(page)[:2] == ["27", "26"]
+    assert listed(page)[:2] == ["100", "27"]
     page = text(reader.get(link(page, "Of ↓")))
-    assert over(page)[:3] == ["1", "2", "3"]
+    assert listed(page)[:3] == ["1", "2", "3"]
     assert 'aria-sort="ascending"' in page
 
 
 def test_pages_follow_each_other_and_keep_the_order(reader: Client) -> None:
     page = text(reader.get("/wallet?sort=of"))
-    assert "1 to 25 of 27" in page
+    assert "1 to 25 of 28" in page
     page = text(reader.get(link(page, "Next")))
-    assert over(page) == ["26", "27"]
-    assert link(page, "Previous") == "/wallet?sort=of#over"
-    assert over(text(reader.get("/wallet?sort=of&page=99"))) == ["26", "27"]
+    assert listed(page) == ["26", "27", "100"]
+    assert link(page, "Previous") == "/wallet?sort=of#grants"
+    assert listed(text(reader.get("/wallet?sort=of&page=99"))) == ["26", "27", "100"]
 
 
 def test_a_filter_leaves_those_that_fit(reader: Client) -> None:
     page = text(reader.get("/wallet?kind=promotional&sort=of"))
-    assert over(page) == ["26", "27"]
-    assert link(page, "From") == "/wallet?kind=promotional#over"
+    assert listed(page) == ["26", "27"]
+    assert link(page, "From") == "/wallet?kind=promotional#grants"
     assert '<option value="promotional" selected>' in page
+    assert listed(text(reader.get("/wallet?state=open"))) == ["100"]
+    assert "100" not in listed(text(reader.get("/wallet?state=over&sort=-of")))
     nothing = text(reader.get("/wallet?kind=rollover"))
     assert "Nothing matches" in nothing
-    assert 'href="/wallet#over">Show all' in nothing
+    assert 'href="/wallet#grants">Show all' in nothing
 
 
 @pytest.mark.parametrize(
     "table",
     [
+        alerts.ALERTS,
         alerts.INBOX,
+        budgets.BUDGETS,
         disputes.CASES,
         funding.PAYMENTS,
         invoices.PAPERS,
@@ -89,7 +94,7 @@ def test_a_filter_leaves_those_that_fit(reader: Client) -> None:
         security.DEVICES,
         security.SESSIONS,
         team.MEMBERS,
-        wallet.OVER,
+        wallet.GRANTS,
         webhooks.DELIVERIES,
         webhooks.ENDPOINTS,
     ],
@@ -133,7 +138,7 @@ def test_lists_are_sorted_and_filtered_as_tables_are(shop: Shop, signed_in: Sign
 
 @pytest.mark.parametrize("query", ["sort=why", "sort=--of", "sort=id", "page=-1", "page=x", "kind=x", "kind=%00"])
 def test_what_makes_no_sense_counts_as_not_asked(reader: Client, query: str) -> None:
-    assert over(text(reader.get(f"/wallet?{query}"))) == [str(amount) for amount in range(27, 2, -1)]
+    assert listed(text(reader.get(f"/wallet?{query}"))) == [str(amount) for amount in range(27, 2, -1)]
 
 
 @pytest.mark.parametrize("path", ["/statement", "/usage/events"])
