@@ -37,6 +37,7 @@ def serving(home: Path, *, static_files: bool = True, without: Sequence[str] = N
         "DATABASE_URL": database.geturl(),
         "BASE_URL": address,
         "SECRET_KEY": settings.SECRET_KEY,
+        "EMBED_ANCESTORS": "http://localhost:*",
         "STATIC_ROOT": str(home / "static"),
         "DATA_DIR": str(home / "data"),
         "DJANGO_SETTINGS_MODULE": "billing.config.settings",
