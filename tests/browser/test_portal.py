@@ -181,6 +181,34 @@ def test_events_are_watched_as_they_come_in(sign_in: SignIn, owner: User, shop: 
     assert sign_in.complaints == []
 
 
+def test_what_comes_in_pushes_nothing_that_is_looked_at(
+    sign_in: SignIn, owner: User, shop: Shop, acme: Customer
+) -> None:
+    page = sign_in(owner, "/usage/live")
+    page.set_viewport_size({"width": 820, "height": 900})
+    live(page)
+    page.evaluate(WATCH_SHIFT)
+    first, box = page.locator("[data-tail] tr").first, page.locator("[data-tail-box]")
+    for number in range(10):
+        shop.record(acme, id=f"new {number}", output_tokens=10)
+    expect(first).to_contain_text("new 9")
+    expect(first).to_be_in_viewport()
+
+    box.hover()
+    read = page.locator("[data-tail] tr").nth(2)
+    before, name = read.bounding_box(), read.get_attribute("data-id")
+    shop.record(acme, id="newest", output_tokens=10)
+    expect(first).to_contain_text("newest")
+    newer = page.get_by_role("button", name="Newer events")
+    expect(newer).to_be_visible()
+    assert page.locator(f'[data-id="{name}"]').bounding_box() == before
+    assert page.evaluate("window.shift") < 0.05
+    newer.click()
+    expect(newer).to_be_hidden()
+    expect(first).to_be_in_viewport()
+    assert sign_in.complaints == []
+
+
 def test_the_statement_finds_an_event_while_one_types(sign_in: SignIn, owner: User, shop: Shop, acme: Customer) -> None:
     shop.record(acme, id="needle", output_tokens=1)
     page = sign_in(owner, "/statement")
