@@ -41,6 +41,12 @@ def call(customer: SampleCustomer, random: Random) -> Call:
     return _MAKERS[_pick(customer.work, random)](customer, random)
 
 
+def smaller(made: Call, share: float) -> Call:
+    """The same call with only a ``share``, 0 to 1, of its work."""
+    sizes = {name: min(size, max(1, int(size * share))) for name, size in made.data.items() if isinstance(size, int)}
+    return Call(made.type, made.data | sizes)
+
+
 def event_id(random: Random) -> str:
     return f"inf_{random.getrandbits(80):020x}"
 
