@@ -10,6 +10,7 @@ import msgspec
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 
+from billing.engine.journals import CONTENT_TYPES, PARQUET
 from billing.engine.strings import check_strings
 from billing.errors import InvalidRequest, PayloadTooLarge
 
@@ -162,3 +163,10 @@ class CSVRenderer(BaseRenderer):
         self, data: Any, accepted_media_type: str | None = None, renderer_context: Mapping[str, Any] | None = None
     ) -> bytes:
         return write(data)
+
+
+class ParquetRenderer(CSVRenderer):
+    """The same of Parquet."""
+
+    media_type = CONTENT_TYPES[PARQUET]
+    format = "parquet"

@@ -1,14 +1,13 @@
 """``/usage``: what was used and what it came to, for dashboards and BI tools."""
 
-import csv
-import io
 import zoneinfo
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, ClassVar
 
 from django.http import HttpResponse, HttpResponseBase
 from django.utils import timezone
+from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -16,15 +15,19 @@ from billing import access
 from billing.api import base
 from billing.api.authentication import principal
 from billing.api.fields import moment_string
-from billing.api.json import CSVRenderer, ExactJSONRenderer
+from billing.api.json import CSVRenderer, ExactJSONRenderer, ParquetRenderer
 from billing.api.schema import events as schema
 from billing.engine.money import amount_string
-from billing.engine.spreadsheets import harmless
+from billing.engine.spreadsheets import Cell, lines
 from billing.errors import InvalidRequest
+from billing.gateways import parquet
 from billing.selectors.revenue import revenue_days
 from billing.selectors.usage import usage
 
 SPAN_DEFAULT = timedelta(days=30)
+HOURS_SPAN_MAX = timedelta(days=93)
+"""By the hour no longer time is answered for at once."""
+ROWS_MAX = 100_000
 _OWN = {"period_start", "asset", "quantity", "amount", "events"}
 """The members that every row has: a dimension of such a name cannot be shown beside them."""
 
@@ -34,7 +37,10 @@ class UsageView(base.View):
     parameters: ClassVar[Mapping[str, Collection[str]]] = {
         "GET": ("customer", *base.WINDOW, "granularity", "group_by", "meter", "timezone")
     }
-    renderer_classes = [ExactJSONRenderer, CSVRenderer]
+
+    def get_renderers(self) -> list[BaseRenderer]:
+        tables = [CSVRenderer(), ParquetRenderer()] if parquet.installed() else [CSVRenderer()]
+        return [ExactJSONRenderer(), *tables]
 
     @schema.USAGE
     def get(self, request: Request) -> HttpResponseBase:
@@ -50,6 +56,9 @@ class UsageView(base.View):
         start = base.moment(request, "from") or end - SPAN_DEFAULT
         if start >= end:
             raise InvalidRequest.field("from", "must be before to")
+        granularity = base.text(request, "granularity") or "day"
+        if granularity == "hour" and end - start > HOURS_SPAN_MAX:
+            raise InvalidRequest.field("from", f"by the hour at most {HOURS_SPAN_MAX.days} days before to")
         group_by = [name for name in (base.text(request, "group_by") or "").split(",") if name]
         if taken := sorted(_OWN & set(group_by)):
             raise InvalidRequest.field("group_by", f"{', '.join(taken)}: every row has a member of that name already.")
@@ -57,17 +66,22 @@ class UsageView(base.View):
             customer_id=customer_id,
             start=start,
             end=end,
-            granularity=base.text(request, "granularity") or "day",
+            granularity=granularity,
             group_by=group_by,
             meter=base.text(request, "meter"),
             timezone=_zone(base.text(request, "timezone") or "UTC"),
+            limit=ROWS_MAX + 1,
         )
-        shown = [_show(row, group_by) for row in rows]
+        if len(rows) > ROWS_MAX:
+            raise InvalidRequest.field(
+                "group_by", f"more than {ROWS_MAX:,} rows: ask for less time, longer periods or fewer names"
+            )
         moment = revenue_days.provisional_from(start, end)
         provisional = None if moment is None else moment_string(moment)
-        if isinstance(request.accepted_renderer, CSVRenderer):
-            return _csv(shown, group_by, provisional)
-        return Response({"data": shown, "provisional_from": provisional, "next_cursor": None})
+        if isinstance(request.accepted_renderer, ExactJSONRenderer):
+            shown = [_show(row, group_by) for row in rows]
+            return Response({"data": shown, "provisional_from": provisional, "next_cursor": None})
+        return _table(request.accepted_renderer, rows, group_by, provisional)
 
 
 def _zone(name: str) -> zoneinfo.ZoneInfo:
@@ -87,14 +101,19 @@ def _show(row: usage.UsageRow, group_by: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _csv(rows: Sequence[Mapping[str, Any]], group_by: Sequence[str], provisional: str | None) -> HttpResponse:
-    """RFC 4180. Texts that a spreadsheet would run as a formula get an apostrophe in front; numbers stay numbers."""
-    out = io.StringIO()
-    columns = ["period_start", *group_by, "asset", "quantity", "amount", "events"]
-    writer = csv.DictWriter(out, columns, lineterminator="\r\n")
-    writer.writeheader()
-    for row in rows:
-        texts = {name: harmless(row[name] or "") for name in group_by}
-        writer.writerow({**row, **texts})
+def _table(
+    renderer: BaseRenderer, rows: Sequence[usage.UsageRow], group_by: Sequence[str], provisional: str | None
+) -> HttpResponse:
+    """RFC 4180, where texts that a spreadsheet would run as a formula get an apostrophe in front; or Parquet."""
+    columns = {"period_start": "time", **dict.fromkeys([*group_by, "asset"], "text")}
+    columns |= {"quantity": "amount", "amount": "amount", "events": "number"}
     headers = {} if provisional is None else {"X-Provisional-From": provisional}
-    return HttpResponse(out.getvalue(), content_type="text/csv; charset=utf-8", headers=headers)
+    if isinstance(renderer, ParquetRenderer):
+        cells = ([row.period_start, *_cells(row)] for row in rows)
+        return HttpResponse(parquet.stream(columns, cells), content_type=renderer.media_type, headers=headers)
+    table = lines(list(columns), ([moment_string(row.period_start), *_cells(row)] for row in rows))
+    return HttpResponse(table, content_type="text/csv; charset=utf-8", headers=headers)
+
+
+def _cells(row: usage.UsageRow) -> Iterator[Cell]:
+    yield from (*row.group, row.asset, row.quantity, row.amount, row.events)

@@ -1,5 +1,7 @@
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Func, Q
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Cast, Coalesce
 
 from accounts.ids import uuid7
 from billing.models.assets import Asset
@@ -33,6 +35,16 @@ class UsageSums(models.Model):
         abstract = True
 
 
+VALUE = Coalesce(
+    Cast("api_key_id", models.TextField()),
+    Func(
+        F("dimensions"), F("grain"), arg_joiner=" ->> ", output_field=models.TextField(), template="(%(expressions)s)"
+    ),
+)
+"""The value of the one dimension that lines keep apart, where they keep just one apart."""
+ALONE = Q(grain__in=["user", "project", "feature", "api_key"])
+
+
 class UsageRollup(UsageSums):
     """An hour's sums: derived, and made anew by ``manage.py rebuild_rollups``."""
 
@@ -42,17 +54,25 @@ class UsageRollup(UsageSums):
         MODEL = "model", "By model"
         WORK = "work", "By model, user, project, feature and API key"
         SESSION = "session", "By session"
+        USER = "user", "By user"
+        PROJECT = "project", "By project"
+        FEATURE = "feature", "By feature"
+        API_KEY = "api_key", "By API key"
 
     pk = models.CompositePrimaryKey("customer_id", "grain", "hour", "shape", "line")
     grain = models.CharField(max_length=8, choices=Grain.choices)
     hour = models.DateTimeField(help_text="When the events occurred: from here up to an hour later.")
 
     class Meta:
-        indexes = [models.Index(fields=["grain", "hour"], name="billing_rollup_hour")]
+        indexes = [
+            models.Index(fields=["grain", "hour"], name="billing_rollup_hour"),
+            models.Index("customer", "grain", VALUE, "hour", name="billing_rollup_value", condition=ALONE),
+        ]
         constraints = [
             number_check("billing_usagerollup", "quantity", "amount"),
             models.CheckConstraint(
-                name="billing_usagerollup_grain", condition=Q(grain__in=["model", "work", "session"])
+                name="billing_usagerollup_grain",
+                condition=Q(grain__in=["model", "work", "session", "user", "project", "feature", "api_key"]),
             ),
         ]
 
@@ -101,6 +121,19 @@ class UsageDaySum(UsageSums):
     start = models.DateTimeField(help_text="Of the day.")
 
     class Meta:
+        indexes = [
+            models.Index("customer", "grain", VALUE, "start", name="billing_usagedaysum_value", condition=ALONE),
+            *(
+                models.Index(
+                    "customer",
+                    KeyTextTransform(name, "dimensions"),
+                    "start",
+                    name=f"billing_usagedaysum_{name}",
+                    condition=Q(grain="work"),
+                )
+                for name in ("user", "project", "feature")
+            ),
+        ]
         constraints = [
             number_check("billing_usagedaysum", "quantity", "amount"),
             models.CheckConstraint(

@@ -5,6 +5,7 @@ from drf_spectacular.utils import OpenApiParameter, PolymorphicProxySerializer, 
 
 from billing.api.cloudevents import ALIASES
 from billing.api.schema import shapes
+from billing.engine.journals import CONTENT_TYPES, PARQUET
 
 _TEXT = {"type": "string", "minLength": 1, "maxLength": 255}
 _EVENT = {
@@ -104,9 +105,14 @@ RECEIPT = extend_schema(
 )
 USAGE = extend_schema(
     operation_id="get_usage",
-    summary="Usage by time and group; CSV with Accept: text/csv",
+    summary="Usage by time and group; CSV or Parquet where asked for",
+    description="By the hour at most 93 days at once, and at most 100,000 rows: more is refused.",
     tags=["Usage"],
-    responses={(200, "application/json"): shapes.UsageShape, (200, "text/csv"): OpenApiTypes.STR},
+    responses={
+        (200, "application/json"): shapes.UsageShape,
+        (200, "text/csv"): OpenApiTypes.STR,
+        (200, CONTENT_TYPES[PARQUET]): OpenApiTypes.BINARY,
+    },
     parameters=[
         shapes.CUSTOMER,
         *shapes.FROM_TO,

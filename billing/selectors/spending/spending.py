@@ -3,27 +3,19 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
 from django.db import connection
 
 from billing.engine.anomalies import WEEKS
-from billing.models import SpendAnomaly, UsageRollup
+from billing.models import SpendAnomaly
+from billing.selectors.usage import usage
 
 _NOW = """
 SELECT r.customer_id, r.asset_id, r.api_key_id, r.dimensions ->> 'feature', SUM(r.amount)
   FROM billing_usagerollup r JOIN billing_asset a ON a.code = r.asset_id AND a.kind = 'currency'
  WHERE r.grain = 'work' AND r.hour = %(hour)s
  GROUP BY 1, 2, 3, 4
-"""
-_BEFORE = """
-SELECT hour, SUM(amount) FROM billing_usagerollup
- WHERE customer_id = %(customer)s AND grain = %(grain)s AND hour >= %(since)s AND hour < %(hour)s
-   AND asset_id = %(asset)s
-   AND CASE %(scope)s WHEN 'api_key' THEN api_key_id::text = %(value)s
-                      WHEN 'feature' THEN dimensions ->> 'feature' = %(value)s ELSE true END
- GROUP BY 1
 """
 
 
@@ -53,13 +45,7 @@ def in_hour(hour: datetime) -> dict[Scope, Decimal]:
 
 def before(scope: Scope, hour: datetime) -> dict[datetime, Decimal]:
     """What each of the hours before came to, as far back as a baseline looks."""
-    # All of a customer's usage is in every grain: the one with the fewest lines says it as well.
-    grain = UsageRollup.Grain.MODEL if scope.kind == SpendAnomaly.Scope.CUSTOMER else UsageRollup.Grain.WORK
-    values: dict[str, Any] = {
-        "grain": grain,
-        **{"customer": scope.customer_id, "asset": scope.asset, "scope": scope.kind, "value": scope.value},
-        **{"hour": hour, "since": hour - timedelta(weeks=WEEKS, hours=1)},
-    }
-    with connection.cursor() as cursor:
-        cursor.execute(_BEFORE, values)
-        return dict(cursor.fetchall())
+    where = {} if scope.kind == SpendAnomaly.Scope.CUSTOMER else {scope.kind: scope.value}
+    since = hour - timedelta(weeks=WEEKS, hours=1)
+    found = usage.rows(customer_id=scope.customer_id, start=since, end=hour, granularity="hour", where=where)
+    return {row.period_start: row.amount for row in found if row.asset == scope.asset}

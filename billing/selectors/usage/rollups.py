@@ -35,6 +35,14 @@ DAY_GRAINS: dict[str, tuple[str, ...]] = {
 }
 """The same of the sums by day: what most questions name alone has lines of its own, which are few."""
 
+HOUR_GRAINS: dict[str, tuple[str, ...]] = {
+    UsageRollup.Grain.USER: ("user",),
+    UsageRollup.Grain.PROJECT: ("project",),
+    UsageRollup.Grain.FEATURE: ("feature",),
+    UsageRollup.Grain.API_KEY: (API_KEY,),
+}
+"""The same of the hours of made days, beside those of ``GRAINS``, which every hour has."""
+
 EVENTS_SQL = "(CASE WHEN c.reverses_id IS NOT NULL THEN -1 WHEN c.refunds_id IS NOT NULL THEN 0 ELSE 1 END)"
 """What the charge called ``c`` does to the number of events: each of an event's charges says the same."""
 
@@ -42,6 +50,8 @@ _CLUSTER = "(SELECT system_identifier::text FROM pg_control_system())"
 _MARK = f"SELECT written_before, restored_until FROM billing_rollupmark WHERE cluster = {_CLUSTER}"
 _HOUR, _TICK = "interval '1 hour'", "interval '1 microsecond'"
 _SUMS = "c.meter_id, c.asset_id, c.dimensions, c.api_key_id, c.quantity, c.amount, c.events"
+_VALUE = "COALESCE(c.api_key_id::text, c.dimensions ->> c.grain)"
+"""The value of the one dimension that lines of ``HOUR_GRAINS``, or of the same by day, keep apart, as it is indexed."""
 _BEYOND = "c.written_in >= (SELECT written_before FROM billing_rollupmark)"
 
 
@@ -124,7 +134,6 @@ def source(
     where = where or {}
     needed = {*dimensions, *where}
     found, kept = found or mark(), grain(needed)
-    narrowing = _narrowing(where) if kept is None else None
     key = "NULL::uuid"
     if API_KEY in needed:
         key = "(SELECT e.api_key_id FROM billing_usageevent e WHERE e.id = c.event_id)"
@@ -133,9 +142,10 @@ def source(
                c.quantity, c.amount, {EVENTS_SQL} AS events
           FROM billing_charge c
          WHERE {whose} AND c.occurred_at >= %(start)s AND c.occurred_at < %(end)s"""
-    if found.written_before is None or (kept is None and narrowing is None):
+    read = kept or _narrowing(where)
+    if found.written_before is None or read is None:
         return charges, values
-    values |= {"grain": kept or narrowing, "mark": found.written_before, "restored": found.restored_until}
+    values |= {"grain": read, "mark": found.written_before, "restored": found.restored_until}
     # The mark as it was is a number that the planner can judge by; the one that counts is read in the statement.
     beyond = f"c.written_in >= %(mark)s AND {_BEYOND}"
     if found.restored_until is not None:
@@ -146,26 +156,28 @@ def source(
     if granularity is not None and zone != "UTC":
         begins = "date_trunc(%(granularity)s::text, {}, %(zone)s::text)"
         whole += f" AND {begins.format('c.hour')} = {begins.format(f'c.hour + {_HOUR} - {_TICK}')}"
-    by_day = None if customer_id is None or granularity == "hour" else _by_day(needed)
-    rolled = f"billing_usagerollup c WHERE {whose} AND c.grain = %(grain)s"
-    days, sums_by_day = "", ""
-    if kept is not None and by_day is not None:
-        values["day_grain"] = by_day
-        days = _days(granularity)
-        # Day by day along the customer's index, whatever the planner thinks of it.
-        rolled = f"""gaps CROSS JOIN LATERAL (
-            SELECT * FROM {rolled} AND c.hour >= gaps.since AND c.hour < gaps.until OFFSET 0) c WHERE TRUE"""
-        sums_by_day = f"""
+    known = dict(where)
+    if kept is None:
+        # Every hour that has any of it is read from its charges.
+        whole, known = "FALSE", {name: value for name, value in where.items() if name in _kept(read)}
+    told, more = where_sql("c", known, "told")
+    values |= more
+    rolled = f"billing_usagerollup c WHERE {whose} AND c.grain = %(grain)s AND {told}"
+    days = sums_by_day = ""
+    if customer_id is not None:
+        by_day = None if kept is None or granularity == "hour" else _fewest(DAY_GRAINS, needed)
+        by_hour = _fewest(HOUR_GRAINS, needed if kept else known) if read == UsageRollup.Grain.WORK else None
+        if by_day or by_hour:
+            days = _days(granularity, by_day, by_hour)
+            rolled = _day_by_day(rolled, by_hour, told, known)
+        if by_day:
+            sums_by_day = f"""
         SELECT c.start AS at, c.shape AS work, {_SUMS}
-          FROM days JOIN billing_usagedaysum c
-            ON c.customer_id = %(customer)s AND c.grain = %(day_grain)s AND c.start = days.start
+          FROM made JOIN billing_usagedaysum c
+            ON c.customer_id = %(customer)s AND c.grain = '{by_day}' AND c.start = made.start
+         WHERE made.whole AND {_told_in(by_day, told, known)}
         UNION ALL"""
     hours = f"FROM {rolled} AND c.hour > %(start)s::timestamptz - {_HOUR} AND c.hour < %(end)s"
-    if narrowing is not None:
-        whole = "FALSE"
-        known = {name: value for name, value in where.items() if name in _kept(narrowing)}
-        told, more = where_sql("c", known, "told")
-        hours, values = f"{hours} AND {told}", values | more
     # The same, hour by hour.
     apart = "" if customer_id is None else "OFFSET 0"
     query = f"""{days}{sums_by_day}
@@ -180,25 +192,53 @@ def source(
     return query, values
 
 
-def _by_day(dimensions: Collection[str]) -> str | None:
-    """The sums by day with the fewest lines that keep these dimensions apart, if there are any."""
-    return next((str(name) for name, kept in DAY_GRAINS.items() if set(dimensions) <= set(kept)), None)
+def _fewest(grains: Mapping[str, Collection[str]], dimensions: Collection[str]) -> str | None:
+    """Those of these sums with the fewest lines that keep the dimensions apart, if there are any."""
+    return next((str(name) for name, kept in grains.items() if set(dimensions) <= set(kept)), None)
 
 
-def _days(granularity: str | None) -> str:
-    """The made days that are wholly in the interval and in one period, and the stretches of time between them."""
-    in_one = "TRUE"
-    if granularity is not None:
+def _days(granularity: str | None, by_day: str | None, by_hour: str | None) -> str:
+    """The made days in the interval, and the stretches of time between them. ``whole`` are those that can be read by
+    day, since they are wholly in the interval and in one period; without sums by the hour there are no others."""
+    whole = "FALSE"
+    if by_day:
+        whole = "d.start >= %(start)s AND d.until <= %(end)s"
+    if by_day and granularity is not None:
         begins = "date_trunc(%(granularity)s::text, {}, %(zone)s::text)"
-        in_one = f"{begins.format('d.start')} = {begins.format(f'd.until - {_TICK}')}"
+        whole += f" AND {begins.format('d.start')} = {begins.format(f'd.until - {_TICK}')}"
     return f"""
-        WITH days AS MATERIALIZED (
-            SELECT d.start, d.until FROM billing_usageday d
-             WHERE d.customer_id = %(customer)s AND d.made AND d.start >= %(start)s AND d.until <= %(end)s AND {in_one}
+        WITH made AS MATERIALIZED (
+            SELECT d.start, d.until, {whole} AS whole FROM billing_usageday d
+             WHERE d.customer_id = %(customer)s AND d.made AND d.start < %(end)s AND d.until > %(start)s
+               AND {"TRUE" if by_hour else whole}
         ), gaps AS MATERIALIZED (
             SELECT lag(until, 1, %(start)s::timestamptz - {_HOUR}) OVER (ORDER BY start) AS since, start AS until
-              FROM (SELECT start, until FROM days UNION ALL SELECT %(end)s::timestamptz, NULL) bounds
+              FROM (SELECT start, until FROM made UNION ALL SELECT %(end)s::timestamptz, NULL) bounds
         )"""
+
+
+def _day_by_day(rolled: str, by_hour: str | None, told: str, known: Mapping[str, str | None]) -> str:
+    """The hours beside the days, and those of days that cannot be read by day, along the customer's index whatever the
+    planner thinks of it."""
+    beside = f"""gaps CROSS JOIN LATERAL (
+            SELECT * FROM {rolled} AND c.hour >= gaps.since AND c.hour < gaps.until OFFSET 0) c"""
+    if not by_hour:
+        return f"{beside} WHERE TRUE"
+    return f"""(
+            SELECT c.* FROM {beside}
+             UNION ALL
+            SELECT c.* FROM made CROSS JOIN LATERAL (
+                SELECT * FROM billing_usagerollup c
+                 WHERE c.customer_id = %(customer)s AND c.grain = '{by_hour}' AND {_told_in(by_hour, told, known)}
+                   AND c.hour >= made.start AND c.hour < made.until OFFSET 0) c
+             WHERE NOT made.whole) c WHERE TRUE"""
+
+
+def _told_in(name: str, told: str, known: Mapping[str, str | None]) -> str:
+    """The same as ``told`` where lines keep one dimension apart, by the index of its values."""
+    if name not in HOUR_GRAINS or not known:
+        return told
+    return f"{_VALUE} IS NULL" if None in known.values() else f"{_VALUE} = %(told0_is)s"
 
 
 def exact(customer_id: UUID) -> bool:
@@ -219,7 +259,8 @@ def exact(customer_id: UUID) -> bool:
 _INEXACT_HOURS = f"""
 WITH rolled AS (
     SELECT grain, hour, meter_id, asset_id, SUM(quantity) AS quantity, SUM(amount) AS amount
-      FROM billing_usagerollup WHERE customer_id = %(customer)s GROUP BY 1, 2, 3, 4
+      FROM billing_usagerollup WHERE customer_id = %(customer)s AND grain = ANY(ARRAY{list(map(str, GRAINS))})
+     GROUP BY 1, 2, 3, 4
 ), summed AS (
     SELECT g.grain, date_trunc('hour', c.occurred_at, 'UTC') AS hour, c.meter_id, c.asset_id,
            SUM(c.quantity) AS quantity, SUM(c.amount) AS amount
@@ -235,19 +276,27 @@ SELECT 1 FROM rolled FULL JOIN summed USING (grain, hour, meter_id, asset_id)
 """
 
 _INEXACT_DAYS = f"""
-WITH rolled AS (
-    SELECT grain, start, meter_id, asset_id, SUM(quantity) AS quantity, SUM(amount) AS amount
-      FROM billing_usagedaysum WHERE customer_id = %(customer)s GROUP BY 1, 2, 3, 4
+WITH days AS (
+    SELECT start, until FROM billing_usageday WHERE customer_id = %(customer)s AND made
+), rolled AS (
+    SELECT 'day' AS by, grain, start AS at, meter_id, asset_id, SUM(quantity) AS quantity, SUM(amount) AS amount
+      FROM billing_usagedaysum WHERE customer_id = %(customer)s GROUP BY 1, 2, 3, 4, 5
+     UNION ALL
+    SELECT 'hour', grain, hour, meter_id, asset_id, SUM(quantity), SUM(amount)
+      FROM days JOIN billing_usagerollup ON hour >= start AND hour < until
+     WHERE customer_id = %(customer)s AND grain = ANY(ARRAY{list(map(str, HOUR_GRAINS))})
+     GROUP BY 1, 2, 3, 4, 5
 ), summed AS (
-    SELECT g.grain, d.start, r.meter_id, r.asset_id, SUM(r.quantity) AS quantity, SUM(r.amount) AS amount
-      FROM billing_usageday d
+    SELECT g.by, g.grain, CASE g.by WHEN 'day' THEN d.start ELSE r.hour END AS at, r.meter_id, r.asset_id,
+           SUM(r.quantity) AS quantity, SUM(r.amount) AS amount
+      FROM days d
       JOIN billing_usagerollup r
-        ON r.customer_id = d.customer_id AND r.grain = 'work' AND r.hour >= d.start AND r.hour < d.until
-     CROSS JOIN unnest(ARRAY{list(map(str, DAY_GRAINS))}) g(grain)
-     WHERE d.customer_id = %(customer)s AND d.made
-     GROUP BY 1, 2, 3, 4
+        ON r.customer_id = %(customer)s AND r.grain = 'work' AND r.hour >= d.start AND r.hour < d.until
+     CROSS JOIN (SELECT 'day' AS by, unnest(ARRAY{list(map(str, DAY_GRAINS))}) AS grain
+                  UNION ALL SELECT 'hour', unnest(ARRAY{list(map(str, HOUR_GRAINS))})) g
+     GROUP BY 1, 2, 3, 4, 5
 )
-SELECT 1 FROM rolled FULL JOIN summed USING (grain, start, meter_id, asset_id)
+SELECT 1 FROM rolled FULL JOIN summed USING (by, grain, at, meter_id, asset_id)
  WHERE (rolled.quantity, rolled.amount) IS DISTINCT FROM (summed.quantity, summed.amount)
  LIMIT 1
 """

@@ -71,6 +71,7 @@ def rows(
     where: Mapping[str, str | None] | None = None,
     groups: Collection[str | None] | None = None,
     mark: Mark | None = None,
+    limit: int | None = None,
 ) -> list[UsageRow]:
     """Charges that occurred in [``start``, ``end``), by period, group and asset, oldest first.
 
@@ -80,6 +81,7 @@ def rows(
     takes of those only what has these values, None standing for none; ``groups`` those values of the first name in
     ``group_by``. Periods begin where they begin in ``timezone``, a
     ``ZoneInfo`` (default UTC). Without ``customer_id``: all customers. ``mark``: the rollups', where it is known.
+    No more than ``limit`` rows.
     """
     if granularity not in GRANULARITIES:
         raise InvalidRequest.field("granularity", f"One of {', '.join(GRANULARITIES)}.")
@@ -95,7 +97,8 @@ def rows(
         groups=groups,
         mark=mark,
     )
-    return _summed(counted, values, group_by, period="date_trunc(%(granularity)s::text, at, %(zone)s::text)")
+    period = "date_trunc(%(granularity)s::text, at, %(zone)s::text)"
+    return _summed(counted, values, group_by, period=period, limit=limit)
 
 
 def totals(
@@ -220,7 +223,9 @@ def _counted(
     )
 
 
-def _summed(counted: str, values: Mapping[str, Any], group_by: Sequence[str], *, period: str) -> list[UsageRow]:
+def _summed(
+    counted: str, values: Mapping[str, Any], group_by: Sequence[str], *, period: str, limit: int | None = None
+) -> list[UsageRow]:
     """What ``_counted`` found, by ``period`` (SQL over its columns), group and asset."""
     names = [*(f"group_{position}" for position in range(len(group_by))), "asset_id"]
     statement = f"""
@@ -228,9 +233,10 @@ def _summed(counted: str, values: Mapping[str, Any], group_by: Sequence[str], *,
           FROM ({counted}) counted
          GROUP BY {_numbers(1 + len(names))}
          ORDER BY {_numbers(1 + len(names))}
+         LIMIT %(limit)s::bigint
     """
     with connection.cursor() as cursor:
-        cursor.execute(statement, values)
+        cursor.execute(statement, {**values, "limit": limit})
         return [UsageRow(row[0], tuple(row[1:-4]), *row[-4:]) for row in cursor.fetchall()]
 
 

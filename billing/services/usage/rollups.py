@@ -7,7 +7,7 @@ A charge that is committed late has a number above it and belongs to a later ste
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -18,7 +18,7 @@ from django.utils import timezone
 from billing import locks
 from billing.models import Charge, RollupMark, UsageDay, UsageDaySum, UsageRollup
 from billing.selectors.ledger import seals
-from billing.selectors.usage.rollups import API_KEY, DAY_GRAINS, EVENTS_SQL, GRAINS
+from billing.selectors.usage.rollups import API_KEY, DAY_GRAINS, EVENTS_SQL, GRAINS, HOUR_GRAINS
 
 logger = logging.getLogger(__name__)
 
@@ -94,22 +94,18 @@ def _is_free() -> bool:
 
 
 def _sum(day: UsageDay) -> bool:
-    """Make the day's sums; False where it has few lines."""
+    """Make the day's sums, and those of its hours; False where it has few lines."""
+    hours = UsageRollup.objects.filter(customer=day.customer_id, hour__gte=day.start, hour__lt=day.until)
+    hours.filter(grain__in=HOUR_GRAINS).delete()
     UsageDaySum.objects.filter(customer=day.customer_id, start=day.start).delete()
-    if _lines(day) < LINES_MIN:
+    # No more are counted than matter.
+    if hours.filter(grain=UsageRollup.Grain.WORK)[:LINES_MIN].count() < LINES_MIN:
         UsageDay.objects.filter(pk=day.pk).delete()
         return False
-    _run(_SUM_DAY, customer=day.customer_id, start=day.start, until=day.until)
+    for statement in (_SUM_DAY, _SUM_HOURS):
+        _run(statement, customer=day.customer_id, start=day.start, until=day.until)
     UsageDay.objects.filter(pk=day.pk).update(made=True)
     return True
-
-
-def _lines(day: UsageDay) -> int:
-    """How many lines of the finest sums by the hour it has; no more than matter are counted."""
-    lines = UsageRollup.objects.filter(
-        customer=day.customer_id, grain=UsageRollup.Grain.WORK, hour__gte=day.start, hour__lt=day.until
-    )
-    return lines[:LINES_MIN].count()
 
 
 def rebuild(*, done: Callable[[int], None] = lambda charges: None) -> None:
@@ -213,11 +209,15 @@ lines AS (
       FROM lines JOIN shapes USING (customer_id, grain, at, work, events)
      GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9
 )"""  # noqa: S608 - names of ours
+
+
+def _dimensions(grains: Mapping[str, tuple[str, ...]]) -> str:
+    return " ".join(
+        ["CASE g.grain", *(f"WHEN '{grain}' THEN {_kept(names)}" for grain, names in grains.items()), "END"]
+    )
+
+
 _SUMS = "shape, line, meter_id, asset_id, dimensions, api_key_id, quantity, amount, events"
-_KEPT, _KEPT_BY_DAY = (
-    " ".join(f"WHEN '{grain}' THEN {_kept(names)}" for grain, names in grains.items())
-    for grains in (GRAINS, DAY_GRAINS)
-)
 _NEW_DAYS = """
 SELECT DISTINCT t.customer_id,
        GREATEST(b.start, (SELECT MAX(o.until) FROM billing_usageday o
@@ -241,7 +241,7 @@ to and is in none yet. Where the zone was another one before, a day begins and e
 _ADD = f"""
 WITH fine AS MATERIALIZED (
     SELECT c.customer_id, g.grain, date_trunc('hour', c.occurred_at, 'UTC') AS at, c.event_id AS work,
-           {EVENTS_SQL} AS events, c.meter_id, c.asset_id, CASE g.grain {_KEPT} END AS dimensions,
+           {EVENTS_SQL} AS events, c.meter_id, c.asset_id, {_dimensions(GRAINS)} AS dimensions,
            CASE g.grain WHEN 'work' THEN e.api_key_id END AS api_key_id, c.quantity, c.amount
       FROM billing_charge c
       JOIN billing_usageevent e ON e.id = c.event_id AND e.customer_id = c.customer_id
@@ -264,21 +264,31 @@ WITH fine AS MATERIALIZED (
 )
 SELECT COUNT(*) FROM added
 """  # noqa: S608 - names of ours
-_SUM_DAY = f"""
+
+
+def _sum_up(grains: Mapping[str, tuple[str, ...]], at: str, into: str) -> str:
+    """Sums of these grains, of a day's lines by the hour: a row for each different ``at``."""
+    return f"""
 WITH fine AS MATERIALIZED (
-    SELECT c.customer_id, g.grain, %(start)s::timestamptz AS at, c.shape AS work, c.events, c.meter_id, c.asset_id,
-           CASE g.grain {_KEPT_BY_DAY} END AS dimensions,
+    SELECT c.customer_id, g.grain, c.at, c.shape AS work, c.events, c.meter_id, c.asset_id,
+           {_dimensions(grains)} AS dimensions,
            CASE WHEN g.grain IN ('work', 'api_key') THEN c.api_key_id END AS api_key_id, c.quantity, c.amount
-      FROM (SELECT customer_id, shape, line, meter_id, asset_id, dimensions, api_key_id,
+      FROM (SELECT customer_id, {at} AS at, shape, line, meter_id, asset_id, dimensions, api_key_id,
                    SUM(quantity) AS quantity, SUM(amount) AS amount, SUM(events) AS events
               FROM billing_usagerollup
              WHERE customer_id = %(customer)s AND grain = 'work' AND hour >= %(start)s AND hour < %(until)s
-             GROUP BY 1, 2, 3, 4, 5, 6, 7) c
-     CROSS JOIN unnest(ARRAY{list(map(str, DAY_GRAINS))}) g(grain)
+             GROUP BY 1, 2, 3, 4, 5, 6, 7, 8) c
+     CROSS JOIN unnest(ARRAY{list(map(str, grains))}) g(grain)
 ), {_FOLDED}, made AS (
-    INSERT INTO billing_usagedaysum (customer_id, grain, start, {_SUMS})
+    INSERT INTO {into}
     SELECT customer_id, grain, at, {_SUMS} FROM sums
     RETURNING 1
 )
 SELECT COUNT(*) FROM made
 """  # noqa: S608 - names of ours
+
+
+_SUM_DAY = _sum_up(
+    DAY_GRAINS, at="%(start)s::timestamptz", into=f"billing_usagedaysum (customer_id, grain, start, {_SUMS})"
+)
+_SUM_HOURS = _sum_up(HOUR_GRAINS, at="hour", into=f"billing_usagerollup (customer_id, grain, hour, {_SUMS})")

@@ -116,6 +116,7 @@ def test_as_csv_numbers_stay_numbers_and_formulas_are_made_harmless(api: Api, us
         ("granularity=decade", "granularity"),
         ("from=2026-11-20T00:00:00Z&to=2026-11-20T00:00:00Z", "from"),
         ("from=yesterday", "from"),
+        ("from=2026-08-19T23:59:59Z&to=2026-11-21T00:00:00Z&granularity=hour", "from"),
         ("timezone=Mars/Olympus", "timezone"),
         ("timezone=/etc/passwd", "timezone"),
         ("group_by=a;drop", "group_by"),
@@ -129,6 +130,31 @@ def test_as_csv_numbers_stay_numbers_and_formulas_are_made_harmless(api: Api, us
 )
 def test_what_makes_no_sense_is_named(api: Api, query: str, field: str) -> None:
     problem(api.get(f"/usage?{query}"), 400, "invalid_request", field)
+
+
+def test_more_rows_than_one_answer_takes_are_refused(api: Api, used: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("billing.api.usage.ROWS_MAX", 2)
+    assert len(rows(api.get(f"/usage?customer=acme&{WINDOW}"), "amount")) == 2
+    for accept in ("application/json", "text/csv"):
+        answer = api.get(f"/usage?customer=acme&{WINDOW}&group_by=model", accept=accept)
+        problem(answer, 400, "invalid_request", "group_by")
+
+
+def test_as_parquet_with_types(api: Api, used: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    pq = pytest.importorskip("pyarrow.parquet")
+    media_type = "application/vnd.apache.parquet"
+    response = api.get(f"/usage?customer=acme&{WINDOW}&group_by=model", accept=media_type)
+
+    assert (response.status_code, response["Content-Type"]) == (200, media_type)
+    assert response["X-Provisional-From"] == "2026-11-19T00:00:00Z"
+    found = pq.read_table(io.BytesIO(response.content)).to_pylist()
+    assert [(row["period_start"].day, row["model"], row["asset"], row["amount"], row["events"]) for row in found] == [
+        (19, "gpt-4o", "usd", Decimal("0.0025"), 1),
+        (20, "=cmd()", "usd", Decimal("0.01"), 1),
+        (20, "gpt-4o", "usd", Decimal("0.005"), 1),
+    ]
+    monkeypatch.setattr("billing.gateways.parquet.installed", lambda: False)
+    problem(api.get("/usage", accept=media_type), 406, "not_acceptable")
 
 
 def test_an_unknown_customer_is_not_found(api: Api) -> None:

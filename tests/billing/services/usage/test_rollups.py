@@ -45,6 +45,11 @@ QUESTIONS: list[dict[str, Any]] = [
     {"group_by": ("feature", "meter"), "granularity": None},
     {"group_by": ("project",), "granularity": "month"},
     {"group_by": ("model",), "granularity": None, "where": {"user": "user-1"}},
+    {"group_by": ("user",), "granularity": "hour"},
+    {"group_by": ("api_key", "meter"), "granularity": "hour"},
+    {"group_by": (), "granularity": "hour", "where": {"feature": "feature-1"}},
+    {"group_by": ("project",), "granularity": "hour", "where": {"project": None}},
+    {"group_by": ("region",), "where": {"user": "user-1"}},
 ]
 
 
@@ -266,11 +271,20 @@ def test_sums_of_days_are_really_read_and_told_from_their_hours(acme: Customer, 
     assert [row.amount for row in usage.rows(**question)] == [Decimal("0.01")]
     assert [row.amount for row in usage.rows(**question, granularity="hour")] == [Decimal("0.01")]
     assert not selector.exact(acme.pk)
+    # Nor by user: but of those a made day's hours have sums too.
+    by_user: dict[str, Any] = {**question, "group_by": ("user",)}
+    assert UsageRollup.objects.filter(grain="user").update(amount=8) == 1
+    assert [row.amount for row in usage.rows(**by_user)] == [8]
+    assert [row.amount for row in usage.rows(**by_user, granularity="hour", where={"user": None})] == [8]
+    assert usage.rows(**by_user, granularity="hour", where={"user": "u"}) == []
     shop.record(acme, time=START, output_tokens=1_000)
     rollups.roll_up()
     assert [row.amount for row in usage.totals(**question)] == [Decimal("0.02")]
+    assert [row.amount for row in usage.rows(**by_user, granularity="hour")] == [Decimal("0.02")]
     rollups.sum_days()
     assert selector.exact(acme.pk)
+    UsageRollup.objects.filter(grain="feature").update(amount=8)
+    assert not selector.exact(acme.pk)
 
 
 @pytest.mark.usefixtures("few_are_many")
