@@ -59,7 +59,8 @@ def page(
         start = max(start, after.occurred_at)
     elif after is not None:
         end = min(end, after.occurred_at + timedelta(microseconds=1))
-    hours = _hours(customer_id, start, end, asset, meter, where, limit + 1, oldest_first=oldest_first)
+    shown = None if after is None else after.occurred_at.replace(minute=0, second=0, microsecond=0)
+    hours = _hours(customer_id, start, end, asset, meter, where, limit + 1, shown, oldest_first=oldest_first)
     asked: dict[str, Any] = {
         "customer": customer_id,
         "start": start,
@@ -148,10 +149,14 @@ def _hours(
     meter: str | None,
     where: Mapping[str, str | None] | None,
     events: int | None,
+    shown: datetime | None = None,
     *,
     oldest_first: bool = False,
 ) -> Sequence[datetime]:
-    """The latest, or oldest, hours that have so many of the events; all hours that have any where it is None."""
+    """The latest, or oldest, hours that have so many of the events; all hours that have any where it is None.
+
+    Of the hour ``shown`` nobody knows how many were on the pages before: it is among them, and counts for nothing.
+    """
     by_hour = usage.rows(
         customer_id=customer_id, start=start, end=end, granularity="hour", meter=meter, where=where, timezone=UTC
     )
@@ -159,5 +164,5 @@ def _hours(
     for row in by_hour if oldest_first else reversed(by_hour):
         if row.asset == asset and (events is None or counted < events):
             hours.append(row.period_start)
-            counted += max(0, row.events)
+            counted += max(0, row.events) if row.period_start != shown else 0
     return hours

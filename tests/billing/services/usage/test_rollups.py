@@ -149,6 +149,21 @@ def listed(customer: Customer, start: datetime, end: datetime, where: Any) -> li
             return found
 
 
+@pytest.mark.parametrize("oldest_first", [False, True])
+def test_pages_of_events_go_on_where_each_hour_has_one(acme: Customer, shop: Shop, oldest_first: bool) -> None:
+    for hour in range(4):
+        shop.record(acme, time=START + timedelta(hours=hour), output_tokens=1_000)
+    span = {"customer_id": acme.pk, "start": START, "end": START + timedelta(days=1), "asset": "usd"}
+    found, before = [], None
+    for _ in range(4):
+        page = charged_events.page(**span, before=before, limit=1, oldest_first=oldest_first)
+        found += [row.occurred_at.hour for row in page.rows]
+        before = page.next_before
+
+    assert found == ([0, 1, 2, 3] if oldest_first else [3, 2, 1, 0])
+    assert before is None
+
+
 def expected_events(customer: Customer, start: datetime, end: datetime, where: Any) -> list[Any]:
     sums: dict[Any, Decimal] = {}
     for charge in Charge.objects.filter(customer=customer, occurred_at__gte=start, occurred_at__lt=end):
