@@ -15,6 +15,7 @@ from django.utils.translation import gettext
 from accounts import reading
 from accounts.models import OutgoingMail, User
 from accounts.services import audit
+from accounts.working import for_a_while
 
 BATCH = 50
 FIRST_DELAY_SECONDS = 30
@@ -36,8 +37,9 @@ def tell(user: User, subject: Promise, text: Promise, **facts: object) -> None:
 
 
 def send_due() -> int:
-    """Send what is due, oldest first; what cannot be sent is tried again, later and later. Says how many went."""
-    return sum(_send(pk) for pk in list(OutgoingMail.objects.filter(_due()).values_list("pk", flat=True)[:BATCH]))
+    """Send what is due, oldest first, for a minute; what cannot be sent is tried later and later. Says how many."""
+    due = OutgoingMail.objects.filter(_due()).values_list("pk", flat=True)[:BATCH]
+    return sum(_send(pk) for pk in for_a_while(list(due)))
 
 
 def retry(*, actor: audit.Actor, message: OutgoingMail) -> None:

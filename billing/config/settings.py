@@ -9,6 +9,7 @@ import environ
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse_lazy
+from kombu import Exchange, Queue
 from whitenoise.compress import Compressor
 
 from billing.config.backoffice import UNFOLD  # noqa: F401 - the theme reads it from here.
@@ -164,35 +165,48 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TIMEZONE = "UTC"
+CELERY_TASK_QUEUES = [Queue(name, Exchange(name), routing_key=name) for name in ("celery", "webhooks")]
+CELERY_TASK_ROUTES = {"billing.send_webhooks": {"queue": "webhooks"}}
+"""What waits for the servers of strangers has workers of its own: they hold up nothing but themselves. A worker that is
+told of no queue (``-Q``) takes from both."""
+WAKE_UP_KEPT_SECONDS = 60.0
+
+
+def _every(seconds: float, task: str) -> dict[str, Any]:
+    """Wake-ups that no worker takes up in time are dropped: the later ones find the same work, and the queue stays
+    short however long workers are busy. A minute at least, for clocks that differ."""
+    return {"task": task, "schedule": seconds, "options": {"expires": max(seconds, WAKE_UP_KEPT_SECONDS)}}
+
+
 CELERY_BEAT_SCHEDULE = {
-    "settle-due-grants": {"task": "billing.settle_due_grants", "schedule": 60.0},
-    "expire-authorizations": {"task": "billing.expire_authorizations", "schedule": 15.0},
-    "renew-subscriptions": {"task": "billing.renew_subscriptions", "schedule": 15.0},
-    "collect-unpaid-usage": {"task": "billing.collect_unpaid_usage", "schedule": 5.0},
-    "watch-balances": {"task": "billing.watch_balances", "schedule": 10.0},
-    "watch-ahead": {"task": "billing.watch_ahead", "schedule": 60.0},
-    "watch-commitments": {"task": "billing.watch_commitments", "schedule": 300.0},
-    "send-notices": {"task": "billing.send_notices", "schedule": 5.0},
-    "relay-outbox": {"task": "billing.relay_outbox", "schedule": 5.0},
-    "roll-up-usage": {"task": "billing.roll_up_usage", "schedule": 5.0},
-    "sum-usage-days": {"task": "billing.sum_usage_days", "schedule": 600.0},
-    "send-webhooks": {"task": "billing.send_webhooks", "schedule": 5.0},
-    "seal-ledger": {"task": "billing.seal_ledger", "schedule": 3600.0},
-    "process-payment-events": {"task": "billing.process_payment_events", "schedule": 15.0},
-    "settle-payments": {"task": "billing.settle_payments", "schedule": 20.0},
-    "reconcile-payments": {"task": "billing.reconcile_payments", "schedule": 1800.0},
-    "run-auto-top-ups": {"task": "billing.run_auto_top_ups", "schedule": 15.0},
-    "send-mail": {"task": "accounts.send_mail", "schedule": 10.0},
-    "work-what-ifs": {"task": "billing.work_what_ifs", "schedule": 5.0},
-    "expire-approvals": {"task": "billing.expire_approvals", "schedule": 60.0},
-    "collect-invoices": {"task": "billing.collect_invoices", "schedule": 600.0},
-    "issue-invoices": {"task": "billing.issue_invoices", "schedule": 3600.0},
-    "check-books": {"task": "billing.check_books", "schedule": 600.0},
-    "export-files": {"task": "billing.export_files", "schedule": 300.0},
-    "close-days": {"task": "billing.close_days", "schedule": 60.0},
-    "forget-old": {"task": "billing.forget_old", "schedule": 24 * 3600.0},
-    "forget-at-provider": {"task": "billing.forget_at_provider", "schedule": 300.0},
-    "beat-alive": {"task": "billing.note_worker_alive", "schedule": 15.0},
+    "settle-due-grants": _every(60.0, "billing.settle_due_grants"),
+    "expire-authorizations": _every(15.0, "billing.expire_authorizations"),
+    "renew-subscriptions": _every(15.0, "billing.renew_subscriptions"),
+    "collect-unpaid-usage": _every(5.0, "billing.collect_unpaid_usage"),
+    "watch-balances": _every(10.0, "billing.watch_balances"),
+    "watch-ahead": _every(60.0, "billing.watch_ahead"),
+    "watch-commitments": _every(300.0, "billing.watch_commitments"),
+    "send-notices": _every(5.0, "billing.send_notices"),
+    "relay-outbox": _every(5.0, "billing.relay_outbox"),
+    "roll-up-usage": _every(5.0, "billing.roll_up_usage"),
+    "sum-usage-days": _every(600.0, "billing.sum_usage_days"),
+    "send-webhooks": _every(5.0, "billing.send_webhooks"),
+    "seal-ledger": _every(3600.0, "billing.seal_ledger"),
+    "process-payment-events": _every(15.0, "billing.process_payment_events"),
+    "settle-payments": _every(20.0, "billing.settle_payments"),
+    "reconcile-payments": _every(1800.0, "billing.reconcile_payments"),
+    "run-auto-top-ups": _every(15.0, "billing.run_auto_top_ups"),
+    "send-mail": _every(10.0, "accounts.send_mail"),
+    "work-what-ifs": _every(5.0, "billing.work_what_ifs"),
+    "expire-approvals": _every(60.0, "billing.expire_approvals"),
+    "collect-invoices": _every(600.0, "billing.collect_invoices"),
+    "issue-invoices": _every(3600.0, "billing.issue_invoices"),
+    "check-books": _every(600.0, "billing.check_books"),
+    "export-files": _every(300.0, "billing.export_files"),
+    "close-days": _every(60.0, "billing.close_days"),
+    "forget-old": _every(24 * 3600.0, "billing.forget_old"),
+    "forget-at-provider": _every(300.0, "billing.forget_at_provider"),
+    "beat-alive": _every(15.0, "billing.note_worker_alive"),
 }
 
 PERIOD_GRACE_SECONDS = env.int("PERIOD_GRACE_SECONDS", default=3600)

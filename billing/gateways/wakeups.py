@@ -6,7 +6,7 @@ from typing import Any
 
 from celery import Celery
 from django.conf import settings
-from kombu import Queue
+from kombu import Connection, Queue
 from kombu.exceptions import ChannelError, OperationalError
 
 logger = logging.getLogger(__name__)
@@ -26,13 +26,18 @@ def queued() -> int | None:
     """How many tasks were handed out and taken up by nobody yet; None where the broker cannot be reached."""
     try:
         with _sender(settings.CELERY_BROKER_URL).connection_for_read(connect_timeout=PATIENCE_SECONDS) as connection:
-            declared: Any = Queue("celery", channel=connection.default_channel).queue_declare(passive=True)
-            return int(declared.message_count)
-    except ChannelError:
-        return 0  # There is no queue before its first task.
+            return sum(_length(queue, connection) for queue in settings.CELERY_TASK_QUEUES)
     except (OperationalError, OSError) as error:
         logger.warning("The broker could not be asked: %s", error)
         return None
+
+
+def _length(queue: Queue, connection: Connection) -> int:
+    try:
+        declared: Any = queue.bind(connection.default_channel).queue_declare(passive=True)
+    except ChannelError:
+        return 0  # There is no queue before its first task.
+    return int(declared.message_count)
 
 
 @cache

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from accounts import working
 from accounts.models import AuditEvent, OutgoingMail
 from accounts.services import audit, mail
 
@@ -33,6 +34,16 @@ def test_a_letter_that_cannot_be_sent_is_given_up_and_kept(
 
     letter.refresh_from_db()
     assert (letter.given_up, letter.attempts, letter.last_error) == (True, 12, "SMTPServerDisconnected")
+
+
+def test_a_server_that_hangs_holds_up_its_worker_for_a_minute_at_most(
+    letter: OutgoingMail, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mail.queue("second@acme.test", "Another", "Come in")
+    monkeypatch.setattr(working, "WORK_SECONDS", -1)  # The first took it all.
+
+    assert mail.send_due() == 1
+    assert mail.send_due() == 1
 
 
 def test_what_has_gone_out_meanwhile_is_not_sent_again(letter: OutgoingMail) -> None:

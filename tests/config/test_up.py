@@ -162,7 +162,7 @@ def test_nothing_survives_its_death_and_the_next_one_finds_the_data_and_stops_wh
     assert again.process.wait(30) == 0
     assert eventually(lambda: not alive(everything), seconds=30), alive(everything)
     assert again.data.announced_servers() is None
-    order = ["Stopping web", "Stopping worker", "Stopping beat", "Stopping the servers", "Stopped."]
+    order = ["Stopping web", "Stopping worker", "Stopping sender", "Stopping beat", "Stopping the servers", "Stopped."]
     places = [again.text().index(line) for line in order]
     assert places == sorted(places)
 

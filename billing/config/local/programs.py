@@ -29,7 +29,7 @@ class Program:
 def long_running(
     options: Options, data_dir: Path, *, standin_port: int | None = None, gateway_port: int | None = None
 ) -> list[Program]:
-    programs = [web(options), worker(), beat(data_dir)]
+    programs = [web(options), worker(), sender(), beat(data_dir)]
     if standin_port is not None:
         programs.append(payments(options, data_dir, standin_port))
     if gateway_port is not None:
@@ -63,13 +63,22 @@ def gateway(options: Options, port: int) -> Program:
 
 
 def worker() -> Program:
+    return _worker("worker", queue="celery", processes=WORKER_PROCESSES)
+
+
+def sender() -> Program:
+    """The worker for what waits for the servers of strangers, so that all other work goes on however slow they are."""
+    return _worker("sender", queue="webhooks", processes=1)
+
+
+def _worker(name: str, *, queue: str, processes: int) -> Program:
     # Processes rather than threads: only they can be held to a task's time limit.
     return Program(
-        "worker",
+        name,
         [
             *CELERY,
-            *("worker", "--loglevel", "INFO", "--pool", "prefork", "--concurrency", str(WORKER_PROCESSES)),
-            *("--without-gossip", "--without-mingle"),
+            *("worker", "--hostname", f"{name}@%h", "--queues", queue, "--loglevel", "INFO"),
+            *("--pool", "prefork", "--concurrency", str(processes), "--without-gossip", "--without-mingle"),
         ],
     )
 

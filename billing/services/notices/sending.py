@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from accounts.reading import PLAIN, of_user, reading_as
 from accounts.services import audit
+from accounts.working import for_a_while
 from billing.errors import InvalidState
 from billing.gateways import messengers
 from billing.models import NoticeDelivery, NoticeTarget, TopUp
@@ -27,12 +28,12 @@ logger = logging.getLogger(__name__)
 
 
 def send_due() -> int:
-    """Send what is due, oldest first. Returns how many went out. Safe to run twice and at the same time.
+    """Send what is due, oldest first, for a minute at most. Returns how many went out.
 
-    A crash between sending and noting it sends again, under the same Message-ID.
+    Safe to run twice and at once. A crash between sending and noting it sends again, under the same Message-ID.
     """
     due = NoticeDelivery.objects.filter(state=NoticeDelivery.State.DUE, due_at__lte=timezone.now())
-    return sum(_send(pk) for pk in list(due.order_by("due_at").values_list("pk", flat=True)[:BATCH]))
+    return sum(_send(pk) for pk in for_a_while(list(due.order_by("due_at").values_list("pk", flat=True)[:BATCH])))
 
 
 def _send(pk: UUID) -> bool:

@@ -12,6 +12,7 @@ from django.utils.crypto import constant_time_compare
 
 from accounts.models import AuditEvent, User
 from accounts.services import audit
+from accounts.working import for_a_while
 from billing.errors import AlreadyExists, InvalidRequest, InvalidState, RateLimited
 from billing.gateways import messengers
 from billing.models import Customer, NoticeTarget
@@ -97,7 +98,7 @@ def remove(*, actor: audit.Actor, target: NoticeTarget) -> None:
 def send_codes() -> int:
     """Send the codes that are due. Returns how many went out. One that a crash cuts off is not sent again."""
     due = NoticeTarget.objects.filter(code_sent_at=None).order_by("id").values_list("pk", flat=True)[:BATCH]
-    return sum(_send_code(pk) for pk in list(due))
+    return sum(_send_code(pk) for pk in for_a_while(list(due)))
 
 
 def _send_code(pk: UUID) -> bool:

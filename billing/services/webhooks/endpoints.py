@@ -107,9 +107,11 @@ def remove(*, actor: audit.Actor, endpoint: WebhookEndpoint) -> None:
 
 
 def test(endpoint: WebhookEndpoint) -> WebhookDelivery:
-    """Have a message of type ``webhook.test`` sent. Raises ``InvalidState`` where the endpoint is off."""
+    """Have a message of type ``webhook.test`` sent. ``InvalidState`` where one waits, or the endpoint is off."""
     if not endpoint.enabled:
         raise InvalidState("This endpoint is switched off: switch it on first.")
+    if endpoint.deliveries.filter(state=State.PENDING, type=TEST).exists():
+        raise InvalidState("A test message is about to be sent already.")
     now = timezone.now()
     data: dict[str, Any] = {"endpoint": str(endpoint.pk), "text": "This is a test."}
     if endpoint.customer is not None:

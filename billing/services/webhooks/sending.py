@@ -2,18 +2,20 @@
 
 What is about one customer goes to an endpoint in order: an older message that has failed only a few times holds back
 the later ones; one that goes on failing is overtaken. An endpoint that fails whatever it is sent rests, and is then
-tried with one message; after three days it is switched off, and its owners are told.
+tried with one message; after three days it is switched off, and its owners are told. However much waits for one
+customer, and however slowly they answer, they have a share of what is sent at once, and others have the rest.
 """
 
 import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Collection, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.contrib.postgres.expressions import ArraySubquery
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
@@ -35,6 +37,7 @@ WORK_SECONDS = 60.0
 """After so long the next call goes on."""
 AT_ONCE = 32
 AT_ONCE_TO_ONE = 8
+"""To the endpoints of one customer together, and to each of the operator's."""
 LEASE = timedelta(seconds=60)
 """How long a sender that died keeps its messages from others; longer than any attempt takes."""
 REST_AFTER = 3
@@ -53,13 +56,17 @@ def send_due() -> int:
     """Send what is due until nothing is, for a minute at most. Returns how many attempts were made."""
     _forget_old()
     until, attempts = time.monotonic() + WORK_SECONDS, 0
+    under_way: dict[Future[Answer], WebhookDelivery] = {}
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        while time.monotonic() < until and (claimed := _claim()):
-            sendings = {pool.submit(_send, delivery): delivery for delivery in claimed}
-            for sending in as_completed(sendings):
-                _settle(sendings[sending], sending.result())
-            attempts += len(claimed)
-    return attempts
+        while True:
+            if time.monotonic() < until:
+                under_way |= {pool.submit(_send, delivery): delivery for delivery in _claim(under_way.values())}
+            if not under_way:
+                return attempts
+            # Whoever has answered makes room at once: nobody waits for the slowest.
+            for sending in wait(under_way, return_when=FIRST_COMPLETED).done:
+                _settle(under_way.pop(sending), sending.result())
+                attempts += 1
 
 
 def body(delivery: WebhookDelivery) -> bytes:
@@ -75,9 +82,36 @@ def body(delivery: WebhookDelivery) -> bytes:
     return _encode(told).encode()
 
 
-def _claim() -> list[WebhookDelivery]:
-    """Take what is due, by its age, and keep it from others for a while."""
+def _claim(under_way: Collection[WebhookDelivery]) -> list[WebhookDelivery]:
+    """Take what is due, as far as there is room beside what is under way, and keep it from others for a while."""
+    room = AT_ONCE - len(under_way)
+    if not room:
+        return []
     now = timezone.now()
+    chosen = _chosen(now, under_way, room)
+    with transaction.atomic():
+        rows = WebhookDelivery.objects.select_for_update(skip_locked=True, of=("self",)).select_related("endpoint")
+        claimed = list(rows.filter(pk__in=chosen, state=State.PENDING, due_at__lte=now))
+        WebhookDelivery.objects.filter(pk__in=[delivery.pk for delivery in claimed]).update(due_at=now + LEASE)
+    return claimed
+
+
+def _chosen(now: datetime, under_way: Collection[WebhookDelivery], room: int) -> list[UUID]:
+    """What goes next: of whoever has the least under way, and of those what has waited longest."""
+    waiting = _waiting(now)
+    busy: Counter[UUID] = Counter()
+    for delivery in under_way:
+        busy.update(_shares(delivery.endpoint))
+    chosen: list[UUID] = []
+    while len(chosen) < room and (able := [one for one in waiting if waiting[one] and _may_have_more(one, busy)]):
+        endpoint = min(able, key=lambda one: (busy[_owner(one)], waiting[one][0]))
+        chosen.append(waiting[endpoint].pop(0))
+        busy.update(_shares(endpoint))
+    return chosen
+
+
+def _waiting(now: datetime) -> dict[WebhookEndpoint, list[UUID]]:
+    """The endpoints for which something is due, each with the first of that."""
     older = WebhookDelivery.objects.filter(
         endpoint=OuterRef("endpoint"),
         lane=OuterRef("lane"),
@@ -85,25 +119,26 @@ def _claim() -> list[WebhookDelivery]:
         state=State.PENDING,
         attempts__lt=IN_ORDER,
     )
-    rested = Q(endpoint__rests_until=None) | Q(endpoint__rests_until__lte=now)
-    with transaction.atomic():
-        due = (
-            WebhookDelivery.objects.select_for_update(skip_locked=True, of=("self",))
-            .select_related("endpoint")
-            .filter(rested, state=State.PENDING, due_at__lte=now, endpoint__enabled=True)
-            .exclude(Exists(older))
-            # What was never tried goes first: so a message that is refused for itself keeps no endpoint resting.
-            .order_by("attempts", "pk")
-        )
-        taken: Counter[object] = Counter()
-        claimed: list[WebhookDelivery] = []
-        for delivery in due[: AT_ONCE * 4]:
-            most = 1 if delivery.endpoint.failures >= REST_AFTER else AT_ONCE_TO_ONE
-            if taken[delivery.endpoint_id] < most and len(claimed) < AT_ONCE:
-                taken[delivery.endpoint_id] += 1
-                claimed.append(delivery)
-        WebhookDelivery.objects.filter(pk__in=[delivery.pk for delivery in claimed]).update(due_at=now + LEASE)
-    return claimed
+    due = WebhookDelivery.objects.filter(endpoint=OuterRef("pk"), state=State.PENDING, due_at__lte=now)
+    # What was never tried goes first: so a message that is refused for itself keeps no endpoint resting.
+    first = due.exclude(Exists(older)).order_by("attempts", "pk").values("pk")[:AT_ONCE_TO_ONE]
+    rested = Q(rests_until=None) | Q(rests_until__lte=now)
+    endpoints = WebhookEndpoint.objects.filter(rested, Exists(due), enabled=True).annotate(first=ArraySubquery(first))
+    return {endpoint: endpoint.first for endpoint in endpoints}
+
+
+def _may_have_more(endpoint: WebhookEndpoint, busy: Counter[UUID]) -> bool:
+    """One that fails whatever it is sent is tried with a single message."""
+    return busy[_owner(endpoint)] < AT_ONCE_TO_ONE and (endpoint.failures < REST_AFTER or not busy[endpoint.pk])
+
+
+def _shares(endpoint: WebhookEndpoint) -> set[UUID]:
+    return {endpoint.pk, _owner(endpoint)}
+
+
+def _owner(endpoint: WebhookEndpoint) -> UUID:
+    """Whose share it has: its customer's; the operator's endpoints have one each."""
+    return endpoint.customer_id or endpoint.pk
 
 
 def _send(delivery: WebhookDelivery) -> Answer:

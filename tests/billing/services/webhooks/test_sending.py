@@ -2,6 +2,7 @@
 
 import multiprocessing
 import random
+import threading
 import time
 from datetime import timedelta
 from decimal import Decimal
@@ -13,10 +14,12 @@ from django.db import connections, transaction
 from django.utils import timezone
 from standardwebhooks import Webhook
 
+from accounts.ids import uuid7
 from accounts.models import AuditEvent, OutgoingMail
 from accounts.services.audit import SYSTEM
 from billing.engine.webhooks import DELAYS, TYPES, delay_after
 from billing.errors import InvalidRequest, InvalidState
+from billing.gateways.webhooks import Answer
 from billing.models import OutboxEvent, WebhookDelivery, WebhookEndpoint
 from billing.services import outbox
 from billing.services.webhooks import endpoints, sending
@@ -112,6 +115,46 @@ def test_another_customers_messages_do_not_wait(shop: Shop, name: Name, receiver
     sending.send_due()
 
     assert states() == ["pending", "pending", "delivered"]
+
+
+def test_however_much_waits_for_one_customer_and_however_slow_they_are_others_go_on(
+    shop: Shop, name: Name, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that is under way to the slow ones ends only once everything has arrived at the quick one."""
+    acme, globex = shop.customer("acme"), shop.customer("globex")
+    slow, quick = [name(acme), name(acme)], name(globex)
+    now = timezone.now()
+    rows = [
+        WebhookDelivery(
+            endpoint=slow[number % 2], customer=acme, lane=uuid7(), message=uuid7(), type="x", data={},
+            happened_at=now, due_at=now,
+        )
+        for number in range(150)
+    ]  # fmt: skip
+    WebhookDelivery.objects.bulk_create(rows)
+    for _ in range(3):
+        shop.fund(globex, "1")
+    relay()
+    missing = list(quick.deliveries.values_list("pk", flat=True))
+    arrived, in_time, at_once = threading.Event(), [], []
+
+    def send(delivery: WebhookDelivery) -> Answer:
+        if delivery.endpoint_id == quick.pk:
+            missing.remove(delivery.pk)
+            if not missing:
+                arrived.set()
+        elif not arrived.is_set():
+            at_once.append(delivery.pk)
+            in_time.append(arrived.wait(30))
+        return Answer(200, "", 0.0)
+
+    monkeypatch.setattr(sending, "_send", send)
+    sending.send_due()
+
+    assert len(at_once) <= sending.AT_ONCE_TO_ONE
+    assert in_time
+    assert all(in_time)
+    assert set(states()) == {"delivered"}
 
 
 def test_an_endpoint_that_fails_whatever_it_is_sent_rests_and_is_then_tried_with_one_message(
@@ -224,6 +267,8 @@ def test_both_secrets_sign_for_a_day(shop: Shop, name: Name, receiver: Receiver,
     old = endpoint.secret
     new = endpoints.rotate(actor=SYSTEM, endpoint=endpoint)
     endpoints.test(endpoint)
+    with pytest.raises(InvalidState, match="already"):
+        endpoints.test(endpoint)
     sending.send_due()
     assert len(receiver.arrived[0].headers["webhook-signature"].split()) == 2
     for secret in (old, new):
