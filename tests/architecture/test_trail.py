@@ -11,7 +11,10 @@ from tests.architecture.sources import files, name
 DOORS = ("billing/api", "billing/admin", "portal/pages", "accounts/admin")
 SERVICES = ("accounts.services", "billing.services")
 READS = {
-    "accounts.services.api_keys": ("authenticate", "is_accepted", "is_of_other_mode", "mode", "recently_seen"),
+    "accounts.services.api_keys": (
+        *("authenticate", "is_accepted", "is_of_other_mode", "mode", "recently_seen"),
+        "renewed_elsewhere",
+    ),
     "accounts.services.audit": ("actor_of", "actors_called", "operators", "outward"),
     "accounts.services.consents": ("owed",),
     "accounts.services.devices": ("of",),
