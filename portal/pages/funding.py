@@ -1,8 +1,9 @@
 """Putting money in: the form, what became of a payment, receipts, and the methods that are kept."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, NoReturn, ParamSpec
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -15,10 +16,12 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts import reading, second_factor
+from accounts.ids import uuid7
 from accounts.services.audit import actor_of
 from billing.engine.money import parse
 from billing.errors import BillingError, InvalidRequest
 from billing.models import AutoTopUp, Pack, PaymentAttempt, PaymentMethod, Refund, TopUp
+from billing.services import idempotency
 from billing.services.funding import attempts, methods, profiles, quotes, top_ups
 from billing.services.invoicing import documents
 from portal import access, downloads, refusals
@@ -201,12 +204,38 @@ def _pay(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
     try:
         asked = choice.quote(visit)
         plan = _plan(choice, visit)
-        attempts.make_way(visit.customer, PaymentAttempt.Purpose.TOP_UP)
-        made = top_ups.create(actor=actor_of(request), customer=visit.customer, quote=asked, plan=plan)
-        started = top_ups.start(made.pk)
+        started = _begun_once(request, visit, choice, asked, plan)
     except BillingError as refusal:
         return _form(request, visit, choice=choice, error=refusals.words(refusal), status=refusal.status)
     return redirect(started.attempt.checkout_url or reverse("portal:paid", args=[started.pk]))
+
+
+def _begun_once(
+    request: HttpRequest, visit: access.Visit, choice: Choice, asked: quotes.Quote, plan: attempts.Plan
+) -> TopUp:
+    """The payment that this form began. Sent a second time, whatever became of the first, it begins no other."""
+    wish = hashlib.sha256(f"{visit.customer.pk}|{_form_key(request)}|{choice.query()}".encode())
+
+    def refuse(refusal: BillingError) -> NoReturn:
+        raise refusal  # Nothing was begun: the same form may be sent again.
+
+    answer = idempotency.phased(
+        principal=f"user:{request.user.pk}",
+        key=wish.hexdigest(),
+        fingerprint=wish.digest(),
+        before=lambda: attempts.make_way(visit.customer, PaymentAttempt.Purpose.TOP_UP),
+        prepare=lambda: str(
+            top_ups.create(actor=actor_of(request), customer=visit.customer, quote=asked, plan=plan).pk
+        ),
+        finish=lambda top_up_id: idempotency.Answer(201, {"top_up": str(top_ups.start(UUID(top_up_id)).pk)}),
+        refuse=refuse,
+    )
+    return _own(visit, UUID(answer.body["top_up"]))
+
+
+def _form_key(request: HttpRequest) -> str:
+    """What tells this form from another one of the same person."""
+    return request.POST.get("key") or str(uuid7())
 
 
 def _plan(choice: Choice, visit: access.Visit) -> attempts.Plan:
@@ -257,6 +286,7 @@ def _form(
         top_ups=[(row, reason(row.attempt)) for row in table.rows],
         may_pay=may_pay,
         choice=chosen,
+        key=_form_key(request),
         error=error,
         ready=profiles.payable(),
         stand_in=settings.STRIPE_API_BASE,

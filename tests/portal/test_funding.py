@@ -53,6 +53,30 @@ def test_a_kept_method_is_charged_with_one_click(owner: Client, payer: Payer) ->
     assert payer.available == 30
 
 
+def test_a_form_that_is_sent_twice_charges_once(owner: Client, payer: Payer, bank: Bank) -> None:
+    key = owner.get("/top-up").context["key"]
+    form = {"amount": "30", "method": str(payer.keep().pk), "key": key}
+    first = owner.post("/top-up", form)
+    assert payer.available == 30  # It is through when the second click is heard.
+
+    assert owner.post("/top-up", form)["Location"] == first["Location"]
+
+    assert (payer.available, len(bank.charges())) == (30, 1)
+    owner.post("/top-up", form | {"amount": "40"})  # Another wish.
+    owner.post("/top-up", form | {"key": owner.get("/top-up").context["key"]})
+    assert payer.available == 100
+
+
+def test_a_form_of_which_nothing_came_may_be_sent_again(owner: Client, payer: Payer, bank: Bank, settings: Any) -> None:
+    secret, settings.STRIPE_SECRET_KEY = settings.STRIPE_SECRET_KEY, ""
+    refused = owner.post("/top-up", {"amount": "30", "key": "k"})
+    assert (refused.status_code, refused.context["key"]) == (503, "k")
+    settings.STRIPE_SECRET_KEY = secret
+    waiting = owner.post("/top-up", {"amount": "30", "key": "k"})["Location"]
+    assert owner.post("/top-up", {"amount": "30", "key": "k"})["Location"] == waiting
+    assert "/c/pay/" in waiting
+
+
 def test_a_kept_method_whose_bank_asks_leads_to_the_bank(owner: Client, payer: Payer) -> None:
     assert "/c/bank/" in owner.post("/top-up", {"amount": "30", "method": str(payer.keep(ASKS).pk)})["Location"]
 
