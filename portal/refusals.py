@@ -37,6 +37,7 @@ SENTENCES = (
     gettext_noop("This takes {required} {unit}, and a budget has {left} left{until}."),
     gettext_noop(" until {moment}"),
     gettext_noop("The wallet of {customer} is frozen. Nothing was charged."),
+    gettext_noop("The wallet of {customer} is frozen: it pays no more than was set aside."),
     # Charges, payments and what pays.
     gettext_noop("One of these events is in an open dispute already."),
     gettext_noop("This dispute was decided on already."),

@@ -99,7 +99,7 @@ def freeze(page: Any, request: HttpRequest, customer: Customer) -> HttpResponse:
         figure=customer.name,
         lines=[
             ("Usage", "Refused with the code wallet_frozen; nothing is charged"),
-            ("Work that was authorized before", "Can still be captured"),
+            ("What was set aside before", "Can still be captured, and no more"),
             ("Top-ups, grants and fees", "Go on"),
         ],
         button="Freeze the wallet",

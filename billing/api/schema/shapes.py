@@ -430,7 +430,7 @@ class ChargeShape(serializers.Serializer[Any]):
 class RefusedShape(serializers.Serializer[Any]):
     code = serializers.CharField()
     detail = serializers.CharField()
-    budget = serializers.UUIDField()
+    budget = serializers.UUIDField(required=False, help_text="The budget that refused it, if it was one.")
     refused = AmountsField(help_text="What was left out of the charge.")
 
 
@@ -442,7 +442,7 @@ class EventAnswerShape(serializers.Serializer[Any]):
     cost = AmountsField()
     balance = AmountsField()
     transaction = serializers.UUIDField(allow_null=True)
-    refused = RefusedShape(required=False, help_text="Of a capture beyond what was set aside: what a budget refused.")
+    refused = RefusedShape(required=False, help_text="What a capture beyond what was set aside left out, and why.")
 
 
 class EventResultShape(serializers.Serializer[Any]):
@@ -474,7 +474,7 @@ class OpenedShape(AuthorizationShape):
 
 class CapturedShape(AuthorizationShape):
     event = EventAnswerShape(required=False)
-    refused = RefusedShape(required=False, help_text="Of a plain amount: what a budget refused.")
+    refused = RefusedShape(required=False, help_text="Of a plain amount: what was left out, and why.")
 
 
 class BatchAnswerShape(serializers.Serializer[Any]):

@@ -23,6 +23,7 @@ from billing.services.ledger.posting import Journal, Wanted
 from billing.services.retrying import retried
 from billing.services.usage import IncomingEvent, Outcome
 from billing.services.usage.answers import stored_refusal
+from billing.services.usage.deciding import frozen_since
 from billing.services.usage.recording import Recording
 from billing.services.usage.renewing import reading_due, refuse_due, renewed_first
 
@@ -45,10 +46,13 @@ def capture_usage(*, authorization: Authorization, event: IncomingEvent, final: 
     nothing changes, or, as the customer's policy says, the event is kept as unpaid. The same event again gets its first
     answer again, and where it is the final one, the authorization is closed all the same.
 
+    A wallet that was frozen since pays no more than what was set aside: the rest is left out of the charge
+    (``Outcome.refused``), and ``WalletFrozen`` is raised where nothing is set aside any more.
+
     What was set aside is charged whatever the budgets say by now. What is beyond it and a budget refuses is left out
-    of the charge (``Outcome.refused``), or, where the customer's policy is that work counts as done, charged all the
-    same; ``BudgetExceeded`` or ``RateLimited`` is raised where nothing else is left to charge. Where a budget that
-    counts events has no room for another one, the capture is the final one.
+    as well, or, where the customer's policy is that work counts as done, charged all the same; ``BudgetExceeded`` or
+    ``RateLimited`` is raised where nothing else is left to charge. Where a budget that counts events has no room for
+    another one, the capture is the final one.
 
     What comes when the authorization's time is over is recorded by itself, for the work was done: what was set aside
     has gone back, so it needs funds of its own. Raises ``InvalidState`` where the authorization is captured or voided.
@@ -86,10 +90,11 @@ def _capture_usage(
         if not final:
             wanted = recording.wanted(event, lines, set_aside=holds.of_grants(journal, state))
             only = [each for line in wanted for each in line]
+        recording.set_aside = state.left()
         recording.reserved = holds.release(journal, state, only=only)
         recording.budgets.release(state.customer_id, state.id, state.left())
         recording.budgets.enforced = not recording.payers[event.subject].overdraft
-        recording.allowed_before = recording.in_part = True
+        recording.in_part = True
         recording.fair_use.enforced = False  # It was let pass before the work began.
         (outcome,) = recording.decide()
         if outcome.error is not None:
@@ -97,7 +102,6 @@ def _capture_usage(
         if outcome.status == UsageEvent.Status.UNPAID and not final:
             # Kept as if it had come by itself: what is set aside stays so, for the rest of the run.
             recording = Recording.open([event])
-            recording.allowed_before = True
             (outcome,) = recording.decide()
             recording.write()
             return Captured(ending.load(authorization_id), outcome)
@@ -167,10 +171,11 @@ def _capture_amount(renewing: bool, *, authorization: Authorization, amount: Dec
             return None
         balance = journal.balances[authorization.customer_id, authorization.asset_id]
         only = None if final else [Wanted(authorization.asset_id, None, amount)]
+        at_most = state.outstanding if state.customer_id in journal.frozen else amount
         reserved = holds.release(journal, state, only=only)
         spending.release(state.customer_id, state.id, state.left())
         spending.enforced = authorization.customer.on_insufficient_funds == Customer.FundsPolicy.REJECT
-        amount, refused = _let_pass(spending, authorization, use, amount)
+        amount, refused = _let_pass(spending, authorization, use, amount, at_most)
         draws = burndown.draw_reserved(
             [part for part in reserved if journal.grants[part.source.id].balance is balance], amount, meter=None
         )
@@ -194,16 +199,26 @@ def _capture_amount(renewing: bool, *, authorization: Authorization, amount: Dec
 
 
 def _let_pass(
-    spending: Budgets, authorization: Authorization, use: Use, amount: Decimal
+    spending: Budgets, authorization: Authorization, use: Use, amount: Decimal, at_most: Decimal
 ) -> tuple[Decimal, Mapping[str, Any] | None]:
-    """What of the amount the budgets let pass, which is counted, and, where that is less, why."""
+    """What of the amount may be charged, which budgets count, and, where that is less, why.
+
+    ``at_most`` is what a frozen wallet pays.
+    """
     customer_id, asset = authorization.customer_id, authorization.asset_id
-    refusal = spending.admit(customer_id, use, {asset: amount}, events=0)
-    if refusal is None:
+    passes, refusal = amount, None
+    if at_most < amount:
+        passes, refusal = at_most, frozen_since(authorization.customer.external_id)
+        if not passes:
+            raise refusal
+    over = spending.admit(customer_id, use, {asset: passes}, events=0)
+    if over is not None:
+        passes = spending.room(customer_id, use, {asset: passes})[asset]
+        if passes <= 0:
+            raise over
+        spending.admit(customer_id, use, {asset: passes}, events=0)
+    left_out: BillingError | None = over or refusal
+    if left_out is None:
         return amount, None
-    passes = spending.room(customer_id, use, {asset: amount})[asset]
-    if passes <= 0:
-        raise refusal
-    refusal.figures["refused"] = {asset: amount_string(EXACT.subtract(amount, passes))}
-    spending.admit(customer_id, use, {asset: passes}, events=0)
-    return passes, stored_refusal(refusal)
+    left_out.figures["refused"] = {asset: amount_string(EXACT.subtract(amount, passes))}
+    return passes, stored_refusal(left_out)

@@ -57,6 +57,8 @@ class Decisions:
         """Whether the work was allowed when the wallet could still pay: a wallet frozen since pays for it."""
         self.in_part = False
         """Whether budgets leave out what is beyond them, rather than refuse the event: the work was let pass once."""
+        self.set_aside: Mapping[str, Decimal] = {}
+        """By asset, what an authorization had set aside for the event: as much a wallet frozen since still pays."""
         self.reserved: Sequence[burndown.Reserved] = ()
         """What an authorization set aside for the event, and has given back: it pays first."""
         self.first: dict[answers.Key, tuple[bytes, Outcome]] = {}
@@ -118,7 +120,7 @@ class Decisions:
             return _repeat(first, fingerprint, event)
         if isinstance(found, InvalidRequest | PermissionDenied):
             return refusal_of(event, found)
-        if payer.id in self.journal.frozen and not self.allowed_before:
+        if self._is_frozen(payer) and not self.set_aside:
             outcome = self._reject(event, payer, frozen(payer.external_id))
         elif isinstance(found, BillingError):
             outcome = self._reject(event, payer, found)
@@ -135,30 +137,52 @@ class Decisions:
         drawing = self._drawing(payer, lines)
         if not drawing.take():
             return self._refuse_for_funds(event, payer, drawing)
+        left_out: BillingError | None = None
+        if self._is_frozen(payer) and (room := self._room_of_frozen(drawing)):
+            left_out = frozen_since(payer.external_id)
+            if not self._leave_out(drawing, room, left_out):
+                drawing.undo()
+                return self._reject(event, payer, left_out)
         limited = bool(lines[0].plan.fair_use)
         if limited and (beyond := self.fair_use.refusal(payer.id, lines, drawing.amounts())):
             drawing.undo()
             return self._reject(event, payer, beyond)
         refusal = self._admit(event, payer, drawing) if payer.budgeted else None
-        if refusal is not None and not (self.in_part and self._leave_out(event, payer, drawing, refusal)):
+        if refusal is not None and not (self.in_part and self._limit_to_budgets(event, payer, drawing, refusal)):
             drawing.undo()
             return self._refuse_for_budget(event, payer, refusal)
         if limited:
             self.fair_use.count(payer.id, lines, drawing.amounts())
-        return self._book(event, payer, drawing.pieces, refusal)
+        return self._book(event, payer, drawing.pieces, refusal or left_out)
+
+    def _is_frozen(self, payer: rating.Payer) -> bool:
+        return payer.id in self.journal.frozen and not self.allowed_before
+
+    def _room_of_frozen(self, drawing: Drawing) -> dict[str, Decimal]:
+        """Where the lines take more than was set aside for them: how much that was."""
+        most = {asset: self.set_aside.get(asset, ZERO) for asset in drawing.amounts()}
+        return {asset: most[asset] for asset, amount in drawing.amounts().items() if amount > most[asset]}
 
     def _admit(self, event: IncomingEvent, payer: rating.Payer, drawing: Drawing) -> BillingError | None:
         """Count the event against the customer's budgets; why it cannot be charged where one of them refuses it."""
         own_key = event.organization_id is not None
         return self.budgets.admit(payer.id, event.use, drawing.amounts(), own_key=own_key)
 
-    def _leave_out(self, event: IncomingEvent, payer: rating.Payer, drawing: Drawing, refusal: BillingError) -> bool:
-        """Charge only what the budgets let pass, and note the rest with ``refusal``. False where that is nothing."""
-        left_out = drawing.limit(self.budgets.room(payer.id, event.use, drawing.amounts()))
-        if not left_out or not any(amount > 0 for amount in drawing.amounts().values()):
+    def _limit_to_budgets(
+        self, event: IncomingEvent, payer: rating.Payer, drawing: Drawing, refusal: BillingError
+    ) -> bool:
+        """Charge only what the budgets let pass. False where that is nothing."""
+        if not self._leave_out(drawing, self.budgets.room(payer.id, event.use, drawing.amounts()), refusal):
             return False
-        refusal.figures["refused"] = amount_strings(left_out)
         assert self._admit(event, payer, drawing) is None
+        return True
+
+    def _leave_out(self, drawing: Drawing, room: Mapping[str, Decimal], refusal: BillingError) -> bool:
+        """Charge only what there is ``room`` for, and note the rest with ``refusal``. False where that is nothing."""
+        drawing.limit(room)
+        if not drawing.left_out or not any(amount > 0 for amount in drawing.amounts().values()):
+            return False
+        refusal.figures["refused"] = amount_strings(drawing.left_out)
         return True
 
     def _refuse_for_budget(self, event: IncomingEvent, payer: rating.Payer, refusal: BillingError) -> Outcome:
@@ -244,7 +268,7 @@ class Decisions:
             available=available,
             required=required[short],
         )
-        if payer.overdraft:
+        if payer.overdraft and not self._is_frozen(payer):
             return self._keep_unpaid(event, payer, refusal)
         return self._reject(event, payer, refusal)
 
@@ -278,6 +302,11 @@ class Decisions:
 def frozen(customer: str) -> WalletFrozen:
     """The refusal of usage by a customer whose wallet pays for none."""
     return WalletFrozen(f"The wallet of {customer} is frozen. Nothing was charged.")
+
+
+def frozen_since(customer: str) -> WalletFrozen:
+    """The refusal of what is beyond an authorization from before the wallet was frozen."""
+    return WalletFrozen(f"The wallet of {customer} is frozen: it pays no more than was set aside.")
 
 
 def _costs_of(event: IncomingEvent, occurred_at: datetime, pieces: Sequence[Piece]) -> list[Decimal | None]:

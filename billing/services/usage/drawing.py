@@ -59,6 +59,8 @@ class Drawing:
         self.customer_id = customer_id
         self.lines = lines
         self.pieces: list[Piece] = []
+        self.left_out: dict[str, Decimal] = {}
+        """What ``limit`` has left out, by asset."""
         self._reserved = reserved
         self._set_aside = list(set_aside)
         """Of grants, beside what they have: it counts as cover, but cannot be drawn yet."""
@@ -87,19 +89,18 @@ class Drawing:
             found[piece.asset] = EXACT.add(found.get(piece.asset, ZERO), piece.amount)
         return found
 
-    def limit(self, room: Mapping[str, Decimal]) -> dict[str, Decimal]:
-        """Take no more of each asset than there is ``room``, so that the last pieces cost less. What was left out, by
-        asset. The quantities stay: so much was used."""
-        left_out = {}
+    def limit(self, room: Mapping[str, Decimal]) -> None:
+        """Take no more of each asset than there is ``room``, so that the last pieces cost less. The quantities stay: so
+        much was used."""
         for asset, most in room.items():
-            excess = left_out[asset] = EXACT.subtract(self.amounts()[asset], most)
+            excess = EXACT.subtract(self.amounts()[asset], most)
+            self.left_out[asset] = EXACT.add(self.left_out.get(asset, ZERO), excess)
             for piece in reversed(self.pieces):
                 if piece.asset == asset and excess > 0:
                     less = min(excess, max(piece.amount, ZERO))
                     piece.rated.amount = EXACT.subtract(piece.amount, less)
                     piece.draws = burndown.draw_less(piece.draws, less)
                     excess = EXACT.subtract(excess, less)
-        return left_out
 
     def undo(self) -> None:
         """As if the event had not come."""

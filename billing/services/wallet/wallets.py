@@ -46,7 +46,7 @@ def ensure_balances(journal: Journal, wanted: Collection[tuple[UUID, str]]) -> N
 def freeze(*, actor: audit.Actor, customer: Customer, reason: str) -> Wallet:
     """Have the wallet pay for no usage until it is unfrozen. Events are refused, and nothing more is set aside.
 
-    Money and grants still come in, fees are taken, and work that was authorized before may still be captured. Raises
+    Money and grants still come in, fees are taken, and what was set aside before may still be captured. Raises
     ``InvalidState`` where it is frozen already.
     """
     return _set_frozen(actor, customer, reason, frozen=True)

@@ -8,6 +8,7 @@
     use       work=3                   an event without an authorization. Option: id=e1
     later     60                       seconds go by
     sweep                              what the worker does
+    freeze                             the wallet
 
 What comes after ``->`` is checked: the code of a refusal, ``unpaid``, ``replayed``, or figures: ``8.5 available``.
 A refusal that nobody expected fails the story, and after a refusal the wallet must be what it was before.
@@ -169,6 +170,9 @@ class Play:
 
     def _sweep(self, words: list[str], options: dict[str, str]) -> dict[str, Any]:
         return {"authorizations": str(authorizations.expire_due()), "grants": str(grants.settle_due())}
+
+    def _freeze(self, words: list[str], options: dict[str, str]) -> None:
+        wallets.freeze(actor=SYSTEM, customer=self.customer, reason="Fraud")
 
     def _balance(self, words: list[str], options: dict[str, str]) -> dict[str, Any]:
         balance = self.shop.balance(self.customer, words[0] if words else "usd")

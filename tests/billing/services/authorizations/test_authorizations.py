@@ -114,6 +114,53 @@ def test_parts_beyond_the_hold_come_from_the_free_balance(play: Play) -> None:
     """)
 
 
+@pytest.mark.parametrize("by", ["", "work="])
+def test_a_frozen_wallet_pays_what_was_set_aside_and_no_more(play: Play, by: str) -> None:
+    play(f"""
+        grant     card 10
+        authorize run work=2
+        authorize other work=1
+        freeze
+        capture   run {by}0.5 more -> 0.5 captured, 1.5 still_held
+        capture   run {by}5 more   -> 2 captured, 0 still_held
+        capture   run {by}1        -> wallet_frozen
+        balance                    -> 7 available, 1 held
+        capture   other {by}4      -> 1 captured
+        balance                    -> 7 available, 0 held, 0 owed
+    """)
+
+
+def test_what_a_frozen_wallet_left_out_is_said(play: Play) -> None:
+    play("""
+        grant     card 10
+        authorize run work=2
+        authorize other 2
+        freeze
+    """)
+    run, other = (Authorization.objects.get(pk=play.opened[name].authorization.pk) for name in ("run", "other"))
+    event = play.shop.event(play.customer, id="e", type=RUN, data={"work": Decimal(5)})
+    by_event = authorizations.capture_usage(authorization=run, event=event)
+    assert by_event.outcome is not None
+    assert by_event.outcome.cost == {"usd": 2}
+    by_amount = authorizations.capture_amount(authorization=other, amount=Decimal(5))
+    for refused in (by_event.outcome.refused, by_amount.refused):
+        assert refused is not None
+        assert (refused["code"], refused["refused"]) == ("wallet_frozen", {"usd": "3"})
+
+
+def test_a_frozen_wallet_keeps_nothing_as_unpaid(play: Play) -> None:
+    play("""
+        grant     card 4
+        policy    overdraft
+        authorize run work=2
+        freeze
+        capture   run work=9 more -> insufficient_funds
+        capture   run work=9      -> insufficient_funds
+        capture   run work=3      -> charged, 2 captured
+        balance                   -> 2 available, 0 held
+    """)
+
+
 def test_a_capture_of_nothing_gives_everything_back(play: Play) -> None:
     play("""
         grant     card 10
