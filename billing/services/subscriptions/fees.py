@@ -1,9 +1,12 @@
 """Fees of subscriptions: what is due, paid from the wallet in burn order, and what comes back."""
 
-from datetime import datetime
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from uuid import UUID
+
+from django.conf import settings
 
 from billing.engine import burndown
 from billing.engine.money import EXACT, ZERO, exact_sum
@@ -87,23 +90,9 @@ def close(journal: Journal, fee: Fee, state: str) -> None:
 
 
 def give_back(journal: Journal, fee: Fee, *, paid: Fee, share: Fraction) -> None:
-    """Put a credit into the wallet, as a grant without an end. What was really paid for it goes along as its cost."""
+    """Put a credit into the wallet: a grant for each end of the grants that had paid, so that what would have expired
+    still does. What was really paid for it goes along as its cost."""
     balance = journal.balances[fee.customer_id, fee.asset_id]
-    cost = part(_cost(paid), share, precision=12)
-    grant = Grant(
-        customer_id=fee.customer_id,
-        balance_id=balance.id,
-        asset_id=fee.asset_id,
-        kind=Grant.Kind.ADJUSTMENT,
-        name=fee.description,
-        amount=fee.amount,
-        remaining=fee.amount,
-        effective_at=journal.now,
-        paid_amount=cost,
-        paid_currency_id=fee.asset_id if cost > 0 else None,
-        metadata={"fee": str(fee.pk)},
-    )
-    state = journal.new_grant(grant)
     head = journal.begin(
         customer_id=fee.customer_id,
         template="fee.credited",
@@ -112,18 +101,50 @@ def give_back(journal: Journal, fee: Fee, *, paid: Fee, share: Fraction) -> None
         transaction_id=fee.pk,
         description=fee.description,
     )
-    journal.grant_value(state, head)
+    came_from = given = ZERO
+    for expires_at, entries in _by_end(paid, now=journal.now):
+        came_from = EXACT.add(came_from, exact_sum(entry.amount for entry in entries))
+        upto = part(fee.amount, Fraction(came_from) / Fraction(paid.amount), precision=fee.asset.precision)
+        amount, given = EXACT.subtract(upto, given), upto
+        if not amount:
+            continue
+        cost = part(_cost(entries, fee.asset_id), share, precision=12)
+        grant = Grant(
+            customer_id=fee.customer_id,
+            balance_id=balance.id,
+            asset_id=fee.asset_id,
+            kind=Grant.Kind.ADJUSTMENT,
+            name=fee.description,
+            amount=amount,
+            remaining=amount,
+            effective_at=journal.now,
+            expires_at=expires_at,
+            paid_amount=cost,
+            paid_currency_id=fee.asset_id if cost > 0 else None,
+            metadata={"fee": str(fee.pk)},
+        )
+        journal.grant_value(journal.new_grant(grant), head)
     close(journal, fee, Fee.State.PAID)
 
 
-def _cost(fee: Fee) -> Decimal:
-    """What was paid in money for the units that a fee took: the cost of the grants, and all of what was overdrawn."""
-    entries = LedgerEntry.objects.filter(transaction_id=fee.pk, kind="fee").select_related("grant")
+def _by_end(paid: Fee, *, now: datetime) -> list[tuple[datetime | None, list[LedgerEntry]]]:
+    """What a fee took, by when that would have expired, the soonest first; what was overdrawn never does. Where that is
+    over, it stays as long as credit that comes back to a lapsed grant."""
+    anew = now + timedelta(days=settings.REINSTATED_CREDIT_DAYS)
+    found: dict[datetime | None, list[LedgerEntry]] = {}
+    for entry in LedgerEntry.objects.filter(transaction_id=paid.pk, kind="fee").select_related("grant"):
+        end = entry.grant.expires_at if entry.grant is not None else None
+        found.setdefault(anew if end is not None and end <= now else end, []).append(entry)
+    return sorted(found.items(), key=lambda group: (group[0] is None, group[0] or now))
+
+
+def _cost(entries: Iterable[LedgerEntry], asset: str) -> Decimal:
+    """What was paid in money for these units: the cost of the grants, and all of what was overdrawn."""
     costs = (
         entry.amount
         if entry.grant is None
         else part(entry.grant.paid_amount, Fraction(entry.amount) / Fraction(entry.grant.amount), precision=12)
         for entry in entries
-        if entry.grant is None or entry.grant.paid_currency_id == fee.asset_id
+        if entry.grant is None or entry.grant.paid_currency_id == asset
     )
     return exact_sum(costs)

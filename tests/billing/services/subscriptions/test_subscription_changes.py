@@ -212,6 +212,27 @@ def test_a_downgrade_gives_more_back_than_it_costs_and_the_cost_basis_with_it(sh
     assert (credit.amount, credit.paid_amount, credit.expires_at) == (45, 36, None)
 
 
+def test_what_comes_back_of_a_fee_expires_when_what_had_paid_it_would_have(shop: Shop, clock: Clock) -> None:
+    clock.stop(moment("2026-06-01"))
+    large, acme = make_plan(shop, "large", fee="90"), shop.customer(plan=None)
+    soon, later = moment("2026-06-10"), moment("2026-07-20")
+    shop.fund(acme, "10", kind="promotional", expires_at=soon)
+    shop.fund(acme, "20", kind="promotional", expires_at=later)
+    shop.fund(acme, "100", paid_amount=D(80))
+    subscription = start(acme, large)
+    clock.stop(moment("2026-06-11"))  # Two thirds of the period are still to come.
+
+    subscriptions.cancel(actor=SYSTEM, subscription=subscription, when="now", refund=True)
+
+    back = Grant.objects.filter(kind="adjustment").order_by("amount")
+    assert [(grant.remaining, grant.paid_amount, grant.expires_at) for grant in back] == [
+        (D("6.666666666667"), 0, moment("2026-07-11")),  # Its end was over: thirty days.
+        (D("13.333333333333"), 0, later),
+        (40, 32, None),
+    ]
+    assert available(shop, acme) == 40 + 60
+
+
 def test_another_interval_starts_a_period_of_its_own(shop: Shop, clock: Clock) -> None:
     clock.stop(moment("2026-06-01"))
     monthly, yearly = make_plan(shop, "monthly", fee="30"), make_plan(shop, "yearly", fee="300", interval="year")
