@@ -42,7 +42,7 @@ from billing.models.partners import Partner, PartnerAccrual, PartnerCustomer, Pa
 from billing.models.reconciliation import Discrepancy, Reconciliation
 from billing.models.recurring_grants import RecurringGrant, RecurringGrantPeriod
 from billing.models.revenue import AccountMapping, Obligation, Recognition, RevenueDay, RevenueTotal
-from billing.models.rollups import RollupMark, UsageDay, UsageDaySum, UsageRollup
+from billing.models.rollups import RollupMark, UsageDay, UsageDaySum, UsageRollup, UsageTotal
 from billing.models.seals import Seal
 from billing.models.subscriptions import Fee, Subscription, SubscriptionPeriod, SubscriptionPhase
 from billing.models.taxes import TaxProfile, TaxRule
@@ -140,6 +140,7 @@ __all__ = [
     "UsageDaySum",
     "UsageEvent",
     "UsageRollup",
+    "UsageTotal",
     "Wallet",
     "WebhookDelivery",
     "WebhookEndpoint",

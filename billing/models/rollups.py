@@ -18,9 +18,6 @@ class UsageSums(models.Model):
     lines are grouped by. Found by what it sums, so it needs no key of its own.
     """
 
-    customer = models.ForeignKey(
-        Customer, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
-    )
     shape = models.UUIDField(help_text="Of the lines that each of the events has.")
     line = models.UUIDField(help_text="Of meter, asset, dimensions and API key.")
     meter = models.ForeignKey(Meter, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False)
@@ -30,6 +27,17 @@ class UsageSums(models.Model):
     quantity = AmountField()
     amount = AmountField()
     events = models.BigIntegerField(help_text="How many events have this shape, less those that were reversed.")
+
+    class Meta:
+        abstract = True
+
+
+class CustomersUsageSums(UsageSums):
+    """The same of one customer."""
+
+    customer = models.ForeignKey(
+        Customer, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
+    )
 
     class Meta:
         abstract = True
@@ -45,7 +53,7 @@ VALUE = Coalesce(
 ALONE = Q(grain__in=["user", "project", "feature", "api_key"])
 
 
-class UsageRollup(UsageSums):
+class UsageRollup(CustomersUsageSums):
     """An hour's sums: derived, and made anew by ``manage.py rebuild_rollups``."""
 
     class Grain(models.TextChoices):
@@ -80,6 +88,19 @@ class UsageRollup(UsageSums):
         return f"{self.grain} {self.hour:%Y-%m-%d %H:%M}"
 
 
+class UsageTotal(UsageSums):
+    """What all customers used in an hour, by model: their sums of that grain added up."""
+
+    pk = models.CompositePrimaryKey("hour", "shape", "line")
+    hour = models.DateTimeField(help_text="When the events occurred: from here up to an hour later.")
+
+    class Meta:
+        constraints = [number_check("billing_usagetotal", "quantity", "amount")]
+
+    def __str__(self) -> str:
+        return f"{self.hour:%Y-%m-%d %H:%M}"
+
+
 class UsageDay(models.Model):
     """A day of a customer's, from ``start`` up to ``until``, in whose hours something is summed.
 
@@ -103,7 +124,7 @@ class UsageDay(models.Model):
         return f"{self.start:%Y-%m-%d %H:%M}"
 
 
-class UsageDaySum(UsageSums):
+class UsageDaySum(CustomersUsageSums):
     """A made day's sums: of those of its hours, for customers of whom an hour has many."""
 
     class Grain(models.TextChoices):

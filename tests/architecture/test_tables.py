@@ -28,6 +28,7 @@ REFERENCE_TABLES = {
     "Reconciliation": "of everybody's payments together",
     "RevenueDay": "of everybody's entries together",
     "RevenueTotal": "of everybody's entries together",
+    "UsageTotal": "of everybody's usage together",
     "BookCheck": "of everybody's rows together",
     "ExportFile": "of everybody's rows together",
     "InvoiceSeries": "one row for each series of numbers",
@@ -43,6 +44,7 @@ DERIVED = {
     "UsageRollup": "found by what it sums, and made anew from the charges",
     "UsageDay": "found by the customer and where it begins, and made anew with its hours",
     "UsageDaySum": "found by what it sums, and made anew from the hours",
+    "UsageTotal": "found by what it sums, and made anew with the customers' hours",
 }
 WITHOUT_CUSTOMER_AT_TIMES = {
     "ProviderEvent": "the provider also reports what is nobody's here",

@@ -35,6 +35,9 @@ class Command(BaseCommand):
                     wrong += 1
                     self.stdout.write(f"WRONG  {customer.external_id}")
                 bar.advance(1)
+        if not selector.exact_totals():
+            wrong += 1
+            self.stdout.write("WRONG  all customers together")
         if wrong:
             sys.exit(1)
         self.stdout.write("The sums by hour and day are what the charges come to.")

@@ -163,6 +163,8 @@ def source(
     told, more = where_sql("c", known, "told")
     values |= more
     rolled = f"billing_usagerollup c WHERE {whose} AND c.grain = %(grain)s AND {told}"
+    if customer_id is None and read == UsageRollup.Grain.MODEL:
+        rolled = f"billing_usagetotal c WHERE {told}"
     days = sums_by_day = ""
     if customer_id is not None:
         by_day = None if kept is None or granularity == "hour" else _fewest(DAY_GRAINS, needed)
@@ -255,6 +257,24 @@ def exact(customer_id: UUID) -> bool:
                 return False
     return True
 
+
+def exact_totals() -> bool:
+    """Whether the sums of all customers are what the customers' own come to."""
+    with connection.cursor() as cursor:
+        cursor.execute(_INEXACT_TOTALS)
+        return cursor.fetchone() is None
+
+
+_INEXACT_TOTALS = """
+WITH summed AS (
+    SELECT hour, shape, line, SUM(quantity) AS quantity, SUM(amount) AS amount, SUM(events) AS events
+      FROM billing_usagerollup WHERE grain = 'model' GROUP BY 1, 2, 3
+)
+SELECT 1 FROM summed FULL JOIN billing_usagetotal t USING (hour, shape, line)
+ WHERE (COALESCE(summed.quantity, 0), COALESCE(summed.amount, 0), COALESCE(summed.events, 0))
+       IS DISTINCT FROM (t.quantity, t.amount, t.events)
+ LIMIT 1
+"""
 
 _INEXACT_HOURS = f"""
 WITH rolled AS (

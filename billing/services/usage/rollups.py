@@ -16,7 +16,7 @@ from django.db.models import Max
 from django.utils import timezone
 
 from billing import locks
-from billing.models import Charge, RollupMark, UsageDay, UsageDaySum, UsageRollup
+from billing.models import Charge, RollupMark, UsageDay, UsageDaySum, UsageRollup, UsageTotal
 from billing.selectors.ledger import seals
 from billing.selectors.usage.rollups import API_KEY, DAY_GRAINS, EVENTS_SQL, GRAINS, HOUR_GRAINS
 
@@ -53,7 +53,7 @@ def roll_up() -> int:
             which = "c.written_in >= %(since)s AND c.written_in < %(until)s"
             if mark.restored_until is not None:
                 which += " AND c.posted_at > %(restored)s"
-            rows = _add(which, since=mark.written_before, until=until, restored=mark.restored_until)
+            rows = _add(which, since=mark.written_before, until=until, restored=mark.restored_until, is_new=True)
             if rows or until < ended or until - mark.written_before >= IDLE_STEP or not mark.cluster:
                 mark.cluster, mark.written_before = seals.cluster(), until
                 mark.save()
@@ -129,10 +129,14 @@ def rebuild(*, done: Callable[[int], None] = lambda charges: None) -> None:
             mark = _mark()
             _forget(customer=customer_id)
             which = "c.customer_id = %(customer)s AND (c.written_in < %(until)s OR c.posted_at <= %(restored)s)"
-            _add(which, customer=customer_id, until=mark.written_before, restored=mark.restored_until)
+            _add(which, customer=customer_id, until=mark.written_before, restored=mark.restored_until, is_new=False)
             held = Charge.objects.filter(customer=customer_id).count()
         done(held)
-    RollupMark.objects.filter(only=True).update(cluster=seals.cluster())
+    with transaction.atomic():
+        locks.wait_for_turn(WORK)
+        UsageTotal.objects.all().delete()
+        _run(_ADD_UP)
+        RollupMark.objects.filter(only=True).update(cluster=seals.cluster())
 
 
 def _forget(**whose: UUID) -> None:
@@ -172,7 +176,7 @@ def _numbered_elsewhere() -> bool:
 
 def _add(which: str, **values: UUID | int | datetime | None) -> int:
     """Add the charges for which ``which`` holds to the rollups, and note the days that this belongs to. Returns how
-    many rows that made or changed."""
+    many rows that made or changed. Where ``is_new`` is false they are in the totals of all customers already."""
     return _run(_ADD.replace("WHICH", which), **values)
 
 
@@ -254,6 +258,13 @@ WITH fine AS MATERIALIZED (
        SET quantity = r.quantity + EXCLUDED.quantity, amount = r.amount + EXCLUDED.amount,
            events = r.events + EXCLUDED.events
     RETURNING customer_id, hour
+), totals AS (
+    INSERT INTO billing_usagetotal AS t (hour, {_SUMS})
+    SELECT at, shape, line, meter_id, asset_id, dimensions, api_key_id, SUM(quantity), SUM(amount), SUM(events)
+      FROM sums WHERE grain = 'model' AND %(is_new)s GROUP BY 1, 2, 3, 4, 5, 6, 7
+        ON CONFLICT (hour, shape, line) DO UPDATE
+       SET quantity = t.quantity + EXCLUDED.quantity, amount = t.amount + EXCLUDED.amount,
+           events = t.events + EXCLUDED.events
 ), touched AS (
     SELECT DISTINCT customer_id, hour FROM added
 ), unmade AS (
@@ -263,6 +274,15 @@ WITH fine AS MATERIALIZED (
     INSERT INTO billing_usageday (customer_id, start, until, made) {_NEW_DAYS} ON CONFLICT DO NOTHING
 )
 SELECT COUNT(*) FROM added
+"""  # noqa: S608 - names of ours
+_ADD_UP = f"""
+WITH made AS (
+    INSERT INTO billing_usagetotal (hour, {_SUMS})
+    SELECT hour, shape, line, meter_id, asset_id, dimensions, api_key_id, SUM(quantity), SUM(amount), SUM(events)
+      FROM billing_usagerollup WHERE grain = 'model' GROUP BY 1, 2, 3, 4, 5, 6, 7
+    RETURNING 1
+)
+SELECT COUNT(*) FROM made
 """  # noqa: S608 - names of ours
 
 

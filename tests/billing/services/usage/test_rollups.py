@@ -136,6 +136,26 @@ def compare(customer: Customer, chance: random.Random) -> None:
         assert listed(customer, start, end, where) == expected_events(customer, start, end, where), (start, end, where)
 
 
+def compare_totals() -> None:
+    """What all customers used is what each of them used."""
+    start, end = START - timedelta(days=1), START + timedelta(days=5, minutes=30)
+    for question in (("model", "meter"), ()):
+        asks: dict[str, Any] = {"start": start, "end": end, "group_by": question, "timezone": ZoneInfo("Asia/Kolkata")}
+        together: dict[Any, list[Any]] = {}
+        for customer in Customer.objects.all():
+            for row in usage.rows(customer_id=customer.pk, **asks):
+                held = together.setdefault((row.period_start, row.group, row.asset), [Decimal(0), Decimal(0), 0])
+                together[row.period_start, row.group, row.asset] = [
+                    EXACT.add(held[0], row.quantity),
+                    EXACT.add(held[1], row.amount),
+                    held[2] + row.events,
+                ]
+        assert together == {
+            (row.period_start, row.group, row.asset): [row.quantity, row.amount, row.events]
+            for row in usage.rows(customer_id=None, **asks)
+        }
+
+
 def listed(customer: Customer, start: datetime, end: datetime, where: Any) -> list[Any]:
     """The events behind a figure, read page by page."""
     found, before = [], None
@@ -197,6 +217,7 @@ def test_sums_and_what_is_beyond_them_are_what_the_charges_come_to(acme: Custome
     rollups.roll_up()
     rollups.sum_days()
     compare(acme, chance)
+    compare_totals()
     assert selector.exact(acme.pk)
     days = UsageDay.objects.filter(customer=acme)
     assert days.filter(made=True).count() == days.count() >= 3
@@ -206,7 +227,9 @@ def test_sums_and_what_is_beyond_them_are_what_the_charges_come_to(acme: Custome
     call_command("rebuild_rollups")
 
     compare(acme, chance)
+    compare_totals()
     assert selector.exact(acme.pk)
+    assert selector.exact_totals()
     assert [row for row in rolled if row["events"] or row["amount"]] == [
         row for row in UsageRollup.objects.order_by("pk").values() if row["events"] or row["amount"]
     ]
