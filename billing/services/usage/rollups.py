@@ -23,8 +23,11 @@ from billing.selectors.usage.rollups import API_KEY, DAY_GRAINS, EVENTS_SQL, GRA
 logger = logging.getLogger(__name__)
 
 WORK = "usage rollups"
-STEP = 100_000
-"""How many transactions' charges at once, so that a step is short even where much is behind."""
+STEP = 1_000
+"""How many transactions' charges the first step takes. How many charges that is nobody knows: the next steps are longer
+where it took less than ``STEP_SECONDS``, and shorter where it took more, so that each is short even where much is
+behind."""
+STEP_SECONDS = 2
 SETTLED = timedelta(hours=2)
 """So long after its end a day's sums are made, since much that comes late is in by then."""
 LINES_MIN = 1_000
@@ -40,6 +43,7 @@ def roll_up() -> int:
     """Add what was committed since the last time. Returns how many rows changed. Does nothing while another does it."""
     changed, step = 0, STEP
     while True:
+        began = time.monotonic()
         with transaction.atomic():
             if not locks.only_one(WORK):
                 return changed
@@ -58,9 +62,9 @@ def roll_up() -> int:
                 mark.cluster, mark.written_before = seals.cluster(), until
                 mark.save()
         changed += rows
-        step = STEP if rows else step * 2
         if until == ended:
             return changed
+        step = step * 4 if time.monotonic() - began < STEP_SECONDS else max(1, step // 4)
 
 
 def sum_days() -> int:

@@ -195,7 +195,10 @@ def expected_events(customer: Customer, start: datetime, end: datetime, where: A
 
 @pytest.mark.usefixtures("few_are_many")
 @pytest.mark.parametrize("seed", [1, 2])
-def test_sums_and_what_is_beyond_them_are_what_the_charges_come_to(acme: Customer, shop: Shop, seed: int) -> None:
+def test_sums_and_what_is_beyond_them_are_what_the_charges_come_to(
+    acme: Customer, shop: Shop, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr(rollups, "STEP", 10)
     chance = random.Random(seed)
     globex = shop.customer("globex", usd="1000")
     for step in range(40):
