@@ -25,6 +25,7 @@ from billing.models import (
     Approval,
     Asset,
     Customer,
+    LedgerEntry,
     Partner,
     PartnerAccrual,
     PartnerCustomer,
@@ -216,11 +217,10 @@ def pay_out(
             what = f"{amount_string(due)} {partner.currency_id}"
             raise InvalidState(f"By now {what} is to be paid out to {partner.name} up to {upto}.")
         payout = PartnerPayout.objects.create(partner=partner, upto=upto, amount=amount, reference=reference)
-        accrued = partner.accruals.filter(date__lte=upto).values("customer_id").annotate(sum=Sum("amount"))
-        found = [(row["customer_id"], row["sum"]) for row in accrued.order_by("customer_id") if row["sum"] > 0]
-        parts = shares(amount, [weight for _, weight in found], places=places(partner.currency_id))
-        journal = Journal.open([customer for customer, _ in found])
-        for (customer, _), part in zip(found, parts, strict=True):
+        unpaid = _unpaid(partner, upto)
+        parts = shares(amount, list(unpaid.values()), places=places(partner.currency_id))
+        journal = Journal.open(list(unpaid))
+        for customer, part in zip(unpaid, parts, strict=True):
             if part:
                 head = journal.begin(
                     customer_id=customer,
@@ -239,6 +239,17 @@ def pay_out(
         )
         _trail(actor, "partner.paid_out", partner, amount=amount_string(amount), reference=reference)
     return payout
+
+
+def _unpaid(partner: Partner, upto: date) -> dict[UUID, Decimal]:
+    """What of the share in each customer is not paid out yet, where that is more than nothing."""
+    accrued = partner.accruals.filter(date__lte=upto).values_list("customer_id").annotate(Sum("amount"))
+    shared = dict(accrued.order_by("customer_id"))
+    payouts = [f"payout:{payout}" for payout in partner.payouts.values_list("pk", flat=True)]
+    paid = LedgerEntry.objects.filter(transaction__customer_id__in=shared, transaction__reference__in=payouts)
+    paid_out = dict(paid.values_list("customer_id").annotate(Sum("amount")).order_by())
+    rest = {customer: EXACT.subtract(amount, paid_out.get(customer, ZERO)) for customer, amount in shared.items()}
+    return {customer: amount for customer, amount in rest.items() if amount > 0}
 
 
 def _bases(partner: Partner, *, first: date, last: date) -> dict[UUID, Decimal]:

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from accounts.services.audit import SYSTEM, Actor
 from billing.errors import AlreadyExists, InvalidRequest, InvalidState
-from billing.models import Partner, PartnerAccrual, RevenueDay, UsageEvent
+from billing.models import LedgerEntry, Partner, PartnerAccrual, RevenueDay, UsageEvent
 from billing.services import revenue
 from billing.services.revenue import partners
 from billing.services.wallet import corrections
@@ -70,6 +70,20 @@ def test_what_is_given_back_takes_its_share_back(shop: Shop, days: Clock) -> Non
     night(days)
 
     assert (account("partner_payable"), account("partner_expense")) == (0, 0)
+
+
+def test_a_payout_is_for_the_customers_who_are_not_paid_for_yet(shop: Shop, days: Clock) -> None:
+    agency = partner(shop)
+    for name in ("acme", "globex"):
+        customer = shop.customer(name, usd="500")
+        partners.bring(actor=SYSTEM, partner=agency, customer=customer)
+        shop.record(customer, input_tokens=4_000_000)  # 10, of which 1
+        night(days)
+        upto = timezone.localdate() - timedelta(days=1)
+        partners.pay_out(actor=SYSTEM, partner=agency, upto=upto, amount=D(1), reference=f"SEPA {name}")
+
+    paid = LedgerEntry.objects.filter(transaction__template="partner.paid").order_by("id")
+    assert [(row.customer.external_id, row.amount) for row in paid] == [("acme", 1), ("globex", 1)]
 
 
 def test_the_base_says_what_counts(shop: Shop, days: Clock) -> None:
