@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import field as kept
 from decimal import Decimal
 from typing import Any
 
 from billing.engine import expressions
 from billing.engine.money import DECIMALS_MAX, LIMIT, ZERO, amount_string, fits, parse, round_half_even
+
+_INTEGER_LIMIT = int(LIMIT)
 
 
 class BadQuantity(ValueError):
@@ -29,15 +32,15 @@ class MeterRule:
     filter: Mapping[str, frozenset[str]]
     dimensions: tuple[str, ...]
 
-    @property
-    def field(self) -> str | None:
-        """The field of the data that is the quantity as it is; None where it has to be worked out."""
-        return self.value.name if self.value is not None and self.aggregation == "sum" else None
+    field: str | None = kept(init=False, repr=False, compare=False)
+    """The field of the data that is the quantity as it is; None where it has to be worked out."""
+    leading_field: str | None = kept(init=False, repr=False, compare=False)
+    """The first field that the quantity is made from: what the meter counts, less what others count."""
 
-    @property
-    def leading_field(self) -> str | None:
-        """The first field that the quantity is made from: what the meter counts, less what others count."""
-        return self.value.fields[0] if self.value is not None else None
+    def __post_init__(self) -> None:
+        plain = self.value.name if self.value is not None and self.aggregation == "sum" else None
+        object.__setattr__(self, "field", plain)
+        object.__setattr__(self, "leading_field", self.value.fields[0] if self.value is not None else None)
 
     def quantity(self, data: Mapping[str, Any]) -> Decimal | None:
         """How much of this meter the event is: for a level or a peak, the one that it reports.
@@ -61,8 +64,9 @@ class MeterRule:
             raise BadQuantity(field, f"cannot be worked out for the meter {self.code}: a division by zero") from None
         if quantity < 0:
             raise BadQuantity(field, f"gives a negative quantity for the meter {self.code}")
-        # A division may leave more decimals than the books keep.
-        quantity = round_half_even(quantity, precision=DECIMALS_MAX)
+        if self.value.name is None:
+            # A division may leave more decimals than the books keep.
+            quantity = round_half_even(quantity, precision=DECIMALS_MAX)
         if quantity >= LIMIT:
             raise BadQuantity(field, f"gives more than 18 digits before the point for the meter {self.code}")
         return quantity
@@ -120,6 +124,8 @@ def find(data: Mapping[str, Any], path: str) -> Any:
 
 def dimension(value: Any, *, length: int | None = 255) -> str:
     """A value of the data as a group's name: a number without needless zeros, true and false as in JSON."""
+    if isinstance(value, str):
+        return value[:length]
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Decimal):
@@ -130,6 +136,8 @@ def dimension(value: Any, *, length: int | None = 255) -> str:
 def number_in(data: Mapping[str, Any], field: str) -> Decimal | None:
     """The field as an exact number; None for what is missing or null."""
     value = find(data, field)
+    if type(value) is int and -_INTEGER_LIMIT < value < _INTEGER_LIMIT:  # What nearly all of them are.
+        return Decimal(value)
     if value is None or value is _MISSING:
         return None
     if isinstance(value, bool) or not isinstance(value, int | Decimal | str):

@@ -83,7 +83,7 @@ def round_half_even(amount: Decimal | Fraction, *, precision: int) -> Decimal:
 
 def decimals(amount: Decimal) -> int:
     """How many decimals it needs: 1 for ``1.50``, none for ``100`` and ``1E2``."""
-    if amount == 0:
+    if amount == amount.to_integral_value():
         return 0
     exponent = amount.normalize(_ROUNDING).as_tuple().exponent
     assert isinstance(exponent, int)

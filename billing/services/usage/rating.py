@@ -48,7 +48,19 @@ class Subscribed:
         """The period that usage of ``moment`` counts for: its own or, once that is settled, the oldest one that is
         not."""
         counted = max(moment, self.settled_until)
-        return period(counted, anchor=self.anchor, interval=interval, zone=self.timezone)
+        asked = (self.id, self.anchor, interval, self.timezone)
+        found = _periods.get(asked)
+        if found is None or not found[0] <= counted < found[1]:
+            found = period(counted, anchor=self.anchor, interval=interval, zone=self.timezone)
+            if len(_periods) >= _PERIODS_MAX:
+                _periods.clear()
+            _periods[asked] = found
+        return found
+
+
+_PERIODS_MAX = 100_000
+_periods: dict[tuple[UUID, datetime, str, ZoneInfo], tuple[datetime, datetime]] = {}
+"""The period last worked out for each subscription: usage is reported when it happens, so it is mostly that again."""
 
 
 @dataclass(slots=True)
