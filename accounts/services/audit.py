@@ -54,6 +54,8 @@ PERSONAL: Mapping[str, frozenset[str]] = {
     "webhook_endpoint": frozenset({"url"}),
 }
 """What is about a person in lines about an object of this type, by the name of the field."""
+_WORDS = frozenset({"reason", "note", "reference"})
+"""What people write in words of their own: of an organization they may name somebody."""
 
 SYSTEM = Actor(AuditEvent.Actor.SYSTEM, label="system")
 
@@ -70,7 +72,7 @@ def record(
 ) -> AuditEvent:
     """Add a line to the trail. ``action`` is a stored code such as ``customer.created``."""
     named = actor.kind != AuditEvent.Actor.SYSTEM
-    personal = PERSONAL.get(object_type, frozenset())
+    personal = PERSONAL.get(object_type, frozenset()) | (_WORDS if organization_id is not None else frozenset())
     line = AuditEvent.objects.create(
         actor_kind=actor.kind,
         actor_id=actor.id,

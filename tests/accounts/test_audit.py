@@ -22,6 +22,18 @@ def test_a_line_says_who_what_and_from_where(db: None) -> None:
     assert str(line) == "grant.created by finance@operator.test"
 
 
+def test_what_is_written_of_an_organization_in_words_can_be_forgotten(db: None) -> None:
+    words = {"reason": "Ann called", "note": "Ann", "reference": "Ann 7", "amount": "5"}
+    for organization in (uuid4(), None):
+        audit.record(
+            actor=SYSTEM, action="x", object_type="x", object_id="x", organization_id=organization, after=words
+        )
+
+    nobodys, theirs = AuditEvent.objects.order_by("-id")
+    assert theirs.after == nobodys.after == nobodys.sealed_after == words
+    assert theirs.sealed_after == {"amount": "5"}
+
+
 def test_a_program_is_named_by_its_key(db: None) -> None:
     principal = api_keys.authenticate(api_keys.issue(name="gateway", scopes=["*"])[1])
     assert principal is not None

@@ -8,9 +8,8 @@ import logging
 from datetime import timedelta
 
 from django.conf import settings
-from django.contrib.postgres.fields import ArrayField
 from django.db import transaction
-from django.db.models import F, Func, JSONField, Q, TextField, Value
+from django.db.models import Func, JSONField, Q
 from django.utils import timezone
 
 from accounts.models import (
@@ -35,10 +34,12 @@ from billing.models import (
     AutoTopUp,
     Balance,
     Budget,
+    BudgetCounter,
     ChargeDispute,
     Collection,
     Customer,
     Dispute,
+    Grant,
     IdempotencyRecord,
     Note,
     Notice,
@@ -51,10 +52,12 @@ from billing.models import (
     PaymentProfile,
     RecurringGrant,
     Refund,
+    SpendAnomaly,
     Subscription,
     TaxProfile,
     UnpaidUsage,
     Wallet,
+    WebhookDelivery,
     WebhookEndpoint,
 )
 from billing.services.funding import profiles, rules
@@ -64,6 +67,26 @@ from billing.services.webhooks import endpoints
 
 ERASED = "Erased"
 NOWHERE = "https://erased.invalid/"
+WORDS = [
+    "name",
+    "value",
+    "scope",
+    "reason",
+    "note",
+    "reference",
+    "description",
+    "metadata",
+    "data",
+    "paused_key",
+    "url",
+]
+"""What people and programs filled in, by its name in messages and stored answers."""
+_WORDLESS = """(SELECT COALESCE(jsonb_object_agg(part.name, CASE
+    WHEN part.name <> ALL ('{%(words)s}'::text[]) THEN part.said
+    WHEN jsonb_typeof(part.said) = 'string' THEN to_jsonb('%(erased)s'::text)
+    WHEN jsonb_typeof(part.said) = 'object' THEN '{}'::jsonb
+    WHEN jsonb_typeof(part.said) = 'array' THEN '[]'::jsonb
+    ELSE part.said END), '{}'::jsonb) FROM jsonb_each(%(expressions)s) AS part (name, said))"""
 
 logger = logging.getLogger(__name__)
 
@@ -114,6 +137,7 @@ def erase_customer(
         if reasons := obstacles(customer):
             raise InvalidState(" ".join(reasons))
         _forget_money(actor, customer)
+        _forget_words(customer)
         _forget_people(actor, customer.organization)
         customer.name, customer.email, customer.metadata = ERASED, "", {}
         customer.origin_key = None  # From now on the hashes in its events fit no address.
@@ -158,7 +182,6 @@ def _forget_money(actor: audit.Actor, customer: Customer) -> None:
         rules.switch_off(actor=actor, rule=rule)
     for given in RecurringGrant.objects.filter(mine, next_at__isnull=False):
         recurring.cancel(actor=actor, recurring=given, reason=ERASED)
-    RecurringGrant.objects.filter(mine).update(name="", metadata={})
     PaymentMethod.objects.filter(mine).update(brand="", last4="", exp_month=None, exp_year=None)
     PaymentMethod.objects.filter(mine, removed_at=None).update(removed_at=now)
     PaymentAttempt.objects.filter(mine).update(method_brand="", method_last4="")
@@ -174,14 +197,33 @@ def _forget_money(actor: audit.Actor, customer: Customer) -> None:
     TaxProfile.objects.filter(mine).delete()
     Note.objects.filter(mine).delete()
     Notice.objects.filter(mine).delete()
-    nameless = Func(
-        F("payload"), Value(["name"], ArrayField(TextField())), Value(ERASED, JSONField()), function="jsonb_set"
-    )
-    OutboxEvent.objects.filter(mine, type__startswith="budget.").update(payload=nameless)
     NoticePreference.objects.filter(mine).delete()
     NoticeTarget.objects.filter(mine).delete()
     told = Q(principal=str(customer.organization_id)) | Q(body__external_id=customer.external_id)
     IdempotencyRecord.objects.filter(told).delete()
+
+
+def _forget_words(customer: Customer) -> None:
+    """What was written, by whomever, beside amounts and times that stay. Nothing of it is in the books' seals."""
+    mine = Q(customer=customer)
+    Grant.objects.filter(mine).update(name="", metadata={})
+    RecurringGrant.objects.filter(mine).update(name="", metadata={})
+    Authorization.objects.filter(mine).update(data={}, reason="")
+    Refund.objects.filter(mine).update(reason="")
+    Collection.objects.filter(mine).update(reason="")
+    Wallet.objects.filter(mine).update(frozen_reason=ERASED)
+    BudgetCounter.objects.filter(mine).delete()
+    SpendAnomaly.objects.filter(mine).delete()
+    OutboxEvent.objects.filter(mine, payload__has_any_keys=WORDS).update(payload=_wordless("payload"))
+    WebhookDelivery.objects.filter(mine).update(data=_wordless("data"), log=[])
+    # A key that was used stays used: its request, sent again, must move nothing.
+    answers = IdempotencyRecord.objects.filter(body__customer=customer.external_id)
+    answers.update(body=_wordless("body"))
+
+
+def _wordless(column: str) -> Func:
+    """The object in the column without what ``WORDS`` name: empty of the same kind, so that readers find it there."""
+    return Func(column, template=_WORDLESS, words=",".join(WORDS), erased=ERASED, output_field=JSONField())
 
 
 def _forget_people(actor: audit.Actor, organization: Organization) -> None:

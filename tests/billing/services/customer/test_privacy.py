@@ -30,7 +30,10 @@ from billing.models import (
     OutboxEvent,
     PaymentProfile,
     RecurringGrant,
+    SpendAnomaly,
     UsageEvent,
+    WebhookDelivery,
+    WebhookEndpoint,
 )
 from billing.selectors.customer import privacy as selector
 from billing.selectors.ledger import books
@@ -315,6 +318,36 @@ def test_what_was_told_of_a_budget_says_no_more_who_it_was(acme: Customer, shop:
     assert whereabouts(NAME) == set()
     told = OutboxEvent.objects.get(type="budget.exceeded").payload
     assert (told["name"], told["limit"]) == ("Erased", "0.000001")
+
+
+def test_what_was_written_beside_the_books_goes_too(acme: Customer, shop: Shop, bank: Bank) -> None:
+    clerk = User.objects.get(email="clerk@ante.test")
+    shop.fund(acme, "1", name=NAME, metadata={"for": NAME})
+    monthly = recurring.Terms(asset=shop.usd, amount=Decimal(1), interval="month", name=NAME, metadata={"for": NAME})
+    recurring.create(actor=actor(clerk), customer=acme, terms=monthly, reason=NAME)  # The first is given at once.
+    refunds.start(refunds.create(actor=actor(clerk), top_up=Payer(shop, bank, acme).paid(), reason=NAME).pk)
+    held = authorizations.open_for_usage(event=shop.event(acme, id="held", input_tokens=1000, user=NAME))
+    authorizations.void(authorization=held.authorization, reason=NAME)
+    shop.budget(acme, "0.000001", name="Each", scope={"user": "*"}, hard=False)
+    shop.record(acme, id="seen", input_tokens=1000, user=NAME)
+    hour = {"hour": timezone.now(), "scope": "feature", "value": NAME, "level": "spike", "created_at": timezone.now()}
+    SpendAnomaly.objects.create(customer=acme, asset=shop.usd, spent=1, usual=1, above=1, **hour)
+    told = {"type": "x", "data": {"name": NAME}, "log": [{"answer": NAME}], "happened_at": timezone.now()}
+    ids = {"message": acme.pk, "lane": acme.pk, "due_at": timezone.now(), "endpoint": WebhookEndpoint.objects.get()}
+    WebhookDelivery.objects.create(customer=acme, state="delivered", **ids, **told)
+    answer = {"customer": "acme", "amount": "1", "name": NAME, "metadata": {"for": NAME}}
+    IdempotencyRecord.objects.create(principal="operator", key="g", fingerprint=b"f", status=201, body=answer)
+    wallets.freeze(actor=actor(clerk), customer=acme, reason=NAME)
+    written = {"grant", "recurringgrant", "refund", "authorization", "budgetcounter", "spendanomaly", "wallet"}
+    written |= {"webhookdelivery", "idempotencyrecord", "outboxevent"}
+    assert {f"billing_{table}" for table in written} <= whereabouts(NAME)
+
+    privacy.erase_customer(actor=audit.SYSTEM, customer=stop(acme), reason="Asked for")
+
+    # What the application itself says of its users in usage is in the seals.
+    assert whereabouts(NAME) <= {"billing_usageevent", "billing_charge", "billing_usageline"}
+    (kept,) = IdempotencyRecord.objects.filter(key="g")
+    assert kept.body == {"customer": "acme", "amount": "1", "name": "Erased", "metadata": {}}
 
 
 def _owing(shop: Shop, acme: Customer, bank: Bank) -> None:
