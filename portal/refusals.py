@@ -84,6 +84,7 @@ SENTENCES = (
     gettext_noop("At most {most} blocks."),
     gettext_noop("{word} is no address and no CIDR block."),
     gettext_noop("This key has ended: make a new one."),
+    gettext_noop("This key is paused: resume it first."),
     gettext_noop("This key was renewed before."),
     # Webhooks.
     gettext_noop("There are {most} endpoints already: remove one first."),

@@ -208,7 +208,7 @@ def rotate(
 ) -> tuple[ApiKey, str]:
     """A new key with the same name, powers and networks, and its secret. The old one works for ``overlap`` longer.
 
-    Raises ``ValueError`` for a key that has ended, was renewed before, or is of the other mode.
+    Raises ``ValueError`` for a key that has ended, is paused, was renewed before, or is of the other mode.
     """
     now = timezone.now()
     with transaction.atomic():
@@ -217,6 +217,8 @@ def rotate(
             raise ValueError("This key has ended: make a new one.")
         if not is_accepted(old):
             raise ValueError(f"This key is for another mode than {mode()}: make a new one.")
+        if old.paused_at is not None:  # The new one would go on where this one was stopped.
+            raise ValueError("This key is paused: resume it first.")
         if ApiKey.objects.filter(renews=old).exists():
             raise ValueError("This key was renewed before.")
         lifetime = None if old.expires_at is None else old.expires_at - old.created_at

@@ -149,9 +149,9 @@ def revoke(request: HttpRequest, visit: access.Visit, key_id: UUID) -> HttpRespo
 @require_POST
 @second_factor.requires_fresh_second_factor
 @access.signed_in
-@access.requires("keys:write")
+@access.requires("limits:write")
 def resume(request: HttpRequest, visit: access.Visit, key_id: UUID) -> HttpResponseBase:
-    """A paused key works again."""
+    """A paused key works again: for those who set the limits, since only limits and runaway spending pause one."""
     key = _key(visit, key_id)
     if api_keys.resume(key, actor=actor_of(request)):
         messages.success(request, _("{name} works again.").format(name=key.name))

@@ -8,14 +8,17 @@ from django import forms
 from django.contrib import messages
 from django.contrib.auth import login
 from django.db import transaction
+from django.db.models import Q
+from django.db.models.functions import Now
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts import addresses, reading, roles, second_factor
-from accounts.models import Invitation, Membership, Role, User
+from accounts.models import ApiKey, Invitation, Membership, Role, User
 from accounts.services import audit, team
 from accounts.services.audit import actor_of
 from billing.selectors.spending import budgets
@@ -121,11 +124,12 @@ def withdraw(request: HttpRequest, visit: access.Visit, invitation_id: UUID) -> 
 @access.requires("team:write")
 def change_role(request: HttpRequest, visit: access.Visit, membership_id: UUID) -> HttpResponseBase:
     """Give a member another role."""
-    member = _member(visit, membership_id)
+    member, role = _member(visit, membership_id), request.POST.get("role", "")
+    said = _("{name} has another role. Their sessions were ended.").format(name=member.user.get_full_name())
     return _done(
         request,
-        lambda: team.change_role(member, request.POST.get("role", ""), by=visit.membership, actor=actor_of(request)),
-        _("{name} has another role. Their sessions were ended.").format(name=member.user.get_full_name()),
+        lambda: team.change_role(member, role, by=visit.membership, actor=actor_of(request)),
+        said if roles.may(role, "keys:write") else said + _keys_left(member),
     )
 
 
@@ -139,7 +143,7 @@ def remove(request: HttpRequest, visit: access.Visit, membership_id: UUID) -> Ht
     return _done(
         request,
         lambda: team.remove(member, by=visit.membership, actor=actor_of(request)),
-        _("{name} is no longer in the team.").format(name=member.user.get_full_name()),
+        _("{name} is no longer in the team.").format(name=member.user.get_full_name()) + _keys_left(member),
     )
 
 
@@ -199,6 +203,19 @@ def _member(visit: access.Visit, membership_id: UUID) -> Membership:
     if member is None:
         raise Http404
     return member
+
+
+def _keys_left(member: Membership) -> str:
+    """A word about the keys that somebody made who may make none any more: they are the organization's, and stay."""
+    kept = ApiKey.objects.filter(organization=member.organization, created_by=member.user, revoked_at=None)
+    count = kept.filter(Q(expires_at=None) | Q(expires_at__gt=Now())).count()
+    if not count:
+        return ""
+    return " " + ngettext(
+        "{count} API key that they made goes on working. Revoke it under API keys if it should not.",
+        "{count} API keys that they made go on working. Revoke under API keys those that should not.",
+        count,
+    ).format(count=count)
 
 
 def _done(request: HttpRequest, change: Any, said: str) -> HttpResponseBase:

@@ -71,7 +71,7 @@ PAGES: dict[str, dict[str, str]] = {
     "keys/new": {"POST": "keys:write"},
     "keys/<uuid:key_id>/rotate": {"POST": "keys:write"},
     "keys/<uuid:key_id>/revoke": {"POST": "keys:write"},
-    "keys/<uuid:key_id>/resume": {"POST": "keys:write"},
+    "keys/<uuid:key_id>/resume": {"POST": "limits:write"},
     "budgets": {"GET": "wallets:read"},
     "budgets/new": {"POST": "limits:write"},
     "budgets/<uuid:budget_id>/change": {"GET": "limits:write", "POST": "limits:write"},

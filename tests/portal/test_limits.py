@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts import second_factor
-from accounts.models import User
+from accounts.models import ApiKey, User
 from accounts.services import api_keys
 from billing.config import settings as shipped
 from billing.models import Alert, Budget, Customer, NoticeDelivery, NoticePreference
@@ -234,6 +234,16 @@ def test_a_paused_key_says_why_and_is_resumed_with_one_click(shop: Shop, acme: C
     shown = page(owner, "/keys")
     assert "Paused" in shown
     assert "A budget is used up." in shown
+    # Those who make keys, but set no limits, leave it as it is, and no renewal goes around it.
+    developer = browser_of(shop.member(acme, "dev@acme.test", "developer"))
+    shown = page(developer, "/keys")
+    assert "Resume agent" not in shown
+    assert "Renew agent" not in shown
+    assert developer.post(f"/keys/{key.pk}/resume").status_code == 403
+    for client in (developer, owner):
+        told = client.post(f"/keys/{key.pk}/rotate", follow=True).content.decode()
+        assert "This key is paused: resume it first." in told
+    assert not ApiKey.objects.filter(renews=key).exists()
     assert owner.post(f"/keys/{key.pk}/resume").status_code == 302
     key.refresh_from_db()
     assert key.paused_at is None

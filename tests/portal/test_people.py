@@ -56,7 +56,7 @@ def asking(shop: Shop, acme: Customer) -> dict[str, tuple[str, str, dict[str, An
         "GET /keys": ("keys:read", "/keys", {}),
         "POST /keys/new": ("keys:write", "/keys/new", NEW_KEY | {"scopes": ["wallets:read"]}),
         "POST rotate": ("keys:write", f"/keys/{key.pk}/rotate", {}),
-        "POST resume": ("keys:write", f"/keys/{key.pk}/resume", {}),
+        "POST resume": ("limits:write", f"/keys/{key.pk}/resume", {}),
         "GET /webhooks": ("webhooks:read", "/webhooks", {}),
         "GET webhook": ("webhooks:read", f"/webhooks/{endpoint.pk}", {}),
         "POST /webhooks/new": ("webhooks:write", "/webhooks/new", {"url": "https://hooks.test/", "events": ["*"]}),
@@ -186,6 +186,22 @@ def test_who_is_invited_makes_an_account_and_is_in(shop: Shop, acme: Customer, o
     assert client.get("/").status_code == 200
     assert Membership.objects.get(user__email="new@acme.test").role == "billing"
     assert Client().get(link[0]).status_code == 404
+
+
+@pytest.mark.parametrize("how", ["remove", "role"])
+def test_keys_of_who_goes_are_spoken_of(shop: Shop, acme: Customer, owner: User, how: str) -> None:
+    leaving = shop.member(acme, "dev@acme.test", "developer")
+    member = leaving.memberships.get()
+    for name in ("one", "two"):
+        api_keys.issue(name=name, scopes=["wallets:read"], organization=acme.organization, created_by=leaving)
+    api_keys.revoke(ApiKey.objects.get(name="two"))
+    client = browser_of(owner)
+
+    said = client.post(f"/team/{member.pk}/{how}", {"role": "admin"}, follow=True).content.decode()
+    assert ("1 API key that they made goes on working" in said) == (how == "remove")
+    if how == "role":
+        said = client.post(f"/team/{member.pk}/{how}", {"role": "viewer"}, follow=True).content.decode()
+        assert "1 API key that they made goes on working" in said
 
 
 def test_an_invitation_does_not_take_over_an_account(shop: Shop, acme: Customer, owner: User) -> None:
