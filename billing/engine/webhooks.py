@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from billing.engine.marking import gettext_noop
 
@@ -361,8 +362,8 @@ _TYPES = [
     EventType(
         "webhook_endpoint.disabled",
         gettext_noop("An endpoint failed for so long that nothing is sent to it any more."),
-        {"endpoint": "Its id.", "url": "Its address.", "reason": "Why."},
-        {"endpoint": _ID, "url": "https://acme.example/hooks", "reason": "It has failed for three days."},
+        {"endpoint": "Its id.", "url": "Its host: paths may be secret.", "reason": "Why."},
+        {"endpoint": _ID, "url": "https://acme.example", "reason": "It has failed for three days."},
     ),
 ]
 TYPES: dict[str, EventType] = {found.name: found for found in _TYPES}
@@ -382,3 +383,9 @@ class Wish:
 def delay_after(failures: int) -> timedelta | None:
     """How long to wait after so many failed attempts; None where it is given up."""
     return DELAYS[failures - 1] if failures <= len(DELAYS) else None
+
+
+def host_of(url: str) -> str:
+    """What of an endpoint's address is told to others than those who look after it: what follows may be its secret."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"

@@ -11,7 +11,7 @@ from django.utils import timezone
 from accounts.ids import uuid7
 from accounts.services import audit
 from billing.engine.crm import STANDARD
-from billing.engine.webhooks import EVERYTHING, TEST, TYPES
+from billing.engine.webhooks import EVERYTHING, TEST, TYPES, host_of
 from billing.errors import InvalidRequest, InvalidState
 from billing.gateways import webhooks as gateway
 from billing.models import Customer, WebhookDelivery, WebhookEndpoint
@@ -43,7 +43,7 @@ def create(
         endpoint = WebhookEndpoint.objects.create(
             customer=customer, url=url, events=checked, description=description, format=format, secret=secret
         )
-        _record(actor, "webhook_endpoint.created", endpoint, url=url, events=checked, format=format)
+        _record(actor, "webhook_endpoint.created", endpoint, url=host_of(url), events=checked, format=format)
     return endpoint, secret
 
 
@@ -80,7 +80,7 @@ def change(
             endpoint.deliveries.filter(state=State.PENDING).update(due_at=now, attempts=0)
         WebhookEndpoint.objects.filter(pk=endpoint.pk).update(**changes)
         shown = {name: value for name, value in changes.items() if name in {"url", "events", "format", "enabled"}}
-        _record(actor, "webhook_endpoint.changed", endpoint, **shown)
+        _record(actor, "webhook_endpoint.changed", endpoint, **shown | {"url": host_of(url)})
     endpoint.refresh_from_db()
     return endpoint
 
@@ -103,7 +103,7 @@ def remove(*, actor: audit.Actor, endpoint: WebhookEndpoint) -> None:
             deleted_at=timezone.now(), enabled=False, disabled_because="It was removed.", previous_secret=None
         )
         endpoint.deliveries.filter(state=State.PENDING).update(state=State.FAILED)
-        _record(actor, "webhook_endpoint.removed", endpoint, url=endpoint.url)
+        _record(actor, "webhook_endpoint.removed", endpoint, url=host_of(endpoint.url))
 
 
 def test(endpoint: WebhookEndpoint) -> WebhookDelivery:

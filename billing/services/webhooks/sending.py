@@ -26,7 +26,7 @@ from accounts.ids import first_id
 from accounts.models import Membership, User
 from accounts.services import audit, mail
 from billing.engine import crm
-from billing.engine.webhooks import IN_ORDER, delay_after
+from billing.engine.webhooks import IN_ORDER, delay_after, host_of
 from billing.gateways import webhooks as gateway
 from billing.gateways.webhooks import Answer
 from billing.models import WebhookDelivery, WebhookEndpoint
@@ -201,7 +201,7 @@ def _disable(endpoint: WebhookEndpoint, reason: str, now: datetime) -> None:
     if not endpoint.enabled:
         return
     WebhookEndpoint.objects.filter(pk=endpoint.pk).update(enabled=False, disabled_because=reason)
-    facts = {"endpoint": str(endpoint.pk), "url": endpoint.url, "reason": reason}
+    facts = {"endpoint": str(endpoint.pk), "url": host_of(endpoint.url), "reason": reason}
     outbox.publish([outbox.Message("webhook_endpoint.disabled", endpoint.customer_id, facts)], now=now)
     audit.record(
         actor=audit.SYSTEM,
