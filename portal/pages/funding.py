@@ -125,6 +125,7 @@ def _prefilled(request: HttpRequest) -> "Choice | None":
 
 @require_GET
 @access.signed_in
+@access.requires("wallet:fund")
 def quote(request: HttpRequest, visit: access.Visit) -> HttpResponse:
     """What the form's present choice costs: the part of the page that follows the form."""
     return access.render_for(
@@ -134,6 +135,7 @@ def quote(request: HttpRequest, visit: access.Visit) -> HttpResponse:
 
 @require_GET
 @access.signed_in
+@access.requires("invoices:read")
 def paid(request: HttpRequest, visit: access.Visit, top_up_id: UUID) -> HttpResponse:
     """What has become of one payment. With htmx: the part that is asked for again until it has ended."""
     found = _own(visit, top_up_id)
@@ -152,6 +154,7 @@ def paid(request: HttpRequest, visit: access.Visit, top_up_id: UUID) -> HttpResp
 
 @require_GET
 @access.signed_in
+@access.requires("invoices:read")
 def receipt(request: HttpRequest, visit: access.Visit, top_up_id: UUID) -> HttpResponse:
     """The receipt of a payment that is in, made to be printed."""
     found = _own(visit, top_up_id)
@@ -165,6 +168,7 @@ def receipt(request: HttpRequest, visit: access.Visit, top_up_id: UUID) -> HttpR
 
 @require_GET
 @access.signed_in
+@access.requires("invoices:read")
 def receipt_pdf(request: HttpRequest, visit: access.Visit, top_up_id: UUID) -> HttpResponse:
     """The receipt on paper."""
     found = _own(visit, top_up_id)
@@ -267,7 +271,8 @@ def _form(
 ) -> HttpResponse:
     presets = [amount for amount in settings.TOP_UP_PRESETS if settings.TOP_UP_MIN <= amount <= settings.TOP_UP_MAX]
     chosen = choice or Choice(str(presets[len(presets) // 2]) if presets else "", "", "", "", keep=False)
-    table = PAYMENTS.page(request, TopUp.objects.filter(customer=visit.customer).select_related("attempt", "pack"))
+    paid_so_far = TopUp.objects.filter(customer=visit.customer).select_related("attempt", "pack")
+    table = PAYMENTS.page(request, paid_so_far if visit.may("invoices:read") else paid_so_far.none())
     may_pay = visit.may("wallet:fund")
     response = access.render_for(
         request,
@@ -290,7 +295,7 @@ def _form(
         error=error,
         ready=profiles.payable(),
         stand_in=settings.STRIPE_API_BASE,
-        **_quoted(chosen, visit),
+        **(_quoted(chosen, visit) if may_pay else {}),
     )
     response.status_code = status
     return response

@@ -101,6 +101,7 @@ def test_who_may_not_pay_is_told_so(payer: Payer) -> None:
     viewer = browser_of(payer.shop.member(payer.customer, "viewer@acme.test", "viewer"))
     assert "Your role does not include paying" in viewer.get("/top-up").content.decode()
     assert viewer.post("/top-up", {"amount": "30"}).status_code == 403
+    assert viewer.get("/top-up/quote?amount=30").status_code == 403  # Nobody is asked for taxes in vain.
     assert viewer.post("/payment-methods").status_code == 403
     assert viewer.post(f"/payment-methods/{payer.keep().pk}/remove").status_code == 403
     assert not TopUp.objects.exists()

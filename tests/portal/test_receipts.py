@@ -19,3 +19,14 @@ def test_it_is_downloaded_from_the_portal_once_it_is_paid(payer: Payer, state: s
     if state == "paid":
         assert answer.content[:5] == b"%PDF-"
         assert reverse("portal:receipt-pdf", args=[top_up.pk]) in owner.get(reverse("portal:top-up")).content.decode()
+
+
+def test_who_sees_no_invoices_sees_no_payments_either(payer: Payer) -> None:
+    top_up = payer.paid("25")
+    developer: Client = browser_of(payer.shop.member(payer.customer, "dev@acme.test", "developer"))
+
+    for page in ("paid", "receipt", "receipt-pdf"):
+        assert developer.get(reverse(f"portal:{page}", args=[top_up.pk])).status_code == 403
+    shown = developer.get(reverse("portal:top-up"))
+    assert shown.status_code == 200
+    assert str(top_up.pk) not in shown.content.decode()
