@@ -199,6 +199,7 @@ CELERY_BEAT_SCHEDULE = {
     "send-mail": _every(10.0, "accounts.send_mail"),
     "work-what-ifs": _every(5.0, "billing.work_what_ifs"),
     "expire-approvals": _every(60.0, "billing.expire_approvals"),
+    "finish-plan-moves": _every(300.0, "billing.finish_plan_moves"),
     "collect-invoices": _every(600.0, "billing.collect_invoices"),
     "issue-invoices": _every(3600.0, "billing.issue_invoices"),
     "check-books": _every(600.0, "billing.check_books"),

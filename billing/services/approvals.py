@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -34,7 +35,7 @@ from billing.models import (
     TopUp,
     UsageEvent,
 )
-from billing.services import subscriptions
+from billing.services import plan_moves, subscriptions
 from billing.services.catalog import draft_terms, drafts
 from billing.services.customer import customers, privacy
 from billing.services.funding import refunds
@@ -378,10 +379,10 @@ def _erase(actor: audit.Actor, terms: Mapping[str, Any], approval: Approval | No
 
 
 def _move(actor: audit.Actor, terms: Mapping[str, Any], approval: Approval | None) -> Callable[[], object]:
-    """Whether it may be done; the rest is afterwards, a transaction for each customer."""
+    """Whether it may be done; the rest is afterwards, a transaction for each customer, and by a worker if need be."""
     plan = Plan.objects.select_related("currency").get(pk=terms["plan"])
     subscriptions.agree_to_move(actor=actor, plan=plan, version=terms["version"], approval=approval)
-    return lambda: list(subscriptions.move(actor=actor, plan=plan, version=terms["version"], reason=terms["reason"]))
+    return partial(plan_moves.carry_out, actor=actor, terms=terms, approval=approval)
 
 
 def _agree_terms(actor: audit.Actor, terms: Mapping[str, Any], approval: Approval | None) -> object:

@@ -16,6 +16,7 @@ from billing.services import (
     heartbeat,
     notices,
     outbox,
+    plan_moves,
     revenue,
     subscriptions,
 )
@@ -120,6 +121,12 @@ def sum_usage_days() -> None:
 def expire_approvals() -> None:
     """Let lapse what nobody decided on in time."""
     approvals.expire_due()
+
+
+@shared_task(name="billing.finish_plan_moves", time_limit=3600)
+def finish_plan_moves() -> None:
+    """Go on with approved moves of whole plans that were cut off."""
+    plan_moves.finish_due()
 
 
 @shared_task(name="billing.forget_old", time_limit=3600)

@@ -29,7 +29,7 @@ ASKED = [
 ELSEWHERE = re.compile(
     r"Only the operator|Reverse the charges|what is bought|of no use at fixed|goes with change_plan|only one value"
     r"|is for a change|is for canceling|no version {}|0\.15|periods of the plan|too far ahead|must be from 0"
-    r"|events can be disputed"
+    r"|events can be disputed|asked for anew"
 )
 """What only the API or the back office can ask for."""
 

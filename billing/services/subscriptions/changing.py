@@ -129,6 +129,8 @@ def change(
     """
     with transaction.atomic():
         prepared = _Prepared.of(subscription, wanted, when, at)
+        if approval is not None and when == NOW:
+            prepared.check_still(asked_at=approval.created_at)
         figures = prepared.allowed()
         current = prepared.subscription
         before = current.plan_version
@@ -231,6 +233,12 @@ class _Prepared:
         if self.upwards and self._outlasts_its_trial():
             raise InvalidState("This plan has no trial as long as yours. It can begin when yours is over.")
         return figures
+
+    def check_still(self, *, asked_at: datetime) -> None:
+        """Refuse what was decided on before this period, or this plan, began: another fee would come back."""
+        begun = SubscriptionPhase.objects.filter(subscription=self.subscription, starts_at__gt=asked_at)
+        if (self.period is not None and self.period.start > asked_at) or begun.filter(starts_at__lte=self.at).exists():
+            raise InvalidState("A period or a plan has begun since this was asked for. It has to be asked for anew.")
 
     def given_away(self, figures: Change) -> Mapping[str, Decimal]:
         """What it gives the customer, by asset."""

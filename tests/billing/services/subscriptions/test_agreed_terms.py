@@ -1,16 +1,19 @@
 """Moving a whole plan, and terms that give much away: above the limit they take a second person."""
 
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from accounts.models import User
+from accounts.models import AuditEvent, User
 from accounts.services import audit, staff
-from billing.errors import ApprovalRequired, InvalidRequest
+from billing.errors import ApprovalRequired, InvalidRequest, InvalidState
 from billing.models import Approval, Customer, ManualMovement, Subscription
-from billing.services import approvals, subscriptions
+from billing.services import approvals, plan_moves, subscriptions
 from billing.services.catalog import plans
+from tests.billing.services.conftest import Clock
 from tests.builders import Shop
 
 
@@ -352,3 +355,69 @@ def test_discounts_grow_with_the_commitment(shop: Shop, steps: list[tuple[str, s
         shop.plan("bad", commitment_discounts=wanted)
 
     assert [error.field for error in refused.value.errors] == [f"commitment_discounts.{len(steps) - 1}.{field}"]
+
+
+# --- What was approved is what happens --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("between", ["a renewal", "a change"])
+def test_what_was_asked_for_before_another_fee_was_paid_has_to_be_asked_for_anew(
+    shop: Shop, maker: User, checker: User, clock: Clock, between: str
+) -> None:
+    clock.stop(datetime(2026, 6, 1, tzinfo=UTC))
+    subscription = on_plan(shop, "2000")
+    shop.plan("dear", base_fee=Decimal(4000))
+    shop.plan("free")
+    clock.forward(days=28)
+    asked = ask(maker, subscription, plan=str(shop.plan("free").plan_id), when="now")
+    assert asked is not None
+    assert Decimal(asked.amounts["usd"]) < 134  # For two days of thirty.
+    if between == "a renewal":
+        clock.forward(days=2, hours=1)
+    else:
+        clock.forward(hours=1)
+        wanted = subscriptions.Wanted(shop.plan("dear").plan)
+        subscriptions.change(actor=audit.SYSTEM, subscription=subscription, wanted=wanted)
+
+    with pytest.raises(InvalidState, match="asked for anew"):
+        approvals.approve(actor=by(checker), approval=asked)
+
+    asked.refresh_from_db()
+    assert asked.state == Approval.State.WAITING
+
+
+def test_a_move_that_was_cut_off_is_finished_by_a_worker(
+    shop: Shop, maker: User, checker: User, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = on_plan(shop, "1000")
+    other = shop.customer("globex", usd="5000", plan=None)
+    second = subscriptions.start(actor=audit.SYSTEM, customer=other, plan=first.plan)
+    price = shop.price(shop.meter("llm_input"), "2", per="1000000")
+    plans.publish_version(actor=audit.SYSTEM, plan=first.plan, interval="month", prices=[price], base_fee=Decimal(900))
+    terms = {"plan": str(first.plan_id), "named": "Team", "version": 2}
+    asked = approvals.perform(actor=by(maker), kind=Approval.Kind.PLAN_MOVE, terms=terms, reason="Cheaper")
+    assert asked is not None
+
+    def killed(**options: Any) -> Iterator[object]:
+        yield next(move(**options))
+        raise SystemExit
+
+    move = subscriptions.move
+    monkeypatch.setattr(subscriptions, "move", killed)
+    with pytest.raises(SystemExit):
+        approvals.approve(actor=by(checker), approval=asked)
+    monkeypatch.setattr(subscriptions, "move", move)
+
+    def moved() -> list[bool]:
+        rows = Subscription.objects.filter(pk__in=[first.pk, second.pk]).order_by("pk")
+        return [row.next_version_id is not None for row in rows]
+
+    assert (moved(), plan_moves.finish_due()) == ([True, False], 0)  # The request may still be at it.
+    clock.forward(minutes=16)
+    assert (plan_moves.finish_due(), moved(), plan_moves.finish_due()) == (1, [True, True], 0)
+    said = AuditEvent.objects.get(action="approval.carried_out")
+    assert (said.object_id, said.actor_id, said.after) == (
+        str(asked.pk),
+        checker.pk,
+        {"kind": "plan_move", "moved": 1, "refused": []},
+    )
