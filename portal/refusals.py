@@ -90,6 +90,7 @@ SENTENCES = (
     gettext_noop("There are {most} endpoints already: remove one first."),
     gettext_noop("This endpoint is switched off: switch it on first."),
     gettext_noop("This message is about to be sent already."),
+    gettext_noop("A test message is about to be sent already."),
     gettext_noop("This is no address."),
     gettext_noop("It must begin with https://."),
     gettext_noop("It must not have a name or a password in it."),
