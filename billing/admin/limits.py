@@ -130,7 +130,7 @@ class BudgetAdmin(AddOnlyAdmin):
     def covers_shown(self, budget: Budget) -> str:
         words = [f"{name} {value}" for name, value in budget.scope.items()]
         words += [f"key {budget.api_key}"] if budget.api_key else []
-        words += [f"member {budget.member}"] if budget.member else []
+        words += [f"member {person}" for person in selector.people(budget)]
         return ", ".join(words) or "All usage"
 
     @admin.display(description="Limit")

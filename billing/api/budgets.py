@@ -60,7 +60,9 @@ class BudgetView(base.View):
     @schema.BUDGET_PATCH
     def patch(self, request: Request, external_id: str, budget_id: UUID) -> Response:
         found = access.budget(principal=principal(request), external_id=external_id, budget_id=budget_id)
-        changes = _read(request, limits.BudgetChange)
+        changes = _read(request, limits.BudgetUpdate)
+        if "members" in changes:
+            changes["members"] = limits.members(found.customer, changes["members"], field="members")
         changed = budgets.change(
             actor=actor(request), budget=found, changes=changes, by_customer=_is_customers(request)
         )
@@ -99,6 +101,7 @@ def _show(customer: Customer, budget: Budget) -> dict[str, Any]:
             **budget.scope,
             **({} if budget.api_key_id is None else {"api_key": str(budget.api_key_id)}),
             **({} if budget.member is None else {"member": budget.member.email}),
+            **({"members": [person.email for person in selector.people(budget)]} if budget.people else {}),
         },
         "counts": budget.counts,
         "asset": budget.asset_id,

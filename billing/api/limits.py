@@ -1,5 +1,6 @@
 """What requests about budgets and alerts may hold."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -13,29 +14,39 @@ from billing.api.fields import AmountField, StrictSerializer, TextField
 from billing.engine.budgets import FIELDS
 from billing.errors import InvalidRequest
 from billing.models import Alert, Budget, Customer
+from billing.services.budgets import PEOPLE_MAX
 
 SCOPE = ("type", *FIELDS, "api_key", "member")
+MEMBERS = "members"
+"""In a scope: several people, by their addresses, who share the limit."""
 SHARES_MAX = 10
+_TEXT = {"type": "string", "minLength": 1, "maxLength": 255}
 
 
 @extend_schema_field(
     {
         "type": "object",
-        "properties": {name: {"type": "string", "minLength": 1, "maxLength": 255} for name in SCOPE},
+        "properties": {
+            **dict.fromkeys(SCOPE, _TEXT),
+            MEMBERS: {"type": "array", "items": _TEXT, "minItems": 1, "maxItems": PEOPLE_MAX},
+        },
         "additionalProperties": False,
     }
 )
-class ScopeField(serializers.Field[dict[str, str], Any, Any, Any]):
-    """Which usage is meant: a text for each of ``SCOPE``; empty means all of it."""
+class ScopeField(serializers.Field[dict[str, Any], Any, Any, Any]):
+    """Which usage is meant: a text for each of ``SCOPE``, and texts for ``MEMBERS``; empty means all of it."""
 
     default_error_messages = {
-        "invalid": 'An object of texts is needed, such as {{"user": "u_17"}}; it may name {names}.',
+        "invalid": 'An object of texts is needed, such as {{"user": "u_17"}}; it may name {names}; members are a list.',
     }
 
-    def to_internal_value(self, data: Any) -> dict[str, str]:
-        if not isinstance(data, dict) or set(data) - set(SCOPE):
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        if not isinstance(data, dict) or set(data) - {*SCOPE, MEMBERS}:
             self.fail("invalid", names=", ".join(SCOPE))
-        for value in data.values():
+        members = data.get(MEMBERS, ["-"])
+        if not isinstance(members, list) or not 0 < len(members) <= PEOPLE_MAX:
+            self.fail("invalid", names=", ".join(SCOPE))
+        for value in (*(value for name, value in data.items() if name != MEMBERS), *members):
             if not isinstance(value, str) or not 0 < len(value) <= 255 or "\x00" in value:
                 self.fail("invalid", names=", ".join(SCOPE))
         return data
@@ -53,6 +64,12 @@ class BudgetChange(StrictSerializer):
     alert_at = serializers.ListField(child=AmountField(), required=False, max_length=SHARES_MAX)
 
 
+class BudgetUpdate(BudgetChange):
+    members = serializers.ListField(
+        child=TextField(max_length=255), required=False, allow_empty=False, max_length=PEOPLE_MAX
+    )
+
+
 class BudgetCreate(BudgetChange):
     name = TextField(max_length=100)
     limit = AmountField(minimum=0)
@@ -65,15 +82,17 @@ class BudgetCreate(BudgetChange):
     )
 
 
-def scope_of(customer: Customer, scope: dict[str, str]) -> dict[str, Any]:
-    """The scope of ``budgets.Terms``: with the key and the member that it names. Raises ``InvalidRequest``."""
+def scope_of(customer: Customer, scope: dict[str, Any]) -> dict[str, Any]:
+    """The scope of ``budgets.Terms``: with the key and the members that it names. Raises ``InvalidRequest``."""
     values = dict(scope)
     key_id, email = values.pop("api_key", None), values.pop("member", None)
     found: dict[str, Any] = {"scope": values}
     if key_id is not None:
         found["api_key"] = _key(customer, key_id)
     if email is not None:
-        found["member"] = _member(customer, email)
+        (found["member"],) = members(customer, [email], field="scope.member")
+    if (emails := values.pop(MEMBERS, None)) is not None:
+        found["members"] = members(customer, emails, field="scope.members")
     return found
 
 
@@ -87,11 +106,13 @@ def _key(customer: Customer, key_id: str) -> ApiKey:
     return found
 
 
-def _member(customer: Customer, email: str) -> Membership:
-    people = Membership.objects.filter(organization_id=customer.organization_id, user__email__iexact=email)
-    found = people.select_related("user").first()
-    if found is None:
-        raise InvalidRequest.field("scope.member", "is the address of nobody of this customer", code="not_found")
+def members(customer: Customer, emails: Sequence[str], *, field: str) -> list[Membership]:
+    """The people of these addresses. Raises ``InvalidRequest`` naming ``field`` where one is nobody of the customer."""
+    wanted = {email.lower() for email in emails}
+    people = Membership.objects.filter(organization_id=customer.organization_id).select_related("user")
+    found = [member for member in people if member.user.email.lower() in wanted]
+    if len(found) < len(wanted):
+        raise InvalidRequest.field(field, "is the address of nobody of this customer", code="not_found")
     return found
 
 

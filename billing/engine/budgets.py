@@ -45,19 +45,20 @@ class Scope:
     """Which usage a budget covers: all of it, or what has all of these values.
 
     ``values`` gives for a field, or ``type``, the value or ``EACH``; ``keys`` are the API keys it is for, None for any.
-    ``member`` is a person's e-mail address: usage of the user of that name, and what ``member_keys`` report.
+    ``members`` are people's e-mail addresses, all in lower case: usage of users of these names, and what
+    ``member_keys`` report. Without any it is for everybody.
     """
 
     values: Mapping[str, str]
     keys: Collection[UUID] | None = None
-    member: str = ""
+    members: Collection[str] = ()
     member_keys: Collection[UUID] = ()
 
     def counter(self, use: Use) -> str | None:
         """Under which value the usage counts: what stands for ``EACH``, empty without one. None: it is not covered."""
         if self.keys is not None and use.api_key_id not in self.keys:
             return None
-        if self.member and not self._is_members(use):
+        if self.members and not self._is_members(use):
             return None
         found = ""
         for name, wanted in self.values.items():
@@ -69,7 +70,7 @@ class Scope:
         return found
 
     def _is_members(self, use: Use) -> bool:
-        return use.api_key_id in self.member_keys or (use.text("user") or "").lower() == self.member.lower()
+        return use.api_key_id in self.member_keys or (use.text("user") or "").lower() in self.members
 
 
 def window(moment: datetime, kind: str, *, zone: tzinfo) -> tuple[datetime, datetime | None]:

@@ -58,6 +58,9 @@ class Budget(models.Model):
         related_name="+",
         help_text="Usage of the user of that e-mail address, or reported with a key that they made.",
     )
+    people = ArrayField(
+        models.UUIDField(), default=list, blank=True, db_default=[], help_text="Several such, who share it: their ids."
+    )
     counts = models.CharField(max_length=16, choices=Counts.choices, default=Counts.SPEND)
     asset = models.ForeignKey(Asset, on_delete=models.PROTECT, null=True, related_name="+", help_text="What is spent.")
     limit = AmountField(db_column="limit_amount")
@@ -89,6 +92,7 @@ class Budget(models.Model):
                 | (Q(hard=True) & (Q(at_cap__in=["pause_key", "change_plan"]) | ~Q(period="total"))),
             ),
             models.CheckConstraint(name="billing_budget_plan", condition=Q(at_cap="change_plan") ^ Q(plan=None)),
+            models.CheckConstraint(name="billing_budget_people", condition=Q(member=None) | Q(people=[])),
             models.CheckConstraint(name="billing_budget_set_by", condition=Q(set_by__in=["operator", "customer"])),
         ]
 

@@ -1,6 +1,6 @@
 """Budgets: where they stand, and a form for another. Those that the operator set are shown and left alone."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -39,6 +39,7 @@ BUDGETS = Table(
     ],
 )
 EVENTS = "events"
+SHARED = "members"
 TELL = "tell"
 _FIELD_WORDS = {
     "type": _("A kind of event"),
@@ -77,7 +78,7 @@ class AmountField(forms.CharField):
 
 
 class LimitForm(forms.Form):
-    """What of a budget can be changed."""
+    """What of a budget can be changed. ``members``: those who can be chosen to share it, where several can."""
 
     name = forms.CharField(max_length=100, label=_("Name"))
     limit = AmountField(max_length=40, label=_("Limit"), widget=forms.TextInput({"inputmode": "decimal"}))
@@ -86,8 +87,20 @@ class LimitForm(forms.Form):
         max_length=100, required=False, label=_("Tell us at"), help_text=_("Percent of the limit, such as 50, 80, 100.")
     )
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, members: Iterable[Membership] = (), **kwargs: Any) -> None:
         super().__init__(*args, **{"label_suffix": "", **kwargs})
+        self._members = {str(member.pk): member for member in members}
+        if self._members:
+            self.fields["members"] = forms.MultipleChoiceField(
+                choices=[(pk, member.user.get_full_name()) for pk, member in self._members.items()],
+                widget=forms.CheckboxSelectMultiple,
+                label=_("Who shares it"),
+                error_messages={"required": _("Choose who shares it.")},
+            )
+
+    def sharing(self) -> list[Membership]:
+        """Who was chosen to share it."""
+        return [self._members[pk] for pk in self.cleaned_data.get("members", [])]
 
     def clean_alert_at(self) -> list[Decimal]:
         return _shares(self.cleaned_data["alert_at"])
@@ -108,7 +121,7 @@ class LimitForm(forms.Form):
 class BudgetForm(LimitForm):
     """A new budget."""
 
-    field_order = ("name", "covers", "value", "unit", "limit", "period", "at_cap", "alert_at")
+    field_order = ("name", "covers", "value", "members", "unit", "limit", "period", "at_cap", "alert_at")
 
     covers = forms.ChoiceField(label=_("What it covers"))
     value = forms.CharField(
@@ -121,18 +134,25 @@ class BudgetForm(LimitForm):
     period = forms.ChoiceField(choices=Budget.Period.choices, initial=Budget.Period.MONTH, label=_("For"))
 
     def __init__(self, *args: Any, visit: access.Visit, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
         organization = visit.membership.organization
-        self._members = {str(m.pk): m for m in organization.memberships.select_related("user")}
+        members = list(organization.memberships.select_related("user"))
+        several = len(members) > 1
+        super().__init__(*args, members=members if several else (), **kwargs)
+        self._people = {str(member.pk): member for member in members}
+        if several:
+            self.fields["members"].required = False
+            self.fields["members"].help_text = _("Of a limit that several members share, and no other.")
+            self.order_fields(self.field_order)
         self._keys = {str(key.pk): key for key in ApiKey.objects.filter(organization=organization, revoked_at=None)}
         covers, unit = self.fields["covers"], self.fields["unit"]
         assert isinstance(covers, forms.ChoiceField)
         assert isinstance(unit, forms.ChoiceField)
-        people = [(f"member:{pk}", m.user.get_full_name()) for pk, m in self._members.items()]
+        people = [(f"member:{pk}", m.user.get_full_name()) for pk, m in self._people.items()]
         keys = [(f"key:{pk}", key.name) for pk, key in self._keys.items()]
         covers.choices = [
             ("", _("All usage")),
             (_("By what the usage says"), [(name, words) for name, words in _FIELD_WORDS.items()]),
+            *([(SHARED, _("Several members, together"))] if several else []),
             *([(_("A member"), people)] if people else []),
             *([(_("An API key"), keys)] if keys else []),
         ]
@@ -140,6 +160,10 @@ class BudgetForm(LimitForm):
         held = Balance.objects.filter(customer=visit.customer).values_list("asset_id", flat=True)
         assets = Asset.objects.filter(pk__in=[visit.customer.currency_id, *held]).order_by("kind", "code")
         unit.choices = [*((asset.pk, asset.name) for asset in assets), (EVENTS, _("Events"))]
+
+    def clean(self) -> None:
+        if (self.cleaned_data.get("covers") == SHARED) != bool(self.cleaned_data.get("members")):
+            self.add_error("members", _("Choose who shares it, and under what it covers: several members, together."))
 
     def budget(self) -> budgets.Terms:
         chosen = self.cleaned_data
@@ -154,9 +178,11 @@ class BudgetForm(LimitForm):
 
     def _scope(self, covers: str, value: str) -> dict[str, Any]:
         kind, _, pk = covers.partition(":")
-        found: dict[str, ApiKey | Membership] = {}
+        found: dict[str, Any] = {}
         if kind == "member":
-            found = {"member": self._members[pk]}
+            found = {"member": self._people[pk]}
+        elif kind == SHARED:
+            found = {"members": self.sharing()}
         elif kind == "key":
             found = {"api_key": self._keys[pk]}
         return {"scope": {kind: value or EACH} if kind and not found else {}, **found}
@@ -207,10 +233,12 @@ def create(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
 def change(request: HttpRequest, visit: access.Visit, budget_id: UUID) -> HttpResponseBase:
     """Another limit, or another thing that happens at it."""
     budget = _own(visit, budget_id)
-    form = LimitForm(request.POST) if request.method == "POST" else LimitForm(initial=_initial(budget))
+    team = visit.membership.organization.memberships.select_related("user") if budget.people else ()
+    form = LimitForm(request.POST or None, members=team, initial=_initial(budget, team))
     if request.method == "POST" and form.is_valid():
         try:
-            budgets.change(actor=actor_of(request), budget=budget, changes=form.terms(), by_customer=True)
+            changes = form.terms() | ({"members": form.sharing()} if budget.people else {})
+            budgets.change(actor=actor_of(request), budget=budget, changes=changes, by_customer=True)
         except BillingError as refusal:
             refusals.put(form, refusal)
         else:
@@ -240,8 +268,9 @@ def _own(visit: access.Visit, budget_id: UUID) -> Budget:
     return found
 
 
-def _initial(budget: Budget) -> Mapping[str, str]:
+def _initial(budget: Budget, team: Iterable[Membership]) -> Mapping[str, Any]:
     return {
+        "members": [str(member.pk) for member in team if member.user_id in budget.people],
         "name": budget.name,
         "limit": reading.ungrouped(amount_string(budget.limit)),
         "at_cap": budget.at_cap if budget.hard else TELL,

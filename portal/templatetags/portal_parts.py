@@ -18,6 +18,7 @@ from accounts import reading
 from billing.engine.budgets import EACH
 from billing.engine.money import amount_string
 from billing.models import Alert, Budget, EntryKind, Grant, Notice, NoticeDelivery, PaymentAttempt, PaymentMethod
+from billing.selectors.spending import budgets as selector
 from billing.services import notices
 from billing.services.invoicing import wording
 from portal import amounts, refusals, trail_words
@@ -266,8 +267,8 @@ def budget_covers(budget: Budget) -> str:
         gettext("each {name}").format(name=name) if value == EACH else f"{name} {value}"
         for name, value in budget.scope.items()
     ]
-    if budget.member is not None:
-        words.append(budget.member.get_full_name())
+    if people := [person.get_full_name() for person in selector.people(budget)]:
+        words.append(gettext("{names} together").format(names=" + ".join(people)) if budget.people else people[0])
     if budget.api_key is not None:
         words.append(gettext("key {name}").format(name=budget.api_key.name))
     return ", ".join(words) or gettext("All usage")

@@ -141,6 +141,27 @@ def test_budgets_cover_members_keys_and_runs(shop: Shop, acme: Customer, owner: 
     assert found == {(str(member.user_id), "{}", "events"), ("", "{'session': '*'}", "events"), ("", "{}", "events")}
 
 
+def test_several_members_share_a_budget(shop: Shop, acme: Customer, owner: Client) -> None:
+    assert "Who shares it" not in page(owner, "/budgets")
+    shop.member(acme, "ann@acme.test", "developer", name="Ann Ames")
+    mine, anns = acme.organization.memberships.order_by("created_at")
+    shared = NEW_BUDGET | {"covers": "members", "value": "", "members": [mine.pk, anns.pk]}
+    for wrong in (shared | {"members": []}, shared | {"covers": "user"}, shared | {"members": ["1"]}):
+        assert owner.post("/budgets/new", wrong).status_code == 400
+
+    assert owner.post("/budgets/new", shared).status_code == 302
+    budget = Budget.objects.get()
+    assert set(budget.people) == {mine.user_id, anns.user_id}
+    assert "Ann Ames together" in page(owner, "/budgets")
+    path = f"/budgets/{budget.pk}/change"
+    assert page(owner, path).count("checked") == 2
+    changed = {"name": "S", "limit": "2", "at_cap": "refuse", "alert_at": ""}
+    assert owner.post(path, changed).status_code == 400
+    assert owner.post(path, changed | {"members": [anns.pk]}).status_code == 302
+    budget.refresh_from_db()
+    assert budget.people == [anns.user_id]
+
+
 def terms_of(customer: Customer) -> list[tuple[str, str, list[str]]]:
     return list(Alert.objects.filter(customer=customer).order_by("pk").values_list("kind", "of", "at"))
 

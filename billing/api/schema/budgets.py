@@ -46,10 +46,11 @@ BUDGET = extend_schema(
     operation_id="create_budget",
     summary="Limit what a customer's usage may come to",
     description=(
-        "The scope is empty (all usage) or names values of user, project, feature, model, session, type, an api_key by "
-        "its id, a member by e-mail; * in place of one value gives each of its values the limit. A hard budget answers "
-        "402 budget_exceeded, or 429 with Retry-After where at_cap says throttle; with change_plan the "
-        "customer is moved to that plan, and the usage is charged on it; a soft one only tells."
+        "The scope is empty (all usage) or names values of user, project, feature, model, session, type, an api_key "
+        "by its id, a member by e-mail, or several members who share it; * in place of one value gives each of its "
+        "values the limit. A hard budget answers 402 budget_exceeded, or 429 with Retry-After where at_cap says "
+        "throttle; with change_plan the customer is moved to that plan, and the usage is charged on it; a soft one "
+        "only tells."
     ),
     tags=["Spend controls"],
     request=limits.BudgetCreate,
@@ -70,7 +71,7 @@ BUDGET_PATCH = extend_schema(
     operation_id="change_budget",
     summary="Change a budget's name, limit or what happens at it",
     tags=["Spend controls"],
-    request=limits.BudgetChange,
+    request=limits.BudgetUpdate,
     responses={200: BudgetShape},
 )
 BUDGET_DELETE = extend_schema(

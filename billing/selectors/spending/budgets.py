@@ -12,7 +12,7 @@ from django.db import connection
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from accounts.models import ApiKey
+from accounts.models import ApiKey, User
 from billing.engine import budgets as engine
 from billing.engine.budgets import EACH, Scope, Use
 from billing.engine.money import EXACT, ZERO
@@ -66,6 +66,13 @@ def now(customer: Customer, budgets: Sequence[Budget]) -> list[BudgetNow]:
         counters.setdefault(counter.budget_id, []).append(counter)
     held = _held(customer) if budgets else []
     return [_now(budget, counters.get(budget.pk, []), held, moment, zone) for budget in budgets]
+
+
+def people(budget: Budget) -> list[User]:
+    """Those whose usage it limits, by address; none where it is not about people."""
+    if budget.member is not None:
+        return [budget.member]
+    return list(User.objects.filter(pk__in=budget.people).order_by("email")) if budget.people else []
 
 
 def by_member(rows: Sequence[BudgetNow]) -> dict[UUID, list[BudgetNow]]:
@@ -134,14 +141,14 @@ def _waiting(budget: Budget, held: Sequence[_Held]) -> dict[str, Decimal]:
 
 
 def _scope(budget: Budget) -> Scope:
-    keys, member, member_keys = None, "", frozenset[UUID]()
+    keys, member_keys = None, frozenset[UUID]()
     if budget.api_key_id is not None:
         keys = _renewals(budget.api_key_id)
-    if budget.member is not None:
-        member = budget.member.email
-        made = ApiKey.objects.filter(created_by=budget.member, organization_id=budget.customer.organization_id)
+    members = people(budget)
+    if members:
+        made = ApiKey.objects.filter(created_by__in=members, organization_id=budget.customer.organization_id)
         member_keys = frozenset(made.values_list("id", flat=True))
-    return Scope(budget.scope, keys, member, member_keys)
+    return Scope(budget.scope, keys, {member.email.lower() for member in members}, member_keys)
 
 
 def _renewals(key_id: UUID) -> set[UUID]:

@@ -5,7 +5,7 @@
 
 from billing.engine.budgets import Use
 from billing.services.budgets.deciding import Budgets
-from billing.services.budgets.managing import BUDGETS_MAX, Terms, change, create, remove
+from billing.services.budgets.managing import BUDGETS_MAX, PEOPLE_MAX, Terms, change, create, remove
 from billing.services.budgets.moving import PlanMoves, move
 from billing.services.budgets.reading import Reading, held_by, reading_held
 from billing.services.budgets.resetting import reset_due
@@ -13,6 +13,7 @@ from billing.services.budgets.states import Held, utc
 
 __all__ = [
     "BUDGETS_MAX",
+    "PEOPLE_MAX",
     "Budgets",
     "Held",
     "PlanMoves",

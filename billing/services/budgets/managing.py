@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.db import connection, transaction
@@ -20,12 +21,14 @@ from billing.engine.money import EXACT, ZERO, amount_string, decimals
 from billing.errors import InvalidRequest, InvalidState, NotFound, PermissionDenied
 from billing.models import Asset, Budget, BudgetCounter, Customer, Plan
 from billing.selectors.ledger import seals
+from billing.selectors.spending import budgets as selector
 from billing.services.retrying import retried
 
 BUDGETS_MAX = 50
 """Of one customer: each is looked at for every event."""
 SHARE_MAX = Decimal(10)
 _SKEW = timedelta(hours=1)
+PEOPLE_MAX = 100
 _CHANGED = ("name", "limit", "hard", "at_cap", "plan", "alert_at")
 
 
@@ -41,6 +44,8 @@ class Terms:
     counts: str = Budget.Counts.SPEND
     api_key: ApiKey | None = None
     member: Membership | None = None
+    members: Sequence[Membership] = ()
+    """Several people who share it."""
     hard: bool = True
     at_cap: str = Budget.AtCap.REFUSE
     plan: Plan | None = None
@@ -99,6 +104,7 @@ def _create(actor: audit.Actor, customer: Customer, terms: Terms, set_by: str, p
             scope=dict(terms.scope),
             api_key=terms.api_key,
             member=None if terms.member is None else terms.member.user,
+            people=_ids(terms.members),
             counts=terms.counts,
             asset=terms.asset,
             limit=terms.limit,
@@ -134,10 +140,13 @@ def _create(actor: audit.Actor, customer: Customer, terms: Terms, set_by: str, p
 
 @retried
 def change(*, actor: audit.Actor, budget: Budget, changes: Mapping[str, Any], by_customer: bool = False) -> Budget:
-    """Change name, limit, hard, at_cap, plan or alert_at. What was told is told again at the new limit.
+    """Change name, limit, hard, at_cap, plan, alert_at, or the ``members`` who share it, by their memberships. What was
+    told is told again at the new limit; what counts already stays, whoever used it.
 
     Raises ``PermissionDenied`` where it is the operator's and a customer asks, ``NotFound`` where it was removed.
     """
+    changes = dict(changes)
+    members = changes.pop("members", None)
     assert set(changes) <= set(_CHANGED)
     with transaction.atomic():
         _lock(budget.customer)
@@ -145,6 +154,11 @@ def change(*, actor: audit.Actor, budget: Budget, changes: Mapping[str, Any], by
         before = _facts(budget)
         for field, value in changes.items():
             setattr(budget, field, value)
+        if members is not None:
+            if not budget.people:
+                raise InvalidRequest.field("members", "goes with a budget that several share")
+            _check_members(budget.customer, members)
+            budget.people = _ids(members)
         if budget.at_cap != Budget.AtCap.CHANGE_PLAN and "plan" not in changes:
             budget.plan = None
         shares = changes.get("alert_at", _shares(budget))
@@ -152,7 +166,7 @@ def change(*, actor: audit.Actor, budget: Budget, changes: Mapping[str, Any], by
         _check_plan(budget.customer, budget)
         budget.plan_failed_at, budget.plan_failure = None, ""
         budget.alert_at = [amount_string(share) for share in sorted(set(shares))]
-        budget.save(update_fields=[*_CHANGED, "plan_failed_at", "plan_failure"])
+        budget.save(update_fields=[*_CHANGED, "people", "plan_failed_at", "plan_failure"])
         for counter in BudgetCounter.objects.filter(budget=budget, customer_id=budget.customer_id):
             counter.level = engine.level(counter.spent, limit=budget.limit, alert_at=_shares(budget))
             counter.exceeded = counter.exceeded and counter.spent >= budget.limit
@@ -206,8 +220,23 @@ def _check(customer: Customer, terms: Terms, set_by: str) -> None:
         raise InvalidRequest.field("scope.member", "is nobody of this customer", code="not_found")
     if terms.member is not None and "user" in terms.scope:
         raise InvalidRequest.field("scope.user", "does not go with a member")
+    if terms.member is not None and terms.members:
+        raise InvalidRequest.field("scope.members", "does not go with a member")
+    if terms.members:
+        _check_members(customer, terms.members)
     _check_terms(terms, terms.alert_at)
     _check_plan(customer, terms, set_by)
+
+
+def _check_members(customer: Customer, members: Sequence[Membership]) -> None:
+    if any(member.organization_id != customer.organization_id for member in members):
+        raise InvalidRequest.field("scope.members", "names somebody who is nobody of this customer", code="not_found")
+    if not 0 < len(_ids(members)) <= PEOPLE_MAX:
+        raise InvalidRequest.field("scope.members", f"takes 1 to {PEOPLE_MAX} people")
+
+
+def _ids(members: Sequence[Membership]) -> list[UUID]:
+    return sorted({member.user_id for member in members})
 
 
 def _check_plan(customer: Customer, terms: Terms | Budget, set_by: str = "") -> None:
@@ -285,12 +314,13 @@ def _so_far(
     if terms.api_key is not None:
         parameters["key"] = terms.api_key.pk
         conditions.append(sql.SQL(" AND e.api_key_id = %(key)s"))
-    if terms.member is not None:
-        parameters |= {"user": terms.member.user_id, "email": terms.member.user.email.lower()}
+    members = [*terms.members, *([] if terms.member is None else [terms.member])]
+    if members:
+        parameters |= {"users": _ids(members), "emails": [member.user.email.lower() for member in members]}
         conditions.append(
             sql.SQL(
-                " AND (LOWER(e.data ->> 'user') = %(email)s"
-                " OR e.api_key_id IN (SELECT id FROM accounts_apikey WHERE created_by_id = %(user)s))"
+                " AND (LOWER(e.data ->> 'user') = ANY(%(emails)s)"
+                " OR e.api_key_id IN (SELECT id FROM accounts_apikey WHERE created_by_id = ANY(%(users)s)))"
             )
         )
     statement = sql.SQL(_SO_FAR).format(value=value, conditions=sql.SQL("").join(conditions))
@@ -311,7 +341,8 @@ def _facts(budget: Budget) -> dict[str, Any]:
     return {
         "customer": budget.customer.external_id,
         "name": budget.name,
-        "scope": budget.scope,
+        "scope": budget.scope
+        | ({"members": [each.email for each in selector.people(budget)]} if budget.people else {}),
         "unit": budget.asset_id or budget.counts,
         "limit": amount_string(budget.limit),
         "period": budget.period,

@@ -22,7 +22,7 @@ _known: set[UUID] = set()
 
 _BUDGETS = """
 SELECT b.id, b.customer_id, b.name, b.asset_id, b.counts, b.limit_amount, b.period, b.hard, b.at_cap, b.alert_at,
-       c.timezone, b.scope, b.api_key_id, b.member_id,
+       c.timezone, b.scope, b.api_key_id, b.member_id IS NOT NULL OR b.people <> '{}',
        b.plan_id IS NOT NULL AND EXISTS (
            SELECT FROM billing_subscription s
              JOIN billing_budget h ON h.customer_id = s.customer_id AND h.plan_id = s.plan_id AND h.removed_at IS NULL
@@ -55,7 +55,7 @@ _MEMBERS = """
 SELECT b.id, u.email, k.id
   FROM billing_budget b
   JOIN billing_customer c ON c.id = b.customer_id
-  JOIN accounts_user u ON u.id = b.member_id
+  JOIN accounts_user u ON u.id = b.member_id OR u.id = ANY(b.people)
   LEFT JOIN accounts_apikey k ON k.created_by_id = u.id AND k.organization_id = c.organization_id
  WHERE b.id = ANY(%s)
 """
@@ -101,11 +101,11 @@ def _states(rows: Sequence[tuple[Any, ...]]) -> list[BudgetState]:
     found: dict[UUID, BudgetState] = {}
     renewals, members = _keys({row[12] for row in rows} - {None}), _people({row[0] for row in rows if row[13]})
     for id_, customer_id, name, asset, counts, limit, period, hard, at_cap, alert_at, zone, *rest in rows:
-        values, api_key_id, member_id, moved, may_move, counter_id, *counter = rest
+        values, api_key_id, of_people, moved, may_move, counter_id, *counter = rest
         state = found.get(id_)
         if state is None:
-            email, member_keys = members[id_] if member_id else ("", frozenset())
-            scope = Scope(values, renewals[api_key_id] if api_key_id else None, email, member_keys)
+            people = members[id_] if of_people else ()
+            scope = Scope(values, renewals[api_key_id] if api_key_id else None, *people)
             shares = tuple(map(Decimal, alert_at))
             terms = (name, scope, asset, counts, limit, period, hard, at_cap, shares, ZoneInfo(zone))
             state = found[id_] = BudgetState(id_, customer_id, *terms, moved, may_move)
@@ -143,14 +143,14 @@ def _keys(ids: Collection[UUID]) -> dict[UUID, frozenset[UUID]]:
     return {first: frozenset(keys) for first, keys in grouped.items()}
 
 
-def _people(ids: Collection[UUID]) -> dict[UUID, tuple[str, frozenset[UUID]]]:
-    """Of each of these budgets, the member's address, and the keys that the member made."""
-    addresses: dict[UUID, str] = {}
+def _people(ids: Collection[UUID]) -> dict[UUID, tuple[frozenset[str], frozenset[UUID]]]:
+    """Of each of these budgets, the members' addresses, and the keys that they made."""
+    addresses: dict[UUID, set[str]] = {}
     keys: dict[UUID, set[UUID]] = {}
     if ids:
         query = pipeline.Query(_MEMBERS, [list(ids)])
         pipeline.run([query])
         for id_, email, key_id in query.rows:
-            addresses[id_] = email
+            addresses.setdefault(id_, set()).add(email.lower())
             keys.setdefault(id_, set()).update({key_id} - {None})
-    return {id_: (email, frozenset(keys[id_])) for id_, email in addresses.items()}
+    return {id_: (frozenset(emails), frozenset(keys[id_])) for id_, emails in addresses.items()}

@@ -121,6 +121,27 @@ def test_a_budget_for_each_value_lists_them(api: Api, acme: Customer) -> None:
     ]
 
 
+def test_several_members_share_one(api: Api, shop: Shop, acme: Customer) -> None:
+    addresses = [shop.member(acme, f"{name}@acme.test", "developer").email for name in ("ann", "ben")]
+    made = api.post("/customers/acme/budgets", SUPPORT | {"scope": {"members": addresses}, "limit": "2"}).json()
+    assert made["scope"] == {"members": addresses}
+    api.post("/events", dollars(1, user="ann@acme.test"))
+    api.post("/events", dollars(1, user="Ben@acme.test"))
+    problem(api.post("/events", dollars(1, user="ann@acme.test")), 402, "budget_exceeded")
+
+    path = f"/customers/acme/budgets/{made['id']}"
+    changed = api.patch(path, {"members": ["BEN@acme.test"]}).json()
+
+    assert (changed["scope"], changed["spent"]) == ({"members": ["ben@acme.test"]}, "2")
+    assert api.post("/events", dollars(1, user="ann@acme.test")).status_code == 201
+    problem(api.post("/events", dollars(1, user="ben@acme.test")), 402, "budget_exceeded")
+    problem(api.patch(path, {"members": ["x@acme.test"]}), 400, "invalid_request", "members")
+    problem(api.patch(path, {"members": []}), 400, "invalid_request", "members")
+    other = api.post("/customers/acme/budgets", SUPPORT | {"scope": {}}).json()
+    refused = api.patch(f"/customers/acme/budgets/{other['id']}", {"members": addresses})
+    problem(refused, 400, "invalid_request", "members")
+
+
 def test_a_customers_key_sets_its_own_and_leaves_the_operators_alone(shop: Shop, as_key: Keys, acme: Customer) -> None:
     operators = shop.budget(acme, "50")
     shop.customer("globex")
@@ -148,6 +169,11 @@ def test_a_customers_key_sets_its_own_and_leaves_the_operators_alone(shop: Shop,
         ({"scope": {"api_key": "nonsense"}}, "scope.api_key"),
         ({"scope": {"api_key": "01a1fca2-0de3-72ef-b935-f4644c566812"}}, "scope.api_key"),
         ({"scope": {"member": "nobody@acme.test"}}, "scope.member"),
+        ({"scope": {"members": ["nobody@acme.test"]}}, "scope.members"),
+        ({"scope": {"members": []}}, "scope"),
+        ({"scope": {"members": "x@acme.test"}}, "scope"),
+        ({"scope": {"members": [{}]}}, "scope"),
+        ({"scope": {"members": [f"{n}@acme.test" for n in range(101)]}}, "scope"),
         ({"asset": "gold"}, "asset"),
         ({"counts": "events"}, "asset"),
         ({"counts": "calls"}, "counts"),

@@ -33,9 +33,10 @@ def use(**data: Any) -> Use:
         (Scope({"type": "image"}), None),
         (Scope({}, keys={KEY}), ""),
         (Scope({}, keys={OTHER}), None),
-        (Scope({}, member="U_1"), ""),
-        (Scope({}, member="x@y.test", member_keys={KEY}), ""),
-        (Scope({}, member="x@y.test", member_keys={OTHER}), None),
+        (Scope({}, members={"u_0", "u_1"}), ""),
+        (Scope({"user": "*"}, members={"u_0", "u_1"}), "u_1"),
+        (Scope({}, members={"x@y.test"}, member_keys={KEY}), ""),
+        (Scope({}, members={"x@y.test"}, member_keys={OTHER}), None),
     ],
     ids=str,
 )

@@ -537,6 +537,29 @@ def test_a_members_budget_holds_when_the_team_lets_the_member_go_and_takes_them_
         person.delete()
 
 
+def test_an_organization_a_team_and_a_person_draw_on_limits_within_each_other(shop: Shop) -> None:
+    """Ten for the organization, three that two people share, two at most for one of them."""
+    acme = shop.customer(usd="100")
+    ann, ben = (shop.member(acme, f"{name}@acme.test", "developer") for name in ("ann", "ben"))
+    key, _ = api_keys.issue(name="x", scopes=["events:write"], organization=acme.organization, created_by=ben)
+    people = Membership.objects.filter(user__in=[ann, ben])
+    whole = shop.budget(acme, "10")
+    shared = shop.budget(acme, "3", members=list(people))
+    anns = shop.budget(acme, "2", member=people.get(user=ann))
+    each = [spend(shop, acme, user="Ann@acme.test").status for _ in range(3)]
+    assert each == ["charged", "charged", "rejected"]
+    by_key = shop.event(acme, input_tokens=DOLLAR, user="somebody")
+    by_key.api_key_id = key.pk
+
+    assert usage.record([by_key])[0].status == "charged"
+    assert spend(shop, acme, user="ben@acme.test").status == "rejected"
+    assert spend(shop, acme, user="carl@acme.test").status == "charged"
+    assert [spent(budget) for budget in (whole, shared, anns)] == [4, 3, 2]
+    assert spent(shop.budget(acme, "9", members=list(people))) == 3
+    budgets.change(actor=SYSTEM, budget=shared, changes={"members": [people.get(user=ann)]})
+    assert spend(shop, acme, user="ben@acme.test").status == "charged"
+
+
 # --- Telling ----------------------------------------------------------------------------------------------------------
 
 
