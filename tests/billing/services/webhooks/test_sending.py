@@ -383,6 +383,38 @@ def test_a_sender_that_is_killed_again_and_again_loses_nothing(
     assert states() == ["delivered"] * 39
 
 
+def test_a_killed_sender_would_lose_what_it_settled_before_it_was_sent(
+    shop: Shop, name: Name, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The control of the one above."""
+    claim = sending._claim
+
+    def settled_too_early() -> list[WebhookDelivery]:
+        claimed = claim()
+        WebhookDelivery.objects.filter(pk__in=[delivery.pk for delivery in claimed]).update(state="delivered")
+        return claimed
+
+    monkeypatch.setattr(sending, "_claim", settled_too_early)
+    name()
+    shop.customer("acme", plan=None)
+    receiver.close()
+    connections.close_all()
+    worker = multiprocessing.get_context("fork").Process(target=_worker, args=(1,), daemon=True)
+    worker.start()
+    deadline = time.monotonic() + 60
+    while "delivered" not in states() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    worker.kill()
+    worker.join(30)
+    receiver.start()
+
+    relay()
+    sending.send_due()
+
+    assert set(states()) == {"delivered"}
+    assert set(ids(receiver)) < set(messages("customer.created"))
+
+
 def test_what_a_customer_named_never_leads_into_the_operators_networks(
     shop: Shop, receiver: Receiver, settings: Any
 ) -> None:
