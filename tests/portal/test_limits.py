@@ -152,7 +152,7 @@ def test_several_members_share_a_budget(shop: Shop, acme: Customer, owner: Clien
     assert owner.post("/budgets/new", shared).status_code == 302
     budget = Budget.objects.get()
     assert set(budget.people) == {mine.user_id, anns.user_id}
-    assert "Ann Ames together" in page(owner, "/budgets")
+    assert "Ann Ames + owner@acme.test together" in page(owner, "/budgets")
     path = f"/budgets/{budget.pk}/change"
     assert page(owner, path).count("checked") == 2
     changed = {"name": "S", "limit": "2", "at_cap": "refuse", "alert_at": ""}

@@ -389,8 +389,8 @@ def test_a_killed_sender_would_lose_what_it_settled_before_it_was_sent(
     """The control of the one above."""
     claim = sending._claim
 
-    def settled_too_early() -> list[WebhookDelivery]:
-        claimed = claim()
+    def settled_too_early(*args: Any) -> list[WebhookDelivery]:
+        claimed = claim(*args)
         WebhookDelivery.objects.filter(pk__in=[delivery.pk for delivery in claimed]).update(state="delivered")
         return claimed
 
