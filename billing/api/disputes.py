@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing import access
-from billing.api import base, pagination, serializers
+from billing.api import base, pace, pagination, serializers
 from billing.api.authentication import actor, principal
 from billing.api.fields import moment_string
 from billing.api.schema import disputes as schema
@@ -103,7 +103,7 @@ class EvidencePdfView(base.View):
 
     @schema.EVIDENCE_PDF
     def get(self, request: Request, dispute_id: UUID) -> HttpResponse:
-        return _paper(_pack(request, dispute_id))
+        return _paper(request, _pack(request, dispute_id))
 
 
 class EventEvidenceView(base.View):
@@ -121,7 +121,7 @@ class EventEvidencePdfView(base.View):
 
     @schema.EVENT_EVIDENCE_PDF
     def get(self, request: Request, event_id: str) -> HttpResponse:
-        return _paper(_pack_of_event(request, event_id))
+        return _paper(request, _pack_of_event(request, event_id))
 
 
 def _pack(request: Request, dispute_id: UUID) -> dict[str, Any]:
@@ -142,7 +142,8 @@ def _pack_of_event(request: Request, event_id: str) -> dict[str, Any]:
     return evidence.of_event(event)
 
 
-def _paper(pack: dict[str, Any]) -> HttpResponse:
+def _paper(request: Request, pack: dict[str, Any]) -> HttpResponse:
+    pace.buckets.spend_more(principal(request).organization_id, pace.CALLS_PER_PAPER - 1)
     return HttpResponse(
         evidence_papers.pdf(pack),
         content_type="application/pdf",

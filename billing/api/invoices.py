@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing import access
-from billing.api import base, pagination
+from billing.api import base, pace, pagination
 from billing.api.authentication import principal
 from billing.api.fields import moment_string
 from billing.api.schema import invoices as schema
@@ -55,6 +55,7 @@ class InvoicePdfView(base.View):
     @schema.INVOICE_PDF
     def get(self, request: Request, invoice_id: UUID) -> HttpResponse:
         invoice = access.invoice(principal=principal(request), invoice_id=invoice_id)
+        pace.buckets.spend_more(principal(request).organization_id, pace.CALLS_PER_PAPER - 1)
         return HttpResponse(
             documents.invoice_pdf(invoice),
             content_type="application/pdf",

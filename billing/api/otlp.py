@@ -15,7 +15,7 @@ from rest_framework.response import Response
 
 from accounts.services.api_keys import Principal
 from billing import access
-from billing.api import base, cloudevents, json, origin, spans
+from billing.api import base, cloudevents, json, origin, pace, spans
 from billing.api.authentication import principal
 from billing.api.ingest import EVENTS_MAX, SCOPE
 from billing.api.schema import otlp as schema
@@ -28,6 +28,8 @@ from billing.services import usage
 PROTOBUF = "application/x-protobuf"
 CUSTOMER_HEADER = "X-Ante-Customer"
 REASONS_MAX = 5
+CALLS_MAX = 10_000
+"""Collectors send 8,192 spans at once unless they are told otherwise, few of which are model calls."""
 
 
 class SpansParser(BaseParser):
@@ -74,8 +76,11 @@ class TracesView(base.View):
     def post(self, request: Request) -> HttpResponse | Response:
         sent: Any = request.data
         found: list[Span] = [span for span in sent if span.is_model_call]
-        kept = origin.of_request(request)
-        events, reasons = _events(found, principal(request), _default_customer(request), kept)
+        reporter, kept = principal(request), origin.of_request(request)
+        pace.buckets.spend_more(reporter.organization_id, max(0, len(found) / pace.EVENTS_PER_CALL - 1))
+        if len(found) > CALLS_MAX:
+            raise PayloadTooLarge(f"{len(found)} model calls; at most {CALLS_MAX} are taken in one request.")
+        events, reasons = _events(found, reporter, _default_customer(request), kept)
         for start in range(0, len(events), EVENTS_MAX):
             outcomes = usage.record(events[start : start + EVENTS_MAX])
             reasons += [outcome.error.detail for outcome in outcomes if outcome.error is not None]

@@ -1,7 +1,8 @@
 """How much an organization's own keys may ask for: so many calls a second, and ten seconds of them at once.
 
-A call costs one; of the events in a batch ``EVENTS_PER_CALL`` cost as much. A bucket for each organization, in each
-process: nothing is asked of anybody for it. The operator's keys are not counted, for they call on behalf of everybody.
+A call costs one; of the events in a batch ``EVENTS_PER_CALL`` cost as much, and a PDF costs ``CALLS_PER_PAPER``. A
+bucket for each organization, in each process: nothing is asked of anybody for it. The operator's keys are not counted,
+for they call on behalf of everybody.
 """
 
 import math
@@ -17,6 +18,8 @@ from billing.errors import RateLimited
 
 SECONDS_AT_ONCE = 10
 EVENTS_PER_CALL = 10
+CALLS_PER_PAPER = 20
+"""Making a PDF keeps a core busy for about as long as so many other calls."""
 
 
 @dataclass(slots=True)

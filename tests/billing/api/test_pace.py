@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from billing.api import pace
+from billing.api import otlp, pace
 from billing.errors import RateLimited
-from tests.billing.api.conftest import Api
+from tests.billing.api.conftest import Api, span, traces
 from tests.builders import Shop
 
 EVENT = {"specversion": "1.0", "type": "llm.completion", "source": "/tests", "subject": "acme", "data": {}}
@@ -55,6 +55,24 @@ def test_a_large_batch_passes_and_is_waited_for(shop: Shop, now: list[float]) ->
     assert acme.post("/events", "[{" * 1000).status_code == 429  # Before anybody reads it.
     now[0] += 11
     assert acme.post("/events", {**EVENT, "id": "next"}).status_code != 429
+
+
+def test_traces_and_papers_cost_what_they_are_worth(
+    shop: Shop, now: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acme, other = Api(key_of(shop, "acme")), Api(key_of(shop, "other"))
+    spans = [span(number=number) for number in range(1, 111)]
+
+    assert acme.post("/otlp/v1/traces", traces(*spans)).json() == {}
+    refused = acme.post("/events", {**EVENT, "id": "next"})
+    assert (refused.status_code, refused["Retry-After"]) == (429, "2")
+
+    shop.record("other", id="mine", input_tokens=1)
+    assert other.get("/events/mine/evidence/pdf").status_code == 200
+    assert other.get("/customers/other/wallet").status_code == 429
+
+    monkeypatch.setattr(otlp, "CALLS_MAX", 3)
+    assert Api(shop.key()).post("/otlp/v1/traces", traces(*spans[:4])).status_code == 413
 
 
 def test_an_answer_that_is_repeated_counts_as_well(shop: Shop) -> None:
