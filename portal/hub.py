@@ -15,6 +15,9 @@ logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
 LISTENERS_MAX = 2000
+CUSTOMER_LISTENERS_MAX = 200
+PERSON_LISTENERS_MAX = 20
+"""Of one customer, and of one person: more tabs than anybody has, and too few to keep others out."""
 _BACK_OFF_MAX_SECONDS = 10.0
 
 
@@ -29,14 +32,15 @@ R = TypeVar("R", bound=Row)
 
 
 class TooManyListeners(Exception):
-    """This process has as many open streams as it takes on."""
+    """There are as many open streams as this process takes on: of all, of this customer, or of this person."""
 
 
 class Listener(Generic[R]):
     """One open stream. It keeps the latest rows only: who reads slowly skips some, and never falls behind."""
 
-    def __init__(self, customer_id: UUID) -> None:
+    def __init__(self, customer_id: UUID, person_id: UUID) -> None:
         self.customer_id = customer_id
+        self.person_id = person_id
         self._latest: list[R] | None = None
         self._news = asyncio.Event()
         self.closed = False
@@ -85,11 +89,14 @@ class Hub(Generic[R]):
     def listening(self) -> int:
         return sum(map(len, self._listeners.values()))
 
-    def join(self, customer_id: UUID) -> Listener[R]:
-        """A new listener, told the rows once at once and then whenever they change."""
-        if self.closing or self.listening >= LISTENERS_MAX:
+    def join(self, customer_id: UUID, person_id: UUID) -> Listener[R]:
+        """A new listener, told the rows once at once and then whenever they change. Raises ``TooManyListeners``."""
+        others = self._listeners.get(customer_id, set())
+        if self.closing or self.listening >= LISTENERS_MAX or len(others) >= CUSTOMER_LISTENERS_MAX:
             raise TooManyListeners
-        listener: Listener[R] = Listener(customer_id)
+        if sum(other.person_id == person_id for other in others) >= PERSON_LISTENERS_MAX:
+            raise TooManyListeners
+        listener: Listener[R] = Listener(customer_id, person_id)
         self._listeners.setdefault(customer_id, set()).add(listener)
         if customer_id in self._known:
             listener.tell(self._known[customer_id])

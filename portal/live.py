@@ -52,9 +52,10 @@ class Visitor(NamedTuple):
 
 
 class Reader(NamedTuple):
-    """Whose wallet a visitor may listen to, and how they read."""
+    """Whose wallet a visitor may listen to, who they are, and how they read."""
 
     customer_id: UUID
+    person_id: UUID
     reading: Reading
 
 
@@ -160,7 +161,7 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         return await _refuse(send, 401, b"Sign in first")
     _end_with_the_server()
     try:
-        listener = channel.hub.join(reader.customer_id)
+        listener = channel.hub.join(reader.customer_id, reader.person_id)
     except TooManyListeners:
         return await _refuse(send, 503, b"Too many listeners", (b"retry-after", b"5"))
     gone = asyncio.create_task(_disconnect(receive))
@@ -264,11 +265,12 @@ def _reader(visitor: Visitor) -> Reader | None:
             HTTP_ACCEPT_LANGUAGE=visitor.languages,
         )
         request.session = import_module(settings.SESSION_ENGINE).SessionStore(session)
-        second_factor.install(request, get_user(request))
+        user = get_user(request)
+        second_factor.install(request, user)
         try:
-            if not second_factor.admits(request):
+            if user.pk is None or not second_factor.admits(request):
                 return None
-            return Reader(access.customer_for(request).pk, of_request(request))
+            return Reader(access.customer_for(request).pk, user.pk, of_request(request))
         except Http404:
             return None
 

@@ -22,7 +22,7 @@ from portal import live
 from portal.hub import Hub, TooManyListeners
 from tests.builders import Shop
 
-ACME, UMBRELLA = uuid7(), uuid7()
+ACME, UMBRELLA, ADA = uuid7(), uuid7(), uuid7()
 
 
 def run(story: Coroutine[Any, Any, None]) -> None:
@@ -68,7 +68,7 @@ def make_hub(database: Database) -> Hub:
 def test_listeners_are_told_at_once_and_then_only_of_changes(database: Database) -> None:
     async def story() -> None:
         hub = make_hub(database)
-        listener = hub.join(ACME)
+        listener = hub.join(ACME, ADA)
         assert await listener.wait(1) == [balance(ACME, 10)]
         assert await listener.wait(0.05) is None
         database.rows[ACME] = balance(ACME, 9, seq=2)
@@ -83,7 +83,7 @@ def test_listeners_are_told_at_once_and_then_only_of_changes(database: Database)
 def test_many_listeners_are_one_question(database: Database) -> None:
     async def story() -> None:
         hub = make_hub(database)
-        listeners = [hub.join(customer) for customer in [ACME, ACME, UMBRELLA] for _ in range(20)]
+        listeners = [hub.join(customer, uuid7()) for customer in [ACME, ACME, UMBRELLA] for _ in range(20)]
         assert all([await listener.wait(1) for listener in listeners])
         assert database.asked[-1] == {ACME, UMBRELLA}
         assert len(database.asked) < 10
@@ -96,7 +96,7 @@ def test_many_listeners_are_one_question(database: Database) -> None:
 def test_nobody_is_told_of_anothers_balance(database: Database) -> None:
     async def story() -> None:
         hub = make_hub(database)
-        acme, umbrella = hub.join(ACME), hub.join(UMBRELLA)
+        acme, umbrella = hub.join(ACME, ADA), hub.join(UMBRELLA, ADA)
         assert await acme.wait(1) == [balance(ACME, 10)]
         assert await umbrella.wait(1) == [balance(UMBRELLA, 20)]
         database.rows[UMBRELLA] = balance(UMBRELLA, 1, seq=2)
@@ -112,7 +112,7 @@ def test_when_nobody_listens_nobody_asks(database: Database) -> None:
     async def story() -> None:
         hub = make_hub(database)
         for _ in range(2):  # And it starts again.
-            listener = hub.join(ACME)
+            listener = hub.join(ACME, ADA)
             assert await listener.wait(1)
             hub.leave(listener)
             await asyncio.sleep(0.05)
@@ -129,7 +129,7 @@ def test_a_database_that_fails_is_asked_again(database: Database) -> None:
     async def story() -> None:
         hub = make_hub(database)
         database.broken = True
-        listener = hub.join(ACME)
+        listener = hub.join(ACME, ADA)
         assert await listener.wait(0.05) is None
         database.broken = False
         assert await listener.wait(2) == [balance(ACME, 10)]
@@ -141,7 +141,7 @@ def test_a_database_that_fails_is_asked_again(database: Database) -> None:
 def test_a_slow_reader_gets_the_latest_and_never_falls_behind(database: Database) -> None:
     async def story() -> None:
         hub = make_hub(database)
-        listener = hub.join(ACME)
+        listener = hub.join(ACME, ADA)
         for seq in range(2, 6):
             database.rows[ACME] = balance(ACME, 10 - seq, seq)
             await asyncio.sleep(0.03)
@@ -157,16 +157,36 @@ def test_there_is_room_for_so_many_and_no_more(database: Database, monkeypatch: 
 
     async def story() -> None:
         hub = make_hub(database)
-        first, second = hub.join(ACME), hub.join(ACME)
+        first, second = hub.join(ACME, ADA), hub.join(ACME, ADA)
         with pytest.raises(TooManyListeners):
-            hub.join(UMBRELLA)
+            hub.join(UMBRELLA, ADA)
         hub.leave(first)
-        third = hub.join(UMBRELLA)
+        third = hub.join(UMBRELLA, ADA)
         hub.close()
         assert await third.wait(1) is None or third.closed
         assert second.closed
         with pytest.raises(TooManyListeners):
-            hub.join(ACME)
+            hub.join(ACME, ADA)
+
+    run(story())
+
+
+def test_one_person_and_one_customer_have_a_share(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_module, "PERSON_LISTENERS_MAX", 2)
+    monkeypatch.setattr(hub_module, "CUSTOMER_LISTENERS_MAX", 3)
+
+    async def story() -> None:
+        hub = make_hub(database)
+        first, _ = hub.join(ACME, ADA), hub.join(ACME, ADA)
+        with pytest.raises(TooManyListeners):
+            hub.join(ACME, ADA)
+        hub.join(ACME, uuid7())
+        with pytest.raises(TooManyListeners):
+            hub.join(ACME, uuid7())
+        hub.join(UMBRELLA, ADA)
+        hub.leave(first)
+        hub.join(ACME, ADA)
+        hub.close()
 
     run(story())
 
