@@ -1,6 +1,7 @@
 """Issuing API keys, and finding the one that a request brought."""
 
 import hashlib
+import re
 import secrets
 import time
 from collections.abc import Collection, Mapping
@@ -67,6 +68,7 @@ REMEMBERED_SECONDS = 1.0
 """How long a process goes on trusting a key it has looked up: so long may a revoked key live on."""
 REMEMBERED_MAX = 10_000
 
+_FORM = re.compile(r"[cs]k_(live|test)_[A-Za-z0-9_-]{43}\Z")
 _seen: dict[bytes, tuple[float, "Principal"]] = {}
 
 
@@ -263,6 +265,8 @@ def authenticate(secret: str) -> Principal | None:
     seen = recently_seen(secret)
     if seen is not None:
         return seen
+    if _FORM.match(secret) is None:
+        return None
     now = timezone.now()
     digest = _digest(secret)
     key = (
@@ -272,6 +276,7 @@ def authenticate(secret: str) -> Principal | None:
         .first()
     )
     if key is None:
+        _seen.pop(digest, None)
         return None
     if key.last_used_at is None or now - key.last_used_at > LAST_USED_RESOLUTION:
         ApiKey.objects.filter(pk=key.pk).update(last_used_at=now)
@@ -300,6 +305,11 @@ def recently_seen(secret: str) -> Principal | None:
     """The principal behind ``secret`` if it was looked up in the last second, without asking the database."""
     found = _seen.get(_digest(secret))
     return found[1] if found is not None and found[0] > time.monotonic() else None
+
+
+def was_seen(secret: str) -> bool:
+    """Whether this was a key when it was looked up last: nobody's guess, though it may have ended since."""
+    return _digest(secret) in _seen
 
 
 def forget() -> None:

@@ -106,6 +106,11 @@ def known_reporter(call: Call) -> Principal | None:
     return None if reporter is None else _permitted(authentication.admitted(reporter, **call.origin))
 
 
+def is_known(call: Call) -> bool:
+    """Whether the call's key was one when it was looked up last."""
+    return api_keys.was_seen(authentication.secret_of(call.headers.get("authorization", "")))
+
+
 def _permitted(reporter: Principal) -> Principal:
     if not reporter.may(SCOPE):
         raise PermissionDenied(f"This key does not have the scope {SCOPE}.", scope=SCOPE)

@@ -139,6 +139,8 @@ class Shared:
 _shared = Shared()
 _pool = ThreadPoolExecutor(THREADS, thread_name_prefix="events")
 _key_pool = ThreadPoolExecutor(1, thread_name_prefix="keys")
+_stranger_pool = ThreadPoolExecutor(1, thread_name_prefix="strangers")
+"""Where keys are looked up that were never seen: whoever sends made-up ones waits among themselves."""
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
@@ -196,7 +198,8 @@ async def _answer(call: Call) -> Reply:
         return ingest.refusal(InvalidRequest("This host is not served here."), call)
     reporter = ingest.known_reporter(call)
     if reporter is None:
-        reporter = await _run(_key_pool, ingest.authenticate, call)
+        pool = _key_pool if ingest.is_known(call) else _stranger_pool
+        reporter = await _run(pool, ingest.authenticate, call)
     if len(call.body) > SMALL_BYTES_MAX or "idempotency-key" in call.headers:
         return await _run(_pool, ingest.answer, call)
     submission = ingest.read(call, reporter)

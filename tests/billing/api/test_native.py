@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 
+from accounts.services import api_keys
 from billing import locks, pipeline
 from billing.api import native, pace
 from billing.models import Customer, LedgerTransaction
@@ -64,7 +65,7 @@ def event(subject: str, name: str, **data: Any) -> dict[str, Any]:
 def _fresh(committed_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Threads of the test's own, whose connections are closed when it is over."""
     shared = native.Shared()
-    pools = {"_pool": ThreadPoolExecutor(2), "_key_pool": ThreadPoolExecutor(1)}
+    pools = {name: ThreadPoolExecutor(2) for name in ("_pool", "_key_pool", "_stranger_pool")}
     monkeypatch.setattr(native, "_shared", shared)
     for name, pool in pools.items():
         monkeypatch.setattr(native, name, pool)
@@ -184,6 +185,27 @@ def test_a_host_that_is_not_ours_is_refused(committed_db: None, shop: Shop) -> N
 
     assert (status, body["code"]) == (400, "invalid_request")
     assert shop.balance(acme).available == 100
+
+
+def test_keys_that_are_made_up_hold_up_none_that_is_known(
+    committed_db: None, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api_keys, "REMEMBERED_SECONDS", 0.0)
+    shop.customer("acme", usd="10")
+    key, through = shop.key(), threading.Event()
+
+    async def play() -> tuple[Answer | None, Answer | None]:
+        first = await post(key, event("acme", "one"))
+        for _ in range(2):
+            native._stranger_pool.submit(through.wait, 20)
+        stranger = asyncio.create_task(post(f"sk_live_{'x' * 43}", event("acme", "two")))
+        second = await post(key, event("acme", "three"))
+        assert not stranger.done()
+        through.set()
+        return first, second if (await stranger or [0])[0] == 401 else None
+
+    first, second = in_loop(play)
+    assert [answer[0] for answer in (first, second)] == [201, 201]
 
 
 def test_who_asks_for_all_that_they_may_waits_in_a_line_of_their_own(
