@@ -1,6 +1,7 @@
 """Letters to people. Written in the transaction of what they tell of, sent afterwards by a worker."""
 
 import logging
+import re
 from datetime import timedelta
 from uuid import UUID
 
@@ -27,6 +28,11 @@ logger = logging.getLogger(__name__)
 def queue(recipient: str, subject: str, text: str) -> None:
     """Send this soon, if the transaction commits."""
     OutgoingMail.objects.create(recipient=recipient, subject=subject, text=f"{text}\n\n{settings.BASE_URL}\n")
+
+
+def harmless(name: str) -> str:
+    """A name that somebody gave themselves, for letters to others: on one line, and nothing that becomes a link."""
+    return re.sub(r"[.:/@](?=\S)", "\\g<0>\u200b", " ".join(name.split()))
 
 
 def tell(user: User, subject: Promise, text: Promise, **facts: object) -> None:

@@ -5,7 +5,7 @@ Every change runs under the lock of the organization's row, so that of two owner
 
 import hashlib
 import secrets
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +22,9 @@ from accounts.models import Invitation, Membership, Organization, Role, User
 from accounts.services import audit, factors, mail
 
 INVITATION_DAYS = 7
+OPEN_MAX = 50
+SENT_A_DAY_MAX = 100
+"""Of one organization: each is a letter from the operator to whatever address somebody enters."""
 
 
 class Refused(Exception):
@@ -48,6 +51,7 @@ def invite(
         now = timezone.now()
         open_ones = Invitation.objects.filter(organization=organization, email=email, accepted_at=None, revoked_at=None)
         open_ones.update(revoked_at=now)
+        _check_number(organization, now)
         token = secrets.token_urlsafe(32)
         invitation = Invitation.objects.create(
             organization=organization,
@@ -61,20 +65,29 @@ def invite(
         mail.queue(
             email,
             gettext("{name} invites you to {organization}").format(
-                name=by.user.get_full_name(), organization=organization.name
+                name=mail.harmless(by.user.get_full_name()), organization=mail.harmless(organization.name)
             ),
             gettext(
                 "{name} invites you to {organization} as {role}.\n\nAccept within {days} days: {link}\n\n"
                 "The link works once, and only for this address."
             ).format(
-                name=by.user.get_full_name(),
-                organization=organization.name,
+                name=mail.harmless(by.user.get_full_name()),
+                organization=mail.harmless(organization.name),
                 role=Role(role).label,
                 days=INVITATION_DAYS,
                 link=f"{settings.BASE_URL}/invitations/{token}",
             ),
         )
     return invitation, token
+
+
+def _check_number(organization: Organization, now: datetime) -> None:
+    """Whether one more may be sent. Raises ``Refused``."""
+    sent = organization.invitations
+    if sent.filter(accepted_at=None, revoked_at=None, expires_at__gt=now).count() >= OPEN_MAX:
+        raise Refused(gettext("{count} invitations are open: withdraw some first.").format(count=OPEN_MAX))
+    if sent.filter(created_at__gt=now - timedelta(days=1)).count() >= SENT_A_DAY_MAX:
+        raise Refused(gettext("{count} invitations were sent within a day: go on later.").format(count=SENT_A_DAY_MAX))
 
 
 def find(token: str) -> Invitation | None:

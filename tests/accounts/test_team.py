@@ -78,6 +78,33 @@ def test_one_that_was_withdrawn_replaced_or_has_lapsed_opens_nothing(acme: Organ
     assert [team.find(token) for token in (first, replaced, third)] == [None] * 3
 
 
+def test_letters_are_counted_and_names_in_them_are_no_links(
+    acme: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = member(acme, "owner")
+    acme.name = "Win now https://evil.test\nBcc: all"
+
+    def invite(email: str) -> Invitation:
+        return team.invite(organization=acme, email=email, role="viewer", by=owner, actor=SYSTEM)[0]
+
+    invite("a@acme.test")
+    letter = OutgoingMail.objects.get()
+    assert "\n" not in letter.subject
+    assert "evil.test" not in letter.subject + letter.text
+
+    monkeypatch.setattr(team, "OPEN_MAX", 2)
+    second = invite("b@acme.test")
+    with pytest.raises(team.Refused, match="2 invitations are open"):
+        invite("c@acme.test")
+    invite("b@acme.test")  # In place of the one before.
+    team.withdraw(second, actor=SYSTEM)
+    monkeypatch.setattr(team, "OPEN_MAX", 50)
+    monkeypatch.setattr(team, "SENT_A_DAY_MAX", 3)
+    with pytest.raises(team.Refused, match="within a day"):
+        invite("c@acme.test")
+    assert OutgoingMail.objects.count() == 3
+
+
 def test_tokens_and_letters_are_nowhere_in_clear(acme: Organization) -> None:
     from django.db import connection
 
