@@ -123,7 +123,7 @@ class Running:
     @property
     def may_change(self) -> bool:
         """Whether the customer may leave it: what was agreed with them alone is not changed by a click."""
-        return self.subscription.plan.offered and self.subscription.plan_version.agreed_with_id is None
+        return self.subscription.plan.offered and not self.subscription.has_agreed_terms
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,7 @@ SENTENCES = (
     gettext_noop("Only a plan that costs more can begin now. This one can begin with the next period."),
     gettext_noop("This plan has no trial as long as yours. It can begin when yours is over."),
     gettext_noop("The rest of the period costs {amount} {asset}, and the wallet of {customer} has {available} for it."),
+    gettext_noop("Something was agreed for this plan. Ask the operator for another one."),
     gettext_noop("The subscription has ended."),
     gettext_noop("The subscription is canceled to its end already."),
     gettext_noop("The subscription is canceled to its end; reactivate it first."),

@@ -1,5 +1,5 @@
 """People and access in the back office, a module for each subject."""
 
-from accounts.admin import keys, letters, organizations, people, trail
+from accounts.admin import keys, letters, organizations, people, providers, trail
 
-__all__ = ["keys", "letters", "organizations", "people", "trail"]
+__all__ = ["keys", "letters", "organizations", "people", "providers", "trail"]

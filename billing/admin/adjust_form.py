@@ -4,7 +4,6 @@ from decimal import Decimal
 from typing import Any
 
 from django import forms
-from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -20,7 +19,7 @@ from unfold.widgets import (
 from accounts.backoffice import actor_of
 from accounts.ids import uuid7
 from billing.admin import by_hand, display
-from billing.admin.once import begin_anew, run_once
+from billing.admin.once import begin_anew
 from billing.engine.money import EXACT, ZERO, amount_string, fits
 from billing.engine.postings import TEMPLATES
 from billing.errors import BillingError
@@ -108,11 +107,9 @@ def _review(request: HttpRequest, customer: Customer, form: AdjustForm) -> dict[
 def _adjust(request: HttpRequest, customer: Customer, form: AdjustForm) -> bool:
     """Call the service, once for this form. A refusal is shown beside it; the next try is another request."""
     data = form.cleaned_data
-    waiting: Approval | None = None
 
-    def run() -> dict[str, Any]:
-        nonlocal waiting
-        waiting = approvals.perform(
+    def ask() -> Approval | None:
+        return approvals.perform(
             actor=actor_of(request),
             kind=Approval.Kind.ADJUSTMENT,
             customer=customer,
@@ -123,17 +120,13 @@ def _adjust(request: HttpRequest, customer: Customer, form: AdjustForm) -> bool:
             },
             reason=data["reason"],
         )
-        return {"approval": waiting and str(waiting.pk)}
 
+    shown = display.written(data["amount"], data["asset"].code, signed=True).exact
+    done = f"Adjusted {customer.name} by {shown}. It is in the wallet and in the ledger."
     try:
-        first = run_once(request, about=customer.pk, data=data, run=run)
+        by_hand.once(request, about=customer.pk, data=data, ask=ask, done=done)
     except BillingError as refusal:
         form.add_error("amount", refusal.detail)
         begin_anew(form)
         return False
-    if first:
-        shown = display.written(data["amount"], data["asset"].code, signed=True).exact
-        by_hand.tell(request, waiting, f"Adjusted {customer.name} by {shown}. It is in the wallet and in the ledger.")
-    else:
-        messages.info(request, "This had been done already. Nothing was booked a second time.")
     return True

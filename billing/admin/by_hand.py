@@ -1,7 +1,8 @@
 """What a form says of an action that may have to wait for a second person."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
+from typing import Any
 
 from django.contrib import messages
 from django.http import HttpRequest
@@ -9,6 +10,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 
 from accounts.models import User
+from billing.admin.once import run_once
 from billing.models import Approval
 from billing.services import four_eyes
 
@@ -30,3 +32,23 @@ def tell(request: HttpRequest, waiting: Approval | None, done: str) -> None:
         'Nothing has moved yet: a second person has to approve it. <a class="ante-link" href="{}">See the request</a>'
     )
     messages.warning(request, format_html(text, url))
+
+
+def once(
+    request: HttpRequest, *, about: object, data: Mapping[str, Any], ask: Callable[[], Approval | None], done: str
+) -> None:
+    """``ask`` for what the form with this ``data`` is about (``run_once``), and say what became of it.
+
+    Raises the refusal, if it was one.
+    """
+    waiting: Approval | None = None
+
+    def run() -> dict[str, Any]:
+        nonlocal waiting
+        waiting = ask()
+        return {"approval": waiting and str(waiting.pk)}
+
+    if run_once(request, about=about, data=data, run=run):
+        tell(request, waiting, done)
+    else:
+        messages.info(request, "This was sent already. Nothing is done a second time.")

@@ -222,7 +222,7 @@ class PlanAdmin(AddOnlyAdmin):
             lines=lines,
             button="Move everybody",
             run=run,
-            warning=by_hand.warning(request, {currency: max(found.monthly_before, found.monthly_after)}, is_plan=True),
+            warning=by_hand.warning(request, {currency: found.weight}, is_plan=True),
             note="A discount and a commitment that were agreed go along; prices that were agreed do not.",
             done=f"{found.total} subscriptions go to {found.target} at the end of their periods.",
         )

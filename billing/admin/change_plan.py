@@ -38,10 +38,16 @@ class ChangeForm(AgreedTermsForm):
         agreed: dict[str, Any] = self.agreed()
         return subscriptions.Wanted(self.version.plan, self.version.number, **agreed)
 
-    def terms(self) -> dict[str, Any]:
-        at = self.moment()
+    def asked(self, subscription: Subscription) -> dict[str, Any]:
+        """All of it as plain values, with what goes along to another version: that is what is approved, and stays what
+        was approved whatever is agreed meanwhile."""
+        at, on = self.moment(), subscription.plan_version
+        moves = self.version.pk not in (on.pk, on.derived_from_id)
+        so_far = {name: getattr(subscription, name) for name in AGREED} if moves else {}
         return {
-            **super().terms(),
+            "subscription": str(subscription.pk),
+            **self.terms(),
+            **{name: amount_string(number) for name, number in (so_far | self.agreed()).items() if number is not None},
             "when": self.cleaned_data["when"],
             "at": None if at is None else at.isoformat(),
         }
@@ -64,13 +70,13 @@ def view(page: Any, request: HttpRequest, *, subscription: Subscription) -> Http
                     actor=actor_of(request),
                     kind=Approval.Kind.AGREED_TERMS,
                     customer=subscription.customer,
-                    terms={"subscription": str(subscription.pk), **form.terms()},
+                    terms=form.asked(subscription),
                     reason=form.cleaned_data["reason"],
                 )
                 done = f"{subscription.customer} goes to {form.cleaned_data['plan_version']}."
                 by_hand.tell(request, asked, done)
                 return HttpResponseRedirect(back_url)
-            review = _review(subscription, form)
+            review = _review(request, subscription, form)
         except BillingError as refusal:
             form.add_error(None, refusal.detail)
     then = f", then on {subscription.next_version}" if subscription.next_version else ""
@@ -89,21 +95,23 @@ def view(page: Any, request: HttpRequest, *, subscription: Subscription) -> Http
     return TemplateResponse(request, "admin/ante/agreed_terms.html", context)
 
 
-def _review(subscription: Subscription, form: ChangeForm) -> dict[str, Any]:
+def _review(request: HttpRequest, subscription: Subscription, form: ChangeForm) -> dict[str, Any]:
     """What the change would post, and the form with the moment that it was worked out for."""
     when = form.cleaned_data["when"]
     found = subscriptions.preview(
         subscription=subscription, wanted=form.wanted(), when=when, at=form.moment() or _now(when)
     )
-    currency = subscription.plan.currency_id
+    version, currency = found.version, subscription.plan.currency_id
     form.data = {**form.data.dict(), "at": found.at.isoformat()}  # type: ignore[attr-defined]
     return {
         "question": "You are about to move this subscription to",
-        "version": f"{found.version.plan}, version {found.version.number}",
+        "version": f"{version.plan}, version {version.number}",
         "lines": [
             ("From", display.moment(found.at)),
             ("Base fee now", display.amount(subscription.plan_version.base_fee, currency)),
-            ("Base fee then", display.amount(found.version.base_fee, currency)),
+            ("Base fee then", display.amount(version.base_fee, currency)),
+            ("Discount then", display.percent(version.discount)),
+            ("Committed to then, each period", display.amount(version.minimum_commitment, currency)),
             *((line.description, display.amount(_signed(line), currency)) for line in found.lines),
             *(
                 (
@@ -117,6 +125,7 @@ def _review(subscription: Subscription, form: ChangeForm) -> dict[str, Any]:
         "total": display.figure(found.total, currency),
         "total_said": "goes back into the wallet" if found.total < 0 else "is charged now",
         "note": "What the customer bought is not touched. Price overrides that were agreed do not go along.",
+        "warning": by_hand.warning(request, found.given_away),
         "button": "Move it",
     }
 

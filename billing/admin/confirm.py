@@ -1,6 +1,7 @@
 """Taking something back: a page that says what will happen and asks why, and then the service, once.
 
-What is taken back cannot be taken back again, so a second click is refused by the service and needs no key.
+What is taken back cannot be taken back again, so a second click is refused by the service and needs no key; where parts
+of it can, the form says what they were decided on.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+from django import forms
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
@@ -50,13 +51,17 @@ class TopUpAdmin(BookAdmin):
         top_up = lookup.row(TopUp.objects.select_related("customer", "attempt"), object_id)
         most = refunds.refundable(top_up)
 
-        def run(reason: str, amount: Decimal | None) -> Approval | None:
+        def run(reason: str, amount: Decimal | None, paid_back: Decimal) -> Approval | None:
             wanted = amount if amount is not None else most or None
             return approvals.perform(
                 actor=actor_of(request),
                 kind=Approval.Kind.REFUND,
                 customer=top_up.customer,
-                terms={"top_up": str(top_up.pk), "amount": None if wanted is None else amount_string(wanted)},
+                terms={
+                    "top_up": str(top_up.pk),
+                    "amount": None if wanted is None else amount_string(wanted),
+                    "paid_back": amount_string(paid_back),
+                },
                 reason=reason,
             )
 
@@ -77,7 +82,13 @@ class TopUpAdmin(BookAdmin):
             run=run,
             done="The refund was sent to the payment provider.",
             warning=by_hand.warning(request, {top_up.currency_id: most}),
-            fields={"amount": AmountField(help_text="Empty: all that is unspent.")},
+            fields={
+                "amount": AmountField(help_text="Empty: all that is unspent."),
+                # What was shown: of two clicks the second finds another sum, and pays nothing.
+                "paid_back": forms.DecimalField(
+                    initial=amount_string(top_up.refunded), max_digits=30, decimal_places=12, widget=forms.HiddenInput
+                ),
+            },
         )
 
     @detail_action(description="Look up again", url_path="look-up", icon="sync", permissions=["look_up"])

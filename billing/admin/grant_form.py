@@ -9,7 +9,6 @@ from decimal import Decimal
 from typing import Any
 
 from django import forms
-from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -26,7 +25,7 @@ from accounts.backoffice import actor_of
 from accounts.ids import uuid7
 from billing.admin import adding, by_hand, display
 from billing.admin.confirm import DayInput
-from billing.admin.once import begin_anew, run_once
+from billing.admin.once import begin_anew
 from billing.engine.money import EXACT, ZERO, amount_string, fits
 from billing.engine.postings import TEMPLATES
 from billing.errors import BillingError
@@ -165,11 +164,9 @@ def _grant(request: HttpRequest, customer: Customer, form: GrantForm) -> Billing
     is_purchase = data["kind"] == Grant.Kind.PURCHASE
     paid_in_itself = asset.kind == Asset.Kind.CURRENCY
     expires_at = form.expires_at()
-    waiting: Approval | None = None
 
-    def run() -> dict[str, Any]:
-        nonlocal waiting
-        waiting = approvals.perform(
+    def ask() -> Approval | None:
+        return approvals.perform(
             actor=actor_of(request),
             kind=Approval.Kind.GRANT,
             customer=customer,
@@ -184,17 +181,13 @@ def _grant(request: HttpRequest, customer: Customer, form: GrantForm) -> Billing
             },
             reason=data["reason"],
         )
-        return {"approval": waiting and str(waiting.pk)}
 
+    shown = display.written(data["amount"], asset.code).exact
+    done = f"Granted {shown} to {customer.name}. It is in the wallet and in the ledger."
     try:
-        first = run_once(request, about=customer.pk, data=data, run=run)
+        by_hand.once(request, about=customer.pk, data=data, ask=ask, done=done)
     except BillingError as error:
         return error
-    if first:
-        shown = f"{display.written(data['amount'], asset.code).exact}"
-        by_hand.tell(request, waiting, f"Granted {shown} to {customer.name}. It is in the wallet and in the ledger.")
-    else:
-        messages.info(request, "This had been granted already. Nothing was granted a second time.")
     return None
 
 

@@ -22,7 +22,7 @@ from accounts.ids import uuid7
 from billing.admin import adding, by_hand, display
 from billing.admin.amounts import AmountField
 from billing.admin.confirm import DayInput
-from billing.admin.once import begin_anew, run_once
+from billing.admin.once import begin_anew
 from billing.engine.money import ZERO, amount_string
 from billing.errors import BillingError, InvalidRequest
 from billing.models import Approval, Asset, Customer, PlanVersion, RecurringGrant
@@ -146,11 +146,9 @@ def _review(request: HttpRequest, customer: Customer, form: RecurringForm) -> di
 def _create(request: HttpRequest, customer: Customer, form: RecurringForm) -> None:
     """Call the service, once for this form."""
     wanted = form.terms(customer)
-    waiting: Approval | None = None
 
-    def run() -> dict[str, Any]:
-        nonlocal waiting
-        waiting = approvals.perform(
+    def ask() -> Approval | None:
+        return approvals.perform(
             actor=actor_of(request),
             kind=Approval.Kind.GRANT,
             customer=customer,
@@ -163,8 +161,7 @@ def _create(request: HttpRequest, customer: Customer, form: RecurringForm) -> No
             },
             reason=form.cleaned_data["reason"],
         )
-        return {"approval": waiting and str(waiting.pk)}
 
-    run_once(request, about=customer.pk, data=form.cleaned_data, run=run)
     shown = display.written(wanted.amount, wanted.asset.code).exact
-    by_hand.tell(request, waiting, f"{customer.name} is given {shown} every {wanted.interval}.")
+    done = f"{customer.name} is given {shown} every {wanted.interval}."
+    by_hand.once(request, about=customer.pk, data=form.cleaned_data, ask=ask, done=done)

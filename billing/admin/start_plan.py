@@ -69,7 +69,7 @@ def view(page: Any, request: HttpRequest, *, customer: Customer) -> HttpResponse
                 )
                 by_hand.tell(request, asked, f"{customer} is on {form.version}.")
                 return HttpResponseRedirect(back_url)
-            review = _review(customer, form)
+            review = _review(request, customer, form)
         except BillingError as refusal:
             form.add_error(None, refusal.detail)
     running = Subscription.objects.filter(customer=customer, ends_at=None).select_related("plan_version__plan")
@@ -88,7 +88,7 @@ def view(page: Any, request: HttpRequest, *, customer: Customer) -> HttpResponse
     return TemplateResponse(request, "admin/ante/agreed_terms.html", context)
 
 
-def _review(customer: Customer, form: StartForm) -> dict[str, Any]:
+def _review(request: HttpRequest, customer: Customer, form: StartForm) -> dict[str, Any]:
     """What starting would post."""
     agreed: dict[str, Any] = form.agreed()
     found = subscriptions.preview_start(
@@ -117,5 +117,6 @@ def _review(customer: Customer, form: StartForm) -> dict[str, Any]:
         "total": display.figure(found.total, currency),
         "total_said": "is charged now" if started.past_due_since is None else "is due: the wallet cannot pay it now",
         "note": "What the plan includes comes with each period, once its fee is paid.",
+        "warning": by_hand.warning(request, found.given_away),
         "button": "Start it",
     }

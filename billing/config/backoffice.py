@@ -183,6 +183,7 @@ UNFOLD: dict[str, Any] = {
                 _item("People", "person", "accounts.user"),
                 _item("Organizations", "corporate_fare", "accounts.organization"),
                 _item("Memberships", "badge", "accounts.membership"),
+                _item("Single sign-on", "login", "accounts.identityprovider"),
                 _item("API keys", "key", "accounts.apikey"),
                 _item("Letters", "mail", "accounts.outgoingmail"),
                 _item("Staff groups", "groups", "auth.group"),

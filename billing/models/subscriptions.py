@@ -82,6 +82,14 @@ class Subscription(models.Model):
     def __str__(self) -> str:
         return f"{self.customer} on {self.plan_version}"
 
+    @property
+    def has_agreed_terms(self) -> bool:
+        """Whether anything was agreed with this customer, for now or from the next period."""
+        terms = (self.discount or None, self.minimum_commitment, self.spend_cap, self.plan_version.agreed_with_id)
+        if any(term is not None for term in terms):
+            return True
+        return self.next_version is not None and self.next_version.agreed_with_id is not None
+
     def status_at(self, moment: datetime) -> "Subscription.Status":
         """What it is at ``moment``."""
         if self.ends_at is not None and self.ends_at <= max(moment, self.starts_at):

@@ -55,7 +55,7 @@ def plan(request: HttpRequest, visit: access.Visit) -> HttpResponse:
 def change(request: HttpRequest, visit: access.Visit, subscription_id: UUID, code: str) -> HttpResponseBase:
     """What another plan comes to, now or from the next period; sent, the change."""
     subscription, offer = _changeable(visit, subscription_id), _offered(visit, code)
-    wanted = Wanted(offer.plan, upwards=True)
+    wanted = Wanted(offer.plan, own_choice=True)
     if request.method == "POST":
         when = NOW if request.POST.get("when") == NOW else PERIOD_END
         at = _moment(request.POST.get("at", "")) if when == NOW else None

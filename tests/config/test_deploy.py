@@ -21,7 +21,9 @@ HOST = {
 def checked(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     code = (
         "import django; django.setup(); from django.core.management import call_command;"
-        " call_command('check', deploy=True, fail_level='WARNING')"
+        " call_command('check', deploy=True, fail_level='WARNING'); from django.conf import settings as s;"
+        " print(s.SESSION_COOKIE_NAME, s.CSRF_COOKIE_NAME, s.SESSION_COOKIE_SECURE, s.CSRF_COOKIE_SECURE,"
+        " s.SESSION_COOKIE_HTTPONLY, s.SESSION_COOKIE_SAMESITE)"
     )
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     settings = {"DJANGO_SETTINGS_MODULE": "billing.config.settings", "PYTHONPATH": str(ROOT)}
@@ -30,10 +32,11 @@ def checked(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_real_host_has_no_warning() -> None:
+def test_a_real_host_has_no_warning_and_cookies_for_itself_alone() -> None:
     found = checked(HOST)
 
     assert found.returncode == 0, found.stderr
+    assert found.stdout.splitlines()[-1] == "__Host-session __Host-csrf True True True Lax"
 
 
 @pytest.mark.parametrize(

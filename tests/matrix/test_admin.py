@@ -41,6 +41,7 @@ PAGES: dict[str, set[str]] = {
     "accounts_apikey_renew": {staff.ADMINISTRATOR},
     "accounts_apikey_allow_from": {staff.ADMINISTRATOR},
     "accounts_apikey_revoke": {staff.ADMINISTRATOR},
+    "accounts_identityprovider_remove": {staff.ADMINISTRATOR},
     "accounts_outgoingmail_send_again": SUPPORT,
     "billing_approval_approve": FINANCE,
     "billing_approval_reject": FINANCE,
@@ -229,6 +230,32 @@ def test_every_models_pages_follow_its_permissions(acme: Tenant) -> None:
                 wrong.append((name, who, "can send it"))
 
     assert wrong == []
+
+
+def test_nobody_deletes_many_rows_at_once_nor_looks_rows_up_beyond_their_powers(acme: Tenant) -> None:
+    fields = {
+        (page.model._meta, name)
+        for each, row in admin.site._registry.items()
+        for page in (row, *(inline(each, admin.site) for inline in row.inlines))
+        for name in getattr(page, "autocomplete_fields", ())
+    }
+    with_actions = [model for model, page in admin.site._registry.items() if page.actions is not None]
+    assert (len(fields) > 4, User in with_actions) == (True, True)
+    for who in (*staff.GROUPS, *OUTSIDERS):
+        client = client_of(who, acme)
+        for meta, name in fields:
+            asked = {"app_label": meta.app_label, "model_name": meta.model_name, "field_name": name}
+            sees = client.get(reverse("admin:autocomplete"), asked).status_code == 200
+            assert sees == (who in staff.GROUPS), (who, meta.label, name)
+        if who == staff.ADMINISTRATOR:
+            continue
+        for model in with_actions:
+            with transaction.atomic():
+                rows = [str(key) for key in model._default_manager.values_list("pk", flat=True)]
+                marked = {"action": "delete_selected", "_selected_action": rows, "post": "yes", "index": "0"}
+                client.post(reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist"), marked)
+                assert model._default_manager.count() == len(rows), (who, model)
+                transaction.set_rollback(True)
 
 
 def test_a_members_power_over_their_own_customer_is_none_here(acme: Tenant) -> None:

@@ -1,12 +1,17 @@
 """What another site can make a browser send changes nothing, whatever headers come along."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from django.middleware.csrf import _get_new_csrf_string
+from django.urls import URLResolver, get_resolver
 
+from accounts.models import User
+from accounts.services import staff
 from tests.builders import browser_of
 from tests.matrix.conftest import Tenant
+from tests.matrix.test_admin import PAGES, SENT_ONLY, address
 from tests.matrix.test_portal import CALLS, OPEN, filled
 
 SENT = [(route, method) for route, method, _ in CALLS if method != "GET"]
@@ -53,3 +58,57 @@ def test_looking_changes_nothing(acme: Tenant) -> None:
             before = acme.content()
             client.get(filled(route, acme))
             assert acme.content() == before, (route, needs)
+
+
+# --- The back office, and what needs no token -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def administrator(acme: Tenant) -> User:
+    person = User.objects.create_user("administrator@ante.test")
+    staff.join(person, staff.ADMINISTRATOR)
+    return person
+
+
+@pytest.mark.parametrize("way", ["htmx", "another origin with a token"])
+def test_nothing_is_done_in_the_back_office_for_another_site(acme: Tenant, administrator: User, way: str) -> None:
+    client: Any = browser_of(administrator, enforce_csrf_checks=True, raise_request_exception=False)
+    token = client.cookies["ante_csrf"] = _get_new_csrf_string()
+    body = {"confirm": "1", "reason": "Because"} | ({"csrfmiddlewaretoken": token} if "token" in way else {})
+    before, rows = acme.content(), {}
+
+    answers = {name: client.post(address(name, rows), body, headers=WAYS[way]).status_code for name in PAGES}
+
+    assert {name: status for name, status in answers.items() if status != 403} == {}
+    assert acme.content() == before
+
+
+def test_looking_changes_nothing_in_the_back_office(acme: Tenant, administrator: User) -> None:
+    """Its actions are links: each asks first."""
+    client, rows = browser_of(administrator), {}
+    before = acme.content()
+
+    for name in PAGES.keys() - SENT_ONLY:
+        client.get(address(name, rows), {"confirm": "1", "reason": "Because"})
+
+    assert acme.content() == before
+
+
+def without_token(resolver: Any = None, prefix: str = "") -> Iterator[str]:
+    """Every route that takes what is sent without Django's token."""
+    for each in (resolver or get_resolver()).url_patterns:
+        if isinstance(each, URLResolver):
+            yield from without_token(each, prefix + str(each.pattern))
+        elif getattr(each.callback, "csrf_exempt", False):
+            yield prefix + str(each.pattern)
+
+
+def test_only_the_api_needs_no_token_and_it_knows_no_browser(administrator: User) -> None:
+    exempt = list(without_token())
+    assert len(exempt) > 70
+    assert [route for route in exempt if not route.startswith("api/v1/")] == []
+
+    client = browser_of(administrator)
+
+    assert client.get("/api/v1/customers").status_code == 401
+    assert client.post("/api/v1/customers", {"external_id": "x"}, "application/json").status_code == 401

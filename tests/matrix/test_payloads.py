@@ -7,9 +7,21 @@ from django.contrib import admin
 from django.test import Client
 from django.urls import reverse
 
-from accounts.models import ApiKey, Organization, TrustedDevice, User
+from accounts.models import ApiKey, Identity, IdentityProvider, Organization, Session, TrustedDevice, User
 from accounts.services import staff
-from billing.models import Budget, Customer, Grant, Note, Notice, PaymentMethod, Plan, WebhookEndpoint
+from billing.models import (
+    Budget,
+    ChargeDispute,
+    Customer,
+    Grant,
+    Note,
+    Notice,
+    NoticeTarget,
+    PaymentMethod,
+    Plan,
+    RecurringGrant,
+    WebhookEndpoint,
+)
 from tests.builders import Shop, browser_of
 from tests.matrix.conftest import Tenant
 from tests.matrix.test_admin import PAGES, address
@@ -54,6 +66,12 @@ def poison(shop: Shop, acme: Tenant) -> None:
     Notice.objects.update(title=PAYLOAD, text=PAYLOAD)
     PaymentMethod.objects.update(brand=PAYLOAD[:64])
     WebhookEndpoint.objects.update(url=f"https://x.test/{PAYLOAD}", description=PAYLOAD)
+    IdentityProvider.objects.update(issuer=f"https://x.test/{PAYLOAD}", client_id=PAYLOAD)
+    Identity.objects.update(issuer=f"https://x.test/{PAYLOAD}", subject=PAYLOAD)
+    ChargeDispute.objects.update(reason=PAYLOAD, answer=PAYLOAD)
+    RecurringGrant.objects.update(name=PAYLOAD, metadata={PAYLOAD: PAYLOAD})
+    NoticeTarget.objects.update(shown=PAYLOAD[: NoticeTarget._meta.get_field("shown").max_length])
+    Session.objects.update(agent=PAYLOAD[: Session._meta.get_field("agent").max_length])
 
 
 def test_the_reader_finds_what_is_not_escaped() -> None:
@@ -64,8 +82,8 @@ def test_the_reader_finds_what_is_not_escaped() -> None:
 
 
 def test_no_page_of_the_portal_runs_them(shop: Shop, acme: Tenant) -> None:
-    poison(shop, acme)
     client = browser_of(acme.owner, raise_request_exception=False)
+    poison(shop, acme)
     seen, found = 0, []
     for route, method, needs in CALLS:
         if method != "GET" or needs == OPEN or "zip" in route:

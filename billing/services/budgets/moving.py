@@ -64,10 +64,11 @@ def _move(budget_id: UUID) -> None:
 
 
 def _check_second_person(subscription: Subscription, wanted: subscriptions.Wanted) -> None:
-    """One person sets a budget, and so must not get by it what takes two: a large fee back into the wallet."""
-    back = subscriptions.preview(subscription=subscription, wanted=wanted).total.copy_negate()
-    if (why := four_eyes.at_once({subscription.plan.currency_id: back})) is not None:
-        raise InvalidState(f"A fee would come back. {why}")
+    """One person sets a budget, and so must not get by it what takes two: a large fee back into the wallet, or an
+    agreed discount where it is worth much more."""
+    given_away = subscriptions.preview(subscription=subscription, wanted=wanted).given_away
+    if (why := four_eyes.at_once(given_away)) is not None:
+        raise InvalidState(f"What comes back, or what was agreed, is worth much. {why}")
 
 
 def _note(budget_id: UUID, refusal: BillingError) -> None:

@@ -47,19 +47,24 @@ def create(
     actor: audit.Actor,
     top_up: TopUp,
     amount: Decimal | None = None,
+    paid_back: Decimal | None = None,
     reason: str = "",
     approval: Approval | None = None,
 ) -> Refund:
     """Take what the refund is for out of the wallet and note that it is to be paid: ``start`` does that.
 
-    ``amount`` is of what was paid without fee and tax; all that can go back where it is None. Raises ``InvalidState``
-    where the top-up was not paid, or too much of it is spent or held, and ``ApprovalRequired`` (``four_eyes``).
+    ``amount`` is of what was paid without fee and tax; all that can go back where it is None. ``paid_back`` is how much
+    was paid back already when somebody decided on this: of two clicks on the same page the second is refused. Raises
+    ``InvalidState`` where it is another sum by now, where the top-up was not paid, or too much of it is spent or held,
+    and ``ApprovalRequired`` (``four_eyes``).
     """
     with transaction.atomic():
         pipeline.run([locks.payment_attempt(top_up.attempt_id)])
         top_up = TopUp.objects.select_related("customer", "asset", "attempt").get(pk=top_up.pk)
         if top_up.status != TopUp.Status.SUCCEEDED:
             raise InvalidState("Only a top-up that was paid can be paid back.", status=top_up.status)
+        if paid_back is not None and top_up.refunded != paid_back:
+            raise InvalidState("What is paid back of it has changed meanwhile. Look again, and decide anew.")
         if disputes.stands_in_the_way(top_up):
             raise InvalidState("The payer's bank wants this payment back: paid back as well, it would go twice.")
         if not top_up.credit:

@@ -1,12 +1,14 @@
 """What agreed terms are worth, as far as that can be known beforehand: so that what is worth much takes two people."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
+from uuid import UUID
 
-from billing.engine.money import EXACT, ZERO, round_half_even
+from billing.engine.money import EXACT, ZERO, exact_sum, round_half_even
 from billing.engine.proration import discounted
-from billing.models import PlanVersion, Subscription
+from billing.models import PlanVersion
 from billing.selectors.usage import usage
 from billing.services.catalog import plans
 
@@ -17,31 +19,51 @@ _YEAR = {"quarter": 3, "year": 12}
 
 def given_away(
     *,
-    subscription: Subscription,
+    customer_id: UUID,
+    before: Sequence[PlanVersion],
     version: PlanVersion,
-    commitment: Decimal | None,
-    total: Decimal,
+    less_committed: Decimal = ZERO,
+    free_days: int = 0,
+    total: Decimal = ZERO,
     now: datetime,
 ) -> Mapping[str, Decimal]:
     """By asset: what a change of terms gives the customer that they did not have. Nothing is below zero.
 
-    A month's fee and the usage of the last 30 days at the additional discount, beyond what was agreed before and what
-    the plan itself has for the commitment; what is committed to no longer; and what comes back into the wallet now
+    What is agreed takes off more from a month's fee and from usage like that of the last 30 days than it does on any
+    version of ``before`` (where they are, then where they were to go): a discount is weighed anew on each plan and
+    version. What the plan itself has for the commitment was given by nobody. To it come what is committed to no longer,
+    what the ``free_days`` would cost that a trial has beyond the plan's own, and what comes back into the wallet now
     (``total`` below zero).
     """
-    currency = version.plan.currency_id
-    found = max(ZERO, total.copy_negate())
-    published = plans.discount_of(version, version.minimum_commitment)
-    more = EXACT.subtract(version.discount, max(published, subscription.discount))
-    if more > 0:
-        fees = EXACT.add(monthly(version, ZERO), _used(subscription, currency, now))
-        found = EXACT.add(found, round_half_even(more * fees, precision=6))
-    less = EXACT.subtract(subscription.minimum_commitment or ZERO, commitment or ZERO)
-    return {currency: EXACT.add(found, max(ZERO, less))}
+    currency, more, free = version.plan.currency_id, ZERO, ZERO
+    if free_days > 0 or _agreed_off(version) > 0:
+        used = _used(customer_id, currency, now)
+        so_far = max((_worth(each, used) for each in before), default=ZERO)
+        more = EXACT.subtract(_worth(version, used), so_far)
+        # Who is in a trial has usage, and the fee of the plan they are on, for nothing already.
+        had = monthly(before[0], ZERO) if before else used.copy_negate()
+        free = _of_days(EXACT.subtract(monthly(version, ZERO), had), max(0, free_days))
+    found = (more, less_committed, free, total.copy_negate())
+    return {currency: exact_sum(max(ZERO, number) for number in found)}
 
 
-def _used(subscription: Subscription, currency: str, now: datetime) -> Decimal:
-    rows = usage.totals(customer_id=subscription.customer_id, start=now - LOOK_BACK, end=now)
+def _agreed_off(version: PlanVersion) -> Decimal:
+    """The share that is off beyond what everybody has for the same commitment."""
+    return max(ZERO, EXACT.subtract(version.discount, plans.discount_of(version, version.minimum_commitment)))
+
+
+def _worth(version: PlanVersion, used: Decimal) -> Decimal:
+    """What is agreed takes off in a month with so much usage."""
+    return round_half_even(_agreed_off(version) * EXACT.add(monthly(version, ZERO), used), precision=6)
+
+
+def _of_days(month: Decimal, days: int) -> Decimal:
+    """The share of so many days: a month is thirty."""
+    return round_half_even(Fraction(month) * days / 30, precision=6)
+
+
+def _used(customer_id: UUID, currency: str, now: datetime) -> Decimal:
+    rows = usage.totals(customer_id=customer_id, start=now - LOOK_BACK, end=now)
     return next((row.amount for row in rows if row.asset == currency), ZERO)
 
 

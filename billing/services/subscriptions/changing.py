@@ -5,24 +5,22 @@ old allowances what belongs to the time that is left goes, and the new ones come
 both plans have the same interval; otherwise it ends here and a new one starts. What the customer bought is not touched.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from fractions import Fraction
+from math import ceil
 from uuid import UUID
 
 from django.db import transaction
 
 from accounts.services import audit
 from billing.engine.money import EXACT, ZERO, amount_string
-from billing.engine.proration import WHOLE, part, share
+from billing.engine.proration import WHOLE, share
 from billing.errors import AlreadyExists, InsufficientFunds, InvalidRequest, InvalidState
 from billing.models import (
     Approval,
-    Asset,
     Fee,
-    Grant,
     Plan,
     PlanVersion,
     Subscription,
@@ -31,73 +29,16 @@ from billing.models import (
 )
 from billing.services import four_eyes
 from billing.services.catalog import plans
-from billing.services.catalog.prices import PriceTerms
 from billing.services.ledger.posting import Journal
 from billing.services.retrying import retried
-from billing.services.subscriptions import agreeing, fees, overage, periods
+from billing.services.subscriptions import agreeing, fees, included, overage, periods
 from billing.services.subscriptions.starting import public_version, trial_end
 from billing.services.subscriptions.unused import FeeLine, credit, post_credit, raise_line
+from billing.services.subscriptions.wanted import Change, Wanted
 
 NOW, PERIOD_END = "now", "period_end"
 BACK_MAX = timedelta(hours=1)
 """How long ago a change may be dated, so that what a preview showed can still be had."""
-
-
-@dataclass(frozen=True, slots=True)
-class AllowanceLine:
-    """An asset's allowance: what the wallet still has of it, and what it has after the change."""
-
-    asset: Asset
-    before: Decimal
-    after: Decimal
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What a change comes to. ``total`` is charged; below zero, the wallet gets it."""
-
-    at: datetime
-    version: PlanVersion
-    period: tuple[datetime, datetime] | None
-    """The period that is open after it; None where there is none yet."""
-    lines: Sequence[FeeLine] = ()
-    allowances: Sequence[AllowanceLine] = ()
-
-    @property
-    def total(self) -> Decimal:
-        total = ZERO
-        for line in self.lines:
-            change = EXACT.subtract if line.kind == Fee.Kind.CREDIT else EXACT.add
-            total = change(total, line.amount)
-        return total
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Where to: the plan's latest version or that ``version``, on what terms.
-
-    Discount, commitment and spend cap that were agreed go along where none are given (None). A discount or cap of zero
-    takes what was agreed away: then the plan's own holds. What a plan itself has for a commitment was not agreed and
-    stays with that plan; price overrides were for its prices, and do as well.
-    """
-
-    plan: Plan
-    version: int | None = None
-    discount: Decimal | None = None
-    minimum_commitment: Decimal | None = None
-    spend_cap: Decimal | None = None
-    price_overrides: Sequence[PriceTerms] = ()
-    upwards: bool = False
-    """Now only where it costs more. To and fro, somebody would get a fee back and use what it includes each time. A
-    trial goes along only to a plan whose own is as long: else the cheapest one's would make the dearest free."""
-    leaving: Plan | None = None
-    """Only as long as it is on this plan."""
-
-    @property
-    def has_terms(self) -> bool:
-        """Whether it says anything but where to."""
-        named = (self.discount, self.minimum_commitment, self.spend_cap)
-        return bool(self.price_overrides) or any(number is not None for number in named)
 
 
 @retried
@@ -120,12 +61,13 @@ def change(
     at: datetime | None = None,
     reason: str = "",
     approval: Approval | None = None,
+    weighed: bool = False,
 ) -> Subscription:
     """Put the subscription on another plan or version, ``now`` or at the ``period_end``.
 
     ``at`` (with ``now``) is a moment up to an hour ago, as a preview gave it. All or nothing: raises
     ``InsufficientFunds`` where the wallet cannot pay the difference. What the terms give away counts as moved by hand:
-    ``ApprovalRequired`` (``four_eyes``).
+    ``ApprovalRequired`` (``four_eyes``); unless it was ``weighed`` with the whole plan that moves.
     """
     with transaction.atomic():
         prepared = _Prepared.of(subscription, wanted, when, at)
@@ -134,13 +76,14 @@ def change(
         figures = prepared.allowed()
         current = prepared.subscription
         before = current.plan_version
-        four_eyes.check(
-            actor=actor,
-            kind=Approval.Kind.AGREED_TERMS,
-            amounts=prepared.given_away(figures),
-            customer_id=current.customer_id,
-            approval=approval,
-        )
+        if not weighed:
+            four_eyes.check(
+                actor=actor,
+                kind=Approval.Kind.AGREED_TERMS,
+                amounts=figures.given_away,
+                customer_id=current.customer_id,
+                approval=approval,
+            )
         if when == PERIOD_END and prepared.period is not None:
             # To stay where it is takes back a change that was to come.
             stays = figures.version.pk == current.plan_version_id
@@ -183,7 +126,7 @@ class _Prepared:
     when: str
     at: datetime
     period: SubscriptionPeriod | None
-    upwards: bool
+    own_choice: bool
 
     @classmethod
     def of(cls, subscription: Subscription, wanted: Wanted, when: str, at: datetime | None) -> "_Prepared":
@@ -193,6 +136,8 @@ class _Prepared:
         moment = _moment(journal, current, period, when, at)
         if wanted.leaving is not None and current.plan_id != wanted.leaving.pk:
             raise InvalidState(f"The subscription is on {current.plan.name} by now.")
+        if wanted.own_choice and current.has_agreed_terms:
+            raise InvalidState("Something was agreed for this plan. Ask the operator for another one.")
         public = public_version(wanted.plan, wanted.version)
         if public.plan_id != current.plan_id and _is_on(current, public.plan):
             raise AlreadyExists(f"{current.customer.external_id} is on the plan {public.plan.code} already.")
@@ -222,33 +167,34 @@ class _Prepared:
             when=when,
             at=moment,
             period=period,
-            upwards=wanted.upwards,
+            own_choice=wanted.own_choice,
         )
 
     def allowed(self) -> Change:
         """The figures, where whoever asks may have them."""
-        figures = self.figures()
-        if self.upwards and (figures.lines or figures.allowances) and figures.total <= 0:
+        figures, current = self.figures(), self.subscription
+        if self.own_choice and (figures.lines or figures.allowances) and figures.total <= 0:
             raise InvalidState("Only a plan that costs more can begin now. This one can begin with the next period.")
-        if self.upwards and self._outlasts_its_trial():
+        beyond_trial = self._days_beyond_trial()
+        if self.own_choice and beyond_trial:
             raise InvalidState("This plan has no trial as long as yours. It can begin when yours is over.")
-        return figures
+        agreed = [each for each in (current.plan_version, current.next_version) if each is not None]
+        given_away = agreeing.given_away(
+            customer_id=current.customer_id,
+            before=agreed,
+            version=self.version,
+            less_committed=EXACT.subtract(current.minimum_commitment or ZERO, self.commitment or ZERO),
+            free_days=beyond_trial,
+            total=figures.total,
+            now=self.journal.now,
+        )
+        return replace(figures, given_away=given_away)
 
     def check_still(self, *, asked_at: datetime) -> None:
         """Refuse what was decided on before this period, or this plan, began: another fee would come back."""
         begun = SubscriptionPhase.objects.filter(subscription=self.subscription, starts_at__gt=asked_at)
         if (self.period is not None and self.period.start > asked_at) or begun.filter(starts_at__lte=self.at).exists():
             raise InvalidState("A period or a plan has begun since this was asked for. It has to be asked for anew.")
-
-    def given_away(self, figures: Change) -> Mapping[str, Decimal]:
-        """What it gives the customer, by asset."""
-        return agreeing.given_away(
-            subscription=self.subscription,
-            version=self.version,
-            commitment=self.commitment,
-            total=figures.total,
-            now=self.journal.now,
-        )
 
     def figures(self) -> Change:
         """The lines, to the last digit."""
@@ -268,7 +214,10 @@ class _Prepared:
         if amount > 0:
             name = f"{new.plan.name}, {periods.span(start, end, self.subscription.timezone)}"
             lines.append(FeeLine(Fee.Kind.CHANGE, name, new.plan.currency, list_amount, amount, start, end))
-        return Change(self.at, new, (start, end), lines, self._allowances(of, credited=bool(credits)))
+        allowances = included.lines(
+            self.journal, self.subscription, self.period, new, at=self.at, of=of, credited=bool(credits)
+        )
+        return Change(self.at, new, (start, end), lines, allowances)
 
     def post(self, figures: Change) -> None:
         """Do what the figures say."""
@@ -282,7 +231,7 @@ class _Prepared:
             period.plan_version = self.version
             period.save(update_fields=["plan_version"])
         else:
-            self._take_allowances()
+            included.take(journal, period)
             if figures.period == (at, period.end):
                 periods.enter(subscription, self.version, at=at, anchor=subscription.anchor)
                 period.plan_version = self.version
@@ -307,13 +256,13 @@ class _Prepared:
         subscription.discount, subscription.minimum_commitment = self.discount, self.commitment
         subscription.spend_cap = self.spend_cap
 
-    def _outlasts_its_trial(self) -> bool:
-        """Whether the subscription would be tried for longer than this plan may be, counted from the same day."""
+    def _days_beyond_trial(self) -> int:
+        """For how many days it would be tried for longer than this plan may be, counted from the same day."""
         current, given = self.subscription, self.subscription.trial_ends_at
         if given is None or self.at >= given:
-            return False
-        own = trial_end(current.starts_at, self.version.trial_days, current.timezone)
-        return own is None or own < given
+            return 0
+        own = trial_end(current.starts_at, self.version.trial_days, current.timezone) or current.starts_at
+        return max(0, ceil((given - max(own, self.at)) / timedelta(days=1)))
 
     def _span(self) -> tuple[datetime, datetime] | None:
         return None if self.period is None else (self.period.start, self.period.end)
@@ -321,37 +270,6 @@ class _Prepared:
     def _credit(self) -> list[FeeLine]:
         line = credit(self.subscription, self.period, self.at)
         return [] if line is None else [line]
-
-    def _allowances(self, of: Fraction, *, credited: bool) -> list[AllowanceLine]:
-        """What was included for the time that is left goes; what was not used before then stays, beside the new.
-
-        Where more than the share of the time gone by was used, the rest was used ahead. Where a fee comes back for that
-        time (``credited``), it comes off the new, or it would cost nothing. What is held is not used.
-        """
-        assert self.period is not None
-        remaining, held = _remaining(self.journal, self.period)
-        old, subscription = self.subscription.plan_version, self.subscription
-        whole = periods.bounds(self.at, version=old, anchor=subscription.anchor, zone=subscription.timezone)
-        left = share(self.at, self.period.end, of=whole)
-        included = _granted(self.period)
-        new = {each.asset_id: each for each in self.version.allowances.select_related("asset")}
-        assets = {asset.pk: asset for asset in (*remaining, *(each.asset for each in new.values()))}
-        found = []
-        for code, asset in sorted(assets.items()):
-            before = remaining.get(asset, ZERO)
-            gone = part(included.get(code, ZERO), left, precision=asset.precision)
-            fresh = part(new[code].amount, of, precision=asset.precision) if code in new else ZERO
-            ahead = max(ZERO, EXACT.subtract(gone, EXACT.add(before, held.get(asset, ZERO)))) if credited else ZERO
-            after = EXACT.add(max(ZERO, EXACT.subtract(before, gone)), max(ZERO, EXACT.subtract(fresh, ahead)))
-            if before or after:
-                found.append(AllowanceLine(asset, before, after))
-        return found
-
-    def _take_allowances(self) -> None:
-        for grant_id in Grant.objects.filter(period=self.period, open=True).values_list("pk", flat=True):
-            state = self.journal.grants.get(grant_id)
-            if state is not None and state.voided_at is None:
-                self.journal.void(state)
 
     def _restart(self, period: SubscriptionPeriod, figures: Change) -> SubscriptionPeriod:
         """End the period here and open one of the new interval."""
@@ -450,26 +368,6 @@ def _cap(version: PlanVersion) -> Decimal | None:
 def _is_on(subscription: Subscription, plan: Plan) -> bool:
     others = Subscription.objects.filter(customer_id=subscription.customer_id, plan=plan, ends_at__isnull=True)
     return others.exclude(pk=subscription.pk).exists()
-
-
-def _remaining(journal: Journal, period: SubscriptionPeriod) -> tuple[dict[Asset, Decimal], dict[Asset, Decimal]]:
-    """What the wallet still has of what the period included, and what open authorizations hold of it."""
-    remaining: dict[Asset, Decimal] = {}
-    held: dict[Asset, Decimal] = {}
-    for grant in Grant.objects.filter(period=period, open=True).select_related("asset"):
-        state = journal.grants.get(grant.pk)
-        rest = grant.remaining if state is None else state.source.remaining
-        remaining[grant.asset] = EXACT.add(remaining.get(grant.asset, ZERO), rest)
-        held[grant.asset] = EXACT.add(held.get(grant.asset, ZERO), grant.held if state is None else state.held)
-    return remaining, held
-
-
-def _granted(period: SubscriptionPeriod) -> dict[str, Decimal]:
-    """What was included for the whole of the period. What was carried over is the customer's, whatever the plan."""
-    included: dict[str, Decimal] = {}
-    for each in period.plan_version.allowances.all():
-        included[each.asset_id] = each.amount
-    return included
 
 
 def _replace_future(subscription: Subscription, version: PlanVersion) -> None:

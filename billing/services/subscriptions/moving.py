@@ -16,6 +16,7 @@ from billing.services.catalog import plan_sheets, plans
 from billing.services.subscriptions import changing
 from billing.services.subscriptions.agreeing import monthly
 from billing.services.subscriptions.starting import public_version
+from billing.services.subscriptions.wanted import Wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,8 @@ class MovePlan:
     prices: list[PriceDifference] = field(default_factory=list)
     monthly_before: Decimal = ZERO
     monthly_after: Decimal = ZERO
+    weight: Decimal = ZERO
+    """What four eyes look at: for each the larger fee of a month, before or after, without any discount."""
 
     @property
     def total(self) -> int:
@@ -68,6 +71,7 @@ def preview_move(*, plan: Plan, version: int | None = None) -> MovePlan:
         found.monthly_before = EXACT.add(found.monthly_before, monthly(current, current.discount))
         off = subscription.discount or plans.discount_of(target, subscription.minimum_commitment)
         found.monthly_after = EXACT.add(found.monthly_after, monthly(target, off))
+        found.weight = EXACT.add(found.weight, max(monthly(current, ZERO), monthly(target, ZERO)))
     for number, source in sorted(sources.items()):
         sheet = plan_sheets.of_version(source)
         for each in plan_sheets.differences(sheet, plan_sheets.of_version(target)):
@@ -78,16 +82,14 @@ def preview_move(*, plan: Plan, version: int | None = None) -> MovePlan:
 def agree_to_move(
     *, actor: audit.Actor, plan: Plan, version: int | None = None, approval: Approval | None = None
 ) -> MovePlan:
-    """What a move would come to, if this actor may make it: the fees of a month, before or after it, are what counts.
+    """What a move would come to, if this actor may make it. Its ``weight`` is what counts.
 
     Raises ``ApprovalRequired`` (``four_eyes``).
     """
     with transaction.atomic():
         found = preview_move(plan=plan, version=version)
-        concerned = max(found.monthly_before, found.monthly_after)
-        four_eyes.check(
-            actor=actor, kind=Approval.Kind.PLAN_MOVE, amounts={plan.currency_id: concerned}, approval=approval
-        )
+        weight = {plan.currency_id: found.weight}
+        four_eyes.check(actor=actor, kind=Approval.Kind.PLAN_MOVE, amounts=weight, approval=approval)
     return found
 
 
@@ -106,9 +108,11 @@ def move(
     """
     target = public_version(plan, version)
     for subscription in list(_concerned(plan, target)):
-        wanted = changing.Wanted(plan, target.number)
+        wanted = Wanted(plan, target.number)
         try:
-            changing.change(actor=actor, subscription=subscription, wanted=wanted, when=when, reason=reason)
+            changing.change(
+                actor=actor, subscription=subscription, wanted=wanted, when=when, reason=reason, weighed=True
+            )
         except BillingError as refusal:
             yield Moved(subscription.pk, subscription.customer.external_id, refusal.detail)
         else:

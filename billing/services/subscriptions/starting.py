@@ -1,6 +1,6 @@
 """Starting a subscription."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from django.db import transaction
 from django.db.models import F, Q
+from django.utils import timezone
 
 from accounts.services import audit
 from billing.engine.money import ZERO, amount_string, exact_sum
@@ -56,6 +57,7 @@ def start(
     spend_cap = spend_cap or None
     chosen = public_version(plan, version)
     discount = discount or ZERO
+    trial_days = chosen.trial_days if trial_days is None else trial_days
     if not 0 <= discount <= 1:
         raise InvalidRequest.field("discount", "must be from 0 to 1, such as 0.15")
     with transaction.atomic():
@@ -75,19 +77,13 @@ def start(
         four_eyes.check(
             actor=actor,
             kind=Approval.Kind.AGREED_TERMS,
-            amounts=agreeing.given_away(
-                subscription=Subscription(customer=customer),
-                version=agreed,
-                commitment=minimum_commitment,
-                total=ZERO,
-                now=journal.now,
-            ),
+            amounts=_given_away(customer, agreed, trial_days, now=journal.now),
             customer_id=customer.pk,
             approval=approval,
         )
         # Somebody may change the customer's zone at this moment: it is read once, here.
         zone = Customer.objects.values_list("timezone", flat=True).get(pk=customer.pk)
-        trial_ends_at = trial_end(begin, chosen.trial_days if trial_days is None else trial_days, zone)
+        trial_ends_at = trial_end(begin, trial_days, zone)
         subscription = Subscription.objects.create(
             customer=customer,
             plan=plan,
@@ -115,6 +111,7 @@ def start(
                 "customer": customer.external_id,
                 "plan": plan.code,
                 "version": agreed.number,
+                **({"trial_days": trial_days} if trial_days else {}),
                 **({"discount": amount_string(discount)} if discount else {}),
                 **({"price_overrides": len(price_overrides)} if price_overrides else {}),
                 **({"minimum_commitment": amount_string(minimum_commitment)} if minimum_commitment is not None else {}),
@@ -131,6 +128,8 @@ class Started:
 
     subscription: Subscription
     fees: Sequence[Fee]
+    given_away: Mapping[str, Decimal]
+    """What its terms give the customer, by asset (``agreeing``)."""
 
     @property
     def total(self) -> Decimal:
@@ -141,9 +140,18 @@ def preview_start(**terms: Any) -> Started:
     """What ``start`` with these ``terms`` would post. Nothing is written, and nobody's approval is asked for."""
     with transaction.atomic():
         subscription = start(actor=audit.SYSTEM, **terms)
-        found = Started(subscription, list(Fee.objects.filter(subscription=subscription).order_by("pk")))
+        agreed, fees = subscription.plan_version, Fee.objects.filter(subscription=subscription).order_by("pk")
+        days = terms.get("trial_days")
+        trial_days = agreed.trial_days if days is None else days
+        given_away = _given_away(subscription.customer, agreed, trial_days, now=timezone.now())
+        found = Started(subscription, list(fees), given_away)
         transaction.set_rollback(True)
     return found
+
+
+def _given_away(customer: Customer, agreed: PlanVersion, trial_days: int, *, now: datetime) -> Mapping[str, Decimal]:
+    free_days = trial_days - agreed.trial_days
+    return agreeing.given_away(customer_id=customer.pk, before=(), version=agreed, free_days=free_days, now=now)
 
 
 @retried

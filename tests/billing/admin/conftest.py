@@ -9,8 +9,8 @@ from django.contrib.auth.models import Group
 from django.test import Client
 from django.utils import timezone
 
-from accounts.models import User
-from accounts.services import audit, mail
+from accounts.models import IdentityProvider, User
+from accounts.services import audit, mail, single_sign_on
 from billing.admin import display
 from billing.models import BookCheck, Customer, ExportFile, IdempotencyRecord, SpendAnomaly, TopUp, UsageEvent
 from billing.services import alerts, approvals, authorizations, notices
@@ -145,6 +145,15 @@ def acme(shop: Shop, bank: Bank) -> Customer:
     partners.bring(actor=audit.SYSTEM, partner=agency, customer=owing)
     charged = [UsageEvent.objects.get(event_id="charged")]
     charge_disputes.lodge(actor=audit.SYSTEM, customer=acme, events=charged, reason="Not ours")
+    provider = IdentityProvider.objects.create(
+        organization=acme.organization,
+        short_name="acme",
+        issuer="https://login.acme.test",
+        client_id="ante",
+        client_secret="kept",
+        required=True,
+    )
+    single_sign_on.connect(single_sign_on.of_organization(provider), owner, "u-1", actor=audit.SYSTEM)
     Group.objects.create(name="Auditors")
     mail.queue("lost@acme.test", "A new device", "Somebody signed in.")
     audit.record(actor=audit.SYSTEM, action="test.done", object_type="test", object_id="1", before={"a": 1})

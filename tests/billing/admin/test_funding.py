@@ -3,11 +3,15 @@
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from django.test import Client
 from django.urls import reverse
 
-from accounts.models import AuditEvent
+from accounts.models import AuditEvent, User
+from accounts.services import audit, staff
+from billing.errors import InvalidState
 from billing.models import Approval, Pack, ProviderEvent, Refund, TopUp
+from billing.services import approvals
 from tests.payments import Bank, Payer, again, work
 
 
@@ -27,12 +31,12 @@ def test_a_top_up_is_paid_back_with_a_reason(office: Client, payer: Payer, bank:
     assert "$25.00" in office.get(url).content.decode()
     assert office.post(url, {"reason": ""}).status_code == 200
     assert Refund.objects.count() == 0
-    office.post(url, {"reason": "Bought by mistake"})
+    office.post(url, {"reason": "Bought by mistake", "paid_back": "0"})
     assert (Refund.objects.get().status, payer.available) == ("succeeded", 0)
     assert bank.charges()[0]["amount_refunded"] == 2500
     trail = AuditEvent.objects.get(action="top_up.refunded")
     assert (trail.actor_label, trail.after["reason"]) == ("finance@ante.test", "Bought by mistake")
-    refused = office.post(url, {"reason": "Again"}).content.decode()
+    refused = office.post(url, {"reason": "Again", "paid_back": "25"}).content.decode()
     assert "nothing to pay back" in refused
 
 
@@ -41,10 +45,13 @@ def test_a_part_is_paid_back_and_never_more_than_is_unspent(office: Client, paye
     payer.shop.record(payer.customer, output_tokens=500_000)
     url = reverse("admin:billing_topup_refund", args=[top_up.pk])
     for refused in ("20.01", "0", "-1", "x", "0.001"):
-        assert office.post(url, {"reason": "By mistake", "amount": refused}).status_code == 200
+        assert office.post(url, {"reason": "By mistake", "amount": refused, "paid_back": "0"}).status_code == 200
     assert Refund.objects.count() == 0
 
-    assert office.post(url, {"reason": "By mistake", "amount": "7.50"}).status_code == 302
+    shown = office.get(url).context["form"]["paid_back"].value()
+    part = {"reason": "By mistake", "amount": "7.50", "paid_back": shown}
+    assert office.post(url, part).status_code == 302
+    assert "decide anew" in office.post(url, part).content.decode(), "a second click"
 
     assert (Refund.objects.get().amount, payer.available) == (Decimal("7.5"), Decimal("12.5"))
     assert bank.charges()[0]["amount_refunded"] == 750
@@ -56,12 +63,17 @@ def test_a_part_above_the_limit_waits_for_a_second_person(
     settings.APPROVAL_ABOVE = {"*": Decimal(5)}
     url = reverse("admin:billing_topup_refund", args=[payer.paid().pk])
 
-    office.post(url, {"reason": "By mistake", "amount": "7.50"})
+    office.post(url, {"reason": "By mistake", "amount": "7.50", "paid_back": "0"})
 
-    assert Approval.objects.get().terms["amount"] == "7.5"
+    waiting = Approval.objects.get()
+    assert waiting.terms["amount"] == "7.5"
     assert Refund.objects.count() == 0
-    office.post(url, {"reason": "By mistake", "amount": "4"})
+    office.post(url, {"reason": "By mistake", "amount": "4", "paid_back": "0"})
     assert Refund.objects.get().amount == 4
+    checker = User.objects.create_user("checker@ante.test")
+    staff.join(checker, staff.FINANCE)
+    with pytest.raises(InvalidState, match="has changed meanwhile"):
+        approvals.approve(actor=audit.Actor.of_user(checker, ip_address=None, request_id=""), approval=waiting)
 
 
 def test_a_parked_message_is_worked_through_again(office: Client, payer: Payer, bank: Bank) -> None:

@@ -62,7 +62,7 @@ def test_confirmed_it_is_in_the_wallet_and_in_the_books(
 def test_a_second_click_grants_nothing_more(office: Client, customer: Customer, shop: Shop):
     office.post(page(customer), {**FORM, "confirm": "1"})
     response = office.post(page(customer), {**FORM, "confirm": "1"}, follow=True)
-    assert "Nothing was granted a second time" in response.content.decode()
+    assert "Nothing is done a second time" in response.content.decode()
     assert shop.balance(customer).available == Decimal("22.50")
 
 

@@ -37,6 +37,7 @@ def test_every_model_of_ours_has_a_page():
     labels = {model._meta.label for model in MODELS}
     expected = {
         *("accounts.ApiKey", "accounts.AuditEvent", "accounts.Membership", "accounts.Organization", "accounts.User"),
+        "accounts.IdentityProvider",
         *("auth.Group", "billing.Asset", "billing.Balance", "billing.Charge", "billing.Customer", "billing.Grant"),
         *("billing.IdempotencyRecord", "billing.LedgerEntry", "billing.LedgerTransaction", "billing.Meter"),
         *("billing.OutboxEvent", "billing.Plan", "billing.PlanVersion", "billing.Price", "billing.Subscription"),

@@ -48,10 +48,13 @@ def test_what_gives_much_in_a_year_waits_and_what_cannot_be_is_said_beside_its_f
     acme = shop.customer(plan=None)
     large = FORM | {"key": str(uuid7()), "amount": "500", "times": "", "confirm": "1"}
 
-    office.post(page(acme), large)
+    first, again = [office.post(page(acme), large, follow=True).content.decode() for _ in range(2)]
     refused = office.post(page(acme), FORM | {"key": str(uuid7()), "starts_on": "2020-01-01"})
 
     asked = Approval.objects.get()
+    assert "second person has to approve" in first
+    assert "Nothing is done a second time" in again
+    assert "is given" not in again
     assert asked.amounts == {"usd": "6000"}
     shown = dict(office.get(reverse("admin:billing_approval_change", args=[asked.pk])).context["lines"])
     assert (shown["Every"], shown["Carried over, at most"]) == ("month", "5")

@@ -8,7 +8,7 @@ from django.contrib.auth.models import Group
 from django.test import Client
 from django.urls import reverse
 
-from accounts.models import ApiKey, AuditEvent, Authenticator, User
+from accounts.models import ApiKey, AuditEvent, Authenticator, Identity, IdentityProvider, User
 from accounts.services import api_keys, factors, staff
 from billing.models import Customer
 from tests.builders import browser_of
@@ -116,3 +116,32 @@ def test_an_operators_key_is_renewed_and_bound_to_addresses(office: Client):
         assert not principal.admits("198.51.100.1", "")
     assert "renewed before" in office.post(url.replace("change/", "renew/"), {"hours": "2"}).content.decode()
     assert ApiKey.objects.count() == 2
+
+
+def test_administrators_take_a_customers_identity_provider_away(acme: Customer) -> None:
+    provider = IdentityProvider.objects.get()
+    page, listed = (
+        reverse("admin:accounts_identityprovider_change", args=[provider.pk]),
+        reverse("admin:accounts_identityprovider_changelist"),
+    )
+    remove = page.replace("/change/", "/remove/")
+    support, administrator = desk(staff.SUPPORT), desk(staff.ADMINISTRATOR)
+    for path in (page, listed):
+        shown = support.get(path).content.decode()
+        assert "https://login.acme.test" in shown
+        assert "By it alone" in shown
+        assert "kept" not in shown
+    (row,) = support.get(listed, {"q": "login.acme", "required__exact": "1"}).context["cl"].result_list
+    assert (row.people_count, row.used_at) == (1, Identity.objects.get().last_used_at)
+    assert not support.get(listed, {"q": "globex"}).context["cl"].result_list
+    assert support.post(remove).status_code == 403
+
+    assert "is out with their next click" in administrator.get(remove).content.decode()
+    assert IdentityProvider.objects.exists()
+    assert administrator.post(remove)["Location"] == listed
+
+    assert not IdentityProvider.objects.exists()
+    assert not Identity.objects.exists()
+    line = AuditEvent.objects.get(action="single_sign_on.removed")
+    assert (line.actor_label, line.organization_id) == ("administrator@ante.test", acme.organization_id)
+    assert administrator.post(remove).status_code == 404

@@ -1,6 +1,7 @@
 """Subscriptions in the back office: periods and fees in sight, ended and moved after a page that says what happens."""
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -8,8 +9,9 @@ from django.urls import reverse
 
 from accounts.models import AuditEvent, User
 from accounts.services.audit import SYSTEM
-from billing.models import Subscription
+from billing.models import Approval, Subscription
 from billing.services.catalog import plans
+from billing.services.subscriptions import Wanted, change
 from tests.billing.services.subscriptions.test_subscriptions import make_plan, start
 from tests.builders import Shop
 
@@ -165,3 +167,23 @@ def test_a_move_that_cannot_be_says_why(office: Client, subscription: Subscripti
     assert "Write a number" in office.post(page, asked | {"discount": "much"}).content.decode()
     subscription.refresh_from_db()
     assert subscription.plan_version.number == 1
+
+
+def test_what_waits_is_what_was_agreed_when_it_was_asked_for(
+    office: Client, subscription: Subscription, shop: Shop, settings: Any
+) -> None:
+    settings.APPROVAL_ABOVE = {"usd": Decimal(100)}
+    now = Wanted(subscription.plan, discount=Decimal("0.5"))
+    change(actor=SYSTEM, subscription=subscription, wanted=now)
+    dear = make_plan(shop, "dear", fee="1000")
+    asked = {"plan_version": str(dear.pk), "when": "period_end", "reason": "Grows"}
+    page = url(subscription, "change-plan")
+
+    review = office.post(page, asked | {"review": "1"}).context["review"]
+    office.post(page, asked | {"confirm": "1"})
+
+    assert "second person" in review["warning"]
+    waiting = Approval.objects.get()
+    assert (waiting.terms["discount"], waiting.amounts) == ("0.5", {"usd": "475.5"})
+    subscription.refresh_from_db()
+    assert subscription.next_version is None

@@ -111,6 +111,25 @@ def test_no_large_fee_comes_back_by_it_for_one_person_sets_it(shop: Shop, acme: 
     assert "second person" in budget.plan_failure
 
 
+def test_a_discount_goes_along_only_as_far_as_one_person_may_give_it(shop: Shop, acme: Customer, settings: Any) -> None:
+    """Half off $10 a month is $5, off $11 more."""
+    settings.APPROVAL_ABOVE = {"usd": Decimal(5)}
+    shop.plan("dearer", base_fee=Decimal(11))
+    subscription = Subscription.objects.get(customer=acme)
+    wanted = subscriptions.Wanted(subscription.plan, discount=Decimal("0.5"))
+    subscriptions.change(actor=SYSTEM, subscription=subscription, wanted=wanted)
+    dearer = shop.budget(acme, "2", at_cap="change_plan", plan=shop.plan("dearer").plan)
+    assert isinstance(spend(shop, acme, 6).error, BudgetExceeded)
+    dearer.refresh_from_db()
+    assert "second person" in dearer.plan_failure
+    budgets.remove(actor=SYSTEM, budget=dearer)
+
+    capped(shop, acme)
+
+    assert spend(shop, acme, 6).status == "charged"
+    assert plan_of(acme) == "scale"
+
+
 def ladder(shop: Shop, customer: Customer) -> None:
     """From ``pro`` at $2 to ``scale``, at $4 to ``large``, at $7 to ``huge``: each charges half of the one before."""
     meter = shop.meter("llm_input", "input_tokens")
@@ -241,7 +260,7 @@ def test_that_race_is_real_where_it_does_not_matter_what_it_leaves(
 ) -> None:
     budget = capped(shop, acme)
     all_at_once(monkeypatch, 3)
-    monkeypatch.setattr(moving.subscriptions, "Wanted", lambda plan, leaving: subscriptions.changing.Wanted(plan))
+    monkeypatch.setattr(moving.subscriptions, "Wanted", lambda plan, leaving: subscriptions.wanted.Wanted(plan))
 
     together(*[lambda: budgets.move(budget.pk)] * 3)
 

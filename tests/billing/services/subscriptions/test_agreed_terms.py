@@ -133,6 +133,33 @@ def test_to_start_with_little_off_does_not(shop: Shop, maker: User) -> None:
     assert shop.balance(Customer.objects.get()).available == 4100
 
 
+@pytest.mark.parametrize(("days", "waits"), [(5, False), (8, False), (9, True)])
+def test_a_trial_beyond_the_plans_own_counts_by_what_it_would_cost(
+    shop: Shop, maker: User, days: int, waits: bool
+) -> None:
+    """The plan has five days; each one more is a thirtieth of $1,000: $33.33."""
+    shop.plan("team", [shop.price(shop.meter("llm_input", "input_tokens"), "1")], base_fee=Decimal(1000), trial_days=5)
+
+    asked = begin(maker, shop, trial_days=days)
+
+    assert (asked and asked.amounts) == ({"usd": "133.333333"} if waits else None)
+
+
+def test_a_trial_that_goes_on_on_a_dearer_plan_counts_too(shop: Shop, maker: User) -> None:
+    """Ten days of $1,000 a month rather than of $100 are $300 more; the dearer plan has a day of trial itself."""
+    cheap = shop.plan("cheap", base_fee=Decimal(100)).plan
+    dear = shop.plan("dear", base_fee=Decimal(1000), trial_days=1).plan
+    subscription = subscriptions.start(
+        actor=audit.SYSTEM, customer=shop.customer(plan=None, usd="5000"), plan=cheap, trial_days=11
+    )
+
+    assert ask(maker, subscription, plan=str(dear.pk)) is None, "it begins when the trial is over"
+    asked = ask(maker, subscription, plan=str(dear.pk), when="now")
+
+    assert asked is not None
+    assert asked.amounts == {"usd": "300"}
+
+
 def test_a_commitment_that_ends_counts_too(shop: Shop, maker: User) -> None:
     subscription = on_plan(shop, "0")
     assert ask(maker, subscription, minimum_commitment="500") is None
@@ -149,6 +176,78 @@ def test_what_comes_back_into_the_wallet_counts_too(shop: Shop, maker: User) -> 
 
     assert asked is not None
     assert Decimal(asked.amounts["usd"]) > 900
+
+
+def discounted(shop: Shop, fee: str, discount: str, **more: Any) -> Subscription:
+    """On the plan "team" at this monthly fee, with a discount that was agreed."""
+    subscription = on_plan(shop, fee, **more)
+    wanted = subscriptions.Wanted(subscription.plan, discount=Decimal(discount))
+    return subscriptions.change(actor=audit.SYSTEM, subscription=subscription, wanted=wanted)
+
+
+@pytest.mark.parametrize(
+    ("fee", "usage", "more"),
+    [("300", 0, None), ("300", 100_000_000, None), ("301", 0, "100.5"), ("50", 0, None), ("301", 100_000_000, "100.5")],
+    ids=["at the limit", "with usage", "above", "cheaper", "above with usage"],
+)
+def test_a_discount_that_goes_along_counts_by_what_it_is_worth_there(
+    shop: Shop, maker: User, checker: User, fee: str, usage: int, more: str | None
+) -> None:
+    """Half off $100 is worth $50 a month, off $300 $150: $100 more. Usage is the same on both."""
+    subscription = discounted(shop, "100", "0.5", usage=usage)
+    large = shop.plan("large", base_fee=Decimal(fee)).plan
+
+    asked = ask(maker, subscription, plan=str(large.pk))
+
+    subscription.refresh_from_db()
+    assert (asked and asked.amounts) == (more and {"usd": more})
+    assert (subscription.next_version is None) == bool(more)
+    if asked is not None:
+        approvals.approve(actor=by(checker), approval=asked)
+        subscription.refresh_from_db()
+    assert subscription.next_version is not None
+    assert (subscription.next_version.plan, subscription.next_version.discount) == (large, Decimal("0.5"))
+
+
+def test_a_discount_that_goes_along_counts_beyond_what_that_plan_has_for_everybody(shop: Shop, maker: User) -> None:
+    """Of $1,000 everybody has 10 % off there: 40 % are $400, and off $100 half was worth $50."""
+    subscription = discounted(shop, "100", "0.5")
+
+    asked = ask(maker, subscription, plan=str(own_step(shop).pk))
+
+    assert asked is not None
+    assert asked.amounts == {"usd": "350"}
+
+
+def test_a_discount_agreed_where_it_is_worth_nothing_does_not_come_back_with_the_plan(shop: Shop, maker: User) -> None:
+    subscription = on_plan(shop, "1000")
+    free = shop.plan("free", [shop.price(shop.meter("llm_input"), "1")]).plan
+    assert ask(maker, subscription, plan=str(free.pk), discount="0.9") is None
+    subscription.refresh_from_db()
+    assert subscription.discount == Decimal("0.9")
+
+    asked = ask(maker, subscription)
+
+    assert asked is not None
+    assert asked.amounts == {"usd": "900"}
+
+
+def test_who_has_something_agreed_changes_plans_with_the_operator_alone(shop: Shop) -> None:
+    """Also where it is as much off as everybody has, so that the version is everybody's, and where it is to come."""
+    large = shop.plan("large", base_fee=Decimal(3000)).plan
+    same, later = own_step(shop), on_plan(shop, "1000")
+    globex = shop.customer("globex", plan=None, usd="9000")
+    plain = subscriptions.start(actor=audit.SYSTEM, customer=globex, plan=same, discount=Decimal("0.1"))
+    assert plain.plan_version.agreed_with is None
+    price = shop.price(shop.meter("llm_input", "input_tokens"), "1", per="1000000")
+    wanted = subscriptions.Wanted(later.plan, price_overrides=[price])
+    subscriptions.change(actor=audit.SYSTEM, subscription=later, wanted=wanted, when="period_end")
+
+    for subscription in (plain, later):
+        for when in ("now", "period_end"):
+            own = subscriptions.Wanted(large, own_choice=True)
+            with pytest.raises(InvalidState, match="agreed"):
+                subscriptions.change(actor=audit.SYSTEM, subscription=subscription, wanted=own, when=when)
 
 
 def test_customers_programs_and_small_changes_are_not_asked(shop: Shop, maker: User) -> None:
@@ -184,6 +283,25 @@ def test_a_whole_plan_moves_with_a_second_person(shop: Shop, maker: User, checke
     subscription.refresh_from_db()
     assert subscription.next_version is not None
     assert subscription.next_version.number == 2
+
+
+def test_a_whole_plan_is_weighed_without_discounts_and_those_go_along(shop: Shop, maker: User, checker: User) -> None:
+    """At 90 % off $1,000 a month come to $100, which one person may move; but $900 are given away."""
+    subscription = discounted(shop, "100", "0.9")
+    plan = subscription.plan
+    price = shop.price(shop.meter("llm_input"), "2", per="1000000")
+    plans.publish_version(actor=audit.SYSTEM, plan=plan, interval="month", prices=[price], base_fee=Decimal(1000))
+    assert subscriptions.preview_move(plan=plan).monthly_after == 100
+    terms = {"plan": str(plan.pk), "named": plan.name, "version": 2}
+
+    asked = approvals.perform(actor=by(maker), kind=Approval.Kind.PLAN_MOVE, terms=terms, reason="Dearer")
+    assert asked is not None
+    assert asked.amounts == {"usd": "1000"}
+    approvals.approve(actor=by(checker), approval=asked)
+
+    subscription.refresh_from_db()
+    assert subscription.next_version is not None
+    assert (subscription.next_version.number, subscription.next_version.discount) == (2, Decimal("0.9"))
 
 
 def test_a_small_plan_moves_at_once(shop: Shop, maker: User) -> None:
