@@ -28,7 +28,7 @@ GRANTS = Table(
     "wallet",
     columns=[
         Column("grant", _("Grant")),
-        Column("from", _("From"), by="effective_at"),
+        Column("from", _("Since"), by="effective_at"),
         Column("expires", _("Expires"), by="expires_at", optional=True),
         Column("state", _("State")),
         Column("used", _("Used"), by="drawn", number=True),

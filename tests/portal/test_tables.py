@@ -71,7 +71,7 @@ def test_pages_follow_each_other_and_keep_the_order(reader: Client) -> None:
 def test_a_filter_leaves_those_that_fit(reader: Client) -> None:
     page = text(reader.get("/wallet?kind=promotional&sort=of"))
     assert listed(page) == ["26", "27"]
-    assert link(page, "From") == "/wallet?kind=promotional#grants"
+    assert link(page, "Since") == "/wallet?kind=promotional#grants"
     assert '<option value="promotional" selected>' in page
     assert listed(text(reader.get("/wallet?state=open"))) == ["100"]
     assert "100" not in listed(text(reader.get("/wallet?state=over&sort=-of")))
