@@ -26,7 +26,7 @@ from portal import refusals
 DAYS = 30
 INTERVAL_DAYS = {"day": 1, "week": 7, "month": DAYS, "quarter": 91, "year": 365}
 REQUESTS_MAX = 1_000_000_000
-USUAL = {"input_tokens": Decimal(1000), "output_tokens": Decimal(300)}
+USUAL = {"input_tokens": Decimal(1000), "cached_input_tokens": Decimal(0), "output_tokens": Decimal(300)}
 """What a field is filled in with; any other with 1."""
 
 

@@ -70,4 +70,10 @@ def steps(visit: access.Visit, *, has_events: bool) -> list[Step]:
             reverse("portal:keys"),
             ApiKey.objects.filter(organization=visit.customer.organization, revoked_at=None).exists(),
         ),
+        Step(
+            gettext("Record the first event"),
+            gettext("The command is below. The balance moves while you look."),
+            "#first-title",
+            done=False,
+        ),
     ]

@@ -19,6 +19,7 @@ from accounts import addresses, second_factor
 from accounts.models import ApiKey
 from accounts.services import api_keys
 from accounts.services.audit import actor_of
+from billing.models import UsageEvent
 from billing.selectors.spending import budgets
 from portal import access, refusals
 from portal.tables import Column, Filter, Table
@@ -113,7 +114,9 @@ def create(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
         created_by=visit.user,
         actor=actor_of(request),
     )
-    return access.render_for(request, visit, "portal/key_shown.html", key=key, secret=secret)
+    # Whoever has sent nothing yet is led on to what to send.
+    first = not UsageEvent.objects.filter(customer=visit.customer).exists()
+    return access.render_for(request, visit, "portal/key_shown.html", key=key, secret=secret, first=first)
 
 
 @require_POST
