@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django import forms
 from django.conf import settings
 from django.contrib.auth import views
 from django.contrib.auth.forms import PasswordResetForm
@@ -19,6 +20,10 @@ from accounts.services import attempts, audit, devices, factors, mail
 
 class ResetForm(PasswordResetForm):
     """Writes through the queue, so that the answer takes as long for an unknown address as for a known one."""
+
+    email = forms.EmailField(
+        label=_("E-mail"), max_length=254, widget=forms.EmailInput(attrs={"autocomplete": "email"})
+    )
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         email = self.cleaned_data["email"]
