@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.db import connection
 
-START_SECONDS = 30.0
+START_SECONDS = 180.0
 NOT_OF_THE_PORTAL = ("admin", "drf_spectacular_sidecar", "rest_framework", "unfold")
 """Static files that these tests do not need: compressing them would take most of the time."""
 
