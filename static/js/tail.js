@@ -12,7 +12,6 @@ const button = document.querySelector("[data-tail-pause]");
 const nothing = document.querySelector("[data-tail-nothing]");
 const box = document.querySelector("[data-tail-box]");
 const newer = document.querySelector("[data-tail-newer]");
-const still = matchMedia("(prefers-reduced-motion: reduce)");
 const clock = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium", timeZone: list.dataset.zone });
 
 function row(event) {
@@ -66,15 +65,18 @@ function reads() {
   return box.matches(":hover") || box.contains(document.activeElement);
 }
 
+let frame = 0;
+
 // In a frame of its own, after the one in which the rows came in above.
 function rise() {
-  requestAnimationFrame(() =>
-    requestAnimationFrame(() => box.scrollTo({ top: 0, behavior: still.matches ? "instant" : "smooth" })),
-  );
+  frame = requestAnimationFrame(() => {
+    frame = requestAnimationFrame(() => (box.scrollTop = 0));
+  });
 }
 
 function receive(message) {
   const watches = (follows || atTop()) && !reads();
+  cancelAnimationFrame(frame);
   const first = list.querySelector("tr:not([hidden])");
   const place = first?.offsetTop;
   for (const event of message.events) {

@@ -42,7 +42,7 @@ def port() -> Iterator[int]:
 
 
 @pytest.fixture
-def operator(shop: Shop, owner: User, committed_db: None) -> Api:
+def operator(committed_db: None, shop: Shop, owner: User) -> Api:
     return Api(shop.key("wallets:read", "events:read"))
 
 
@@ -54,7 +54,7 @@ def framed(page: Page, host: str, site: str, operator: Api, view: str) -> FrameL
 
 
 def test_another_sites_page_shows_balance_and_usage_as_they_are_now(
-    page: Page, site: str, port: int, operator: Api, shop: Shop
+    operator: Api, page: Page, site: str, port: int, shop: Shop
 ) -> None:
     page.clock.install()
     usage = framed(page, f"localhost:{port}", site, operator, "usage")
@@ -74,7 +74,7 @@ def test_another_sites_page_shows_balance_and_usage_as_they_are_now(
     expect(figure).to_have_count(0)
 
 
-def test_a_site_that_is_not_named_shows_nothing(page: Page, site: str, port: int, operator: Api) -> None:
+def test_a_site_that_is_not_named_shows_nothing(operator: Api, page: Page, site: str, port: int) -> None:
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text))
     refused = framed(page, f"127.0.0.1:{port}", site, operator, "balance")
