@@ -2,14 +2,16 @@
 
 import logging
 import secrets
-from collections.abc import Collection
-from datetime import timedelta
+from collections.abc import Collection, Iterator
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
+from accounts.ids import first_id
 from accounts.models import AuditEvent, User
 from accounts.services import audit
 from accounts.working import for_a_while
@@ -22,6 +24,9 @@ CODE_LIFE = timedelta(minutes=15)
 TRIES_MAX = 5
 ADDED_A_DAY_MAX = 10
 """By one person: each costs the operator a message."""
+ADDED_BY_ALL_MAX = 30
+TELEPHONES_MAX = 500
+"""In a day by all people of one organization; and telephones by everybody."""
 BATCH = 50
 
 logger = logging.getLogger(__name__)
@@ -52,8 +57,7 @@ def add(
         if NoticeTarget.objects.filter(user=user, customer=customer, channel=channel).exists():
             raise AlreadyExists("There is one already: remove it first.")
         since = timezone.now() - timedelta(days=1)
-        added = AuditEvent.objects.filter(action="notice_target.added", object_type="notice_target", actor_id=user.pk)
-        if added.filter(created_at__gte=since).count() >= ADDED_A_DAY_MAX:
+        if any(found.count() >= most for found, most in _added_since(since, user, customer, channel)):
             raise RateLimited("That is enough for a day.", retry_after=3600)
         target = NoticeTarget.objects.create(
             user=user,
@@ -66,6 +70,19 @@ def add(
         )
         _record(actor, "notice_target.added", target)
     return target
+
+
+def _added_since(
+    since: datetime, user: User, customer: Customer, channel: str
+) -> Iterator[tuple[QuerySet[AuditEvent], int]]:
+    """What counts against one more, and how much of it there may be."""
+    added = AuditEvent.objects.filter(
+        action="notice_target.added", object_type="notice_target", pk__gte=first_id(since)
+    )
+    yield added.filter(actor_id=user.pk), ADDED_A_DAY_MAX
+    yield added.filter(organization_id=customer.organization_id), ADDED_BY_ALL_MAX
+    if channel == "sms":
+        yield added.filter(sealed_after__channel=channel), TELEPHONES_MAX
 
 
 def confirm(*, actor: audit.Actor, target: NoticeTarget, code: str) -> NoticeTarget:

@@ -180,6 +180,23 @@ def test_a_person_adds_only_so_many_in_a_day(acme: Customer, owner: User) -> Non
         targets.add(actor=actor, user=owner, customer=acme, channel="slack", address=SLACK, topics=[])
 
 
+def test_an_organization_and_everybody_add_only_so_many_in_a_day(
+    wire: Wire, shop: Shop, acme: Customer, owner: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = shop.member(acme, "second@acme.test")
+    monkeypatch.setattr(targets, "ADDED_BY_ALL_MAX", 1)
+    added(owner, acme)
+    with pytest.raises(RateLimited):
+        added(second, acme)
+
+    other = shop.customer("other")
+    stranger = shop.member(other, "stranger@other.test")
+    monkeypatch.setattr(targets, "TELEPHONES_MAX", 0)
+    with pytest.raises(RateLimited):
+        added(stranger, other, "sms")
+    added(stranger, other)
+
+
 def test_what_is_not_taken_is_tried_again_and_can_be_sent_again(wire: Wire, acme: Customer, owner: User) -> None:
     confirmed(owner, acme)
     wire.status = 404
