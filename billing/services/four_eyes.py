@@ -40,18 +40,23 @@ def check(
     kind: str,
     amounts: Mapping[str, Decimal],
     customer_id: UUID | None = None,
+    endless: str | None = None,
     approval: Approval | None = None,
 ) -> None:
     """Refuse, or note, that a person moves ``amounts`` (by asset, each at least zero) by hand. The last lock taken.
 
-    With an ``approval`` it must be exactly what was approved, and uses it up. Raises ``ApprovalRequired``.
+    ``endless`` is an asset of which it may come to any amount besides: above every limit, where there is one. With an
+    ``approval`` it must be exactly what was approved, and uses it up. Raises ``ApprovalRequired``.
     """
     moved = {asset: amount for asset, amount in amounts.items() if amount}
-    if actor.kind != AuditEvent.Actor.USER or not moved:
+    limitless = endless is not None and _limit(settings.APPROVAL_ABOVE, endless) is not None
+    if actor.kind != AuditEvent.Actor.USER or not (moved or limitless):
         return
     assert actor.id is not None
     if approval is not None:
         _compare(approval, actor, kind, moved, customer_id)
+    elif limitless:
+        raise ApprovalRequired("What may come to any amount needs a second person.", amounts=moved)
     else:
         pipeline.run([locks.manual_movements(actor.id)])
         if (why := reason(actor.id, moved, is_plan=kind in _NO_DAY)) is not None:
@@ -62,17 +67,6 @@ def check(
         )
         for asset, amount in moved.items()
     )
-
-
-def check_unlimited(
-    *, actor: audit.Actor, kind: str, asset: str, customer_id: UUID, approval: Approval | None = None
-) -> None:
-    """The same for what may come to any amount of the asset: above every limit, where there is one."""
-    if actor.kind != AuditEvent.Actor.USER or _limit(settings.APPROVAL_ABOVE, asset) is None:
-        return
-    if approval is None:
-        raise ApprovalRequired("What has no limit needs a second person.", amounts={})
-    _compare(approval, actor, kind, {}, customer_id)
 
 
 def reason(person_id: UUID, amounts: Mapping[str, Decimal], *, is_plan: bool = False) -> str | None:

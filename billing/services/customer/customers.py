@@ -65,10 +65,11 @@ def update(
         if not changed:
             return customer
         if changed.get("on_insufficient_funds") == Customer.FundsPolicy.OVERDRAFT:
-            four_eyes.check_unlimited(
+            four_eyes.check(
                 actor=actor,
                 kind=Approval.Kind.OVERDRAFT_LIMIT,
-                asset=customer.currency_id,
+                amounts={},
+                endless=customer.currency_id,
                 customer_id=customer.pk,
                 approval=approval,
             )

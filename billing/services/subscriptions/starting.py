@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from math import ceil
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -12,7 +13,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from accounts.services import audit
-from billing.engine.money import ZERO, amount_string, exact_sum
+from billing.engine.money import EXACT, ZERO, amount_string, exact_sum
 from billing.errors import AlreadyExists, InvalidRequest, InvalidState
 from billing.models import Approval, Customer, Fee, Plan, PlanVersion, Subscription, SubscriptionPhase
 from billing.services import four_eyes
@@ -24,7 +25,10 @@ from billing.services.subscriptions import agreeing, periods
 
 PERIODS_BACK_MAX = 1000
 _SHORTEST = {"day": 1, "week": 7, "month": 28, "quarter": 90, "year": 365}
+_LONGEST = {"day": 1, "week": 7, "month": 31, "quarter": 92, "year": 366}
 TRIAL_DAYS_MAX = 730
+FREE_DAYS_ALONE = 30
+"""So many days of trial beyond the plan's own one person may give a customer, whatever they use by then."""
 
 
 @retried
@@ -42,6 +46,7 @@ def start(
     minimum_commitment: Decimal | None = None,
     spend_cap: Decimal | None = None,
     reason: str = "",
+    own_choice: bool = False,
     approval: Approval | None = None,
 ) -> Subscription:
     """Put the customer on the plan's latest version, or that ``version``, from ``starts_at`` (now) on.
@@ -52,7 +57,8 @@ def start(
     past, all of them until now. A wallet that cannot pay the fee makes it past due.
 
     Raises ``AlreadyExists`` where the customer is on the plan then, ``InvalidRequest`` for terms that cannot be. What
-    the terms give away counts as moved by hand: ``ApprovalRequired`` (``four_eyes``).
+    the terms give away counts as moved by hand: ``ApprovalRequired`` (``four_eyes``); unless it is the customer's
+    ``own_choice`` of what everybody may have.
     """
     spend_cap = spend_cap or None
     chosen = public_version(plan, version)
@@ -74,13 +80,16 @@ def start(
             spend_cap=spend_cap,
             overrides=price_overrides,
         )
-        four_eyes.check(
-            actor=actor,
-            kind=Approval.Kind.AGREED_TERMS,
-            amounts=_given_away(customer, agreed, trial_days, now=journal.now),
-            customer_id=customer.pk,
-            approval=approval,
-        )
+        if not own_choice:
+            free = _free_days(customer, trial_days)
+            four_eyes.check(
+                actor=actor,
+                kind=Approval.Kind.AGREED_TERMS,
+                amounts=_given_away(customer, agreed, trial_days, now=journal.now),
+                endless=plan.currency_id if free > chosen.trial_days + FREE_DAYS_ALONE else None,
+                customer_id=customer.pk,
+                approval=approval,
+            )
         # Somebody may change the customer's zone at this moment: it is read once, here.
         zone = Customer.objects.values_list("timezone", flat=True).get(pk=customer.pk)
         trial_ends_at = trial_end(begin, trial_days, zone)
@@ -150,8 +159,23 @@ def preview_start(**terms: Any) -> Started:
 
 
 def _given_away(customer: Customer, agreed: PlanVersion, trial_days: int, *, now: datetime) -> Mapping[str, Decimal]:
-    free_days = trial_days - agreed.trial_days
-    return agreeing.given_away(customer_id=customer.pk, before=(), version=agreed, free_days=free_days, now=now)
+    """By asset. What a plan includes was paid for or given with its first start: who starts on it again within a period
+    is given it once more."""
+    extra = trial_days - agreed.trial_days
+    found = dict(agreeing.given_away(customer_id=customer.pk, before=(), version=agreed, free_days=extra, now=now))
+    shortly = now - timedelta(days=_LONGEST[agreed.interval])
+    if Subscription.objects.filter(customer=customer, plan=agreed.plan, ends_at__gt=shortly, ends_at__lte=now).exists():
+        for each in agreed.allowances.all():
+            found[each.asset_id] = EXACT.add(found.get(each.asset_id, ZERO), each.amount)
+    return found
+
+
+def _free_days(customer: Customer, trial_days: int) -> int:
+    """The days of this trial, and of those that the customer had before; 0 without a trial."""
+    had = Subscription.objects.filter(customer=customer, trial_ends_at__isnull=False)
+    spans = had.values_list("starts_at", "trial_ends_at", "ends_at")
+    lengths = (min(until, end or until) - begin for begin, until, end in spans if until is not None)
+    return trial_days + ceil(sum(lengths, timedelta()) / timedelta(days=1)) if trial_days else 0
 
 
 @retried
@@ -167,7 +191,7 @@ def choose(*, actor: audit.Actor, customer: Customer, plan: Plan) -> Subscriptio
         if had.filter(Q(ends_at__isnull=True) | Q(ends_at__gt=journal.now)).exists():
             raise InvalidState("There is a plan already: change it instead.")
         tried = had.filter(trial_ends_at__isnull=False).exists()
-        return start(actor=actor, customer=customer, plan=plan, trial_days=0 if tried else None)
+        return start(actor=actor, customer=customer, plan=plan, trial_days=0 if tried else None, own_choice=True)
 
 
 def public_version(plan: Plan, number: int | None) -> PlanVersion:

@@ -1,16 +1,17 @@
 """Moving a whole plan, and terms that give much away: above the limit they take a second person."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from accounts.models import AuditEvent, User
 from accounts.services import audit, staff
 from billing.errors import ApprovalRequired, InvalidRequest, InvalidState
-from billing.models import Approval, Customer, ManualMovement, Subscription
+from billing.models import Approval, Customer, ManualMovement, Plan, Subscription
 from billing.services import approvals, plan_moves, subscriptions
 from billing.services.catalog import plans
 from tests.billing.services.conftest import Clock
@@ -99,15 +100,19 @@ def test_what_was_approved_is_done_once_and_exactly(shop: Shop, maker: User, che
     assert ManualMovement.objects.get().approval_id == asked.pk
 
 
-def begin(user: User, shop: Shop, **terms: Any) -> Approval | None:
-    """Start the plan "team" at $1,000 a month for a new customer."""
-    plan = shop.plan("team", [shop.price(shop.meter("llm_input", "input_tokens"), "1")], base_fee=Decimal(1000)).plan
+def begin(
+    user: User, shop: Shop, *, customer: Customer | None = None, plan: Plan | None = None, **terms: Any
+) -> Approval | None:
+    """Start the plan, "team" at $1,000 a month, for the customer, a new one."""
+    if plan is None:
+        price = shop.price(shop.meter("llm_input", "input_tokens"), "1")
+        plan = shop.plan("team", [price], base_fee=Decimal(1000)).plan
     none = dict.fromkeys(("discount", "minimum_commitment", "spend_cap", "version", "starts_at", "trial_days"))
     return approvals.perform(
         actor=by(user),
         kind=Approval.Kind.AGREED_TERMS,
-        customer=shop.customer(usd="5000", plan=None),
-        terms={"plan": str(plan.pk), "named": "Team", **none, **terms},
+        customer=customer or shop.customer(usd="5000", plan=None),
+        terms={"plan": str(plan.pk), "named": plan.name, **none, **terms},
         reason="Asked for",
     )
 
@@ -143,6 +148,44 @@ def test_a_trial_beyond_the_plans_own_counts_by_what_it_would_cost(
     asked = begin(maker, shop, trial_days=days)
 
     assert (asked and asked.amounts) == ({"usd": "133.333333"} if waits else None)
+
+
+@pytest.mark.parametrize(("days", "before", "waits"), [(35, 0, False), (36, 0, True), (20, 15, False), (20, 16, True)])
+def test_many_free_days_are_not_for_one_person_whatever_was_used(
+    shop: Shop, maker: User, checker: User, days: int, before: int, waits: bool
+) -> None:
+    """A plan without a fee, with five days of trial, for a customer of whom there is no usage to go by."""
+    free = shop.plan("free", base_fee=Decimal(0), trial_days=5).plan
+    customer = shop.customer(plan=None)
+    if before:
+        past = timezone.now() - timedelta(days=40)
+        had = subscriptions.start(
+            actor=audit.SYSTEM, customer=customer, plan=shop.plan().plan, starts_at=past, trial_days=before
+        )
+        subscriptions.cancel(actor=audit.SYSTEM, subscription=had, when="now")
+
+    asked = begin(maker, shop, customer=customer, plan=free, trial_days=days)
+
+    assert (asked and asked.amounts) == ({} if waits else None)
+    started = Subscription.objects.filter(plan=free)
+    assert started.exists() != waits
+    if asked is not None:
+        approvals.approve(actor=by(checker), approval=asked)
+        assert started.get().trial_ends_at is not None
+
+
+def test_what_a_plan_includes_counts_where_it_is_started_again(shop: Shop, maker: User) -> None:
+    free = shop.plan("free", base_fee=Decimal(0), allowances=[plans.AllowanceTerms(shop.usd, Decimal(101))]).plan
+    customer = shop.customer(plan=None)
+    assert begin(maker, shop, customer=customer, plan=free) is None
+    first = Subscription.objects.get()
+    subscriptions.cancel(actor=by(maker), subscription=first, when="now")
+
+    asked = begin(maker, shop, customer=customer, plan=free)
+
+    assert asked is not None
+    assert asked.amounts == {"usd": "101"}
+    subscriptions.choose(actor=by(maker), customer=customer, plan=free)
 
 
 def test_a_trial_that_goes_on_on_a_dearer_plan_counts_too(shop: Shop, maker: User) -> None:
