@@ -1,7 +1,7 @@
 """What agreed terms are worth, as far as that can be known beforehand: so that what is worth much takes two people."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 from uuid import UUID
@@ -11,8 +11,8 @@ from billing.engine.proration import discounted
 from billing.models import PlanVersion
 from billing.selectors.usage import usage
 from billing.services.catalog import plans
+from billing.services.subscriptions import cheaper
 
-LOOK_BACK = timedelta(days=30)
 MONTHS = {"day": Decimal(365) / 12, "week": Decimal(365) / 84, "month": Decimal(1)}
 _YEAR = {"quarter": 3, "year": 12}
 
@@ -31,11 +31,14 @@ def given_away(
 
     What is agreed takes off more from a month's fee and from usage like that of the last 30 days than it does on any
     version of ``before`` (where they are, then where they were to go): a discount is weighed anew on each plan and
-    version. What the plan itself has for the commitment was given by nobody. To it come what is committed to no longer,
-    what the ``free_days`` would cost that a trial has beyond the plan's own, and what comes back into the wallet now
-    (``total`` below zero).
+    version. What the plan itself has for the commitment was given by nobody. To it come what that usage costs less by
+    other prices, as far as a month's fee is not more by as much; what is committed to no longer; what the ``free_days``
+    would cost that a trial has beyond the plan's own; and what comes back into the wallet now (``total`` below zero).
     """
     currency, more, free = version.plan.currency_id, ZERO, ZERO
+    dearer = EXACT.subtract(monthly(version, ZERO), monthly(before[0], ZERO) if before else ZERO)
+    less = cheaper.less(customer_id, cheaper.changed(version, before), currency=currency, now=now)
+    less = EXACT.subtract(less, max(ZERO, dearer))
     if free_days > 0 or _agreed_off(version) > 0:
         used = _used(customer_id, currency, now)
         so_far = max((_worth(each, used) for each in before), default=ZERO)
@@ -43,7 +46,7 @@ def given_away(
         # Who is in a trial has usage, and the fee of the plan they are on, for nothing already.
         had = monthly(before[0], ZERO) if before else used.copy_negate()
         free = _of_days(EXACT.subtract(monthly(version, ZERO), had), max(0, free_days))
-    found = (more, less_committed, free, total.copy_negate())
+    found = (more, less, less_committed, free, total.copy_negate())
     return {currency: exact_sum(max(ZERO, number) for number in found)}
 
 
@@ -63,7 +66,7 @@ def _of_days(month: Decimal, days: int) -> Decimal:
 
 
 def _used(customer_id: UUID, currency: str, now: datetime) -> Decimal:
-    rows = usage.totals(customer_id=customer_id, start=now - LOOK_BACK, end=now)
+    rows = usage.totals(customer_id=customer_id, start=now - cheaper.LOOK_BACK, end=now)
     return next((row.amount for row in rows if row.asset == currency), ZERO)
 
 

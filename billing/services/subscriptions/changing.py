@@ -178,6 +178,8 @@ class _Prepared:
         beyond_trial = self._days_beyond_trial()
         if self.own_choice and beyond_trial:
             raise InvalidState("This plan has no trial as long as yours. It can begin when yours is over.")
+        if self.own_choice:
+            return figures  # What everybody may have is given by nobody.
         agreed = [each for each in (current.plan_version, current.next_version) if each is not None]
         given_away = agreeing.given_away(
             customer_id=current.customer_id,

@@ -6,6 +6,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from django.db import transaction
+from django.utils import timezone
 
 from accounts.services import audit
 from billing.engine.money import EXACT, ZERO
@@ -13,7 +14,7 @@ from billing.errors import BillingError
 from billing.models import Approval, Plan, PlanVersion, Subscription
 from billing.services import four_eyes
 from billing.services.catalog import plan_sheets, plans
-from billing.services.subscriptions import changing
+from billing.services.subscriptions import changing, cheaper
 from billing.services.subscriptions.agreeing import monthly
 from billing.services.subscriptions.starting import public_version
 from billing.services.subscriptions.wanted import Wanted
@@ -82,15 +83,30 @@ def preview_move(*, plan: Plan, version: int | None = None) -> MovePlan:
 def agree_to_move(
     *, actor: audit.Actor, plan: Plan, version: int | None = None, approval: Approval | None = None
 ) -> MovePlan:
-    """What a move would come to, if this actor may make it. Its ``weight`` is what counts.
+    """What a move would come to, if this actor may make it. Its ``weight`` counts, and what usage costs less.
 
     Raises ``ApprovalRequired`` (``four_eyes``).
     """
     with transaction.atomic():
         found = preview_move(plan=plan, version=version)
-        weight = {plan.currency_id: found.weight}
+        weight = {plan.currency_id: _with_usage(plan, found)}
         four_eyes.check(actor=actor, kind=Approval.Kind.PLAN_MOVE, amounts=weight, approval=approval)
     return found
+
+
+def _with_usage(plan: Plan, found: MovePlan) -> Decimal:
+    """The weight, and by how much usage like that of the last 30 days would cost less: counted until it takes two."""
+    weight, now = found.weight, timezone.now()
+    prices: dict[UUID, cheaper.Prices] = {}
+    for subscription in _concerned(plan, found.target):
+        if four_eyes.at_once({plan.currency_id: weight}) is not None:
+            break
+        before = subscription.plan_version
+        if before.pk not in prices:
+            prices[before.pk] = cheaper.changed(found.target, [before])
+        less = cheaper.less(subscription.customer_id, prices[before.pk], currency=plan.currency_id, now=now)
+        weight = EXACT.add(weight, less)
+    return weight
 
 
 def move(

@@ -203,6 +203,62 @@ def test_a_trial_that_goes_on_on_a_dearer_plan_counts_too(shop: Shop, maker: Use
     assert asked.amounts == {"usd": "300"}
 
 
+def price_of(shop: Shop, millions: str) -> Any:
+    return shop.price(shop.meter("llm_input", "input_tokens"), millions, per="1000000")
+
+
+@pytest.mark.parametrize(
+    ("price", "fee", "gives"),
+    [
+        ("0", "0", "250"),
+        ("1.5", "0", None),
+        ("1.4", "0", "110"),
+        ("0", "150", None),
+        ("0", "149", "101"),
+        ("9", "0", None),
+    ],
+)
+def test_other_prices_count_by_what_the_same_usage_would_cost_less(
+    shop: Shop, maker: User, price: str, fee: str, gives: str | None
+) -> None:
+    """A hundred million tokens at $2.50 came to $250; a fee that is more comes off."""
+    subscription = on_plan(shop, "0", usage=100_000_000)
+    friends = shop.plan("friends", [price_of(shop, price)], base_fee=Decimal(fee)).plan
+
+    asked = ask(maker, subscription, plan=str(friends.pk))
+
+    assert (asked and asked.amounts) == (gives and {"usd": gives})
+    subscriptions.change(
+        actor=by(maker),
+        subscription=subscription,
+        wanted=subscriptions.Wanted(friends, own_choice=True),
+        when="period_end",
+    )
+
+
+def test_they_count_where_a_plan_is_left_and_another_started(shop: Shop, maker: User) -> None:
+    subscription = on_plan(shop, "0", usage=100_000_000)
+    subscriptions.cancel(actor=by(maker), subscription=subscription, when="now")
+    friends = shop.plan("friends", [price_of(shop, "0")]).plan
+
+    asked = begin(maker, shop, customer=subscription.customer, plan=friends)
+
+    assert asked is not None
+    assert asked.amounts == {"usd": "250"}
+    assert begin(maker, shop, customer=subscription.customer, plan=subscription.plan) is None
+
+
+def test_they_count_where_a_whole_plan_moves(shop: Shop, maker: User) -> None:
+    subscription = on_plan(shop, "0", usage=100_000_000)
+    plan = subscription.plan
+    plans.publish_version(actor=audit.SYSTEM, plan=plan, interval="month", prices=[price_of(shop, "0")])
+
+    with pytest.raises(ApprovalRequired) as refused:
+        subscriptions.agree_to_move(actor=by(maker), plan=plan)
+
+    assert refused.value.figures["amounts"] == {"usd": 250}
+
+
 def test_a_commitment_that_ends_counts_too(shop: Shop, maker: User) -> None:
     subscription = on_plan(shop, "0")
     assert ask(maker, subscription, minimum_commitment="500") is None
