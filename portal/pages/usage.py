@@ -7,7 +7,9 @@ from operator import attrgetter
 from typing import Any
 from urllib.parse import urlencode
 
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -26,6 +28,7 @@ from portal.templatetags.portal_parts import PALETTE
 
 PAGE_ROWS = 50
 _HEADINGS = {"amount": _("Amount"), "events": _("Events")}
+FILE_ROWS_MAX = 100_000
 COLUMNS_MAX = 6
 """Of how many meters the table shows the quantity; the download has all."""
 
@@ -91,11 +94,14 @@ def usage(request: HttpRequest, visit: access.Visit) -> HttpResponse:
 @require_GET
 @access.signed_in
 def usage_file(request: HttpRequest, visit: access.Visit, format: str) -> HttpResponseBase:
-    """All the explorer's rows by period, group, meter and asset, amounts and quantities exact."""
+    """All the explorer's rows by period, group, meter and asset, amounts and quantities exact; too many are refused."""
     question = replace(Question.read(request, visit), hour=None)
     group_by = [name for name in (question.group, selector.METER) if name != TIME]
     group_by = list(dict.fromkeys(group_by))
-    rows = _rows(visit, question, rollups.mark(), group_by=group_by)
+    rows = _rows(visit, question, rollups.mark(), group_by=group_by, limit=FILE_ROWS_MAX + 1)
+    if len(rows) > FILE_ROWS_MAX:
+        messages.error(request, gettext("That is too much for one file: choose less time, or a filter."))
+        return redirect(question.link())
 
     def cells() -> Iterator[list[downloads.Cell]]:
         for row in rows:
@@ -246,6 +252,7 @@ def _rows(
     *,
     group_by: Sequence[str] = (),
     groups: Sequence[str | None] | None = None,
+    limit: int | None = None,
 ) -> list[UsageRow]:
     return selector.rows(
         customer_id=visit.customer.pk,
@@ -258,6 +265,7 @@ def _rows(
         where=question.where,
         groups=groups,
         mark=mark,
+        limit=limit,
     )
 
 

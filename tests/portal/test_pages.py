@@ -238,11 +238,17 @@ def test_usage_and_its_events_as_parquet(acme: Client, monkeypatch: pytest.Monke
     assert "parquet" not in text(acme.get("/usage"))
 
 
-def test_a_value_of_a_dimension_cannot_run_in_a_spreadsheet(shop: Shop, signed_in: SignedIn) -> None:
+def test_a_value_of_a_dimension_cannot_run_in_a_spreadsheet(
+    shop: Shop, signed_in: SignedIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
     customer = shop.customer("acme", usd="10")
     shop.record(customer, user="=cmd|' /C calc'!A0", output_tokens=1000)
-    rows = rows_of(signed_in(shop.member(customer)).get("/usage.csv?group=user"))
+    acme = signed_in(shop.member(customer))
+    rows = rows_of(acme.get("/usage.csv?group=user"))
     assert {row[1] for row in rows[1:]} == {"'=cmd|' /C calc'!A0"}
+
+    monkeypatch.setattr("portal.pages.usage.FILE_ROWS_MAX", 0)
+    assert "too much for one file" in text(acme.get("/usage.csv?group=user", follow=True))
 
 
 # --- Statement --------------------------------------------------------------------------------------------------------
