@@ -69,6 +69,7 @@ class RotateView(base.View):
         endpoint = _endpoint(request, endpoint_id)
 
         def rotate() -> Answer:
+            serializers.read(serializers.Nothing, request)
             secret = endpoints.rotate(actor=actor(request), endpoint=endpoint)
             return Answer(200, {**_show(endpoint), "secret": secret})
 
@@ -81,7 +82,12 @@ class TestView(base.View):
     @schema.TEST
     def post(self, request: Request, endpoint_id: UUID) -> Response:
         endpoint = _endpoint(request, endpoint_id)
-        return self.once(request, lambda: Answer(202, _show_delivery(endpoints.test(endpoint))))
+
+        def test() -> Answer:
+            serializers.read(serializers.Nothing, request)
+            return Answer(202, _show_delivery(endpoints.test(endpoint)))
+
+        return self.once(request, test)
 
 
 class DeliveriesView(base.View):
@@ -107,6 +113,7 @@ class DeliveryReplayView(base.View):
         delivery = access.webhook_delivery(endpoint=_endpoint(request, endpoint_id), delivery_id=delivery_id)
 
         def replay() -> Answer:
+            serializers.read(serializers.Nothing, request)
             return Answer(202, _show_delivery(endpoints.replay(actor=actor(request), delivery=delivery)))
 
         return self.once(request, replay)

@@ -5,6 +5,7 @@ from typing import Any
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers as rest
 
+from billing.api import serializers
 from billing.api.fields import MomentField, StrictSerializer, TextField
 from billing.api.schema import shapes
 from billing.engine.crm import FORMATS
@@ -124,7 +125,7 @@ ROTATE = extend_schema(
     summary="Give an endpoint a new secret",
     description="For a day the one before signs as well: webhook-signature then has two signatures.",
     tags=TAGS,
-    request=None,
+    request=serializers.Nothing,
     responses={200: EndpointWithSecretShape},
     parameters=[shapes.IDEMPOTENCY_KEY],
 )
@@ -132,7 +133,7 @@ TEST = extend_schema(
     operation_id="test_webhook_endpoint",
     summary="Send a message of type webhook.test",
     tags=TAGS,
-    request=None,
+    request=serializers.Nothing,
     responses={202: DeliveryShape},
     parameters=[shapes.IDEMPOTENCY_KEY],
 )
@@ -147,7 +148,7 @@ DELIVERY_REPLAY = extend_schema(
     operation_id="replay_webhook_delivery",
     summary="Send a message again, under the same id",
     tags=TAGS,
-    request=None,
+    request=serializers.Nothing,
     responses={202: DeliveryShape},
     parameters=[shapes.IDEMPOTENCY_KEY],
 )
