@@ -56,7 +56,8 @@ def pages(page: Page, site: str) -> list[str]:
     for route, methods in ROUTES.items():
         if "GET" in methods and not set(route) & set("<^.") and route not in ELSEWHERE:
             response = page.request.get(f"{site}/{route}", max_redirects=0)
-            if response.status == 200 and "text/html" in response.headers["content-type"]:
+            is_html = response.status == 200 and "text/html" in response.headers["content-type"]
+            if is_html and "<html" in response.text():
                 found.append(f"/{route}")
     return found
 

@@ -394,13 +394,14 @@ def test_it_is_looked_up_also_while_there_is_news_all_the_time(
     live_hub: Hub, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live, "HEARTBEAT_SECONDS", 0.2)
-    client, user = Client(), shop.member(shop.customer("acme", usd="10"))
+    acme = shop.customer("acme", usd="10")
+    client, user = Client(), shop.member(acme)
     client.force_login(user)
     cookies = cookie_of(client)
     _removed(client, user)
 
     async def story() -> None:
-        browser, listener = Browser(), hub_module.Listener(user.pk)
+        browser, listener = Browser(), hub_module.Listener(acme.pk, user.pk)
         task = asyncio.create_task(
             live._stream(live.CHANNELS[live.PATH], listener, live.Visitor(cookies), PLAIN, browser.send)
         )

@@ -79,8 +79,8 @@ def test_nothing_more_is_set_aside_and_what_was_is_captured(acme: Customer, shop
     authorizations.capture_amount(authorization=plain, amount=Decimal(1))
 
     assert captured.outcome is not None
-    assert captured.outcome.cost == {"usd": Decimal(3)}
-    assert shop.balance(acme).available == 6
+    assert captured.outcome.cost == {"usd": Decimal("2.5")}  # What was set aside, and no more.
+    assert shop.balance(acme).available == Decimal("6.5")
 
 
 def test_debts_of_before_are_collected_from_what_comes_in(shop: Shop) -> None:
