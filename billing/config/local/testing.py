@@ -34,9 +34,9 @@ LIMITS = "-c lock_timeout=2s -c statement_timeout=30s -c idle_in_transaction_ses
 def run(arguments: list[str]) -> int:
     """Run pytest with ``arguments`` and return its exit code.
 
-    Without any, all tests run, in as many processes as there are processors.
+    Without any, all tests run, in one process more than there are processors: some tests wait for others' processes.
     """
-    arguments = arguments or ["-n", str(os.cpu_count() or 1), "--dist", "worksteal"]
+    arguments = arguments or ["-n", str((os.cpu_count() or 1) + 1), "--dist", "worksteal"]
     environment = {name: value for name, value in os.environ.items() if name not in NOT_FOR_TESTS}
     home = Path(tempfile.mkdtemp(prefix="ante-test-"))
     homes = [home / str(number) for number in range(_processes(arguments))]
