@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import count
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -38,7 +39,7 @@ def use(**data: Any) -> Use:
         (Scope({}, members={"x@y.test"}, member_keys={KEY}), ""),
         (Scope({}, members={"x@y.test"}, member_keys={OTHER}), None),
     ],
-    ids=str,
+    ids=map(str, count(1)),  # A set is written in another order by each process.
 )
 def test_what_a_scope_covers(scope: Scope, value: str | None) -> None:
     assert scope.counter(use(user="u_1", project="search", feature=Decimal("7.0"))) == value
