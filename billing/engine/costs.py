@@ -13,14 +13,13 @@ from decimal import Context, Decimal, DivisionByZero, InvalidOperation, Overflow
 from functools import partial
 from typing import Any, NamedTuple
 
-from billing.engine.money import DECIMALS_MAX, EXACT, LIMIT, ZERO, fits, parse, round_half_even
+from billing.engine.money import DECIMALS_MAX, EXACT, LIMIT, WHOLE_LIMIT, ZERO, fits, parse, round_half_even
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 """From when a cost holds of which nobody knows when it began."""
 CURRENCY = "usd"
 _CONTEXT = Context(prec=60, traps=[InvalidOperation, DivisionByZero, Overflow])
 _NAMES_MAX = 10_000
-_INTEGER_LIMIT = int(LIMIT)
 _ADD, _MULTIPLY, _DIVIDE = _CONTEXT.add, _CONTEXT.multiply, _CONTEXT.divide
 _ONE = Decimal(1)
 
@@ -355,7 +354,7 @@ def _text(data: Mapping[str, Any], fields: Sequence[str]) -> str:
 
 def _quantity(value: Any) -> Decimal | None:
     """A quantity as metering reads it; None for what is none."""
-    if type(value) is int and 0 <= value < _INTEGER_LIMIT:  # What nearly all of them are.
+    if type(value) is int and 0 <= value < WHOLE_LIMIT:
         return Decimal(value)
     if isinstance(value, str):
         value = parse(value)

@@ -7,9 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from billing.engine import expressions
-from billing.engine.money import DECIMALS_MAX, LIMIT, ZERO, amount_string, fits, parse, round_half_even
-
-_INTEGER_LIMIT = int(LIMIT)
+from billing.engine.money import DECIMALS_MAX, LIMIT, WHOLE_LIMIT, ZERO, amount_string, fits, parse, round_half_even
 
 
 class BadQuantity(ValueError):
@@ -136,7 +134,7 @@ def dimension(value: Any, *, length: int | None = 255) -> str:
 def number_in(data: Mapping[str, Any], field: str) -> Decimal | None:
     """The field as an exact number; None for what is missing or null."""
     value = find(data, field)
-    if type(value) is int and -_INTEGER_LIMIT < value < _INTEGER_LIMIT:  # What nearly all of them are.
+    if type(value) is int and -WHOLE_LIMIT < value < WHOLE_LIMIT:
         return Decimal(value)
     if value is None or value is _MISSING:
         return None

@@ -23,6 +23,8 @@ ZERO = Decimal(0)
 DECIMALS_MAX = 12
 DIGITS_MAX = 30
 LIMIT = Decimal(10) ** (DIGITS_MAX - DECIMALS_MAX)
+WHOLE_LIMIT = int(LIMIT)
+"""The same, to be compared with whole numbers: most quantities are some."""
 
 EXACT = Context(
     prec=60, rounding=ROUND_HALF_EVEN, traps=[Inexact, FloatOperation, InvalidOperation, DivisionByZero, Overflow]

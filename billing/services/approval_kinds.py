@@ -52,6 +52,18 @@ def _customer(terms: Mapping[str, Any]) -> Customer:
     return Customer.objects.select_related("currency").get(pk=terms["customer"])
 
 
+def _asset(terms: Mapping[str, Any]) -> Asset:
+    return Asset.objects.get(pk=terms["asset"])
+
+
+def _grant_of(terms: Mapping[str, Any], name: str) -> Grant:
+    return Grant.objects.select_related("customer").get(pk=terms[name], customer_id=terms["customer"])
+
+
+def _subscription(terms: Mapping[str, Any]) -> Subscription:
+    return Subscription.objects.get(pk=terms["subscription"], customer_id=terms["customer"])
+
+
 def _moment(text: str | None) -> datetime | None:
     return parse_datetime(text) if text else None
 
@@ -66,7 +78,7 @@ def _grant(actor: audit.Actor, terms: Mapping[str, Any], approval: Approval | No
     return grants.create(
         actor=actor,
         customer=_customer(terms),
-        asset=Asset.objects.get(pk=terms["asset"]),
+        asset=_asset(terms),
         amount=Decimal(terms["amount"]),
         kind=terms["kind"],
         expires_at=_moment(terms.get("expires_at")),
@@ -81,7 +93,7 @@ def _grant(actor: audit.Actor, terms: Mapping[str, Any], approval: Approval | No
 def _recurring_grant(actor: audit.Actor, terms: Mapping[str, Any], approval: Approval | None) -> object:
     plain = {name: terms[name] for name in ("interval", "kind", "name", "times", "lapses")}
     wanted = recurring.Terms(
-        asset=Asset.objects.get(pk=terms["asset"]),
+        asset=_asset(terms),
         amount=Decimal(terms["amount"]),
         rollover_limit=Decimal(terms["rollover_limit"]),
         starts_at=_moment(terms["starts_at"]),
@@ -94,7 +106,7 @@ def _recurring_grant(actor: audit.Actor, terms: Mapping[str, Any], approval: App
 def _extend(actor: audit.Actor, terms: Mapping[str, Any], approval: Approval | None) -> object:
     return grants.extend(
         actor=actor,
-        grant=Grant.objects.select_related("customer").get(pk=terms["extends"], customer_id=terms["customer"]),
+        grant=_grant_of(terms, "extends"),
         expires_at=_moment(terms["expires_at"]),
         reason=terms["reason"],
         approval=approval,
@@ -105,7 +117,7 @@ def _adjust(actor: audit.Actor, terms: Mapping[str, Any], approval: Approval | N
     return corrections.adjust(
         actor=actor,
         customer=_customer(terms),
-        asset=Asset.objects.get(pk=terms["asset"]),
+        asset=_asset(terms),
         amount=Decimal(terms["amount"]),
         reason=terms["reason"],
         allow_debt=terms.get("allow_debt", False),
@@ -121,7 +133,7 @@ def _refund_charge(actor: audit.Actor, terms: Mapping[str, Any], approval: Appro
     return corrections.refund(
         actor=actor,
         event=_event(terms),
-        asset=Asset.objects.get(pk=terms["asset"]),
+        asset=_asset(terms),
         amount=Decimal(terms["amount"]),
         reason=terms["reason"],
         approval=approval,
@@ -147,20 +159,18 @@ def _set_overdraft_limit(actor: audit.Actor, terms: Mapping[str, Any], approval:
     return wallets.set_overdraft_limit(
         actor=actor,
         customer=_customer(terms),
-        asset=Asset.objects.get(pk=terms["asset"]),
+        asset=_asset(terms),
         limit=Decimal(terms["limit"]),
         approval=approval,
     )
 
 
 def _void(actor: audit.Actor, terms: Mapping[str, Any], approval: Approval | None) -> object:
-    grant = Grant.objects.select_related("customer").get(pk=terms["grant"], customer_id=terms["customer"])
-    return grants.void(actor=actor, grant=grant, reason=terms["reason"], approval=approval)
+    return grants.void(actor=actor, grant=_grant_of(terms, "grant"), reason=terms["reason"], approval=approval)
 
 
 def _cancel(actor: audit.Actor, terms: Mapping[str, Any], approval: Approval | None) -> object:
-    found = Subscription.objects.get(pk=terms["subscription"], customer_id=terms["customer"])
-    reason = terms["reason"]
+    found, reason = _subscription(terms), terms["reason"]
     return subscriptions.cancel(
         actor=actor, subscription=found, when="now", refund=True, reason=reason, approval=approval
     )
@@ -215,7 +225,7 @@ def _agree_terms(actor: audit.Actor, terms: Mapping[str, Any], approval: Approva
         )
     return subscriptions.change(
         actor=actor,
-        subscription=Subscription.objects.get(pk=terms["subscription"], customer_id=terms["customer"]),
+        subscription=_subscription(terms),
         wanted=subscriptions.Wanted(plan, terms["version"], **numbers),
         when=terms["when"],
         at=_moment(terms["at"]) if approval is None else None,
