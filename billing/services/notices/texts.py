@@ -58,11 +58,11 @@ def said(notice: Notice) -> tuple[str, str]:
 
 
 def amount(number: str, unit: str) -> str:
-    """``$4.99``, or ``1,200 image_credits``. From one unit on cut to coins, never rounded up; below, every digit."""
+    """``$4.99``, or ``1,200 image credits``. From one unit on cut to coins, never rounded up; below, every digit."""
     value = Decimal(number)
     sign = SIGNS.get(unit)
     if sign is None:
-        return f"{digits(f'{value:,f}')} {unit}"
+        return f"{digits(f'{value:,f}')} {unit.replace('_', ' ')}"
     size = value.copy_abs()
     coins = places(unit)
     if size >= 1 or decimals(size) <= coins:
@@ -170,7 +170,7 @@ def _depleted(facts: Facts) -> tuple[str, str]:
 
 def _recovered(facts: Facts) -> tuple[str, str]:
     left = amount(facts["available"], facts["asset"])
-    return gettext("Your balance has recovered"), gettext("There are {left} in the wallet again.").format(left=left)
+    return gettext("Your balance has recovered"), gettext("The wallet has {left} again.").format(left=left)
 
 
 def _short(facts: Facts) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from django.urls import reverse
 from accounts.models import AuditEvent, Membership, Organization, User
 from accounts.services import team
 from accounts.services.audit import SYSTEM
-from billing.models import Charge, Customer, LedgerEntry, LedgerTransaction, PlanVersion, Price, UsageEvent
+from billing.models import Charge, Customer, LedgerEntry, LedgerTransaction, Plan, PlanVersion, Price, UsageEvent
 from tests.billing.admin.test_pages import MODELS, name
 from tests.builders import browser_of
 
@@ -64,6 +64,16 @@ def test_there_is_no_bulk_deletion(office: Client, acme: Customer):
         )
         assert model._default_manager.count() == before, model
         assert admin.site._registry[model].get_actions(request) == {}, model
+
+
+@pytest.mark.parametrize(("model", "added"), [(LedgerEntry, False), (Customer, False), (Plan, True)])
+def test_an_empty_list_offers_to_add_where_one_may(office: Client, model: Any, added: bool):
+    whole = office.get(reverse(name(model, "changelist"))).content.decode()
+    narrowed = office.get(reverse(name(model, "changelist")), {"q": "nothing of the sort"}).content.decode()
+
+    assert "Nothing here yet" in whole
+    assert "Nothing matches" in narrowed
+    assert (f">Add {model._meta.verbose_name}<" in whole) is added
 
 
 @pytest.mark.parametrize("model", APPEND_ONLY, ids=lambda model: model._meta.label)

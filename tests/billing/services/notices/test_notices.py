@@ -172,7 +172,7 @@ def test_a_notice_that_is_rolled_back_is_never_told(shop: Shop) -> None:
         ("0.0012", "usd", "$0.0012"),
         ("-3.5", "eur", "-€3.50"),
         ("1234567.899", "usd", "$1,234,567.89"),
-        ("1200", "image_credits", "1,200 image_credits"),
+        ("1200", "image_credits", "1,200 image credits"),
     ],
 )
 def test_amounts_in_words(number: str, unit: str, shown: str) -> None:
