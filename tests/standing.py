@@ -1,0 +1,46 @@
+"""What stands for all tests of a module: made once, in a transaction around theirs, which are savepoints in it.
+
+Tests find it anew as it was made, whatever the one before did to the rows. They leave Python's objects as they were.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from django.db import transaction
+from django.test import override_settings
+
+
+class KeptSettings:
+    """What is set on it holds until ``stack`` ends."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self.__dict__["stack"] = stack
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self.stack.enter_context(override_settings(**{name: value}))
+
+
+@contextmanager
+def standing(blocker: Any) -> Iterator[KeptSettings]:
+    """The transaction, for ``db``'s role, and settings that hold as long: the tests' usual ones to begin with."""
+    with blocker.unblock(), kept_settings() as settings, transaction.atomic():
+        yield settings
+        transaction.set_rollback(True)
+
+
+@contextmanager
+def kept_settings() -> Iterator[KeptSettings]:
+    """Settings for longer than one test: without default alerts, as they are for each."""
+    with ExitStack() as stack:
+        settings = KeptSettings(stack)
+        settings.DEFAULT_ALERTS = {}
+        yield settings
+
+
+@contextmanager
+def undone() -> Iterator[None]:
+    """A savepoint that is rolled back, for tests that do not ask for ``db``."""
+    with transaction.atomic():
+        yield
+        transaction.set_rollback(True)
