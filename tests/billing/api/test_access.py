@@ -1,6 +1,6 @@
 """Who reaches what: every route, every kind of key. A new route without a row here fails."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -39,7 +39,8 @@ from billing.services.wallet import charge_disputes, recurring, wallets
 from billing.services.webhooks import endpoints
 from tests.billing.api.conftest import Api, cloud_event, problem, span, traces
 from tests.builders import Shop
-from tests.payments import Bank, Payer
+from tests.payments import Bank, Payer, standing_in
+from tests.standing import standing
 
 Keys = Callable[[str | None], Api]
 
@@ -173,7 +174,7 @@ def path(route: str, *, customer: str = "acme") -> str:
     if "top_up_id" in filled:
         filled = filled.replace("<uuid:top_up_id>", str(TopUp.objects.get(customer__external_id=customer).pk))
     if "method_id" in filled:
-        kept = PaymentMethod.objects.get(customer__external_id=customer)
+        kept = PaymentMethod.objects.filter(customer__external_id=customer).latest("pk")  # The bank keeps them all.
         filled = filled.replace("<str:method_id>", kept.provider_id)
     if "invoice_id" in filled:
         filled = filled.replace("<uuid:invoice_id>", str(Invoice.objects.get(customer__external_id=customer).pk))
@@ -284,16 +285,27 @@ def call(api: Api, route: str, method: str, *, customer: str = "acme") -> Any:
     return api.send(method, path(route, customer=customer), body(route, customer=customer) if method != "GET" else None)
 
 
-@pytest.fixture
-def world(shop: Shop, bank: Bank, request: pytest.FixtureRequest) -> Shop:
+@pytest.fixture(scope="module")
+def made(django_db_setup: None, django_db_blocker: Any) -> Iterator[tuple[Shop, Bank]]:
     """Two customers, each with money, an event, an authorization, and a second plan to subscribe to."""
     prices = [{"meter": "llm_input", "asset": "usd", "model": "per_unit", "unit_amount": "1"}]
-    drafts.create(actor=SYSTEM, plan=shop.plan().plan, terms={"prices": prices})
-    shop.plan("second", [shop.price(shop.meter("seconds", "seconds"), "1")])
+    with standing(django_db_blocker) as settings, standing_in(settings) as bank:
+        shop = Shop()
+        drafts.create(actor=SYSTEM, plan=shop.plan().plan, terms={"prices": prices})
+        shop.plan("second", [shop.price(shop.meter("seconds", "seconds"), "1")])
+        for name in ("acme", "globex"):
+            customer = shop.customer(name, usd="10")
+            shop.record(customer, id="one", input_tokens=1000)
+            authorizations.open_amount(customer=customer, asset=shop.usd, amount=Decimal(1))
+        yield shop, bank
+
+
+@pytest.fixture
+def world(made: tuple[Shop, Bank], db: None, request: pytest.FixtureRequest) -> Shop:
+    """What was made, and what the test's route is about."""
+    shop, bank = made
     for name in ("acme", "globex"):
-        customer = shop.customer(name, usd="10")
-        shop.record(customer, id="one", input_tokens=1000)
-        authorizations.open_amount(customer=customer, asset=shop.usd, amount=Decimal(1))
+        customer = Customer.objects.get(external_id=name)
         if "alert_id" in request.node.name:
             shop.alert(customer, "5")
         if "dispute_id" in request.node.name:

@@ -30,7 +30,8 @@ from accounts.services import api_keys
 from billing.models import Customer
 from billing.services import authorizations
 from tests.builders import Shop
-from tests.payments import Payer
+from tests.payments import Payer, standing_in
+from tests.standing import standing
 
 DOCUMENT: dict[str, Any] = SchemaGenerator().get_schema(public=True)
 SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
@@ -68,20 +69,29 @@ def _one_connection() -> Iterator[None]:
         signal.connect(close_old_connections)
 
 
-@pytest.fixture
-def headers(shop: Shop, payer: Payer, _one_connection: None) -> dict[str, str]:
+@pytest.fixture(scope="module")
+def made(django_db_setup: None, django_db_blocker: Any) -> Iterator[dict[str, str]]:
     """An operator's key, in a shop with a bit of everything."""
-    acme = payer.customer
-    shop.fund(acme, "1000")
-    paid = payer.paid()
-    shop.plan("second", [shop.price(shop.meter("seconds", "seconds"), "1")])
-    shop.record(acme, id="one", input_tokens=1000)
-    opened = authorizations.open_amount(customer=acme, asset=shop.usd, amount=shop.balance(acme).available / 100)
-    return {
-        "Authorization": f"Bearer {shop.key()}",
-        "X-Test-Authorization-Id": str(opened.authorization.pk),
-        "X-Test-Top-Up-Id": str(paid.pk),
-    }
+    with standing(django_db_blocker) as kept, standing_in(kept) as bank:
+        shop = Shop()
+        payer = Payer(shop, bank)
+        acme = payer.customer
+        shop.fund(acme, "1000")
+        paid = payer.paid()
+        shop.plan("second", [shop.price(shop.meter("seconds", "seconds"), "1")])
+        shop.record(acme, id="one", input_tokens=1000)
+        opened = authorizations.open_amount(customer=acme, asset=shop.usd, amount=shop.balance(acme).available / 100)
+        yield {
+            "Authorization": f"Bearer {shop.key()}",
+            "X-Test-Authorization-Id": str(opened.authorization.pk),
+            "X-Test-Top-Up-Id": str(paid.pk),
+        }
+
+
+@pytest.fixture
+def headers(made: dict[str, str], db: None, _one_connection: None) -> dict[str, str]:
+    """What was made, in the test's own transaction."""
+    return made
 
 
 def meaningful(value: Any) -> Any:
