@@ -6,6 +6,7 @@ from uuid import UUID
 from django.db.models import Model, Q, QuerySet
 
 from accounts.models import ApiKey
+from accounts.services import api_keys
 from accounts.services.api_keys import Principal
 from billing.errors import InvalidRequest, NotFound, PermissionDenied
 from billing.models import (
@@ -77,6 +78,22 @@ def usage_event(
     return rows[0]
 
 
+def named_key(*, principal: Principal, customer: Customer, key_id: UUID) -> UUID:
+    """The customer's own key with this id, which an operator's key says that a call is made with.
+
+    Raises ``InvalidRequest`` where there is none, or a customer's key names it, and ``PermissionDenied`` where the key
+    could not make the call itself: it has ended, or is paused.
+    """
+    if principal.organization_id is not None:
+        raise InvalidRequest.field("api_key", "is for the operator's keys to name")
+    key = ApiKey.objects.filter(pk=key_id, organization_id=customer.organization_id).first()
+    if key is None:
+        raise InvalidRequest.field("api_key", "is the id of no key of this customer", code="not_found")
+    if obstacle := api_keys.obstacle(key):
+        raise PermissionDenied(obstacle)
+    return key.pk
+
+
 def authorization(*, principal: Principal, authorization_id: UUID) -> Authorization:
     """The authorization with this id, if the principal reaches its customer."""
     rows = Authorization.objects.select_related("customer", "asset").filter(pk=authorization_id)
@@ -91,7 +108,8 @@ def own_authorization(*, principal: Principal, authorization_id: UUID) -> Author
     """
     found = authorization(principal=principal, authorization_id=authorization_id)
     own = principal.organization_id
-    if own is None or (found.api_key_id and ApiKey.objects.filter(pk=found.api_key_id, organization_id=own).exists()):
+    opened_by = found.opened_by_id or found.api_key_id
+    if own is None or (opened_by and ApiKey.objects.filter(pk=opened_by, organization_id=own).exists()):
         return found
     raise PermissionDenied("Only the operator's keys capture and void what they set aside.")
 

@@ -70,6 +70,7 @@ REMEMBERED_MAX = 10_000
 
 _FORM = re.compile(r"[cs]k_(live|test)_[A-Za-z0-9_-]{43}\Z")
 _seen: dict[bytes, tuple[float, "Principal"]] = {}
+_owners: dict[UUID, UUID] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,7 +288,7 @@ def authenticate(secret: str) -> Principal | None:
         scopes=frozenset(key.scopes),
         organization_id=key.organization_id,
         networks=tuple(tuple(blocks) for blocks in (key.allowed_networks, of_organization) if blocks),
-        paused="" if key.paused_at is None else key.paused_because or "Somebody paused it.",
+        paused="" if key.paused_at is None else _why_paused(key),
     )
     if len(_seen) >= REMEMBERED_MAX:
         _seen.clear()
@@ -299,6 +300,36 @@ def works(key_id: UUID) -> bool:
     """Whether this key could be used now: it has not ended and nobody paused it."""
     found = ApiKey.objects.filter(pk=key_id, live=not settings.TEST_MODE, revoked_at=None, paused_at=None)
     return found.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=timezone.now())).exists()
+
+
+def obstacle(key: ApiKey) -> str:
+    """Why this key could not be used now, in words; empty where it could."""
+    if key.revoked_at is not None or (key.expires_at is not None and key.expires_at <= timezone.now()):
+        return "This key is revoked or expired."
+    if not is_accepted(key):
+        return f"This key is for another mode than {mode()}."
+    return "" if key.paused_at is None else f"This key is paused. {_why_paused(key)}"
+
+
+def _why_paused(key: ApiKey) -> str:
+    return key.paused_because or "Somebody paused it."
+
+
+def owners(key_ids: Collection[UUID]) -> dict[UUID, UUID]:
+    """The organizations that these keys belong to. Unknown ones are left out, and the operator's.
+
+    A key never changes hands, so each process keeps those it has seen.
+    """
+    known = {key_id: owner for key_id in key_ids if (owner := _owners.get(key_id)) is not None}
+    unknown = [key_id for key_id in key_ids if key_id not in known]
+    if unknown:
+        rows = ApiKey.objects.filter(pk__in=unknown, organization__isnull=False)
+        found: dict[UUID, UUID] = dict(rows.values_list("pk", "organization_id"))
+        if len(_owners) + len(found) > REMEMBERED_MAX:
+            _owners.clear()
+        _owners.update(found)
+        known |= found
+    return known
 
 
 def recently_seen(secret: str) -> Principal | None:

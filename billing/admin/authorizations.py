@@ -1,6 +1,7 @@
 """What is set aside for work that runs: authorizations, and the grants that their holds sit on. Seen, never touched."""
 
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin
 from django.http import HttpRequest
@@ -52,6 +53,7 @@ class AuthorizationAdmin(SummaryMixin, BookAdmin):
         "type",
         "data_shown",
         "key",
+        "opened_by",
     )
 
     def summary(self, request: HttpRequest, obj: Authorization) -> dict[str, Any]:
@@ -95,9 +97,15 @@ class AuthorizationAdmin(SummaryMixin, BookAdmin):
 
     @admin.display(description="API key")
     def key(self, authorization: Authorization) -> SafeString:
-        if authorization.api_key_id is None:
-            return display.NOTHING
-        return display.link(ApiKey.objects.filter(pk=authorization.api_key_id).first())
+        return _key(authorization.api_key_id)
+
+    @admin.display(description="Named by")
+    def opened_by(self, authorization: Authorization) -> SafeString:
+        return _key(authorization.opened_by_id)
+
+
+def _key(key_id: UUID | None) -> SafeString:
+    return display.NOTHING if key_id is None else display.link(ApiKey.objects.filter(pk=key_id).first())
 
 
 def open_holds(customer: Customer) -> list[dict[str, Any]]:

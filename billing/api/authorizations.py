@@ -31,6 +31,9 @@ class AuthorizationsView(base.View):
         reporter = principal(request)
         customer = access.customer(principal=reporter, external_id=data["customer"])
         life = timedelta(seconds=data["expires_in"])
+        named = None
+        if "api_key" in data:
+            named = access.named_key(principal=reporter, customer=customer, key_id=data["api_key"])
 
         def by_amount() -> Answer:
             opened = authorizations.open_amount(
@@ -38,8 +41,9 @@ class AuthorizationsView(base.View):
                 asset=data["asset"],
                 amount=data["amount"],
                 life=life,
-                api_key_id=reporter.key_id,
-                own_key=reporter.organization_id is not None,
+                api_key_id=named or reporter.key_id,
+                opened_by_id=reporter.key_id if named else None,
+                own_key=named is not None or reporter.organization_id is not None,
             )
             return Answer(201, _show_opened(opened))
 
@@ -52,6 +56,7 @@ class AuthorizationsView(base.View):
                 time=None,
                 data=data.get("data", {}),
                 api_key_id=reporter.key_id,
+                named_key_id=named,
                 organization_id=reporter.organization_id,
                 may_price=reporter.may(PRICING_SCOPE),
             )
@@ -98,6 +103,7 @@ class CaptureView(base.View):
                 "source": cloudevents.assigned_source("authorizations", principal(request)),
                 "type": authorization.type,
                 "subject": authorization.customer.external_id,
+                "api_key": _named_key(authorization),
             }
             body = {name: value for name, value in known.items() if value} | data["event"]
             if body.setdefault("outcome", data.get("outcome")) is None:
@@ -151,10 +157,16 @@ def show(authorization: Authorization) -> dict[str, Any]:
         "amount": amount_string(authorization.amount),
         "captured": amount_string(authorization.captured),
         "type": authorization.type or None,
+        "api_key": _named_key(authorization),
         "created_at": moment_string(authorization.created_at),
         "expires_at": moment_string(authorization.expires_at),
         "closed_at": None if authorization.closed_at is None else moment_string(authorization.closed_at),
     }
+
+
+def _named_key(authorization: Authorization) -> str | None:
+    """The customer's key that it counts for, where the operator named it."""
+    return None if authorization.opened_by_id is None else str(authorization.api_key_id)
 
 
 def _show_opened(opened: authorizations.Opened) -> dict[str, Any]:

@@ -4,16 +4,20 @@ import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
+from uuid import UUID
 
 from django.conf import settings
 
 from accounts.services.api_keys import Principal
-from billing.api.fields import parse_moment
+from billing.api.fields import parse_id, parse_moment
 from billing.errors import FieldError, InvalidRequest
 from billing.services.usage import NOWHERE, PRICING_SCOPE, IncomingEvent, Origin
 
 TEXT_MAX = 255
-_ATTRIBUTES = {"specversion", "id", "source", "type", "subject", "time", "data", "datacontenttype", "dataschema"}
+_ATTRIBUTES = {
+    *("specversion", "id", "source", "type", "subject", "time", "data", "datacontenttype", "dataschema"),
+    "api_key",
+}
 ALIASES = ("inference_id", "idempotency_key")
 """What others call the id. Whoever sends one of them means it."""
 _PREFIX = "ce-"
@@ -51,12 +55,13 @@ def parse(body: Any, reporter: Principal, *, origin: Origin = NOWHERE, path: str
     content_type = body.get("datacontenttype")
     if content_type is not None and not (isinstance(content_type, str) and _JSON_TYPE.match(content_type)):
         wrong.append(FieldError("datacontenttype", "invalid", "must be a JSON type"))
+    named_key = _named_key(body, reporter, wrong)
     extensions = _extensions(body, wrong)
     if wrong:
         wrong = [FieldError(f"{path}.{e.field}" if path else e.field, e.code, e.detail) for e in wrong]
         raise InvalidRequest("; ".join(f"{e.field} {e.detail}" for e in wrong[:3]), errors=wrong)
-    if "dataschema" in body:
-        extensions["dataschema"] = str(body["dataschema"])[:TEXT_MAX]
+    if named_key is not None:
+        extensions["api_key"] = str(named_key)
     return IncomingEvent(
         id=body["id"],
         source=body["source"],
@@ -66,6 +71,7 @@ def parse(body: Any, reporter: Principal, *, origin: Origin = NOWHERE, path: str
         data=data,
         extensions=extensions,
         api_key_id=reporter.key_id,
+        named_key_id=named_key,
         organization_id=reporter.organization_id,
         may_price=reporter.may(PRICING_SCOPE),
         origin=origin,
@@ -113,10 +119,24 @@ def _with_one_id(body: Mapping[str, Any], wrong: list[FieldError]) -> dict[str, 
     return {name: value for name, value in body.items() if name not in ALIASES} | {"id": first}
 
 
+def _named_key(body: Mapping[str, Any], reporter: Principal, wrong: list[FieldError]) -> UUID | None:
+    """The id of the customer's key that the call was made with. What is wrong with it is added to ``wrong``."""
+    if "api_key" not in body:
+        return None
+    found = parse_id(body["api_key"])
+    if reporter.organization_id is not None:
+        wrong.append(FieldError("api_key", "invalid", "is for the operator's keys to name"))
+    elif found is None:
+        wrong.append(FieldError("api_key", "invalid", "must be the id of an API key"))
+    return found
+
+
 def _extensions(body: Mapping[str, Any], wrong: list[FieldError]) -> dict[str, Any]:
     """The attributes beyond the specification's own. What is wrong with them is added to ``wrong``."""
     found: dict[str, Any] = {}
     for name, value in body.items():
+        if name == "dataschema":
+            found[name] = str(value)[:TEXT_MAX]
         if name in _ATTRIBUTES:
             continue
         if not _EXTENSION.match(name):

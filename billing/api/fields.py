@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from django.utils.dateparse import parse_datetime
 from drf_spectacular.utils import extend_schema_field
@@ -101,6 +102,31 @@ def parse_moment(text: Any) -> datetime | None:
 
 def moment_string(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+@extend_schema_field({"type": "string", "format": "uuid"})
+class IdField(serializers.Field[UUID, Any, str, Any]):
+    """One of our own ids, as we write it."""
+
+    default_error_messages = {"invalid": "An id is needed, as it was given."}
+
+    def to_internal_value(self, data: Any) -> UUID:
+        found = parse_id(data)
+        if found is None:
+            self.fail("invalid")
+        return found
+
+    def to_representation(self, value: UUID) -> str:
+        return str(value)
+
+
+def parse_id(value: Any) -> UUID | None:
+    """The id, or None where it is not written as we write it."""
+    try:
+        found = UUID(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return found if found is not None and str(found) == value.lower() else None
 
 
 class TextField(serializers.CharField):

@@ -29,5 +29,11 @@ class KeyView(base.View):
         reporter = principal(request)
         reachable = access.customers(principal=reporter)
         own = None if reachable is None else Customer.objects.filter(pk__in=reachable).order_by("pk").first()
-        said = {"customer": own and own.external_id, "mode": api_keys.mode(), "scopes": sorted(reporter.scopes)}
-        return Response(said)
+        return Response(
+            {
+                "id": str(reporter.key_id),
+                "customer": own and own.external_id,
+                "mode": api_keys.mode(),
+                "scopes": sorted(reporter.scopes),
+            }
+        )

@@ -9,7 +9,15 @@ from rest_framework import serializers
 from rest_framework.request import Request
 
 from billing.api.codes import DIMENSION, VALUES_MAX, AssetField, CurrencyField, MatchField, MeterField, PlanField
-from billing.api.fields import AmountField, MetadataField, MomentField, PatternField, StrictSerializer, TextField
+from billing.api.fields import (
+    AmountField,
+    IdField,
+    MetadataField,
+    MomentField,
+    PatternField,
+    StrictSerializer,
+    TextField,
+)
 from billing.api.prices import PriceTerms
 from billing.engine.presets import PRESETS
 from billing.models import Asset, Customer, Grant, Meter, PlanVersion, ProviderCost
@@ -268,6 +276,9 @@ class AuthorizationCreate(StrictSerializer):
     asset = AssetField(required=False)
     amount = AmountField(required=False)
     expires_in = serializers.IntegerField(min_value=1, max_value=604_800, default=600)
+    api_key = IdField(
+        required=False, help_text="The customer's own key that the call is made with. For the operator's keys alone."
+    )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if {"type", "data"} & attrs.keys() and {"asset", "amount"} & attrs.keys():

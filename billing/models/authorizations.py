@@ -35,6 +35,9 @@ class Authorization(models.Model):
         help_text="What partial captures have charged of each meter, by its id.",
     )
     api_key_id = models.UUIDField(null=True)
+    opened_by_id = models.UUIDField(
+        null=True, help_text="The operator's key that opened it, where it counts for the customer's own that was named."
+    )
     reason = models.CharField(max_length=200, blank=True, help_text="Why it was voided.")
     created_at = models.DateTimeField()
     expires_at = models.DateTimeField()

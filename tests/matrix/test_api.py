@@ -22,6 +22,7 @@ from tests.builders import Shop
 from tests.matrix.conftest import Tenant
 
 OWNED = {
+    "api_key": "key_id",
     "customer": "external_id",
     "subject": "external_id",
     "payment_method": "payment_method",

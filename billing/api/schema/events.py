@@ -24,6 +24,12 @@ _EVENT = {
         "data": {"type": "object", "description": "Free-form. Meters and dimensions are read from it."},
         "datacontenttype": {"type": ["string", "null"]},
         "dataschema": {"type": "string"},
+        "api_key": {
+            "type": "string",
+            "format": "uuid",
+            "description": "The id of the customer's own key that the call was made with, whose budgets count it. "
+            "For the operator's keys alone.",
+        },
     },
     "patternProperties": {"^[a-z0-9]{1,20}$": {}},
     "additionalProperties": False,

@@ -11,6 +11,7 @@ KEY = extend_schema(
         200: inline_serializer(
             name="Key",
             fields={
+                "id": serializers.UUIDField(),
                 "customer": serializers.CharField(allow_null=True, help_text="Null for a key of the operator's."),
                 "mode": serializers.ChoiceField(["live", "test"], help_text="Of the deployment, and so of its keys."),
                 "scopes": serializers.ListField(child=serializers.CharField()),

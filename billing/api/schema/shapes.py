@@ -462,6 +462,9 @@ class AuthorizationShape(serializers.Serializer[Any]):
     amount = AmountField()
     captured = AmountField()
     type = serializers.CharField(allow_null=True)
+    api_key = serializers.UUIDField(
+        allow_null=True, help_text="The customer's own key that it counts for, where the operator named it."
+    )
     created_at = MomentField()
     expires_at = MomentField()
     closed_at = MomentField(allow_null=True)

@@ -162,6 +162,7 @@ def _event(
         "session": event.data.get("session"),
         "request": _request(event),
         "reported_by": None if key is None else _key(key),
+        "key_named_by_operator": "api_key" in (event.extensions or {}),
         "authorization": None if held is None else _authorization(held),
         "refusal": event.refusal,
         "charges": [_charge(charge) for charge in receipt.charges],

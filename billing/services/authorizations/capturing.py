@@ -59,6 +59,8 @@ def capture_usage(*, authorization: Authorization, event: IncomingEvent, final: 
     """
     if event.subject != authorization.customer.external_id:
         raise InvalidRequest.field("subject", "is not the authorization's customer")
+    if event.named_key_id not in {None, authorization.api_key_id}:
+        raise InvalidRequest.field("api_key", "is not the authorization's")
     work = retried(partial(_capture_usage, authorization_id=authorization.pk, event=event, final=final))
     captured = renewed_first(work)
     if captured is None:

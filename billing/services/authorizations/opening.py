@@ -71,7 +71,8 @@ def _open_for_usage(event: IncomingEvent, life: timedelta, renewing: bool) -> Op
             [each for line in wanted for each in line],
             recording.budgets,
             event.use,
-            own_key=event.organization_id is not None,
+            own_key=event.own_key,
+            opened_by_id=event.api_key_id if event.named_key_id else None,
             life=life,
             affordable=funds.affordable(recording, event, lines, wanted),
         )
@@ -84,11 +85,13 @@ def open_amount(
     amount: Decimal,
     life: timedelta = LIFE_DEFAULT,
     api_key_id: UUID | None = None,
+    opened_by_id: UUID | None = None,
     own_key: bool = False,
 ) -> Opened:
     """Set aside ``amount``. Only grants without restriction serve, for nobody knows yet what it is for.
 
-    Budgets of all usage, and those of the key, count it. ``own_key``: it is the customer's own. Raises as above.
+    Budgets of all usage, and those of the key, count it. ``own_key``: it is the customer's own. ``opened_by_id`` is the
+    operator's key where that names one of the customer's. Raises as above.
     """
     if amount <= 0:
         raise InvalidRequest.field("amount", "must be greater than zero")
@@ -96,12 +99,21 @@ def open_amount(
         raise InvalidRequest.field("amount", f"{asset.code} has at most {asset.precision} decimals")
     wanted = Wanted(asset.pk, None, amount)
     use = Use("", {}, api_key_id)
-    work = retried(partial(_open_amount, customer.pk, wanted, use, own_key=own_key, life=life))
+    work = retried(
+        partial(_open_amount, customer.pk, wanted, use, own_key=own_key, opened_by_id=opened_by_id, life=life)
+    )
     return _passed(renewed_first(work))
 
 
 def _open_amount(
-    customer_id: UUID, wanted: Wanted, use: Use, renewing: bool, *, own_key: bool, life: timedelta
+    customer_id: UUID,
+    wanted: Wanted,
+    use: Use,
+    renewing: bool,
+    *,
+    life: timedelta,
+    own_key: bool,
+    opened_by_id: UUID | None,
 ) -> Opened | BillingError:
     with transaction.atomic():
         due = reading_due(customer_id)
@@ -112,7 +124,16 @@ def _open_amount(
         ensure_balances(journal, [(customer_id, wanted.asset)])
         spending = limits.load(journal)
         return _open(
-            journal, customer_id, wanted.asset, [wanted], spending, use, own_key=own_key, life=life, affordable={}
+            journal,
+            customer_id,
+            wanted.asset,
+            [wanted],
+            spending,
+            use,
+            own_key=own_key,
+            opened_by_id=opened_by_id,
+            life=life,
+            affordable={},
         )
 
 
@@ -132,6 +153,7 @@ def _open(
     use: Use,
     *,
     own_key: bool,
+    opened_by_id: UUID | None,
     life: timedelta,
     affordable: Mapping[str, Decimal],
 ) -> Opened | BillingError:
@@ -173,6 +195,7 @@ def _open(
         "type": use.type,
         "data": use.data,
         "api_key_id": use.api_key_id,
+        "opened_by_id": opened_by_id,
         "reason": "",
         "created_at": journal.now,
         "expires_at": journal.now + life,

@@ -73,7 +73,7 @@ def _event(event: Pack) -> dict[str, Any]:
             session=event["session"] and str(event["session"]),
             request=event["request"] and event["request"]["id"],
             address_hash=event["request"] and event["request"]["address_hash"],
-            reported_with=None if key is None else f"{key['name']} ({key['prefix']}…)",
+            **{"made_with" if event["key_named_by_operator"] else "reported_with": key and _key(key)},
             key_made_by=None if key is None else key["made_by"],
             authorization=None if authorization is None else authorization["id"],
             fingerprint=event["fingerprint"],
@@ -94,6 +94,10 @@ def _event(event: Pack) -> dict[str, Any]:
         ],
         "data": msgspec.json.format(_encode(event["data"]), indent=2).decode(),
     }
+
+
+def _key(key: Pack) -> str:
+    return f"{key['name']} ({key['prefix']}…)"
 
 
 def _charge(charge: Pack) -> dict[str, Any]:

@@ -63,17 +63,22 @@ class Decisions:
         """What an authorization set aside for the event, and has given back: it pays first."""
         self.first: dict[answers.Key, tuple[bytes, Outcome]] = {}
         self.rows = Rows(journal.now)
+        self.key_owners: Mapping[UUID, UUID] = {}
+        """The organizations of keys that events name."""
 
     def _key(self, event: IncomingEvent) -> answers.Key:
         return self.payers[event.subject].id, event.source, event.id
 
     def lines(self, event: IncomingEvent) -> "list[rating.Line] | BillingError":
         """What the event is to be charged for, or why it cannot be."""
+        payer = self.payers[event.subject]
+        if event.named_key_id and self.key_owners.get(event.named_key_id) != payer.organization_id:
+            return InvalidRequest.field("api_key", "is the id of no key of this customer", code="not_found")
         occurred_at = event.time or self.journal.now
         if occurred_at > self.journal.now + AHEAD_MAX:
             return InvalidRequest.field("time", "is more than 24 hours ahead", code="too_far_ahead")
         try:
-            return rating.lines(event, self.payers[event.subject], occurred_at=occurred_at)
+            return rating.lines(event, payer, occurred_at=occurred_at)
         except (UnpricedUsage, InvalidRequest, PermissionDenied) as refusal:
             return refusal
 
@@ -165,8 +170,7 @@ class Decisions:
 
     def _admit(self, event: IncomingEvent, payer: rating.Payer, drawing: Drawing) -> BillingError | None:
         """Count the event against the customer's budgets; why it cannot be charged where one of them refuses it."""
-        own_key = event.organization_id is not None
-        return self.budgets.admit(payer.id, event.use, drawing.amounts(), own_key=own_key)
+        return self.budgets.admit(payer.id, event.use, drawing.amounts(), own_key=event.own_key)
 
     def _limit_to_budgets(
         self, event: IncomingEvent, payer: rating.Payer, drawing: Drawing, refusal: BillingError

@@ -27,8 +27,10 @@ class IncomingEvent:
     extensions: Mapping[str, Any] = field(default_factory=dict)
     api_key_id: UUID | None = None
     """The key that reported it."""
+    named_key_id: UUID | None = None
+    """The customer's own key that the call was made with, where an operator's key reported it and says so."""
     organization_id: UUID | None = None
-    """Where that key is a customer's: the organization beyond which it reaches nobody."""
+    """Where the key that reported it is a customer's: the organization beyond which it reaches nobody."""
 
     origin: Origin = NOWHERE
     """The request that reported it."""
@@ -41,7 +43,17 @@ class IncomingEvent:
     @property
     def use(self) -> Use:
         """The event as budgets see it."""
-        return Use(self.type, self.data, self.api_key_id)
+        return Use(self.type, self.data, self.counted_key_id)
+
+    @property
+    def counted_key_id(self) -> UUID | None:
+        """The key that it counts for."""
+        return self.named_key_id or self.api_key_id
+
+    @property
+    def own_key(self) -> bool:
+        """Whether the key that it counts for is the customer's own."""
+        return self.named_key_id is not None or self.organization_id is not None
 
     @property
     def failed(self) -> bool:

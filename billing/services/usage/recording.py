@@ -11,6 +11,7 @@ from zlib import crc32
 from django.db import DataError, IntegrityError, connection, transaction
 from django.utils import timezone
 
+from accounts.services import api_keys
 from billing import pipeline
 from billing.errors import (
     BillingError,
@@ -131,6 +132,7 @@ class Recording(Decisions):
         Customers beyond the reach of the key that reported are not even locked. ``renewing``: see ``renewed_first``.
         """
         identities = customers.identities({event.subject for event in events})
+        key_owners = api_keys.owners({event.named_key_id for event in events if event.named_key_id})
         reached = [
             event
             for event in events
@@ -157,6 +159,7 @@ class Recording(Decisions):
             if not journal.busy.issuperset(begun):
                 raise PeriodBegins(begun)
         recording = cls(events, journal, found, recorded, counters)
+        recording.key_owners = key_owners
         recording.budgets = limits.load(journal, [payer.id for payer in found.values() if payer.budgeted])
         return recording
 

@@ -57,7 +57,7 @@ class Rows:
                 "status": status,
                 "refusal": None if refusal is None else answers.stored_refusal(refusal),
                 "balance_after": None if balance_after is None else amount_strings(balance_after),
-                "api_key_id": event.api_key_id,
+                "api_key_id": event.counted_key_id,
                 "origin": event.origin.kept(payer.origin_key),
             }
         )

@@ -28,6 +28,7 @@ SHOWN = {
     "amount",
     "captured",
     "type",
+    "api_key",
     "created_at",
     "expires_at",
     "closed_at",

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from accounts.models import ApiKey
 from accounts.services import api_keys
 from billing.models import UsageEvent
 from tests.billing.api.conftest import Api, cloud_event, problem
@@ -16,11 +17,13 @@ def test_a_customer_s_key_names_the_customer(shop: Shop, as_key: Callable[[str |
     found = as_key(shop.key("events:write", organization=acme.organization)).get("/key")
 
     assert found.status_code == 200
-    assert found.json() == {"customer": "acme", "mode": "live", "scopes": ["events:write"]}
+    key_id = str(ApiKey.objects.get(organization=acme.organization).pk)
+    assert found.json() == {"id": key_id, "customer": "acme", "mode": "live", "scopes": ["events:write"]}
 
 
 def test_an_operator_s_key_names_nobody(api: Api) -> None:
-    assert api.get("/key").json() == {"customer": None, "mode": "live", "scopes": ["*"]}
+    key_id = str(ApiKey.objects.get().pk)
+    assert api.get("/key").json() == {"id": key_id, "customer": None, "mode": "live", "scopes": ["*"]}
 
 
 def test_without_a_key_there_is_no_answer(shop: Shop, as_key: Callable[[str | None], Api]) -> None:
