@@ -29,15 +29,22 @@ def member(request: HttpRequest, visit: access.Visit, membership_id: UUID) -> Ht
     month = midnight(now.astimezone(visit.zone).date().replace(day=1), visit.zone)
     kept = list(budgets.kept(visit.customer).filter(member=found.user))
     operators = audit.operators()
+    keys = list(ApiKey.objects.filter(organization=organization, created_by=found.user))
     lines = AuditEvent.objects.filter(organization_id=organization.pk, actor_id=found.user_id)
     return access.render_for(
         request,
         visit,
         "portal/member.html",
         member=found,
-        spent=members.spent(customer_id=visit.customer.pk, email=found.user.email, start=month, end=now),
+        spent=members.spent(
+            customer_id=visit.customer.pk,
+            email=found.user.email,
+            keys=[key.pk for key in keys],
+            start=month,
+            end=now,
+        ),
         limits=budgets.now(visit.customer, kept),
-        keys=ApiKey.objects.filter(organization=organization, created_by=found.user),
+        keys=keys,
         lines=[audit.outward(line, operators) for line in lines[:LINES]],
         month=month,
         now=now,
