@@ -17,6 +17,8 @@ from uuid import uuid4
 
 INPUT, OUTPUT = Decimal("0.0001"), Decimal("0.001")
 CUSTOMER_KEY = "ck_live_acme"
+KEY_ID = "01a1b2c3-0000-7000-8000-000000000001"
+"""That of ``CUSTOMER_KEY``."""
 READING_KEY = "ck_live_acme_reads"
 OPERATOR_KEY = "sk_live_test"
 RECORDING_KEY = "sk_live_test_records"
@@ -87,11 +89,11 @@ class Billing:
                 figures = {"available": str(self.wallet(customer)), "held": "0", "overdraft_limit": "0"}
                 return 200, {"customer": customer, "balances": [{"asset": "usd", **figures}]}
             case ["key"] if request.headers.get("authorization") == f"Bearer {CUSTOMER_KEY}":
-                return 200, {"customer": "acme", "scopes": ["authorizations:write", "wallets:read"]}
+                return 200, {"id": KEY_ID, "customer": "acme", "scopes": ["authorizations:write", "wallets:read"]}
             case ["key"] if request.headers.get("authorization") == f"Bearer {READING_KEY}":
                 return 200, {"customer": "acme", "scopes": ["wallets:read"]}
             case ["key"] if request.headers.get("authorization") == f"Bearer {OPERATOR_KEY}":
-                return 200, {"customer": None, "scopes": ["*"]}
+                return 200, {"id": str(uuid4()), "customer": None, "scopes": ["*"]}
             case ["key"] if request.headers.get("authorization") == f"Bearer {RECORDING_KEY}":
                 return 200, {"customer": None, "scopes": ["events:write", "wallets:read"]}
             case ["key"]:

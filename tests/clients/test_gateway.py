@@ -13,7 +13,7 @@ import pytest
 
 from ante_client.models import Models
 from tests.clients.gateways import answered_by, billed_by, running
-from tests.clients.standin import CUSTOMER_KEY, OPERATOR_KEY, READING_KEY, RECORDING_KEY, Billing, eventually
+from tests.clients.standin import CUSTOMER_KEY, KEY_ID, OPERATOR_KEY, READING_KEY, RECORDING_KEY, Billing, eventually
 
 PROMPT = "x" * 400  # A hundred tokens.
 CHAT: dict[str, Any] = {"model": "gpt-4o", "messages": [{"role": "user", "content": PROMPT}]}
@@ -66,6 +66,7 @@ def test_whole_answers_and_their_headers(gateway: str, billing: Billing, models:
     assert Decimal(through.headers["x-wallet-balance"]) == Decimal("99.87")
     event = charged(billing)
     assert through.headers["x-inference-id"] == event["id"]
+    assert event["api_key"] == KEY_ID
     assert models.behaviour.keys[0] == "Bearer sk-openai"
 
     # A model with a route of its own, and every other call.
@@ -89,6 +90,8 @@ def test_whole_answers_and_their_headers(gateway: str, billing: Billing, models:
     assert with_operator.status_code == 400
     named = {"x-ante-customer": "acme"}
     assert post(gateway, "/v1/chat/completions", CHAT, key=OPERATOR_KEY, **named).status_code == 200
+    said = [each["asked"].get("api_key") for each in billing.authorizations.values()]
+    assert (set(said[:-1]), said[-1]) == ({KEY_ID}, None)
 
     billing.wallets["acme"] = Decimal(0)
     refused = post(gateway, "/v1/chat/completions", CHAT)
@@ -124,7 +127,7 @@ def test_while_ante_is_away_the_caller_notices_nothing(gateway: str, billing: Bi
             billing.wallets["acme"] += lapsed["amount"]
             lapsed |= {"status": "expired", "amount": Decimal(0)}
         billing.away = False
-        charged(billing, count)
+        assert charged(billing, count)["api_key"] == KEY_ID
         assert billing.wallets["acme"] == 100 - count * Decimal("0.13")
 
 

@@ -14,12 +14,15 @@ import httpx2
 import openai
 import pytest
 
+from accounts.models import ApiKey
+from accounts.services import api_keys
 from accounts.services.audit import SYSTEM
 from ante_client.models import Models
 from billing.models import Authorization, Balance, Customer, UsageEvent
+from billing.services import budgets
 from billing.services.catalog import meters
 from tests.browser.server import serving
-from tests.builders import Shop
+from tests.builders import Shop, browser_of
 from tests.clients.gateways import answered_by, billed_by, kill, running, started
 from tests.clients.standin import eventually
 
@@ -65,6 +68,10 @@ def charged(count: int) -> UsageEvent:
     """The newest of so many events, when nothing is set aside any more."""
     assert eventually(lambda: UsageEvent.objects.count() == count and not Authorization.objects.filter(status="open"))
     return UsageEvent.objects.latest("received_at")
+
+
+def own_key() -> ApiKey:
+    return ApiKey.objects.get(organization__customer__external_id="acme")
 
 
 def left() -> Decimal:
@@ -147,6 +154,7 @@ def test_a_gateway_that_is_killed_at_token_k_charges_the_prompt_and_k(
         found = charged(1)
     assert (found.data["input_tokens"], found.data["output_tokens"]) == (100, 30)
     assert found.extensions["outcome"] == "failed"
+    assert found.api_key_id == own_key().pk
     assert left() == 1 - Decimal("0.00025") - Decimal("0.0003")
     assert list(spool.iterdir()) == []
 
@@ -168,7 +176,7 @@ def test_a_stream_is_cut_when_the_money_is_gone(client: openai.OpenAI, shop: Sho
     assert streamed() == (50, "length")
     cut = charged(2)
     assert (cut.data["output_tokens"], cut.data["cut"]) == (50, True)
-    assert not cut.extensions  # It did not fail.
+    assert "outcome" not in cut.extensions  # It did not fail.
     assert left() == 0
 
     # It has a hundred, but all that was not set aside yet is spent elsewhere while the answer comes.
@@ -204,6 +212,48 @@ def test_a_run_ends_at_its_last_step_whichever_gateway_it_goes_through(
     refused = next(each.json()["error"] for each in answers if each.status_code == 402)
     assert (refused["code"], refused["scope"], refused["value"]) == ("budget_exceeded", {"session": "*"}, "r1")
     assert refused["budget"] == str(limit.pk)
+
+
+def test_limits_of_a_key_and_of_its_maker_and_its_pause_reach_what_comes_through(
+    gateway: str, key: str, shop: Shop, models: Models, plain_static_files: None
+) -> None:
+    acme, used = Customer.objects.get(external_id="acme"), own_key()
+    developer = shop.member(acme, "dev@acme.test", "developer")
+    ApiKey.objects.filter(pk=used.pk).update(created_by=developer)
+    another = shop.key("authorizations:write", organization=acme.organization)
+
+    def call(secret: str = key, **more: Any) -> httpx2.Response:
+        told = {"authorization": f"Bearer {secret}"}
+        return httpx2.post(
+            f"{gateway}/v1/chat/completions", json=CHAT | {"max_tokens": 120} | more, headers=told, timeout=60
+        )
+
+    # Two calls for 0.00145 each, one of them by way of the spool.
+    limit = shop.budget(acme, "0.003", api_key=used)
+    assert [call().status_code, call(stream=True).status_code] == [200, 200]
+    charged(2)
+    assert set(UsageEvent.objects.values_list("api_key_id", flat=True)) == {used.pk}
+    assert left() == 1 - Decimal("0.0029")
+    asked = len(models.behaviour.bodies)
+    for scope in ({}, {"member": developer.memberships.get()}):
+        if scope:
+            budgets.remove(actor=SYSTEM, budget=limit)
+            limit = shop.budget(acme, "0.003", **scope)
+        refused = call()
+        assert (refused.status_code, refused.json()["error"]["code"]) == (402, "budget_exceeded")
+        assert refused.json()["error"]["budget"] == str(limit.pk)
+    budgets.remove(actor=SYSTEM, budget=limit)
+    api_keys.pause([used.pk], reason="It spent too much.")
+    paused = call().json()["error"]
+    assert (paused["code"], paused["message"]) == ("permission_denied", "This key is paused. It spent too much.")
+    assert len(models.behaviour.bodies) == asked
+    assert call(another).status_code == 200
+    charged(3)
+
+    owner = browser_of(shop.member(acme))
+    month = "period=30&group=time"
+    for page in (f"/team/{developer.memberships.get().pk}", f"/usage?{month}&api_key={used.pk}"):
+        assert 'value="0.0029"' in owner.get(page).content.decode(), page
 
 
 def test_images_by_number_and_quality_or_by_the_provider_s_tokens(gateway: str, shop: Shop, models: Models) -> None:

@@ -67,11 +67,14 @@ class Command(BaseCommand):
                 recorded = Seed(timezone.now(), say=self._progress).run()
             self._progress(f"Recorded {recorded:,} sample events in {time.monotonic() - started:.0f} s.")
         keyfiles.keep(settings.DATA_DIR / KEY_FILE, name="Demonstration traffic", scopes=KEY_SCOPES)
+        organization = Customer.objects.get(external_id=CUSTOMERS[0].external_id).organization
+        developer = Membership.objects.filter(organization=organization, role="developer").first()
         keyfiles.keep(
             settings.DATA_DIR / CUSTOMER_KEY_FILE,
             name="Gateway",
             scopes=CUSTOMER_KEY_SCOPES,
-            organization=Customer.objects.get(external_id=CUSTOMERS[0].external_id).organization,
+            organization=organization,
+            created_by=None if developer is None else developer.user,
         )
         self._show_sign_ins()
 

@@ -104,9 +104,10 @@ class AsyncAnte:
         *,
         id: str | None = None,
         expires_in: int = HOLD_SECONDS,
+        key_id: str | None = None,
     ) -> AsyncInference:
         """A model call, for ``async with``: asks on entry, settles on exit."""
-        return AsyncInference(self, customer, type, data, id=id, expires_in=expires_in)
+        return AsyncInference(self, customer, type, data, id=id, expires_in=expires_in, key_id=key_id)
 
     async def close(self, timeout: float = CLOSE_SECONDS) -> None:
         """Stop forwarding. What is left in the spool is there at the next start."""
@@ -146,10 +147,11 @@ class AsyncWallet:
         id: str | None = None,
         expires_in: int = HOLD_SECONDS,
         fail: Fail | None = None,
+        key_id: str | None = None,
     ) -> Authorization:
         """See ``Wallet.authorize``."""
         key = id or calls.new_id()
-        call = calls.authorize(customer=customer, type=type, data=data, expires_in=expires_in, key=key)
+        call = calls.authorize(customer=customer, type=type, data=data, expires_in=expires_in, key=key, key_id=key_id)
         with self._ante.guard.asking(customer, fail) as asked:
             asked.answer = await self._ante.perform(call, ASK)
         return asked.answer
@@ -212,10 +214,18 @@ class AsyncUsage:
         id: str | None = None,
         time: datetime | None = None,
         outcome: str | None = None,
+        key_id: str | None = None,
     ) -> str:
         """See ``Usage.report``."""
         event = calls.event(
-            customer=customer, type=type, data=data, id=id, time=time, outcome=outcome, source=self._ante.source
+            customer=customer,
+            type=type,
+            data=data,
+            id=id,
+            time=time,
+            outcome=outcome,
+            source=self._ante.source,
+            key_id=key_id,
         )
         await self.settle(event)
         return str(event["id"])

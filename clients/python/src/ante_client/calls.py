@@ -33,8 +33,12 @@ def event(
     source: str,
     time: datetime | None = None,
     outcome: str | None = None,
+    key_id: str | None = None,
 ) -> dict[str, Any]:
-    """A CloudEvent, with the time at which it happened, so that it may arrive late."""
+    """A CloudEvent, with the time at which it happened, so that it may arrive late.
+
+    ``key_id`` is the id of the customer's own key that the call was made with, whose budgets count it.
+    """
     body = {
         "specversion": "1.0",
         "id": id or new_id(),
@@ -44,6 +48,8 @@ def event(
         "time": (time or datetime.now(UTC)).isoformat(),
         "data": dict(data),
     }
+    if key_id is not None:
+        body["api_key"] = key_id
     return body if outcome is None else body | {"outcome": outcome}
 
 
@@ -78,8 +84,13 @@ def batch(bodies: list[Mapping[str, Any]]) -> Call[list[Mapping[str, Any]]]:
     return Call("POST", "/events", lambda answer: answer.json()["results"], bodies)
 
 
-def authorize(*, customer: str, type: str, data: Mapping[str, Any], expires_in: int, key: str) -> Call[Authorization]:
+def authorize(
+    *, customer: str, type: str, data: Mapping[str, Any], expires_in: int, key: str, key_id: str | None = None
+) -> Call[Authorization]:
+    """``key`` is the request's, ``key_id`` as in ``event``."""
     body = {"customer": customer, "type": type, "data": dict(data), "expires_in": expires_in}
+    if key_id is not None:
+        body["api_key"] = key_id
     return Call("POST", "/authorizations", shapes.authorization, body, key=key)
 
 

@@ -113,9 +113,14 @@ class Ante:
         *,
         id: str | None = None,
         expires_in: int = HOLD_SECONDS,
+        key_id: str | None = None,
     ) -> BlockingInference:
-        """A model call, as a context manager: asks on entry, settles on exit."""
-        return BlockingInference(self, customer, type, data, id=id, expires_in=expires_in)
+        """A model call, as a context manager: asks on entry, settles on exit.
+
+        ``key_id`` is the id (``whose_key``) of the customer's own key that it is made with, whose budgets count it and
+        whose pause refuses it. Only an operator's key names one.
+        """
+        return BlockingInference(self, customer, type, data, id=id, expires_in=expires_in, key_id=key_id)
 
     def keep(self, event: Mapping[str, Any], authorization: str | None = None, *, release: Sequence[str] = ()) -> bool:
         """Put an event into the spool, as a capture where there is an ``authorization``. False where there is no spool.
@@ -208,14 +213,16 @@ class Wallet:
         id: str | None = None,
         expires_in: int = HOLD_SECONDS,
         fail: Fail | None = None,
+        key_id: str | None = None,
     ) -> Authorization:
         """Set aside what this usage would cost; ``data`` is the most that is expected.
 
-        ``id`` is the inference's: the same id again gets the same answer. Raises ``PaymentRequired`` where the wallet
-        does not suffice, and ``Unreachable`` where nobody answers and the client, or ``fail`` here, says closed.
+        ``id`` is the inference's: the same id again gets the same answer. ``key_id``: see ``Ante.inference``. Raises
+        ``PaymentRequired`` where the wallet does not suffice, ``PermissionDenied`` where that key is paused or has
+        ended, and ``Unreachable`` where nobody answers and the client, or ``fail`` here, says closed.
         """
         key = id or calls.new_id()
-        call = calls.authorize(customer=customer, type=type, data=data, expires_in=expires_in, key=key)
+        call = calls.authorize(customer=customer, type=type, data=data, expires_in=expires_in, key=key, key_id=key_id)
         with self._ante.guard.asking(customer, fail) as asked:
             asked.answer = self._ante.perform(call, ASK)
         return asked.answer
@@ -283,10 +290,18 @@ class Usage:
         id: str | None = None,
         time: datetime | None = None,
         outcome: str | None = None,
+        key_id: str | None = None,
     ) -> str:
-        """The same for an event with data of any form."""
+        """The same for an event with data of any form. ``key_id``: see ``Ante.inference``."""
         event = calls.event(
-            customer=customer, type=type, data=data, id=id, time=time, outcome=outcome, source=self._ante.source
+            customer=customer,
+            type=type,
+            data=data,
+            id=id,
+            time=time,
+            outcome=outcome,
+            source=self._ante.source,
+            key_id=key_id,
         )
         self.settle(event)
         return str(event["id"])

@@ -24,7 +24,10 @@ HOLD_SECONDS = 600
 
 
 class Inference:
-    """A run of either client. ``data`` is what was announced: who, which model, and the most that is expected."""
+    """A run of either client. ``data`` is what was announced: who, which model, and the most that is expected.
+
+    ``key_id`` is the id of the customer's own key that it is made with, where an operator's program says so.
+    """
 
     def __init__(
         self,
@@ -36,6 +39,7 @@ class Inference:
         id: str | None = None,
         expires_in: int = HOLD_SECONDS,
         fail: Fail | None = None,
+        key_id: str | None = None,
     ) -> None:
         self.id = id or calls.new_id()
         self.customer = customer
@@ -43,6 +47,7 @@ class Inference:
         self.source = source
         self.expires_in = expires_in
         self.fail = fail
+        self.key_id = key_id
         self.data = {**data, "inference_id": self.id}
         self.authorization: Authorization | None = None
         self._used: dict[str, Any] | None = None
@@ -72,6 +77,7 @@ class Inference:
             source=self.source,
             time=self._ended_at,
             outcome=outcome,
+            key_id=self.key_id,
         )
 
     def so_far(self, used: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,8 +89,13 @@ class Inference:
             id=self.id,
             source=self.source,
             outcome="failed",
+            key_id=self.key_id,
         )
         return {"event": event} if self.held is None else {"event": event, "authorization": self.held}
+
+    def _asked(self, key: str | None) -> dict[str, Any]:
+        """How ``Wallet.authorize`` is asked for it."""
+        return {"id": key or self.id, "expires_in": self.expires_in, "fail": self.fail, "key_id": self.key_id}
 
     @property
     def held(self) -> str | None:
@@ -112,7 +123,7 @@ class BlockingInference(Inference):
         """Set aside what ``data`` costs, or what was announced. Raises ``PaymentRequired``, and ``Unreachable`` where
         the client fails closed. Another ``key`` than the id for another question about the same run."""
         self.authorization = self._ante.wallet.authorize(
-            self.customer, self.type, data or self.data, id=key or self.id, expires_in=self.expires_in, fail=self.fail
+            self.customer, self.type, data or self.data, **self._asked(key)
         )
         return self
 
@@ -154,7 +165,7 @@ class AsyncInference(Inference):
     async def authorize(self, data: Mapping[str, Any] | None = None, *, key: str | None = None) -> Self:
         """See ``BlockingInference.authorize``."""
         self.authorization = await self._ante.wallet.authorize(
-            self.customer, self.type, data or self.data, id=key or self.id, expires_in=self.expires_in, fail=self.fail
+            self.customer, self.type, data or self.data, **self._asked(key)
         )
         return self
 

@@ -102,10 +102,11 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Whose key it is: a customer's, or the operator's (None)."""
+    """Whose key it is: a customer's, or the operator's (None), and its id, which older servers do not say."""
 
     customer: str | None
     scopes: Sequence[str]
+    key_id: str | None = None
 
 
 def amounts(found: Mapping[str, str] | None) -> dict[str, Decimal]:
@@ -187,7 +188,7 @@ def budgets(answer: Answer) -> list[Budget]:
 
 def identity(answer: Answer) -> Identity:
     body = answer.json()
-    return Identity(customer=body["customer"], scopes=tuple(body["scopes"]))
+    return Identity(customer=body["customer"], scopes=tuple(body["scopes"]), key_id=body.get("id"))
 
 
 def summary(customer: str, start: str, end: str, answer: Answer) -> Summary:

@@ -30,7 +30,7 @@ class Allowance:
         run = self._run
         self._asks += 1
         id = f"{run.id}:more:{self._asks}"
-        further = AsyncInference(self._ante, run.customer, run.type, run.data, id=id, fail=run.fail)
+        further = AsyncInference(self._ante, run.customer, run.type, run.data, id=id, fail=run.fail, key_id=run.key_id)
         further.data["inference_id"] = run.id
         try:
             bound = await ask_async(further, self._further)

@@ -130,7 +130,7 @@ class Gateway:
         if isinstance(asked.body.get("user"), str):
             who.setdefault("user", asked.body["user"][:255])
         event_type = asked.event_type(self._settings.event_type)
-        run = AsyncInference(self._ante, caller.customer, event_type, who, fail=caller.fail)
+        run = AsyncInference(self._ante, caller.customer, event_type, who, fail=caller.fail, key_id=caller.key_id)
         return Call(asked, caller, run, wants_event=headers.get("x-ante-usage") == "event")
 
     def _allowance(self, call: Call, most: int | None) -> Allowance | None:

@@ -16,7 +16,8 @@ from ante_client.shapes import Identity
 SCOPE = "authorizations:write"
 """What a key needs to spend, a customer's or the operator's."""
 FRESH_SECONDS = 5.0
-"""So long may a revoked key live on here."""
+"""So long is a key known without asking again. One that was paused or revoked since is refused when value is set
+aside."""
 STALE_SECONDS = 3600.0
 """So long is a key known while nobody can be asked, where runs may pass unseen."""
 KEYS_MAX = 10_000
@@ -27,9 +28,11 @@ _META = ("user", "project", "feature", "session")
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who pays, what is said of the call, and what happens to it while nobody can be asked."""
+    """Who pays, with which of their keys (None with an operator's), what is said of the call, and what happens to it
+    while nobody can be asked."""
 
     customer: str
+    key_id: str | None
     meta: Mapping[str, str]
     fail: Fail
 
@@ -59,7 +62,8 @@ class Callers:
         meta = {name: headers[f"x-ante-{name}"][:255] for name in _META if headers.get(f"x-ante-{name}")}
         if run := headers.get("x-ante-run"):
             meta.setdefault("session", run[:255])  # Where the server's budgets know it by.
-        return Caller(customer, meta, self._fail_of(token))
+        key_id = identity.key_id if identity.customer else None
+        return Caller(customer, key_id, meta, self._fail_of(token))
 
     def step(self, caller: Caller, run: str) -> None:
         """Count one more call of this run. Raises ``Refused`` beyond the most that a run may make."""
