@@ -120,8 +120,9 @@ class Payer:
         fields = {"way": way, "return_url": "https://acme.test/back"} | fields
         return attempts.Plan(method=method, **fields)
 
-    def create(self, amount: str = "25", **fields: Any) -> TopUp:
-        return top_ups.create(actor=SYSTEM, customer=self.customer, quote=self.quote(amount), plan=self.plan(**fields))
+    def create(self, amount: str = "25", currency: str = "usd", **fields: Any) -> TopUp:
+        quote = self.quote(amount, currency)
+        return top_ups.create(actor=SYSTEM, customer=self.customer, quote=quote, plan=self.plan(**fields))
 
     def open(self, amount: str = "25", **fields: Any) -> TopUp:
         """A top-up, as it is once the provider has been asked."""

@@ -7,14 +7,25 @@ from billing.engine.money import amount_string, decimals
 SIGNS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥", "inr": "₹", "krw": "₩", "brl": "R$", "cad": "CA$"}
 """What stands before an amount, where a currency has a sign."""
 
-WITHOUT_CENTS = frozenset(
-    "bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf".split()  # noqa: SIM905 - a list of words
-)
+_BY_PLACES = {
+    0: "bif clp djf gnf isk jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf",
+    3: "bhd iqd jod kwd lyd omr tnd",
+}
+UNUSUAL_PLACES = {code: count for count, codes in _BY_PLACES.items() for code in codes.split()}
+"""How many decimals the coins of a currency have, where these are not two."""
+
+_PAYMENT_PLACES_MAX = 2
+"""Card networks take no payment that is finer than hundredths, whatever the coins."""
 
 
 def places(currency: str) -> int:
-    """How many decimals its coins have: what is paid, invoiced or handed to a general ledger is in whole coins."""
-    return 0 if currency.lower() in WITHOUT_CENTS else 2
+    """How many decimals its coins have: what is invoiced or handed to a general ledger is in whole coins."""
+    return UNUSUAL_PLACES.get(currency.lower(), 2)
+
+
+def payment_places(currency: str) -> int:
+    """How many decimals a payment in it may have, and what is paid back of one."""
+    return min(places(currency), _PAYMENT_PLACES_MAX)
 
 
 def written(amount: Decimal, asset: str) -> str:

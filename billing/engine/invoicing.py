@@ -9,8 +9,6 @@ from typing import Any
 from billing.engine.currencies import grouped
 from billing.engine.money import DECIMALS_MAX, EXACT, ZERO, exact_sum, round_half_even
 
-_HALF_A_COIN = Fraction(1, 200)
-
 
 @dataclass(frozen=True, slots=True)
 class Item:
@@ -68,11 +66,13 @@ def in_coins(items: Iterable[Item], *, owed: Decimal, owed_before: Decimal, plac
     return Totals(amounts, cut, EXACT.subtract(cut, due), due)
 
 
-def by_tier(item: Item, steps: Sequence[Step]) -> list[Item]:
+def by_tier(item: Item, steps: Sequence[Step], *, places: int) -> list[Item]:
     """The item as one for each tier that something fell in; none where the tiers do not account for its amount to the
-    coin, as below a most of the period. They add up to it exactly: the last has what rounding left."""
+    coin of so many decimals, as below a most of the period. They add up to it exactly: the last has what rounding
+    left."""
     exact = [Fraction(step.quantity) * Fraction(step.unit_amount) / Fraction(step.per) for step in steps]
-    if not steps or abs(sum(exact) + sum(Fraction(step.flat) for step in steps) - Fraction(item.exact)) >= _HALF_A_COIN:
+    whole = sum(exact) + sum(Fraction(step.flat) for step in steps)
+    if not steps or abs(whole - Fraction(item.exact)) >= Fraction(1, 2 * 10**places):
         return []
     found = []
     for step, amount in zip(steps, exact, strict=True):

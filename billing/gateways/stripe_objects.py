@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from billing.engine.currencies import places
+from billing.engine.currencies import payment_places, places
+from billing.engine.money import decimals
 from billing.gateways.payments import (
     Charge,
     Dispute,
@@ -217,14 +218,21 @@ def dispute(found: Any) -> Dispute:
     )
 
 
+_IN_HUNDREDTHS = frozenset({"isk", "ugx"})
+"""Stripe counts them in hundredths, as they once were, and takes whole coins alone."""
+
+
 def to_minor(amount: Decimal, currency: str) -> int:
-    """``Decimal("12.50")`` USD as 1250. Raises where the amount is finer than the currency."""
-    minor = amount.scaleb(places(currency))
-    if minor != minor.to_integral_value():
-        raise Refused(f"{amount} {currency} is finer than the currency's smallest coin.", code="amount_too_fine")
-    return int(minor)
+    """``Decimal("12.50")`` USD as 1250. Raises where the amount is finer than what is paid in the currency."""
+    if decimals(amount) > payment_places(currency):
+        raise Refused(f"{amount} {currency} is finer than what can be paid in it.", code="amount_too_fine")
+    return int(amount.scaleb(_minor_places(currency)))
 
 
 def from_minor(minor: int, currency: str) -> Decimal:
     """``1250`` of USD as 12.50."""
-    return Decimal(minor).scaleb(-places(currency))
+    return Decimal(minor).scaleb(-_minor_places(currency))
+
+
+def _minor_places(currency: str) -> int:
+    return 2 if currency in _IN_HUNDREDTHS else places(currency)

@@ -3,6 +3,7 @@
 from html import escape
 from typing import Any
 
+from billing.standin.currencies import written
 from billing.standin.rules import DEBIT_FAILS
 from billing.standin.store import Thing
 
@@ -53,16 +54,12 @@ def page(title: str, body: str, *, wide: bool = False) -> str:
     )
 
 
-def money(minor: int, currency: str) -> str:
-    return f"{minor / 100:,.2f} {currency.upper()}"
-
-
 def checkout(session: Thing, error: str = "") -> str:
     """The page to pay on, or to add a method on."""
     paying = session["mode"] == "payment"
-    heading = money(session["amount_total"], session["currency"]) if paying else "Add a payment method"
+    heading = written(session["amount_total"], session["currency"]) if paying else "Add a payment method"
     lines = "".join(
-        f"<li><span>{escape(line['name'])}</span><span>{money(line['amount'], session['currency'])}</span></li>"
+        f"<li><span>{escape(line['name'])}</span><span>{written(line['amount'], session['currency'])}</span></li>"
         for line in session["_lines"]
     )
     kinds = list(session["payment_method_types"])
@@ -98,7 +95,7 @@ def bank(intent: Thing) -> str:
     return page(
         "Your bank",
         f"<h1>Is it you?</h1><div class=box><p>Your bank asks whether you want to pay "
-        f"{money(intent['amount'], intent['currency'])}.</p><form method=post>"
+        f"{written(intent['amount'], intent['currency'])}.</p><form method=post>"
         "<button name=answer value=yes class=pay>Yes, pay</button> <p><button name=answer value=no>No</button></p>"
         "</form></div>",
     )
@@ -142,7 +139,7 @@ def desk(payments: list[Thing], refunds: list[Thing], disputes: list[Thing]) -> 
 
 
 def _row(thing: Any, actions: str) -> str:
-    amount = money(thing["amount"], thing["currency"])
+    amount = written(thing["amount"], thing["currency"])
     return f"<tr id={thing['id']}><td><code>{thing['id']}</code><td>{amount}<td>{thing['status']}<td>{actions}"
 
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from billing.standin import currencies
 from billing.standin.account import Account
 from billing.standin.store import Store, Thing
 
@@ -93,8 +94,8 @@ class Rules:
             currency = price["currency"]
             total += int(price["unit_amount"]) * int(item.get("quantity", 1))
             lines.append({"name": price["product_data"]["name"], "amount": int(price["unit_amount"])})
-        if mode == "payment" and total < MINIMUM:
-            raise Wrong(400, type="invalid_request_error", code="amount_too_small", message="Amount is too small.")
+        if mode == "payment":
+            _chargeable(total, currency)
         if asked.get("customer"):
             self.find(asked["customer"], "customer")
         session = self.store.add(
@@ -201,8 +202,7 @@ class Rules:
 
     def new_intent(self, asked: Thing) -> Thing:
         amount = int(asked["amount"])
-        if amount < MINIMUM:
-            raise Wrong(400, type="invalid_request_error", code="amount_too_small", message="Amount is too small.")
+        _chargeable(amount, asked["currency"])
         method = self.method(asked["payment_method"]) if asked.get("payment_method") else None
         if method is not None and method["customer"] != asked.get("customer") and method["id"] not in TEST_METHODS:
             raise Wrong(400, type="invalid_request_error", message="The payment method is not this customer's.")
@@ -356,6 +356,7 @@ class Rules:
                 code="charge_already_refunded",
                 message="The refund is greater than what is left of the charge.",
             )
+        _whole(amount, charge["currency"])
         charge["amount_refunded"] += amount
         charge["refunded"] = charge["amount_refunded"] == charge["amount"]
         method = self.method(intent["payment_method"])
@@ -433,6 +434,18 @@ class Rules:
         if (before in free) != (status in free):
             moved = self._take(moved, out=status not in free)
         return moved
+
+
+def _chargeable(amount: int, currency: str) -> None:
+    if amount < MINIMUM:
+        raise Wrong(400, type="invalid_request_error", code="amount_too_small", message="Amount is too small.")
+    _whole(amount, currency)
+
+
+def _whole(amount: int, currency: str) -> None:
+    if not currencies.is_whole(amount, currency):
+        text = f"Amounts in {currency} must be rounded."
+        raise Wrong(400, type="invalid_request_error", code="parameter_invalid_integer", message=text)
 
 
 def methods_for(currency: str, mode: str = "payment") -> list[str]:

@@ -10,7 +10,9 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection
 
+from billing.engine.currencies import places
 from billing.engine.invoicing import Item, Step, by_tier, merged
+from billing.models import Balance
 
 TITLE_MAX = 120
 """Characters of what a line is for, before its tier."""
@@ -28,7 +30,7 @@ class Owed:
     taken_up: Decimal
 
 
-def owed(balance_id: UUID, *, after: int, upto: int) -> Owed:
+def owed(balance: Balance, *, after: int, upto: int) -> Owed:
     """What the entries of a balance with ``after`` < seq <= ``upto`` come to. The balance must be locked.
 
     Usage by meter and price, and by what ``INVOICE_LINE_KEYS`` names of the events, at list price, each tier for
@@ -36,7 +38,7 @@ def owed(balance_id: UUID, *, after: int, upto: int) -> Owed:
     is shown as paid. A meter's quantity is that of its charges.
     """
     values: dict[str, Any] = {
-        **{"balance": balance_id, "after": after, "upto": upto},
+        **{"balance": balance.pk, "after": after, "upto": upto},
         "keys": settings.INVOICE_LINE_KEYS,
     }
     with connection.cursor() as cursor:
@@ -45,14 +47,14 @@ def owed(balance_id: UUID, *, after: int, upto: int) -> Owed:
         for price, metadata, refund, *numbers in cursor:
             steps.setdefault((price, metadata, refund), []).append(Step(*numbers))
         cursor.execute(_USED, values)
-        items = list(merged(item for row in cursor for item in _used(row, steps)))
+        items = list(merged(item for row in cursor for item in _used(row, steps, places(balance.asset_id))))
         cursor.execute(_OTHERS, values)
         items += [Item(*row) for row in cursor]
         cursor.execute(_OWED, values)
         return Owed([item for item in items if item.exact != 0], *cursor.fetchone())
 
 
-def _used(row: tuple[Any, ...], steps: Mapping[Group, list[Step]]) -> Iterator[Item]:
+def _used(row: tuple[Any, ...], steps: Mapping[Group, list[Step]], coins: int) -> Iterator[Item]:
     price, metadata, refund, product, name, unit, exact, quantity, unit_amount, per, match = row
     shown = json.loads(metadata)
     only = [", ".join(values) for key, values in sorted(json.loads(match).items()) if key not in shown]
@@ -65,7 +67,7 @@ def _used(row: tuple[Any, ...], steps: Mapping[Group, list[Step]]) -> Iterator[I
         unit_amount=unit_amount,
         per=per,
     )
-    found = by_tier(whole, steps.get((price, metadata, refund), []))
+    found = by_tier(whole, steps.get((price, metadata, refund), []), places=coins)
     yield from found or [whole]
 
 

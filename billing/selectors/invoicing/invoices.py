@@ -10,7 +10,7 @@ from django.db import connection
 from django.db.models import Sum
 from django.utils import timezone
 
-from billing.engine.currencies import WITHOUT_CENTS, places
+from billing.engine.currencies import UNUSUAL_PLACES, places
 from billing.engine.invoicing import paid_of
 from billing.engine.money import EXACT, ZERO, exact_sum, round_half_even
 from billing.models import Balance, Invoice
@@ -177,7 +177,8 @@ SELECT COALESCE(SUM(GREATEST(0, l.tax - (t.tax - t.invoiced_tax - t.tax_refunded
  WHERE b.id = %s
 """
 _PAID = allocation.paid("SELECT unnest(%(balances)s::uuid[])")
-_COIN = f"CASE WHEN i.currency_id = ANY('{{{','.join(sorted(WITHOUT_CENTS))}}}') THEN 1 ELSE 0.01 END"
+_UNUSUAL_COINS = " ".join(f"WHEN '{code}' THEN 1e-{count}" for code, count in UNUSUAL_PLACES.items())
+_COIN = f"CASE i.currency_id {_UNUSUAL_COINS} ELSE 0.01 END"
 
 INVARIANTS: dict[str, tuple[str, str]] = {
     "invoice-taxes": (

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from accounts.services.audit import SYSTEM
 from billing import locks
-from billing.engine.currencies import places
+from billing.engine.currencies import payment_places
 from billing.engine.money import EXACT, ZERO, amount_string
 from billing.engine.taxes import Decision
 from billing.errors import BillingError, InvalidRequest, WalletBusy
@@ -184,7 +184,7 @@ def _filled(
     rule: AutoTopUp, gap: Decimal, room: Decimal | None, now: datetime, decision: Decision
 ) -> quotes.Quote | None:
     """As much as fills the balance up to the target, in whole coins."""
-    coins = places(rule.asset_id)
+    coins = payment_places(rule.asset_id)
     units = -(-Fraction(gap) * 10**coins // 1)
     amount = max(Decimal(int(units)).scaleb(-coins), settings.TOP_UP_MIN)
     most = settings.TOP_UP_MAX if room is None else min(room, settings.TOP_UP_MAX)

@@ -5,7 +5,7 @@ from decimal import Decimal
 from django.db import IntegrityError, transaction
 
 from accounts.services import audit
-from billing.engine.currencies import places
+from billing.engine.currencies import payment_places
 from billing.engine.money import amount_string, decimals
 from billing.errors import AlreadyExists, InvalidRequest
 from billing.models import Asset, Pack
@@ -17,8 +17,8 @@ def create(
     """Put a pack up for sale. Raises ``InvalidRequest`` for what is not positive, or finer than asset or coin."""
     if amount <= 0 or decimals(amount) > asset.precision:
         raise InvalidRequest.field("amount", f"must be positive, with at most {asset.precision} decimals")
-    if price <= 0 or decimals(price) > places(currency.pk):
-        raise InvalidRequest.field("price", f"must be positive, with at most {places(currency.pk)} decimals")
+    if price <= 0 or decimals(price) > payment_places(currency.pk):
+        raise InvalidRequest.field("price", f"must be positive, with at most {payment_places(currency.pk)} decimals")
     try:
         with transaction.atomic():
             pack = Pack.objects.create(code=code, name=name, asset=asset, amount=amount, price=price, currency=currency)

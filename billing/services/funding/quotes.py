@@ -1,12 +1,12 @@
 """What a top-up costs and brings, before anybody pays: arithmetic on settings, packs and taxes."""
 
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 
 from django.conf import settings
 from django.utils import timezone
 
-from billing.engine.currencies import places
+from billing.engine.currencies import payment_places, places
 from billing.engine.money import EXACT, ZERO, amount_string, decimals, round_half_even
 from billing.engine.taxes import Decision, on, within
 from billing.errors import InvalidRequest
@@ -37,12 +37,14 @@ def quote(*, customer: Customer, amount: Decimal, currency: Asset, decision: Dec
     """For money of the wallet's own currency, or of one that the operator names a rate for.
 
     ``decision``: which tax it bears, for callers in a transaction, where nobody may be asked for it.
-    Raises ``InvalidRequest`` for an amount that is finer than the currency's coins, below the least or above the most.
+    Raises ``InvalidRequest`` for an amount that is finer than what is paid in the currency, below the least or above
+    the most.
     """
     if amount <= 0:
         raise InvalidRequest.field("amount", "must be greater than zero")
-    if decimals(amount) > places(currency.pk):
-        raise InvalidRequest.field("amount", f"{currency.pk.upper()} has at most {places(currency.pk)} decimals here")
+    coins = payment_places(currency.pk)
+    if decimals(amount) > coins:
+        raise InvalidRequest.field("amount", f"{currency.pk.upper()} has at most {coins} decimals here")
     rate = _rate(currency, customer.currency)
     credit = _exchanged(amount, rate, customer.currency)
     least, most = settings.TOP_UP_MIN, settings.TOP_UP_MAX
@@ -84,6 +86,14 @@ def quote_pack(*, customer: Customer, pack: Pack, count: int = 1, decision: Deci
     )
 
 
+def quote_invoice(*, currency: Asset, due: Decimal, tax: Decimal) -> Quote:
+    """For what is open of an invoice and of its tax. Where that is finer than a payment, a coin is paid for the rest,
+    and what is beyond it comes into the wallet."""
+    whole = EXACT.add(due, tax).quantize(Decimal(1).scaleb(-payment_places(currency.pk)), rounding=ROUND_CEILING)
+    amount = EXACT.subtract(whole, tax)
+    return Quote(amount, currency, ZERO, tax, currency, amount, ZERO)
+
+
 def currencies(customer: Customer) -> list[str]:
     """The codes of the currencies that the customer can pay in, their own first."""
     own = customer.currency_id
@@ -113,23 +123,28 @@ def _rate(paid: Asset, own: Asset) -> Decimal | None:
 
 
 def _exchanged(amount: Decimal, rate: Decimal | None, own: Asset) -> Decimal:
-    return amount if rate is None else round_half_even(EXACT.multiply(amount, rate), precision=places(own.pk))
+    return amount if rate is None else round_half_even(EXACT.multiply(amount, rate), precision=_places(own))
 
 
 def _fee(amount: Decimal, currency: Asset) -> Decimal:
     fee = EXACT.add(EXACT.multiply(amount, settings.TOP_UP_FEE_RATE), settings.TOP_UP_FEE_FIXED)
-    return round_half_even(fee, precision=places(currency.pk))
+    return round_half_even(fee, precision=payment_places(currency.pk))
 
 
 def _taxed(amount: Decimal, fee: Decimal, currency: Asset, decision: Decision) -> tuple[Decimal, Decimal]:
     """What of the amount is left for the wallet, and the tax, which the fee bears as well."""
     asked = EXACT.add(amount, fee)
     if decision.included:
-        tax = within(asked, decision, places=places(currency.pk))
+        tax = within(asked, decision, places=payment_places(currency.pk))
         return EXACT.subtract(amount, tax), tax
-    return amount, on(asked, decision, places=places(currency.pk))
+    return amount, on(asked, decision, places=payment_places(currency.pk))
 
 
 def _bonus(credit: Decimal, asset: Asset) -> Decimal:
     share = next((share for least, share in reversed(bonuses()) if credit >= least), ZERO)
-    return round_half_even(EXACT.multiply(credit, share), precision=places(asset.pk))
+    return round_half_even(EXACT.multiply(credit, share), precision=_places(asset))
+
+
+def _places(asset: Asset) -> int:
+    """How many decimals of it come in: whole coins that the ledger can keep."""
+    return min(places(asset.pk), asset.precision)

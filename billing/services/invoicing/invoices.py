@@ -83,7 +83,7 @@ def _reached() -> Iterator[Balance]:
         return
     for balance in Balance.objects.filter(asset__kind=Asset.Kind.CURRENCY, owed__gte=settings.INVOICE_AMOUNT):
         last = Invoice.objects.filter(balance=balance).order_by("-first_seq").first()
-        found = invoice_lines.owed(balance.pk, after=last.last_seq if last else 0, upto=balance.seq)
+        found = invoice_lines.owed(balance, after=last.last_seq if last else 0, upto=balance.seq)
         if found.owed >= settings.INVOICE_AMOUNT:
             yield balance
 
@@ -128,7 +128,7 @@ def document(
     upto = run.aggregate(highest=Max("seq"))["highest"]
     if upto is None:
         return None
-    found = invoice_lines.owed(balance.pk, after=after, upto=upto)
+    found = invoice_lines.owed(balance, after=after, upto=upto)
     taken_back = None if voids is None else voids.invoice
     items = found.items if voids is None else [*_taken_back(voids), *_besides(voids, found.items)]
     owed_before = last.owed_after if last else ZERO

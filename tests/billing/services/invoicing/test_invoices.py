@@ -277,20 +277,23 @@ def test_less_than_a_coin_that_is_open_is_paid(shop: Shop) -> None:
     assert (invoice.due, paid.net, figures.status(invoice, paid)) == (11, D("10.9999925"), "paid")
 
 
-def test_yen_have_no_smaller_coins(shop: Shop) -> None:
+@pytest.mark.parametrize(("code", "price", "coin"), [("jpy", "0.7", "1"), ("kwd", "0.0007", "0.001")])
+def test_coins_are_those_of_the_currency(shop: Shop, code: str, price: str, coin: str) -> None:
     acme = owing(shop)
-    yen = shop.asset("jpy", precision=12, kind="currency")
-    wallets.set_overdraft_limit(actor=SYSTEM, customer=acme, asset=yen, limit=D(10_000))
-    shop.plan("yen", [shop.price(shop.meter("pages", "value", event_type="pages"), "0.7", asset=yen)])
-    shop.subscribe(acme, "yen")
+    currency = shop.asset(code, precision=12, kind="currency")
+    wallets.set_overdraft_limit(actor=SYSTEM, customer=acme, asset=currency, limit=D(10_000))
+    shop.plan("other", [shop.price(shop.meter("pages", "value", event_type="pages"), price, asset=currency)])
+    shop.subscribe(acme, "other")
     found = []
     for _ in range(2):
-        shop.record(acme, type="pages", value=5)  # 3.5
-        found.append(invoices.issue(shop.balance(acme, "jpy"), end=LATER))
+        shop.record(acme, type="pages", value=5)  # 3.5 coins
+        found.append(invoices.issue(shop.balance(acme, code), end=LATER))
         assert found[-1] is not None
 
-    assert [invoice.due for invoice in found if invoice] == [4, 3]
-    assert "4.00" not in str(documents.shown(Invoice.objects.order_by("first_seq")[0]))
+    assert [invoice.due for invoice in found if invoice] == [4 * D(coin), 3 * D(coin)]
+    shown = str(documents.shown(Invoice.objects.order_by("first_seq")[0]))
+    assert str(4 * D(coin)) in shown
+    assert "4.00" not in shown
 
 
 def tiers(shop: Shop, **terms: Any) -> Any:
