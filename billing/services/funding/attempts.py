@@ -6,7 +6,6 @@ the provider has said what became of it.
 """
 
 import logging
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -17,9 +16,10 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from billing import locks, pipeline
-from billing.errors import BillingError, InvalidState, PaymentsUnavailable
+from billing.errors import InvalidState, PaymentsUnavailable
 from billing.gateways.payments import Outcome, Payment, Refused, Unreachable
 from billing.models import Asset, Customer, PaymentAttempt, PaymentMethod, TopUp
+from billing.services import one_by_one
 from billing.services.funding import asking, crediting, profiles, provider_fees, rules
 from billing.services.retrying import retried
 
@@ -200,10 +200,7 @@ def settle_due() -> int:
     mode = profiles.payments().mode
     due = PaymentAttempt.objects.filter(check_at__lte=timezone.now(), mode=mode).order_by("check_at")
     ids = list(due.values_list("pk", flat=True)[:SWEEP_MAX])
-    for attempt_id in ids:
-        with suppress(BillingError):  # A wallet that is busy is for the next run.
-            settle(attempt_id)
-    return len(ids)
+    return one_by_one.each(ids, settle, what="payment")
 
 
 @retried

@@ -4,8 +4,6 @@ A message only says which dispute to look at. What it is *now* says what is to b
 order of the messages, and how often they come, changes nothing.
 """
 
-import logging
-from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID
 
@@ -20,11 +18,9 @@ from billing.errors import BillingError, PaymentsUnavailable
 from billing.gateways import payments
 from billing.gateways.payments import Refused, Unreachable
 from billing.models import Dispute, TopUp
-from billing.services import outbox
+from billing.services import one_by_one, outbox
 from billing.services.funding import attempts, dispute_books, profiles, provider_fees, rules
 from billing.services.retrying import retried
-
-logger = logging.getLogger(__name__)
 
 Status = Dispute.Status
 
@@ -68,11 +64,13 @@ def settle_due() -> int:
         return 0
     due = Dispute.objects.filter(check_at__lte=timezone.now(), mode=profiles.payments().mode).order_by("check_at")
     ids = list(due.values_list("provider_id", flat=True)[:SWEEP_MAX])
-    for provider_id in ids:
-        Dispute.objects.filter(provider_id=provider_id).update(check_at=timezone.now() + LOOK_EVERY)
-        with suppress(BillingError, Unreachable, Refused, NotOurs):
-            look_up(provider_id)
-    return len(ids)
+    return one_by_one.each(ids, _look_in_turn, what="dispute", expected=(BillingError, Unreachable, Refused, NotOurs))
+
+
+def _look_in_turn(provider_id: str) -> None:
+    """``look_up``, and whatever comes of it, not again before the others had their turn."""
+    Dispute.objects.filter(provider_id=provider_id).update(check_at=timezone.now() + LOOK_EVERY)
+    look_up(provider_id)
 
 
 @retried

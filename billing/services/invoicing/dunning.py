@@ -5,8 +5,6 @@ A charge is a top-up of just what is open, with the tax that the invoice has: no
 a time for each customer. What is paid is read from the ledger; here is only how far the collecting is.
 """
 
-import logging
-from collections.abc import Callable
 from datetime import datetime, time, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -18,19 +16,17 @@ from django.utils import timezone
 
 from accounts.services.audit import SYSTEM
 from billing.engine.money import ZERO
-from billing.errors import BillingError, InvalidState
-from billing.models import Asset, Collection, Invoice, PaymentAttempt, PaymentMethod, TopUp
+from billing.errors import InvalidState
+from billing.models import Collection, Invoice, PaymentAttempt, PaymentMethod, TopUp
 from billing.selectors.invoicing import invoices, overdue
-from billing.services.funding import attempts, automatic, methods, profiles, rules, top_ups
+from billing.services import one_by_one
+from billing.services.funding import attempts, automatic, methods, profiles, quotes, rules, top_ups
 from billing.services.funding.attempts import Plan
-from billing.services.funding.quotes import Quote
 from billing.services.invoicing import invoices as issuing
 from billing.services.invoicing import outcomes
 from billing.services.ledger.posting import Journal
 from billing.services.retrying import retried
 from billing.services.wallet import wallets
-
-logger = logging.getLogger(__name__)
 
 PURPOSE = PaymentAttempt.Purpose.INVOICE
 LEFT_LYING = timedelta(seconds=5)
@@ -39,20 +35,8 @@ LEFT_LYING = timedelta(seconds=5)
 
 def run_due() -> None:
     """Bring every open invoice as far as it can be by now. Safe to run twice, and at the same time."""
-    for attempt_id in _left_lying():
-        _alone(attempts.send, attempt_id)
-    for collection_id in list(_open().values_list("pk", flat=True)):
-        _alone(advance, collection_id)
-
-
-def _alone(step: Callable[[UUID], None], id: UUID) -> None:
-    """One step, whose trouble, of whatever kind, is not the other invoices'."""
-    try:
-        step(id)
-    except BillingError as trouble:
-        logger.warning("The collecting of %s waits: %s", id, trouble)
-    except Exception:
-        logger.exception("The collecting of %s waits", id)
+    one_by_one.each(_left_lying(), attempts.send, what="charge of an invoice")
+    one_by_one.each(list(_open().values_list("pk", flat=True)), advance, what="collecting of an invoice")
 
 
 def advance(collection_id: UUID) -> None:
@@ -107,8 +91,7 @@ def _begin(collection_id: UUID) -> UUID | None:
         later = settings.INVOICE_TRY_DAYS[collection.tries :]
         collection.next_try_at = max(_on(invoice, int(later[0])), now + timedelta(days=1)) if later else None
         collection.save(update_fields=["tries", "next_try_at"])
-        currency: Asset = invoice.currency
-        quote = Quote(max(net, ZERO), currency, ZERO, max(tax, ZERO), currency, max(net, ZERO), ZERO)
+        quote = quotes.quote_invoice(currency=invoice.currency, due=max(net, ZERO), tax=max(tax, ZERO))
         plan = Plan(PaymentAttempt.Way.OFF_SESSION, purpose=PURPOSE, method=method)
         top_up = top_ups.create(actor=SYSTEM, customer=invoice.customer, quote=quote, plan=plan, invoice=invoice)
         return top_up.attempt_id
