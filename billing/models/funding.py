@@ -310,7 +310,10 @@ class Refund(models.Model):
     tax = AmountField(default=0, help_text="Of its tax, in proportion.")
     currency = models.ForeignKey(Asset, on_delete=models.PROTECT, related_name="+")
     credit = AmountField(help_text="What the paid grant gave up.")
-    recovered = AmountField(default=0, help_text="Of that: in place of a bonus that is spent.")
+    recovered = AmountField(
+        default=0,
+        help_text="Of that: in place of a bonus that is spent. Below zero: of the bonus, in place of what was paid.",
+    )
     bonus = AmountField(default=0, help_text="What the bonus grant gave up.")
     reason = models.CharField(max_length=500, blank=True)
     provider_id = models.CharField(max_length=255, blank=True)
@@ -331,8 +334,12 @@ class Refund(models.Model):
                 fields=["provider_id"], name="billing_refund_provider_once", condition=~Q(provider_id="")
             ),
             models.CheckConstraint(name="billing_refund_amount_positive", condition=Q(amount__gt=0)),
-            number_check("billing_refund", "amount"),
-            number_check("billing_refund", "tax", "credit", "recovered", "bonus", at_least=0),
+            number_check("billing_refund", "amount", "recovered"),
+            number_check("billing_refund", "tax", "credit", "bonus", at_least=0),
+            models.CheckConstraint(
+                name="billing_refund_recovered",
+                condition=Q(recovered__lte=F("credit"), recovered__gte=-F("bonus")),
+            ),
             models.CheckConstraint(
                 name="billing_refund_status",
                 condition=Q(status__in=["created", "sent", "unknown", "processing", "succeeded", "failed"]),

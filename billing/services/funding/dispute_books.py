@@ -12,9 +12,9 @@ from django.db.models import F, Sum
 from billing.engine import burndown
 from billing.engine.currencies import places
 from billing.engine.money import EXACT, ZERO, exact_sum, round_half_even
-from billing.engine.postings import TEMPLATES
-from billing.models import Dispute, LedgerEntry, Refund, TopUp
+from billing.models import Dispute, LedgerEntry, TopUp
 from billing.selectors.invoicing import invoices
+from billing.services.funding import takings
 from billing.services.invoicing import invoice_taxes, outcomes
 from billing.services.ledger.book import Transaction
 from billing.services.ledger.giving_back import Part, give_back
@@ -45,12 +45,12 @@ def book(dispute: Dispute, top_up: TopUp) -> None:
     """Bring what is in effect to what the status asks for. The payment's attempt is locked."""
     journal = Journal.open([dispute.customer_id])
     invoiced_before = top_up.invoiced_tax
-    if dispute.loss_id is not None and (dispute.status != Status.LOST or _is_short(dispute, top_up)):
+    if dispute.loss_id is not None and (dispute.status != Status.LOST or _is_short(journal, dispute, top_up)):
         _undo_loss(journal, dispute, top_up)
     if dispute.status in Dispute.HARMLESS:
         _release(journal, dispute, top_up)
     else:
-        wanted = share(dispute, top_up)
+        wanted = share(journal, dispute, top_up)
         if dispute.loss_id is None:
             _freeze(journal, dispute, top_up, wanted)
         if dispute.status == Status.LOST and dispute.loss_id is None:
@@ -61,9 +61,9 @@ def book(dispute: Dispute, top_up: TopUp) -> None:
         outcomes.reopen(dispute.customer_id, dispute.currency_id)
 
 
-def _is_short(dispute: Dispute, top_up: TopUp) -> bool:
+def _is_short(journal: Journal, dispute: Dispute, top_up: TopUp) -> bool:
     """Whether it has taken less than is lost, because some of that was on its way back to the payer then."""
-    wanted = share(dispute, top_up)
+    wanted = share(journal, dispute, top_up)
     taken = EXACT.add(EXACT.add(dispute.frozen, dispute.frozen_bonus), dispute.recovered)
     return EXACT.add(wanted.credit, wanted.bonus) > taken
 
@@ -117,8 +117,8 @@ def _book_loss(journal: Journal, dispute: Dispute, top_up: TopUp, wanted: Share)
     head = _begin(journal, dispute, "dispute.lost")
     units = EXACT.add(wanted.credit, wanted.bonus)
     missing = EXACT.subtract(units, EXACT.add(dispute.frozen, dispute.frozen_bonus))
-    _take(journal, head, journal.balances[dispute.customer_id, top_up.asset_id], missing)
-    _take(journal, head, journal.balances[dispute.customer_id, dispute.currency_id], wanted.credited_tax)
+    _take(journal, head, dispute, top_up.asset_id, missing)
+    _take(journal, head, dispute, dispute.currency_id, wanted.credited_tax)
     beside = {"fee": wanted.fee, "tax": wanted.tax, "owed_tax": wanted.owed_tax}
     for name, amount in beside.items():
         if amount:
@@ -136,10 +136,14 @@ def _book_loss(journal: Journal, dispute: Dispute, top_up: TopUp, wanted: Share)
     dispute.loss_id = head.id
 
 
-def _take(journal: Journal, head: Transaction, balance: BalanceState, amount: Decimal) -> None:
-    """Take ``amount`` from whatever the balance holds, and have the rest owed."""
+def _take(journal: Journal, head: Transaction, dispute: Dispute, asset: str, amount: Decimal) -> None:
+    """Take ``amount`` from whatever the wallet holds of the asset, and have the rest owed.
+
+    A currency that was only paid in has no balance, and nothing is taken of it.
+    """
     if not amount:
         return
+    balance = journal.balances[dispute.customer_id, asset]
     payable = burndown.payable(balance.sources, meter=None, moment=journal.now)
     debt = max(ZERO, EXACT.subtract(amount, payable))
     draws = burndown.draw(balance.sources, amount, meter=None, moment=journal.now, overdraft=debt)
@@ -158,7 +162,7 @@ def _note_owed_tax(top_up: TopUp, invoiced: Decimal) -> None:
 def _undo_loss(journal: Journal, dispute: Dispute, top_up: TopUp) -> None:
     """Book the loss the other way round: to the very grants that were drawn, and off what is owed."""
     head = _begin(journal, dispute, "dispute.regained")
-    names = _names_of_a_loss()
+    names = takings.names_of_a_loss()
     parts: dict[str, list[Part]] = {}
     beside: dict[str, Decimal] = {}
     for entry in LedgerEntry.objects.filter(customer_id=dispute.customer_id, transaction_id=dispute.loss_id):
@@ -222,18 +226,16 @@ def _move_money(journal: Journal, dispute: Dispute, wanted: Decimal) -> None:
 # --- How much ---------------------------------------------------------------------------------------------------------
 
 
-def share(dispute: Dispute, top_up: TopUp) -> Share:
+def share(journal: Journal, dispute: Dispute, top_up: TopUp) -> Share:
     """What the dispute is about. What was paid back before, or is in another dispute, is not in it a second time.
 
     Nor are the fee and the tax that another one has taken: together they take no more than the payment.
     """
     part = Fraction(dispute.amount) / Fraction(top_up.attempt.amount)
     coins = places(dispute.currency_id)
-    taken = _taken_beside(top_up, but=dispute)
-    others = top_up.disputes.exclude(pk=dispute.pk).aggregate(
-        credit=Sum("frozen"), bonus=Sum("frozen_bonus"), more=Sum("recovered"), tax=Sum("recovered_tax")
-    )
-    taken_of_tax = exact_sum([taken["tax"], taken["owed_tax"], others["tax"] or ZERO])
+    taken = takings.taken_beside(top_up, but=dispute)
+    others = top_up.disputes.exclude(pk=dispute.pk).aggregate(tax=Sum("recovered_tax", default=ZERO))
+    taken_of_tax = exact_sum([taken["tax"], taken["owed_tax"], others["tax"]])
     left_of_tax = EXACT.subtract(top_up.tax, EXACT.add(top_up.tax_refunded, taken_of_tax))
     fee = min(round_half_even(Fraction(top_up.fee) * part, precision=coins), EXACT.subtract(top_up.fee, taken["fee"]))
     tax = max(ZERO, min(round_half_even(Fraction(top_up.tax) * part, precision=coins), left_of_tax))
@@ -245,17 +247,18 @@ def share(dispute: Dispute, top_up: TopUp) -> Share:
     tax = EXACT.subtract(tax, credited_tax)
     owed_tax = min(tax, top_up.invoiced_tax) if not top_up.amount else ZERO
     of_amount = Fraction(amount) / Fraction(top_up.amount) if top_up.amount else Fraction(0)
-    refunds = top_up.refunds.exclude(status=Refund.Status.FAILED).aggregate(credit=Sum("credit"), bonus=Sum("bonus"))
-    gone = EXACT.add(refunds["credit"] or ZERO, EXACT.add(others["credit"] or ZERO, others["more"] or ZERO))
-    gone_bonus = EXACT.add(refunds["bonus"] or ZERO, others["bonus"] or ZERO)
+    paid, bonus = journal.load_grant(top_up.grant_id), journal.load_grant(top_up.bonus_grant_id)
+    given = takings.given(top_up, paid, bonus, to=dispute)
+    of_bonus = _units(given.bonus, of_amount, given.bonus_gone, top_up.asset.precision)
     return Share(
         amount=amount,
         fee=fee,
         tax=EXACT.subtract(tax, owed_tax),
         credited_tax=credited_tax,
         owed_tax=owed_tax,
-        credit=_units(top_up.credit, of_amount, gone, top_up.asset.precision),
-        bonus=_units(top_up.bonus, of_amount, gone_bonus, top_up.asset.precision),
+        credit=_units(given.credit, of_amount, given.credit_gone, top_up.asset.precision),
+        # What it has frozen stays with it, though staff have taken back the rest since.
+        bonus=max(of_bonus, dispute.frozen_bonus),
     )
 
 
@@ -278,20 +281,3 @@ def _credited_tax(dispute: Dispute, top_up: TopUp, tax: Decimal, left: Decimal) 
 def _units(whole: Decimal, part: Fraction, gone: Decimal, precision: int) -> Decimal:
     left = max(ZERO, EXACT.subtract(whole, gone))
     return min(left, round_half_even(Fraction(whole) * part, precision=precision))
-
-
-def _taken_beside(top_up: TopUp, *, but: Dispute) -> dict[str, Decimal]:
-    """What the other disputes of it that are lost have taken that was not the wallet's: by the name of the posting."""
-    losses = top_up.disputes.exclude(pk=but.pk).exclude(loss_id=None).values("loss_id")
-    taken = dict.fromkeys(TEMPLATES["dispute.lost"].postings, ZERO)
-    names = _names_of_a_loss()
-    for entry in LedgerEntry.objects.filter(customer_id=top_up.customer_id, transaction_id__in=losses, balance_id=None):
-        name = names[entry.debit, entry.credit]
-        taken[name] = EXACT.add(taken[name], entry.amount)
-    return taken
-
-
-def _names_of_a_loss() -> dict[tuple[str, str], str]:
-    """Of what is not the wallet's, by accounts."""
-    postings = TEMPLATES["dispute.lost"].postings.items()
-    return {(each.debit, each.credit): name for name, each in postings if name not in {"drawn", "overdrawn"}}

@@ -4,16 +4,22 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
-from billing.engine.currencies import places
-from billing.engine.money import EXACT, ZERO, amount_string, decimals, exact_sum
+from billing.engine.currencies import payment_places
+from billing.engine.money import EXACT, ZERO, amount_string, decimals
 from billing.errors import InvalidRequest, InvalidState
-from billing.models import Refund, TopUp
+from billing.models import TopUp
+from billing.services.funding import takings
+from billing.services.funding.takings import Given
 from billing.services.ledger.states import GrantState
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What goes back for an amount of the top-up: its tax in proportion, and what the grants give up."""
+    """What goes back for an amount of the top-up: its tax in proportion, and what the grants give up.
+
+    The paid grant gives up ``credit`` and the bonus's ``bonus``. ``recovered`` of the credit stands in for a bonus that
+    is spent; where it is below zero, so much of the bonus stands in for what was paid.
+    """
 
     amount: Decimal
     tax: Decimal
@@ -30,7 +36,7 @@ def wanted(top_up: TopUp, amount: Decimal | None, *, at_most: Decimal) -> Decima
         raise InvalidState("There is nothing to pay back: all of it is spent, held or paid back.", refundable=at_most)
     if asked <= 0:
         raise InvalidRequest.field("amount", "must be greater than zero")
-    if decimals(asked) > places(top_up.currency_id):
+    if decimals(asked) > payment_places(top_up.currency_id):
         raise InvalidRequest.field("amount", f"{top_up.currency_id.upper()} has fewer decimals")
     if asked > left:
         raise InvalidState(f"Only {amount_string(left)} of it has not been paid back yet.", refundable=at_most)
@@ -41,35 +47,41 @@ def wanted(top_up: TopUp, amount: Decimal | None, *, at_most: Decimal) -> Decima
     return asked
 
 
-def share(top_up: TopUp, amount: Decimal, bonus: GrantState | None) -> Share:
-    """What ``amount`` more takes along: on the running total, so that parts add up to the whole."""
+def share(top_up: TopUp, amount: Decimal, given: Given, paid: GrantState, bonus: GrantState | None) -> Share:
+    """What ``amount`` more, up to ``most``, takes along: on the running total, so that parts add up to the whole."""
     part = Fraction(EXACT.add(top_up.refunded, amount)) / Fraction(top_up.amount)
-    taken = list(top_up.refunds.exclude(status=Refund.Status.FAILED))
-    given = EXACT.add(top_up.credit, top_up.bonus)
-    all_of_it = EXACT.subtract(_of(given, part, top_up.asset.precision), exact_sum(r.credit + r.bonus for r in taken))
-    kept = exact_sum(r.credit - r.recovered for r in taken)
-    own = EXACT.subtract(_of(top_up.credit, part, top_up.asset.precision), kept)
-    own = min(own, all_of_it)
-    extra = EXACT.subtract(all_of_it, own)
-    # What of the bonus is spent already comes out of what was paid.
-    back = min(extra, bonus.source.remaining if bonus is not None else ZERO)
-    recovered = EXACT.subtract(extra, back)
+    precision = top_up.asset.precision
+    own = max(ZERO, EXACT.subtract(_of(given.credit, part, precision), given.credit_gone))
+    units = max(own, EXACT.subtract(_of(given.units, part, precision), given.gone))
+    # Each grant gives up its own part, and what the other has not left.
+    extra, missing = EXACT.subtract(units, own), max(ZERO, EXACT.subtract(own, paid.source.remaining))
+    back = min(EXACT.add(extra, missing), takings.left_in(bonus))
+    credit = EXACT.subtract(units, back)
     # Tax that an invoice had asked for comes back by a credit note, and not a second time here.
-    own_tax = EXACT.subtract(top_up.tax, top_up.invoiced_tax)
-    tax = min(_of(top_up.tax, part, places(top_up.currency_id)), own_tax)
+    coins = payment_places(top_up.currency_id)
+    own_tax = _in_coins(Fraction(EXACT.subtract(top_up.tax, top_up.invoiced_tax)), coins)
+    tax = min(_of(top_up.tax, part, coins), own_tax)
     tax = EXACT.subtract(tax, top_up.tax_refunded)
-    return Share(amount=amount, tax=tax, credit=EXACT.add(own, recovered), recovered=recovered, bonus=back)
+    return Share(amount=amount, tax=tax, credit=credit, recovered=EXACT.subtract(credit, own), bonus=back)
 
 
-def most(top_up: TopUp, paid: GrantState, bonus: GrantState | None) -> Decimal:
+def most(top_up: TopUp, given: Given, paid: GrantState, bonus: GrantState | None) -> Decimal:
     """The largest amount, in whole coins, for which the grants still hold what it takes along."""
-    units = EXACT.add(top_up.credit, top_up.bonus)
-    taken = exact_sum(r.credit + r.bonus for r in top_up.refunds.exclude(status=Refund.Status.FAILED))
-    free = EXACT.add(paid.source.remaining, bonus.source.remaining if bonus is not None else ZERO)
-    reach = min(Fraction(1), Fraction(EXACT.add(taken, free)) / Fraction(units))
-    coins = places(top_up.currency_id)
-    reached = Decimal(int(Fraction(top_up.amount) * reach * 10**coins)).scaleb(-coins)
+    free = takings.left_in(paid, bonus)
+    reach = min(
+        Fraction(1),
+        Fraction(EXACT.add(given.gone, free)) / Fraction(given.units),
+        Fraction(EXACT.add(given.credit_gone, free)) / Fraction(given.credit),
+        Fraction(EXACT.subtract(given.credit, given.voided)) / Fraction(given.credit),
+    )
+    coins = payment_places(top_up.currency_id)
+    reached = _in_coins(Fraction(top_up.amount) * reach, coins)
     return max(ZERO, EXACT.subtract(reached, top_up.refunded))
+
+
+def _in_coins(amount: Fraction, coins: int) -> Decimal:
+    """``amount`` in coins of so many decimals, rounded down."""
+    return Decimal(int(amount * 10**coins)).scaleb(-coins)
 
 
 def _of(whole: Decimal, part: Fraction, precision: int) -> Decimal:

@@ -5,7 +5,6 @@ again. What was given on top goes back in the same proportion.
 """
 
 import logging
-from contextlib import suppress
 from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
@@ -17,12 +16,12 @@ from django.utils import timezone
 from accounts.services import audit
 from billing import locks, pipeline
 from billing.engine.money import EXACT, ZERO, amount_string
-from billing.errors import BillingError, InvalidState, PaymentsUnavailable
+from billing.errors import InvalidState, PaymentsUnavailable
 from billing.gateways import payments
 from billing.gateways.payments import Outcome, Refused, Unreachable
 from billing.models import Approval, Refund, TopUp
-from billing.services import four_eyes, outbox
-from billing.services.funding import disputes, profiles
+from billing.services import four_eyes, one_by_one, outbox
+from billing.services.funding import disputes, profiles, takings
 from billing.services.funding import refund_amounts as amounts
 from billing.services.ledger.posting import Journal
 from billing.services.ledger.states import GrantState
@@ -72,8 +71,9 @@ def create(
         journal = Journal.open([top_up.customer_id])
         paid, bonus = journal.load_grant(top_up.grant_id), journal.load_grant(top_up.bonus_grant_id)
         assert paid is not None
-        most = amounts.most(top_up, paid, bonus)
-        share = amounts.share(top_up, amounts.wanted(top_up, amount, at_most=most), bonus)
+        given = takings.given(top_up, paid, bonus)
+        asked = amounts.wanted(top_up, amount, at_most=amounts.most(top_up, given, paid, bonus))
+        share = amounts.share(top_up, asked, given, paid, bonus)
         four_eyes.check(
             actor=actor,
             kind=Approval.Kind.REFUND,
@@ -119,10 +119,9 @@ def refundable(top_up: TopUp) -> Decimal:
         return ZERO
     with transaction.atomic():
         journal = Journal.open([top_up.customer_id])
-        paid = journal.load_grant(top_up.grant_id)
-        most = amounts.most(top_up, paid, journal.load_grant(top_up.bonus_grant_id)) if paid is not None else ZERO
+        paid, bonus = journal.load_grant(top_up.grant_id), journal.load_grant(top_up.bonus_grant_id)
         journal.write()
-        return most
+        return ZERO if paid is None else amounts.most(top_up, takings.given(top_up, paid, bonus), paid, bonus)
 
 
 def start(refund_id: UUID) -> Refund:
@@ -226,10 +225,7 @@ def settle_due() -> int:
     mode = profiles.payments().mode
     due = Refund.objects.filter(check_at__lte=timezone.now(), top_up__attempt__mode=mode).order_by("check_at")
     ids = list(due.values_list("pk", flat=True)[:SWEEP_MAX])
-    for refund_id in ids:
-        with suppress(BillingError):
-            settle(refund_id)
-    return len(ids)
+    return one_by_one.each(ids, settle, what="refund")
 
 
 # --- The row and the books --------------------------------------------------------------------------------------------
@@ -245,14 +241,17 @@ def _book(
         occurred_at=journal.now,
     )
     move = journal.refund if template == "top_up.refunded" else journal.put_back
-    own = EXACT.subtract(refund.credit, refund.recovered)
-    if own:
-        move(head, paid, own)
-    if refund.recovered:
-        move(head, paid, refund.recovered, name="promotional")
-    if refund.bonus:
-        assert bonus is not None
-        move(head, bonus, refund.bonus)
+    for_bonus, for_credit = max(ZERO, refund.recovered), max(ZERO, refund.recovered.copy_negate())
+    parts = (
+        (paid, "purchase", EXACT.subtract(refund.credit, for_bonus)),
+        (paid, "promotional", for_bonus),
+        (bonus, "promotional", EXACT.subtract(refund.bonus, for_credit)),
+        (bonus, "purchase", for_credit),
+    )
+    for state, name, units in parts:
+        if units:
+            assert state is not None
+            move(head, state, units, name=name)
     if refund.tax:
         journal.post_beside(head, refund.customer_id, refund.currency_id, "tax", refund.tax)
     journal.messages.append(

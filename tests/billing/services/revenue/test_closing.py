@@ -162,6 +162,30 @@ def test_money_that_goes_back_is_refunded(payer_days: Payer, clock: Clock) -> No
     assert row.closing == Decimal("12.5")
 
 
+def test_a_bonus_that_goes_back_in_place_of_what_was_paid_takes_the_revenue_with_it(
+    payer_days: Payer, clock: Clock, settings: Any
+) -> None:
+    settings.TOP_UP_BONUSES = {"50": "0.20"}
+    Customer.objects.filter(pk=payer_days.customer.pk).update(on_insufficient_funds="overdraft")
+    wallets.set_overdraft_limit(
+        actor=SYSTEM, customer=payer_days.customer, asset=payer_days.shop.usd, limit=Decimal(100)
+    )
+    payer_days.shop.record(payer_days.customer, output_tokens=6_000_000)  # $60 that are owed.
+    top_up = payer_days.paid("100")
+    made = refunds.create(actor=SYSTEM, top_up=top_up)
+    refunds.start(made.pk)
+    assert (made.amount, made.credit, made.bonus) == (50, 40, 20)
+
+    (row,) = figures.roll_forward(next_day(clock))
+
+    assert (row.columns["billed"], row.columns["refunded"], row.columns["settled"], row.closing) == (100, 40, 60, 0)
+    of = {"debit": Decimal(0), "credit": Decimal(0)}
+    for line in Recognition.objects.all():
+        for side in of:
+            of[side] += line.amount * (getattr(line, side) == "usage")
+    assert of["credit"] - of["debit"] == 50  # What the customer has paid after all.
+
+
 def test_days_that_were_missed_are_closed_in_order_and_the_running_one_is_not(shop: Shop, days: Clock) -> None:
     shop.customer(usd="1")
     days.forward(days=3)
