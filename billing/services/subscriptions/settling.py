@@ -1,17 +1,17 @@
 """Settling a period: what is missing to the least that a price asks for, and to the minimum commitment, is charged, and
 late usage counts from now on for the next period."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 from uuid import UUID
 
-from django.db.models import Q, Sum
+from django.db.models import QuerySet, Sum
 
-from billing.engine.money import EXACT, ZERO, amount_string, round_half_even
+from billing.engine.money import EXACT, ZERO, amount_string, exact_sum, round_half_even
 from billing.engine.proration import share
-from billing.models import Charge, Fee, Subscription, SubscriptionPeriod
-from billing.selectors.invoicing import minimums
+from billing.models import Charge, Fee, PlanVersion, Price, Subscription, SubscriptionPeriod, UsageEvent
 from billing.selectors.usage import levels
 from billing.services.ledger.posting import Journal
 from billing.services.subscriptions import fees, overage, periods
@@ -20,7 +20,8 @@ from billing.services.subscriptions import fees, overage, periods
 def settle_next(subscription_id: UUID, journal: Journal) -> int:
     """Settle the subscription's oldest open period if it is over. The grace is the caller's to keep.
 
-    Levels over time come first (``usage.levels``): where one is not charged up to its end, the period waits.
+    Levels over time come first (``usage.levels``): where one is not charged up to its end, the period waits. So it does
+    where something is missing and usage of before its end is not paid yet: that counts as soon as it is collected.
     """
     subscription = Subscription.objects.select_related("plan").get(pk=subscription_id)
     period = (
@@ -34,9 +35,12 @@ def settle_next(subscription_id: UUID, journal: Journal) -> int:
     uncounted = levels.held([subscription.customer_id], ended=period.end)
     if any(level.subscription_id == subscription_id for level in uncounted):
         return 0
-    used, committed = usage(subscription, period, until=journal.now), commitment(subscription, period)
+    used = usage(subscription, period, until=journal.now)
     # What a price asks for at least counts towards the commitment like usage.
-    missing = max(minimums_due(subscription, period), EXACT.subtract(committed, used))
+    asked = EXACT.subtract(commitment(subscription, period), used)
+    missing = max(minimums_due(subscription, period, until=journal.now), asked)
+    if missing > 0 and _unpaid(subscription, period):
+        return 0
     if missing > 0:
         _true_up(journal, subscription, period, missing)
     period.state, period.settled_at = SubscriptionPeriod.State.SETTLED, journal.now
@@ -63,60 +67,89 @@ def usage(subscription: Subscription, period: SubscriptionPeriod, *, until: date
 
     Usage from before that was reported after its own period was settled counts for the one that was open then.
     """
-    own = Q(late=False, occurred_at__gte=period.start, occurred_at__lt=period.end)
-    return EXACT.add(_charged(subscription, period, own), late_usage(subscription, period, until=until))
+    return exact_sum(_sum(charges) for charges in _counted(subscription, period, until))
 
 
 def late_usage(subscription: Subscription, period: SubscriptionPeriod, *, until: datetime) -> Decimal:
     """The part of ``usage`` that is from before the period."""
-    before = subscription.periods.filter(number=period.number - 1).values_list("settled_at", flat=True).first()
-    late = Q(late=True, posted_at__gte=before or period.start, posted_at__lt=until)
-    return _charged(subscription, period, late)
+    _, late = _counted(subscription, period, until)
+    return _sum(late)
 
 
-def _charged(subscription: Subscription, period: SubscriptionPeriod, which: Q) -> Decimal:
-    """What these charges of the subscription come to, in the plan's currency."""
-    charges = Charge.objects.filter(which, customer_id=subscription.customer_id, subscription=subscription)
-    of_plan = charges.filter(asset_id=period.plan_version.plan.currency_id)
-    total: Decimal | None = of_plan.aggregate(total=Sum("amount"))["total"]
-    return total or ZERO
+def minimums_due(subscription: Subscription, period: SubscriptionPeriod, *, until: datetime) -> Decimal:
+    """What ``usage`` is short of the least that each price asks for, of each version for as long as it was in force.
 
-
-def minimums_due(subscription: Subscription, period: SubscriptionPeriod) -> Decimal:
-    """What is missing to the least that each price asks for, of each version for as long as it was in force."""
+    The customer's discount is off the least as it is off the charges.
+    """
+    least: dict[Price, Fraction] = {}
+    for version, part in _in_force(subscription, period):
+        rest = part * Fraction(EXACT.subtract(Decimal(1), version.discount))
+        for price in version.prices.filter(minimum_amount__gt=0).select_related("asset"):
+            assert price.minimum_amount is not None
+            assert price.asset_id == period.plan_version.plan.currency_id, "Refused when the plan is published"
+            least[price] = least.get(price, Fraction(0)) + Fraction(price.minimum_amount) * rest
+    counted = _counted(subscription, period, until)
     total = ZERO
-    for phase in subscription.phases.filter(starts_at__lt=period.end).select_related("plan_version"):
-        start = max(phase.starts_at, period.start)
-        end = period.end if phase.ends_at is None else min(phase.ends_at, period.end)
-        if start >= end:
-            continue
-        version = phase.plan_version
-        whole = periods.bounds(start, version=version, anchor=phase.anchor, zone=subscription.timezone)
-        for due in minimums.due(
-            customer_id=subscription.customer_id,
-            subscription_id=subscription.pk,
-            version=version,
-            start=start,
-            end=end,
-            share=share(start, end, of=whole),
-        ):
-            assert due.asset == period.plan_version.plan.currency_id, "Refused when the plan is published"
-            total = EXACT.add(total, due.amount)
+    for price, amount in least.items():
+        charged = exact_sum(_sum(charges.filter(price=price)) for charges in counted)
+        missing = EXACT.subtract(round_half_even(amount, precision=price.asset.precision), charged)
+        total = EXACT.add(total, max(ZERO, missing))
     return total
 
 
 def commitment(subscription: Subscription, period: SubscriptionPeriod) -> Decimal:
     """What the period's usage must come to: each version's commitment for as long as it was in force."""
-    total = Fraction(0)
+    total = sum(
+        (Fraction(version.minimum_commitment) * part for version, part in _in_force(subscription, period)), Fraction(0)
+    )
+    return round_half_even(total, precision=period.plan_version.plan.currency.precision)
+
+
+def _counted(
+    subscription: Subscription, period: SubscriptionPeriod, until: datetime
+) -> tuple[QuerySet[Charge], QuerySet[Charge]]:
+    """The charges that count for the period, in the plan's currency: those of its own usage, and the late ones."""
+    before = subscription.periods.filter(number=period.number - 1).values_list("settled_at", flat=True).first()
+    charges = Charge.objects.filter(
+        customer_id=subscription.customer_id,
+        subscription=subscription,
+        asset_id=period.plan_version.plan.currency_id,
+    )
+    return (
+        charges.filter(late=False, occurred_at__gte=period.start, occurred_at__lt=period.end),
+        charges.filter(late=True, posted_at__gte=before or period.start, posted_at__lt=until),
+    )
+
+
+def _sum(charges: QuerySet[Charge]) -> Decimal:
+    total: Decimal | None = charges.aggregate(total=Sum("amount"))["total"]
+    return total or ZERO
+
+
+def _unpaid(subscription: Subscription, period: SubscriptionPeriod) -> bool:
+    """Whether usage from the subscription's start to the period's end is still to be collected."""
+    return UsageEvent.objects.filter(
+        customer_id=subscription.customer_id,
+        unpaid__customer_id=subscription.customer_id,
+        unpaid__open=True,
+        occurred_at__gte=subscription.starts_at,
+        occurred_at__lt=period.end,
+    ).exists()
+
+
+def _in_force(subscription: Subscription, period: SubscriptionPeriod) -> Iterator[tuple[PlanVersion, Fraction]]:
+    """The versions in force in the period, each with its part of a whole period of its own.
+
+    None in a trial, which may be longer than one and asks for nothing.
+    """
+    if period.trial:
+        return
     for phase in subscription.phases.filter(starts_at__lt=period.end).select_related("plan_version"):
         start = max(phase.starts_at, period.start)
         end = period.end if phase.ends_at is None else min(phase.ends_at, period.end)
-        committed = phase.plan_version.minimum_commitment
-        if start >= end or committed == 0:
-            continue
-        whole = periods.bounds(start, version=phase.plan_version, anchor=phase.anchor, zone=subscription.timezone)
-        total += Fraction(committed) * share(start, end, of=whole)
-    return round_half_even(total, precision=period.plan_version.plan.currency.precision)
+        if start < end:
+            whole = periods.bounds(start, version=phase.plan_version, anchor=phase.anchor, zone=subscription.timezone)
+            yield phase.plan_version, share(start, end, of=whole)
 
 
 def _true_up(journal: Journal, subscription: Subscription, period: SubscriptionPeriod, missing: Decimal) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -16,8 +15,7 @@ from accounts.services.audit import SYSTEM
 from billing.engine.money import round_half_even
 from billing.engine.prices import TierTerms, terms
 from billing.errors import InvalidRequest, PermissionDenied
-from billing.models import Asset, Charge, CountedValue, Customer, Grant, Meter, PlanVersion, UsageCounter
-from billing.selectors.invoicing import minimums
+from billing.models import Asset, Charge, CountedValue, Customer, Grant, Meter, UsageCounter
 from billing.selectors.usage import receipts
 from billing.services import authorizations, usage
 from billing.services.catalog import plans
@@ -293,25 +291,6 @@ def test_a_million_of_a_millionth_is_one_dollar(shop: Shop) -> None:
     usage.record([shop.event(customer, tokens=1000) for _ in range(1000)])
 
     assert shop.balance(customer).available == 1
-
-
-def test_what_a_period_lacks_of_its_minimum_is_said(shop: Shop) -> None:
-    units = price(shop, shop.meter("units", "units"), unit_amount="1", minimum_amount="100")
-    customer = customer_of(shop, units)
-    shop.record(customer, units=30)
-    subscription = customer.subscriptions.get()
-    start = timezone.now() - timedelta(days=1)
-
-    (due,) = minimums.due(
-        customer_id=customer.pk,
-        subscription_id=subscription.pk,
-        version=PlanVersion.objects.get(),
-        start=start,
-        end=start + timedelta(days=2),
-        share=Fraction(1),
-    )
-
-    assert (due.meter, due.asset, due.amount) == ("units", "usd", 70)
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from billing.selectors.usage import receipts
 from billing.services import subscriptions
 from billing.services.catalog import plans
 from billing.services.customer import customers
+from billing.services.usage import unpaid
 from tests.billing.services.conftest import Clock
 from tests.builders import Shop
 
@@ -49,6 +50,14 @@ def make_plan(shop: Shop, code: str = "base", *, fee: str = "49", price: str = "
         base_fee=D(fee),
         allowances=allowances,
         **terms,
+    )
+
+
+def least_of(shop: Shop, minimum: int) -> PlanVersion:
+    """One dollar a token, and so much a month at least."""
+    at_least = replace(shop.price(shop.meter("tokens", "tokens"), "1"), minimum_amount=D(minimum))
+    return plans.create(
+        actor=SYSTEM, code="least", name="Least", currency=shop.usd, interval="month", prices=[at_least]
     )
 
 
@@ -295,11 +304,7 @@ def test_what_a_price_asks_for_at_least_is_charged_when_the_period_is_settled(
 ) -> None:
     clock.stop(moment("2026-05-01"))
     acme = shop.customer(plan=None, usd="2000")
-    at_least = replace(shop.price(shop.meter("tokens", "tokens"), "1"), minimum_amount=D(100))
-    version = plans.create(
-        actor=SYSTEM, code="least", name="Least", currency=shop.usd, interval="month", prices=[at_least]
-    )
-    subscription = start(acme, version, minimum_commitment=D(committed))
+    subscription = start(acme, least_of(shop, 100), minimum_commitment=D(committed))
     shop.record(acme, tokens=used)
 
     clock.stop(moment("2026-06-01T01:00:00"))
@@ -307,6 +312,68 @@ def test_what_a_price_asks_for_at_least_is_charged_when_the_period_is_settled(
 
     assert fees(subscription) == ([("true_up", "paid", due)] if due else [])
     assert available(shop, acme) == 2000 - used - due
+
+
+@pytest.mark.parametrize(("minimum", "committed"), [(100, 0), (0, 100), (100, 100)])
+def test_late_usage_counts_towards_minimum_and_commitment_alike(
+    shop: Shop, clock: Clock, minimum: int, committed: int
+) -> None:
+    clock.stop(moment("2026-05-01"))
+    acme = shop.customer(plan=None, usd="2000")
+    subscription = start(acme, least_of(shop, minimum), minimum_commitment=D(committed))
+    shop.record(acme, tokens=60)
+    clock.stop(moment("2026-06-02"))
+    sweep()
+    shop.record(acme, tokens=40, time=moment("2026-05-20"))
+    shop.record(acme, tokens=60)
+    for text in ("2026-07-02", "2026-08-02"):
+        clock.stop(moment(text))
+        sweep()
+
+    # In July nothing is used, and what came late counts once.
+    assert fees(subscription) == [("true_up", "paid", 40), ("true_up", "paid", 100)]
+
+
+@pytest.mark.parametrize(("minimum", "committed"), [(100, 0), (0, 100)])
+def test_unpaid_usage_counts_towards_the_least_of_its_own_period(
+    shop: Shop, clock: Clock, minimum: int, committed: int
+) -> None:
+    clock.stop(moment("2026-05-01"))
+    acme = shop.customer(plan=None, on_insufficient_funds="overdraft")
+    subscription = start(acme, least_of(shop, minimum), minimum_commitment=D(committed))
+    shop.record(acme, tokens=70)
+    subscriptions.cancel(actor=SYSTEM, subscription=subscription)
+    clock.stop(moment("2026-06-02"))
+    sweep()
+    assert fees(subscription) == []
+
+    shop.fund(acme, "500")
+    unpaid.collect_due()
+    sweep()
+
+    assert fees(subscription) == [("true_up", "paid", 30)]
+    assert available(shop, acme) == 400
+
+
+@pytest.mark.parametrize(
+    ("interval", "first", "days", "until"),
+    [
+        ("week", "2026-05-01", 14, "2026-06-06"),
+        ("month", "2026-02-01", 30, "2026-06-04"),
+        ("month", "2026-05-01", 45, "2026-09-16"),
+    ],
+)
+def test_after_a_trial_longer_than_its_interval_each_period_is_settled(
+    shop: Shop, clock: Clock, interval: str, first: str, days: int, until: str
+) -> None:
+    clock.stop(moment(first))
+    acme = shop.customer(plan=None, usd="2000")
+    subscription = start(acme, make_plan(shop, fee="0", interval=interval), trial_days=days, minimum_commitment=D(100))
+    clock.stop(moment(until))
+    sweep()
+
+    assert fees(subscription) == [("true_up", "paid", 100)] * 3
+    assert list(subscription.periods.order_by("number").values_list("state", flat=True)) == ["settled"] * 4 + ["open"]
 
 
 def test_a_least_amount_in_another_asset_could_not_be_charged_and_is_refused(shop: Shop) -> None:
