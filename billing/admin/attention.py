@@ -28,8 +28,10 @@ from billing.models import (
     ProviderEvent,
     RevenueDay,
     SpendAnomaly,
+    Subscription,
     WebhookDelivery,
 )
+from billing.selectors import waiting
 
 COUNTED_MAX = 100
 """More than these are "99+": nobody reads on, and the count stays cheap."""
@@ -50,12 +52,14 @@ class Matter:
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """Rows of ``model`` with the values of ``where``, by which its list can be asked for too, and what else holds."""
+    """Rows of ``model`` with the values of ``where``, by which its list can be asked for too, and what else holds;
+    ``listed`` is what the list has a filter of its own for."""
 
     title: str
     model: type[Model]
     where: Mapping[str, str]
     further: Q = field(default_factory=Q)
+    listed: Mapping[str, str] = field(default_factory=dict)
     this_week: bool = False
     urgent: bool = True
 
@@ -67,7 +71,7 @@ class _Waiting:
     @property
     def url(self) -> str:
         meta = self.model._meta
-        query = {f"{name}__exact": value for name, value in self.where.items()}
+        query = {**{f"{name}__exact": value for name, value in self.where.items()}, **self.listed}
         if self.this_week:
             query[PARAMETER] = "7d"
         address = reverse(f"admin:{meta.app_label}_{meta.model_name}_changelist")
@@ -116,6 +120,13 @@ def _looked_at(request: HttpRequest) -> list[_Waiting]:
             "Files that could not be delivered yet", ExportFile, {"state": "waiting"}, ~Q(last_error=""), urgent=False
         ),
         _Waiting("Days of the books that should be closed", RevenueDay, {}, overdue),
+        _Waiting(
+            "Subscriptions with a period that could not be settled for days",
+            Subscription,
+            {},
+            Q(pk__in=waiting.unsettled()),
+            {"status": "unsettled"},
+        ),
         _Waiting("Messages of the payment provider that could not be processed", ProviderEvent, parked),
         _Waiting("Messages that could not be passed on", OutboxEvent, parked),
         _Waiting("Webhook deliveries given up this week", WebhookDelivery, failed, this_week=True, urgent=False),

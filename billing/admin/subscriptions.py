@@ -14,6 +14,7 @@ from billing.admin import change_plan, confirm, display, lookup
 from billing.admin.catalog import ReadOnlyInline
 from billing.engine.money import amount_string
 from billing.models import Approval, Fee, Subscription, SubscriptionPeriod
+from billing.selectors import waiting
 from billing.selectors.usage import levels
 from billing.services import approvals, subscriptions
 
@@ -26,7 +27,13 @@ class StatusFilter(admin.SimpleListFilter):
     parameter_name = "status"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("running", "Running"), ("past_due", "Past due"), ("ending", "Ending"), ("canceled", "Canceled")]
+        return [
+            ("running", "Running"),
+            ("past_due", "Past due"),
+            ("ending", "Ending"),
+            ("canceled", "Canceled"),
+            ("unsettled", "Not settled for days"),
+        ]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         now = timezone.now()
@@ -39,6 +46,8 @@ class StatusFilter(admin.SimpleListFilter):
                 return queryset.filter(ends_at__gt=now)
             case "canceled":
                 return queryset.filter(ends_at__lte=now)
+            case "unsettled":
+                return queryset.filter(pk__in=waiting.unsettled())
         return queryset
 
 

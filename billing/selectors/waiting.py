@@ -9,9 +9,19 @@ from django.utils import timezone
 
 from accounts.ids import first_id
 from accounts.models import OutgoingMail
-from billing.models import Notice, NoticeDelivery, OutboxEvent, ProviderEvent, WebhookDelivery
+from billing.models import (
+    Notice,
+    NoticeDelivery,
+    OutboxEvent,
+    ProviderEvent,
+    Subscription,
+    SubscriptionPeriod,
+    WebhookDelivery,
+)
 
 GIVEN_UP_WITHIN = timedelta(days=7)
+SETTLED_WITHIN = timedelta(days=2)
+"""How long after its end a period is usually settled, levels and usage that waits for the wallet included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +69,14 @@ def queues() -> list[Queue]:
             OutgoingMail.objects.filter(attempts__gte=OutgoingMail.ATTEMPTS_MAX, **recent),
         ),
     ]
+
+
+def unsettled() -> QuerySet[Subscription]:
+    """Subscriptions with a period that should have been settled by now: no later one is before it."""
+    overdue = SubscriptionPeriod.objects.filter(
+        state=SubscriptionPeriod.State.OPEN, end__lt=timezone.now() - SETTLED_WITHIN
+    )
+    return Subscription.objects.filter(pk__in=overdue.values("subscription"))
 
 
 def _queue(title: str, waiting: QuerySet[Any], given_up: QuerySet[Any] | None, *, since: str = "due_at") -> Queue:

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from billing.admin.attention import COUNTED_MAX
 from billing.models import Authorization, Customer, OutboxEvent, SpendAnomaly, UsageEvent
-from billing.services import authorizations
+from billing.services import authorizations, subscriptions
 from tests.billing.services.subscriptions.test_subscriptions import make_plan, start
 from tests.builders import Shop
 from tests.payments import KEPT_DECLINED, Bank, Payer
@@ -146,6 +146,18 @@ def test_the_overview_says_what_waits_for_somebody(office: Client, acme: Custome
         page = office.get(matter.url)
         assert page.status_code == 200
         assert page.context["cl"].queryset.count() > 0
+
+
+def test_the_overview_has_subscriptions_that_are_not_settled(office: Client, acme: Customer):
+    def unsettled() -> list[str]:
+        """The list's address, where the overview has one."""
+        shown = office.get(reverse("admin:index")).context["attention"]
+        return [matter.url for matter in shown if matter.title.startswith("Subscriptions with a period")]
+
+    (address,) = unsettled()
+    assert set(acme.subscriptions.all()) <= set(office.get(address).context["cl"].queryset)
+    subscriptions.settle_due()
+    assert unsettled() == []
 
 
 def test_the_overview_opens_on_an_empty_installation(office: Client):
