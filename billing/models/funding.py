@@ -231,6 +231,9 @@ class TopUp(models.Model):
     currency = models.ForeignKey(Asset, on_delete=models.PROTECT, related_name="+")
     fee = AmountField(default=0)
     tax = AmountField(default=0)
+    tax_included = models.BooleanField(
+        default=False, db_default=False, help_text="What was asked for had the tax in it."
+    )
     asset = models.ForeignKey(Asset, on_delete=models.PROTECT, related_name="+")
     credit = AmountField()
     bonus = AmountField(default=0)

@@ -5,16 +5,20 @@ from datetime import datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from django.db.models import Count, Sum
+from django.db.models import Case, Count, F, Sum, When
 
 from billing.engine import periods
 from billing.engine.money import ZERO
 from billing.models import AutoTopUp, Customer, PaymentAttempt, TopUp
+from billing.models.fields import AmountField
+
+ASKED_FOR = Case(When(tax_included=True, then=F("amount") + F("tax")), default=F("amount"), output_field=AmountField())
+"""Of a top-up: what it was to cost, with the tax where that was in it, without a fee and a tax that came on top."""
 
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """What an order has bought in the present month, what is on its way included."""
+    """What an order has bought in the present month, what is on its way included: ``amount`` as ``ASKED_FOR``."""
 
     amount: Decimal
     count: int
@@ -30,7 +34,7 @@ def used(rule: AutoTopUp, now: datetime) -> Used:
         created_at__lt=end,
         status__in=[TopUp.Status.SUCCEEDED, TopUp.Status.PROCESSING, TopUp.Status.REQUIRES_ACTION],
     )
-    total = counted.aggregate(amount=Sum("amount"), count=Count("pk"))
+    total = counted.aggregate(amount=Sum(ASKED_FOR), count=Count("pk"))
     return Used(total["amount"] or ZERO, total["count"])
 
 

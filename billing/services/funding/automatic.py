@@ -165,7 +165,7 @@ def _wanted(rule: AutoTopUp, available: Decimal, now: datetime, decision: Decisi
             return None
         if rule.target is not None:
             return _filled(rule, EXACT.subtract(rule.target, coming), room, now, decision)
-        pieces = _pieces(EXACT.subtract(rule.threshold, coming), rule.pack.amount if rule.pack else rule.amount)
+        pieces = _pieces(rule, EXACT.subtract(rule.threshold, coming), decision)
     price = rule.pack.price if rule.pack else rule.amount
     assert price is not None
     most = settings.TOP_UP_MAX if room is None else min(room, settings.TOP_UP_MAX)
@@ -185,8 +185,7 @@ def _filled(
 ) -> quotes.Quote | None:
     """As much as fills the balance up to the target, in whole coins."""
     coins = payment_places(rule.asset_id)
-    units = -(-Fraction(gap) * 10**coins // 1)
-    amount = max(Decimal(int(units)).scaleb(-coins), settings.TOP_UP_MIN)
+    amount = max(quotes.asked_for(gap, rule.asset, decision=decision), settings.TOP_UP_MIN)
     most = settings.TOP_UP_MAX if room is None else min(room, settings.TOP_UP_MAX)
     amount = min(amount, Decimal(int(most * 10**coins)).scaleb(-coins))
     if amount < settings.TOP_UP_MIN:
@@ -196,10 +195,14 @@ def _filled(
     return quotes.quote(customer=rule.customer, amount=amount, currency=rule.customer.currency, decision=decision)
 
 
-def _pieces(gap: Decimal, size: Decimal | None) -> int:
-    """How often ``size`` goes into the gap, the last one not in full."""
-    assert size is not None
-    return max(1, int(-(-Fraction(gap) // Fraction(size))))
+def _pieces(rule: AutoTopUp, gap: Decimal, decision: Decision) -> int:
+    """How often what is bought at a time goes into the gap, the last one not in full."""
+    if rule.pack is not None:
+        wanted, size = gap, rule.pack.amount
+    else:
+        assert rule.amount is not None
+        wanted, size = quotes.asked_for(gap, rule.asset, decision=decision), rule.amount
+    return max(1, int(-(-Fraction(wanted) // Fraction(size))))
 
 
 def _stop_for_the_month(rule: AutoTopUp, now: datetime) -> None:
@@ -271,7 +274,7 @@ def _tell_of_burst(rule: AutoTopUp, now: datetime) -> None:
     """Tell when the order has run so often lately that something may be wrong with what spends the money."""
     recent = TopUp.objects.filter(
         customer_id=rule.customer_id, attempt__purpose=rule.purpose, created_at__gt=now - BURST_WITHIN
-    ).aggregate(count=Count("pk"), amount=Sum("amount"))
+    ).aggregate(count=Count("pk"), amount=Sum(standing.ASKED_FOR))
     if recent["count"] != BURST:
         return
     rules.tell(rule, "auto_top_up.burst", now, count=BURST, amount=amount_string(recent["amount"]))

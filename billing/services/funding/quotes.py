@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
+from fractions import Fraction
 
 from django.conf import settings
 from django.utils import timezone
@@ -16,7 +17,10 @@ from billing.services.invoicing import taxes
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """``amount`` + ``fee`` + ``tax`` of ``currency`` is paid; ``credit`` and ``bonus`` of ``asset`` come in for it."""
+    """``amount`` + ``fee`` + ``tax`` of ``currency`` is paid; ``credit`` and ``bonus`` of ``asset`` come in for it.
+
+    ``tax_included``: what was asked for had the tax in it.
+    """
 
     amount: Decimal
     currency: Asset
@@ -27,6 +31,7 @@ class Quote:
     bonus: Decimal
     rate: Decimal | None = None
     pack: Pack | None = None
+    tax_included: bool = False
 
     @property
     def total(self) -> Decimal:
@@ -52,8 +57,9 @@ def quote(*, customer: Customer, amount: Decimal, currency: Asset, decision: Dec
         own = customer.currency_id.upper()
         span = f"from {amount_string(least)} to {amount_string(most)} {own}"
         raise InvalidRequest.field("amount", f"must come to {span}")
+    decision = decision or taxes.decide(customer, timezone.now())
     fee = _fee(amount, currency)
-    amount, tax = _taxed(amount, fee, currency, decision or taxes.decide(customer, timezone.now()))
+    amount, tax = _taxed(amount, fee, currency, decision)
     credit = _exchanged(amount, rate, customer.currency)
     return Quote(
         amount=amount,
@@ -64,6 +70,7 @@ def quote(*, customer: Customer, amount: Decimal, currency: Asset, decision: Dec
         credit=credit,
         bonus=_bonus(credit, customer.currency),
         rate=rate,
+        tax_included=decision.included,
     )
 
 
@@ -72,8 +79,9 @@ def quote_pack(*, customer: Customer, pack: Pack, count: int = 1, decision: Deci
     if not pack.active:
         raise InvalidRequest.field("pack", "is not sold any more")
     amount = EXACT.multiply(pack.price, Decimal(count))
+    decision = decision or taxes.decide(customer, timezone.now())
     fee = _fee(amount, pack.currency)
-    amount, tax = _taxed(amount, fee, pack.currency, decision or taxes.decide(customer, timezone.now()))
+    amount, tax = _taxed(amount, fee, pack.currency, decision)
     return Quote(
         amount=amount,
         currency=pack.currency,
@@ -83,6 +91,7 @@ def quote_pack(*, customer: Customer, pack: Pack, count: int = 1, decision: Deci
         credit=EXACT.multiply(pack.amount, Decimal(count)),
         bonus=ZERO,
         pack=pack,
+        tax_included=decision.included,
     )
 
 
@@ -92,6 +101,17 @@ def quote_invoice(*, currency: Asset, due: Decimal, tax: Decimal) -> Quote:
     whole = EXACT.add(due, tax).quantize(Decimal(1).scaleb(-payment_places(currency.pk)), rounding=ROUND_CEILING)
     amount = EXACT.subtract(whole, tax)
     return Quote(amount, currency, ZERO, tax, currency, amount, ZERO)
+
+
+def asked_for(credit: Decimal, currency: Asset, *, decision: Decision) -> Decimal:
+    """The least amount, in whole coins, that brings ``credit`` into a wallet of that currency: more than that where
+    the tax is in it. Bonuses come on top."""
+    coins = payment_places(currency.pk)
+    wanted = amount = Decimal(int(-(-Fraction(credit) * 10**coins // 1))).scaleb(-coins)
+    # Of what is added, no more than that comes in: the least that is enough is reached and never passed.
+    while (missing := EXACT.subtract(wanted, _taxed(amount, _fee(amount, currency), currency, decision)[0])) > 0:
+        amount = EXACT.add(amount, missing)
+    return amount
 
 
 def currencies(customer: Customer) -> list[str]:

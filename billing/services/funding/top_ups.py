@@ -36,6 +36,7 @@ def create(
             bonus=quote.bonus,
             rate=quote.rate,
             pack=quote.pack,
+            tax_included=quote.tax_included,
             invoice=invoice,
         )
         audit.record(

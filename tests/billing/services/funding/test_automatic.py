@@ -64,6 +64,39 @@ def test_filled_up_to_a_target(payer: Payer, bank: Bank) -> None:
     assert (cents(bank), payer.available) == ([3_766], Decimal("50.005678"))
 
 
+@pytest.mark.parametrize("bought", [{"amount": Decimal(10)}, {"amount": None, "target": Decimal(10)}])
+def test_a_months_limit_is_what_is_paid_with_the_tax_in_it(payer: Payer, bank: Bank, bought: dict[str, Any]) -> None:
+    payer.shop.tax("US", "0.19", included=True)
+    payer.keep()
+    order(payer, threshold=Decimal(5), monthly_limit=Decimal(27), **bought)
+    for _ in range(4):
+        automatic.run_due()
+        spend(payer, str(payer.available))
+    assert sum(cents(bank)) <= 2_700
+    assert told().count("auto_top_up.limit_reached") == 1
+
+
+@pytest.mark.parametrize(("fixed", "rate"), [("0", "0"), ("0.30", "0.029")])
+def test_a_target_is_reached_to_the_cent_where_taxes_are_included(
+    payer: Payer, bank: Bank, settings: Any, fixed: str, rate: str
+) -> None:
+    settings.TOP_UP_FEE_FIXED, settings.TOP_UP_FEE_RATE = Decimal(fixed), Decimal(rate)
+    payer.shop.tax("US", "0.19", included=True)
+    payer.keep()
+    order(payer, amount=None, target=Decimal(50))
+    automatic.run_due()
+    assert payer.available == 50
+
+
+def test_a_gap_is_closed_by_one_payment_where_taxes_are_included(payer: Payer, bank: Bank) -> None:
+    payer.shop.tax("US", "0.19", included=True)
+    payer.keep()
+    order(payer, threshold=Decimal(100), amount=Decimal(50))
+    automatic.run_due()
+    automatic.run_due()
+    assert cents(bank) == [15_000]  # 119 are needed for 100
+
+
 def test_what_is_on_its_way_counts(payer: Payer, bank: Bank) -> None:
     """A bank debit that takes days is as good as there: 15 are missing, not 115."""
     top_up = payer.open("100")
