@@ -4,6 +4,7 @@ For each closed day the month so far is shared anew, and what that is more (or l
 any number of days come to exactly the month's share, and running it twice adds nothing.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -16,7 +17,7 @@ from django.db.models.functions import TruncMonth
 from django.utils import timezone
 
 from accounts.services import audit
-from billing.engine import sharing
+from billing.engine import recognition, sharing
 from billing.engine.currencies import places
 from billing.engine.money import DECIMALS_MAX, EXACT, ZERO, amount_string, exact_sum
 from billing.engine.taxes import shares
@@ -37,11 +38,13 @@ from billing.services import four_eyes
 from billing.services.ledger.posting import Journal
 from billing.services.retrying import retried
 
-_MOVEMENTS = {
-    Partner.Base.REVENUE: ["recognised", "recognised_owed", "fee_recognised"],
-    Partner.Base.USAGE: ["recognised", "recognised_owed"],
-    Partner.Base.PAYMENTS: ["billed"],
+_CREDITED = {
+    Partner.Base.REVENUE: {"usage": 1, "fees": 1},
+    Partner.Base.USAGE: {"usage": 1},
+    Partner.Base.PAYMENTS: {"cash_clearing": -1, "tax_payable": -1, "refunds": -1, "disputed": -1},
 }
+"""What counts of an amount that a line of the journal credits to an account; debited, the opposite."""
+_NOT_SHARED = [*recognition.MEMO, "passed"]
 
 
 def create(
@@ -256,15 +259,18 @@ def _bases(partner: Partner, *, first: date, last: date) -> dict[UUID, Decimal]:
     """What the share is of, for each customer, over closed days."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT c.customer_id, COALESCE(SUM(r.amount), 0) FROM billing_partnercustomer c"
+            "SELECT c.customer_id, COALESCE(SUM(r.amount * (COALESCE((%(counted)s::jsonb ->> r.credit)::int, 0)"
+            "                                             - COALESCE((%(counted)s::jsonb ->> r.debit)::int, 0))), 0)"
+            "  FROM billing_partnercustomer c"
             " LEFT JOIN (billing_recognition r JOIN billing_revenueday d ON d.id = r.day_id)"
             "   ON r.customer_id = c.customer_id AND r.currency_id = %(currency)s AND d.date >= c.starts_on"
-            "  AND r.movement = ANY(%(movements)s) AND r.day_id = ANY(%(days)s)"
+            "  AND r.movement <> ALL(%(not_shared)s) AND r.day_id = ANY(%(days)s)"
             " WHERE c.partner_id = %(partner)s GROUP BY c.customer_id",
             {
                 "partner": partner.pk,
                 "currency": partner.currency_id,
-                "movements": _MOVEMENTS[Partner.Base(partner.base)],
+                "counted": json.dumps(_CREDITED[Partner.Base(partner.base)]),
+                "not_shared": _NOT_SHARED,
                 "days": [*revenue_days.final().filter(date__range=(first, last)).values_list("pk", flat=True)],
             },
         )

@@ -12,10 +12,12 @@ from billing.errors import AlreadyExists, InvalidRequest, InvalidState
 from billing.models import LedgerEntry, Partner, PartnerAccrual, RevenueDay, UsageEvent
 from billing.services import revenue
 from billing.services.revenue import partners
-from billing.services.wallet import corrections
+from billing.services.wallet import corrections, wallets
 from tests.billing.services.conftest import Clock
+from tests.billing.services.funding.test_refunds import refund
 from tests.billing.services.invoicing.test_taxes import account
 from tests.builders import Shop
+from tests.payments import Bank, Payer, again
 
 D = Decimal
 
@@ -70,6 +72,45 @@ def test_what_is_given_back_takes_its_share_back(shop: Shop, days: Clock) -> Non
     night(days)
 
     assert (account("partner_payable"), account("partner_expense")) == (0, 0)
+
+
+@pytest.mark.parametrize("how", ["refunded", "disputed"])
+def test_of_payments_what_goes_back_takes_its_share_back(shop: Shop, bank: Bank, days: Clock, how: str) -> None:
+    payer = Payer(shop, bank)
+    agency = partner(shop, base="payments")
+    partners.bring(actor=SYSTEM, partner=agency, customer=payer.customer)
+    top_up = payer.paid("100")
+    night(days)
+    assert account("partner_payable") == 15
+    if how == "refunded":
+        refund(again(top_up))
+    else:
+        payer.shop.record(payer.customer, output_tokens=5_000_000)  # 50, of which nothing comes back
+        bank.decide(bank.dispute(top_up), "lost")
+        bank.deliver()
+    night(days)
+
+    assert account("partner_payable") == 0
+    assert partners.payable(agency, timezone.localdate()) == 0
+
+
+@pytest.mark.parametrize("base", ["revenue", "usage"])
+@pytest.mark.parametrize("first", ["used", "given"])
+def test_what_a_gift_pays_for_is_shared_by_nobody_in_either_order(
+    shop: Shop, days: Clock, base: str, first: str
+) -> None:
+    acme = shop.customer(usd="0")
+    wallets.set_overdraft_limit(actor=SYSTEM, customer=acme, asset=shop.usd, limit=D(100))
+    partners.bring(actor=SYSTEM, partner=partner(shop, base=base), customer=acme)
+    steps = [
+        lambda: shop.record(acme, input_tokens=20_000_000),  # 50
+        lambda: shop.fund(acme, "30", kind="promotional"),
+    ]
+    for step in steps if first == "used" else reversed(steps):
+        step()
+        night(days)
+
+    assert account("partner_payable") == 2  # Of 20 that are owed
 
 
 def test_a_payout_is_for_the_customers_who_are_not_paid_for_yet(shop: Shop, days: Clock) -> None:
