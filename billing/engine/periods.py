@@ -29,6 +29,8 @@ def period(moment: datetime, *, anchor: datetime, interval: str, zone: tzinfo) -
 
 def _nth_start(anchor: datetime, number: int, interval: str) -> datetime:
     """The start of the period ``number`` periods after the anchor's own."""
+    if number == 0:
+        return anchor  # Also where it is the second of an hour that comes twice.
     if interval in _DAYS:
         return (anchor.replace(tzinfo=None) + timedelta(days=number * _DAYS[interval])).replace(tzinfo=anchor.tzinfo)
     months = anchor.year * 12 + anchor.month - 1 + number * _MONTHS[interval]
