@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0068_budget_people'),
+        ('billing', '0069_authorization_opened_by'),
     ]
 
     operations = [

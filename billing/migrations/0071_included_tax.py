@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0068_budget_people'),
+        ('billing', '0070_refund_stands_in'),
     ]
 
     operations = [
