@@ -120,16 +120,17 @@ def obstacles(user: User) -> list[str]:
     return found
 
 
-def erase_person(*, actor: audit.Actor, user: User) -> None:
+def erase_person(*, actor: audit.Actor, user: User, again: bool = False) -> None:
     """Forget the person: the account is closed for ever under a name that says nothing. Raises ``Refused``.
 
-    Rows that point at the account still do; none of them says who that was. In the caller's transaction or its own.
+    ``again``, in a restored database, nothing stands in the way. Rows that point at the account still do; none of them
+    says who that was. In the caller's transaction or its own.
     """
     with transaction.atomic():
         # Of two owners who go at once the second finds that the first has gone.
         team.lock(*user.memberships.values_list("organization_id", flat=True))
         user = User.objects.select_for_update().get(pk=user.pk)
-        if reasons := obstacles(user):
+        if not again and (reasons := obstacles(user)):
             raise Refused(" ".join(reasons))
         address = user.email
         for device in devices_for_user(user, confirmed=None):

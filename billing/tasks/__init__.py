@@ -22,7 +22,7 @@ from billing.services import (
 )
 from billing.services.alerts import anomalies
 from billing.services.catalog import what_if_runs
-from billing.services.customer import privacy
+from billing.services.customer import erasures, privacy
 from billing.services.funding import attempts, automatic, disputes, inbox, reconciliation, refunds
 from billing.services.invoicing import dunning, invoices, voiding
 from billing.services.ledger import book_checks, seals
@@ -135,9 +135,10 @@ def forget_old() -> None:
     privacy.forget_old()
 
 
-@shared_task(name="billing.forget_at_provider")
-def forget_at_provider() -> None:
-    """Ask the payment provider to forget who was erased here."""
+@shared_task(name=privacy.TASK)
+def forget_elsewhere() -> None:
+    """See to it that a restored backup forgets who was erased, and ask the payment provider to forget them."""
+    erasures.keep()
     privacy.settle_due()
 
 

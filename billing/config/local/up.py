@@ -147,6 +147,9 @@ class Up:
             gather = self._step("static", ["collectstatic", "--no-input", "--clear", "--verbosity", "0"], environment)
         self.console.progress("Bringing tables up to date …")
         self._finish(migrate)
+        if (self.data.path / "erasures.log").exists():
+            # The database may be an older copy. Nobody is let in to see who was erased since.
+            self._finish(self._step("erasures", ["reapply_erasures"], environment))
         # What models cost, so that there are margins from the first event on. A list that was imported stays as it is.
         # The demonstration sees to it itself, before its usage.
         costs = None

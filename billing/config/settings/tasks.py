@@ -61,6 +61,6 @@ CELERY_BEAT_SCHEDULE = {
     "export-files": _every(300.0, "billing.export_files"),
     "close-days": _every(60.0, "billing.close_days"),
     "forget-old": _every(24 * 3600.0, "billing.forget_old"),
-    "forget-at-provider": _every(300.0, "billing.forget_at_provider"),
+    "forget-elsewhere": _every(300.0, "billing.forget_elsewhere"),
     "beat-alive": _every(15.0, "billing.note_worker_alive"),
 }

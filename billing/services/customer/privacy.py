@@ -26,6 +26,7 @@ from accounts.services import api_keys, audit, team
 from accounts.services import privacy as people
 from billing import locks, pipeline
 from billing.errors import ApprovalRequired, InvalidState
+from billing.gateways import wakeups
 from billing.gateways.payments import Refused, Unreachable
 from billing.models import (
     Alert,
@@ -65,6 +66,7 @@ from billing.services.retrying import retried
 from billing.services.wallet import recurring, wallets
 from billing.services.webhooks import endpoints
 
+TASK = "billing.forget_elsewhere"
 ERASED = "Erased"
 NOWHERE = "https://erased.invalid/"
 WORDS = [
@@ -121,12 +123,13 @@ def obstacles(customer: Customer) -> list[str]:
 
 @retried
 def erase_customer(
-    *, actor: audit.Actor, customer: Customer, reason: str, approval: Approval | None = None
+    *, actor: audit.Actor, customer: Customer, reason: str, approval: Approval | None = None, again: bool = False
 ) -> Customer:
     """Forget the customer, and those of its people who act for nobody else. Nothing brings them back.
 
     One of the staff needs a second person (``ApprovalRequired``). Raises ``InvalidState`` where something stands in the
-    way, with all of the ``obstacles``, and where the customer was erased before.
+    way, with all of the ``obstacles``, and where the customer was erased before. ``again``, in a restored database
+    (``erasures``), nothing stands in the way, and its people are forgotten one by one, if they were.
     """
     _check_second_person(actor, approval)
     with transaction.atomic():
@@ -134,11 +137,11 @@ def erase_customer(
         customer = Customer.objects.select_for_update().select_related("organization").get(pk=customer.pk)
         if customer.erased_at is not None:
             raise InvalidState("This customer was erased before.")
-        if reasons := obstacles(customer):
+        if not again and (reasons := obstacles(customer)):
             raise InvalidState(" ".join(reasons))
         _forget_money(actor, customer)
         _forget_words(customer)
-        _forget_people(actor, customer.organization)
+        _forget_people(actor, customer.organization, themselves=not again)
         customer.name, customer.email, customer.metadata = ERASED, "", {}
         customer.origin_key = None  # From now on the hashes in its events fit no address.
         customer.erased_at = timezone.now()
@@ -151,15 +154,19 @@ def erase_customer(
             organization_id=customer.organization_id,
             after={"reason": reason},
         )
+        transaction.on_commit(lambda: wakeups.wake(TASK))
     return customer
 
 
 @retried
-def erase_person(*, actor: audit.Actor, user: User, reason: str = "", approval: Approval | None = None) -> None:
+def erase_person(
+    *, actor: audit.Actor, user: User, reason: str = "", approval: Approval | None = None, again: bool = False
+) -> None:
     """Forget one person. As above for the staff; raises ``InvalidState`` with the reason where it cannot be."""
     _check_second_person(actor, approval)
     with transaction.atomic():
-        _forget_person(actor, user)
+        _forget_person(actor, user, again=again)
+        transaction.on_commit(lambda: wakeups.wake(TASK))
 
 
 def _check_second_person(actor: audit.Actor, approval: Approval | None) -> None:
@@ -226,7 +233,8 @@ def _wordless(column: str) -> Func:
     return Func(column, template=_WORDLESS, words=",".join(WORDS), erased=ERASED, output_field=JSONField())
 
 
-def _forget_people(actor: audit.Actor, organization: Organization) -> None:
+def _forget_people(actor: audit.Actor, organization: Organization, *, themselves: bool) -> None:
+    """Forget who acts for the organization, and ``themselves`` where they act for nobody else."""
     team.lock(organization.pk)
     for key in organization.api_keys.filter(revoked_at=None):
         api_keys.revoke(key, actor=actor)
@@ -237,7 +245,7 @@ def _forget_people(actor: audit.Actor, organization: Organization) -> None:
     invitations = Invitation.objects.filter(organization=organization)
     OutgoingMail.objects.filter(recipient__in=invitations.values("email")).delete()
     invitations.delete()
-    for person in members:
+    for person in members if themselves else ():
         if not person.is_staff and not person.memberships.exists():
             _forget_person(audit.Actor(actor.kind, actor.id, request_id=actor.request_id), person)
     Organization.objects.filter(pk=organization.pk).update(name=ERASED, allowed_networks=[])
@@ -248,12 +256,12 @@ def _forget_people(actor: audit.Actor, organization: Organization) -> None:
     people.forget_who(lines.filter(theirs | Q(line__actor_id__in=organization.api_keys.values("pk"))))
 
 
-def _forget_person(actor: audit.Actor, user: User) -> None:
+def _forget_person(actor: audit.Actor, user: User, *, again: bool = False) -> None:
     NoticeDelivery.objects.filter(user=user).delete()
     NoticePreference.objects.filter(user=user).delete()
     NoticeTarget.objects.filter(user=user).delete()
     try:
-        people.erase_person(actor=actor, user=user)
+        people.erase_person(actor=actor, user=user, again=again)
     except people.Refused as refusal:
         raise InvalidState(str(refusal)) from None
 
