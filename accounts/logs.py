@@ -1,4 +1,4 @@
-"""What must not stand in a log: keys, tokens, links that open something. And a log line is one line."""
+"""What must not stand in a log: keys, tokens, links that open something, addresses. And a log line is one line."""
 
 import logging
 import re
@@ -9,6 +9,8 @@ SECRET = re.compile(
     r"|(?P<link>/(?:invitations|reset)/)[^\s\"'?]+"
     r"|(?P<stripe>\b(?:sk|rk|pk|whsec)_(?:live_|test_)?)[A-Za-z0-9+/=]{16,}"
     r"|(?P<field>(?i:password|passwd|secret|token|authorization|api[_-]?key|sessionid|csrf\w*)[\"']?\s*[=:]\s*[\"']?(?i:bearer\s+|basic\s+)?)[^\s\"',;&}]{4,}"
+    r"|(?P<row>Failing row contains \()[^\n]+"  # As PostgreSQL tells of a constraint: all that is in the row.
+    r"|(?P<person>)\b[\w.+%-]{1,64}@(?:[\w-]{1,63}\.)+\w+"
     r"|(?P<url>\b[a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s@/]+(?=@)"
 )
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x85\u2028\u2029]")

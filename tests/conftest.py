@@ -1,10 +1,11 @@
 """The database of the tests: a real PostgreSQL, migrated by its owner and used in the application's role.
 
 ``db`` runs a test in a transaction that is rolled back. ``committed_db`` really commits, for tests with threads,
-processes or a browser, and empties the tables afterwards. After either, the books are checked: a test that leaves them
-wrong fails, whatever it asserted.
+processes or a browser, and empties the tables afterwards. After either, the books are checked, and what was left in
+places where no secret belongs (``tests/canaries.py``): a test that leaves them wrong fails, whatever it asserted.
 """
 
+import logging
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -23,6 +24,7 @@ from billing.api import pace
 from billing.selectors.catalog import costs
 from billing.selectors.customer import customers
 from billing.selectors.ledger import books
+from tests import canaries
 from tests.builders import Shop
 from tests.payments import Bank, Payer, standing_in
 from tests.receiver import Receiver, receiving
@@ -71,6 +73,23 @@ def _books_are_right(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if "corrupts_books" not in request.keywords and not connection.needs_rollback:
         _check_books()
+
+
+@pytest.fixture(scope="session")
+def _watched(django_test_environment: None) -> Iterator[canaries.Logged]:
+    """The log from the first test on; after the last one the cache and the queue are searched as well."""
+    url, logged = settings.REDIS_URL, canaries.Logged()
+    logging.getLogger().addHandler(logged)
+    yield logged
+    logging.getLogger().removeHandler(logged)
+    assert canaries.in_redis(url) == []
+
+
+@pytest.fixture(autouse=True)
+def leaks(_watched: canaries.Logged) -> Iterator[canaries.Logged]:
+    """Nothing was logged that no log may say."""
+    yield _watched
+    assert _watched.taken() == []
 
 
 @pytest.fixture(autouse=True)
@@ -126,6 +145,8 @@ def receiver() -> Iterator[Receiver]:
 def _check_books() -> None:
     differences = list(books.differences())
     assert not differences, f"The books are wrong: {differences}"
+    leaked = canaries.in_database()
+    assert not leaked, f"Where no secret belongs: {leaked}"
 
 
 def _sign_in(user: str | None, password: str | None) -> None:

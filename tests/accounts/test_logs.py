@@ -30,6 +30,9 @@ CANARY = "cAnArY0123456789abcdefXYZ"
         f"whsec_{CANARY}",
         f"sk_test_{CANARY}",
         f"token: {CANARY}",
+        f"no letter to {CANARY}@acme.test",
+        f"Key (email)=({CANARY}+x@mail.acme.test) already exists.",
+        f"DETAIL:  Failing row contains (0193, {CANARY}, \\x00, (1,2)).",
     ],
 )
 def test_a_secret_is_taken_out(text: str) -> None:

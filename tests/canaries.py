@@ -1,0 +1,110 @@
+"""Secrets and addresses of people that tests use turn up where they belong alone.
+
+After every test that used the database, what it left in sessions, the trail, the outbox, notices and kept answers is
+searched, what was logged after every test at all, and the cache and the queue at the end of each process.
+"""
+
+import base64
+import json
+import logging
+import re
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+from redis import Redis
+
+from accounts.logs import ScrubbingFormatter
+from accounts.sessions import SessionStore
+
+SECRETS = "|".join(
+    [
+        r"[cs]k_(?:live|test)_[A-Za-z0-9_-]{43}",  # Of API keys,
+        r"whsec_[A-Za-z0-9+/=]{20}",  # webhooks,
+        r"\m[A-Z2-7]{32}\M",  # authenticators,
+        r"/(?:invitations|reset)/[A-Za-z0-9_/-]{20}",  # links;
+        r"correct horse battery|another[- ]long[- ]|ante-demo-2026",  # passwords;
+        r"4242 ?4242 ?4242 ?4242",  # cards.
+    ]
+)
+PEOPLE = r"[A-Za-z0-9._+-]+@[A-Za-z0-9.-]+\.test\M"
+"""Expressions of PostgreSQL's, where ``\\m`` and ``\\M`` are where words begin and end."""
+SINKS = {
+    "accounts_auditevent": f"{SECRETS}|{PEOPLE}",
+    "accounts_auditdetail": SECRETS,
+    "accounts_outgoingmail": SECRETS,
+    "billing_idempotencyrecord": SECRETS,
+    "billing_notice": SECRETS,
+    "billing_noticedelivery": SECRETS,
+    "billing_outboxevent": SECRETS,
+    "billing_webhookdelivery": SECRETS,
+}
+_ANYWHERE = " UNION ALL ".join(
+    f"SELECT '{table}', (regexp_match(t::text, %s))[1] FROM {table} t WHERE t::text ~ %s" for table in SINKS
+)
+_PARAMETERS = [part for expression in SINKS.values() for part in (f"({expression})", expression)]
+_CANARY = re.compile(f"{SECRETS}|{PEOPLE}".replace(r"\m", r"\b").replace(r"\M", r"\b"))
+
+
+class Logged(logging.Handler):
+    """Keeps what is logged and should not be, as the settings have it written."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.setFormatter(ScrubbingFormatter(settings.LOGGING["formatters"]["line"]["format"]))
+        self.found: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.found += found_in(self.format(record))
+
+    def taken(self) -> list[str]:
+        """What was found since the last time."""
+        found, self.found = self.found, []
+        return found
+
+
+def found_in(text: str) -> list[str]:
+    return _CANARY.findall(text)
+
+
+def in_database() -> list[tuple[str, str]]:
+    """Table and canary, for each row of the connection's database that holds one."""
+    with connection.cursor() as cursor:
+        cursor.execute(_ANYWHERE, _PARAMETERS)
+        found = list(cursor.fetchall())
+        cursor.execute("SELECT session_data FROM accounts_session")
+        for (data,) in cursor.fetchall():
+            found += [("accounts_session", canary) for canary in found_in(json.dumps(SessionStore().decode(data)))]
+    return found
+
+
+def in_redis(url: str) -> list[tuple[str, str]]:
+    """Key and canary, for all that is in the cache and the queue."""
+    redis: Any = Redis.from_url(url)
+    found = []
+    for key in redis.scan_iter():
+        match redis.type(key):
+            case b"list":
+                values = [_message(item) for item in redis.lrange(key, 0, -1)]
+            case b"hash":
+                values = redis.hgetall(key).items()
+            case b"stream":
+                values = redis.xrange(key)
+            case b"set":
+                values = redis.smembers(key)
+            case b"zset":
+                values = redis.zrange(key, 0, -1)
+            case _:
+                values = [redis.get(key)]
+        name = key.decode("latin-1")
+        found += [(name, canary) for canary in found_in(f"{name} {list(values)}")]
+    redis.close()
+    return found
+
+
+def _message(item: bytes) -> object:
+    """A task in the queue with what it is told, which Celery hides in base64."""
+    try:
+        return item, base64.b64decode(json.loads(item)["body"])
+    except (ValueError, KeyError, TypeError):
+        return item
