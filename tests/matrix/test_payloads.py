@@ -7,19 +7,31 @@ from django.contrib import admin
 from django.test import Client
 from django.urls import reverse
 
-from accounts.models import ApiKey, Identity, IdentityProvider, Organization, Session, TrustedDevice, User
+from accounts.models import (
+    ApiKey,
+    Authenticator,
+    Identity,
+    IdentityProvider,
+    Organization,
+    Session,
+    TrustedDevice,
+    User,
+)
 from accounts.services import staff
 from billing.models import (
+    Authorization,
     Budget,
     ChargeDispute,
     Customer,
     Grant,
     Note,
     Notice,
+    NoticeDelivery,
     NoticeTarget,
     PaymentMethod,
     Plan,
     RecurringGrant,
+    WebhookDelivery,
     WebhookEndpoint,
 )
 from tests.builders import Shop, browser_of
@@ -29,23 +41,50 @@ from tests.matrix.test_portal import CALLS, OPEN, filled, text_of
 
 PAYLOAD = "\"'></script></title></textarea></style>--><x-canary data-canary=1 onload=alert(1)>{{7*7}}"
 """Ends whatever it may stand in, and begins an element of its own."""
+PAYLOADS = [
+    PAYLOAD,
+    "<script>canary()</script>",
+    "<img src=x onerror=canary()>",
+    "<svg/onload=canary()>",
+    "<iframe srcdoc='<script>canary()</script>'>",
+    "<a href=javascript:canary()>x</a>",
+    "<form action=javascript:canary()><button>",
+    '" autofocus onfocus=canary() x="',
+    "' onmouseover=canary() x='",
+    "` onclick=canary() `",
+    "javascript:canary()",
+    "data:text/html,<script>canary()</script>",
+    "</textarea></select><x-canary onload=canary()>",
+    "--><x-canary><!--",
+    "&lt;script&gt;canary()&lt;/script&gt;",
+    "\u2028\x1b<x-canary {{ canary }} {% debug %}>",
+]
+LEADS = {"href", "src", "srcdoc", "action", "formaction", "data", "poster", "xlink:href", "hx-get", "hx-post"}
 
 
 class Reader(HTMLParser):
-    """What a browser would make of a page: whether an element or an attribute of the payload's is among it."""
+    """What a browser would make of a page: whether an element or an attribute of a payload's is among it."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.found: list[str] = []
-        self.texts: list[str] = []
+        self.runs = False
 
     def handle_starttag(self, tag: str, attrs: Any) -> None:
-        names = [name for name, _ in attrs]
-        if tag == "x-canary" or "data-canary" in names or any("javascript:" in (value or "") for _, value in attrs):
+        said = {name: value or "" for name, value in attrs}
+        self.runs = tag == "script" and said.get("type") != "application/json"
+        leads = [said[name].strip().lower() for name in LEADS & said.keys()]
+        if (
+            tag == "x-canary"
+            or "data-canary" in said
+            or any(name.startswith("on") and "canary" in value for name, value in said.items())
+            or any(value.startswith(("javascript:", "data:text")) or "<script" in value for value in leads)
+        ):
             self.found.append(tag)
 
     def handle_data(self, data: str) -> None:
-        self.texts.append(data)
+        if self.runs and "canary" in data:
+            self.found.append("script")
 
 
 def executed(text: str) -> list[str]:
@@ -55,11 +94,16 @@ def executed(text: str) -> list[str]:
 
 
 def poison(shop: Shop, acme: Tenant) -> None:
-    """The payload in every text that a customer, or who reports usage for them, can choose."""
-    shop.record(acme.customer, id=f"x{PAYLOAD}", model=PAYLOAD, user=PAYLOAD, project=PAYLOAD, feature=PAYLOAD)
-    shop.record(acme.customer, id="javascript:alert(1)", model="javascript:alert(1)", input_tokens=10**9)
+    """The payloads in usage, and the first in every text that a customer, or somebody for them, can choose."""
+    for text in PAYLOADS:
+        shop.record(acme.customer, id=f"x{text}", model=text, user=text, project=text, feature=text, session=text)
+    shop.record(acme.customer, id="javascript:canary()", model="javascript:canary()", input_tokens=10**9)
     for model in (Customer, Organization, User, Budget, Grant, TrustedDevice, Plan):
         model._default_manager.update(name=PAYLOAD)
+    Authenticator.objects.update(name=PAYLOAD[:64])
+    Authorization.objects.update(data={PAYLOAD: PAYLOAD}, reason=PAYLOAD)
+    NoticeDelivery.objects.update(last_error=PAYLOAD)
+    WebhookDelivery.objects.update(data={PAYLOAD: PAYLOAD}, log=[{"at": PAYLOAD, "status": None, "said": PAYLOAD}])
     ApiKey.objects.update(name=PAYLOAD, paused_because=PAYLOAD)
     Customer.objects.update(metadata={PAYLOAD: PAYLOAD}, email='"<x-canary>"@x.test')
     Note.objects.update(text=PAYLOAD)
@@ -79,6 +123,11 @@ def test_the_reader_finds_what_is_not_escaped() -> None:
     assert executed(f"<title>{PAYLOAD}</title>") == ["x-canary"]
     assert executed(f'<input value="{PAYLOAD}">') == ["x-canary"]
     assert executed(f'<a href="javascript:alert(1)">{PAYLOAD}') == ["a", "x-canary"]
+    harmless = {"javascript:canary()", "` onclick=canary() `", "&lt;script&gt;canary()&lt;/script&gt;"}
+    for text in PAYLOADS:
+        bare = executed(f"<p>{text}</p>") + executed(f'<b title="{text}">') + executed(f"<b title='{text}'>")
+        assert bool(bare) != (text in harmless), text
+        assert executed(f'<a href="{text}">x</a>') or not text.startswith(("javascript:", "data:"))
 
 
 def test_no_page_of_the_portal_runs_them(shop: Shop, acme: Tenant) -> None:

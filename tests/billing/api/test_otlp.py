@@ -1,7 +1,10 @@
 """Traces of OpenTelemetry: model calls are usage, once, and everything else passes by."""
 
 import gzip
+import tracemalloc
+from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from json import dumps
 from typing import Any
 
@@ -175,6 +178,29 @@ def test_bodies_that_cannot_be_read(api: Api, monkeypatch: pytest.MonkeyPatch) -
     bomb = gzip.compress(b" " * 1_000_000)
     problem(api.post(PATH, bomb, content_encoding="gzip"), 413, "payload_too_large")
     problem(api.post(PATH, b"\x0a" * 1001, PROTOBUF), 413, "payload_too_large")
+
+
+def peak(do: Callable[[], object]) -> int:
+    """Bytes that are held at once while it is done."""
+    tracemalloc.start()
+    try:
+        do()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_body_that_grows_a_thousandfold_takes_no_memory(api: Api) -> None:
+    grown = 64 * 1024 * 1024
+    bomb = gzip.compress(b" " * grown)
+    assert len(bomb) * 900 < grown
+    assert peak(lambda: gzip.decompress(bomb)) > grown  # The control.
+
+    answers: list[Any] = []
+    for path in (PATH, "/events", "/customers"):
+        send = partial(api.post, path, bomb, content_encoding="gzip")
+        assert peak(lambda send=send: answers.append(send())) < grown / 2  # type: ignore[misc]
+    assert [answer.status_code for answer in answers] == [413, 400, 400]
 
 
 def test_gzip(api: Api, shop: Shop, acme: Customer) -> None:

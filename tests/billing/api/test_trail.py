@@ -27,7 +27,13 @@ UNSEEN: dict[str, str] = {
 WRITES = [(route, method) for route, method, _ in CALLS if method != "GET"]
 
 
-BEYOND = {"Amont": "1", "customer_id": "x", "created_at": "2026-01-01T00:00:00Z", "state": "paid"}
+BEYOND = dict.fromkeys(
+    [
+        *("Amont", "customer_id", "created_at", "state", "id", "remaining", "held", "drawn", "expired", "voided"),
+        *("posted", "open", "balance_id", "organization", "organization_id", "seq", "lifetime_granted", "erased_at"),
+    ],
+    "1",
+)
 """No route has such a field: one is misspelt, the others are what we decide."""
 OF_OTHERS = {"events", "events/batch", "otlp/v1/traces"}
 """Whose format is another standard's, and lets senders add what they like."""
