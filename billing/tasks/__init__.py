@@ -137,9 +137,9 @@ def forget_old() -> None:
 
 @shared_task(name=privacy.TASK)
 def forget_elsewhere() -> None:
-    """See to it that a restored backup forgets who was erased, and ask the payment provider to forget them."""
-    erasures.keep()
+    """Ask the payment provider to forget who was erased here, and see to it that a restored backup forgets them."""
     privacy.settle_due()
+    erasures.keep()
 
 
 @shared_task(name="billing.watch_balances")

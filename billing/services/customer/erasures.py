@@ -6,6 +6,7 @@ file names and the trail does not was erased after the backup, and is erased aga
 
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from django.utils import timezone
 
 from accounts.models import AuditEvent, User
 from accounts.services import audit
+from billing.errors import BillingError
 from billing.gateways import erasures
 from billing.gateways.erasures import ORGANIZATION, PERSON, Erased
 from billing.models import Customer
@@ -74,9 +76,10 @@ def _in_trail() -> list[Erased]:
 
 
 def _erase_customer(customer: Customer) -> list[str]:
-    """Erase the customer, after ending its plans. Says what else stood in the way."""
+    """Erase the customer, after ending its plans. Says what else stood in the way, a plan that cannot be ended too."""
     for subscription in customer.subscriptions.filter(Q(ends_at=None) | Q(ends_at__gt=timezone.now())):
-        subscriptions.cancel(actor=audit.SYSTEM, subscription=subscription, when="now", reason=REASON)
+        with suppress(BillingError):
+            subscriptions.cancel(actor=audit.SYSTEM, subscription=subscription, when="now", reason=REASON)
     found = privacy.obstacles(customer)
     privacy.erase_customer(actor=audit.SYSTEM, customer=customer, reason=REASON, again=True)
     return found
