@@ -178,6 +178,7 @@ def signed_in(page: Page[P]) -> Callable[Concatenate[HttpRequest, P], HttpRespon
             return _never_stored(_let_nowhere(request, why))
         if consents.owed(visit.user):
             return _never_stored(_ask_for_consent(request))
+        request.organization_id = visit.membership.organization_id  # type: ignore[attr-defined]
         with timezone.override(visit.zone):
             return _never_stored(page(request, visit, *args, **kwargs))
 

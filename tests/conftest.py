@@ -19,6 +19,7 @@ from django.db import connection, connections
 from django.test.utils import setup_databases
 from psycopg import sql
 
+from accounts import downloads
 from accounts.services import api_keys, attempts
 from billing.api import pace
 from billing.selectors.catalog import costs
@@ -98,6 +99,7 @@ def _nothing_was_tried_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attempts, "PREFIX", f"test:{uuid4()}")
     attempts.local.clear()
     pace.buckets.clear()
+    downloads.under_way.clear()
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ class Measure:
 MEASURES: Mapping[str, Measure] = {
     measure.name: measure
     for measure in (
-        Measure("empty", "empty JSON view (GET /healthz), 32 connections", "requests/s"),
+        Measure("empty", "empty view (OPTIONS /healthz), 32 connections", "requests/s"),
         Measure("refused", "an event refused for want of a key, 32 connections", "requests/s"),
         Measure("debit", "one UPDATE + one INSERT in PostgreSQL, 8 connections", "debits/s"),
         Measure(

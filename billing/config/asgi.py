@@ -1,5 +1,5 @@
 """
-The application for an ASGI server, on one port: live updates natively, everything else under WSGI's rules.
+The application for an ASGI server, on one port: who answers which request.
 
 * Django's views talk to the database and block. Under Django's own ASGI handler each request would get a new thread and
   a new connection; here a fixed pool of threads serves them, and each thread keeps its connection.
@@ -7,6 +7,7 @@ The application for an ASGI server, on one port: live updates natively, everythi
   callers share a transaction.
 * What begins with ``/live/`` is a stream of server-sent events that stays open for hours. Those wait in the event loop,
   where a thousand of them cost no thread and no connection to the database.
+* Static files, and whether the process lives, are answered there as well: neither waits for a thread.
 
 WEB_THREADS (default 8) sizes the pool, and so the connections of one web process.
 """
@@ -16,20 +17,26 @@ import os
 from importlib import import_module
 from typing import Any
 
-from a2wsgi import WSGIMiddleware
 from django.core.wsgi import get_wsgi_application
 from django.utils.module_loading import import_string
+
+from billing.config.statics import Statics
+from billing.config.views import Views
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "billing.config.settings")
 
 LIVE_PREFIX = "/live/"
 USAGE_PATH = "/api/v1/events"
+ALIVE_PATH = "/healthz"
+READ = {"GET", "HEAD"}
 THREADS = int(os.environ.get("WEB_THREADS", "8"))
 
 django: Any = get_wsgi_application()
-blocking = WSGIMiddleware(django, workers=THREADS)
 # By its name, as settings and urls name their parts: the wiring imports none of the apps, and no import runs upwards.
+views = Views(django, threads=THREADS, downloads=import_string("accounts.downloads.AT_ONCE_MAX"))
+statics = Statics()
 live = import_string("portal.live.application")
+alive = import_string("billing.api.health.application")
 usage = import_string("billing.api.native.application")
 refuse_body = import_string("billing.api.native.refuse_body")
 bodies: Any = import_module("accounts.bodies")
@@ -42,15 +49,21 @@ gc.set_threshold(50_000, 20, 50)
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
-    """Hand a request to the half it belongs to."""
+    """Hand a request to the part it belongs to."""
     if scope["type"] == "lifespan":
         await _live_and_die(receive, send)
-    elif scope["type"] == "http" and scope["path"].startswith(LIVE_PREFIX):
-        await live(scope, receive, send)
-    elif scope["type"] == "http" and scope["path"] == USAGE_PATH and scope["method"] == "POST":
-        await usage(scope, receive, send)
-    else:
-        await _blocking(scope, receive, send)
+    elif scope["type"] == "http":
+        await _part(scope["method"], scope["path"])(scope, receive, send)
+
+
+def _part(method: str, path: str) -> Any:
+    if path.startswith(LIVE_PREFIX):
+        return live
+    if path == USAGE_PATH and method == "POST":
+        return usage
+    if path == ALIVE_PATH and method in READ:
+        return alive
+    return statics if path in statics else _blocking
 
 
 async def _blocking(scope: Any, receive: Any, send: Any) -> None:
@@ -60,23 +73,8 @@ async def _blocking(scope: Any, receive: Any, send: Any) -> None:
     except bodies.BodyRefused as refused:
         await refuse_body(scope, send, refused)
         return
-    if body is None:
-        return
-    # Under WSGI's rules a dash and an underscore are the same: X_Forwarded_For would pass for the proxy's header.
-    dropped = {b"content-length", b"transfer-encoding"}
-    headers = [line for line in scope["headers"] if line[0] not in dropped and b"_" not in line[0]]
-    headers.append((b"content-length", str(len(body)).encode()))
-    messages = iter([{"type": "http.request", "body": body, "more_body": False}])
-
-    async def whole() -> Any:
-        return next(messages, {"type": "http.disconnect"})
-
-    async def answer(message: Any) -> None:
-        # The server's own awaitable is no coroutine, and only a coroutine can be handed to the loop from a thread.
-        await send(message)
-
-    request: Any = {**scope, "headers": headers}
-    await blocking(request, whole, answer)
+    if body is not None:
+        await views(scope, body, receive, send)
 
 
 async def _live_and_die(receive: Any, send: Any) -> None:

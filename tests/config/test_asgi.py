@@ -1,4 +1,4 @@
-"""One port, three ways to serve it: who gets which request."""
+"""One port, several ways to serve it: who gets which request."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -21,7 +21,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         return application
 
-    for name in ("live", "usage", "_blocking"):
+    for name in ("live", "usage", "alive", "_blocking"):
         monkeypatch.setattr(asgi, name, half(name))
     return asked
 
@@ -45,6 +45,9 @@ def _request(path: str, method: str = "GET", kind: str = "http") -> dict[str, An
         ("/api/v1/events", "POST", "usage"),
         ("/api/v1/events", "GET", "_blocking"),
         ("/api/v1/events/", "POST", "_blocking"),
+        ("/healthz", "GET", "alive"),
+        ("/healthz", "HEAD", "alive"),
+        ("/healthz", "POST", "_blocking"),
         ("/", "GET", "_blocking"),
     ],
 )
@@ -52,6 +55,17 @@ def test_a_request_goes_to_the_half_it_belongs_to(served: list[str], path: str, 
     run(asgi.application(_request(path, method), None, None))
 
     assert served == [half]
+
+
+def test_that_the_process_lives_is_said_without_a_thread() -> None:
+    said: list[Any] = []
+
+    async def send(message: Any) -> None:
+        said.append(message)
+
+    run(asgi.application(_request("/healthz"), None, send))
+
+    assert (said[0]["status"], said[1]["body"]) == (200, b'{"status": "ok"}')
 
 
 def test_start_and_end_of_the_server_are_acknowledged(served: list[str]) -> None:
