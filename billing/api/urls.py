@@ -1,7 +1,7 @@
 """Paths of version 1 of the API."""
 
 from django.urls import path, re_path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from drf_spectacular.views import SpectacularSwaggerSplitView
 
 from billing.api import (
     alerts,
@@ -30,6 +30,7 @@ from billing.api import (
     usage,
     webhooks,
 )
+from billing.api.schema.document import DocumentView
 
 urlpatterns = [
     path("customers", customers.CustomersView.as_view()),
@@ -115,7 +116,7 @@ urlpatterns = [
     path("webhooks/payments", funding.payment_webhook),
     path("usage", usage.UsageView.as_view()),
     path("key", keys.KeyView.as_view()),
-    path("schema/", SpectacularAPIView.as_view(), name="api-schema"),
+    path("schema/", DocumentView.as_view(), name="api-schema"),
     path("docs/", SpectacularSwaggerSplitView.as_view(url_name="api-schema"), name="api-docs"),
     re_path(r"^[\s\S]*$", problems.not_found),  # Line breaks too.
 ]

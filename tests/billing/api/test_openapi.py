@@ -223,8 +223,14 @@ def test_the_document_is_valid_openapi_3_1() -> None:
     assert DOCUMENT["openapi"].startswith("3.1")
 
 
-def test_the_document_is_served_to_anybody(db: None) -> None:
-    response = Client().get("/api/v1/schema/", headers={"accept": "application/json"})
+def test_the_document_is_served_to_anybody_and_made_once_whatever_they_ask(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = Client().get("/api/v1/schema/?version=mine&lang=de", headers={"accept": "application/json"})
+    monkeypatch.setattr(SchemaGenerator, "get_schema", None)
+    response = Client().get("/api/v1/schema/", headers={"accept": "application/json; q=0.9"})
 
     assert response.status_code == 200
-    assert response.json()["paths"].keys() == DOCUMENT["paths"].keys()
+    assert response.content == first.content
+    found = response.json()
+    assert (found["paths"].keys(), found["info"]) == (DOCUMENT["paths"].keys(), DOCUMENT["info"])
