@@ -31,7 +31,8 @@ LEEWAY_SECONDS = 60
 SECONDS_MAX = 8.0
 """For the requests of one step together: one to send somebody there, up to three when they are back."""
 AT_ONCE_MAX, AT_ONE_MAX = 4, 2
-"""How many threads of a process wait for providers, and for one client's: who stalls holds few of them."""
+"""How many threads of a process wait for organizations' providers, and for one client's: who stalls holds few of them.
+The operator's own has its places beside them."""
 REST_SECONDS = 30
 """For so long a provider that did not answer is not asked again."""
 BYTES_MAX = 256 * 1024
@@ -40,7 +41,7 @@ SHOWN_MAX = 200
 USER_AGENT = "Ante-Sign-In/1"
 
 _lock = threading.Lock()
-_waits: Counter[str] = Counter()
+_waits: Counter[tuple[bool, str]] = Counter()
 _rests: dict[tuple[str, str], float] = {}
 logger = logging.getLogger(__name__)
 
@@ -55,13 +56,17 @@ class Unreachable(Refused):
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """What we are to a provider. ``allowed`` are networks beyond the public internet in which it may be."""
+    """What we are to a provider. ``allowed`` are networks beyond the public internet in which it may be.
+
+    ``is_operators``: the provider is the operator's own, for which no stranger's takes the place.
+    """
 
     issuer: str
     client_id: str
     client_secret: str
     redirect_uri: str
     allowed: tuple[str, ...] = ()
+    is_operators: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,13 +223,14 @@ def _waiting(client: Client, *, anew: bool = False) -> Iterator[float]:
 
     ``anew``: although it did not answer just now.
     """
-    whose, provider = client.redirect_uri, (client.redirect_uri, client.issuer)
+    place, provider = (client.is_operators, client.redirect_uri), (client.redirect_uri, client.issuer)
     with _lock:
         if not anew and _rests.get(provider, 0.0) > time.monotonic():
             raise Unreachable(gettext("The provider could not be reached at its public address."))
-        if _waits[whose] >= AT_ONE_MAX or _waits.total() >= AT_ONCE_MAX:
+        at_once = sum(waiting for (is_operators, _), waiting in _waits.items() if not is_operators)
+        if _waits[place] >= AT_ONE_MAX or (not client.is_operators and at_once >= AT_ONCE_MAX):
             raise Refused(gettext("Many people sign in just now. Try again in a moment."))
-        _waits[whose] += 1
+        _waits[place] += 1
     try:
         yield time.monotonic() + SECONDS_MAX
         _rests.pop(provider, None)
@@ -233,9 +239,9 @@ def _waiting(client: Client, *, anew: bool = False) -> Iterator[float]:
         raise
     finally:
         with _lock:
-            _waits[whose] -= 1
-            if not _waits[whose]:
-                del _waits[whose]
+            _waits[place] -= 1
+            if not _waits[place]:
+                del _waits[place]
 
 
 def _json(

@@ -78,6 +78,7 @@ def _staff_door() -> Door | None:
             settings.STAFF_SSO_CLIENT_SECRET,
             redirect_uri(STAFF),
             tuple(settings.STAFF_SSO_ALLOWED_NETWORKS),
+            is_operators=True,
         )
     )
 

@@ -73,7 +73,13 @@ def test_a_provider_that_says_something_odd_is_not_taken(
     assert said in page(response)
 
 
-def test_few_wait_for_providers_and_fewer_for_one(row: IdentityProvider) -> None:
+def test_few_wait_for_providers_and_fewer_for_one_and_none_takes_the_places_of_the_operators(
+    row: IdentityProvider, settings: Any
+) -> None:
+    settings.STAFF_SSO_ISSUER = "https://login.ante.test"
+    door = single_sign_on.door(single_sign_on.STAFF)
+    assert door is not None
+    ours = door.client
     clients = [oidc.Client("https://login.test", "a", "b", f"https://ante.test/{number}") for number in range(3)]
     with ExitStack() as waiting:
         for client in clients[:2] * 2:
@@ -82,8 +88,12 @@ def test_few_wait_for_providers_and_fewer_for_one(row: IdentityProvider) -> None
             with pytest.raises(oidc.Refused, match="Many people"), oidc._waiting(client):
                 pass
         assert "Many people sign in just now." in page(Client().post("/sign-in/company", {"name": "acme"}))
+        for _ in range(2):
+            waiting.enter_context(oidc._waiting(ours))
+        with pytest.raises(oidc.Refused, match="Many people"), oidc._waiting(ours):
+            pass
     for client in clients:
-        with oidc._waiting(client), oidc._waiting(client):
+        with oidc._waiting(ours), oidc._waiting(ours), oidc._waiting(client), oidc._waiting(client):
             pass
     assert not oidc._waits
 
