@@ -6,7 +6,8 @@ import re
 SECRET = re.compile(
     r"(?P<keep>\b[cs]k_(?:live|test)_)[A-Za-z0-9_-]{6,}"
     r"|(?P<bearer>(?i:bearer\s+))[A-Za-z0-9._~+/=-]{8,}"
-    r"|(?P<link>/(?:invitations|reset)/)[^\s\"'?]+"
+    r"|(?P<link>/(?:invitations|reset|sign-up|embed)/)[^\s\"'?]+"
+    r"|(?P<answer>[?&](?:code|state)=)[^\s\"'&]{12,}"
     r"|(?P<stripe>\b(?:sk|rk|pk|whsec)_(?:live_|test_)?)[A-Za-z0-9+/=]{16,}"
     r"|(?P<field>(?i:password|passwd|secret|token|authorization|api[_-]?key|sessionid|csrf\w*)[\"']?\s*[=:]\s*[\"']?(?i:bearer\s+|basic\s+)?)[^\s\"',;&}]{4,}"
     r"|(?P<row>Failing row contains \()[^\n]+"  # As PostgreSQL tells of a constraint: all that is in the row.
