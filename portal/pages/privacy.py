@@ -7,7 +7,6 @@ from django.conf import settings
 from django.contrib.auth import logout
 from django.http import Http404, HttpRequest, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import redirect, render
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -110,8 +109,7 @@ def erase_organization(request: HttpRequest, visit: access.Visit) -> HttpRespons
 @access.own
 def terms(request: HttpRequest, user: User) -> HttpResponseBase:
     """Agree to the terms as they are now. The version that was shown is the one that is agreed to."""
-    version, wanted = settings.TERMS_VERSION, access.asked(request, "next")
-    onward = wanted if url_has_allowed_host_and_scheme(wanted, allowed_hosts=None) else ""
+    version, onward = settings.TERMS_VERSION, second_factor.safe_next(request, "")
     if not version:
         raise Http404
     if request.method == "POST" and request.POST.get("version") == version and request.POST.get("agree"):

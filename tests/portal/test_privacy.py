@@ -130,7 +130,7 @@ def test_consent_is_asked_for_once_and_again_with_another_version(owner: Client,
     assert owner.get("/security").status_code == 200
 
 
-@pytest.mark.parametrize("target", ["https://evil.test/", "//evil.test", "/\\evil.test"])
+@pytest.mark.parametrize("target", ["https://evil.test/", "//evil.test", "/\\evil.test", "abc"])
 def test_consent_leads_nowhere_else(owner: Client, settings: Any, target: str) -> None:
     settings.TERMS_VERSION = "1"
     agreed = owner.post(f"/terms?next={target}", {"version": "1", "agree": "yes"})
