@@ -5,7 +5,7 @@ from django.contrib.admin import apps as admin
 from django.core import checks
 from django.db.models.signals import post_migrate
 
-from billing.checks import books, default_alerts, exports, overdue, payments, payments_at_all
+from billing.checks import books, default_alerts, demonstration, exports, overdue, payments, payments_at_all
 from billing.database import grant_application_role
 
 
@@ -19,6 +19,7 @@ class BillingConfig(AppConfig):
     def ready(self) -> None:
         checks.register(books)
         checks.register(default_alerts)
+        checks.register(demonstration, deploy=True)
         checks.register(exports)
         checks.register(overdue)
         checks.register(payments)

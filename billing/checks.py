@@ -43,6 +43,13 @@ def payments_at_all(app_configs: Any, **_: Any) -> list[CheckMessage]:
     return []
 
 
+def demonstration(app_configs: Any, **_: Any) -> list[CheckMessage]:
+    """Before going live: a demonstration's people have a code that everybody knows, and its links are shown."""
+    if not (settings.DEMO and settings.HTTPS):
+        return []
+    return [Error("ANTE_DEMO is set on a real host.", hint="Unset it: it lets strangers in.", id="billing.E012")]
+
+
 def overdue(app_configs: Any, **_: Any) -> list[CheckMessage]:
     """A word that nobody knows would suspend nobody."""
     if settings.INVOICE_OVERDUE_ACTION in {"nothing", "remind", "suspend"} and settings.INVOICE_GRACE_DAYS >= 0:

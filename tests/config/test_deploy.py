@@ -40,10 +40,17 @@ def test_a_real_host_has_no_warning_and_cookies_for_itself_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    "careless", [{"DEBUG": "true"}, {"BASE_URL": "http://ante.example.com"}, {"SECRET_KEY": "short"}], ids=str
+    ("careless", "said"),
+    [
+        ({"DEBUG": "true"}, "security.W"),
+        ({"BASE_URL": "http://ante.example.com"}, "security.W"),
+        ({"SECRET_KEY": "short"}, "security.W"),
+        ({"ANTE_DEMO": "true"}, "billing.E012"),
+    ],
+    ids=str,
 )
-def test_a_careless_one_has(careless: dict[str, str]) -> None:
+def test_a_careless_one_has(careless: dict[str, str], said: str) -> None:
     found = checked(HOST | careless)
 
     assert found.returncode != 0
-    assert "security.W" in found.stderr
+    assert said in found.stderr
