@@ -1,5 +1,10 @@
-"""Django's sessions in the database, in rows that say whose they are."""
+"""Django's sessions in the database, in rows that say whose they are.
 
+The key of a session is in its browser's cookie and nowhere else. Its row has the SHA-256 of it, which opens nothing and
+is what pages call the session by.
+"""
+
+import hashlib
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -25,11 +30,34 @@ class SessionStore(DatabaseStore):
 
     def create_model_instance(self, data: dict[str, Any]) -> Any:
         row: Any = super().create_model_instance(data)
+        row.session_key = name_of(row.session_key)
         user_id = data.get(SESSION_KEY)
         row.user_id = None if user_id is None else UUID(user_id)
         row.created_at = datetime.fromisoformat(data[FIRST_SEEN]) if FIRST_SEEN in data else timezone.now()
         row.ip_address, row.agent = data.get(ADDRESS), data.get(AGENT, "")
         return row
+
+    def load(self) -> dict[str, Any]:
+        row = _row(self.session_key).filter(expire_date__gt=timezone.now()).first()
+        if row is None:
+            self._session_key = None
+            return {}
+        return self.decode(row.session_data)
+
+    def exists(self, session_key: str) -> bool:
+        return _row(session_key).exists()
+
+    def delete(self, session_key: str | None = None) -> None:
+        _row(session_key or self.session_key).delete()
+
+
+def name_of(session_key: str | None) -> str:
+    """What the session with this key is called in its row and on pages: the SHA-256 of the key, in hex."""
+    return hashlib.sha256((session_key or "").encode()).hexdigest()
+
+
+def _row(session_key: str | None) -> QuerySet[Session]:
+    return Session.objects.filter(session_key=name_of(session_key))
 
 
 def describe(request: HttpRequest) -> None:
@@ -56,7 +84,10 @@ def open_sessions(user_id: UUID) -> QuerySet[Session]:
 
 
 def end(user_id: UUID, *, keep: str | None = None, only: str | None = None) -> int:
-    """End the person's sessions, but not the one called ``keep``; or ``only`` one. Says how many."""
+    """End the person's sessions, but not the one called ``keep``; or ``only`` one. Says how many.
+
+    Sessions are called as ``name_of`` says.
+    """
     rows = Session.objects.filter(user_id=user_id)
     if keep is not None:
         rows = rows.exclude(session_key=keep)

@@ -72,6 +72,7 @@ class TrustedDevice(models.Model):
 class Session(AbstractBaseSession):
     """A session, with whose it is: so that a person sees theirs and ends them."""
 
+    session_key = models.CharField(max_length=64, primary_key=True, help_text="The SHA-256 of the key, in hex.")
     user_id = models.UUIDField(null=True, db_index=True)
     created_at = models.DateTimeField(default=timezone.now)
     seen_at = models.DateTimeField(auto_now=True)

@@ -76,7 +76,7 @@ def overview(request: HttpRequest, user: User) -> HttpResponseBase:
         codes_all=factors.RECOVERY_CODES,
         devices=DEVICES.page(request, TrustedDevice.objects.filter(pk__in=[one.pk for one in devices.of(user)])),
         sessions=SESSIONS.page(request, sessions.open_sessions(user.pk)),
-        this_session=request.session.session_key,
+        this_session=sessions.name_of(request.session.session_key),
         connected=single_sign_on.of(user),
         ways=single_sign_on.open_to(user),
         passkey_host=settings.OTP_WEBAUTHN_RP_ID,
@@ -87,11 +87,12 @@ def overview(request: HttpRequest, user: User) -> HttpResponseBase:
 @access.own_account
 def end_session(request: HttpRequest, user: User) -> HttpResponseBase:
     """End one of one's sessions, or all but this one."""
-    key = request.POST.get("session", "")
+    name = request.POST.get("session", "")
     mine = {session.session_key for session in sessions.open_sessions(user.pk)}
-    if key and key not in mine:
+    if name and name not in mine:
         raise Http404
-    ended = sessions.end(user.pk, only=key) if key else sessions.end(user.pk, keep=request.session.session_key)
+    here = sessions.name_of(request.session.session_key)
+    ended = sessions.end(user.pk, only=name) if name else sessions.end(user.pk, keep=here)
     messages.success(request, ngettext("{ended} session ended.", "{ended} sessions ended.", ended).format(ended=ended))
     return redirect("portal:security")
 
