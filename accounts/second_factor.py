@@ -9,16 +9,20 @@ The gate is a middleware and closed by default: a page is open only if its view 
 
 import enum
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 from django.conf import settings
-from django.contrib.auth import logout, update_session_auth_hash
+from django.contrib.auth import HASH_SESSION_KEY, logout, update_session_auth_hash
+from django.contrib.sessions.exceptions import SessionInterrupted
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect, resolve_url
 from django.utils.cache import add_never_cache_headers
+from django.utils.crypto import constant_time_compare
 from django.utils.http import url_has_allowed_host_and_scheme
 from django_otp import login as otp_login
 from django_otp.middleware import OTPMiddleware
@@ -140,11 +144,26 @@ def signed_in(request: HttpRequest, response: HttpResponseBase, *, first_time: b
         request.session[TRUSTED_DEVICE] = str(device.pk)
 
 
-def keep_this_session(request: HttpRequest) -> None:
-    """After something that ends a person's sessions: all but the one in which they did it."""
-    assert isinstance(request.user, User)
-    request.user.refresh_from_db(fields=["password", "security_epoch"])
-    update_session_auth_hash(request, request.user)
+@contextmanager
+def own_step(request: HttpRequest) -> Iterator[None]:
+    """A step that ends the person's sessions, but not the one in which they take it.
+
+    Under the lock of the person's row, in a transaction. Raises ``SessionInterrupted``, and nothing is done, where the
+    session was ended since the request began: it is kept through this step alone.
+    """
+    user, session = request.user, request.session
+    assert isinstance(user, User)
+    with transaction.atomic():
+        User.objects.select_for_update(no_key=True).get(pk=user.pk)
+        user.refresh_from_db(fields=["password", "security_epoch"])
+        bound_to = session.get(HASH_SESSION_KEY, "")
+        same = constant_time_compare(bound_to, user.get_session_auth_hash())
+        if not same or not session.exists(session.session_key or ""):
+            raise SessionInterrupted("The session was ended while this was asked for in it.")
+        yield
+        user.refresh_from_db(fields=["password", "security_epoch"])
+    if user.get_session_auth_hash() != bound_to:
+        update_session_auth_hash(request, user)
 
 
 def open_to_strangers(view: View) -> View:

@@ -11,6 +11,8 @@ from uuid import UUID
 
 from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
+from django.contrib.sessions.exceptions import SessionInterrupted
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
@@ -49,6 +51,15 @@ class SessionStore(DatabaseStore):
 
     def delete(self, session_key: str | None = None) -> None:
         _row(session_key or self.session_key).delete()
+
+    def cycle_key(self) -> None:
+        """Another key for the same session. Raises ``SessionInterrupted`` where it was ended: it does not come back."""
+        signed_in, key = SESSION_KEY in self, self.session_key
+        with transaction.atomic():
+            ended = key is not None and not _row(key).delete()[0]
+            if ended and signed_in:
+                raise SessionInterrupted("The session was ended while this was asked for in it.")
+            self.create()
 
 
 def name_of(session_key: str | None) -> str:

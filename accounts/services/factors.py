@@ -287,7 +287,7 @@ def _free_name(user: User) -> str:
 
 
 def end_sessions(user: User) -> None:
-    """All of the person's, and what their devices are trusted for; see ``second_factor.keep_this_session``."""
+    """All of the person's, and what their devices are trusted for; see ``second_factor.own_step``."""
     User.objects.filter(pk=user.pk).update(security_epoch=F("security_epoch") + 1)
     user.refresh_from_db(fields=["security_epoch"])
 

@@ -130,11 +130,11 @@ def connect(request: HttpRequest) -> HttpResponseBase:
         return owed
     if request.method == "POST":
         try:
-            single_sign_on.connect(way, user, unknown["subject"], actor=actor_of(request))
+            with second_factor.own_step(request):
+                single_sign_on.connect(way, user, unknown["subject"], actor=actor_of(request))
         except oidc.Refused as refusal:
             return _failed(request, str(refusal))
         del request.session[_UNKNOWN]
-        second_factor.keep_this_session(request)
         return _enter(request, way, user, unknown["next"])
     return render(request, "portal/company_connect.html", context)
 

@@ -76,10 +76,10 @@ def authenticator(request: HttpRequest, user: User) -> HttpResponseBase:
     after = second_factor.safe_next(request, "portal:security")
     form = CodeForm(request.POST or None, label_suffix="")
     if request.method == "POST" and form.is_valid():
-        device = _accepted(form, user, actor=actor_of(request), pending=True)
+        with second_factor.own_step(request):
+            device = _accepted(form, user, actor=actor_of(request), pending=True)
         if device is not None:
             second_factor.proved(request, device)
-            second_factor.keep_this_session(request)
             if factors.recovery_codes_left(user):
                 messages.success(
                     request, _("{name} is set up. Your other sessions were ended.").format(name=device.name)
@@ -118,8 +118,8 @@ def remove(request: HttpRequest, user: User, persistent_id: str) -> HttpResponse
     device = next((one for one in factors.of(user) if factors.handle(one) == persistent_id), None)
     if device is None:
         raise Http404
-    factors.remove(device, actor=actor_of(request))
-    second_factor.keep_this_session(request)
+    with second_factor.own_step(request):
+        factors.remove(device, actor=actor_of(request))
     messages.success(request, _("{name} is removed. Your other sessions were ended.").format(name=device.name))
     return redirect("portal:security")
 

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.db import transaction
 from django.http import HttpRequest, HttpResponseBase
 from django_otp_webauthn import exceptions, views
 from django_otp_webauthn.models import WebAuthnCredential
@@ -39,14 +38,13 @@ class CompleteEnrolment(views.CompleteCredentialRegistrationView):  # type: igno
 
     def post(self, *args: Any, **kwargs: Any) -> HttpResponseBase:
         request: HttpRequest = self.request
-        with transaction.atomic():
+        with second_factor.own_step(request):
             response: HttpResponseBase = super().post(*args, **kwargs)
             passkey = WebAuthnCredential.objects.filter(user=request.user).latest("pk")
             passkey.name = str(request.GET.get("name", ""))[:NAME_MAX].strip().replace("\x00", "") or "Passkey"
             passkey.save(update_fields=["name"])
             factors.note_added(passkey, actor=actor_of(request))
         second_factor.proved(request, passkey)
-        second_factor.keep_this_session(request)
         return response
 
 

@@ -7,7 +7,6 @@ from django import forms
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.forms import PasswordChangeForm
-from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.utils.translation import gettext_lazy as _
@@ -118,8 +117,8 @@ def disconnect(request: HttpRequest, user: User, identity_id: UUID) -> HttpRespo
         raise Http404
     if factors.enrolled(user) and not second_factor.is_fresh(request):
         return second_factor.ask(request, "SECOND_FACTOR_URL")
-    single_sign_on.disconnect(identity, actor=actor_of(request))
-    second_factor.keep_this_session(request)
+    with second_factor.own_step(request):
+        single_sign_on.disconnect(identity, actor=actor_of(request))
     messages.success(request, _("Disconnected. Your other sessions were ended."))
     return redirect("portal:security")
 
@@ -132,7 +131,7 @@ def password(request: HttpRequest, user: User) -> HttpResponseBase:
         return second_factor.ask(request, "SECOND_FACTOR_URL")
     form = PasswordChangeForm(user, request.POST or None, label_suffix="")
     if request.method == "POST" and form.is_valid():
-        with transaction.atomic():
+        with second_factor.own_step(request):
             form.save()
             factors.end_sessions(user)
             audit.record(
@@ -143,7 +142,6 @@ def password(request: HttpRequest, user: User) -> HttpResponseBase:
                 _("Your password was changed"),
                 _("Your password was changed, and your other sessions were ended."),
             )
-        second_factor.keep_this_session(request)
         messages.success(request, _("Your password is changed. Your other sessions were ended."))
         return redirect("portal:security")
     return access.render_own(request, "portal/password.html", form=form, status=400 if form.errors else 200)

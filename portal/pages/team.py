@@ -1,6 +1,8 @@
 """Who acts for the organization, and joining it."""
 
 import time
+from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 from uuid import UUID
 
@@ -128,6 +130,7 @@ def change_role(request: HttpRequest, visit: access.Visit, membership_id: UUID) 
     said = _("{name} has another role. Their sessions were ended.").format(name=member.user.get_full_name())
     return _done(
         request,
+        member,
         lambda: team.change_role(member, role, by=visit.membership, actor=actor_of(request)),
         said if roles.may(role, "keys:write") else said + _keys_left(member),
     )
@@ -142,6 +145,7 @@ def remove(request: HttpRequest, visit: access.Visit, membership_id: UUID) -> Ht
     member = _member(visit, membership_id)
     return _done(
         request,
+        member,
         lambda: team.remove(member, by=visit.membership, actor=actor_of(request)),
         _("{name} is no longer in the team.").format(name=member.user.get_full_name()) + _keys_left(member),
     )
@@ -218,13 +222,15 @@ def _keys_left(member: Membership) -> str:
     ).format(count=count)
 
 
-def _done(request: HttpRequest, change: Any, said: str) -> HttpResponseBase:
+def _done(request: HttpRequest, member: Membership, change: Callable[[], None], said: str) -> HttpResponseBase:
     try:
-        change()
+        with transaction.atomic():
+            team.lock(member.organization_id)  # Before the person.
+            with second_factor.own_step(request) if member.user_id == request.user.pk else nullcontext():
+                change()
     except team.Refused as refusal:
         messages.error(request, str(refusal))
     else:
-        second_factor.keep_this_session(request)  # Where somebody changed themselves.
         messages.success(request, said)
     return redirect("portal:team")
 

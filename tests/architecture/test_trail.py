@@ -66,6 +66,7 @@ WITHOUT = {
     "accounts.services.factors.begin": "a factor that is none until it is confirmed",
     "accounts.services.factors.end_sessions": "a part of what is written down beside it",
     "accounts.services.mail.tell": "a letter about what is written down beside it",
+    "accounts.services.team.lock": "changes nothing",
     "accounts.services.single_sign_on.identify": "a sign-in, whose session is a row of its own",
     "accounts.services.single_sign_on.remind": "a stranger, who gets a letter",
     "billing.services.authorizations.capturing.capture_amount": BOOKS,

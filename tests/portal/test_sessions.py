@@ -1,14 +1,19 @@
 """What a session is worth to somebody else: who reads a page or a dump, who was put out, who has the password alone."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.conf import settings as configured
+from django.contrib.auth.forms import PasswordChangeForm
 from django.db import connection
 from django.test import Client
 
-from accounts.models import User
+from accounts.models import Membership, Session, User
+from accounts.services import factors
+from accounts.services.audit import SYSTEM
 from billing.models import Customer
+from portal.pages import team
 from tests.builders import Shop, browser_of
 from tests.portal.test_people import trusting
 
@@ -58,3 +63,77 @@ def test_neither_the_page_nor_the_table_holds_what_opens_a_session(owner: User) 
         thief = Client()
         thief.cookies[configured.SESSION_COOKIE_NAME] = name
         assert thief.get("/").status_code == 302
+
+
+def reset_by_mail(user: User) -> None:
+    user = User.objects.get(pk=user.pk)
+    user.set_password(NEW_PASSWORD)
+    user.save()
+    factors.end_sessions(user)
+
+
+def factor_added(user: User) -> None:
+    factors.end_sessions(User.objects.get(pk=user.pk))
+
+
+def ended_by_hand(user: User) -> None:
+    Session.objects.filter(user_id=user.pk).delete()
+
+
+def nothing(user: User) -> None:
+    """The control."""
+
+
+@pytest.mark.parametrize("meanwhile", [reset_by_mail, factor_added, ended_by_hand, nothing])
+@pytest.mark.parametrize("whose", ["theirs", "another's"])
+def test_what_ended_a_session_holds_against_a_request_of_it_that_is_under_way(
+    shop: Shop,
+    acme: Customer,
+    owner: User,
+    monkeypatch: pytest.MonkeyPatch,
+    meanwhile: Callable[[User], None],
+    whose: str,
+) -> None:
+    shop.member(acme, "boss@acme.test")
+    other = shop.member(acme, "v@acme.test", "viewer")
+    thief = browser_of(owner)
+    member = (owner if whose == "theirs" else other).memberships.get()
+    usual = team._member
+
+    def found(*asked: Any) -> Membership:
+        meanwhile(owner)
+        return usual(*asked)
+
+    monkeypatch.setattr(team, "_member", found)
+    thief.post(f"/team/{member.pk}/role", {"role": "admin"})
+
+    assert is_out(thief) == (meanwhile is not nothing)
+    member.refresh_from_db()
+    assert (member.role == "admin") == (meanwhile is nothing or whose == "another's")
+
+
+@pytest.mark.parametrize("asked", ["code", "password"])
+def test_nor_does_a_code_or_a_password_bring_it_back(owner: User, monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
+    thief = browser_of(owner)
+    if asked == "code":
+        service, name, meanwhile = factors, "check", ended_by_hand
+        path, body = "/sign-in/code", {"code": factors.new_recovery_codes(owner, actor=SYSTEM)[0]}
+    else:
+        service, name, meanwhile = PasswordChangeForm, "clean_old_password", reset_by_mail
+        path, body = "/security/password", set_password("a thief's own phrase")
+    usual = getattr(service, name)
+
+    def interrupted(*args: Any, **kwargs: Any) -> Any:
+        done = usual(*args, **kwargs)
+        meanwhile(owner)
+        return done
+
+    monkeypatch.setattr(service, name, interrupted)
+    assert thief.post(path, body).status_code == 400
+
+    assert is_out(thief)
+    assert asked == "code" or User.objects.get(pk=owner.pk).check_password(NEW_PASSWORD)
+
+
+def set_password(new: str, old: str = PASSWORD) -> dict[str, str]:
+    return {"old_password": old, "new_password1": new, "new_password2": new}
