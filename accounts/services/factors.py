@@ -9,6 +9,7 @@ import logging
 import secrets
 import time
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -32,6 +33,8 @@ DELAY_MAX_SECONDS = 900
 DIGITS = 6
 STEP_SECONDS = 30
 RECOVERY_CODES = 10
+PENDING_LIFE = timedelta(days=1)
+"""How long somebody may take to set up an app."""
 SECRET_CHARACTERS = 16
 """Of 31 kinds each, those that look alike left out: 79 bits, which nobody guesses."""
 ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
@@ -62,20 +65,26 @@ def enrolled(user: User) -> bool:
     return bool(of(user))
 
 
-def begin(user: User, *, confirmed: bool = False) -> Authenticator:
-    """The authenticator app that this person is about to set up, with the same secret until they have.
+def begin(user: User, *, pending: int | None = None, confirmed: bool = False) -> Authenticator:
+    """An authenticator app that this person is about to set up: ``pending``, if that still is one, else a new one.
 
+    Each session has one of its own. Its secret is shown, and who saw it in another session must not know the factor.
     ``confirmed`` where nobody shall: for the people of a demonstration.
     """
     with transaction.atomic():
         User.objects.select_for_update(no_key=True).get(pk=user.pk)
-        pending: Authenticator | None = Authenticator.objects.filter(user=user, confirmed=False).first()
-        return pending or Authenticator.objects.create(
-            user=user,
-            confirmed=confirmed,
-            name=_free_name(user),
-            secret=base64.b32encode(secrets.token_bytes(20)).decode(),
-        )
+        waiting = Authenticator.objects.filter(user=user, confirmed=False)
+        found: Authenticator | None = waiting.filter(pk=pending).first()
+        if found is None:
+            waiting.filter(created_at__lt=timezone.now() - PENDING_LIFE).delete()
+            found = Authenticator(
+                user=user,
+                confirmed=confirmed,
+                name=_free_name(user) if confirmed else f"Not set up yet {secrets.token_hex(8)}",
+                secret=base64.b32encode(secrets.token_bytes(20)).decode(),
+            )
+            found.save()
+        return found
 
 
 def uri(device: Authenticator) -> str:
@@ -85,16 +94,17 @@ def uri(device: Authenticator) -> str:
     return f"otpauth://totp/{label}?{urlencode(terms)}"
 
 
-def confirm(user: User, code: str, *, actor: audit.Actor) -> Authenticator:
+def confirm(user: User, code: str, *, pending: int | None, actor: audit.Actor) -> Authenticator:
     """The app shows the right digits: from now on it is one of the person's factors, and other sessions end.
 
-    Raises ``WrongCode`` and ``TooManyCodes``.
+    ``pending`` is the id of what ``begin`` gave. Raises ``WrongCode`` and ``TooManyCodes``.
     """
-    device = _attempt(user, code, _match_pending)
+    device = _attempt(user, code, partial(_match_pending, pending))
     assert isinstance(device, Authenticator)
     with transaction.atomic():
-        device.confirmed = True
-        device.save(update_fields=["confirmed"])
+        User.objects.select_for_update(no_key=True).get(pk=user.pk)
+        device.confirmed, device.name = True, _free_name(user)
+        device.save(update_fields=["confirmed", "name"])
         note_added(device, actor=actor)
     return device
 
@@ -234,8 +244,8 @@ def _match(person: User, plain: str) -> Device | None:
     return _match_recovery(person, plain)
 
 
-def _match_pending(person: User, plain: str) -> Device | None:
-    device = Authenticator.objects.filter(user=person, confirmed=False).first()
+def _match_pending(pending: int | None, person: User, plain: str) -> Device | None:
+    device = Authenticator.objects.filter(user=person, confirmed=False, pk=pending).first()
     digits = len(plain) == DIGITS and plain.isascii() and plain.isdigit()
     return device if device is not None and digits and _shows(device, plain) else None
 
@@ -287,7 +297,11 @@ def _free_name(user: User) -> str:
 
 
 def end_sessions(user: User) -> None:
-    """All of the person's, and what their devices are trusted for; see ``second_factor.own_step``."""
+    """All of the person's, what their devices are trusted for, and factors that were not set up to the end.
+
+    See ``second_factor.own_step``.
+    """
+    Authenticator.objects.filter(user=user, confirmed=False).delete()
     User.objects.filter(pk=user.pk).update(security_epoch=F("security_epoch") + 1)
     user.refresh_from_db(fields=["security_epoch"])
 

@@ -1,5 +1,7 @@
 """Giving a second factor, and setting one up."""
 
+from collections.abc import Callable
+
 import segno
 from django import forms
 from django.conf import settings
@@ -14,11 +16,13 @@ from django_otp.models import Device
 
 from accounts import second_factor
 from accounts.models import User
-from accounts.services import audit, devices, factors
+from accounts.services import devices, factors
 from accounts.services.audit import actor_of
 from portal import access, demo
 
 TOO_MANY = "too_many_codes"
+PENDING = "pending_authenticator"
+"""Which app this session is setting up."""
 
 
 class CodeForm(forms.Form):
@@ -45,7 +49,7 @@ def give(request: HttpRequest, user: User) -> HttpResponseBase:
         return redirect(after)
     form = CodeForm(request.POST or None, label_suffix="")
     if request.method == "POST" and form.is_valid():
-        device = _accepted(form, user, actor=actor_of(request))
+        device = _accepted(form, lambda code: factors.check(user, code, actor=actor_of(request)))
         if device is not None:
             second_factor.proved(request, device)
             response = redirect(after)
@@ -77,7 +81,8 @@ def authenticator(request: HttpRequest, user: User) -> HttpResponseBase:
     form = CodeForm(request.POST or None, label_suffix="")
     if request.method == "POST" and form.is_valid():
         with second_factor.own_step(request):
-            device = _accepted(form, user, actor=actor_of(request), pending=True)
+            pending = request.session.get(PENDING)
+            device = _accepted(form, lambda code: factors.confirm(user, code, pending=pending, actor=actor_of(request)))
         if device is not None:
             second_factor.proved(request, device)
             if factors.recovery_codes_left(user):
@@ -86,7 +91,8 @@ def authenticator(request: HttpRequest, user: User) -> HttpResponseBase:
                 )
                 return redirect(after)
             return _show_new_codes(request, user, after)
-    device = factors.begin(user)
+    device = factors.begin(user, pending=request.session.get(PENDING))
+    request.session[PENDING] = device.pk
     context = {
         "form": form,
         "first": first,
@@ -128,11 +134,10 @@ def _has_passkey(user: User) -> bool:
     return any(factors.kind_of(device) == "passkey" for device in factors.of(user))
 
 
-def _accepted(form: CodeForm, user: User, *, actor: audit.Actor, pending: bool = False) -> Device | None:
+def _accepted(form: CodeForm, check: Callable[[str], Device]) -> Device | None:
     """The factor whose code the form holds; None where there is none, with the reason in the form."""
-    code = form.cleaned_data["code"]
     try:
-        return (factors.confirm if pending else factors.check)(user, code, actor=actor)
+        return check(form.cleaned_data["code"])
     except factors.WrongCode:
         form.add_error("code", _("That is not the code, or it was used before. Wait for the next one and try again."))
     except factors.TooManyCodes as error:

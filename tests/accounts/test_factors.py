@@ -53,12 +53,12 @@ def outcome(user: User, code: str) -> str:
 def test_a_factor_counts_once_its_first_code_was_right(user: User) -> None:
     device = factors.begin(user)
     assert not factors.enrolled(user)
-    assert factors.begin(user).secret == device.secret
+    assert factors.begin(user, pending=device.pk).secret == device.secret
     assert outcome(user, shown(device)) == "wrong"
     with pytest.raises(factors.WrongCode):
-        factors.confirm(user, "12345", actor=SYSTEM)
+        factors.confirm(user, "12345", pending=device.pk, actor=SYSTEM)
 
-    factors.confirm(user, shown(device), actor=SYSTEM)
+    factors.confirm(user, shown(device), pending=device.pk, actor=SYSTEM)
 
     assert factors.enrolled(user)
     assert AuditEvent.objects.get(action="second_factor.added").after["kind"] == "authenticator app"
@@ -214,7 +214,7 @@ def test_factors_change_what_sessions_are_bound_to(user: User) -> None:
     hashes = {user.get_session_auth_hash()}
     device = factors.begin(user)
     for change in (
-        lambda: factors.confirm(user, shown(device), actor=SYSTEM),
+        lambda: factors.confirm(user, shown(device), pending=device.pk, actor=SYSTEM),
         lambda: factors.reset(user, actor=SYSTEM),
     ):
         change()

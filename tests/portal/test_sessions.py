@@ -9,13 +9,14 @@ from django.contrib.auth.forms import PasswordChangeForm
 from django.db import connection
 from django.test import Client
 
-from accounts.models import Membership, Session, User
+from accounts.models import Authenticator, Membership, Session, User
 from accounts.services import factors
 from accounts.services.audit import SYSTEM
 from billing.models import Customer
 from portal.pages import team
 from tests.builders import Shop, browser_of
 from tests.portal.test_people import trusting
+from tests.portal.test_second_factor import shown
 
 PASSWORD, NEW_PASSWORD = "correct horse battery", "another horse battery"
 
@@ -137,3 +138,21 @@ def test_nor_does_a_code_or_a_password_bring_it_back(owner: User, monkeypatch: p
 
 def set_password(new: str, old: str = PASSWORD) -> dict[str, str]:
     return {"old_password": old, "new_password1": new, "new_password2": new}
+
+
+def test_each_session_is_shown_a_secret_of_its_own_to_enrol(owner: User) -> None:
+    thief, mine = Client(), Client()
+    for client in (thief, mine):
+        client.force_login(owner)
+    seen = [client.get("/security/authenticator").context["secret"] for client in (thief, mine, mine)]
+    assert seen[0] != seen[1] == seen[2]
+    theirs = Authenticator.objects.get(user=owner, pk=min(Authenticator.objects.values_list("pk", flat=True)))
+
+    assert mine.post("/security/authenticator", {"code": shown(theirs)}).status_code == 200
+
+    assert not factors.enrolled(owner)
+    own = next(each for each in Authenticator.objects.filter(user=owner) if each.secret == seen[1])
+    mine.post("/security/authenticator", {"code": shown(own)})
+    assert [(each.secret, each.confirmed, each.name) for each in Authenticator.objects.filter(user=owner)] == [
+        (seen[1], True, "Authenticator app")
+    ]
