@@ -1,8 +1,8 @@
 from typing import Any
 
 from django.contrib.auth.views import redirect_to_login
-from django.http import HttpRequest, HttpResponseBase
-from django.shortcuts import render
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
 from django.urls import path, reverse
 from unfold.sites import UnfoldAdminSite
 
@@ -44,6 +44,10 @@ class BackOfficeSite(UnfoldAdminSite):
         ]
         urls: list[Any] = super().get_urls()
         return [*own, *urls]
+
+    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Everyone changes their password on one page, the portal's."""
+        return redirect("portal:password")
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:
         """Everyone signs in on one page, the portal's. Who is signed in and may not come in here is told so."""

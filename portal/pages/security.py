@@ -6,7 +6,6 @@ from uuid import UUID
 from django import forms
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth.forms import PasswordChangeForm
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.utils.translation import gettext_lazy as _
@@ -16,8 +15,9 @@ from django_otp.models import Device
 
 from accounts import addresses, second_factor, sessions
 from accounts.models import TrustedDevice, User
-from accounts.services import audit, devices, factors, mail, organizations, single_sign_on
+from accounts.services import attempts, audit, devices, factors, mail, organizations, single_sign_on
 from accounts.services.audit import actor_of
+from accounts.sign_in import TOO_MANY, LimitedPasswordChange
 from portal import access, refusals
 from portal.tables import Column, Table
 
@@ -129,7 +129,7 @@ def password(request: HttpRequest, user: User) -> HttpResponseBase:
     """Change one's own password; other sessions end. With the old one, and the second factor if there is one."""
     if factors.enrolled(user) and not second_factor.is_fresh(request):
         return second_factor.ask(request, "SECOND_FACTOR_URL")
-    form = PasswordChangeForm(user, request.POST or None, label_suffix="")
+    form = LimitedPasswordChange(request, user, request.POST or None, label_suffix="")
     if request.method == "POST" and form.is_valid():
         with second_factor.own_step(request):
             form.save()
@@ -144,7 +144,11 @@ def password(request: HttpRequest, user: User) -> HttpResponseBase:
             )
         messages.success(request, _("Your password is changed. Your other sessions were ended."))
         return redirect("portal:security")
-    return access.render_own(request, "portal/password.html", form=form, status=400 if form.errors else 200)
+    response = access.render_own(request, "portal/password.html", form=form, status=400 if form.errors else 200)
+    if form.has_error("old_password", TOO_MANY):
+        response.status_code = 429
+        response["Retry-After"] = str(attempts.WINDOW_SECONDS)
+    return response
 
 
 class NetworksForm(forms.Form):

@@ -101,7 +101,7 @@ PAGES: dict[str, set[str]] = {
 SENT_ONLY = {"billing_plandraft_preview"}
 """Pages that answer a form and nothing else."""
 ELSEWHERE = {
-    "password_change": "one's own",
+    "password_change": "leads to the one page where everybody changes theirs",
     "auth_user_password_change": "somebody else's: tests/billing/admin/test_powers.py",
     "login": "leads to the one page where everybody signs in",
     "logout": "ends one's own session",

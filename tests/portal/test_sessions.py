@@ -9,7 +9,7 @@ from django.contrib.auth.forms import PasswordChangeForm
 from django.db import connection
 from django.test import Client
 
-from accounts.models import Authenticator, Membership, Session, User
+from accounts.models import AuditEvent, Authenticator, Membership, OutgoingMail, Session, User
 from accounts.services import factors
 from accounts.services.audit import SYSTEM
 from billing.models import Customer
@@ -156,3 +156,33 @@ def test_each_session_is_shown_a_secret_of_its_own_to_enrol(owner: User) -> None
     assert [(each.secret, each.confirmed, each.name) for each in Authenticator.objects.filter(user=owner)] == [
         (seen[1], True, "Authenticator app")
     ]
+
+
+def test_staff_change_their_password_where_everybody_does(db: None) -> None:
+    finance = User.objects.create_superuser("finance@ante.test", PASSWORD)
+    office = browser_of(finance)
+
+    response = office.post("/admin/password_change/", set_password(NEW_PASSWORD))
+
+    assert response["Location"] == "/security/password"
+    assert User.objects.get(pk=finance.pk).check_password(PASSWORD)
+    office.post("/security/password", set_password(NEW_PASSWORD))
+    assert User.objects.get(pk=finance.pk).check_password(NEW_PASSWORD)
+    assert AuditEvent.objects.get(action="user.password_set").actor_id == finance.pk
+    assert OutgoingMail.objects.get().recipient == finance.email
+
+
+def test_old_passwords_are_guessed_as_seldom_as_at_the_door(owner: User) -> None:
+    client = Client()
+    client.force_login(owner)
+    right_but_not_the_new_ones = set_password(NEW_PASSWORD) | {"new_password2": "x"}
+    answers = [client.post("/security/password", right_but_not_the_new_ones).status_code for _ in range(12)]
+    assert set(answers) == {400}, "the control: who knows the password may go on trying"
+    answers = [client.post("/security/password", set_password(NEW_PASSWORD, f"{n}")).status_code for n in range(10)]
+    assert set(answers) == {400}
+
+    refused = client.post("/security/password", set_password(NEW_PASSWORD))
+
+    assert (refused.status_code, refused["Retry-After"]) == (429, "900")
+    assert "Too many failed attempts" in refused.content.decode()
+    assert User.objects.get(pk=owner.pk).check_password(PASSWORD)
