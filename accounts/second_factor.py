@@ -40,6 +40,7 @@ PROVED_AT, SEEN_AT, SIGNED_IN_AT = "second_factor_at", "seen_at", "signed_in_at"
 TRUSTED_DEVICE = "trusted_device"
 THROUGH = "single_sign_on"
 """What marks a session that was opened by single sign-on: the ``mark`` of the way in."""
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 NOT_FROM_HERE = "Staff may not work from the address that the request came from: STAFF_NETWORKS names those that may."
 
 P = ParamSpec("P")
@@ -56,7 +57,7 @@ class Standing(enum.Enum):
     OWES_CODE = enum.auto()
     """A password, and the person has a second factor that was not asked for yet: enough for nothing."""
     TRUSTED = enum.auto()
-    """A password, in a browser that the person trusts: enough to look, not to move value. Never for staff."""
+    """A password, in a browser that the person trusts: enough to look, and to change nothing. Never for staff."""
     VERIFIED = enum.auto()
 
 
@@ -178,6 +179,12 @@ def open_for_enrolment(view: View) -> View:
     return view
 
 
+def open_to_trusted(view: View) -> View:
+    """What is sent here changes nothing but what is shown: a browser that the person trusts may."""
+    view.gate = "trusted"  # type: ignore[attr-defined]
+    return view
+
+
 def requires_fresh_second_factor(
     view: Callable[Concatenate[HttpRequest, P], HttpResponseBase],
 ) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
@@ -255,8 +262,11 @@ class SecondFactorMiddleware:
         if gate == "open" or settings.SESSION_COOKIE_NAME not in request.COOKIES:
             return None
         match standing(request):
-            case Standing.STRANGER | Standing.TRUSTED:
+            case Standing.STRANGER:
                 return None
+            case Standing.TRUSTED:
+                looks = request.method in SAFE_METHODS or gate == "trusted"
+                return None if looks else ask(request, "SECOND_FACTOR_URL")
             case Standing.OWES_CODE:
                 return ask(request, "SECOND_FACTOR_URL")
             case Standing.PASSWORD:

@@ -184,6 +184,7 @@ def inbox(request: HttpRequest, visit: access.Visit) -> HttpResponse:
     )
 
 
+@second_factor.open_to_trusted
 @require_POST
 @access.signed_in
 def read(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:

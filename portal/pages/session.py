@@ -77,6 +77,7 @@ def sign_out(request: HttpRequest) -> HttpResponse:
     return redirect("portal:sign-in")
 
 
+@second_factor.open_to_trusted
 @require_POST
 @access.signed_in
 def choose_organization(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:

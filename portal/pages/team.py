@@ -166,7 +166,8 @@ def invitation(request: HttpRequest, token: str) -> HttpResponseBase:
     if request.method == "POST":
         try:
             if user is not None:
-                if second_factor.standing(request) is second_factor.Standing.OWES_CODE:
+                standing = second_factor.standing(request)
+                if standing in {second_factor.Standing.OWES_CODE, second_factor.Standing.TRUSTED}:
                     return second_factor.ask(request, "SECOND_FACTOR_URL")
                 team.accept(found, user, actor=actor_of(request))
                 return _to(request, found)

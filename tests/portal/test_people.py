@@ -359,7 +359,7 @@ def test_trust_ends_with_the_device_the_password_or_the_factor(shop: Shop, acme:
         assert client.get("/").status_code == 200
         other = shop.member(acme, f"other{number}@acme.test")
         if end == "revoked":
-            client.post(f"/security/devices/{TrustedDevice.objects.get(user=user).pk}/revoke")
+            browser_of(user).post(f"/security/devices/{TrustedDevice.objects.get(user=user).pk}/revoke")
         elif end == "password":
             user.set_password(PASSWORD)
             user.save()

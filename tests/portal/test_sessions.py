@@ -1,7 +1,9 @@
 """What a session is worth to somebody else: who reads a page or a dump, who was put out, who has the password alone."""
 
+import re
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.conf import settings as configured
@@ -13,6 +15,7 @@ from accounts.models import AuditEvent, Authenticator, Membership, OutgoingMail,
 from accounts.services import factors
 from accounts.services.audit import SYSTEM
 from billing.models import Customer
+from portal import urls
 from portal.pages import team
 from tests.builders import Shop, browser_of
 from tests.portal.test_people import trusting
@@ -186,3 +189,24 @@ def test_old_passwords_are_guessed_as_seldom_as_at_the_door(owner: User) -> None
     assert (refused.status_code, refused["Retry-After"]) == (429, "900")
     assert "Too many failed attempts" in refused.content.decode()
     assert User.objects.get(pk=owner.pk).check_password(PASSWORD)
+
+
+LOOKS = {"choose-organization", "read-inbox"}
+"""What a trusted browser may send."""
+SAMPLES = {"uuid": str(uuid4()), "str": "x"}
+REGULAR = {"auto-switch": "/auto-top-up/scheduled/on"}
+
+
+def test_a_trusted_browser_sends_nothing_but_what_only_looks(owner: User) -> None:
+    laptop, heard = trusting(owner), set()
+    for pattern in urls.urlpatterns:
+        if getattr(pattern.callback, "gate", "") == "open":
+            continue
+        sample = re.sub(r"<(?:(\w+):)?\w+>", lambda found: SAMPLES[found[1] or "str"], str(pattern.pattern))
+        answer = laptop.post(REGULAR.get(pattern.name, f"/{sample}"))
+        leads = str(answer.get("Location", "")).startswith("/sign-in/code")
+        if not leads and b"two_factor_required" not in answer.content:
+            heard.add(pattern.name)
+
+    assert heard == LOOKS
+    assert laptop.get("/").status_code == 200
