@@ -97,11 +97,12 @@ def may_change_account(request: HttpRequest) -> bool:
 
 
 def admits(request: HttpRequest) -> bool:
-    """Whether this session may see its person's pages: for what is served beside Django's views."""
-    if _is_staff(request) and through_organization(request):
-        return False
+    """Whether the gate would let this session see its person's pages: for what is served beside Django's views."""
     found = standing(request)
-    return found in {Standing.VERIFIED, Standing.TRUSTED} or (found is Standing.PASSWORD and not _is_staff(request))
+    if not _is_staff(request):
+        return found in {Standing.VERIFIED, Standing.TRUSTED, Standing.PASSWORD}
+    refused = not _is_at_work(request) or through_organization(request) or _must_come_through(request)
+    return found is Standing.VERIFIED and not refused and not _is_over(request)
 
 
 def install(request: HttpRequest, user: Any) -> None:
@@ -277,7 +278,7 @@ class SecondFactorMiddleware:
 
     def _of_staff(self, request: HttpRequest) -> HttpResponseBase | None:
         """What staff owe beside their second factor: where they come from, by which way in, and how long ago."""
-        if not addresses.allows(settings.STAFF_NETWORKS, addresses.of(request)):
+        if not _is_at_work(request):
             return _refuse(request, "ip_not_allowed", "Not allowed from this address", NOT_FROM_HERE)
         if through_organization(request):
             # Of a provider that the operator has no longer. For nobody becomes staff in an organization's session, as
@@ -289,13 +290,12 @@ class SecondFactorMiddleware:
     def _end_old_session(self, request: HttpRequest) -> HttpResponseBase | None:
         """Staff sign in anew after half a day, and after half an hour in which they did nothing."""
         now, session = int(time.time()), request.session
-        proved_at, seen_at = session.get(PROVED_AT, 0), session.get(SEEN_AT, 0)
-        first_at = session.setdefault(SIGNED_IN_AT, proved_at)
-        if now - first_at > STAFF_SECONDS or now - seen_at > STAFF_IDLE_SECONDS:
+        session.setdefault(SIGNED_IN_AT, session.get(PROVED_AT, 0))
+        if _is_over(request):
             response = ask(request, "LOGIN_URL")
             logout(request)
             return response
-        if now - seen_at >= SEEN_RESOLUTION_SECONDS:
+        if now - session.get(SEEN_AT, 0) >= SEEN_RESOLUTION_SECONDS:
             session[SEEN_AT] = now
         return None
 
@@ -303,6 +303,18 @@ class SecondFactorMiddleware:
 def _is_staff(request: HttpRequest) -> bool:
     user = request.user
     return isinstance(user, User) and (user.is_staff or user.is_superuser)
+
+
+def _is_at_work(request: HttpRequest) -> bool:
+    """Whether staff may work from the address that the request came from."""
+    return addresses.allows(settings.STAFF_NETWORKS, addresses.of(request))
+
+
+def _is_over(request: HttpRequest) -> bool:
+    """Whether a session of staff is too old, or was left alone for too long."""
+    now, session = time.time(), request.session
+    first_at = float(session.get(SIGNED_IN_AT, session.get(PROVED_AT, 0)))
+    return now - first_at > STAFF_SECONDS or now - float(session.get(SEEN_AT, 0)) > STAFF_IDLE_SECONDS
 
 
 def _must_come_through(request: HttpRequest) -> bool:

@@ -27,6 +27,7 @@ from django.http import Http404, HttpRequest, parse_cookie
 from accounts import second_factor
 from accounts.middleware import printable_cookies
 from accounts.reading import Reading, of_request, reading_as
+from accounts.services import consents
 from billing.selectors.ledger import balances
 from billing.selectors.ledger.balances import BalanceNow
 from billing.selectors.usage import tail
@@ -270,7 +271,10 @@ def _reader(visitor: Visitor) -> Reader | None:
         try:
             if user.pk is None or not second_factor.admits(request):
                 return None
-            return Reader(access.customer_for(request).pk, user.pk, of_request(request))
+            visit = access.visit_for(request)
+            if consents.owed(visit.user):
+                return None
+            return Reader(visit.customer.pk, visit.user.pk, of_request(request))
         except Http404:
             return None
 

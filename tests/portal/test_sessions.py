@@ -11,11 +11,12 @@ from django.contrib.auth.forms import PasswordChangeForm
 from django.db import connection
 from django.test import Client
 
+from accounts import second_factor
 from accounts.models import AuditEvent, Authenticator, Membership, OutgoingMail, Session, User
-from accounts.services import factors
+from accounts.services import factors, staff
 from accounts.services.audit import SYSTEM
 from billing.models import Customer
-from portal import urls
+from portal import live, urls
 from portal.pages import team
 from tests.builders import Shop, browser_of
 from tests.portal.test_people import trusting
@@ -210,3 +211,42 @@ def test_a_trusted_browser_sends_nothing_but_what_only_looks(owner: User) -> Non
 
     assert heard == LOOKS
     assert laptop.get("/").status_code == 200
+
+
+def asks_for_consent(session: Any, settings: Any) -> None:
+    settings.TERMS_VERSION = "2"
+
+
+def elsewhere(session: Any, settings: Any) -> None:
+    settings.STAFF_NETWORKS = ["192.0.2.0/24"]
+
+
+def idle(session: Any, settings: Any) -> None:
+    session["seen_at"] -= second_factor.STAFF_IDLE_SECONDS + 1
+
+
+def half_a_day(session: Any, settings: Any) -> None:
+    session["signed_in_at"] -= second_factor.STAFF_SECONDS + 1
+
+
+def by_password(session: Any, settings: Any) -> None:
+    settings.STAFF_SSO_REQUIRED = True
+
+
+@pytest.mark.parametrize("change", [asks_for_consent, elsewhere, idle, half_a_day, by_password])
+def test_a_stream_opens_where_a_page_would(
+    acme: Customer, owner: User, settings: Any, monkeypatch: pytest.MonkeyPatch, change: Callable[[Any, Any], None]
+) -> None:
+    monkeypatch.setattr(live, "close_old_connections", lambda: None)
+    staff.make_groups()
+    staff.join(owner, staff.SUPPORT)
+    client = browser_of(User.objects.get(pk=owner.pk))
+    visitor = live.Visitor(f"{configured.SESSION_COOKIE_NAME}={cookie_of(client)}", "203.0.113.9")
+    assert live._reader(visitor) is not None
+
+    session = client.session
+    change(session, settings)
+    session.save()
+
+    assert live._reader(visitor) is None
+    assert client.get("/", REMOTE_ADDR="203.0.113.9").status_code != 200, "nor does a page"
