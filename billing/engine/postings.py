@@ -104,7 +104,7 @@ TEMPLATES: dict[str, Template] = dict(
         ),
         # Usage takes from grants, and beyond them from the overdraft. Where it makes the whole period cheaper, as a
         # volume price does, it gives back: off what is owed, to the grants that had paid or what stands in for them,
-        # and, where none is known, into a grant that collects such credits.
+        # off what was written off, and, of debts that were paid since, into a grant that collects such credits.
         _template(
             "usage.charged",
             drawn=Posting("wallet_available", "usage", "usage"),
@@ -113,6 +113,7 @@ TEMPLATES: dict[str, Template] = dict(
             reinstated=Posting("usage", "wallet_available", "reinstatement"),
             credited=Posting("usage", "wallet_available", "adjustment"),
             credited_debt=Posting("usage", "receivable", "usage"),
+            **{name: GIVEN_BACK[name] for name in ("forgiven", "unsettled", "unsettled_anew", "taken_up")},
         ),
         # A charge taken back, and a part of one. They point at the transaction that charged it.
         _template("usage.reversed", **GIVEN_BACK),

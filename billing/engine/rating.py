@@ -23,7 +23,8 @@ class ExplainedLine:
 
     ``kind`` is ``units`` (``quantity`` ÷ ``per`` × ``unit_amount``), ``packages``, ``flat_amount``, ``free_units``,
     ``maximum`` (what is beyond the most of the period), ``discount``, ``covered`` (units from another asset),
-    ``refused`` (what a budget left out of a capture).
+    ``refused`` (what a budget left out of a capture), ``not_paid`` (what a cheaper tier would give
+    back, had it been paid).
     """
 
     kind: str

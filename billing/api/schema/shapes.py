@@ -279,7 +279,8 @@ class NextChangeShape(serializers.Serializer[Any]):
 
 class PriceLineShape(serializers.Serializer[Any]):
     kind = serializers.CharField(
-        help_text="units, packages, flat_amount, free_units, maximum, discount, covered, event, waived or refused."
+        help_text="units, packages, flat_amount, free_units, maximum, discount, covered, event, waived, refused or "
+        "not_paid."
     )
     tier = serializers.IntegerField(allow_null=True)
     quantity = AmountField(allow_null=True)

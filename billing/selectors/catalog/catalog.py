@@ -47,6 +47,10 @@ class CompiledPrice:
         """Whether events that come out even need no running quantity, nor does what follows miss them."""
         return self.net.linear and (self.measure is None or isinstance(self.measure, PerEvent))
 
+    def may_give_back(self, aggregation: str) -> bool:
+        """Whether more of a meter of that ``aggregation`` may cost less in all."""
+        return aggregation == "latest" or bool(self.net.falls_after)
+
     def fits(self, groups: Mapping[str, str], moment: datetime) -> bool:
         for field, wanted in self.match.items():
             if groups.get(field) not in wanted:

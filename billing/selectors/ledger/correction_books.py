@@ -23,7 +23,8 @@ INVARIANTS: dict[str, tuple[str, str]] = {
         """,
     ),
     "corrected-charges": (
-        "Of a charge never more is taken back than it took; of a reversed event's charges all is.",
+        "Of a charge never more is taken back than it took; of a reversed event's charges all is, but for what cheaper "
+        "usage had given back of it.",
         f"""
         SELECT o.id AS charge, o.event_id AS event, o.amount, o.quantity, k.amount AS corrected,
                k.quantity AS corrected_quantity, r.id AS reversal
@@ -37,7 +38,10 @@ INVARIANTS: dict[str, tuple[str, str]] = {
            AND (r.id IS NOT NULL OR k.charge_id IS NOT NULL)
            AND (NOT COALESCE(k.back, true) OR o.amount + COALESCE(k.amount, 0) < 0
                 OR COALESCE(k.quantity, 0) <> CASE WHEN r.id IS NULL THEN 0 ELSE -o.quantity END
-                OR (r.id IS NOT NULL AND o.amount + COALESCE(k.amount, 0) <> 0))
+                OR (r.id IS NOT NULL AND o.amount + COALESCE(k.amount, 0) <> 0
+                    AND NOT EXISTS (SELECT FROM billing_charge n
+                                     WHERE n.customer_id = o.customer_id AND n.price_id = o.price_id
+                                       AND n.quantity_before IS NOT NULL AND n.id > o.id AND n.amount < 0)))
         """,
     ),
     "corrections": (

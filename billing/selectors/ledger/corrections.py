@@ -19,6 +19,9 @@ from billing.models import (
     UnpaidUsage,
     UsageEvent,
 )
+from billing.selectors.catalog.catalog import compile_price
+from billing.selectors.ledger.paid_for import Counted, PaidFor
+from billing.selectors.usage import counting
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +89,26 @@ def standing(event: UsageEvent) -> Standing:
         key = (corrects[entry.charge_id] or entry.charge_id, grant_id)
         sign = Decimal(1 if entry.credit == "usage" else -1)
         left[key] = EXACT.add(left.get(key, ZERO), EXACT.multiply(entry.amount, sign))
+    for charge in charges.values():
+        if charge.quantity_before is not None and compile_price(charge.price).may_give_back(charge.meter.aggregation):
+            stands = _stands(charge)
+            for key, amount in left.items():
+                if key[0] == charge.pk and amount > 0:
+                    left[key] = min(amount, stands.get(key, ZERO))
     return Standing(
         list(charges.values()),
         [Payment(charges[charge_id], grant_id, amount) for (charge_id, grant_id), amount in left.items() if amount],
         void=bool(owed_no_longer),
     )
+
+
+def _stands(charge: Charge) -> Mapping[tuple[UUID, UUID | None], Decimal]:
+    """What stands paid for the charge's price in its period, by charge and grant."""
+    counter = counting.counters(charge).first()
+    if counter is None:
+        return {}
+    of_period = (counter.period_start, counter.period_end)
+    return PaidFor(Counted(charge.customer_id, charge.subscription_id, charge.price_id, *of_period)).by_charge()
 
 
 def unpaid(event: UsageEvent) -> dict[str, Decimal]:

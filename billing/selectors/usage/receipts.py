@@ -166,10 +166,8 @@ def explain(charge: Charge, event: UsageEvent) -> list[ExplainedLine]:
         return [ExplainedLine("covered", charge.amount, charge.quantity, Decimal(1), Decimal(1))]
     price = compile_price(charge.price)
     before, moved = charge.quantity_before or ZERO, basis(charge, price.measure, event)
-    if event.refusal is None:
-        return price.explain(before=before, moved=moved, amount=charge.amount)
     full = rating.charge(price.net, before=before, quantity=moved, precision=price.precision)
     lines = price.explain(before=before, moved=moved, amount=full)
     if full != charge.amount:
-        lines.append(ExplainedLine("refused", EXACT.subtract(charge.amount, full)))
+        lines.append(ExplainedLine("not_paid" if full < 0 else "refused", EXACT.subtract(charge.amount, full)))
     return lines

@@ -24,6 +24,7 @@ from billing.errors import InvalidRequest, PermissionDenied, UnpricedUsage
 from billing.models import Correction, PlanVersion, SubscriptionPeriod
 from billing.selectors.catalog import costs
 from billing.selectors.catalog.catalog import compiled_plan
+from billing.selectors.usage.counting import EARLY_MAX
 from billing.services.catalog.what_if_wallets import ReplayedWallet
 from billing.services.usage import charged_usage, levels, rating
 from billing.services.usage.charged_usage import Charged
@@ -103,7 +104,7 @@ def customers(scenario: Scenario, *, only: UUID | None = None) -> list[tuple[UUI
     values: dict[str, Any] = {
         "start": scenario.start,
         "end": scenario.end,
-        "first": first_id(scenario.start - charged_usage.EARLY_MAX),
+        "first": first_id(scenario.start - EARLY_MAX),
     }
     one = ""
     if only is not None:

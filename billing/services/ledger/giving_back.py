@@ -1,6 +1,6 @@
 """Giving back to a wallet what usage took from it, to exactly where it came from."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -71,20 +71,51 @@ def _lower_debt(
     settled = EXACT.subtract(amount, balance.owed)
     if settled > 0:
         given_up = _given_up(balance)
-        for grant_id, paid in sorted(_settlements(journal, balance), key=lambda row: row[0] not in given_up):
-            taken = min(settled, paid)
-            journal.load_grants({grant_id})
-            balance.owed = EXACT.add(balance.owed, taken)
-            state = _put(journal, transaction, grant_id, taken, "unsettled", "unsettled_anew", None)
-            if grant_id in given_up:
-                journal.refund(transaction, state, taken, name="taken_up")
-            settled = EXACT.subtract(settled, taken)
-            if settled == 0:
-                break
-        else:
+        paid = sorted(_settlements(journal, balance), key=lambda row: row[0] not in given_up)
+        if _unsettle(journal, transaction, balance, settled, paid, given_up) > 0:
             raise _given_back_already()
     balance.owed = EXACT.subtract(balance.owed, amount)
     journal.post(transaction, balance, "forgiven", amount, charge_id=charge_id)
+
+
+def take_up(
+    journal: Journal, transaction: Transaction, balance: BalanceState, amount: Decimal, *, charge_id: UUID
+) -> Decimal:
+    """Of debts that are none after all and were paid since, take ``amount`` off what was given up of such: nobody gets
+    anything for that. Returns how much is left."""
+    given_up = _given_up(balance)
+    if not given_up:
+        return amount
+    paid = [row for row in _settlements(journal, balance) if row[0] in given_up]
+    rest = _unsettle(journal, transaction, balance, amount, paid, given_up)
+    if rest < amount:
+        taken = EXACT.subtract(amount, rest)
+        balance.owed = EXACT.subtract(balance.owed, taken)
+        journal.post(transaction, balance, "forgiven", taken, charge_id=charge_id)
+    return rest
+
+
+def _unsettle(
+    journal: Journal,
+    transaction: Transaction,
+    balance: BalanceState,
+    amount: Decimal,
+    paid: Iterable[tuple[UUID, Decimal]],
+    given_up: Collection[UUID],
+) -> Decimal:
+    """Let ``amount`` be owed again that these grants have paid, in their order; returns what none of them did. What was
+    given up goes into nobody's wallet."""
+    for grant_id, settled in paid:
+        taken = min(amount, settled)
+        journal.load_grants({grant_id})
+        balance.owed = EXACT.add(balance.owed, taken)
+        state = _put(journal, transaction, grant_id, taken, "unsettled", "unsettled_anew", None)
+        if grant_id in given_up:
+            journal.refund(transaction, state, taken, name="taken_up")
+        amount = EXACT.subtract(amount, taken)
+        if amount == 0:
+            break
+    return amount
 
 
 def _put(

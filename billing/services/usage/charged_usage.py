@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -11,11 +11,10 @@ import msgspec
 from django.db import connection
 
 from accounts.ids import first_id
+from billing.selectors.usage.counting import EARLY_MAX
 from billing.services.usage.events import IncomingEvent
 
 BATCH = 1000
-EARLY_MAX = timedelta(hours=48)
-"""Events may lie at most 24 hours ahead: nothing that occurred at t was booked before t less this."""
 _STATEMENT_SECONDS = 600
 
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode

@@ -142,6 +142,7 @@ class Decisions:
         drawing = self._drawing(payer, lines)
         if not drawing.take():
             return self._refuse_for_funds(event, payer, drawing)
+        self.credits.limit(payer.id, drawing.pieces)
         left_out: BillingError | None = None
         if self._is_frozen(payer) and (room := self._room_of_frozen(drawing)):
             left_out = frozen_since(payer.external_id)
@@ -231,7 +232,7 @@ class Decisions:
                     )
                 self.journal.draw(head, balance, piece.draws, charge_id=charge_id)
                 if asset == line.price.asset:
-                    self.credits.note(line, piece.draws, charge_id=charge_id)
+                    self.credits.note(payer.id, line, piece.draws, charge_id=charge_id)
                 if rated.amount < 0:
                     self.credits.give(head, balance, line, EXACT.minus(rated.amount), charge_id=charge_id)
             self.rows.charge(charge_id, payer, event_pk, piece, cost=cost, occurred_at=occurred_at)

@@ -138,7 +138,7 @@ class Line:
     @property
     def may_give_back(self) -> bool:
         """Whether more of it may cost less in all."""
-        return self.aggregation == "latest" or bool(self.price.net.falls_after)
+        return self.price.may_give_back(self.aggregation)
 
     def level_end(self, since: datetime) -> datetime | None:
         """When a level that was reported at ``since`` ended with its time on the plan; None where that goes on."""

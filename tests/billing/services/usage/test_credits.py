@@ -1,21 +1,29 @@
 """What a cheaper tier or a level that goes down gives back: to what had paid, at what was paid for it."""
 
-from collections.abc import Sequence
+import random
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.db.models import Sum
+from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accounts.services.audit import SYSTEM
+from billing.engine.money import exact_sum
 from billing.engine.prices import TierTerms
-from billing.models import Charge, Customer, Grant, Obligation, Recognition, RevenueDay
+from billing.errors import InvalidState
+from billing.models import Asset, Charge, Customer, Grant, Obligation, Recognition, RevenueDay
 from billing.models import UsageEvent as Event
-from billing.services import revenue, usage
+from billing.selectors.ledger import paid_for
+from billing.selectors.usage import receipts
+from billing.services import authorizations, revenue, usage
 from billing.services.catalog.prices import PriceTerms
+from billing.services.invoicing import invoice_payments, invoices, voiding
 from billing.services.revenue import closing
-from billing.services.usage import credits
 from billing.services.wallet import corrections, wallets
 from tests.billing.selectors.revenue.test_revenue_books import as_if_ended
 from tests.billing.services.conftest import Clock
@@ -62,7 +70,7 @@ def test_it_goes_back_to_the_grants_that_paid_the_last_first(shop: Shop, acme: C
 def test_a_level_that_goes_up_and_down_leaves_each_grant_what_it_had(
     shop: Shop, acme: Customer, monkeypatch: pytest.MonkeyPatch, together: bool
 ) -> None:
-    monkeypatch.setattr(credits, "_CHUNK", 2)
+    monkeypatch.setattr(paid_for, "_CHUNK", 2)
     shop.fund(acme, "5", asset="points", kind="promotional")
     shop.fund(acme, "95", asset="points", paid_amount=Decimal(10), paid_currency=shop.usd)
 
@@ -108,7 +116,7 @@ def test_what_lapsed_comes_back_as_what_stands_in_for_it(shop: Shop, acme: Custo
     assert (stand_in.replaces, stand_in.remaining, stand_in.paid_amount) == (first, 18, 18)
 
 
-def test_the_charge_that_paid_can_still_be_reversed_whole(shop: Shop, acme: Customer) -> None:
+def test_what_came_back_of_a_charge_is_not_given_back_again(shop: Shop, acme: Customer) -> None:
     shop.fund(acme, "100")
     shop.record(acme, id="dear", units=10)
     shop.record(acme, units=1)
@@ -116,7 +124,65 @@ def test_the_charge_that_paid_can_still_be_reversed_whole(shop: Shop, acme: Cust
 
     corrections.reverse(actor=SYSTEM, event=Event.objects.get(event_id="dear"), reason="by mistake")
 
-    assert shop.balance(acme).available == 119
+    assert remaining(acme) == [("purchase", 100)]
+
+
+@pytest.mark.parametrize("left_out", [False, True])
+def test_no_more_comes_back_than_stands_paid(shop: Shop, acme: Customer, left_out: bool) -> None:
+    """What was given back as goodwill does not stand any more; what a budget left out never did."""
+    shop.fund(acme, "100")
+    budget = shop.budget(acme, "5", asset=shop.usd) if left_out else None
+    opened = authorizations.open_for_usage(event=shop.event(acme, id="", units=1))
+    dear = authorizations.capture_usage(authorization=opened.authorization, event=shop.event(acme, id="dear", units=10))
+    assert dear.outcome is not None
+    if budget is None:
+        event = Event.objects.get(event_id="dear")
+        corrections.refund(actor=SYSTEM, event=event, asset=shop.usd, amount=Decimal(25), reason="goodwill")
+    assert shop.balance(acme).available == 95
+
+    given = shop.record(acme, id="given", units=1)
+
+    assert (given.cost, remaining(acme)) == ({"usd": -5}, [("purchase", 100)])
+    (charge,) = receipts.of(Event.objects.get(event_id="given")).charges
+    assert exact_sum(line.amount for line in charge.lines) == -5
+    assert charge.lines[-1].kind == "not_paid"
+
+
+@pytest.mark.parametrize("how", [invoice_payments.write_off, voiding.void])
+def test_who_was_let_off_gets_nothing_back(shop: Shop, acme: Customer, clock: Clock, how: Callable[..., Any]) -> None:
+    wallets.set_overdraft_limit(actor=SYSTEM, customer=acme, asset=shop.usd, limit=Decimal(100))
+    shop.record(acme, units=10)
+    clock.forward(seconds=10)
+    how(actor=SYSTEM, invoice=invoices.issue(shop.balance(acme), end=timezone.now()), reason="let off")
+    assert shop.balance(acme).owed == 0
+
+    shop.record(acme, units=1)
+
+    assert (shop.balance(acme).owed, shop.balance(acme).available) == (0, 0)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_nobody_ever_has_more_than_came_in(
+    shop: Shop, acme: Customer, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr(paid_for, "_CHUNK", 2)
+    for amount in (50, 150):
+        shop.fund(acme, str(amount), asset="points", paid_amount=Decimal(amount), paid_currency=shop.usd)
+    points, chance = Asset.objects.get(pk="points"), random.Random(seed)
+
+    for _ in range(14):
+        what, number = chance.choice(["use", "use", "refund", "reverse"]), chance.randint(0, 6)
+        event = Event.objects.order_by("id")[number : number + 1].first()
+        with suppress(InvalidState):
+            if what == "use" or event is None:
+                report(shop, acme, [number])
+            elif what == "reverse":
+                corrections.reverse(actor=SYSTEM, event=event, reason="a mistake")
+            else:
+                corrections.refund(actor=SYSTEM, event=event, asset=points, amount=Decimal(1), reason="goodwill")
+        charged = Charge.objects.aggregate(total=Sum("amount"))["total"]
+        assert 0 <= charged == 200 - shop.balance(acme, "points").available
+        assert exact_sum(Grant.objects.values_list("paid_amount", flat=True)) == 200
 
 
 MOVES = st.lists(st.tuples(st.booleans(), st.integers(0, 9)), min_size=1, max_size=12)
