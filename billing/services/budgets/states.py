@@ -85,15 +85,21 @@ class BudgetState:
 
 @dataclass(slots=True)
 class Held:
-    """What an open authorization sets aside, by asset. It counts as if it were spent."""
+    """What an open authorization sets aside, or usage takes that is kept unpaid, by asset. It counts as if it were
+    spent."""
 
-    authorization_id: UUID
+    id: UUID
+    """The authorization's, or the event's."""
     use: Use
     amounts: dict[str, Decimal]
     events: int
     """One that was opened for usage is an event to come."""
     used: Mapping[str, str]
     """What was captured of it so far, by the meters' ids."""
+    occurred_at: datetime | None = None
+    """When it was used, if it was: it counts in the billing period of that time."""
+    kept_at: datetime | None = None
+    """When it could not be paid: it counts in the windows of that time until it is."""
 
 
 def facts(budget: BudgetState | Budget, *, value: str, spent: Decimal, end: datetime | None) -> dict[str, Any]:

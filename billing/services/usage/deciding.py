@@ -141,7 +141,7 @@ class Decisions:
         """Debit all lines of an event, or none of them."""
         drawing = self._drawing(payer, lines)
         if not drawing.take():
-            return self._refuse_for_funds(event, payer, drawing)
+            return self._refuse_for_funds(event, payer, lines, drawing)
         self.credits.limit(payer.id, drawing.pieces)
         left_out: BillingError | None = None
         if self._is_frozen(payer) and (room := self._room_of_frozen(drawing)):
@@ -248,8 +248,11 @@ class Decisions:
         self.rows.event(event, payer, event_pk, outcome.status, refusal=refusal, balance_after=outcome.balance)
         return outcome
 
-    def _refuse_for_funds(self, event: IncomingEvent, payer: rating.Payer, drawing: Drawing) -> Outcome:
-        """Nothing is charged: refused, or, where the customer's work counts as done, kept as unpaid."""
+    def _refuse_for_funds(
+        self, event: IncomingEvent, payer: rating.Payer, lines: Sequence[rating.Line], drawing: Drawing
+    ) -> Outcome:
+        """Nothing is charged: refused, or, where the customer's work counts as done, kept as unpaid. What fair use or a
+        budget would refuse is refused, with money or without."""
         required: dict[str, Decimal] = {}
         payable: dict[str, Decimal] = {}
         drawing.take(beyond=True)
@@ -273,9 +276,15 @@ class Decisions:
             available=available,
             required=required[short],
         )
-        if payer.overdraft and not self._is_frozen(payer):
-            return self._keep_unpaid(event, payer, refusal)
-        return self._reject(event, payer, refusal)
+        if not payer.overdraft or self._is_frozen(payer):
+            return self._reject(event, payer, refusal)
+        beyond: BillingError | None = self.fair_use.refusal(payer.id, lines, required)
+        if beyond is None and payer.budgeted:
+            own_key = event.organization_id is not None
+            beyond = self.budgets.refusal(payer.id, event.use, required, own_key=own_key)
+        if beyond is not None:
+            return self._refuse_for_budget(event, payer, beyond)
+        return self._keep_unpaid(event, payer, refusal)
 
     def _new_pk(self, event: IncomingEvent) -> UUID:
         """Our own id for an event that is charged; the transaction bears it too."""
@@ -284,6 +293,11 @@ class Decisions:
     def _keep_unpaid(self, event: IncomingEvent, payer: rating.Payer, refusal: InsufficientFunds) -> Outcome:
         """The work was done: the event waits until the wallet can pay it."""
         event_pk = uuid7()
+        amounts = {refusal.figures["asset"]: refusal.figures["required"]}
+        now = self.journal.now
+        held = budgets.Held(event_pk, event.use, amounts, 1, {}, event.time or now, now)
+        self.budgets.hold(payer.id, held)
+        self.fair_use.hold(payer.id, held)
         self.rows.unpaid(payer, event_pk, refusal)
         balances = {
             asset: state.available for (owner, asset), state in self.journal.balances.items() if owner == payer.id

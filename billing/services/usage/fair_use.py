@@ -63,7 +63,11 @@ class FairUse:
             self._counters[key] = _Counter(customer_id, end, used, id_, stored=True)
         self._held |= budgets.held_by(held.rows)
         for customer_id, theirs in self._held.items():
-            self._held[customer_id] = [each for each in theirs if each.authorization_id != self._released]
+            self._held[customer_id] = [each for each in theirs if each.id != self._released]
+
+    def hold(self, customer_id: UUID, held: Held) -> None:
+        """Usage is kept unpaid: so much counts until it is collected."""
+        self._held.setdefault(customer_id, []).append(held)
 
     def release(self, authorization_id: UUID) -> None:
         """What this authorization announced does not count any more: what comes next is what it was for."""
@@ -121,7 +125,11 @@ class FairUse:
 
     def _left(self, customer_id: UUID, line: Line, limit: CompiledFairUse) -> Decimal:
         counter = self._counters.get(_key(line, limit))
-        held = (_announced(limit, each) for each in self._held.get(customer_id, ()))
+        held = (
+            _announced(limit, each)
+            for each in self._held.get(customer_id, ())
+            if each.occurred_at is None or line.period_start <= each.occurred_at < line.period_end
+        )
         taken = exact_sum(held, ZERO if counter is None else counter.used)
         return EXACT.subtract(limit.limit, taken)
 
@@ -173,7 +181,8 @@ def _wanted(limit: CompiledFairUse, lines: Sequence[Line], amounts: Mapping[str,
 
 
 def _announced(limit: CompiledFairUse, held: Held) -> Decimal:
-    """How much an open authorization for usage still takes of it: what was announced and is not captured yet."""
+    """How much an open authorization for usage, or usage that is unpaid, still takes of it: what was announced and is
+    not captured yet."""
     if not held.use.type:
         return ZERO
     if limit.rule is None:

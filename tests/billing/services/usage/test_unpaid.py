@@ -9,10 +9,12 @@ from accounts.services.audit import SYSTEM
 from billing.models import Charge, Customer, LedgerEntry, LedgerTransaction, OutboxEvent, UnpaidUsage, UsageEvent
 from billing.selectors.usage import events, receipts
 from billing.services import authorizations, usage
+from billing.services.catalog import plans
 from billing.services.usage import unpaid
-from billing.services.wallet import wallets
+from billing.services.wallet import corrections, wallets
 from tests.billing.services.conftest import Clock
 from tests.billing.services.ledger.test_races import together
+from tests.billing.services.subscriptions.test_subscriptions import moment, start
 from tests.builders import Shop
 
 RUN = "agent.run"
@@ -196,6 +198,38 @@ def test_who_says_what_is_charged_and_unpaid_now(db: None, shop: Shop, acme: Cus
         for status in UsageEvent.Status.values
     }
     assert found == {"charged": ["a"], "unpaid": ["b"], "rejected": []}
+
+
+@pytest.mark.parametrize("terms", [{"spend_cap": Decimal(10)}, {}])
+@pytest.mark.parametrize("funds", ["0", "100"])
+def test_limits_say_the_same_with_money_and_without(
+    db: None, shop: Shop, acme: Customer, clock: Clock, funds: str, terms: dict[str, Any]
+) -> None:
+    """What waits unpaid counts like what is set aside, in its own window and period, until it is taken back."""
+    clock.stop(moment("2026-05-02"))
+    acme = shop.customer("limited", plan=None, on_insufficient_funds="overdraft")
+    work = shop.price(shop.meter("jobs", "jobs", event_type="job"), "1")
+    start(
+        acme,
+        plans.create(actor=SYSTEM, code="jobs", name="Jobs", currency=shop.usd, interval="month", prices=[work]),
+        **terms,
+    )
+    if not terms:
+        shop.budget(acme, "10")
+    if funds != "0":
+        shop.fund(acme, funds)
+    passes = "charged" if funds != "0" else "unpaid"
+
+    def jobs(*sizes: int, ids: str = "") -> list[str]:
+        wanted = [shop.event(acme, id=f"{ids}{n}", type="job", data={"jobs": n}) for n in sizes]
+        return [str(outcome.status) for outcome in usage.record(wanted)]
+
+    assert jobs(6, 50, 5) == [passes, "rejected", "rejected"]
+    assert jobs(4, 1) == [passes, "rejected"]
+    corrections.reverse(actor=SYSTEM, event=UsageEvent.objects.get(event_id="6"), reason="by mistake")
+    assert jobs(7, 6, ids="again-") == ["rejected", passes]
+    clock.stop(moment("2026-06-02T01:00:00"))
+    assert jobs(11, 10, ids="next-") == ["rejected", passes]
 
 
 def test_two_collectors_and_new_usage_charge_everything_once(committed_db: None, shop: Shop) -> None:
