@@ -145,7 +145,7 @@ class _FromZero(Counters):
 
     def take_back(self, line: rating.Line) -> None:
         """The line's charge was reversed: its period has used that much less from here on."""
-        if line.waived is not None or line.late or not line.additive:
+        if line.waived is not None or not line.additive:
             return
         key = line.counter
         running = self._running.get(key)

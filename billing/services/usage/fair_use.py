@@ -17,6 +17,7 @@ from billing.engine.money import EXACT, ZERO, amount_string, exact_sum
 from billing.errors import BudgetExceeded
 from billing.models import Charge, FairUseCounter
 from billing.selectors.catalog.catalog import CompiledFairUse
+from billing.selectors.usage import counting
 from billing.services import budgets
 from billing.services.budgets import Held, Use
 from billing.services.ledger import bulk
@@ -137,16 +138,17 @@ class FairUse:
 def give_back(charges: Sequence[Charge], amounts: Sequence[Decimal], *, reversal: bool) -> None:
     """Of these charges of one event so much was taken back: it was not used. With ``reversal`` nor were the quantities.
 
-    Under the customer's locks. Late usage counted for a period of which it is not known which, and stays counted.
+    Under the customer's locks.
     """
     first = charges[0]
+    moment = counting.counted_at(first)
     counters = FairUseCounter.objects.filter(
         customer_id=first.customer_id,
         subscription_id=first.subscription_id,
-        period_start__lte=first.occurred_at,
-        period_end__gt=first.occurred_at,
+        period_start__lte=moment,
+        period_end__gt=moment,
     )
-    for counter in () if first.late else counters:
+    for counter in counters:
         if counter.asset_id is not None:
             pairs = zip(charges, amounts, strict=True)
             back = exact_sum(amount for each, amount in pairs if each.asset_id == counter.asset_id)

@@ -33,12 +33,11 @@ from billing.models import (
     LedgerTransaction,
     Meter,
     UnpaidUsage,
-    UsageCounter,
 )
 from billing.models import UsageEvent as Event
 from billing.selectors.catalog.catalog import compile_price
 from billing.selectors.ledger import corrections as selector
-from billing.selectors.usage import events, receipts
+from billing.selectors.usage import counting, events, receipts
 from billing.services import budgets, four_eyes, outbox
 from billing.services.ledger import bulk
 from billing.services.ledger.giving_back import Part, give_back
@@ -280,17 +279,11 @@ def _count_down(charge: Charge, event: Event) -> None:
 
     A maximum, a level and a set of values seen stay what they are: one of several reports does not make them.
     """
-    counted = charge.waived is None and charge.asset_id == charge.price.asset_id and not charge.late
+    counted = charge.waived is None and charge.asset_id == charge.price.asset_id
     if not counted or charge.meter.aggregation not in {Meter.Aggregation.SUM, Meter.Aggregation.COUNT}:
         return
     measure = compile_price(charge.price).measure
-    UsageCounter.objects.filter(
-        customer_id=charge.customer_id,
-        subscription_id=charge.subscription_id,
-        price_id=charge.price_id,
-        period_start__lte=charge.occurred_at,
-        period_end__gt=charge.occurred_at,
-    ).update(quantity=F("quantity") - receipts.basis(charge, measure, event))
+    counting.counters(charge).update(quantity=F("quantity") - receipts.basis(charge, measure, event))
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from billing.services import subscriptions
 from billing.services.catalog import plans
 from billing.services.customer import customers
 from billing.services.usage import unpaid
+from billing.services.wallet import corrections
 from tests.billing.services.conftest import Clock
 from tests.builders import Shop
 
@@ -403,6 +404,30 @@ def test_usage_that_is_reported_after_its_period_was_settled_counts_for_the_open
     sweep()
 
     assert fees(subscription)[1] == ("true_up", "paid", 600)
+
+
+def test_late_usage_that_is_taken_back_counts_no_more_in_the_open_period(shop: Shop, clock: Clock) -> None:
+    clock.stop(moment("2026-05-01"))
+    acme = shop.customer(plan=None, usd="100")
+    tokens = shop.meter("tokens", "tokens")
+    version = plans.create(
+        actor=SYSTEM,
+        code="free",
+        name="Free",
+        currency=shop.usd,
+        interval="month",
+        prices=[replace(shop.price(tokens, "1"), free_units=D(10))],
+        fair_use=[plans.FairUseTerms(D(10), meter=tokens)],
+    )
+    start(acme, version)
+    clock.stop(moment("2026-06-02"))
+    sweep()
+    assert shop.record(acme, id="late", tokens=10, time=moment("2026-05-20")).status == "charged"
+
+    corrections.reverse(actor=SYSTEM, event=UsageEvent.objects.get(event_id="late"), reason="never happened")
+
+    assert shop.record(acme, id="own", tokens=10).status == "charged"
+    assert available(shop, acme) == 100
 
 
 def test_nobody_is_on_a_plan_twice_and_terms_that_cannot_be_are_refused(shop: Shop) -> None:
