@@ -56,8 +56,9 @@ class Journal(Book):
         self.messages.append(outbox.Message("grant.created", grant.customer_id, told))
         return self.take_in(grant)
 
-    def grant_value(self, state: GrantState, transaction: Transaction | None = None) -> None:
-        """Put a grant that has started into its balance; what the customer owes is paid from it first.
+    def grant_value(self, state: GrantState, transaction: Transaction | None = None, *, settles: bool = True) -> None:
+        """Put a grant that has started into its balance; what the customer owes is paid from it first, if it
+        ``settles``.
 
         ``transaction``: where the value comes from somewhere else than its kind says.
         """
@@ -70,7 +71,8 @@ class Journal(Book):
         )
         balance.lifetime_granted = EXACT.add(balance.lifetime_granted, state.amount)
         self.post(transaction, balance, "value", state.amount, grant_id=source.id)
-        self.settle(transaction, state, source.remaining)
+        if settles:
+            self.settle(transaction, state, source.remaining)
         state.posted = state.changed = True
 
     def settle(self, transaction: Transaction, state: GrantState, amount: Decimal) -> None:

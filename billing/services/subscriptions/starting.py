@@ -85,7 +85,7 @@ def start(
             four_eyes.check(
                 actor=actor,
                 kind=Approval.Kind.AGREED_TERMS,
-                amounts=_given_away(customer, agreed, trial_days, now=journal.now),
+                amounts=_given_away(customer, agreed, trial_days, begin=begin, now=journal.now),
                 endless=plan.currency_id if free > chosen.trial_days + FREE_DAYS_ALONE else None,
                 customer_id=customer.pk,
                 approval=approval,
@@ -152,21 +152,27 @@ def preview_start(**terms: Any) -> Started:
         agreed, fees = subscription.plan_version, Fee.objects.filter(subscription=subscription).order_by("pk")
         days = terms.get("trial_days")
         trial_days = agreed.trial_days if days is None else days
-        given_away = _given_away(subscription.customer, agreed, trial_days, now=timezone.now())
+        begin, now = subscription.starts_at, timezone.now()
+        given_away = _given_away(subscription.customer, agreed, trial_days, begin=begin, now=now)
         found = Started(subscription, list(fees), given_away)
         transaction.set_rollback(True)
     return found
 
 
-def _given_away(customer: Customer, agreed: PlanVersion, trial_days: int, *, now: datetime) -> Mapping[str, Decimal]:
+def _given_away(
+    customer: Customer, agreed: PlanVersion, trial_days: int, *, begin: datetime, now: datetime
+) -> Mapping[str, Decimal]:
     """By asset. What a plan includes was paid for or given with its first start: who starts on it again within a period
-    is given it once more."""
+    is given it once more, and who starts in the past what periods that are over carry over."""
     extra = trial_days - agreed.trial_days
     found = dict(agreeing.given_away(customer_id=customer.pk, before=(), version=agreed, free_days=extra, now=now))
     shortly = now - timedelta(days=_LONGEST[agreed.interval])
     if Subscription.objects.filter(customer=customer, plan=agreed.plan, ends_at__gt=shortly, ends_at__lte=now).exists():
         for each in agreed.allowances.all():
             found[each.asset_id] = EXACT.add(found.get(each.asset_id, ZERO), each.amount)
+    if begin <= now - timedelta(days=_SHORTEST[agreed.interval]):
+        for each in agreed.allowances.all():
+            found[each.asset_id] = EXACT.add(found.get(each.asset_id, ZERO), each.rollover_limit)
     return found
 
 

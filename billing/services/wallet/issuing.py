@@ -14,7 +14,8 @@ from billing.services.wallet.wallets import ensure_balances
 def issue(journal: Journal, *, customer_id: UUID, asset: Asset, amount: Decimal, **fields: Any) -> Grant:
     """Put ``amount`` into the wallet of a customer that the journal has locked; its time has come.
 
-    ``fields`` are further ones of the grant. One whose time is over already lapses at once. Raises ``InvalidState``
+    ``fields`` are further ones of the grant. One whose time is over already lapses at once, and pays nothing
+    that is owed. Raises ``InvalidState``
     where the wallet cannot take so much.
     """
     ensure_balances(journal, [(customer_id, asset.pk)])
@@ -25,6 +26,7 @@ def issue(journal: Journal, *, customer_id: UUID, asset: Asset, amount: Decimal,
         customer_id=customer_id, balance_id=balance.id, asset=asset, amount=amount, remaining=amount, **fields
     )
     state = journal.new_grant(grant)
-    journal.grant_value(state)
+    lapsed = grant.expires_at is not None and grant.expires_at <= journal.now
+    journal.grant_value(state, settles=not lapsed)
     journal.expire(state)
     return grant

@@ -24,7 +24,7 @@ from billing.services import subscriptions
 from billing.services.catalog import plans
 from billing.services.customer import customers
 from billing.services.usage import unpaid
-from billing.services.wallet import corrections
+from billing.services.wallet import corrections, wallets
 from tests.billing.services.conftest import Clock
 from tests.builders import Shop
 
@@ -428,6 +428,21 @@ def test_late_usage_that_is_taken_back_counts_no_more_in_the_open_period(shop: S
 
     assert shop.record(acme, id="own", tokens=10).status == "charged"
     assert available(shop, acme) == 100
+
+
+def test_what_periods_that_are_over_include_pays_no_debt(shop: Shop, clock: Clock) -> None:
+    """Neither those of a start in the past, nor those that a worker opens late."""
+    clock.stop(moment("2026-05-01"))
+    acme = shop.customer(plan=None)
+    wallets.set_overdraft_limit(actor=SYSTEM, customer=acme, asset=shop.usd, limit=D(1000))
+    corrections.adjust(actor=SYSTEM, customer=acme, asset=shop.usd, amount=D(-1000), reason="a debt", allow_debt=True)
+
+    start(acme, make_plan(shop, fee="0", allowances=[("usd", "100", "0")]), starts_at=moment("2025-09-01"))
+
+    assert available(shop, acme) == -900
+    clock.stop(moment("2026-08-02"))
+    sweep()
+    assert available(shop, acme) == -800
 
 
 def test_nobody_is_on_a_plan_twice_and_terms_that_cannot_be_are_refused(shop: Shop) -> None:
