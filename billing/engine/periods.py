@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta, tzinfo
 _MONTHS = {"month": 1, "quarter": 3, "year": 12}
 _DAYS = {"day": 1, "week": 7}
 _SHORTEST_MONTH = 28
+IN_A_YEAR = {"day": 365, "week": 52, "month": 12, "quarter": 4, "year": 1}
+"""How many periods begin within a year."""
 
 
 def period(moment: datetime, *, anchor: datetime, interval: str, zone: tzinfo) -> tuple[datetime, datetime]:

@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 
 from accounts.services import audit
 from billing.engine.money import EXACT, ZERO, amount_string, decimals
+from billing.engine.periods import IN_A_YEAR
 from billing.errors import AlreadyExists, InvalidRequest, InvalidState
 from billing.models import Allowance, Approval, Asset, Customer, FairUse, Meter, Plan, PlanVersion, Price
 from billing.services import four_eyes
@@ -175,11 +176,14 @@ def _publish(actor: audit.Actor, plan: Plan, number: int, terms: Terms, approval
 
 
 def amounts(currency: str, terms: Terms) -> dict[str, Decimal]:
-    """What a version moves in a period without any usage, by asset: what it asks for at least, and what it includes or
-    lets be owed."""
-    found = {currency: EXACT.add(EXACT.add(terms.base_fee, terms.minimum_commitment), terms.overage_limit)}
+    """What a version moves without any usage, by asset: what it asks for at least in a period, and what it includes or
+    lets be owed in a year, as a grant that comes again is weighed. What is carried over is part of that."""
+    a_year = IN_A_YEAR[terms.interval]
+    owed = EXACT.multiply(terms.overage_limit, a_year)
+    found = {currency: EXACT.add(EXACT.add(terms.base_fee, terms.minimum_commitment), owed)}
     for each in terms.allowances:
-        found[each.asset.pk] = EXACT.add(found.get(each.asset.pk, ZERO), each.amount)
+        included = EXACT.multiply(each.amount, a_year)
+        found[each.asset.pk] = EXACT.add(found.get(each.asset.pk, ZERO), included)
     return found
 
 

@@ -50,6 +50,41 @@ def given_away(
     return {currency: exact_sum(max(ZERO, number) for number in found)}
 
 
+def comes_with(
+    version: PlanVersion, *, before: Sequence[PlanVersion] = (), now: Mapping[str, Decimal] | None = None
+) -> Mapping[str, Decimal]:
+    """By asset: what a period of the version includes beyond its fee, and what it lets be owed, as far as none of
+    ``before`` does. Where more comes into the wallet ``now``, beyond what is paid for it, that counts instead."""
+    of_period = _more(_included(version), [_included(each) for each in before])
+    found = {
+        asset: max(of_period.get(asset, ZERO), (now or {}).get(asset, ZERO)) for asset in {*of_period, *(now or {})}
+    }
+    return added(found, _more(_owed(version), [_owed(each) for each in before]))
+
+
+def added(*parts: Mapping[str, Decimal]) -> Mapping[str, Decimal]:
+    """The sum of amounts by asset, of which none below zero counts."""
+    assets = {asset for part in parts for asset in part}
+    return {asset: exact_sum(max(ZERO, part.get(asset, ZERO)) for part in parts) for asset in assets}
+
+
+def _included(version: PlanVersion) -> Mapping[str, Decimal]:
+    """Beyond its fee without a discount, as what is off is weighed by itself."""
+    currency = version.plan.currency_id
+    found = dict(version.allowances.values_list("asset_id", "amount"))
+    return found | {currency: max(ZERO, EXACT.subtract(found.get(currency, ZERO), version.base_fee))}
+
+
+def _owed(version: PlanVersion) -> Mapping[str, Decimal]:
+    return {version.plan.currency_id: version.overage_limit}
+
+
+def _more(found: Mapping[str, Decimal], before: Sequence[Mapping[str, Decimal]]) -> Mapping[str, Decimal]:
+    """What is more than in each of ``before``."""
+    had = {asset: max((each.get(asset, ZERO) for each in before), default=ZERO) for asset in found}
+    return {asset: EXACT.subtract(amount, had[asset]) for asset, amount in found.items()}
+
+
 def _agreed_off(version: PlanVersion) -> Decimal:
     """The share that is off beyond what everybody has for the same commitment."""
     return max(ZERO, EXACT.subtract(version.discount, plans.discount_of(version, version.minimum_commitment)))

@@ -66,7 +66,8 @@ def change(
     """Put the subscription on another plan or version, ``now`` or at the ``period_end``.
 
     ``at`` (with ``now``) is a moment up to an hour ago, as a preview gave it. All or nothing: raises
-    ``InsufficientFunds`` where the wallet cannot pay the difference. What the terms give away counts as moved by hand:
+    ``InsufficientFunds`` where the wallet cannot pay the difference. What the terms give away, and what the plan
+    includes beyond its fee, or lets be owed, more than the one that is left, counts as moved by hand:
     ``ApprovalRequired`` (``four_eyes``); unless it was ``weighed`` with the whole plan that moves.
     """
     with transaction.atomic():
@@ -190,7 +191,11 @@ class _Prepared:
             total=figures.total,
             now=self.journal.now,
         )
-        return replace(figures, given_away=given_away)
+        put_in = {each.asset.pk: EXACT.subtract(each.after, each.before) for each in figures.allowances}
+        currency = current.plan.currency_id
+        put_in[currency] = EXACT.subtract(put_in.get(currency, ZERO), max(ZERO, figures.total))
+        comes = agreeing.comes_with(self.version, before=agreed, now=put_in)
+        return replace(figures, given_away=agreeing.added(given_away, comes))
 
     def check_still(self, *, asked_at: datetime) -> None:
         """Refuse what was decided on before this period, or this plan, began: another fee would come back."""

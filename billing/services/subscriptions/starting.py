@@ -9,13 +9,13 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, Sum
 from django.utils import timezone
 
 from accounts.services import audit
 from billing.engine.money import EXACT, ZERO, amount_string, exact_sum
 from billing.errors import AlreadyExists, InvalidRequest, InvalidState
-from billing.models import Approval, Customer, Fee, Plan, PlanVersion, Subscription, SubscriptionPhase
+from billing.models import Approval, Customer, Fee, Grant, Plan, PlanVersion, Subscription, SubscriptionPhase
 from billing.services import four_eyes
 from billing.services.catalog import plans
 from billing.services.catalog.prices import PriceTerms
@@ -25,7 +25,6 @@ from billing.services.subscriptions import agreeing, periods
 
 PERIODS_BACK_MAX = 1000
 _SHORTEST = {"day": 1, "week": 7, "month": 28, "quarter": 90, "year": 365}
-_LONGEST = {"day": 1, "week": 7, "month": 31, "quarter": 92, "year": 366}
 TRIAL_DAYS_MAX = 730
 FREE_DAYS_ALONE = 30
 """So many days of trial beyond the plan's own one person may give a customer, whatever they use by then."""
@@ -57,8 +56,8 @@ def start(
     past, all of them until now. A wallet that cannot pay the fee makes it past due.
 
     Raises ``AlreadyExists`` where the customer is on the plan then, ``InvalidRequest`` for terms that cannot be. What
-    the terms give away counts as moved by hand: ``ApprovalRequired`` (``four_eyes``); unless it is the customer's
-    ``own_choice`` of what everybody may have.
+    the terms give away, and what the plan puts into the wallet beyond its fees or lets be owed, counts as moved by
+    hand: ``ApprovalRequired`` (``four_eyes``); unless it is the customer's ``own_choice`` of what everybody may have.
     """
     spend_cap = spend_cap or None
     chosen = public_version(plan, version)
@@ -80,16 +79,7 @@ def start(
             spend_cap=spend_cap,
             overrides=price_overrides,
         )
-        if not own_choice:
-            free = _free_days(customer, trial_days)
-            four_eyes.check(
-                actor=actor,
-                kind=Approval.Kind.AGREED_TERMS,
-                amounts=_given_away(customer, agreed, trial_days, begin=begin, now=journal.now),
-                endless=plan.currency_id if free > chosen.trial_days + FREE_DAYS_ALONE else None,
-                customer_id=customer.pk,
-                approval=approval,
-            )
+        free_days = _free_days(customer, trial_days)
         # Somebody may change the customer's zone at this moment: it is read once, here.
         zone = Customer.objects.values_list("timezone", flat=True).get(pk=customer.pk)
         trial_ends_at = trial_end(begin, trial_days, zone)
@@ -110,6 +100,15 @@ def start(
         add_phases(subscription, agreed)
         open_until_now(journal, subscription)
         journal.write()
+        if not own_choice:
+            four_eyes.check(
+                actor=actor,
+                kind=Approval.Kind.AGREED_TERMS,
+                amounts=_given_away(subscription, trial_days, now=journal.now),
+                endless=plan.currency_id if free_days > chosen.trial_days + FREE_DAYS_ALONE else None,
+                customer_id=customer.pk,
+                approval=approval,
+            )
         audit.record(
             actor=actor,
             action="subscription.started",
@@ -152,28 +151,24 @@ def preview_start(**terms: Any) -> Started:
         agreed, fees = subscription.plan_version, Fee.objects.filter(subscription=subscription).order_by("pk")
         days = terms.get("trial_days")
         trial_days = agreed.trial_days if days is None else days
-        begin, now = subscription.starts_at, timezone.now()
-        given_away = _given_away(subscription.customer, agreed, trial_days, begin=begin, now=now)
+        given_away = _given_away(subscription, trial_days, now=timezone.now())
         found = Started(subscription, list(fees), given_away)
         transaction.set_rollback(True)
     return found
 
 
-def _given_away(
-    customer: Customer, agreed: PlanVersion, trial_days: int, *, begin: datetime, now: datetime
-) -> Mapping[str, Decimal]:
-    """By asset. What a plan includes was paid for or given with its first start: who starts on it again within a period
-    is given it once more, and who starts in the past what periods that are over carry over."""
-    extra = trial_days - agreed.trial_days
-    found = dict(agreeing.given_away(customer_id=customer.pk, before=(), version=agreed, free_days=extra, now=now))
-    shortly = now - timedelta(days=_LONGEST[agreed.interval])
-    if Subscription.objects.filter(customer=customer, plan=agreed.plan, ends_at__gt=shortly, ends_at__lte=now).exists():
-        for each in agreed.allowances.all():
-            found[each.asset_id] = EXACT.add(found.get(each.asset_id, ZERO), each.amount)
-    if begin <= now - timedelta(days=_SHORTEST[agreed.interval]):
-        for each in agreed.allowances.all():
-            found[each.asset_id] = EXACT.add(found.get(each.asset_id, ZERO), each.rollover_limit)
-    return found
+def _given_away(subscription: Subscription, trial_days: int, *, now: datetime) -> Mapping[str, Decimal]:
+    """By asset: what its terms give, what its plan lets be owed, and what its periods have put into the wallet beyond
+    the fees paid for them, or a period will where that is more."""
+    version, customer_id = subscription.plan_version, subscription.customer_id
+    extra = trial_days - version.trial_days
+    agreed = agreeing.given_away(customer_id=customer_id, before=(), version=version, free_days=extra, now=now)
+    grants = Grant.objects.filter(period__subscription=subscription).values("asset_id")
+    put_in = {row["asset_id"]: row["total"] for row in grants.annotate(total=Sum(F("amount") - F("expired")))}
+    fees = Fee.objects.filter(subscription=subscription, state=Fee.State.PAID).values_list("amount", flat=True)
+    currency = subscription.plan.currency_id
+    put_in[currency] = EXACT.subtract(put_in.get(currency, ZERO), exact_sum(fees))
+    return agreeing.added(agreed, agreeing.comes_with(version, now=put_in))
 
 
 def _free_days(customer: Customer, trial_days: int) -> int:

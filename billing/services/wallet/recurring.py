@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from accounts.services import audit
 from billing.engine.money import EXACT, ZERO, amount_string, decimals, exact_sum
-from billing.engine.periods import period
+from billing.engine.periods import IN_A_YEAR, period
 from billing.errors import InvalidRequest, InvalidState
 from billing.models import Approval, Asset, Customer, Grant, RecurringGrant, RecurringGrantPeriod
 from billing.services import four_eyes
@@ -31,7 +31,6 @@ SWEEP_MAX = 500
 TIMES_MAX = 10_000
 PRIORITY = 40
 """Before what was bought, as what a plan includes."""
-IN_A_YEAR = {"day": 365, "week": 52, "month": 12, "quarter": 4, "year": 1}
 
 
 @dataclass(frozen=True, slots=True)
