@@ -15,10 +15,12 @@ from billing.models import Approval
 from billing.services import four_eyes
 
 
-def warning(request: HttpRequest, amounts: Mapping[str, Decimal], *, is_plan: bool = False) -> str:
+def warning(
+    request: HttpRequest, amounts: Mapping[str, Decimal], *, is_plan: bool = False, endless: str | None = None
+) -> str:
     """What to say before the form is sent, where it will wait; empty where it will be done at once."""
     assert isinstance(request.user, User)
-    why = four_eyes.reason(request.user.pk, amounts, is_plan=is_plan)
+    why = four_eyes.reason(request.user.pk, amounts, is_plan=is_plan, endless=endless)
     return f"{why} Nothing moves until somebody else has approved it." if why else ""
 
 

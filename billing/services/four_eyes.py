@@ -49,17 +49,14 @@ def check(
     ``approval`` it must be exactly what was approved, and uses it up. Raises ``ApprovalRequired``.
     """
     moved = {asset: amount for asset, amount in amounts.items() if amount}
-    limitless = endless is not None and _limit(settings.APPROVAL_ABOVE, endless) is not None
-    if actor.kind != AuditEvent.Actor.USER or not (moved or limitless):
+    if actor.kind != AuditEvent.Actor.USER or not (moved or endless):
         return
     assert actor.id is not None
     if approval is not None:
         _compare(approval, actor, kind, moved, customer_id)
-    elif limitless:
-        raise ApprovalRequired("What may come to any amount needs a second person.", amounts=moved)
     else:
         pipeline.run([locks.manual_movements(actor.id)])
-        if (why := reason(actor.id, moved, is_plan=kind in _NO_DAY)) is not None:
+        if (why := reason(actor.id, moved, is_plan=kind in _NO_DAY, endless=endless)) is not None:
             raise ApprovalRequired(why, amounts=moved)
     ManualMovement.objects.bulk_create(
         ManualMovement(
@@ -69,8 +66,13 @@ def check(
     )
 
 
-def reason(person_id: UUID, amounts: Mapping[str, Decimal], *, is_plan: bool = False) -> str | None:
-    """Why this person may not move ``amounts`` alone now; None where they may. What a plan says is in no day's sum."""
+def reason(
+    person_id: UUID, amounts: Mapping[str, Decimal], *, is_plan: bool = False, endless: str | None = None
+) -> str | None:
+    """Why this person may not move ``amounts`` alone now, nor what is ``endless``; None where they may. What a plan says
+    is in no day's sum."""
+    if endless is not None and _limit(settings.APPROVAL_ABOVE, endless) is not None:
+        return "What may come to any amount needs a second person."
     if (why := at_once(amounts)) is not None:
         return why
     for asset, amount in amounts.items():

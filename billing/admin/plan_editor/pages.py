@@ -97,7 +97,8 @@ def publish(page: Any, request: HttpRequest, draft_id: UUID) -> HttpResponse:
     stay: list[tuple[str, object]] = [
         (f"Subscriptions that stay on version {number}", count) for number, count in running.items()
     ]
-    found = preview.changes(wanted, published, currency=draft.plan.currency_id)
+    currency = draft.plan.currency_id
+    found = preview.changes(wanted, published, currency=currency)
     lines: list[tuple[str, object]] = [
         ("New subscriptions from now on", "get this version"),
         *(stay or [("Subscriptions now", "none")]),
@@ -121,7 +122,9 @@ def publish(page: Any, request: HttpRequest, draft_id: UUID) -> HttpResponse:
         question="You are about to publish, for good:",
         figure=terms["named"],
         lines=lines,
-        warning=by_hand.warning(request, plans.amounts(draft.plan.currency_id, wanted), is_plan=True),
+        warning=by_hand.warning(
+            request, plans.amounts(currency, wanted), is_plan=True, endless=plans.endless(currency, wanted)
+        ),
         note="A published version never changes. What is wrong in it is put right by the next one.",
         button="Publish",
         run=lambda reason: approvals.perform(

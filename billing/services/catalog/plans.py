@@ -18,6 +18,9 @@ from billing.services.catalog import prices
 from billing.services.catalog.prices import PriceTerms
 from billing.services.retrying import retried
 
+FREE_DAYS_ALONE = 30
+"""So many days of trial one person may give, whatever is used by then: with a plan, and to a customer beyond those."""
+
 _Row = TypeVar("_Row", Allowance, FairUse)
 
 
@@ -119,7 +122,13 @@ def offer(*, actor: audit.Actor, plan: Plan, offered: bool, reason: str = "") ->
 
 
 def _publish(actor: audit.Actor, plan: Plan, number: int, terms: Terms, approval: Approval | None) -> PlanVersion:
-    four_eyes.check(actor=actor, kind=Approval.Kind.PLAN, amounts=amounts(plan.currency_id, terms), approval=approval)
+    four_eyes.check(
+        actor=actor,
+        kind=Approval.Kind.PLAN,
+        amounts=amounts(plan.currency_id, terms),
+        endless=endless(plan.currency_id, terms),
+        approval=approval,
+    )
     version = PlanVersion.objects.create(
         plan=plan,
         number=number,
@@ -185,6 +194,11 @@ def amounts(currency: str, terms: Terms) -> dict[str, Decimal]:
         included = EXACT.multiply(each.amount, a_year)
         found[each.asset.pk] = EXACT.add(found.get(each.asset.pk, ZERO), included)
     return found
+
+
+def endless(currency: str, terms: Terms) -> str | None:
+    """The asset of which a trial as long as the version's may give any amount; None where it is short."""
+    return currency if terms.trial_days > FREE_DAYS_ALONE else None
 
 
 def discount_of(version: PlanVersion, commitment: Decimal | None) -> Decimal:

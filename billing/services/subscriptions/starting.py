@@ -26,8 +26,6 @@ from billing.services.subscriptions import agreeing, periods
 PERIODS_BACK_MAX = 1000
 _SHORTEST = {"day": 1, "week": 7, "month": 28, "quarter": 90, "year": 365}
 TRIAL_DAYS_MAX = 730
-FREE_DAYS_ALONE = 30
-"""So many days of trial beyond the plan's own one person may give a customer, whatever they use by then."""
 
 
 @retried
@@ -105,7 +103,7 @@ def start(
                 actor=actor,
                 kind=Approval.Kind.AGREED_TERMS,
                 amounts=_given_away(subscription, trial_days, now=journal.now),
-                endless=plan.currency_id if free_days > chosen.trial_days + FREE_DAYS_ALONE else None,
+                endless=plan.currency_id if free_days > _free_days_alone(chosen) else None,
                 customer_id=customer.pk,
                 approval=approval,
             )
@@ -177,6 +175,12 @@ def _free_days(customer: Customer, trial_days: int) -> int:
     spans = had.values_list("starts_at", "trial_ends_at", "ends_at")
     lengths = (min(until, end or until) - begin for begin, until, end in spans if until is not None)
     return trial_days + ceil(sum(lengths, timedelta()) / timedelta(days=1)) if trial_days else 0
+
+
+def _free_days_alone(version: PlanVersion) -> int:
+    """What one person may give: beyond the plan's own days, where those are few."""
+    alone = plans.FREE_DAYS_ALONE
+    return alone + version.trial_days if version.trial_days <= alone else alone
 
 
 @retried

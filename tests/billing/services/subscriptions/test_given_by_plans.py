@@ -122,3 +122,21 @@ def test_to_change_to_a_plan_counts_too(shop: Shop, maker: User, settings: Any) 
             subscriptions.change(
                 actor=audit.Actor.of_user(maker, ip_address=None, request_id=""), subscription=current, wanted=wanted
             )
+
+
+@pytest.mark.parametrize(("days", "waits"), [(30, False), (31, True)])
+def test_a_plans_own_long_trial_waits_when_it_is_published_and_when_staff_start_it(
+    shop: Shop, maker: User, begin: Begin, days: int, waits: bool
+) -> None:
+    price = shop.price(shop.meter("llm_input", "input_tokens"), "1")
+    terms: dict[str, Any] = {"interval": "month", "prices": [price], "trial_days": days}
+    published = shop.plan("long", [price], trial_days=days).plan
+    actor = audit.Actor.of_user(maker, ip_address=None, request_id="")
+
+    assert (begin(shop.customer("friend", plan=None), published) is not None) == waits
+    if waits:
+        with pytest.raises(ApprovalRequired):
+            plans.publish_version(actor=actor, plan=published, **terms)
+    else:
+        plans.publish_version(actor=actor, plan=published, **terms)
+    subscriptions.choose(actor=audit.SYSTEM, customer=shop.customer("other", plan=None), plan=published)
