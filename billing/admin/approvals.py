@@ -8,46 +8,18 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import timezone
-from django.utils.dateparse import parse_datetime
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, RangeDateTimeFilter
 
 from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action, labelled
 from accounts.second_factor import requires_fresh_second_factor
-from billing.admin import confirm, display, lookup
+from billing.admin import approval_terms, confirm, display, lookup
 from billing.admin.base import SummaryMixin
-from billing.models import Approval, Grant, Invoice, Partner, Plan, TopUp, UsageEvent
+from billing.models import Approval
 from billing.services import approvals
 
 _TONES = {"Waiting": "warning", "Approved": "success", "Rejected": "danger", "Withdrawn": "", "Expired": ""}
-_WORDS = {
-    "amount": "Amount",
-    "asset": "Asset",
-    "kind": "Kind",
-    "name": "The customer sees",
-    "paid_amount": "Paid for it",
-    "paid_currency": "Paid in",
-    "expires_at": "Expires",
-    "endless": "Never expires",
-    "allow_debt": "May take from the overdraft",
-    "limit": "New overdraft limit",
-    "on_insufficient_funds": "When the wallet is empty",
-    "upto": "For the days up to",
-    "reference": "Reference",
-    "terms": "Terms",
-    "version": "Version",
-    "when": "When",
-    "discount": "Discount",
-    "minimum_commitment": "Committed to, each period",
-    "spend_cap": "Spend cap, each period",
-    "starts_at": "Starts",
-    "interval": "Every",
-    "times": "How many times",
-    "lapses": "What is left expires with its period",
-    "rollover_limit": "Carried over, at most",
-    "trial_days": "Days of trial",
-}
 
 
 @admin.register(Approval)
@@ -69,7 +41,7 @@ class ApprovalAdmin(SummaryMixin, ReadOnlyAdmin):
     fields = ()
 
     def summary(self, request: HttpRequest, obj: Approval) -> dict[str, Any]:
-        return {"approval": obj, "figure": _figure(obj), "lines": [*_lines(obj), *_decision(obj)]}
+        return {"approval": obj, "figure": _figure(obj), "lines": [*approval_terms.lines(obj), *_decision(obj)]}
 
     def _waiting(self, object_id: object) -> Approval | None:
         key = lookup.as_uuid(str(object_id))
@@ -177,7 +149,7 @@ def _ask(
         obj=approval,
         question=question,
         figure=_figure(approval),
-        lines=_lines(approval),
+        lines=approval_terms.lines(approval),
         button=button,
         run=lambda note: run(approval, note),
         done=done,
@@ -191,45 +163,6 @@ def _figure(approval: Approval) -> SafeString:
 
 def _unit(asset: str) -> str:
     return "" if display.is_currency(asset) else f" {asset}"
-
-
-def _lines(approval: Approval) -> Sequence[tuple[str, object]]:
-    """All that was asked for. What the form does not name is not done either."""
-    terms = approval.terms
-    lines: list[tuple[str, object]] = [("What", approval.get_kind_display())]
-    if approval.customer is not None:
-        lines.append(("Customer", display.link(approval.customer)))
-    if "event" in terms:
-        lines.append(("Event", display.link_to(UsageEvent, terms["event"], terms["event"])))
-    if "plan" in terms:
-        lines.append(("Plan", display.link_to(Plan, terms["plan"], terms["named"])))
-    lines += list(terms.get("changes", {}).items())
-    if "extends" in terms:
-        lines.append(("A later end for", display.link_to(Grant, terms["extends"], "a grant of before")))
-    if "top_up" in terms:
-        lines.append(("Top-up", display.link_to(TopUp, terms["top_up"], terms["top_up"])))
-    if "invoice" in terms:
-        lines.append(("Invoice", display.link_to(Invoice, terms["invoice"], terms["number"])))
-    if "partner" in terms:
-        lines.append(("Partner", display.link_to(Partner, terms["partner"], terms["named"])))
-    for name, words in _WORDS.items():
-        if terms.get(name) not in (None, "", False):
-            lines.append((words, _term(name, terms[name])))
-    return [
-        *lines,
-        ("Reason", approval.reason),
-        ("Asked for by", str(approval.requested_by)),
-        ("Asked for", display.moment(approval.created_at)),
-        ("Lapses", display.moment(approval.expires_at)),
-    ]
-
-
-def _term(name: str, value: Any) -> object:
-    if name == "expires_at":
-        return display.moment(parse_datetime(value))
-    if value is True:
-        return "yes"
-    return display.pretty_json(value) if isinstance(value, dict) else value
 
 
 def _decision(approval: Approval) -> Sequence[tuple[str, object]]:

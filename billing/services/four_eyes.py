@@ -69,8 +69,8 @@ def check(
 def reason(
     person_id: UUID, amounts: Mapping[str, Decimal], *, is_plan: bool = False, endless: str | None = None
 ) -> str | None:
-    """Why this person may not move ``amounts`` alone now, nor what is ``endless``; None where they may. What a plan says
-    is in no day's sum."""
+    """Why this person may not move ``amounts``, or what is ``endless``, alone now; None where they may. What a plan
+    says is in no day's sum."""
     if endless is not None and _limit(settings.APPROVAL_ABOVE, endless) is not None:
         return "What may come to any amount needs a second person."
     if (why := at_once(amounts)) is not None:

@@ -1,15 +1,20 @@
 """The inbox: what waits for a second person, who sees which button, and what pressing it does."""
 
+import ast
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.models import User
 from accounts.services import staff
 from billing.models import Approval, Balance, Customer, UsageEvent
+from tests.architecture.sources import nodes
 from tests.billing.admin.test_grant_form import FORM, page
 from tests.builders import Shop, browser_of
 
@@ -143,3 +148,38 @@ def test_a_large_adjustment_and_reversal_wait_too(maker: Client, customer: Custo
     assert "has to approve it" in maker.post(reverse_url, WORD, follow=True).content.decode()
     assert sorted(Approval.objects.values_list("kind", flat=True)) == ["adjustment", "reversal"]
     assert available(customer) == 310
+
+
+def _named_terms() -> set[str]:
+    """The names of all terms that any kind is done from."""
+    found = []
+    for _, node in nodes("billing/services/approval_kinds.py"):
+        if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "terms":
+            found.append(node.slice)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "terms.get":
+            found.append(node.args[0])
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "_grant_of":
+            found.append(node.args[1])
+    return {name.value for name in found if isinstance(name, ast.Constant)}
+
+
+def test_whoever_decides_is_shown_every_term_and_whom_it_is_about(customer: Customer) -> None:
+    """Also one that has no words yet; a person by their address, as a reason can name another."""
+    victim = User.objects.create_user("zuzanna@canary.test")
+    named = _named_terms() - {"customer", "reason", "expires_at", "at", "seen"}
+    assert {"person", "subscription", "grant", "extends", "event", "top_up", "invoice", "draft"} <= named
+    terms = {name: str(uuid4()) for name in (*named, "something_new")} | {"person": str(victim.pk)}
+    asked = Approval.objects.create(
+        kind="erasure",
+        terms=terms,
+        amounts={},
+        reason="viewer@other.test asked for it",
+        requested_by=User.objects.create_user("maker@ante.test", is_staff=True),
+        expires_at=timezone.now() + timedelta(hours=1),
+    )
+    checker = desk(staff.ADMINISTRATOR)
+
+    for address in (url(asked), url(asked, "approve")):
+        shown = checker.get(address).content.decode()
+        assert {name for name, value in terms.items() if value not in shown} == set()
+        assert victim.email in shown
