@@ -15,18 +15,17 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import User
-from accounts.services import audit, mail, staff
+from accounts.services import audit, mail
 from billing import locks, pipeline
 from billing.engine.money import amount_strings
 from billing.errors import ApprovalRequired, InvalidState, NotFound, PermissionDenied
 from billing.models import Approval, Customer
+from billing.services import four_eyes
 from billing.services.approval_kinds import ACTIONS
 from billing.services.retrying import retried
 
 DECIDE = "billing.decide_approval"
 State = Approval.State
-HANDS_OFF = timedelta(days=7)
-"""So long before the request nobody may have had both people's accounts in hand."""
 
 
 def perform(
@@ -100,7 +99,7 @@ def _approve(actor: audit.Actor, approval_id: UUID, note: str) -> tuple[Approval
     with transaction.atomic():
         approval = _locked(approval_id)
         _check_second_person(actor, approval)
-        _check_apart(actor, approval)
+        four_eyes.check_apart(actor, approval.requested_by_id, asked_at=approval.created_at)
         maker, action = approval.requested_by, ACTIONS[approval.kind]
         if not maker.is_active or not maker.is_staff or not maker.has_perms(action.permissions):
             raise PermissionDenied(f"{maker.email} may not do this any more, so it cannot be approved.")
@@ -169,17 +168,6 @@ def _check_second_person(actor: audit.Actor, approval: Approval) -> None:
     person = User.objects.filter(pk=actor.id, is_staff=True).first() if actor.id is not None else None
     if person is None or not person.has_perm(DECIDE):
         raise PermissionDenied("You may not decide on what others ask for.")
-
-
-def _check_apart(actor: audit.Actor, approval: Approval) -> None:
-    """One administrator alone cannot be both: neither by an account made for it, nor by another's that they reset."""
-    assert actor.id is not None
-    since = approval.created_at - HANDS_OFF
-    if staff.behind(actor.id, since=since) & staff.behind(approval.requested_by_id, since=since):
-        raise PermissionDenied(
-            f"Since {since:%Y-%m-%d} one person made, changed or reset both accounts, yours and that of who asked, or "
-            "one of you did so to the other's. A third person decides on it."
-        )
 
 
 def _decide(approval: Approval, state: str, person_id: UUID | None, note: str) -> None:

@@ -6,7 +6,7 @@ issued by an administrator with its scopes, a program acts with it, and its limi
 """
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -16,13 +16,15 @@ from django.db.models import Sum
 from django.utils import timezone
 
 from accounts.models import AuditEvent
-from accounts.services import audit
+from accounts.services import audit, staff
 from billing import locks, pipeline
 from billing.engine.money import EXACT, ZERO, amount_string, amount_strings
-from billing.errors import ApprovalRequired, InvalidState, InvariantViolation
+from billing.errors import ApprovalRequired, InvalidState, InvariantViolation, PermissionDenied
 from billing.models import Approval, ManualMovement
 
 DAY = timedelta(hours=24)
+HANDS_OFF = timedelta(days=7)
+"""So long before nobody may have had both people's accounts in hand, nor staff those of whom they say they act for."""
 _PUTS_IN = {Approval.Kind.GRANT, Approval.Kind.ADJUSTMENT}
 """An adjustment upwards is made as a grant."""
 _SHRINKS = {Approval.Kind.VOID, Approval.Kind.CANCELLATION, Approval.Kind.WRITE_OFF}
@@ -64,6 +66,20 @@ def check(
         )
         for asset, amount in moved.items()
     )
+
+
+def check_apart(actor: audit.Actor, maker_id: UUID, *, asked_at: datetime) -> None:
+    """One administrator alone cannot be both: neither by an account made for it, nor by another's that they reset.
+
+    Raises ``PermissionDenied`` where one person may sit behind the accounts of ``actor`` and of who asked.
+    """
+    assert actor.id is not None
+    since = asked_at - HANDS_OFF
+    if staff.behind(actor.id, since=since) & staff.behind(maker_id, since=since):
+        raise PermissionDenied(
+            f"Since {since:%Y-%m-%d} one person made, changed or reset both accounts, yours and that of who asked, or "
+            "one of you did so to the other's. A third person decides on it."
+        )
 
 
 def reason(

@@ -5,6 +5,8 @@ to the day that is open. The further version also takes in what has been posted 
 what was closed before stays beside it, file and hash.
 """
 
+from collections.abc import Mapping
+from datetime import datetime
 from uuid import UUID
 
 from django.db import transaction
@@ -15,6 +17,7 @@ from billing import locks
 from billing.errors import InvalidState
 from billing.models import RevenueDay
 from billing.selectors.revenue import revenue_days
+from billing.services import four_eyes
 
 State = RevenueDay.State
 ASKED = "revenue_day.reopening_asked"
@@ -47,15 +50,19 @@ def reopen(*, actor: audit.Actor, day: RevenueDay, reason: str) -> RevenueDay:
 def approve(*, actor: audit.Actor, day: RevenueDay) -> RevenueDay:
     """Agree to a further version that somebody else asked for: the next closing makes it.
 
-    Raises ``InvalidState`` where it is the same person, or the day after has been closed meanwhile.
+    Raises ``InvalidState`` where it is the same person, or the day after has been closed meanwhile, and
+    ``PermissionDenied`` where one person may sit behind both accounts (``four_eyes``).
     """
     with transaction.atomic():
         _alone()
         asked = RevenueDay.objects.get(pk=day.pk)
         if asked.state != State.OPEN or asked.version == 1 or asked.approved_by:
             raise InvalidState("There is nothing to agree to.")
-        if asked.reopened_by == actor.label or actor.id in _who_asked(asked):
+        makers = _who_asked(asked)
+        if asked.reopened_by == actor.label or actor.id in makers:
             raise InvalidState("It takes another person than the one who asked.")
+        for maker_id, asked_at in makers.items():
+            four_eyes.check_apart(actor, maker_id, asked_at=asked_at)
         _newest(asked)
         asked.approved_by = actor.label
         asked.save(update_fields=["approved_by"])
@@ -63,12 +70,13 @@ def approve(*, actor: audit.Actor, day: RevenueDay) -> RevenueDay:
     return asked
 
 
-def _who_asked(day: RevenueDay) -> set[UUID]:
-    """Whoever asked for this version, by id: a person's address can change, and their row in the trail cannot."""
+def _who_asked(day: RevenueDay) -> Mapping[UUID, datetime]:
+    """Whoever asked for this version, by id, and when: a person's address can change, their row in the trail cannot."""
     trail = AuditEvent.objects.filter(
         action=ASKED, object_type="revenue_day", object_id=day.date.isoformat(), sealed_after__version=day.version
     )
-    return {actor_id for actor_id in trail.values_list("actor_id", flat=True) if actor_id is not None}
+    asked = trail.order_by("-id").values_list("actor_id", "created_at")
+    return {actor_id: asked_at for actor_id, asked_at in asked if actor_id is not None}
 
 
 def _alone() -> None:

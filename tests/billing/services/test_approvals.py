@@ -150,7 +150,7 @@ def test_nobody_is_both_by_an_account_that_they_had_in_hand(
 def test_what_was_done_to_an_account_long_before_stands_in_nobodys_way(
     acme: Customer, maker: User, checker: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(approvals, "HANDS_OFF", timedelta(0))
+    monkeypatch.setattr(four_eyes, "HANDS_OFF", timedelta(0))
     audit.record(actor=by(maker), action="user.created", object_type="user", object_id=str(checker.pk))
     asked = ask(acme, maker)
     audit.record(actor=by(maker), action="user.exported", object_type="user", object_id=str(checker.pk))

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, connection, transaction
 
+from accounts.models import User
 from accounts.services import audit
 from accounts.services.audit import SYSTEM
-from billing.errors import InvalidState
+from billing.errors import InvalidState, PermissionDenied
 from billing.models import Customer, Recognition, RevenueDay, RevenueTotal
 from billing.selectors.revenue import revenue as figures
 from billing.selectors.revenue import revenue_files
@@ -284,6 +285,20 @@ def test_a_closed_day_and_its_lines_cannot_be_changed(shop: Shop, days: Clock) -
     ):
         with pytest.raises(DatabaseError):
             refused()
+
+
+def test_a_day_is_not_reopened_by_one_person_with_two_accounts(shop: Shop, days: Clock) -> None:
+    shop.customer(usd="10")
+    day = next_day(days)
+    people = [User.objects.create_user(f"{name}@ante.test", is_staff=True) for name in ("ada", "ben", "eve")]
+    ada, ben, eve = (audit.Actor.of_user(each, ip_address=None, request_id="") for each in people)
+    audit.record(actor=ada, action="user.created", object_type="user", object_id=str(ben.id))
+    asked = revenue.reopen(actor=ada, day=day, reason="The import was late")
+
+    with pytest.raises(PermissionDenied, match="A third person"):
+        revenue.approve(actor=ben, day=asked)
+
+    assert revenue.approve(actor=eve, day=asked).approved_by == "eve@ante.test"
 
 
 def test_reopening_takes_two_people_and_makes_a_version_beside_the_first(shop: Shop, days: Clock) -> None:
