@@ -80,6 +80,7 @@ SENTENCES = (
     gettext_noop("A payment is disputed."),
     gettext_noop("A plan still runs. Cancel it, and wait for its end."),
     gettext_noop("A second person has still to decide about something."),
+    gettext_noop("The operator changed who has access within seven days. Ask the operator, or wait."),
     gettext_noop("{organization} has no other owner. Make somebody an owner first, or erase it as well."),
     gettext_noop("People of the back office stay named in what they decided, for as long as the books are kept."),
     gettext_noop("At most {most} blocks."),

@@ -1,6 +1,7 @@
 """Organizations, and who acts for them."""
 
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin
 from django.http import HttpRequest
@@ -49,6 +50,9 @@ class OrganizationAdmin(AuditedAdmin):
             after = None if what == "deleted" else {"user": membership.user.email, "role": membership.role}
             self._record(request, form.instance, f"membership_{what}", None, after)
 
+    def organization_of(self, obj: Organization) -> UUID:
+        return obj.pk
+
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """An organization stays as long as its customer does, and a customer with books stays for ever."""
         return False
@@ -72,6 +76,9 @@ class MembershipAdmin(AuditedAdmin):
     def delete_model(self, request: HttpRequest, obj: Membership) -> None:
         super().delete_model(request, obj)
         _end_what_was_theirs(request, obj, deleted=True)
+
+    def organization_of(self, obj: Membership) -> UUID:
+        return obj.organization_id
 
 
 def _end_what_was_theirs(request: HttpRequest, membership: Membership, *, deleted: bool = False) -> None:

@@ -11,7 +11,7 @@ from uuid import UUID
 from django.contrib.auth.models import Group, Permission
 from django.db.models import Q
 
-from accounts.models import AuditEvent, User
+from accounts.models import AuditEvent, Membership, User
 
 ADMINISTRATOR, FINANCE, SUPPORT, AUDITOR = "Administrator", "Finance", "Support", "Auditor"
 
@@ -37,6 +37,10 @@ _TOUCHING = (
     "second_factor.reset",
 )
 """What somebody does to another's account after which they could sign in to it."""
+_PUTTING_IN = (
+    *("membership.created", "membership.changed", "membership.deleted"),
+    *("organization.membership_created", "organization.membership_changed", "organization.membership_deleted"),
+)
 
 
 def join(user: User, group: str) -> None:
@@ -77,6 +81,18 @@ def behind(person_id: UUID, *, since: datetime) -> set[UUID]:
         new = {hand for hand in hands if hand is not None} - found
         found |= new
     return found
+
+
+def had_in_hand(organization_id: UUID, *, since: datetime) -> bool:
+    """Whether staff said who acts for the organization ``since`` then, or could have signed in as who does or did: what
+    is done in its name may be theirs."""
+    lines = AuditEvent.objects.filter(created_at__gte=since, actor_kind=AuditEvent.Actor.USER)
+    within = lines.filter(organization_id=organization_id)
+    members = Membership.objects.filter(organization_id=organization_id).values_list("user_id", flat=True)
+    people = {*members, *within.values_list("actor_id", flat=True).distinct()}
+    theirs = lines.filter(object_type="user", object_id__in=[str(each) for each in people], action__in=_TOUCHING)
+    hands = (within.filter(action__in=_PUTTING_IN) | theirs).values("actor_id")
+    return User.objects.filter(pk__in=hands, is_staff=True).exists()
 
 
 def overview() -> dict[str, Any]:

@@ -3,16 +3,17 @@
 import io
 import zipfile
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.test import Client
 
 from accounts import second_factor
-from accounts.models import AuditEvent, Consent, User
-from accounts.services import audit, staff
+from accounts.models import AuditEvent, Consent, Membership, User
+from accounts.services import audit, staff, team
 from billing.models import Approval, Customer
-from billing.services import subscriptions
+from billing.services import four_eyes, subscriptions
 from tests.builders import Shop, browser_of
 
 SignedIn = Callable[[User], Client]
@@ -154,3 +155,38 @@ def test_the_back_office_asks_for_a_second_person(shop: Shop, acme: Customer) ->
     assert "Erasure of personal data" in shown.content.decode()
     acme.refresh_from_db()
     assert acme.erased_at is None
+
+
+@pytest.mark.parametrize(
+    "how", ["an owner whom staff put in", "one whom that owner invited", "an owner with a new password"]
+)
+def test_one_of_the_staff_erases_nobody_by_acting_as_an_owner(
+    shop: Shop, acme: Customer, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admin, puppet, real = (User.objects.create_user(f"{name}@x.test") for name in ("root", "puppet", "real"))
+    staff.join(admin, staff.ADMINISTRATOR)
+    Membership.objects.create(user=real, organization=acme.organization, role="owner")
+    office, owner = browser_of(admin), real
+    if how == "an owner with a new password":
+        word = {"password1": "a-quite-long-phrase-1", "password2": "a-quite-long-phrase-1", "usable_password": "true"}
+        assert office.post(f"/admin/accounts/user/{real.pk}/password/", word).status_code == 302
+    else:
+        owner = puppet
+        sent = {"user": str(puppet.pk), "organization": str(acme.organization_id), "role": "owner"}
+        assert office.post("/admin/accounts/membership/add/", sent).status_code == 302
+    if how == "one whom that owner invited":
+        owner = User.objects.create_user("second@x.test")
+        Membership.objects.create(user=owner, organization=acme.organization, role="owner")
+        put_in = Membership.objects.get(user=puppet)
+        team.remove(put_in, by=put_in, actor=audit.Actor.of_user(puppet, ip_address=None, request_id=""))
+    owner.refresh_from_db()
+
+    refused = browser_of(owner).post("/privacy/organization/erase", {"organization-typed": "Acme"})
+
+    assert "within seven days" in refused.content.decode()
+    acme.refresh_from_db()
+    assert acme.erased_at is None
+    monkeypatch.setattr(four_eyes, "HANDS_OFF", timedelta(0))
+    browser_of(owner).post("/privacy/organization/erase", {"organization-typed": "Acme"})
+    acme.refresh_from_db()
+    assert acme.erased_at is not None

@@ -22,7 +22,7 @@ from accounts.models import (
     OutgoingMail,
     User,
 )
-from accounts.services import api_keys, audit, team
+from accounts.services import api_keys, audit, staff, team
 from accounts.services import privacy as people
 from billing import locks, pipeline
 from billing.errors import ApprovalRequired, InvalidState
@@ -61,6 +61,7 @@ from billing.models import (
     WebhookDelivery,
     WebhookEndpoint,
 )
+from billing.services import four_eyes
 from billing.services.funding import profiles, rules
 from billing.services.retrying import retried
 from billing.services.wallet import recurring, wallets
@@ -128,10 +129,12 @@ def erase_customer(
     """Forget the customer, and those of its people who act for nobody else. Nothing brings them back.
 
     One of the staff needs a second person (``ApprovalRequired``). Raises ``InvalidState`` where something stands in the
-    way, with all of the ``obstacles``, and where the customer was erased before. ``again``, in a restored database
-    (``erasures``), nothing stands in the way, and its people are forgotten one by one, if they were.
+    way, with all of the ``obstacles``, where the customer was erased before, and where one of its people asks and staff
+    may sit behind the account. ``again``, in a restored database (``erasures``), nothing stands in the way, and its
+    people are forgotten one by one, if they were.
     """
     _check_second_person(actor, approval)
+    _check_own_people(actor, customer, approval)
     with transaction.atomic():
         _stop(actor, customer)
         customer = Customer.objects.select_for_update().select_related("organization").get(pk=customer.pk)
@@ -173,6 +176,13 @@ def _check_second_person(actor: audit.Actor, approval: Approval | None) -> None:
     """Staff alone erase nobody. A program may do it for its operator, and people for themselves."""
     if approval is None and actor.id and User.objects.filter(pk=actor.id, is_staff=True).exists():
         raise ApprovalRequired("Nobody is erased by one person of the staff alone.", amounts={})
+
+
+def _check_own_people(actor: audit.Actor, customer: Customer, approval: Approval | None) -> None:
+    since = timezone.now() - four_eyes.HANDS_OFF
+    asked_by_person = approval is None and actor.kind == AuditEvent.Actor.USER
+    if asked_by_person and staff.had_in_hand(customer.organization_id, since=since):
+        raise InvalidState("The operator changed who has access within seven days. Ask the operator, or wait.")
 
 
 def _stop(actor: audit.Actor, customer: Customer) -> None:
