@@ -9,6 +9,7 @@ from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest
 from django.shortcuts import get_object_or_404
+from django.utils.decorators import method_decorator
 from django.utils.functional import cached_property
 from unfold import fields
 from unfold.admin import ModelAdmin
@@ -16,6 +17,7 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.views import ChangeList
 
+from accounts.second_factor import requires_fresh_second_factor
 from accounts.services import audit
 from accounts.services.audit import actor_of
 
@@ -111,9 +113,12 @@ def labelled(*, description: str, label: Mapping[str, str]) -> Callable[[_Method
 
 
 def detail_action(
-    *, description: str, url_path: str, icon: str, permissions: Sequence[str]
+    *, description: str, url_path: str, icon: str, permissions: Sequence[str], asks_first: bool = True
 ) -> Callable[[_Method], _Method]:
-    """The theme's decorator for the main action of an object's page."""
+    """The theme's decorator for the main action of an object's page.
+
+    Its form ``asks_first`` for a fresh second factor, as sending it does: nobody fills it in to be asked then.
+    """
     decorator: Callable[[_Method], _Method] = action(
         description=description,
         url_path=url_path,
@@ -121,7 +126,11 @@ def detail_action(
         permissions=list(permissions),
         variant=ActionVariant.PRIMARY,
     )
-    return decorator
+
+    def decorated(method: _Method) -> _Method:
+        return decorator(method_decorator(requires_fresh_second_factor)(method) if asks_first else method)
+
+    return decorated
 
 
 class AuditedAdmin(BackOfficeAdmin):

@@ -182,7 +182,7 @@ class CustomerAdmin(SummaryMixin):
     def has_note_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return request.user.has_perm("billing.add_note")
 
-    @detail_action(description="Note…", url_path="note", icon="sticky_note_2", permissions=["note"])
+    @detail_action(description="Note…", url_path="note", icon="sticky_note_2", permissions=["note"], asks_first=False)
     def add_note(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return support.add_note(self, request, _load(object_id))
 

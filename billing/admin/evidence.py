@@ -18,11 +18,19 @@ class EvidenceMixin(BackOfficeAdmin):
     def pack(self, obj: Any) -> dict[str, Any]:
         raise NotImplementedError
 
-    @detail_action(description="Evidence (PDF)", url_path="evidence", icon="description", permissions=["view"])
+    @detail_action(
+        description="Evidence (PDF)", url_path="evidence", icon="description", permissions=["view"], asks_first=False
+    )
     def evidence(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._download(evidence_papers.pdf(self._pack(object_id)), "application/pdf", f"{object_id}.pdf")
 
-    @detail_action(description="Evidence (JSON)", url_path="evidence-json", icon="data_object", permissions=["view"])
+    @detail_action(
+        description="Evidence (JSON)",
+        url_path="evidence-json",
+        icon="data_object",
+        permissions=["view"],
+        asks_first=False,
+    )
     def evidence_json(self, request: HttpRequest, object_id: str) -> HttpResponse:
         body = msgspec.json.format(_encode(self._pack(object_id)), indent=2)
         return self._download(body, "application/json", f"{object_id}.json")

@@ -1,3 +1,5 @@
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from django.contrib.auth.views import redirect_to_login
@@ -7,6 +9,19 @@ from django.urls import path, reverse
 from unfold.sites import UnfoldAdminSite
 
 from accounts import second_factor
+
+READS = frozenset({"GET", "HEAD", "OPTIONS"})
+MOVES_NOTHING = frozenset(
+    {
+        "admin:logout",
+        "admin:billing_plandraft_change",  # A draft holds for nobody until it is published.
+        "admin:billing_plandraft_preview",
+        "admin:billing_try_event",
+        "admin:billing_what_if",
+        "admin:billing_customer_add_note",
+    }
+)
+"""What is sent without a second factor that was given just now."""
 
 
 class BackOfficeSite(UnfoldAdminSite):
@@ -19,6 +34,20 @@ class BackOfficeSite(UnfoldAdminSite):
     def has_permission(self, request: HttpRequest) -> bool:
         """Staff, and only with their second factor given: the gate before every view says the same."""
         return bool(super().has_permission(request)) and second_factor.is_verified(request)
+
+    def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Callable[..., HttpResponseBase]:
+        """A view of who may come in. Whatever it is sent needs a fresh second factor, unless it ``MOVES_NOTHING``."""
+        fresh = second_factor.requires_fresh_second_factor(view)
+
+        @wraps(view)
+        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            route = request.resolver_match and request.resolver_match.view_name
+            chosen = view if request.method in READS or route in MOVES_NOTHING else fresh
+            answer: HttpResponseBase = chosen(request, *args, **kwargs)
+            return answer
+
+        found: Callable[..., HttpResponseBase] = super().admin_view(guarded, cacheable)
+        return found
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         """Without the theme's inline colours, which the content security policy refuses: they are in ``theme.css``."""
