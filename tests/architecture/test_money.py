@@ -11,6 +11,7 @@ LOCKING = re.compile(
 LOCKERS = {
     "accounts/services/api_keys.py": "a key, so that it is renewed once",
     "accounts/services/factors.py": "a person, so that a code is accepted once",
+    "accounts/second_factor.py": "a person, so that a session is kept through their own step alone",
     "accounts/services/mail.py": "a letter, so that it is sent once",
     "accounts/services/organizations.py": "an organization while its allow-list changes",
     "accounts/services/privacy.py": "a person, so that they are forgotten once",
