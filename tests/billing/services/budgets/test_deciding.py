@@ -298,13 +298,14 @@ def test_what_is_taken_back_no_longer_counts(shop: Shop) -> None:
 
 def test_collected_usage_counts_and_is_never_refused(shop: Shop) -> None:
     acme = shop.customer(usd="1", on_insufficient_funds="overdraft")
-    budget = shop.budget(acme, "3")
+    budget = shop.budget(acme, "4")
     assert spend(shop, acme, 4).status == "unpaid"
+    lower = shop.budget(acme, "3", name="Lower")
     shop.fund(acme, "9")
 
     assert unpaid.collect_due() == 1
 
-    assert spent(budget) == 4
+    assert (spent(budget), spent(lower)) == (4, 4)
 
 
 # --- Authorizations ---------------------------------------------------------------------------------------------------
