@@ -28,7 +28,7 @@ READS = {
     "billing.services.catalog.draft_terms": ("price", "read"),
     "billing.services.catalog.estimates": ("for_customer", "for_plan", "of_price"),
     "billing.services.catalog.plan_sheets": ("differences", "of_price", "of_terms", "of_version"),
-    "billing.services.catalog.plans": ("amounts", "check"),
+    "billing.services.catalog.plans": ("amounts", "check", "endless"),
     "billing.services.catalog.price_previews": ("preview",),
     "billing.services.catalog.prices": ("check_one",),
     "billing.services.catalog.samples": ("attempt",),
