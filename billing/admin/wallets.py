@@ -14,6 +14,7 @@ from unfold.contrib.filters.admin import (
 )
 
 from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action, labelled
+from accounts.models import AuditEvent
 from billing.admin import adjust_form, authorizations, by_hand, confirm, display, grant_form, lookup, summaries, support
 from billing.admin.base import SummaryAdmin, SummaryMixin
 from billing.admin.ledger import entry_row
@@ -134,6 +135,7 @@ class GrantAdmin(SummaryMixin, ReadOnlyAdmin):
         "applies_to_shown",
         "num_paid",
         "metadata_shown",
+        "reason",
     )
 
     def summary(self, request: HttpRequest, obj: Grant) -> dict[str, Any]:
@@ -245,3 +247,9 @@ class GrantAdmin(SummaryMixin, ReadOnlyAdmin):
     @admin.display(description="Metadata")
     def metadata_shown(self, grant: Grant) -> SafeString:
         return display.pretty_json(grant.metadata)
+
+    @admin.display(description="Reason, for staff")
+    def reason(self, grant: Grant) -> str:
+        line = AuditEvent.objects.filter(object_type="grant", object_id=str(grant.pk), action="grant.created").first()
+        said = line.after if line is not None else None
+        return str((said or {}).get("reason", "")) or "–"

@@ -74,7 +74,6 @@ def _grant(actor: audit.Actor, terms: Mapping[str, Any], approval: Approval | No
     if "extends" in terms:
         return _extend(actor, terms, approval)
     paid_currency = terms.get("paid_currency")
-    granted_by = approval.requested_by.email if approval is not None else actor.label
     return grants.create(
         actor=actor,
         customer=_customer(terms),
@@ -85,7 +84,7 @@ def _grant(actor: audit.Actor, terms: Mapping[str, Any], approval: Approval | No
         paid_amount=Decimal(terms["paid_amount"]) if paid_currency else ZERO,
         paid_currency=Asset.objects.get(pk=paid_currency) if paid_currency else None,
         name=terms.get("name", ""),
-        metadata={"reason": terms["reason"], "granted_by": granted_by},
+        reason=terms["reason"],
         approval=approval,
     )
 

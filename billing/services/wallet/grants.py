@@ -42,15 +42,17 @@ def create(
     name: str = "",
     metadata: Mapping[str, Any] | None = None,
     id: UUID | None = None,
+    reason: str = "",
     approval: Approval | None = None,
     counted: bool = False,
 ) -> Grant:
     """Put ``amount`` of ``asset`` into the customer's wallet, at once or, with ``effective_at`` ahead, when that comes.
 
-    What the customer owes in the asset is paid from it first. With an ``id`` that was chosen before, a second grant for
-    the same reason is refused by the database. Raises ``InvalidRequest`` for an amount that is not
-    positive or finer than the asset, for an expiry that is not after the start, or that is over already; and
-    ``ApprovalRequired`` (``four_eyes``), unless it is a part of what the caller has asked that for: ``counted``.
+    What the customer owes in the asset is paid from it first. ``metadata`` is the customer's to read, ``reason`` is for
+    the trail. With an ``id`` that was chosen before, a second grant for the same cause is refused by the database.
+    Raises ``InvalidRequest`` for an amount that is not positive or finer than the asset, for an expiry that is not
+    after the start, or that is over already; and ``ApprovalRequired`` (``four_eyes``), unless it is a part of what the
+    caller has asked that for: ``counted``.
     """
     if amount <= 0:
         raise InvalidRequest.field("amount", "must be greater than zero")
@@ -104,6 +106,7 @@ def create(
                 "asset": asset.code,
                 "amount": amount_string(amount),
                 "kind": kind,
+                **({"reason": reason} if reason else {}),
             },
         )
     # What plans are owed is paid as soon as there is something to pay it from.
