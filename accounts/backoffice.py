@@ -87,6 +87,15 @@ class BackOfficeAdmin(ModelAdmin):  # type: ignore[misc]
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[QuickList]:
         return QuickList
 
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        """Nothing. Django's own log would keep people's names for ever; who changed what is in the trail."""
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        """Nothing, as above."""
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
+        """Nothing, as above."""
+
 
 class ReadOnlyAdmin(BackOfficeAdmin):
     """Seen by whoever may see it; added, changed and deleted by nobody, superusers included.

@@ -36,18 +36,22 @@ class Actor:
 def actor_of(request: HttpRequest) -> Actor:
     """The person at the keyboard, as the trail names them."""
     assert isinstance(request.user, User)
-    return Actor.of_user(
-        request.user, ip_address=addresses.text_of(request), request_id=getattr(request, "request_id", "")
-    )
+    return Actor.of_user(request.user, ip_address=addresses.text_of(request), request_id=request_id_of(request))
+
+
+def request_id_of(request: HttpRequest) -> str:
+    """The id that was made here for the request. None where the caller brought one: it may name somebody for ever."""
+    found: str = getattr(request, "request_id", "")
+    return "" if found == request.META.get("HTTP_X_REQUEST_ID") else found
 
 
 PERSONAL: Mapping[str, frozenset[str]] = {
-    "user": frozenset({"email", "name"}),
+    "user": frozenset({"email", "name", "issuer"}),
     "customer": frozenset({"email", "name", "metadata"}),
-    "organization": frozenset({"name", "user"}),
+    "organization": frozenset({"name", "user", "allowed_networks", "short_name", "issuer", "client_id"}),
     "membership": frozenset({"user", "organization"}),
     "invitation": frozenset({"email"}),
-    "api_key": frozenset({"name"}),
+    "api_key": frozenset({"name", "allowed_networks"}),
     "budget": frozenset({"name", "scope"}),
     "payment_method": frozenset({"last4"}),
     "notice_target": frozenset({"address"}),

@@ -96,5 +96,5 @@ def actor(request: Request) -> audit.Actor:
         key.key_id,
         key.label,
         ip_address=addresses.text_of(request),
-        request_id=getattr(request, "request_id", ""),
+        request_id=audit.request_id_of(request),
     )

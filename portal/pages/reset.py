@@ -90,4 +90,4 @@ class Confirm(views.PasswordResetConfirmView):
 
 def _actor(request: HttpRequest, user: User) -> audit.Actor:
     where = addresses.text_of(request)
-    return audit.Actor.of_user(user, ip_address=where, request_id=getattr(request, "request_id", ""))
+    return audit.Actor.of_user(user, ip_address=where, request_id=audit.request_id_of(request))

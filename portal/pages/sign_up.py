@@ -12,7 +12,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from accounts import addresses, second_factor
-from accounts.services import attempts
+from accounts.services import attempts, audit
 from billing.errors import AlreadyExists
 from billing.services.customer import sign_up
 from portal import access, plans, refusals
@@ -73,7 +73,7 @@ def confirm(request: HttpRequest, token: str) -> HttpResponseBase:
                 asked,
                 password=form.cleaned_data["password"],
                 ip_address=addresses.text_of(request),
-                request_id=getattr(request, "request_id", ""),
+                request_id=audit.request_id_of(request),
             )
         except AlreadyExists as refusal:
             refusals.put(form, refusal)

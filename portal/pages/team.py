@@ -189,7 +189,7 @@ def _join(request: HttpRequest, found: Invitation, form: JoinForm) -> None:
             language=reading.active().language,
         )
         address = addresses.text_of(request)
-        actor = audit.Actor.of_user(user, ip_address=address, request_id=getattr(request, "request_id", ""))
+        actor = audit.Actor.of_user(user, ip_address=address, request_id=audit.request_id_of(request))
         team.accept(found, user, actor=actor)
     login(request, user, backend="django.contrib.auth.backends.ModelBackend")
     request.session[second_factor.SIGNED_IN_AT] = int(time.time())

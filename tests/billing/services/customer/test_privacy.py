@@ -16,9 +16,9 @@ from django.apps import apps
 from django.db import connection, connections, transaction
 from django.utils import timezone
 
-from accounts.models import ApiKey, AuditDetail, AuditEvent, Membership, OutgoingMail, User
+from accounts.models import ApiKey, AuditDetail, AuditEvent, IdentityProvider, Membership, OutgoingMail, User
 from accounts.reading import DateStyle, NumberStyle
-from accounts.services import api_keys, audit, factors, mail, profiles, staff, team
+from accounts.services import api_keys, audit, factors, mail, organizations, profiles, single_sign_on, staff, team
 from accounts.services import privacy as people
 from billing.engine import archives
 from billing.errors import ApprovalRequired, BudgetExceeded, InvalidState
@@ -46,10 +46,11 @@ from billing.services.ledger import seals
 from billing.services.notices import targets
 from billing.services.wallet import recurring, wallets
 from billing.services.webhooks import endpoints
-from tests.builders import Shop
+from tests.builders import Shop, browser_of
 from tests.payments import Bank, Payer
 
 NAME, ADDRESS, IP = "Zuzanna Canary", "zuzanna@canary.test", "203.0.113.77"
+OFFICE = "203.0.113.78/32"
 
 
 def actor(user: User) -> audit.Actor:
@@ -74,9 +75,20 @@ def acme(shop: Shop) -> Customer:
     customers.update(actor=actor(owner), customer=customer, changes={"name": NAME})
     member = owner.memberships.get()
     team.invite(organization=customer.organization, email="x@canary.test", role="viewer", by=member, actor=actor(owner))
-    api_keys.issue(
+    key, _ = api_keys.issue(
         name=NAME, scopes=["wallets:read"], organization=customer.organization, created_by=owner, actor=actor(owner)
     )
+    api_keys.allow_from(key, [OFFICE], actor=actor(owner))
+    organizations.allow_from(customer.organization, [OFFICE], actor=actor(owner))
+    provider = IdentityProvider.objects.create(
+        organization=customer.organization,
+        **dict.fromkeys(("short_name", "client_id", "client_secret"), "canary.test"),
+        issuer="https://login.canary.test",
+    )
+    way = single_sign_on.of_organization(provider)
+    assert way is not None
+    single_sign_on.connect(way, owner, "canary.test", actor=actor(owner))
+    single_sign_on.remove(provider, actor=actor(owner))
     endpoints.create(actor=actor(owner), customer=customer, url=f"https://{ADDRESS.split('@')[1]}/", events=["*"])
     shop.budget(customer, "100", name=NAME, member=member)
     shop.alert(customer, "5")
@@ -172,7 +184,7 @@ def test_nothing_says_who_it_was_and_the_books_prove_themselves(committed_db: No
 
     privacy.erase_customer(actor=actor(owner), customer=acme, reason="Asked for")
 
-    for canary in (NAME, ADDRESS, "canary.test"):
+    for canary in (NAME, ADDRESS, "canary.test", OFFICE):
         assert (canary, whereabouts(canary)) == (canary, set())
     assert not AuditDetail.objects.filter(line__actor_id=owner.pk).exclude(ip_address=None).exists()
     acme.refresh_from_db()
@@ -234,6 +246,23 @@ def test_a_person_is_forgotten_and_the_others_are_not(shop: Shop, acme: Customer
     assert User.objects.get(email=ADDRESS).name == NAME
     with pytest.raises(InvalidState, match="no other owner"):
         privacy.erase_person(actor=audit.SYSTEM, user=User.objects.get(email=ADDRESS))
+
+
+@pytest.mark.usefixtures("plain_static_files")
+def test_what_staff_changed_in_a_form_is_forgotten(shop: Shop, acme: Customer) -> None:
+    person = shop.member(acme, "going@canary.test", "viewer", name="Going Canary")
+    staff.make_groups()
+    clerk = User.objects.create_user("root@ante.test")
+    staff.join(clerk, staff.ADMINISTRATOR)
+    form = {"email": person.email, "name": "Gone Canary", "is_active": "on"}
+    named = {"x-request-id": "going-canary.1"}
+    sent = browser_of(clerk).post(f"/admin/accounts/user/{person.pk}/change/", form, headers=named)
+    assert (sent.status_code, sent["X-Request-Id"]) == (302, "going-canary.1")
+    assert User.objects.get(pk=person.pk).name == "Gone Canary"
+
+    privacy.erase_person(actor=audit.SYSTEM, user=person)
+
+    assert whereabouts("going@canary.test", "Gone Canary", "Going Canary", "going-canary") == set()
 
 
 def test_what_a_budget_refused_says_no_name(shop: Shop, acme: Customer) -> None:
