@@ -22,7 +22,7 @@ from billing.services.alerts import defaults
 from billing.services.notices import addressing
 from portal import access, refusals
 from portal.pages.budgets import AmountField
-from portal.pages.targets import TargetForm
+from portal.pages.targets import TargetForm, offer_topics
 from portal.tables import Column, Filter, Table
 
 ALERTS = Table(
@@ -85,7 +85,6 @@ class WishForm(forms.Form):
     """What a person wants by e-mail, and when not."""
 
     email_topics = forms.MultipleChoiceField(
-        choices=list(notices.TOPICS.items()),
         required=False,
         widget=forms.CheckboxSelectMultiple,
         label=_("By e-mail"),
@@ -94,8 +93,9 @@ class WishForm(forms.Form):
     quiet_from = forms.TimeField(required=False, label=_("Quiet from"), widget=forms.TimeInput({"type": "time"}))
     quiet_until = forms.TimeField(required=False, label=_("Until"), widget=forms.TimeInput({"type": "time"}))
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, visit: access.Visit, **kwargs: Any) -> None:
         super().__init__(*args, **{"label_suffix": "", **kwargs})
+        offer_topics(self.fields["email_topics"], visit)
 
 
 @require_GET
@@ -153,7 +153,7 @@ def remove(request: HttpRequest, visit: access.Visit, alert_id: UUID) -> HttpRes
 @access.signed_in
 def wish(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
     """One's own wishes."""
-    form = WishForm(request.POST)
+    form = WishForm(request.POST, visit=visit)
     if form.is_valid():
         try:
             notices.prefer(user=visit.user, customer=visit.customer, **form.cleaned_data)
@@ -216,7 +216,7 @@ def _unsent(visit: access.Visit) -> Any:
 
 
 def _inbox(visit: access.Visit) -> Any:
-    return NoticeDelivery.objects.filter(user=visit.user, customer=visit.customer, channel=NoticeDelivery.Channel.INBOX)
+    return notices.inbox(user=visit.user, customer=visit.customer, role=visit.membership.role)
 
 
 def _kept(visit: access.Visit) -> Any:
@@ -246,7 +246,7 @@ def _page(
         table=ALERTS.page(request, _kept(visit).select_related("asset")),
         usual=defaults.shown(),
         form=form or AlertForm(visit=visit),
-        wishes=wishes or WishForm(initial=initial),
+        wishes=wishes or WishForm(initial=initial, visit=visit),
         targets=NoticeTarget.objects.filter(user=visit.user, customer=visit.customer),
-        target_form=TargetForm(initial={"topics": ["balance", "usage"]}),
+        target_form=TargetForm(initial={"topics": ["balance", "usage"]}, visit=visit),
     )

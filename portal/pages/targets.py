@@ -19,6 +19,12 @@ from billing.services.notices import targets
 from portal import access, refusals
 
 
+def offer_topics(field: forms.Field, visit: access.Visit) -> None:
+    """Let the person choose among what they may be told of."""
+    assert isinstance(field, forms.MultipleChoiceField)
+    field.choices = [(topic, notices.TOPICS[topic]) for topic in notices.topics_for(visit.membership.role)]
+
+
 class TargetForm(forms.Form):
     """Another telephone or chat."""
 
@@ -28,12 +34,11 @@ class TargetForm(forms.Form):
         label=_("Number or webhook"),
         help_text=_("A telephone number such as +15551234567, or the address of an incoming webhook of the chat."),
     )
-    topics = forms.MultipleChoiceField(
-        choices=list(notices.TOPICS.items()), required=False, widget=forms.CheckboxSelectMultiple, label=_("About")
-    )
+    topics = forms.MultipleChoiceField(required=False, widget=forms.CheckboxSelectMultiple, label=_("About"))
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, visit: access.Visit, **kwargs: Any) -> None:
         super().__init__(*args, **{"label_suffix": "", "auto_id": "target_%s", **kwargs})
+        offer_topics(self.fields["topics"], visit)
         channel = self.fields["channel"]
         assert isinstance(channel, forms.ChoiceField)
         channel.choices = [(name, NoticeDelivery.Channel(name).label) for name in targets.offered()]
@@ -44,7 +49,7 @@ class TargetForm(forms.Form):
 @access.signed_in
 def add(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
     """Have a code sent there."""
-    form = TargetForm(request.POST)
+    form = TargetForm(request.POST, visit=visit)
     problem = next((str(error) for errors in form.errors.values() for error in errors), "")
     if form.is_valid():
         try:

@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts import reading
 from billing.engine.budgets import EACH
 from billing.engine.money import amount_string
-from billing.models import Alert, Budget, EntryKind, Grant, Notice, NoticeDelivery, PaymentAttempt, PaymentMethod
+from billing.models import Alert, Budget, EntryKind, Grant, Notice, PaymentAttempt, PaymentMethod
 from billing.selectors.spending import budgets as selector
 from billing.services import notices
 from billing.services.invoicing import wording
@@ -244,9 +244,8 @@ def per_units(per: Decimal) -> str:
 @register.simple_tag
 def unread_notices(visit: Visit) -> int:
     """How many notices the person has not read yet."""
-    return NoticeDelivery.objects.filter(
-        user=visit.user, customer=visit.customer, channel=NoticeDelivery.Channel.INBOX, read_at=None
-    ).count()
+    told = notices.inbox(user=visit.user, customer=visit.customer, role=visit.membership.role)
+    return told.filter(read_at=None).count()
 
 
 @register.simple_tag

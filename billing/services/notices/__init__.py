@@ -4,16 +4,17 @@ A notice is written with the fact that it tells of (``publication``); workers ad
 """
 
 from billing.services.notices.addressing import address
-from billing.services.notices.reading import prefer, read
+from billing.services.notices.reading import inbox, prefer, read
 from billing.services.notices.sending import retry, send_due
 from billing.services.notices.targets import send_codes
-from billing.services.notices.texts import TOPICS, said, topic
+from billing.services.notices.texts import TOPICS, said, topic, topics_for
 from billing.services.notices.writing import Told, publication
 
 __all__ = [
     "TOPICS",
     "Told",
     "address",
+    "inbox",
     "prefer",
     "publication",
     "read",
@@ -22,4 +23,5 @@ __all__ = [
     "send_codes",
     "send_due",
     "topic",
+    "topics_for",
 ]

@@ -23,8 +23,9 @@ EMAILED = "limits:write"
 def address() -> int:
     """Make the deliveries of new notices. Returns how many notices. Safe to run twice and at the same time.
 
-    Everybody who acts for the customer has it in the inbox. By e-mail, telephone and chat it goes to those who want its
-    topic there; a customer for whom nobody acts gets it at its own address. ``FOR_OPERATOR`` is told to the operator.
+    Everybody who acts for the customer has it in the inbox, if their role sees what it is about. By e-mail, telephone
+    and chat it goes to those of them who want its topic there; a customer for whom nobody acts gets it at its own
+    address. ``FOR_OPERATOR`` is told to the operator.
     """
     addressed = 0
     while True:
@@ -43,12 +44,13 @@ def _deliveries(notice: Notice, now: datetime) -> list[NoticeDelivery]:
     people = Membership.objects.filter(
         organization_id=notice.customer.organization_id, user__is_active=True
     ).select_related("user")
-    found = list(people)
+    everybody = list(people)
+    found = [member for member in everybody if may_be_told(member, notice)]
     common: dict[str, Any] = {"notice": notice, "customer_id": notice.customer_id}
     deliveries = []
     if settings.OPERATOR_NOTIFY_URL and notice.kind in texts.FOR_OPERATOR:
         deliveries.append(NoticeDelivery(**common, channel=NoticeDelivery.Channel.OPERATOR, due_at=now))
-    if not found and notice.customer.email:
+    if not everybody and notice.customer.email:
         deliveries.append(NoticeDelivery(**common, channel=NoticeDelivery.Channel.EMAIL, due_at=now))
     deliveries += [
         NoticeDelivery(
@@ -79,6 +81,20 @@ def _deliveries(notice: Notice, now: datetime) -> list[NoticeDelivery]:
     return deliveries
 
 
+def may_be_told(member: Membership, notice: Notice) -> bool:
+    """Whether the member's role sees what the notice is about."""
+    return texts.topic(notice.kind) in texts.topics_for(member.role)
+
+
+def still_addressed(delivery: NoticeDelivery) -> bool:
+    """Whether the person still acts for the customer, and in a role that may be told of it. Others have no person."""
+    if delivery.user_id is None:
+        return True
+    members = Membership.objects.filter(organization_id=delivery.customer.organization_id, user__is_active=True)
+    member = members.filter(user_id=delivery.user_id).first()
+    return member is not None and may_be_told(member, delivery.notice)
+
+
 def preferences(customer_id: UUID, user_ids: Sequence[UUID]) -> dict[UUID, NoticePreference]:
     """What these people have chosen, if they have."""
     found = NoticePreference.objects.filter(customer_id=customer_id, user_id__in=user_ids)
@@ -87,7 +103,7 @@ def preferences(customer_id: UUID, user_ids: Sequence[UUID]) -> dict[UUID, Notic
 
 def default(member: Membership) -> NoticePreference:
     """What holds for somebody who has chosen nothing."""
-    topics = list(texts.TOPICS) if roles.may(member.role, EMAILED) else []
+    topics = texts.topics_for(member.role) if roles.may(member.role, EMAILED) else []
     return NoticePreference(user_id=member.user_id, email_topics=topics)
 
 

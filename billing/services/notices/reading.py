@@ -3,12 +3,20 @@
 from collections.abc import Collection
 from datetime import time
 
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.models import User
 from billing.errors import InvalidRequest
 from billing.models import Customer, NoticeDelivery, NoticePreference
-from billing.services.notices.texts import TOPICS
+from billing.services.notices.texts import TOPICS, hidden_from
+
+
+def inbox(*, user: User, customer: Customer, role: str) -> QuerySet[NoticeDelivery]:
+    """What the person was told, and may see with the role that they have now."""
+    told = NoticeDelivery.objects.filter(user=user, customer=customer, channel=NoticeDelivery.Channel.INBOX)
+    hidden = hidden_from(role)
+    return told.exclude(notice__kind__in=hidden) if hidden else told
 
 
 def read(*, user: User, customer: Customer) -> int:

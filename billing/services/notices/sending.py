@@ -17,7 +17,7 @@ from billing.errors import InvalidState
 from billing.gateways import messengers
 from billing.models import NoticeDelivery, NoticeTarget, TopUp
 from billing.services.invoicing import documents
-from billing.services.notices import texts
+from billing.services.notices import addressing, texts
 
 BATCH = 50
 ATTEMPTS_MAX = 12
@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 def send_due() -> int:
     """Send what is due, oldest first, for a minute at most. Returns how many went out.
 
+    What waited for somebody who has left since, or whose role does not see it any more, is dropped.
     Safe to run twice and at once. A crash between sending and noting it sends again, under the same Message-ID.
     """
     due = NoticeDelivery.objects.filter(state=NoticeDelivery.State.DUE, due_at__lte=timezone.now())
@@ -39,6 +40,9 @@ def send_due() -> int:
 def _send(pk: UUID) -> bool:
     delivery = _claim(pk)
     if delivery is None:
+        return False
+    if not addressing.still_addressed(delivery):
+        delivery.delete()
         return False
     try:
         _hand_over(delivery)

@@ -8,6 +8,7 @@ from typing import Any
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from accounts import roles
 from accounts.reading import digits
 from billing.engine.currencies import SIGNS, places
 from billing.engine.money import decimals
@@ -21,6 +22,15 @@ TOPICS = {
     "receipts": _("Receipts of payments"),
     "payments": _("Invoices that are overdue; automatic top-ups that fail, stop or reach a limit"),
 }
+_SEEN_WITH = {
+    "budgets": "wallets:read",
+    "balance": "wallets:read",
+    "expiry": "wallets:read",
+    "usage": "events:read",
+    "receipts": "invoices:read",
+    "payments": "invoices:read",
+}
+"""The scope without which nobody is told of a topic: that of the pages that show the same."""
 FOR_OPERATOR = frozenset({"usage.spike", "usage.anomaly_detected", "budget.plan_not_changed", "auto_top_up.disabled"})
 """What the operator is told as well, where there is a channel for it."""
 _CUTTING = Context(prec=60)
@@ -41,6 +51,17 @@ def topic(kind: str) -> str:
     }
     topics |= {"top_up": "receipts"}
     return topics.get(family, "balance")
+
+
+def topics_for(role: str) -> list[str]:
+    """The topics of which somebody with this role may be told."""
+    return [topic for topic in TOPICS if roles.may(role, _SEEN_WITH[topic])]
+
+
+def hidden_from(role: str) -> list[str]:
+    """The kinds of which somebody with this role is not told."""
+    told = topics_for(role)
+    return [kind for kind in _WORDS if topic(kind) not in told]
 
 
 def words(kind: str, facts: Facts) -> tuple[str, str]:

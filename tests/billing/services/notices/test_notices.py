@@ -9,6 +9,7 @@ from django.core import mail
 from django.db import transaction
 from django.utils import timezone
 
+from accounts.models import User
 from billing.errors import InvalidRequest
 from billing.models import Customer, Notice, NoticeDelivery, NoticePreference
 from billing.services import notices
@@ -18,6 +19,7 @@ from billing.services.notices.addressing import after_quiet
 from billing.services.notices.texts import amount
 from tests.billing.services.ledger.test_races import together
 from tests.builders import Shop
+from tests.payments import Bank, Payer
 
 LOW = {"asset": "usd", "available": "4.5", "threshold": "5"}
 
@@ -177,3 +179,41 @@ def test_a_notice_that_is_rolled_back_is_never_told(shop: Shop) -> None:
 )
 def test_amounts_in_words(number: str, unit: str, shown: str) -> None:
     assert amount(number, unit) == shown
+
+
+def test_receipts_are_for_those_who_see_invoices(shop: Shop, bank: Bank) -> None:
+    payer = Payer(shop, bank)
+    for role in ("owner", "developer"):
+        user = shop.member(payer.customer, f"{role}@acme.test", role)
+        notices.prefer(user=user, customer=payer.customer, email_topics=["receipts", "balance"])
+    payer.paid()
+    tell(payer.customer)
+
+    notices.address()
+    notices.send_due()
+
+    assert {letter.to[0] for letter in mail.outbox if letter.attachments} == {"owner@acme.test"}
+    developers = NoticeDelivery.objects.filter(user__email="developer@acme.test")
+    assert {(row.channel, row.notice.kind) for row in developers} == {
+        ("email", "wallet.balance_low"),
+        ("inbox", "wallet.balance_low"),
+    }
+
+
+@pytest.mark.parametrize("what", ["left", "developer", "switched off", "control"])
+def test_what_waited_is_not_sent_to_who_may_not_see_it_any_more(shop: Shop, bank: Bank, what: str) -> None:
+    payer = Payer(shop, bank)
+    person = shop.member(payer.customer, "billing@acme.test", "billing")
+    payer.paid()
+    notices.address()
+    assert NoticeDelivery.objects.filter(user=person, state="due").count() == 1
+    match what:
+        case "left":
+            person.memberships.all().delete()
+        case "developer":
+            person.memberships.update(role="developer")
+        case "switched off":
+            User.objects.filter(pk=person.pk).update(is_active=False)
+
+    assert notices.send_due() == len(mail.outbox) == (1 if what == "control" else 0)
+    assert not NoticeDelivery.objects.filter(state="due").exists()
