@@ -32,7 +32,7 @@ def test_no_reason_of_staff_is_read_by_the_customer(shop: Shop, bank: Bank, sett
     acme = shop.customer("acme", usd="50")
     owner = shop.member(acme)
     later = (timezone.now() + timedelta(days=9)).isoformat()
-    given = shop.fund(acme, "3", kind="promotional", expires_at=timezone.now() + timedelta(days=1))
+    given = shop.fund(acme, "9", kind="promotional", expires_at=timezone.now() + timedelta(days=1))
     taken = shop.fund(acme, "30", kind="promotional")
     events = [str(shop.record(acme, id=id_, input_tokens=10**6).transaction_id) for id_ in ("one", "two")]
     top_up = Payer(shop, bank, acme).paid()

@@ -5,10 +5,10 @@ import pytest
 
 from accounts.models import ApiKey, AuditEvent
 from tests.billing.api.conftest import Api
-from tests.billing.api.test_access import CALLS, Keys, body, call, path, world
+from tests.billing.api.test_access import CALLS, Keys, body, call, made, path, world
 from tests.builders import Shop
 
-__all__ = ["world"]
+__all__ = ["made", "world"]
 
 BOOKS = "is in the books: the event or the entries say which key, and what it was is never changed"
 NOTHING = "changes nothing"

@@ -478,11 +478,12 @@ def test_the_provider_is_asked_until_it_forgets(shop: Shop, bank: Bank, acme: Cu
 def test_what_is_kept_for_a_while_is_forgotten_after_it(acme: Customer, settings: Any) -> None:
     assert privacy.forget_old()["audit_addresses"] == 0
     settings.AUDIT_ADDRESS_DAYS = settings.LETTER_DAYS = settings.IDEMPOTENCY_DAYS = 0
-    OutgoingMail.objects.update(created_at=timezone.now() - timedelta(seconds=1))
+    letters = OutgoingMail.objects.update(created_at=timezone.now() - timedelta(seconds=1))
 
     found = privacy.forget_old()
 
     assert found["audit_addresses"] > 0
-    assert (found["letters"], found["answers"]) == (2, 1)
+    assert letters > 0
+    assert (found["letters"], found["answers"]) == (letters, 1)
     assert not AuditDetail.objects.exclude(ip_address=None).exists()
     assert AuditEvent.objects.filter(action="customer.changed").exists()
