@@ -78,9 +78,8 @@ def _books_are_right(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def _watched(django_test_environment: None) -> Iterator[canaries.Logged]:
-    """The log from the first test on; after the last one the cache and the queue are searched as well."""
+    """What looks at the log of each test; after the last one the cache and the queue are searched as well."""
     url, logged = settings.REDIS_URL, canaries.Logged()
-    logging.getLogger().addHandler(logged)
     yield logged
     logging.getLogger().removeHandler(logged)
     assert canaries.in_redis(url) == []
@@ -89,6 +88,7 @@ def _watched(django_test_environment: None) -> Iterator[canaries.Logged]:
 @pytest.fixture(autouse=True)
 def leaks(_watched: canaries.Logged) -> Iterator[canaries.Logged]:
     """Nothing was logged that no log may say."""
+    logging.getLogger().addHandler(_watched)  # Each time: whatever sets Django up anew takes all handlers away.
     yield _watched
     assert _watched.taken() == []
 
