@@ -53,13 +53,14 @@ class Matter:
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     """Rows of ``model`` with the values of ``where``, by which its list can be asked for too, and what else holds;
-    ``listed`` is what the list has a filter of its own for."""
+    ``listed`` is what the list has a filter of its own for. ``page`` shows them where the model has no list."""
 
     title: str
     model: type[Model]
     where: Mapping[str, str]
     further: Q = field(default_factory=Q)
     listed: Mapping[str, str] = field(default_factory=dict)
+    page: str = ""
     this_week: bool = False
     urgent: bool = True
 
@@ -74,17 +75,17 @@ class _Waiting:
         query = {**{f"{name}__exact": value for name, value in self.where.items()}, **self.listed}
         if self.this_week:
             query[PARAMETER] = "7d"
-        address = reverse(f"admin:{meta.app_label}_{meta.model_name}_changelist")
+        address = reverse(f"admin:{self.page or f'{meta.app_label}_{meta.model_name}_changelist'}")
         return f"{address}?{urlencode(query)}" if query else address
 
 
 def matters(request: HttpRequest) -> list[Matter]:
     """What this person may see of what waits for somebody; the urgent first. One query."""
-    looked_at = [each for each in _looked_at(request) if _may_see(request, each.model)]
-    counts = _counts([each.rows for each in looked_at])
+    seen = [each for each in looked_at(request) if _may_see(request, each.model)]
+    counts = _counts([each.rows for each in seen])
     found = [
         Matter(each.title, f"{COUNTED_MAX - 1}+" if count == COUNTED_MAX else str(count), each.url, each.urgent)
-        for each, count in zip(looked_at, counts, strict=True)
+        for each, count in zip(seen, counts, strict=True)
         if count
     ]
     return sorted(found, key=lambda matter: not matter.urgent)
@@ -100,7 +101,8 @@ def _counts(several: Sequence[QuerySet[Any]]) -> list[int]:
     return [found[place] for place in range(len(several))]
 
 
-def _looked_at(request: HttpRequest) -> list[_Waiting]:
+def looked_at(request: HttpRequest) -> list[_Waiting]:
+    """Whatever may wait for somebody, whether this person may see it or not."""
     overdue = ~Q(state=RevenueDay.State.CLOSED) & Q(end__lt=timezone.now() - _DAY_OVERDUE)
     failed, parked = {"state": "failed"}, {"state": "parked"}
     return [
@@ -119,7 +121,7 @@ def _looked_at(request: HttpRequest) -> list[_Waiting]:
         _Waiting(
             "Files that could not be delivered yet", ExportFile, {"state": "waiting"}, ~Q(last_error=""), urgent=False
         ),
-        _Waiting("Days of the books that should be closed", RevenueDay, {}, overdue),
+        _Waiting("Days of the books that should be closed", RevenueDay, {}, overdue, page="billing_revenue"),
         _Waiting(
             "Subscriptions with a period that could not be settled for days",
             Subscription,

@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 from django.contrib import admin
 from django.db import connection
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 
+from accounts.models import User
+from billing.admin import attention
 from billing.admin.attention import COUNTED_MAX
 from billing.models import Authorization, Customer, OutboxEvent, SpendAnomaly, UsageEvent
 from billing.services import authorizations, subscriptions
@@ -119,6 +121,14 @@ def test_the_overview_has_the_day_s_money_and_what_waits(office: Client, acme: C
     assert ">$39.00<" in shown["paid_in"]["days"][-1]["total"]
     for link in re.findall(r'href="(/admin/[^"]*)"', response.content.decode()):
         assert office.get(link.replace("&amp;", "&")).status_code == 200, link
+
+
+def test_whatever_may_wait_leads_to_a_page_that_opens(office: Client, finance: User, rf: RequestFactory):
+    request = rf.get("/")
+    request.user = finance
+
+    for each in attention.looked_at(request):
+        assert office.get(each.url).status_code == 200, each.title
 
 
 def test_the_overview_says_what_waits_for_somebody(office: Client, acme: Customer):
