@@ -20,15 +20,14 @@ from django.test.utils import setup_databases
 from psycopg import sql
 
 from accounts import downloads
-from accounts.services import api_keys, attempts
+from accounts.services import attempts
 from billing.api import pace
-from billing.selectors.catalog import costs
-from billing.selectors.customer import customers
 from billing.selectors.ledger import books
 from tests import canaries
 from tests.builders import Shop
 from tests.payments import Bank, Payer, standing_in
 from tests.receiver import Receiver, receiving
+from tests.standing import forget
 
 KEPT_TABLES = {"django_migrations", "django_content_type", "auth_permission", "billing_asset"}
 
@@ -61,9 +60,7 @@ def committed_db(django_db_setup: None, django_db_blocker: Any, request: pytest.
 @pytest.fixture(autouse=True)
 def _books_are_right(request: pytest.FixtureRequest) -> Iterator[None]:
     """After every test that used the database the books must be right."""
-    costs.forget()
-    customers.forget()
-    api_keys.forget()
+    forget()
     names = set(request.fixturenames)
     # The shop asks for the database by itself, which is not among the names yet; what commits checks for itself.
     asks = names & {"db", "shop"} or "django_db" in request.keywords

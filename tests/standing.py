@@ -10,6 +10,10 @@ from typing import Any
 from django.db import transaction
 from django.test import override_settings
 
+from accounts.services import api_keys
+from billing.selectors.catalog import costs
+from billing.selectors.customer import customers
+
 
 class KeptSettings:
     """What is set on it holds until ``stack`` ends."""
@@ -31,7 +35,8 @@ def standing(blocker: Any) -> Iterator[KeptSettings]:
 
 @contextmanager
 def kept_settings() -> Iterator[KeptSettings]:
-    """Settings for longer than one test: without default alerts, as they are for each."""
+    """Settings for longer than one test: without default alerts, as they are for each. Nothing is remembered."""
+    forget()
     with ExitStack() as stack:
         settings = KeptSettings(stack)
         settings.DEFAULT_ALERTS = {}
@@ -44,3 +49,10 @@ def undone() -> Iterator[None]:
     with transaction.atomic():
         yield
         transaction.set_rollback(True)
+
+
+def forget() -> None:
+    """What the process remembers of rows that are no more."""
+    costs.forget()
+    customers.forget()
+    api_keys.forget()

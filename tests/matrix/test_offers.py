@@ -104,7 +104,11 @@ def test_the_portal_offers_each_role_what_it_may(acme: Tenant, role: str) -> Non
                 refused.append((path, "POST", target))
     for target, path in links.items():
         match = view_of(target)
-        if match is not None and match.view_name not in SIGNS_OUT and client.get(target).status_code >= 400:
+        if match is None or match.view_name in SIGNS_OUT:
+            continue
+        response = client.get(target)
+        response.close()  # A file keeps its place until then.
+        if response.status_code >= 400:
             refused.append((path, "GET", target))
 
     assert not refused, "\n".join(map(str, sorted(refused)))
@@ -133,6 +137,7 @@ def test_the_back_office_offers_each_group_what_it_may(acme: Tenant, group: str)
     for (how, _), (target, path) in asked.items():
         with transaction.atomic():
             response = client.get(target) if how == "GET" else client.post(target)
+            response.close()
             transaction.set_rollback(True)
         if response.status_code >= 400:
             refused.append((path, how, target, response.status_code))

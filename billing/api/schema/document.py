@@ -5,6 +5,7 @@ from typing import Any
 
 from django.http import HttpResponse
 from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularAPIView
 from rest_framework.request import Request
 
@@ -15,6 +16,7 @@ _lock = threading.Lock()
 class DocumentView(SpectacularAPIView):
     """In YAML or JSON, and nothing else that the address asks for: there is one version, in one language."""
 
+    @extend_schema(exclude=True)
     def get(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
         renderer = request.accepted_renderer
         with _lock:

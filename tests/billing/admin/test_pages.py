@@ -120,7 +120,7 @@ def test_the_overview_has_the_day_s_money_and_what_waits(office: Client, acme: C
     assert ">$39.00<" in shown["paid_in"]["total"]
     assert ">$39.00<" in shown["paid_in"]["days"][-1]["total"]
     for link in re.findall(r'href="(/admin/[^"]*)"', response.content.decode()):
-        assert office.get(link.replace("&amp;", "&")).status_code == 200, link
+        assert office.get(link.replace("&amp;", "&"), follow=True).status_code == 200, link
 
 
 def test_whatever_may_wait_leads_to_a_page_that_opens(office: Client, finance: User, rf: RequestFactory):
