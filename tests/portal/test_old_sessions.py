@@ -34,9 +34,10 @@ def another_password(person: User) -> None:
 
 
 def another_factor(person: User) -> None:
-    totp = TOTP(base64.b32decode(factors.begin(person).secret))
+    pending = factors.begin(person)
+    totp = TOTP(base64.b32decode(pending.secret))
     totp.time = time.time()
-    factors.confirm(person, f"{totp.token():06d}", actor=SYSTEM)
+    factors.confirm(person, f"{totp.token():06d}", actor=SYSTEM, pending=pending.pk)
 
 
 ENDINGS: dict[str, Callable[[User], object]] = {

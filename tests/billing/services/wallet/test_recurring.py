@@ -106,8 +106,8 @@ def test_a_period_that_a_worker_missed_pays_no_debt_but_with_what_rolls_over(sho
     clock.stop(moment("2026-03-15"))
     recurring.issue_due()
 
-    # Two months were missed; the third pays for what is owed.
-    assert [available(shop, acme) - before for acme, before in left] == [10, Decimal("10.02")]
+    # Two months were missed; the third pays for what is owed, with what rolled over into it.
+    assert [available(shop, acme) - before for acme, before in left] == [10, Decimal("10.01")]
 
 
 def test_what_is_held_and_what_is_spent_does_not_roll_over(shop: Shop, clock: Clock) -> None:
