@@ -77,9 +77,15 @@ class Shop:
         return plans.create(actor=SYSTEM, code=code, name=code.title(), currency=self.usd, prices=prices, **terms)
 
     def customer(
-        self, external_id: str = "acme", *, plan: str | None = "pro", usd: str = "0", **fields: Any
+        self,
+        external_id: str = "acme",
+        *,
+        plan: str | None = "pro",
+        since: datetime | None = None,
+        usd: str = "0",
+        **fields: Any,
     ) -> Customer:
-        """A customer on ``plan`` since 400 days ago, with ``usd`` dollars bought."""
+        """A customer on ``plan``, as in ``subscribe``, with ``usd`` dollars bought."""
         customer = customers.create(
             actor=SYSTEM,
             external_id=external_id,
@@ -88,14 +94,15 @@ class Shop:
             **fields,
         )
         if plan is not None:
-            self.subscribe(customer, plan)
+            self.subscribe(customer, plan, since=since)
         if Decimal(usd) > 0:
             self.fund(customer, usd)
         return customer
 
-    def subscribe(self, customer: Customer, plan: str = "pro") -> None:
+    def subscribe(self, customer: Customer, plan: str = "pro", *, since: datetime | None = None) -> None:
+        """Put them on the plan, for 40 days if nothing else is said: every month since then is a period to open."""
         version = self.plan(plan)
-        starts_at = timezone.now() - timedelta(days=400)
+        starts_at = since or timezone.now() - timedelta(days=40)
         subscriptions.start(actor=SYSTEM, customer=customer, plan=version.plan, starts_at=starts_at)
 
     def fund(

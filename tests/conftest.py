@@ -22,8 +22,7 @@ from psycopg import sql
 from accounts import downloads
 from accounts.services import attempts
 from billing.api import pace
-from billing.selectors.ledger import books
-from tests import canaries
+from tests import books, canaries
 from tests.builders import Shop
 from tests.payments import Bank, Payer, standing_in
 from tests.receiver import Receiver, receiving
@@ -51,7 +50,7 @@ def committed_db(django_db_setup: None, django_db_blocker: Any, request: pytest.
         yield
         try:
             if "corrupts_books" not in request.keywords:
-                _check_books()
+                books.check()
         finally:
             connections.close_all()
             _empty_tables()
@@ -70,7 +69,7 @@ def _books_are_right(request: pytest.FixtureRequest) -> Iterator[None]:
     request.getfixturevalue("db")
     yield
     if "corrupts_books" not in request.keywords and not connection.needs_rollback:
-        _check_books()
+        books.check()
 
 
 @pytest.fixture(scope="session")
@@ -141,13 +140,6 @@ def receiver() -> Iterator[Receiver]:
         yield found
 
 
-def _check_books() -> None:
-    differences = list(books.differences())
-    assert not differences, f"The books are wrong: {differences}"
-    leaked = canaries.in_database()
-    assert not leaked, f"Where no secret belongs: {leaked}"
-
-
 def _sign_in(user: str | None, password: str | None) -> None:
     connections.close_all()
     connection.settings_dict["USER"] = user or ""
@@ -155,7 +147,7 @@ def _sign_in(user: str | None, password: str | None) -> None:
 
 
 def _empty_tables() -> None:
-    """As the superuser would: the application's role may not, and the triggers refuse it."""
+    """As the owner, past the guards. Most tables are empty: to delete few rows is quicker than to truncate all."""
     parameters = connection.get_connection_params()
     owner = urlsplit(os.environ["DATABASE_OWNER_URL"])
     with psycopg.connect(
@@ -166,15 +158,16 @@ def _empty_tables() -> None:
         password=owner.password,
         autocommit=True,
     ) as raw:
+        raw.execute("SET session_replication_role = replica")  # Neither triggers nor foreign keys.
         tables = [
             row[0]
             for row in raw.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
             if row[0] not in KEPT_TABLES
         ]
-        identifiers = list(map(sql.Identifier, tables))
-        for table in identifiers:
-            raw.execute(sql.SQL("ALTER TABLE {} DISABLE TRIGGER USER").format(table))
-        raw.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY").format(sql.SQL(", ").join(identifiers)))
-        for table in identifiers:
-            raw.execute(sql.SQL("ALTER TABLE {} ENABLE TRIGGER USER").format(table))
+        filled = sql.SQL(" UNION ALL ").join(
+            sql.SQL("SELECT {} WHERE EXISTS (SELECT FROM {})").format(sql.Literal(table), sql.Identifier(table))
+            for table in tables
+        )
+        for (table,) in raw.execute(filled).fetchall():
+            raw.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
         raw.execute("DELETE FROM billing_asset WHERE code NOT IN ('usd', 'eur')")

@@ -14,15 +14,18 @@ GUARDS = [
     "approvals",
     "funding",
     "disputes",
+    "charge_disputes",
     "revenue",
     "invoices",
+    "invoice_taxes",
+    "invoice_payments",
+    "partners",
+    "fair_use",
 ]
 
 
 class Migration(migrations.Migration):
     """What the database itself refuses, by subject; each with its way back."""
-
-    replaces = [('billing', '0038_taken_back_by_two')]
 
     dependencies = [("accounts", "0002_append_only"), ("billing", "0001_tables")]
 

@@ -14,8 +14,8 @@ SignedIn = Callable[[User], Client]
 
 
 def test_days_begin_where_the_reader_is_and_only_for_them(shop: Shop, signed_in: SignedIn) -> None:
-    acme = shop.customer("acme", usd="10", timezone="America/Chicago")
     with time_machine.travel(datetime(2026, 3, 10, 18, tzinfo=UTC), tick=True):
+        acme = shop.customer("acme", usd="10", timezone="America/Chicago")
         shop.record(acme, time=datetime(2026, 3, 10, 16, tzinfo=UTC), output_tokens=1000)
         reader, other = signed_in(shop.member(acme)), signed_in(shop.member(acme, "other@acme.test"))
         assert ">Mar 10</a>" in text(reader.get("/usage?group=time"))
@@ -48,8 +48,8 @@ def test_staff_and_people_of_no_organization_have_a_profile(db: None, signed_in:
 
 
 def test_numbers_and_dates_are_written_as_the_reader_writes_them(shop: Shop, signed_in: SignedIn) -> None:
-    acme = shop.customer("acme", usd="1234.5")
     with time_machine.travel(datetime(2026, 3, 10, 18, tzinfo=UTC), tick=True):
+        acme = shop.customer("acme", usd="1234.5")
         shop.record(acme, time=datetime(2026, 3, 10, 16, tzinfo=UTC), output_tokens=1000)
         reader, other = signed_in(shop.member(acme)), signed_in(shop.member(acme, "other@acme.test"))
         chosen = {"name": "", "timezone": "", "number_style": "point_comma", "date_style": "dotted"}

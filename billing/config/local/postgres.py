@@ -218,6 +218,10 @@ class Postgres:
                         sql.Identifier(role), sql.SQL(rights[role]), sql.Literal(self.password(role))
                     )
                 )
+            if self.throwaway:  # Whoever throws the rows away need not ask every table's guards.
+                connection.execute(
+                    sql.SQL("GRANT SET ON PARAMETER session_replication_role TO {}").format(sql.Identifier(OWNER))
+                )
             if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone():
                 connection.execute(
                     sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(DATABASE), sql.Identifier(OWNER))

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -76,6 +77,10 @@ def cloud_event(id: str = "one", **attributes: Any) -> dict[str, Any]:
         "subject": "acme",
         "data": {"model": "gpt-4o", "input_tokens": 1000, "output_tokens": 450},
     } | attributes
+
+
+TRACED = datetime(2026, 9, 21, tzinfo=UTC)
+"""The day of every span."""
 
 
 def span(*, customer: str | None = "acme", number: int = 1, status: int = 1, **attributes: Any) -> dict[str, Any]:

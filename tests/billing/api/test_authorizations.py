@@ -258,7 +258,6 @@ def test_capturing_the_usage_charges_it_and_gives_the_rest_back(api: Api, shop: 
         "source": "gateway",
         "type": LLM,
         "subject": "acme",
-        "time": "2026-01-01T00:00:00Z",
         "data": {"model": "gpt-4o", "input_tokens": 1200, "output_tokens": 1000},
     }
 

@@ -1,5 +1,6 @@
 """What other programs send as it is: LiteLLM's callbacks for OpenMeter and Lago, CloudEvents in HTTP's binary mode."""
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from json import dumps, loads
 from pathlib import Path
@@ -11,6 +12,7 @@ from billing.models import Customer, UsageEvent
 from tests.billing.api.conftest import Api, problem
 from tests.builders import Shop
 
+SENT = datetime(2026, 1, 5, 9, 30, tzinfo=UTC)
 RECORDED = Path(__file__).resolve().parents[2] / "clients" / "recorded" / "litellm_1.106.jsonl"
 COST = Decimal("0.0025") + Decimal("0.0045")
 LITELLM = {"model": "gpt-4o", "prompt_tokens": 1000, "completion_tokens": 450, "total_tokens": 1450}
@@ -18,7 +20,7 @@ LITELLM = {"model": "gpt-4o", "prompt_tokens": 1000, "completion_tokens": 450, "
 
 @pytest.fixture
 def acme(shop: Shop) -> Customer:
-    return shop.customer("acme", usd="1")
+    return shop.customer("acme", usd="1", since=SENT)
 
 
 @pytest.fixture
@@ -123,7 +125,7 @@ def test_lago_s_names_are_in_the_refusal(api: Api, acme: Customer, more: dict[st
 
 
 def test_another_s_subscription_is_nobody_s(as_key: Any, billed: None, shop: Shop, acme: Customer) -> None:
-    shop.customer("globex", usd="1")
+    shop.customer("globex", usd="1", since=SENT)
     own = as_key(shop.key("events:write", organization=acme.organization))
     problem(own.post("/events", lago(external_subscription_id="globex")), 404, "not_found")
     assert own.post("/events", lago()).status_code == 201

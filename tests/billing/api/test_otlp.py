@@ -21,7 +21,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from billing.api import json
 from billing.models import Customer, UsageEvent
-from tests.billing.api.conftest import Api, problem, span, traces
+from tests.billing.api.conftest import TRACED, Api, problem, span, traces
 from tests.builders import Shop
 
 PATH = "/otlp/v1/traces"
@@ -31,7 +31,7 @@ PROTOBUF = "application/x-protobuf"
 
 @pytest.fixture
 def acme(shop: Shop) -> Customer:
-    return shop.customer("acme", usd="1")
+    return shop.customer("acme", usd="1", since=TRACED)
 
 
 def rejected(response: Any) -> tuple[int, str]:
@@ -109,7 +109,7 @@ def test_older_names_and_a_failed_run(api: Api, acme: Customer) -> None:
 
 
 def test_who_pays(api: Api, as_key: Any, shop: Shop, acme: Customer) -> None:
-    globex = shop.customer("globex", usd="1")
+    globex = shop.customer("globex", usd="1", since=TRACED)
     anybody = traces(span(customer=None))
     count, why = rejected(api.post(PATH, anybody))
     assert (count, "ante.customer" in why) == (1, True)

@@ -6,7 +6,7 @@ import pytest
 
 from billing.api import otlp, pace
 from billing.errors import RateLimited
-from tests.billing.api.conftest import Api, span, traces
+from tests.billing.api.conftest import TRACED, Api, span, traces
 from tests.builders import Shop
 
 EVENT = {"specversion": "1.0", "type": "llm.completion", "source": "/tests", "subject": "acme", "data": {}}
@@ -22,7 +22,7 @@ def now(settings: Any, monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def key_of(shop: Shop, name: str) -> str:
-    return shop.key(organization=shop.customer(name, usd="10").organization)
+    return shop.key(organization=shop.customer(name, usd="10", since=TRACED).organization)
 
 
 def test_who_asks_too_often_waits_and_the_others_do_not(shop: Shop, now: list[float]) -> None:

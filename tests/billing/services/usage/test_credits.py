@@ -40,7 +40,7 @@ def acme(shop: Shop) -> Customer:
     points = shop.asset("points", precision=2)
     volume = PriceTerms(meter=units, asset=shop.usd, model="volume", tiers=STEPS)
     shop.plan("own", [volume, shop.price(seats, "1", asset=points)])
-    return shop.customer(plan="own")
+    return shop.customer(plan="own", since=moment("2026-03-01"))
 
 
 def remaining(customer: Customer) -> list[tuple[str, Decimal]]:

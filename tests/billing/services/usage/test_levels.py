@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
-from importlib import import_module
 
-from django.db import connection
 from django.db.models import Sum
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -78,22 +76,6 @@ def test_a_level_holds_until_its_period_ends_and_is_charged_once(shop: Shop, clo
     assert sum(line.amount for line in charge.lines) == charge.amount
     period = SubscriptionPeriod.objects.get(number=1)
     assert (period.state, UsageCounter.objects.get().level) == ("settled", 0)
-
-
-def test_periods_that_were_over_before_levels_had_an_end_stay_as_they_were(shop: Shop, clock: Clock) -> None:
-    customer = tenant(shop, clock)
-    report(shop, clock, customer, (moment("2026-03-11"), 10))
-    upgrade = import_module("billing.migrations.0014_levels_to_their_end").CLOSE_PAST_PERIODS
-
-    with connection.cursor() as cursor:
-        UsageCounter.objects.update(period_end=moment("2999-04-01"))
-        cursor.execute(upgrade)
-        assert UsageCounter.objects.get().level == 10
-        UsageCounter.objects.update(period_end=END)
-        cursor.execute(upgrade)
-    settle(clock, END + timedelta(hours=2))
-
-    assert (UsageCounter.objects.get().level, charged(customer)) == (0, 0)
 
 
 def test_the_period_waits_for_its_levels(shop: Shop, clock: Clock) -> None:

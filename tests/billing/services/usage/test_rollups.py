@@ -61,7 +61,7 @@ def acme(committed_db: None, shop: Shop) -> Customer:
         shop.price(shop.meter("llm_output", "output_tokens", dimensions=["model", "session"]), "10", per="1000000"),
     ]
     shop.plan("pro", prices)
-    return shop.customer(usd="1000", timezone="Europe/Berlin")
+    return shop.customer(usd="1000", timezone="Europe/Berlin", since=START)
 
 
 @pytest.fixture
@@ -200,7 +200,7 @@ def test_sums_and_what_is_beyond_them_are_what_the_charges_come_to(
 ) -> None:
     monkeypatch.setattr(rollups, "STEP", 10)
     chance = random.Random(seed)
-    globex = shop.customer("globex", usd="1000")
+    globex = shop.customer("globex", usd="1000", since=START)
     for step in range(40):
         if step == 20:
             Customer.objects.filter(pk=acme.pk).update(timezone="Asia/Kolkata")
@@ -262,7 +262,7 @@ def test_what_is_committed_late_is_not_missed(acme: Customer, shop: Shop) -> Non
             go_on.wait(30)
         connection.close()
 
-    globex = shop.customer("globex", usd="10")
+    globex = shop.customer("globex", usd="10", since=START)
     thread = threading.Thread(target=late)
     thread.start()
     assert written.wait(30)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 from django.db.models import Sum
 from django.utils import timezone
@@ -18,11 +19,11 @@ from tests.billing.services.conftest import Clock
 from tests.builders import Shop
 
 
-def customer_at(shop: Shop, unit_amount: str, per: str, *, usd: str = "1000000000") -> Customer:
+def customer_at(shop: Shop, unit_amount: str, per: str, *, usd: str = "1000000000", **fields: Any) -> Customer:
     """A customer who pays this for a token, and nothing else."""
     code = f"plan-{unit_amount}-{per}".replace(".", "-").lower()
     shop.plan(code, [shop.price(shop.meter("tokens", "tokens"), unit_amount, per=per)])
-    return shop.customer(f"customer-{Customer.objects.count()}", plan=code, usd=usd)
+    return shop.customer(f"customer-{Customer.objects.count()}", plan=code, usd=usd, **fields)
 
 
 def charged(customer: Customer) -> Decimal:
@@ -139,13 +140,13 @@ def test_each_period_starts_from_nothing(shop: Shop, clock: Clock) -> None:
 
 
 def test_back_dated_and_current_events_of_one_batch_are_counted_in_their_own_periods(shop: Shop) -> None:
-    customer = customer_at(shop, "1", "3")
-    past = timezone.now() - timedelta(days=100)
+    past = timezone.now() - timedelta(days=35)
+    customer = customer_at(shop, "1", "3", since=past - timedelta(days=40))
 
     outcomes = usage.record(
         [
             shop.event(customer, tokens=1, time=time)
-            for time in (past, None, past, None, past - timedelta(days=100), None)
+            for time in (past, None, past, None, past - timedelta(days=35), None)
         ]
     )
 
