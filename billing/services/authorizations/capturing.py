@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.db import transaction
 
+from accounts.ids import uuid7
 from billing.engine import burndown
 from billing.engine.budgets import Use
 from billing.engine.money import EXACT, ZERO, amount_string, decimals
@@ -108,7 +109,8 @@ def _capture_usage(
             (outcome,) = recording.decide()
             recording.write()
             return Captured(ending.load(authorization_id), outcome)
-        state.captured = EXACT.add(state.captured, outcome.cost.get(state.asset, ZERO))
+        # Usage that makes the whole period cheaper gives back, also what other runs were charged.
+        state.captured = max(ZERO, EXACT.add(state.captured, outcome.cost.get(state.asset, ZERO)))
         state.note({str(line.meter_id): line.quantity for line in lines})
         if not final and recording.budgets.full(state.customer_id, event.use):
             final = True
@@ -188,11 +190,13 @@ def _capture_amount(renewing: bool, *, authorization: Authorization, amount: Dec
             burndown.put_back(draws)
             payable = burndown.payable(balance.sources, meter=None, moment=journal.now)
             raise funds.insufficient(balance, amount, payable=payable)
+        capture_id = uuid7()
         head = journal.begin(
             customer_id=authorization.customer_id,
             template="authorization.captured",
-            reference=f"authorization:{authorization.pk}:captured:{amount_string(state.captured)}",
+            reference=f"capture:{capture_id}",
             occurred_at=journal.now,
+            transaction_id=capture_id,
         )
         journal.draw(head, balance, [*draws, *more], charge_id=None)
         state.captured = EXACT.add(state.captured, amount)

@@ -148,6 +148,22 @@ def test_no_more_comes_back_than_stands_paid(shop: Shop, acme: Customer, left_ou
     assert charge.lines[-1].kind == "not_paid"
 
 
+@pytest.mark.parametrize("first", ["19", "5"], ids=["as much as was captured", "more than was captured"])
+def test_what_a_capture_gives_back_leaves_the_run_to_capture_more(shop: Shop, acme: Customer, first: str) -> None:
+    """The run makes cheaper what was used before it: 30 for ten units are 11 for eleven."""
+    shop.fund(acme, "100")
+    shop.record(acme, units=10)
+    opened = authorizations.open_amount(customer=acme, asset=shop.usd, amount=Decimal(40)).authorization
+    authorizations.capture_amount(authorization=opened, amount=Decimal(first), final=False)
+
+    given = authorizations.capture_usage(authorization=opened, event=shop.event(acme, units=1), final=False)
+    last = authorizations.capture_amount(authorization=opened, amount=Decimal(4))
+
+    assert given.outcome is not None
+    assert (given.outcome.cost, given.authorization.captured, last.authorization.captured) == ({"usd": -19}, 0, 4)
+    assert shop.balance(acme).available == 100 - 11 - Decimal(first) - 4
+
+
 @pytest.mark.parametrize("how", [invoice_payments.write_off, voiding.void])
 def test_who_was_let_off_gets_nothing_back(shop: Shop, acme: Customer, clock: Clock, how: Callable[..., Any]) -> None:
     wallets.set_overdraft_limit(actor=SYSTEM, customer=acme, asset=shop.usd, limit=Decimal(100))
