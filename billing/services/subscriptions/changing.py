@@ -321,10 +321,8 @@ def load(subscription_id: UUID) -> Subscription:
 
 
 def running(journal: Journal, subscription: Subscription) -> SubscriptionPeriod | None:
-    """The open period that holds now. What is due before is opened first, so that nothing is changed on yesterday's
-    terms; None where the subscription has not started."""
-    while subscription.renews_at is not None and subscription.renews_at <= journal.now:
-        periods.open_next(journal, subscription)
+    """The open period that holds now; None where the subscription has not started."""
+    periods.open_due(journal, subscription)
     if subscription.status_at(journal.now) == Subscription.Status.CANCELED:
         raise InvalidState("The subscription has ended.", status="canceled")
     return subscription.periods.order_by("-number").first()

@@ -43,6 +43,12 @@ def span(start: datetime, end: datetime, zone: str) -> str:
     return f"{first:%-d %b %Y} to {last:%-d %b %Y}"
 
 
+def open_due(journal: Journal, subscription: Subscription) -> None:
+    """Open every period whose time has come, so that nothing happens on yesterday's terms."""
+    while subscription.renews_at is not None and subscription.renews_at <= journal.now:
+        open_next(journal, subscription)
+
+
 def open_next(journal: Journal, subscription: Subscription) -> SubscriptionPeriod | None:
     """Open the period that starts at ``renews_at``, which has come; None where the subscription ends there.
 

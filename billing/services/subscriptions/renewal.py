@@ -103,7 +103,10 @@ def _renew(subscription_id: UUID, journal: Journal) -> int:
 def _collect(customer_id: UUID, journal: Journal) -> int:
     recovered = 0
     due = Subscription.objects.filter(customer_id=customer_id, past_due_since__isnull=False)
-    for subscription in due.select_related("plan").order_by("pk"):
-        periods.collect(journal, subscription)
+    for subscription in due.select_related("plan__currency", "plan_version__plan__currency").order_by("pk"):
+        # What nobody paid while its period lasted is not paid any more.
+        periods.open_due(journal, subscription)
+        if subscription.past_due_since is not None:
+            periods.collect(journal, subscription)
         recovered += subscription.past_due_since is None
     return recovered

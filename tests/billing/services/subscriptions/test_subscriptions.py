@@ -176,6 +176,24 @@ def test_a_period_that_ends_unpaid_is_not_charged_any_more(shop: Shop, clock: Cl
     assert fees(subscription) == [("base", "lapsed", 49), ("base", "paid", 49)]
 
 
+def test_what_comes_in_when_its_period_is_over_pays_the_next_one_alone(shop: Shop, clock: Clock) -> None:
+    """The worker has not come by yet."""
+    clock.stop(moment("2026-01-01"))
+    version = make_plan(shop, allowances=[("base_tokens", "100", "0")])
+    acme, globex = shop.customer(plan=None), shop.customer("globex", plan=None)
+    subscription, other = start(acme, version), start(globex, version)
+    clock.stop(moment("2026-02-01"))
+
+    shop.fund(acme, "60")
+    shop.fund(globex, "10")
+
+    assert fees(subscription) == [("base", "lapsed", 49), ("base", "paid", 49)]
+    assert (available(shop, acme), available(shop, acme, "base_tokens")) == (11, 100)
+    assert fees(other) == [("base", "lapsed", 49), ("base", "due", 49)]
+    sweep()
+    assert [len(fees(one)) for one in (subscription, other)] == [2, 2]
+
+
 def test_a_fee_draws_on_the_overdraft(shop: Shop, clock: Clock) -> None:
     from billing.services.wallet import wallets
 
