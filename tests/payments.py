@@ -75,6 +75,12 @@ class Bank:
         with self.rules.store.changing():
             self.rules.move_dispute(self.rules.find(dispute_id, "dispute"), status)
 
+    def change_dispute(self, dispute_id: str, amount: int) -> None:
+        """The dispute is over so many cents now."""
+        with self.rules.store.changing():
+            found = self.rules.find(dispute_id, "dispute")
+            self.rules.save(found | {"amount": amount}, "charge.dispute.updated")
+
     def faults(self, *kinds: str, call: str = "POST /v1", times: int = 1) -> None:
         self.running.script.replace([{"kind": kind, "call": call, "times": times} for kind in kinds])
 

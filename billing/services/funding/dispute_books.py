@@ -41,16 +41,26 @@ class Share:
     bonus: Decimal
 
 
-def book(dispute: Dispute, top_up: TopUp) -> None:
-    """Bring what is in effect to what the status asks for. The payment's attempt is locked."""
+def book(dispute: Dispute, top_up: TopUp, *, changed: bool = False) -> None:
+    """Bring what is in effect to what the status asks for. The payment's attempt is locked.
+
+    ``changed``: it is over another amount than before.
+    """
     journal = Journal.open([dispute.customer_id])
     invoiced_before = top_up.invoiced_tax
-    if dispute.loss_id is not None and (dispute.status != Status.LOST or _is_short(journal, dispute, top_up)):
+    stays_lost = dispute.status == Status.LOST and not changed
+    if dispute.loss_id is not None and (not stays_lost or _is_short(journal, dispute, top_up)):
         _undo_loss(journal, dispute, top_up)
     if dispute.status in Dispute.HARMLESS:
-        _release(journal, dispute, top_up)
+        _release(journal, dispute, top_up, dispute.frozen, dispute.frozen_bonus)
     else:
         wanted = share(journal, dispute, top_up)
+        if changed:
+            own, extra = (
+                EXACT.subtract(dispute.frozen, wanted.credit),
+                EXACT.subtract(dispute.frozen_bonus, wanted.bonus),
+            )
+            _release(journal, dispute, top_up, max(ZERO, own), max(ZERO, extra))
         if dispute.loss_id is None:
             _freeze(journal, dispute, top_up, wanted)
         if dispute.status == Status.LOST and dispute.loss_id is None:
@@ -98,18 +108,19 @@ def _freeze(journal: Journal, dispute: Dispute, top_up: TopUp, wanted: Share) ->
     dispute.frozen_bonus = EXACT.add(dispute.frozen_bonus, extra)
 
 
-def _release(journal: Journal, dispute: Dispute, top_up: TopUp) -> None:
-    """Give back what was frozen, to the grants it came from; what they owe since is paid from it."""
-    if not dispute.frozen and not dispute.frozen_bonus:
+def _release(journal: Journal, dispute: Dispute, top_up: TopUp, own: Decimal, extra: Decimal) -> None:
+    """Give back so much of what was frozen, to the grants it came from; what is owed since is paid from it."""
+    if not own and not extra:
         return
     head = _begin(journal, dispute, "dispute.released")
-    for grant_id, amount in ((top_up.grant_id, dispute.frozen), (top_up.bonus_grant_id, dispute.frozen_bonus)):
+    for grant_id, amount in ((top_up.grant_id, own), (top_up.bonus_grant_id, extra)):
         if amount:
             state = journal.load_grant(grant_id)
             assert state is not None
             journal.put_back(head, state, amount)
             journal.settle(head, state, min(amount, state.source.remaining))
-    dispute.frozen = dispute.frozen_bonus = ZERO
+    dispute.frozen = EXACT.subtract(dispute.frozen, own)
+    dispute.frozen_bonus = EXACT.subtract(dispute.frozen_bonus, extra)
 
 
 def _book_loss(journal: Journal, dispute: Dispute, top_up: TopUp, wanted: Share) -> None:
@@ -258,7 +269,7 @@ def share(journal: Journal, dispute: Dispute, top_up: TopUp) -> Share:
         owed_tax=owed_tax,
         credit=_units(given.credit, of_amount, given.credit_gone, top_up.asset.precision),
         # What it has frozen stays with it, though staff have taken back the rest since.
-        bonus=max(of_bonus, dispute.frozen_bonus),
+        bonus=max(of_bonus, min(dispute.frozen_bonus, _units(top_up.bonus, of_amount, ZERO, top_up.asset.precision))),
     )
 
 

@@ -89,12 +89,12 @@ def apply(top_up_id: UUID, found: payments.Dispute, *, revision: int | None) -> 
             return None
         new = dispute is None
         dispute = dispute or _first_seen(top_up, found)
-        before = dispute.status
+        before, changed = dispute.status, dispute.amount != found.amount
         dispute.status, dispute.reason = Status(found.standing), found.reason[:100]
-        dispute.answer_by = found.answer_by
-        dispute_books.book(dispute, top_up)
+        dispute.amount, dispute.answer_by = found.amount, found.answer_by
+        dispute_books.book(dispute, top_up, changed=changed)
         provider_fees.book_of_dispute(dispute, found.fee, found.fee_currency)
-        if new or dispute.status != before:
+        if new or changed or dispute.status != before:
             _tell(dispute, before="" if new else before)
         if dispute.status not in Dispute.HARMLESS and (new or before in Dispute.HARMLESS):
             # Whoever disputes a payment must not be charged by a standing order meanwhile.
@@ -156,7 +156,7 @@ def _first_seen(top_up: TopUp, found: payments.Dispute) -> Dispute:
 
 
 def _tell(dispute: Dispute, *, before: str) -> None:
-    """Say that a dispute has come up, or is something else now."""
+    """Say that a dispute has come up, or is something else or about another amount now."""
     facts = {
         "dispute": str(dispute.pk),
         "top_up": str(dispute.top_up_id),
@@ -165,8 +165,8 @@ def _tell(dispute: Dispute, *, before: str) -> None:
         "currency": dispute.currency_id.upper(),
         "reason": dispute.reason,
     }
-    ended = {Status.WON, Status.LOST, Status.CLOSED}
-    kind = "dispute.opened" if not before else "dispute.closed" if dispute.status in ended else "dispute.updated"
+    ended = dispute.status in {Status.WON, Status.LOST, Status.CLOSED} and dispute.status != before
+    kind = "dispute.opened" if not before else "dispute.closed" if ended else "dispute.updated"
     outbox.publish([outbox.Message(kind, dispute.customer_id, facts)], now=timezone.now())
     record_audit(
         actor=SYSTEM,

@@ -197,14 +197,15 @@ def _of_refund(refund: payments.Refund) -> Iterator[Found]:
 
 def _of_dispute(found: payments.Dispute) -> Iterator[Found]:
     ours = Dispute.objects.filter(provider_id=found.id).first()
-    if ours is not None and ours.status == found.standing:
+    if ours is not None and (ours.status, ours.amount) == (found.standing, found.amount):
         return
     known = PaymentAttempt.objects.filter(payment_id=found.payment_id).first() if found.payment_id else None
     if ours is None and known is None:
         yield Found(Kind.DISPUTE_FOREIGN, found.id, _BAD_END, found.opened_at, None, found.amount, found.currency)
         return
-    here = "not known" if ours is None else ours.status
-    words = f"It is {found.standing} there and {here} here. It is looked up."
+    here = "not known" if ours is None else f"{ours.status} over {amount_string(ours.amount)}"
+    there = f"{found.standing} over {amount_string(found.amount)}"
+    words = f"It is {there} {found.currency.upper()} there and {here} here. It is looked up."
     owner = ours or known
     assert owner is not None
     repair = lambda: disputes.look_up(found.id)  # noqa: E731

@@ -70,7 +70,7 @@ def test_the_trouble_of_one_is_not_the_others(
     Dispute.objects.filter(pk=second.pk).update(check_at="2026-01-02T00:00:00Z")
     real = dispute_books.book
 
-    def stumble(dispute: Dispute, top_up: TopUp) -> None:
+    def stumble(dispute: Dispute, top_up: TopUp, **rest: Any) -> None:
         if dispute.pk == first.pk:
             raise KeyError(dispute.pk)
         real(dispute, top_up)

@@ -104,9 +104,11 @@ def test_a_part_takes_a_part_with_fee_tax_and_bonus_in_proportion(payer: Payer, 
     settings.TOP_UP_BONUSES = {"50": "0.10"}
     top_up = payer.paid("100")
     assert (again(top_up).attempt.amount, payer.available) == (132, 110)
-    dispute_id = bank.dispute(top_up, amount=6600)
-    bank.deliver()
-    assert payer.available == 55
+    dispute_id = bank.dispute(top_up, amount=3300)
+    for cents, left in [(3300, "82.5"), (9900, "27.5"), (6600, "55")]:
+        bank.change_dispute(dispute_id, cents)
+        bank.deliver()
+        assert payer.available == Decimal(left)
     bank.decide(dispute_id, "lost")
     bank.deliver()
     dispute = Dispute.objects.get()
@@ -115,6 +117,33 @@ def test_a_part_takes_a_part_with_fee_tax_and_bonus_in_proportion(payer: Payer, 
     assert (account("tax_payable"), account("payment_fees"), account("promotional_expense")) == (-11, -5, 5)
     with pytest.raises(InvalidState, match="wants this payment back"):
         refund(top_up, "1")
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["open", "lost"])
+@pytest.mark.parametrize(("cents", "frozen", "recovered"), [(500, 5, 0), (2500, 7, 18)], ids=["less", "more"])
+def test_over_another_amount_it_takes_that(
+    payer: Payer, bank: Bank, lost: bool, cents: int, frozen: int, recovered: int
+) -> None:
+    """18 of 25 are spent, and 10 were disputed at first."""
+    top_up = payer.paid("25")
+    spend(payer, "18")
+    dispute_id = bank.dispute(top_up, amount=1000)
+    if lost:
+        bank.decide(dispute_id, "lost")
+    bank.deliver()
+    assert payer.available == (-3 if lost else 0)
+
+    bank.change_dispute(dispute_id, cents)
+    bank.deliver()
+
+    dispute = Dispute.objects.get()
+    recovered = recovered if lost else 0
+    assert (dispute.amount, dispute.withdrawn) == (Decimal(cents) / 100, Decimal(cents) / 100)
+    assert (dispute.frozen, dispute.recovered, payer.available) == (frozen, recovered, 7 - frozen - recovered)
+    assert OutboxEvent.objects.filter(type__startswith="dispute.").order_by("id").last().type == "dispute.updated"
+    bank.decide(dispute_id, "won")
+    bank.deliver()
+    assert (payer.available, account("disputed"), account("cash_clearing")) == (7, 0, 25)
 
 
 @pytest.mark.parametrize("cents", [(13_200, 13_200), (9_900, 6_600)], ids=["whole", "overlapping"])
