@@ -147,11 +147,13 @@ TEMPLATES: dict[str, Template] = dict(
             drawn=Posting("wallet_available", "fees", "fee"),
             overdrawn=Posting("receivable", "fees", "fee"),
         ),
-        # Time that was paid for and not used comes back, as a grant.
+        # Time that was paid for and not used comes back, as a grant; what had been taken beyond the grants, first off
+        # what is owed.
         _template(
             "fee.credited",
             value=Posting("fees", "wallet_available", "fee"),
-            settlement=Posting("wallet_available", "receivable", "settlement"),
+            forgiven=Posting("fees", "receivable", "fee"),
+            **{name: GIVEN_BACK[name] for name in ("settlement", "unsettled", "unsettled_anew", "taken_up")},
         ),
         # What the operator takes out by hand. What is put in by hand is a grant.
         _template(

@@ -371,7 +371,7 @@ class FeeLineShape(serializers.Serializer[Any]):
     kind = serializers.ChoiceField(["credit", "change"])
     description = serializers.CharField()
     asset = serializers.CharField()
-    list_amount = AmountField(help_text="Before the discount.")
+    list_amount = AmountField(help_text="Before the discount; of a credit, what its time had cost.")
     amount = AmountField(help_text="Given back for a credit, charged for a change.")
     start = MomentField()
     end = MomentField()

@@ -7,7 +7,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Sum
+from django.db.models import Exists, OuterRef, Sum
 from django.utils import timezone
 
 from billing.engine.currencies import UNUSUAL_PLACES, places
@@ -75,8 +75,21 @@ def tax_disputed(balance_id: UUID) -> Decimal:
         return found
 
 
+def is_void() -> Exists:
+    """Whether the invoice that a ledger entry is in is void: what was owed for the entry fell away with it."""
+    return Exists(
+        Invoice.objects.filter(
+            balance=OuterRef("balance_id"),
+            first_seq__lte=OuterRef("seq"),
+            last_seq__gte=OuterRef("seq"),
+            voided_by__isnull=False,
+        )
+    )
+
+
 def given_back(invoice: Invoice) -> Decimal:
-    """What of the invoice's debt was forgiven since it was issued, because its usage was reversed or refunded."""
+    """What of the invoice's debt was forgiven since it was issued: its usage was reversed or refunded, or the time of
+    its fees was not used."""
     with connection.cursor() as cursor:
         cursor.execute(
             _GIVEN_BACK,
@@ -157,14 +170,20 @@ def overdue(invoice: Invoice, paid: Paid) -> bool:
     return status(invoice, paid) in {"open", "partly_paid"} and invoice.due_on < timezone.localdate()
 
 
+# A credit for unused time is for the period's last fee before it.
 _GIVEN_BACK = """
 SELECT COALESCE(SUM(e.amount), 0) FROM billing_ledgerentry e
-  JOIN billing_charge c ON c.id = e.charge_id AND c.customer_id = e.customer_id
- WHERE e.balance_id = %(balance)s AND e.seq > %(last)s
-   AND e.kind = 'reversal' AND e.debit = 'usage' AND e.credit = 'receivable'
+  LEFT JOIN billing_charge c ON c.id = e.charge_id AND c.customer_id = e.customer_id
+  LEFT JOIN billing_fee f ON f.id = e.transaction_id AND f.customer_id = e.customer_id
+ WHERE e.balance_id = %(balance)s AND e.seq > %(last)s AND e.credit = 'receivable'
+   AND (e.kind, e.debit) IN (('reversal', 'usage'), ('fee', 'fees'))
    AND EXISTS (SELECT FROM billing_ledgerentry o
-                WHERE o.balance_id = e.balance_id AND o.seq BETWEEN %(first)s AND %(last)s
-                  AND o.charge_id = COALESCE(c.reverses_id, c.refunds_id) AND o.debit = 'receivable')
+                WHERE o.balance_id = e.balance_id AND o.seq BETWEEN %(first)s AND %(last)s AND o.debit = 'receivable'
+                  AND (o.charge_id = COALESCE(c.reverses_id, c.refunds_id)
+                       OR o.transaction_id = (SELECT p.id FROM billing_fee p
+                                               WHERE p.period_id = f.period_id AND p.kind IN ('base', 'change')
+                                                 AND p.state = 'paid' AND p.id < f.id
+                                               ORDER BY p.id DESC LIMIT 1)))
 """
 # Of a top-up's tax, what no invoice had asked for falls away first.
 _TAX_DISPUTED = """

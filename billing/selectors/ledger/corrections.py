@@ -6,20 +6,20 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import QuerySet
 
 from billing.engine.money import EXACT, ZERO
 from billing.models import (
     Charge,
     Correction,
     EntryKind,
-    Invoice,
     LedgerEntry,
     LedgerTransaction,
     UnpaidUsage,
     UsageEvent,
 )
 from billing.selectors.catalog.catalog import compile_price
+from billing.selectors.invoicing import invoices
 from billing.selectors.ledger.paid_for import Counted, PaidFor
 from billing.selectors.usage import counting
 
@@ -68,13 +68,7 @@ def standing(event: UsageEvent) -> Standing:
         customer_id=event.customer_id,
         charge__isnull=False,
     ).select_related("grant")
-    void = Invoice.objects.filter(
-        balance=OuterRef("balance_id"),
-        first_seq__lte=OuterRef("seq"),
-        last_seq__gte=OuterRef("seq"),
-        voided_by__isnull=False,
-    )
-    found = list(entries.annotate(void=Exists(void)).order_by("asset_id", "seq"))
+    found = list(entries.annotate(void=invoices.is_void()).order_by("asset_id", "seq"))
     # What was owed of it fell away with its invoice.
     owed_no_longer = {entry.charge_id for entry in found if entry.void and entry.grant_id is None}
     left: dict[tuple[UUID, UUID | None], Decimal] = {}

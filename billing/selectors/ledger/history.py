@@ -78,7 +78,8 @@ SELECT b.customer_id, b.asset_id, {_AVAILABLE},
   LEFT JOIN LATERAL (
        SELECT SUM(r.amount * ((r.credit IN ('wallet_available', 'receivable'))::int
                               - (r.debit IN ('wallet_available', 'receivable'))::int))
-              FILTER (WHERE r.credit <> 'fees' AND r.debit <> 'usage') AS net,
+              FILTER (WHERE r.credit <> 'fees' AND r.debit <> 'usage'
+                        AND (r.debit, r.credit) <> ('fees', 'receivable')) AS net,
               SUM(r.amount) FILTER (WHERE r.kind IN ('top_up', 'grant', 'adjustment', 'fee')
                                       AND r.credit = 'wallet_available' AND r.debit <> 'usage') AS granted
          FROM billing_ledgerentry r

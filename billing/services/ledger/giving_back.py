@@ -12,7 +12,7 @@ from django.db import connection
 from django.db.models import F
 
 from billing.engine import burndown
-from billing.engine.money import DECIMALS_MAX, EXACT, ZERO, round_half_even
+from billing.engine.money import DECIMALS_MAX, EXACT, ZERO, exact_sum, round_half_even
 from billing.errors import InvalidState
 from billing.models import Grant, InvoicePayment
 from billing.services.ledger.book import Transaction
@@ -51,7 +51,8 @@ def give_back(
     journal.load_grants({part.grant_id for part in parts if part.grant_id is not None})
     for part in parts:
         if part.grant_id is None:
-            _lower_debt(journal, transaction, balance, part.amount, charge_id)
+            if lower_debt(journal, transaction, balance, part.amount, charge_id=charge_id) > 0:
+                raise _given_back_already()
         else:
             state = _put(journal, transaction, part.grant_id, part.amount, "returned", "reinstated", charge_id)
             journal.settle(transaction, state, part.amount)
@@ -60,22 +61,32 @@ def give_back(
     balance.sources = burndown.burn_order(balance.sources)
 
 
-def _lower_debt(
-    journal: Journal, transaction: Transaction, balance: BalanceState, amount: Decimal, charge_id: UUID | None
-) -> None:
+def lower_debt(
+    journal: Journal, transaction: Transaction, balance: BalanceState, amount: Decimal, *, charge_id: UUID | None
+) -> Decimal:
     """Take ``amount`` off what is owed. What grants have paid of it since, they get back first: the latest first.
 
     What was given up of debts comes before all of them, and into nobody's wallet: who was let off a debt gets nothing
-    for it.
+    for it. Returns what neither is owed nor was paid by grants.
     """
-    settled = EXACT.subtract(amount, balance.owed)
+    settled, rest = EXACT.subtract(amount, balance.owed), ZERO
     if settled > 0:
         given_up = _given_up(balance)
         paid = sorted(_settlements(journal, balance), key=lambda row: row[0] not in given_up)
-        if _unsettle(journal, transaction, balance, settled, paid, given_up) > 0:
-            raise _given_back_already()
-    balance.owed = EXACT.subtract(balance.owed, amount)
-    journal.post(transaction, balance, "forgiven", amount, charge_id=charge_id)
+        rest = _unsettle(journal, transaction, balance, settled, paid, given_up)
+        balance.sources = burndown.burn_order(balance.sources)
+    lowered = EXACT.subtract(amount, rest)
+    if lowered > 0:
+        balance.owed = EXACT.subtract(balance.owed, lowered)
+        journal.post(transaction, balance, "forgiven", lowered, charge_id=charge_id)
+    return rest
+
+
+def let_off(journal: Journal, balance: BalanceState, amount: Decimal) -> Decimal:
+    """What of ``amount`` goes into nobody's wallet when ``lower_debt`` takes it off: it was given up."""
+    given_up = _given_up(balance)
+    standing = exact_sum(paid for grant_id, paid in _settlements(journal, balance) if grant_id in given_up)
+    return min(max(ZERO, EXACT.subtract(amount, balance.owed)), standing)
 
 
 def take_up(

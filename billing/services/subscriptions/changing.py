@@ -208,8 +208,8 @@ class _Prepared:
         if self.when == PERIOD_END or self.period is None or self.period.trial:
             return Change(self.at, self.version, self._span())
         start, end = self.at, self.period.end
-        credits = self._credit()
-        lines = [*credits]
+        credited = credit(self.journal, self.subscription, self.period, self.at)
+        lines = [] if credited is None else [credited]
         old, new = self.subscription.plan_version, self.version
         if new.interval == old.interval:
             whole = periods.bounds(start, version=new, anchor=self.subscription.anchor, zone=self.subscription.timezone)
@@ -222,7 +222,13 @@ class _Prepared:
             name = f"{new.plan.name}, {periods.span(start, end, self.subscription.timezone)}"
             lines.append(FeeLine(Fee.Kind.CHANGE, name, new.plan.currency, list_amount, amount, start, end))
         allowances = included.lines(
-            self.journal, self.subscription, self.period, new, at=self.at, of=of, credited=bool(credits)
+            self.journal,
+            self.subscription,
+            self.period,
+            new,
+            at=self.at,
+            of=of,
+            credited=credited is not None and credited.amount > 0,
         )
         return Change(self.at, new, (start, end), lines, allowances)
 
@@ -273,10 +279,6 @@ class _Prepared:
 
     def _span(self) -> tuple[datetime, datetime] | None:
         return None if self.period is None else (self.period.start, self.period.end)
-
-    def _credit(self) -> list[FeeLine]:
-        line = credit(self.subscription, self.period, self.at)
-        return [] if line is None else [line]
 
     def _restart(self, period: SubscriptionPeriod, figures: Change) -> SubscriptionPeriod:
         """End the period here and open one of the new interval."""

@@ -46,7 +46,7 @@ def cancel(
             current.ends_at, current.renews_at = current.starts_at, None
         else:
             at = max(journal.now, period.start + timedelta.resolution)
-            line = unused.credit(current, period, at) if refund else None
+            line = unused.credit(journal, current, period, at) if refund else None
             if line is not None:
                 unused.post_credit(journal, current, period, line)
                 refunded = line.amount

@@ -1,6 +1,7 @@
 """Fees of subscriptions: what is due, paid from the wallet in burn order, and what comes back."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -12,6 +13,9 @@ from billing.engine import burndown
 from billing.engine.money import EXACT, ZERO, exact_sum
 from billing.engine.proration import part
 from billing.models import Asset, Balance, Fee, Grant, LedgerEntry, Subscription, SubscriptionPeriod
+from billing.selectors.invoicing.invoices import is_void
+from billing.services.ledger import giving_back
+from billing.services.ledger.book import Transaction
 from billing.services.ledger.posting import Journal
 from billing.services.ledger.states import BalanceState
 from billing.services.wallet.wallets import ensure_balances
@@ -89,9 +93,51 @@ def close(journal: Journal, fee: Fee, state: str) -> None:
     fee.save(update_fields=["state", "closed_at"])
 
 
-def give_back(journal: Journal, fee: Fee, *, paid: Fee, share: Fraction) -> None:
-    """Put a credit into the wallet: a grant for each end of the grants that had paid, so that what would have expired
-    still does. What was really paid for it goes along as its cost."""
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a fee took from the wallet and stands: what was owed of it, and fell away with its invoice, does not."""
+
+    entries: Sequence[LedgerEntry]
+
+    @classmethod
+    def of(cls, fee: Fee) -> "Taken":
+        entries = LedgerEntry.objects.filter(transaction_id=fee.pk, kind="fee").select_related("grant")
+        return cls([entry for entry in entries.annotate(void=is_void()) if entry.grant is not None or not entry.void])
+
+    @property
+    def amount(self) -> Decimal:
+        return exact_sum(entry.amount for entry in self.entries)
+
+    @property
+    def beyond(self) -> Decimal:
+        """What of it went beyond the grants."""
+        return exact_sum(entry.amount for entry in self.entries if entry.grant is None)
+
+    def by_end(self, *, now: datetime) -> list[tuple[datetime | None, list[LedgerEntry]]]:
+        """What grants gave, by when that would have expired, the soonest first. Where that is over, it stays as long as
+        credit that comes back to a lapsed grant."""
+        anew = now + timedelta(days=settings.REINSTATED_CREDIT_DAYS)
+        found: dict[datetime | None, list[LedgerEntry]] = {}
+        for entry in self.entries:
+            if entry.grant is not None:
+                end = entry.grant.expires_at
+                found.setdefault(anew if end is not None and end <= now else end, []).append(entry)
+        return sorted(found.items(), key=lambda group: (group[0] is None, group[0] or now))
+
+
+def let_off(journal: Journal, paid: Fee, taken: Taken, amount: Decimal) -> Decimal:
+    """What of ``amount`` that is credited of a fee nobody gets: it was owed, and given up."""
+    balance = journal.balances[paid.customer_id, paid.asset_id]
+    return giving_back.let_off(journal, balance, min(taken.beyond, amount))
+
+
+def give_back(journal: Journal, fee: Fee, taken: Taken) -> None:
+    """Credit a part of what a fee had ``taken``.
+
+    What went beyond the grants comes first, and lowers what is owed: grants that paid that since get it back, and
+    nobody gets what was given up (``giving_back.lower_debt``). The rest is put into the wallet: a grant for each end of
+    the grants that had paid, so that what would have expired still does, at the cost of what was really paid for it.
+    """
     balance = journal.balances[fee.customer_id, fee.asset_id]
     head = journal.begin(
         customer_id=fee.customer_id,
@@ -101,50 +147,49 @@ def give_back(journal: Journal, fee: Fee, *, paid: Fee, share: Fraction) -> None
         transaction_id=fee.pk,
         description=fee.description,
     )
+    beyond = min(taken.beyond, fee.amount)
+    if beyond > 0:
+        # Usage that became cheaper may have lowered the debt: that was paid as well.
+        rest = giving_back.lower_debt(journal, head, balance, beyond, charge_id=None)
+        balance.lifetime_spent = EXACT.subtract(balance.lifetime_spent, EXACT.subtract(beyond, rest))
+        _put_in(journal, head, fee, rest, cost=rest, expires_at=None)
+    by_grants, back = EXACT.subtract(taken.amount, taken.beyond), EXACT.subtract(fee.amount, beyond)
     came_from = given = ZERO
-    for expires_at, entries in _by_end(paid, now=journal.now):
+    for expires_at, entries in taken.by_end(now=journal.now):
         came_from = EXACT.add(came_from, exact_sum(entry.amount for entry in entries))
-        upto = part(fee.amount, Fraction(came_from) / Fraction(paid.amount), precision=fee.asset.precision)
+        upto = part(back, Fraction(came_from) / Fraction(by_grants), precision=fee.asset.precision)
         amount, given = EXACT.subtract(upto, given), upto
-        if not amount:
-            continue
-        cost = part(_cost(entries, fee.asset_id), share, precision=12)
-        grant = Grant(
-            customer_id=fee.customer_id,
-            balance_id=balance.id,
-            asset_id=fee.asset_id,
-            kind=Grant.Kind.ADJUSTMENT,
-            name=fee.description,
-            amount=amount,
-            remaining=amount,
-            effective_at=journal.now,
-            expires_at=expires_at,
-            paid_amount=cost,
-            paid_currency_id=fee.asset_id if cost > 0 else None,
-            metadata={"fee": str(fee.pk)},
-        )
-        journal.grant_value(journal.new_grant(grant), head)
+        cost = part(_cost(entries, fee.asset_id), Fraction(back) / Fraction(by_grants), precision=12)
+        _put_in(journal, head, fee, amount, cost=cost, expires_at=expires_at)
     close(journal, fee, Fee.State.PAID)
 
 
-def _by_end(paid: Fee, *, now: datetime) -> list[tuple[datetime | None, list[LedgerEntry]]]:
-    """What a fee took, by when that would have expired, the soonest first; what was overdrawn never does. Where that is
-    over, it stays as long as credit that comes back to a lapsed grant."""
-    anew = now + timedelta(days=settings.REINSTATED_CREDIT_DAYS)
-    found: dict[datetime | None, list[LedgerEntry]] = {}
-    for entry in LedgerEntry.objects.filter(transaction_id=paid.pk, kind="fee").select_related("grant"):
-        end = entry.grant.expires_at if entry.grant is not None else None
-        found.setdefault(anew if end is not None and end <= now else end, []).append(entry)
-    return sorted(found.items(), key=lambda group: (group[0] is None, group[0] or now))
+def _put_in(
+    journal: Journal, head: Transaction, fee: Fee, amount: Decimal, *, cost: Decimal, expires_at: datetime | None
+) -> None:
+    if not amount:
+        return
+    grant = Grant(
+        customer_id=fee.customer_id,
+        balance_id=journal.balances[fee.customer_id, fee.asset_id].id,
+        asset_id=fee.asset_id,
+        kind=Grant.Kind.ADJUSTMENT,
+        name=fee.description,
+        amount=amount,
+        remaining=amount,
+        effective_at=journal.now,
+        expires_at=expires_at,
+        paid_amount=cost,
+        paid_currency_id=fee.asset_id if cost > 0 else None,
+        metadata={"fee": str(fee.pk)},
+    )
+    journal.grant_value(journal.new_grant(grant), head)
 
 
 def _cost(entries: Iterable[LedgerEntry], asset: str) -> Decimal:
-    """What was paid in money for these units: the cost of the grants, and all of what was overdrawn."""
-    costs = (
-        entry.amount
-        if entry.grant is None
-        else part(entry.grant.paid_amount, Fraction(entry.amount) / Fraction(entry.grant.amount), precision=12)
+    """What was paid in money for these units of grants."""
+    return exact_sum(
+        part(entry.grant.paid_amount, Fraction(entry.amount) / Fraction(entry.grant.amount), precision=12)
         for entry in entries
-        if entry.grant is None or entry.grant.paid_currency_id == asset
+        if entry.grant is not None and entry.grant.paid_currency_id == asset
     )
-    return exact_sum(costs)

@@ -1,10 +1,10 @@
 """The part of a paid fee that is for time not used: as a line to be looked at, and given back."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
-from fractions import Fraction
 
+from billing.engine.money import EXACT
 from billing.engine.proration import part, share
 from billing.models import Asset, Fee, Subscription, SubscriptionPeriod
 from billing.services.ledger.posting import Journal
@@ -13,7 +13,11 @@ from billing.services.subscriptions import fees, periods
 
 @dataclass(frozen=True, slots=True)
 class FeeLine:
-    """A line of the statement: a ``credit`` for unused time, or the ``change`` fee for the rest of the period."""
+    """A line of the statement: a ``credit`` for unused time, or the ``change`` fee for the rest of the period.
+
+    Of a credit ``amount`` is what the customer gets, or owes less, and ``list_amount`` what was charged for that time:
+    the rest was owed and given up.
+    """
 
     kind: str
     description: str
@@ -24,17 +28,21 @@ class FeeLine:
     end: datetime
 
 
-def credit(subscription: Subscription, period: SubscriptionPeriod | None, at: datetime) -> FeeLine | None:
-    """The part of the period's last fee that is for the time after ``at``; None where nothing was paid for it."""
+def credit(
+    journal: Journal, subscription: Subscription, period: SubscriptionPeriod | None, at: datetime
+) -> FeeLine | None:
+    """The part of the period's last fee that is for the time after ``at``; None where nothing was charged for it."""
     paid = _last_fee(period)
     if paid is None or at >= paid.end:
         return None
     left = share(max(at, paid.start), paid.end, of=(paid.start, paid.end))
-    amount = part(paid.amount, left, precision=paid.asset.precision)
-    if amount == 0:
+    taken = fees.Taken.of(paid)
+    unused = part(taken.amount, left, precision=paid.asset.precision)
+    if unused == 0:
         return None
+    amount = EXACT.subtract(unused, fees.let_off(journal, paid, taken, unused))
     name = f"Unused: {subscription.plan.name}, {periods.span(at, paid.end, subscription.timezone)}"
-    return FeeLine(Fee.Kind.CREDIT, name, paid.asset, amount, amount, at, paid.end)
+    return FeeLine(Fee.Kind.CREDIT, name, paid.asset, unused, amount, at, paid.end)
 
 
 def post_credit(journal: Journal, subscription: Subscription, period: SubscriptionPeriod | None, line: FeeLine) -> None:
@@ -42,8 +50,8 @@ def post_credit(journal: Journal, subscription: Subscription, period: Subscripti
     paid = _last_fee(period)
     assert paid is not None
     assert period is not None
-    fee = raise_line(journal, subscription, period, line)
-    fees.give_back(journal, fee, paid=paid, share=Fraction(line.amount) / Fraction(paid.amount))
+    fee = raise_line(journal, subscription, period, replace(line, amount=line.list_amount))
+    fees.give_back(journal, fee, fees.Taken.of(paid))
 
 
 def raise_line(journal: Journal, subscription: Subscription, period: SubscriptionPeriod, line: FeeLine) -> Fee:
