@@ -1,5 +1,5 @@
--- Whose payment is disputed never changes; no dispute is removed. What it is, and how much it is about, follows the
--- provider, which may go back on what it said, but never to before there was more than a question.
+-- Whose payment is disputed, and how much of it, never changes; no dispute is removed. What it is follows the provider,
+-- which may go back on what it said, but never to before there was more than a question.
 CREATE TRIGGER dispute_states BEFORE UPDATE OR DELETE ON billing_dispute
     FOR EACH ROW EXECUTE FUNCTION ante_guard_payment(
         'inquiry>open', 'inquiry>under_review', 'inquiry>won', 'inquiry>lost', 'inquiry>closed',

@@ -1,14 +1,13 @@
--- What is asked of a payer never changes (what a dispute is over does, as its provider says), and the states of money
--- follow their machines: nothing leaves "succeeded", and what has ended otherwise can only turn out to be paid after all.
--- Guards only: they never compute anything.
+-- What is asked of a payer never changes, and the states of money follow their machines: nothing leaves "succeeded", and
+-- what has ended otherwise can only turn out to be paid after all. Guards only: they never compute anything.
 CREATE FUNCTION ante_guard_payment() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'DELETE' THEN
         RAISE EXCEPTION '% %: rows of money are never removed', TG_TABLE_NAME, OLD.id
             USING ERRCODE = 'restrict_violation';
     END IF;
-    IF (NEW.id, NEW.customer_id, NEW.currency_id) IS DISTINCT FROM (OLD.id, OLD.customer_id, OLD.currency_id)
-       OR (NEW.amount <> OLD.amount AND TG_TABLE_NAME <> 'billing_dispute') THEN
+    IF (NEW.id, NEW.customer_id, NEW.amount, NEW.currency_id)
+       IS DISTINCT FROM (OLD.id, OLD.customer_id, OLD.amount, OLD.currency_id) THEN
         RAISE EXCEPTION '% %: whose it is and how much never changes', TG_TABLE_NAME, OLD.id
             USING ERRCODE = 'restrict_violation';
     END IF;
