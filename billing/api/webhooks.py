@@ -12,11 +12,12 @@ from billing.api import base, pagination, serializers
 from billing.api.authentication import actor, principal
 from billing.api.fields import moment_string
 from billing.api.schema import webhooks as schema
+from billing.engine.webhook_scopes import SCOPE_OF, named
 from billing.engine.webhooks import TYPES
 from billing.errors import InvalidRequest
 from billing.models import Customer, WebhookDelivery, WebhookEndpoint
 from billing.services.idempotency import Answer
-from billing.services.webhooks import endpoints
+from billing.services.webhooks import endpoints, reading
 
 
 class EndpointsView(base.View):
@@ -25,10 +26,14 @@ class EndpointsView(base.View):
 
     @schema.CREATE
     def post(self, request: Request) -> Response:
+        may = principal(request).may
+        data = serializers.read(schema.EndpointCreate, request)
+        customer = _customer(request, data.pop("customer", None))
+        # Before an answer that is kept: a lesser key of the same owner's is shown no secret by it.
+        reading.require(named(data["events"], of_customer=customer is not None), may)
+
         def create() -> Answer:
-            data = serializers.read(schema.EndpointCreate, request)
-            customer = _customer(request, data.pop("customer", None))
-            endpoint, secret = endpoints.create(actor=actor(request), customer=customer, **data)
+            endpoint, secret = endpoints.create(actor=actor(request), may=may, customer=customer, **data)
             return Answer(201, {**_show(endpoint), "secret": secret})
 
         return self.once(request, create)
@@ -51,9 +56,9 @@ class EndpointView(base.View):
 
     @schema.CHANGE
     def patch(self, request: Request, endpoint_id: UUID) -> Response:
-        endpoint = _endpoint(request, endpoint_id)
+        endpoint, may = _endpoint(request, endpoint_id), principal(request).may
         data = serializers.read(schema.EndpointChange, request)
-        return Response(_show(endpoints.change(actor=actor(request), endpoint=endpoint, **data)))
+        return Response(_show(endpoints.change(actor=actor(request), may=may, endpoint=endpoint, **data)))
 
     @schema.REMOVE
     def delete(self, request: Request, endpoint_id: UUID) -> Response:
@@ -66,11 +71,12 @@ class RotateView(base.View):
 
     @schema.ROTATE
     def post(self, request: Request, endpoint_id: UUID) -> Response:
-        endpoint = _endpoint(request, endpoint_id)
+        endpoint, may = _endpoint(request, endpoint_id), principal(request).may
+        reading.require(reading.told(endpoint), may)
 
         def rotate() -> Answer:
             serializers.read(serializers.Nothing, request)
-            secret = endpoints.rotate(actor=actor(request), endpoint=endpoint)
+            secret = endpoints.rotate(actor=actor(request), may=may, endpoint=endpoint)
             return Answer(200, {**_show(endpoint), "secret": secret})
 
         return self.once(request, rotate)
@@ -81,11 +87,11 @@ class TestView(base.View):
 
     @schema.TEST
     def post(self, request: Request, endpoint_id: UUID) -> Response:
-        endpoint = _endpoint(request, endpoint_id)
+        endpoint, may = _endpoint(request, endpoint_id), principal(request).may
 
         def test() -> Answer:
             serializers.read(serializers.Nothing, request)
-            return Answer(202, _show_delivery(endpoints.test(endpoint)))
+            return Answer(202, _show_delivery(endpoints.test(endpoint, may=may), may))
 
         return self.once(request, test)
 
@@ -102,7 +108,8 @@ class DeliveriesView(base.View):
             if state not in WebhookDelivery.State.values:
                 raise InvalidRequest.field("state", f"One of {', '.join(WebhookDelivery.State.values)}.")
             rows = rows.filter(state=state)
-        return Response(pagination.page(request, rows, _show_delivery))
+        may = principal(request).may
+        return Response(pagination.page(request, rows, lambda delivery: _show_delivery(delivery, may)))
 
 
 class DeliveryReplayView(base.View):
@@ -111,10 +118,13 @@ class DeliveryReplayView(base.View):
     @schema.DELIVERY_REPLAY
     def post(self, request: Request, endpoint_id: UUID, delivery_id: UUID) -> Response:
         delivery = access.webhook_delivery(endpoint=_endpoint(request, endpoint_id), delivery_id=delivery_id)
+        may = principal(request).may
+        reading.require([delivery.type], may)
 
         def replay() -> Answer:
             serializers.read(serializers.Nothing, request)
-            return Answer(202, _show_delivery(endpoints.replay(actor=actor(request), delivery=delivery)))
+            again = endpoints.replay(actor=actor(request), may=may, delivery=delivery)
+            return Answer(202, _show_delivery(again, may))
 
         return self.once(request, replay)
 
@@ -130,6 +140,7 @@ class ReplayView(base.View):
             data = serializers.read(schema.Replay, request)
             count = endpoints.replay_all(
                 actor=actor(request),
+                may=principal(request).may,
                 endpoint=endpoint,
                 since=data["from"],
                 until=data.get("to"),
@@ -146,7 +157,10 @@ class TypesView(base.View):
     @schema.TYPES
     def get(self, request: Request) -> Response:
         rows = [
-            {"type": name, "description": kind.when, "schema": kind.schema(), "example": kind.body()}
+            {
+                **{"type": name, "description": kind.when, "scope": SCOPE_OF[name]},
+                **{"schema": kind.schema(), "example": kind.body()},
+            }
             for name, kind in TYPES.items()
         ]
         return Response(pagination.envelope(rows, None))
@@ -183,13 +197,14 @@ def _show(endpoint: WebhookEndpoint) -> dict[str, Any]:
     }
 
 
-def _show_delivery(delivery: WebhookDelivery) -> dict[str, Any]:
+def _show_delivery(delivery: WebhookDelivery, may: reading.May) -> dict[str, Any]:
+    """What was sent. Its content only to whom it could be sent: a key that watches over deliveries sees the rest."""
     waits = delivery.state == WebhookDelivery.State.PENDING
     return {
         "id": str(delivery.pk),
         "message": f"msg_{delivery.message}",
         "type": delivery.type,
-        "data": delivery.data,
+        "data": None if reading.unread([delivery.type], may) else delivery.data,
         "happened_at": moment_string(delivery.happened_at),
         "state": delivery.state,
         "attempts": delivery.attempts,

@@ -1,7 +1,8 @@
 """Where the customer's own systems are told: endpoints, what was sent to them, and sending it again."""
 
 import json
-from typing import Any
+from collections.abc import Collection
+from typing import Any, cast
 from uuid import UUID
 
 from django import forms
@@ -17,10 +18,11 @@ from django.views.decorators.http import require_GET, require_POST
 from accounts import second_factor
 from accounts.services.audit import actor_of
 from billing.engine.crm import FORMATS
+from billing.engine.webhook_scopes import SCOPE_OF, named
 from billing.engine.webhooks import EVERYTHING, TYPES
 from billing.errors import BillingError
 from billing.models import WebhookDelivery, WebhookEndpoint
-from billing.services.webhooks import endpoints
+from billing.services.webhooks import endpoints, reading
 from portal import access, refusals
 from portal.tables import Column, Filter, Table
 
@@ -57,26 +59,28 @@ DELIVERIES = Table(
 
 
 class EndpointForm(forms.Form):
-    """A new endpoint."""
+    """A new endpoint, for what its maker may read; for everything only if they may read everything."""
 
     url = forms.URLField(
         max_length=500, label=_("Address"), assume_scheme="https", help_text=_("Begins with https://.")
     )
-    events = forms.MultipleChoiceField(
-        widget=forms.CheckboxSelectMultiple,
-        label=_("Tell it of"),
-        choices=[(EVERYTHING, _("Everything but single usage events"))]
-        + [(name, format_lazy("{}: {}", name, _(kind.when))) for name, kind in TYPES.items() if kind.about_customer],
-        initial=[EVERYTHING],
-    )
+    events = forms.MultipleChoiceField(widget=forms.CheckboxSelectMultiple, label=_("Tell it of"))
     format = forms.ChoiceField(
         choices=list(FORMATS.items()),
         label=_("Format"),
         help_text=_("For a CRM: flat, with account, percent and window."),
     )
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, scopes: Collection[str], **kwargs: Any) -> None:
         super().__init__(*args, **{"label_suffix": "", **kwargs})
+        everything = named([EVERYTHING], of_customer=True)
+        seen = [name for name in TYPES if SCOPE_OF[name] in scopes]
+        choices = [(name, format_lazy("{}: {}", name, _(TYPES[name].when))) for name in seen]
+        usual = [name for name in everything if name in seen]
+        if usual == everything:
+            usual, choices = [EVERYTHING], [(EVERYTHING, _("Everything but single usage events")), *choices]
+        events = cast("forms.MultipleChoiceField", self.fields["events"])
+        events.choices, events.initial = choices, usual
 
 
 @require_GET
@@ -84,7 +88,7 @@ class EndpointForm(forms.Form):
 @access.requires("webhooks:read")
 def webhooks(request: HttpRequest, visit: access.Visit) -> HttpResponse:
     """The customer's endpoints, and a form for another."""
-    return _page(request, visit, EndpointForm())
+    return _page(request, visit, EndpointForm(scopes=visit.scopes))
 
 
 @require_POST
@@ -93,10 +97,11 @@ def webhooks(request: HttpRequest, visit: access.Visit) -> HttpResponse:
 @access.requires("webhooks:write")
 def create(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
     """Name an endpoint, and show its secret this once."""
-    form = EndpointForm(request.POST)
+    form = EndpointForm(request.POST, scopes=visit.scopes)
     if form.is_valid():
+        actor, may = actor_of(request), visit.scopes.__contains__
         try:
-            endpoint, secret = endpoints.create(actor=actor_of(request), customer=visit.customer, **form.cleaned_data)
+            endpoint, secret = endpoints.create(actor=actor, may=may, customer=visit.customer, **form.cleaned_data)
         except BillingError as refusal:
             refusals.put(form, refusal)
         else:
@@ -111,8 +116,12 @@ def endpoint(request: HttpRequest, visit: access.Visit, endpoint_id: UUID) -> Ht
     """One endpoint, and what was sent to it last."""
     found = _endpoint(visit, endpoint_id)
     table = DELIVERIES.page(request, found.deliveries.all(), found.pk)
-    rows = [(row, _content(row)) for row in table.rows]
-    return access.render_for(request, visit, "portal/webhook.html", endpoint=found, table=table, deliveries=rows)
+    may = visit.scopes.__contains__
+    rows = [(row, None if reading.unread([row.type], may) else _content(row)) for row in table.rows]
+    unread = [name for names in reading.unread(reading.told(found), may).values() for name in names]
+    return access.render_for(
+        request, visit, "portal/webhook.html", endpoint=found, table=table, deliveries=rows, unread=unread
+    )
 
 
 @require_POST
@@ -122,7 +131,11 @@ def endpoint(request: HttpRequest, visit: access.Visit, endpoint_id: UUID) -> Ht
 def rotate(request: HttpRequest, visit: access.Visit, endpoint_id: UUID) -> HttpResponseBase:
     """A new secret, shown this once."""
     found = _endpoint(visit, endpoint_id)
-    secret = endpoints.rotate(actor=actor_of(request), endpoint=found)
+    try:
+        secret = endpoints.rotate(actor=actor_of(request), may=visit.scopes.__contains__, endpoint=found)
+    except BillingError as refusal:
+        messages.error(request, refusals.said(refusal.detail))
+        return redirect("portal:webhook", found.pk)
     return _secret(request, visit, found, secret)
 
 
@@ -133,20 +146,20 @@ def rotate(request: HttpRequest, visit: access.Visit, endpoint_id: UUID) -> Http
 def act(request: HttpRequest, visit: access.Visit, endpoint_id: UUID) -> HttpResponseBase:
     """Test it, switch it on or off, remove it, or send something again."""
     found = _endpoint(visit, endpoint_id)
-    actor, wanted = actor_of(request), request.POST.get("do", "")
+    actor, may, wanted = actor_of(request), visit.scopes.__contains__, request.POST.get("do", "")
     try:
         if wanted == "test":
-            endpoints.test(found)
+            endpoints.test(found, may=may)
             messages.success(request, _("A test is on its way."))
         elif wanted in {"on", "off"}:
-            endpoints.change(actor=actor, endpoint=found, enabled=wanted == "on")
+            endpoints.change(actor=actor, may=may, endpoint=found, enabled=wanted == "on")
             messages.success(request, _("The endpoint is on.") if wanted == "on" else _("The endpoint is off."))
         elif wanted == "remove":
             endpoints.remove(actor=actor, endpoint=found)
             messages.success(request, _("The endpoint is removed."))
             return redirect("portal:webhooks")
         else:
-            endpoints.replay(actor=actor, delivery=_delivery(found, wanted))
+            endpoints.replay(actor=actor, may=may, delivery=_delivery(found, wanted))
             messages.success(request, _("It is sent again."))
     except BillingError as refusal:
         messages.error(request, refusals.said(refusal.detail))

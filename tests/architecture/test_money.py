@@ -33,6 +33,7 @@ LOCKERS = {
     "billing/services/exports/delivering.py": "a file, which others skip while one worker delivers it",
     "billing/services/outbox.py": "messages, which others skip while one relay holds them",
     "billing/services/catalog/drafts.py": "a draft's plan, so that it is published once",
+    "billing/services/webhooks/endpoints.py": "an endpoint, so that nobody adds to what goes to an address just named",
     "billing/services/webhooks/sending.py": "deliveries, which others skip while one sender holds them; an endpoint",
     "billing/services/catalog/plans.py": "a plan, so that its versions are numbered one after the other",
 }

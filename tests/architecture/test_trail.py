@@ -58,6 +58,7 @@ READS = {
     "billing.services.subscriptions.moving": ("preview_move",),
     "billing.services.wallet.recurring": ("drawn_up", "periods_of"),
     "billing.services.webhooks.endpoints": ("of",),
+    "billing.services.webhooks.reading": ("require", "told", "unread"),
 }
 BOOKS, PROVIDER = "the event or the entries say which key it was", "what the provider says is written down as its word"
 WITHOUT = {

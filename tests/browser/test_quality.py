@@ -19,6 +19,7 @@ from billing.models import Customer, UsageEvent
 from billing.services.invoicing import invoices
 from billing.services.wallet import charge_disputes, wallets
 from billing.services.webhooks import endpoints
+from billing.services.webhooks.reading import anything
 from tests.browser.conftest import SignIn
 from tests.builders import Shop
 from tests.matrix.test_portal import PAGES as ROUTES
@@ -106,8 +107,10 @@ def furnished(owner: User, shop: Shop) -> User:
     """The same owner, whose organization has something on every page."""
     acme = owner.memberships.get().organization.customer
     shop.key(organization=acme.organization)
-    endpoint, _secret = endpoints.create(actor=SYSTEM, customer=acme, url="https://hooks.acme.test/", events=["*"])
-    endpoints.test(endpoint)
+    endpoint, _secret = endpoints.create(
+        actor=SYSTEM, may=anything, customer=acme, url="https://hooks.acme.test/", events=["*"]
+    )
+    endpoints.test(endpoint, may=anything)
     event = UsageEvent.objects.filter(customer=acme).latest("id")
     charge_disputes.lodge(actor=SYSTEM, customer=acme, events=[event], reason="We did not ask for it")
     wallets.set_overdraft_limit(actor=SYSTEM, customer=acme, asset=shop.usd, limit=Decimal(1000))

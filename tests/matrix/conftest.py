@@ -21,6 +21,7 @@ from billing.services.invoicing import invoices
 from billing.services.notices import targets
 from billing.services.wallet import charge_disputes, recurring, wallets
 from billing.services.webhooks import endpoints
+from billing.services.webhooks.reading import anything
 from tests.builders import Shop
 from tests.payments import Bank, Payer
 
@@ -115,8 +116,10 @@ def tenant(shop: Shop, bank: Bank, name: str) -> Tenant:
     terms = recurring.Terms(asset=shop.usd, amount=Decimal(1), interval="month", starts_at=later, name=mark)
     monthly = recurring.create(actor=audit.SYSTEM, customer=customer, terms=terms)
     opened = authorizations.open_amount(customer=customer, asset=shop.usd, amount=Decimal(1)).authorization
-    endpoint, _ = endpoints.create(actor=audit.SYSTEM, customer=customer, url=f"https://{mark}.test/", events=["*"])
-    endpoints.test(endpoint)
+    endpoint, _ = endpoints.create(
+        actor=audit.SYSTEM, may=anything, customer=customer, url=f"https://{mark}.test/", events=["*"]
+    )
+    endpoints.test(endpoint, may=anything)
     maker = User.objects.create_user(f"{mark}-maker@ante.test", is_staff=True)
     by = audit.Actor.of_user(maker, ip_address=None, request_id="")
     notes.add(actor=by, customer=customer, text=mark)

@@ -12,6 +12,7 @@ from accounts.models import IdentityProvider
 from accounts.services import audit, factors, rotation
 from billing.models import IdempotencyRecord, WebhookEndpoint
 from billing.services.webhooks import endpoints
+from billing.services.webhooks.reading import anything
 from tests.builders import Shop
 from tests.matrix.conftest import Tenant
 
@@ -38,7 +39,7 @@ def sealed() -> dict[str, list[str]]:
 
 def test_no_secret_is_in_a_dump_and_none_needs_the_old_keys(acme: Tenant, shop: Shop, settings: Any) -> None:
     IdentityProvider.objects.update(client_secret="a-secret-of-their-provider")
-    endpoints.rotate(actor=audit.SYSTEM, endpoint=WebhookEndpoint.objects.get())
+    endpoints.rotate(actor=audit.SYSTEM, may=anything, endpoint=WebhookEndpoint.objects.get())
     asked = {"principal": "operator", "key": "k", "fingerprint": b"f", "status": 201, "body": {"secret": None}}
     IdempotencyRecord.objects.create(**asked, secret=WebhookEndpoint.objects.get().secret)
     secrets = sealed()

@@ -18,6 +18,7 @@ from accounts.sessions import name_of
 from billing.models import Customer
 from billing.services.wallet import wallets
 from billing.services.webhooks import endpoints
+from billing.services.webhooks.reading import anything
 from tests.builders import Shop, browser_of
 
 PASSWORD = "correct horse battery"
@@ -52,7 +53,7 @@ def asking(shop: Shop, acme: Customer) -> dict[str, tuple[str, str, dict[str, An
     other = shop.member(acme, "other@acme.test", "viewer").memberships.get()
     boss = shop.member(acme, "boss@acme.test", "owner").memberships.get()
     invited, _ = team.invite(organization=acme.organization, email="i@acme.test", role="viewer", by=boss, actor=SYSTEM)
-    endpoint, _ = endpoints.create(actor=SYSTEM, customer=acme, url="https://hooks.test/", events=["*"])
+    endpoint, _ = endpoints.create(actor=SYSTEM, may=anything, customer=acme, url="https://hooks.test/", events=["*"])
     return {
         "GET /keys": ("keys:read", "/keys", {}),
         "POST /keys/new": ("keys:write", "/keys/new", NEW_KEY | {"scopes": ["wallets:read"]}),

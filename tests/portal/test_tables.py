@@ -15,6 +15,7 @@ from accounts.services.audit import SYSTEM
 from billing.services import usage
 from billing.services.wallet import grants
 from billing.services.webhooks import endpoints
+from billing.services.webhooks.reading import anything
 from portal.pages import alerts, budgets, disputes, funding, invoices, keys, plan, security, team, wallet, webhooks
 from portal.tables import Table
 from tests.builders import Shop
@@ -104,7 +105,9 @@ def test_each_heading_sorts_and_each_filter_narrows(shop: Shop, signed_in: Signe
     customer = shop.customer("acme")
     client, arguments = signed_in(shop.member(customer)), []
     if table is webhooks.DELIVERIES:
-        endpoint, _secret = endpoints.create(actor=SYSTEM, customer=customer, url="https://hooks.test/", events=["*"])
+        endpoint, _secret = endpoints.create(
+            actor=SYSTEM, may=anything, customer=customer, url="https://hooks.test/", events=["*"]
+        )
         arguments = [endpoint.pk]
     address = reverse(f"portal:{table.name}", args=arguments)
     asked = [

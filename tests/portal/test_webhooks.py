@@ -74,3 +74,40 @@ def test_a_paused_key_is_resumed_with_one_click(shop: Shop, acme: Customer) -> N
 
     assert ApiKey.objects.get().paused_at is None
     assert "Resume Agent" not in client.get("/keys").content.decode()
+
+
+def test_a_role_is_offered_what_it_may_read_and_gets_no_more(shop: Shop, acme: Customer) -> None:
+    owner = browser_of(shop.member(acme))
+    developer = browser_of(shop.member(acme, "dev@acme.test", "developer"))
+    new = {"url": "https://hooks.test/in", "format": "standard"}
+    form, whole = (client.get("/webhooks").context["form"] for client in (developer, owner))
+    offered = {name for name, _ in form.fields["events"].choices}
+    assert {name for name, _ in whole.fields["events"].choices} - offered == {
+        *("*", "invoice.finalized", "invoice.paid", "invoice.reopened", "invoice.overdue"),
+    }
+    assert whole.fields["events"].initial == ["*"]
+    assert set(form.fields["events"].initial) == offered - {"usage.recorded"}
+    for wanted in (["*"], ["invoice.paid"], ["grant.created", "invoice.paid"], ["customer.created"]):
+        assert developer.post("/webhooks/new", new | {"events": wanted}).status_code == 400
+    assert not WebhookEndpoint.objects.exists()
+    assert "whsec_" in developer.post("/webhooks/new", new | {"events": ["grant.created"]}).content.decode()
+
+    owner.post("/webhooks/new", new | {"events": ["*"]})
+    endpoint = WebhookEndpoint.objects.latest("pk")
+    address, secret = f"/webhooks/{endpoint.pk}", endpoint.secret
+    owner.post(f"{address}/act", {"do": "test"})
+    told = {"state": "failed", "data": {"payable": "62.13"}}
+    endpoint.deliveries.update(**told, type="invoice.paid")
+    paid = endpoint.deliveries.get()
+    shown = developer.get(address).content.decode()
+    assert "It is told of what your role does not see: invoice.finalized, invoice.paid" in shown
+    assert "Your role does not see the content." in shown
+    assert not {word for word in ("62.13", "Send a test", "New secret", "Send again") if word in shown}
+    for below, wanted in (("rotate", ""), ("act", "test"), ("act", str(paid.pk))):
+        answer = developer.post(f"{address}/{below}", {"do": wanted}, follow=True)
+        assert "This takes scopes that are missing: invoices:read (invoice." in answer.content.decode()
+    endpoint.refresh_from_db()
+    assert (endpoint.secret, endpoint.deliveries.get().state) == (secret, "failed")
+    developer.post(f"{address}/act", {"do": "off"})
+    assert "62.13" in owner.get(address).content.decode()
+    assert not WebhookEndpoint.objects.get(pk=endpoint.pk).enabled

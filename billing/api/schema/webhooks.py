@@ -67,7 +67,9 @@ class DeliveryShape(rest.Serializer[Any]):
     id = rest.UUIDField()
     message = rest.CharField(help_text="The header webhook-id, the same at every attempt.")
     type = rest.CharField()
-    data = rest.JSONField()  # type: ignore[assignment]  # A member called like an attribute of the framework.
+    data = rest.JSONField(  # type: ignore[assignment]  # A member called like an attribute of the framework.
+        allow_null=True, help_text="Null where the key does not have the scope that the type asks for."
+    )
     happened_at = MomentField()
     state = rest.ChoiceField(WebhookDelivery.State.choices)
     attempts = rest.IntegerField()
@@ -83,17 +85,22 @@ class CountShape(rest.Serializer[Any]):
 class TypeShape(rest.Serializer[Any]):
     type = rest.CharField()
     description = rest.CharField()
+    scope = rest.CharField(help_text="What a key needs to have messages of this type sent, and to read them.")
     schema = rest.JSONField()
     example = rest.JSONField()
 
 
 TAGS = ["Webhooks"]
+_SCOPES = (
+    "The key needs the scope of each type (list_webhook_types), for * of all that it stands for; without: 403, whose "
+    "scopes and types say what is missing."
+)
 CREATE = extend_schema(
     operation_id="create_webhook_endpoint",
     summary="Name an address that is to be told",
     description=(
         "events are types, or * for all but usage.recorded, which is asked for by name. Without customer the endpoint "
-        "is the operator's and is told of every customer. The secret is in this answer only."
+        f"is the operator's and is told of every customer. The secret is in this answer only. {_SCOPES}"
     ),
     tags=TAGS,
     request=EndpointCreate,
@@ -113,6 +120,10 @@ GET = extend_schema(
 CHANGE = extend_schema(
     operation_id="change_webhook_endpoint",
     summary="Change an endpoint, or switch it on or off",
+    description=(
+        "The key needs the scopes of types that are added, and with another url of all that goes there, what waits "
+        "included: else 403, whose scopes and types say what is missing."
+    ),
     tags=TAGS,
     request=EndpointChange,
     responses={200: EndpointShape},
@@ -123,7 +134,7 @@ REMOVE = extend_schema(
 ROTATE = extend_schema(
     operation_id="renew_webhook_secret",
     summary="Give an endpoint a new secret",
-    description="For a day the one before signs as well: webhook-signature then has two signatures.",
+    description=f"For a day the one before signs as well: webhook-signature then has two signatures. {_SCOPES}",
     tags=TAGS,
     request=serializers.Nothing,
     responses={200: EndpointWithSecretShape},
@@ -132,6 +143,7 @@ ROTATE = extend_schema(
 TEST = extend_schema(
     operation_id="test_webhook_endpoint",
     summary="Send a message of type webhook.test",
+    description=_SCOPES,
     tags=TAGS,
     request=serializers.Nothing,
     responses={202: DeliveryShape},
@@ -147,6 +159,7 @@ DELIVERIES = extend_schema(
 DELIVERY_REPLAY = extend_schema(
     operation_id="replay_webhook_delivery",
     summary="Send a message again, under the same id",
+    description="The key needs the scope of the message's type.",
     tags=TAGS,
     request=serializers.Nothing,
     responses={202: DeliveryShape},
@@ -155,6 +168,7 @@ DELIVERY_REPLAY = extend_schema(
 REPLAY = extend_schema(
     operation_id="replay_webhook_deliveries",
     summary="Send again what happened in an interval: what was given up, or all",
+    description="The key needs the scope of each type that is sent again; where one is missing, nothing is sent.",
     tags=TAGS,
     request=Replay,
     responses={202: CountShape},

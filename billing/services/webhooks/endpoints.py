@@ -1,4 +1,7 @@
-"""Endpoints: named, changed, given another secret, tested, switched on and off. What was sent can be sent again."""
+"""Endpoints: named, changed, given another secret, tested, switched on and off. What was sent can be sent again.
+
+``may`` says what whoever asks may read: ``PermissionDenied`` where they would have more sent than that.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -11,10 +14,13 @@ from django.utils import timezone
 from accounts.ids import uuid7
 from accounts.services import audit
 from billing.engine.crm import STANDARD
+from billing.engine.webhook_scopes import named
 from billing.engine.webhooks import EVERYTHING, TEST, TYPES, host_of
 from billing.errors import InvalidRequest, InvalidState
 from billing.gateways import webhooks as gateway
 from billing.models import Customer, WebhookDelivery, WebhookEndpoint
+from billing.services.webhooks import reading
+from billing.services.webhooks.reading import May
 
 ENDPOINTS_MAX = 20
 """For the operator, and for each customer."""
@@ -27,6 +33,7 @@ State = WebhookDelivery.State
 def create(
     *,
     actor: audit.Actor,
+    may: May,
     customer: Customer | None,
     url: str,
     events: Sequence[str],
@@ -36,6 +43,7 @@ def create(
     """A new endpoint and its secret, told in this ``format`` (``engine.crm``). Without a customer it is told of all of
     them. Raises ``InvalidRequest``."""
     checked = _checked(url, events, operators=customer is None)
+    reading.require(named(checked, of_customer=customer is not None), may)
     with transaction.atomic():
         if of(customer).count() >= ENDPOINTS_MAX:
             raise InvalidState(f"There are {ENDPOINTS_MAX} endpoints already: remove one first.")
@@ -55,6 +63,7 @@ def of(customer: Customer | None) -> QuerySet[WebhookEndpoint]:
 def change(
     *,
     actor: audit.Actor,
+    may: May,
     endpoint: WebhookEndpoint,
     url: str | None = None,
     events: Sequence[str] | None = None,
@@ -62,12 +71,21 @@ def change(
     format: str | None = None,
     enabled: bool | None = None,
 ) -> WebhookEndpoint:
-    """Change what is given. Switched on again, it is sent at once whatever waits. Raises ``InvalidRequest``."""
-    url = endpoint.url if url is None else url
+    """Change what is given. Switched on again, it is sent at once whatever waits. Raises ``InvalidRequest``.
+
+    Who adds types must be able to read those; who names another address, all that goes there from now on.
+    """
     operators = endpoint.customer_id is None
-    checked = _checked(url, endpoint.events if events is None else events, operators=operators)
+    _checked(endpoint.url if url is None else url, endpoint.events if events is None else events, operators=operators)
     now = timezone.now()
     with transaction.atomic():
+        before = WebhookEndpoint.objects.select_for_update(no_key=True).select_related(None).get(pk=endpoint.pk)
+        checked = before.events if events is None else list(dict.fromkeys(events))
+        url = before.url if url is None else url
+        wanted = named(checked, of_customer=not operators)
+        if url != before.url:
+            reading.require([*wanted, *reading.waiting(before)], may)
+        reading.require(set(wanted) - set(reading.told(before)), may)
         changes: dict[str, Any] = {"url": url, "events": checked}
         if description is not None:
             changes["description"] = description
@@ -75,7 +93,7 @@ def change(
             changes["format"] = format
         if enabled is not None:
             changes |= {"enabled": enabled, "disabled_because": "" if enabled else "It was switched off."}
-        if enabled and not endpoint.enabled:
+        if enabled and not before.enabled:
             changes |= {"failures": 0, "failing_since": None, "rests_until": None}
             endpoint.deliveries.filter(state=State.PENDING).update(due_at=now, attempts=0)
         WebhookEndpoint.objects.filter(pk=endpoint.pk).update(**changes)
@@ -85,8 +103,9 @@ def change(
     return endpoint
 
 
-def rotate(*, actor: audit.Actor, endpoint: WebhookEndpoint) -> str:
+def rotate(*, actor: audit.Actor, may: May, endpoint: WebhookEndpoint) -> str:
     """A new secret. For a day the one before signs as well, so that the receiver can change over in peace."""
+    reading.require(reading.told(endpoint), may)
     with transaction.atomic():
         secret = gateway.new_secret()
         endpoint.previous_secret, endpoint.secret = endpoint.secret, secret
@@ -106,8 +125,9 @@ def remove(*, actor: audit.Actor, endpoint: WebhookEndpoint) -> None:
         _record(actor, "webhook_endpoint.removed", endpoint, url=host_of(endpoint.url))
 
 
-def test(endpoint: WebhookEndpoint) -> WebhookDelivery:
+def test(endpoint: WebhookEndpoint, *, may: May) -> WebhookDelivery:
     """Have a message of type ``webhook.test`` sent. ``InvalidState`` where one waits, or the endpoint is off."""
+    reading.require(reading.told(endpoint), may)
     if not endpoint.enabled:
         raise InvalidState("This endpoint is switched off: switch it on first.")
     if endpoint.deliveries.filter(state=State.PENDING, type=TEST).exists():
@@ -128,8 +148,9 @@ def test(endpoint: WebhookEndpoint) -> WebhookDelivery:
     )
 
 
-def replay(*, actor: audit.Actor, delivery: WebhookDelivery) -> WebhookDelivery:
+def replay(*, actor: audit.Actor, may: May, delivery: WebhookDelivery) -> WebhookDelivery:
     """Send this one again, under the same id. ``InvalidState`` where it waits to be sent, or the endpoint is off."""
+    reading.require([delivery.type], may)
     if not delivery.endpoint.enabled:
         raise InvalidState("This endpoint is switched off: switch it on first.")
     with transaction.atomic():
@@ -144,6 +165,7 @@ def replay(*, actor: audit.Actor, delivery: WebhookDelivery) -> WebhookDelivery:
 def replay_all(
     *,
     actor: audit.Actor,
+    may: May,
     endpoint: WebhookEndpoint,
     since: datetime,
     until: datetime | None = None,
@@ -158,8 +180,9 @@ def replay_all(
     if failed:
         rows = rows.filter(state=State.FAILED)
     with transaction.atomic():
-        found = list(rows.order_by("id").values_list("pk", flat=True)[:REPLAY_MAX])
-        count = WebhookDelivery.objects.filter(pk__in=found).update(
+        chosen = dict(rows.order_by("id").values_list("pk", "type")[:REPLAY_MAX])
+        reading.require(set(chosen.values()), may)
+        count = WebhookDelivery.objects.filter(pk__in=chosen).update(
             state=State.PENDING, attempts=0, due_at=timezone.now(), delivered_at=None
         )
         _record(actor, "webhook_endpoint.replayed", endpoint, since=since.isoformat(), count=count)

@@ -22,6 +22,7 @@ from billing.services.notices import targets
 from billing.services.revenue import partners
 from billing.services.wallet import charge_disputes, recurring, wallets
 from billing.services.webhooks import endpoints
+from billing.services.webhooks.reading import anything
 from tests.builders import Shop, browser_of
 from tests.payments import Bank, Payer
 
@@ -93,8 +94,10 @@ def acme(shop: Shop, bank: Bank) -> Customer:
     shop.alert(acme, "1000")
     alerts.watch_balances()
     notices.address()
-    endpoint, _ = endpoints.create(actor=audit.SYSTEM, customer=acme, url="https://hooks.test/", events=["*"])
-    endpoints.test(endpoint)
+    endpoint, _ = endpoints.create(
+        actor=audit.SYSTEM, may=anything, customer=acme, url="https://hooks.test/", events=["*"]
+    )
+    endpoints.test(endpoint, may=anything)
     SpendAnomaly.objects.create(
         customer=acme,
         asset=shop.usd,

@@ -10,6 +10,7 @@ from accounts.services.audit import SYSTEM
 from billing.engine.webhooks import TYPES
 from billing.models import Customer, IdempotencyRecord, WebhookDelivery, WebhookEndpoint
 from billing.services.webhooks import endpoints
+from billing.services.webhooks.reading import anything
 from tests.billing.api.conftest import Api, problem
 from tests.billing.api.test_access import Keys
 from tests.builders import Shop, browser_of
@@ -24,7 +25,7 @@ def own(shop: Shop, as_key: Keys) -> Api:
 
 
 def named(customer: Customer | None) -> WebhookEndpoint:
-    return endpoints.create(actor=SYSTEM, customer=customer, url=URL, events=["*"])[0]
+    return endpoints.create(actor=SYSTEM, may=anything, customer=customer, url=URL, events=["*"])[0]
 
 
 def test_the_secret_is_shown_once(api: Api) -> None:
@@ -96,7 +97,7 @@ def test_a_customers_key_names_its_own_and_reaches_no_other(shop: Shop, own: Api
 
 def test_a_delivery_is_that_endpoints_alone(shop: Shop, api: Api) -> None:
     one, other = named(shop.customer("acme")), named(None)
-    delivery = endpoints.test(one)
+    delivery = endpoints.test(one, may=anything)
 
     problem(api.post(f"/webhook-endpoints/{other.pk}/deliveries/{delivery.pk}/replay", None), 404, "not_found")
     problem(api.post(f"/webhook-endpoints/{one.pk}/deliveries/{delivery.pk}/replay", None), 409, "invalid_state")
@@ -108,7 +109,7 @@ def test_a_delivery_is_that_endpoints_alone(shop: Shop, api: Api) -> None:
 
 def test_deliveries_are_listed_and_filtered(shop: Shop, api: Api) -> None:
     endpoint = named(shop.customer("acme"))
-    endpoints.test(endpoint)
+    endpoints.test(endpoint, may=anything)
 
     (row,) = api.get(f"/webhook-endpoints/{endpoint.pk}/deliveries").json()["data"]
     assert (row["type"], row["state"], row["data"]["customer"]) == ("webhook.test", "pending", "acme")

@@ -46,6 +46,7 @@ from billing.services.ledger import seals
 from billing.services.notices import targets
 from billing.services.wallet import recurring, wallets
 from billing.services.webhooks import endpoints
+from billing.services.webhooks.reading import anything
 from tests.builders import Shop, browser_of
 from tests.payments import Bank, Payer
 
@@ -89,7 +90,9 @@ def acme(shop: Shop) -> Customer:
     assert way is not None
     single_sign_on.connect(way, owner, "canary.test", actor=actor(owner))
     single_sign_on.remove(provider, actor=actor(owner))
-    endpoints.create(actor=actor(owner), customer=customer, url=f"https://{ADDRESS.split('@')[1]}/", events=["*"])
+    endpoints.create(
+        actor=actor(owner), may=anything, customer=customer, url=f"https://{ADDRESS.split('@')[1]}/", events=["*"]
+    )
     shop.budget(customer, "100", name=NAME, member=member)
     shop.alert(customer, "5")
     shop.record(customer, id="one", input_tokens=1000)

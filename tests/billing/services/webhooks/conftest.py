@@ -9,6 +9,7 @@ from billing.gateways import webhooks as gateway
 from billing.models import Customer, OutboxEvent, WebhookDelivery, WebhookEndpoint
 from billing.services import outbox
 from billing.services.webhooks import endpoints, feeding, sending
+from billing.services.webhooks.reading import anything
 from tests.receiver import Receiver
 
 Name = Callable[..., WebhookEndpoint]
@@ -21,7 +22,7 @@ def name(monkeypatch: pytest.MonkeyPatch, receiver: Receiver) -> Name:
 
     def made(customer: Customer | None = None, *events: str, url: str = "") -> WebhookEndpoint:
         endpoint, _ = endpoints.create(
-            actor=SYSTEM, customer=customer, url=url or receiver.url, events=list(events) or ["*"]
+            actor=SYSTEM, may=anything, customer=customer, url=url or receiver.url, events=list(events) or ["*"]
         )
         return endpoint
 
