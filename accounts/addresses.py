@@ -53,6 +53,18 @@ def caller(peer: str, forwarded: str) -> Address | None:
     return address
 
 
+def is_proxy(peer: str) -> bool:
+    """Whether the socket's address is a trusted proxy's, so that how it was called itself is believed.
+
+    With no trusted proxies set, a proxy is whoever does not call from the internet: one on this machine (behind a Unix
+    socket too, which has no address) or in its own network.
+    """
+    address = parse(peer)
+    if trusted := networks(tuple(settings.TRUSTED_PROXIES)):
+        return address is not None and among(address, trusted)
+    return not peer if address is None else not address.is_global
+
+
 def of(request: HttpRequest) -> Address | None:
     """Who sent this request."""
     return caller(request.META.get("REMOTE_ADDR", ""), request.META.get("HTTP_X_FORWARDED_FOR", ""))

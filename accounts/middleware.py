@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from django.http import HttpRequest, HttpResponse
 from django.utils.cache import patch_vary_headers
 
-from accounts import reading
+from accounts import addresses, reading
 from accounts.ids import uuid7
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -30,6 +30,18 @@ class RequestIdMiddleware:
         response = self.get_response(request)
         response["X-Request-Id"] = request.request_id  # type: ignore[attr-defined]
         return response
+
+
+class ForwardedProtoMiddleware:
+    """Goes on as if ``X-Forwarded-Proto`` had not been sent, where no proxy of ours sent it."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if not addresses.is_proxy(request.META.get("REMOTE_ADDR", "")):
+            request.META.pop("HTTP_X_FORWARDED_PROTO", None)
+        return self.get_response(request)
 
 
 def printable_cookies(cookies: Mapping[str, str]) -> dict[str, str]:

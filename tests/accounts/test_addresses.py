@@ -118,3 +118,35 @@ def test_a_keys_list_and_its_organizations_must_both_let_it_in(shop: Shop, clien
     assert status("192.0.2.5") == 200
     api_keys.allow_from(key, ["192.0.2.9", "203.0.113.1"])
     assert [status("192.0.2.5"), status("192.0.2.9"), status("203.0.113.1")] == [403, 200, 403]
+
+
+@pytest.mark.parametrize(
+    ("proxies", "peer", "believed"),
+    [
+        (["10.0.0.0/8"], "10.0.0.1", True),
+        (["10.0.0.0/8"], "::ffff:10.0.0.1", True),
+        (["10.0.0.0/8"], "192.168.0.1", False),
+        (["10.0.0.0/8"], "127.0.0.1", False),
+        (["10.0.0.0/8"], "", False),
+        (["10.0.0.0/8"], "93.184.216.34", False),
+        (["93.184.216.34"], "93.184.216.34", True),
+        ([], "127.0.0.1", True),
+        ([], "::1", True),
+        ([], "172.17.0.1", True),
+        ([], "", True),
+        ([], "93.184.216.34", False),
+        ([], "2606:4700::6810:84e5", False),
+        ([], "::ffff:93.184.216.34", False),
+        ([], "nonsense", False),
+    ],
+)
+def test_only_a_proxy_says_that_a_call_came_by_tls(
+    db: None, client: Any, settings: Any, proxies: list[str], peer: str, believed: bool
+) -> None:
+    settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    settings.SECURE_SSL_REDIRECT, settings.TRUSTED_PROXIES = True, proxies
+
+    answer = client.get("/api/v1/nothing", REMOTE_ADDR=peer, headers={"x-forwarded-proto": "https"})
+
+    assert (answer.status_code != 301) == believed
+    assert client.get("/sign-in", REMOTE_ADDR=peer).status_code == 301

@@ -20,7 +20,7 @@ SECURE_HSTS_PRELOAD = HTTPS
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 TRUSTED_PROXIES: list[str] = env.list("TRUSTED_PROXIES", default=[])
-"""Addresses and CIDR blocks of the proxies in front. What anybody else says of X-Forwarded-For is not read."""
+"""Addresses and CIDR blocks of the proxies in front. What anybody else says in X-Forwarded-… is not read."""
 STAFF_NETWORKS: list[str] = env.list("STAFF_NETWORKS", default=[])
 """Addresses and CIDR blocks from which staff may work. None: from everywhere."""
 if env.bool("BEHIND_TLS_PROXY", default=False):
