@@ -25,9 +25,11 @@ URL_LENGTH_MAX = 500
 _NAT64 = IPv6Network("64:ff9b::/96")
 _NEVER = (
     IPv6Network("::/96"),  # IPv4 in IPv6 as it was once written, among it ::1.
+    IPv6Network("::ffff:0:0:0/96"),  # IPv4 as translators within a network write it (SIIT).
     IPv6Network("64:ff9b:1::/48"),  # NAT64 within one's own network.
     IPv6Network("2001::/32"),  # Teredo.
     IPv6Network("2002::/16"),  # 6to4.
+    IPv6Network("3fff::/20"),  # For documentation.
     IPv6Network("fec0::/10"),  # Site-local.
 )
 _ISATAP = (0x00005EFE, 0x02005EFE)
