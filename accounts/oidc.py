@@ -36,6 +36,8 @@ The operator's own has its places beside them."""
 REST_SECONDS = 30
 """For so long a provider that did not answer is not asked again."""
 BYTES_MAX = 256 * 1024
+RESTS_MAX = 1000
+"""So many resting providers a process remembers: those that began to rest last."""
 SUBJECT_MAX = 255
 SHOWN_MAX = 200
 USER_AGENT = "Ante-Sign-In/1"
@@ -233,15 +235,28 @@ def _waiting(client: Client, *, anew: bool = False) -> Iterator[float]:
         _waits[place] += 1
     try:
         yield time.monotonic() + SECONDS_MAX
-        _rests.pop(provider, None)
+        with _lock:
+            _rests.pop(provider, None)
     except Unreachable:
-        _rests[provider] = time.monotonic() + REST_SECONDS
+        with _lock:
+            _rest(provider)
         raise
     finally:
         with _lock:
             _waits[place] -= 1
             if not _waits[place]:
                 del _waits[place]
+
+
+def _rest(provider: tuple[str, str]) -> None:
+    """Leave it alone for a while. Kept in the order in which they began to rest: the first have rested longest."""
+    now = time.monotonic()
+    _rests.pop(provider, None)
+    _rests[provider] = now + REST_SECONDS
+    for oldest in list(_rests):
+        if _rests[oldest] > now and len(_rests) <= RESTS_MAX:
+            return
+        del _rests[oldest]
 
 
 def _json(

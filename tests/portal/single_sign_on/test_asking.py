@@ -113,6 +113,21 @@ def test_who_does_not_answer_is_left_alone_for_a_while(
     assert Client().post("/sign-in/company", {"name": "acme"}).status_code == 200
 
 
+def test_what_rests_is_forgotten_when_it_is_over_and_when_it_is_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(oidc, "RESTS_MAX", 3)
+    monkeypatch.setattr(oidc, "_rests", {("long", "ago"): 0.0})
+
+    def fail(number: int) -> None:
+        client = oidc.Client("https://login.test", "a", "b", f"https://ante.test/{number}")
+        with pytest.raises(oidc.Unreachable), oidc._waiting(client, anew=True):
+            raise oidc.Unreachable("x")
+
+    for number in (0, 1, 2, 0, 3):
+        fail(number)
+
+    assert [uri for uri, _ in oidc._rests] == [f"https://ante.test/{number}" for number in (2, 0, 3)]
+
+
 @pytest.mark.parametrize("short_name", ["staff", "a", "Acme Inc", "acme/../x", "-acme"])
 def test_a_short_name_that_is_none_or_taken_is_refused(
     idp: Provider, row: IdentityProvider, shop: Shop, short_name: str
