@@ -26,7 +26,11 @@ logger = logging.getLogger(__name__)
 
 
 def queue(recipient: str, subject: str, text: str) -> None:
-    """Send this soon, if the transaction commits."""
+    """Send this soon, if the transaction commits.
+
+    To nobody, where the recipient is empty: it is written down like any other, so that whoever caused it cannot tell by
+    the time that it took, and a worker drops it.
+    """
     OutgoingMail.objects.create(recipient=recipient, subject=subject, text=f"{text}\n\n{settings.BASE_URL}\n")
 
 
@@ -36,7 +40,10 @@ def harmless(name: str) -> str:
 
 
 def tell(user: User, subject: Promise, text: Promise, **facts: object) -> None:
-    """A notice to a person about their own account, in their language. ``text`` has a place for each of the facts."""
+    """A notice to a person about their own account, in their language. ``text`` has a place for each of the facts.
+
+    To nobody where that is a ``User()`` without an address.
+    """
     with reading.reading_as(reading.of_user(user)):
         warning = gettext("If this was not you, change your password and end your sessions at once.")
         queue(user.email, str(subject), f"{str(text).format(**facts)}\n\n{warning}")
@@ -70,6 +77,9 @@ def _send(pk: UUID) -> bool:
     with transaction.atomic():
         message = OutgoingMail.objects.select_for_update(skip_locked=True).filter(_due(), pk=pk).first()
         if message is None:
+            return False
+        if not message.recipient:
+            message.delete()
             return False
         message.attempts += 1
         delay = min(FIRST_DELAY_SECONDS * 2 ** (message.attempts - 1), DELAY_MAX_SECONDS)

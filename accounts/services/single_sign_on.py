@@ -235,14 +235,14 @@ def open_to(user: User) -> Sequence[Door]:
 
 
 def remind(email: str) -> None:
-    """Write to this address which short names sign its owner in; to nobody where there are none."""
-    user = User.objects.filter(email=email.strip().lower(), is_active=True).first()
-    if user is None:
-        return
-    theirs = IdentityProvider.objects.filter(organization__memberships__user=user)
+    """Write to this address which short names sign its owner in; to nobody, with as much work, where there are none."""
+    nobody = User()
+    user = User.objects.filter(email=email.strip().lower(), is_active=True).first() or nobody
+    theirs = IdentityProvider.objects.filter(organization__memberships__user_id=user.pk)
     page = f"{settings.BASE_URL}{reverse('portal:company')}"
-    if links := "\n".join(f"{page}?name={name}" for name in theirs.values_list("short_name", flat=True)):
-        mail.tell(user, _("Sign in with your company"), _("Sign in with your company here:\n{links}"), links=links)
+    links = "\n".join(f"{page}?name={name}" for name in theirs.values_list("short_name", flat=True))
+    text = _("Sign in with your company here:\n{links}")
+    mail.tell(user if links else nobody, _("Sign in with your company"), text, links=links)
 
 
 def _row_of(way: Door) -> UUID | None:

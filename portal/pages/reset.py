@@ -29,10 +29,10 @@ class ResetForm(PasswordResetForm):
         email = self.cleaned_data["email"]
         user = User.objects.filter(email=email.lower(), is_active=True).first()
         generator = kwargs["token_generator"]
-        # Made for nobody too: the work is the same, and so is the time.
+        # Made for nobody and written to nobody too: the work is the same, and so is the time.
         link = _link(user or User(email=email), generator)
-        if user is not None:
-            mail.tell(user, _("Set a new password"), _("Set a new password within 15 minutes, once: {link}"), link=link)
+        text = _("Set a new password within 15 minutes, once: {link}")
+        mail.tell(user or User(), _("Set a new password"), text, link=link)
 
 
 def _link(user: User, generator: Any) -> str:
