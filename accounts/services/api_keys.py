@@ -13,12 +13,14 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 
-from accounts import addresses
-from accounts.models import ApiKey, Organization, User
-from accounts.services import audit
+from accounts import addresses, reading, roles
+from accounts.models import ApiKey, Membership, Organization, User
+from accounts.services import audit, mail
 
 OPERATOR_SCOPES = {
     "*": _("Everything"),
@@ -68,6 +70,10 @@ REMEMBERED_SECONDS = 1.0
 """How long a process goes on trusting a key it has looked up: so long may a revoked key live on."""
 REMEMBERED_MAX = 10_000
 
+_MADE = gettext_noop(
+    "{person} made or renewed the API key {name} of {organization}, and was shown its secret.\n\n"
+    "Whoever has it acts for the organization as far as it reaches. If nobody was to make it, revoke it: {link}"
+)
 _FORM = re.compile(r"[cs]k_(live|test)_[A-Za-z0-9_-]{43}\Z")
 _seen: dict[bytes, tuple[float, "Principal"]] = {}
 _owners: dict[UUID, UUID] = {}
@@ -129,7 +135,8 @@ def issue(
     """A new key and its secret, which is not stored and cannot be shown again.
 
     Without an organization it is an operator's key (``sk_…``), with one a customer's (``ck_…``), and of the mode that
-    the deployment is in (``…_live_`` or ``…_test_``). Raises ``ValueError`` for a scope that such a key cannot have.
+    the deployment is in (``…_live_`` or ``…_test_``). Where a person makes a customer's key, the organization's owners
+    and administrators get a letter. Raises ``ValueError`` for a scope that such a key cannot have.
     """
     allowed = CUSTOMER_SCOPES if organization else OPERATOR_SCOPES
     unknown = sorted(set(scopes) - allowed.keys())
@@ -157,7 +164,24 @@ def issue(
             "expires_at": None if expires_at is None else expires_at.isoformat(),
         }
         _record(actor, "api_key.issued", key, after=after)
+        if organization is not None and created_by is not None:
+            _tell(key, organization, created_by)
     return key, secret
+
+
+def _tell(key: ApiKey, organization: Organization, maker: User) -> None:
+    """Write to who looks after the organization's people: an account that is not theirs to trust made itself a key."""
+    members = Membership.objects.filter(organization=organization, user__is_active=True).select_related("user")
+    facts = {
+        "person": maker.email,
+        "name": mail.harmless(key.name),
+        "organization": mail.harmless(organization.name),
+        "link": f"{settings.BASE_URL}{reverse('portal:keys')}",
+    }
+    for member in members:
+        if roles.may(member.role, "team:write"):
+            with reading.reading_as(reading.of_user(member.user)):
+                mail.queue(member.user.email, gettext("A new API key"), gettext(_MADE).format(**facts))
 
 
 def revoke(key: ApiKey, *, actor: audit.Actor = audit.SYSTEM) -> bool:

@@ -7,12 +7,24 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.core import mail as sent
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts import roles, second_factor
-from accounts.models import ApiKey, AuditEvent, Invitation, Membership, OutgoingMail, TrustedDevice, User
-from accounts.services import api_keys, audit, factors, team
+from accounts.models import (
+    ApiKey,
+    AuditEvent,
+    IdentityProvider,
+    Invitation,
+    Membership,
+    OutgoingMail,
+    TrustedDevice,
+    User,
+)
+from accounts.services import api_keys, audit, factors, mail, team
 from accounts.services.audit import SYSTEM
 from accounts.sessions import name_of
 from billing.models import Customer
@@ -105,6 +117,30 @@ def test_another_organizations_rows_are_not_there(shop: Shop, acme: Customer) ->
     assert len(paths) == 8
     for path in paths:
         assert client.post(path, {"role": "viewer"}).status_code == 404
+
+
+def test_owners_and_administrators_hear_of_a_key_whoever_made_it(shop: Shop, acme: Customer, owner: User) -> None:
+    """An owner whom the operator's staff put there makes themselves no key that nobody knows of."""
+    puppet = shop.member(acme, "puppet@acme.test")
+    for email, role in [("admin@acme.test", "admin"), ("dev@acme.test", "developer"), ("viewer@acme.test", "viewer")]:
+        shop.member(acme, email, role, language="de")
+    shop.member(acme, "gone@acme.test", is_active=False)
+    shop.member(shop.customer("globex"), "owner@globex.test")
+    told = {owner.email, puppet.email, "admin@acme.test"}
+
+    page = browser_of(puppet).post("/keys/new", NEW_KEY | {"name": "see http://evil.test"}).content.decode()
+
+    letters = {letter.recipient: letter for letter in OutgoingMail.objects.all()}
+    assert letters.keys() == told
+    secret = re.search(r"ck_live_[\w-]{43}", page)
+    assert secret is not None
+    for email, letter in letters.items():
+        assert (letter.subject == "Ein neuer API-Schlüssel") == (email == "admin@acme.test")
+        assert puppet.email in letter.text
+        assert "/keys" in letter.text
+        assert not {part for part in ("http://evil.test", secret[0]) if part in letter.text}
+    browser_of(puppet).post(f"/keys/{ApiKey.objects.get().pk}/rotate")
+    assert OutgoingMail.objects.count() == 2 * len(told)
 
 
 def test_a_key_is_shown_once_and_works(shop: Shop, acme: Customer, owner: User) -> None:
@@ -420,7 +456,7 @@ def test_a_forgotten_password_is_set_by_a_link_once_and_opens_nothing_by_itself(
     elsewhere = browser_of(owner)
     for email in (owner.email, "nobody@acme.test"):
         assert Client().post("/reset", {"email": email})["Location"] == "/reset/sent"
-    link = re.search(r"/reset/\S+/\S+", OutgoingMail.objects.get().text)
+    link = re.search(r"/reset/\S+/\S+", OutgoingMail.objects.get(recipient=owner.email).text)
     assert link is not None
     client = Client()
     form = client.get(link[0])["Location"]
@@ -433,6 +469,25 @@ def test_a_forgotten_password_is_set_by_a_link_once_and_opens_nothing_by_itself(
     assert "This link opens nothing" in Client().get(link[0]).content.decode()
     client.post("/sign-in", {"username": owner.email, "password": "another-long-phrase-1"})
     assert client.get("/")["Location"].startswith("/sign-in/code")
+
+
+@pytest.mark.parametrize(("page", "field"), [("/reset", "email"), ("/sign-in/company", "name")])
+def test_an_unknown_address_takes_as_many_rows_as_a_known_one(owner: User, page: str, field: str) -> None:
+    """Counted and not timed: the letter that nobody gets is written, and dropped by the worker."""
+    IdentityProvider.objects.create(
+        organization=owner.memberships.get().organization, short_name="acme", issuer="https://login.test"
+    )
+    asked = []
+    for email in (owner.email, "nobody@acme.test"):
+        with CaptureQueriesContext(connection) as queries:
+            assert Client().post(page, {field: email}).status_code in {200, 302}
+        asked.append([re.split(r" WHERE | VALUES ", query["sql"])[0] for query in queries])
+    assert asked[0] == asked[1]
+    assert sum("INSERT" in statement for statement in asked[1]) == 1
+
+    assert mail.send_due() == 1
+    assert not OutgoingMail.objects.exists()
+    assert [letter.to for letter in sent.outbox] == [[owner.email]]
 
 
 def test_ones_own_password_is_changed_with_the_old_one(owner: User) -> None:
