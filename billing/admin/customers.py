@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
+from unfold.enums import ActionVariant
 
 from accounts.backoffice import actor_of, detail_action
 from billing.admin import (
@@ -23,6 +24,7 @@ from billing.admin import (
     support,
 )
 from billing.admin.base import SummaryMixin
+from billing.admin.customer_form import CustomerForm
 from billing.models import Approval, Customer
 from billing.services import approvals
 from billing.services.customer import customers
@@ -32,6 +34,7 @@ from billing.services.customer import customers
 class CustomerAdmin(SummaryMixin):
     """Plain fields are changed through the service, which keeps the trail. A customer is never deleted: books stay."""
 
+    form = CustomerForm
     change_form_outer_before_template = "admin/ante/customer_summary.html"
     list_display = ("name", "external_id", "num_available", "plan", "on_insufficient_funds", "country", "created_at")
     list_select_related = ("currency",)
@@ -42,16 +45,15 @@ class CustomerAdmin(SummaryMixin):
     )
     search_fields = ("external_id", "name", "email")
     actions = None
+    # More than these side by side would push the page wider than the window.
     actions_detail = (
-        "grant_credit",
-        "grant_recurring",
-        "adjust",
-        "start_plan",
-        "set_overdraft_limit",
-        "freeze",
-        "add_note",
-        "export_data",
-        "erase",
+        *("grant_credit", "adjust", "start_plan", "add_note"),
+        {
+            "title": "More",
+            "icon": "more_horiz",
+            "variant": ActionVariant.PRIMARY,
+            "items": ["grant_recurring", "set_overdraft_limit", "freeze", "export_data", "erase"],
+        },
     )
     readonly_fields = ("external_id", "currency", "organization_link", "created_at")
     fieldsets = (
@@ -76,6 +78,10 @@ class CustomerAdmin(SummaryMixin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        erased = isinstance(obj, Customer) and obj.erased_at is not None
+        return super().has_change_permission(request, obj) and not erased
 
     def get_queryset(self, request: HttpRequest) -> Any:
         rows = super().get_queryset(request).select_related("currency", "organization", "wallet")

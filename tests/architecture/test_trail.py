@@ -33,6 +33,7 @@ READS = {
     "billing.services.catalog.prices": ("check_one",),
     "billing.services.catalog.samples": ("attempt",),
     "billing.services.catalog.what_if_runs": ("progress", "results"),
+    "billing.services.customer.customers": ("check",),
     "billing.services.customer.embeds": ("issue", "opened"),
     "billing.services.customer.privacy": ("obstacles",),
     "billing.services.customer.sign_up": ("read",),

@@ -1,14 +1,16 @@
 """Customers: each comes with an organization for its people and a wallet for its value."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts.models import Organization
 from accounts.services import audit
-from billing.errors import AlreadyExists, InvalidState
+from billing.errors import AlreadyExists, FieldError, InvalidRequest, InvalidState
 from billing.models import Approval, Asset, Customer
 from billing.services import four_eyes, outbox
 from billing.services.alerts import defaults
@@ -20,8 +22,39 @@ CREDIT = ("on_insufficient_funds", "overdue_action", "overdue_grace_days")
 CHANGEABLE = ("name", "email", "country", "timezone", *CREDIT, "metadata")
 
 
+def _is_zone(name: str) -> bool:
+    try:
+        return bool(ZoneInfo(name))
+    except (KeyError, ValueError, OSError):
+        return False
+
+
+_RULES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "country": (lambda value: re.fullmatch("([A-Z]{2})?", value) is not None, "Two capital letters, such as DE."),
+    "timezone": (_is_zone, "There is no such time zone; an IANA name such as Europe/Berlin is needed."),
+    "overdue_grace_days": (
+        lambda value: value is None or 0 <= value <= Customer.GRACE_DAYS_MAX,
+        f"From 0 to {Customer.GRACE_DAYS_MAX} days.",
+    ),
+    "metadata": (lambda value: isinstance(value, dict), "A JSON object is needed."),
+}
+
+
+def check(fields: Mapping[str, Any]) -> None:
+    """Raises ``InvalidRequest`` with an error for each field with which usage or invoices would come to grief."""
+    wrong = [
+        FieldError(name, "invalid", said)
+        for name, (holds, said) in _RULES.items()
+        if name in fields and not holds(fields[name])
+    ]
+    if wrong:
+        raise InvalidRequest("; ".join(f"{each.field}: {each.detail}" for each in wrong), errors=wrong)
+
+
 def create(*, actor: audit.Actor, external_id: str, name: str, currency: Asset, **fields: Any) -> Customer:
-    """Add a customer, with the operator's default alerts. Raises ``AlreadyExists`` where the external id is taken."""
+    """Add a customer, with the operator's default alerts. Raises ``AlreadyExists`` where the external id is taken, and
+    as ``check`` does."""
+    check(fields)
     try:
         with transaction.atomic():
             organization = Organization.objects.create(name=name)
@@ -54,9 +87,11 @@ def update(
 ) -> Customer:
     """Change the fields in ``CHANGEABLE``; what stays the same leaves no trace.
 
-    From a person, that usage may go on below zero needs a second one: ``ApprovalRequired`` (``four_eyes``).
+    From a person, that usage may go on below zero needs a second one: ``ApprovalRequired`` (``four_eyes``). Raises as
+    ``check`` does, and ``InvalidState`` for a customer who was erased.
     """
     assert set(changes) <= set(CHANGEABLE)
+    check(changes)
     with transaction.atomic():
         customer = Customer.objects.select_for_update().get(pk=customer.pk)
         if customer.erased_at is not None:

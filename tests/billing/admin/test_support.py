@@ -13,7 +13,10 @@ from django.utils import timezone
 
 from accounts.models import User
 from accounts.services import staff
+from accounts.services.audit import SYSTEM
+from billing.errors import InvalidRequest
 from billing.models import Approval, Balance, Customer, Grant, Note, Wallet
+from billing.services.customer import customers
 from tests.builders import Shop, browser_of
 
 WHY = {"reason": "Asked on the phone"}
@@ -101,7 +104,34 @@ def test_how_far_usage_goes_on_unpaid_is_not_for_support(acme: Customer, group: 
     assert ("has to approve it" in answer.content.decode()) == (group == staff.FINANCE)
 
 
-@pytest.mark.parametrize("limit", ["-1", "NaN", "1e40", "ten", ""])
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("timezone", "Mars/Olympus"),
+        ("timezone", "../etc"),
+        ("country", "D1"),
+        ("metadata", []),
+        ("overdue_grace_days", 366),
+    ],
+)
+def test_no_field_becomes_what_usage_would_come_to_grief_with(
+    office: Client, acme: Customer, field: str, value: Any
+) -> None:
+    plain = {"name": "Acme Robots", "timezone": "UTC", "metadata": "{}", "on_insufficient_funds": "reject"}
+    plain |= {"overdue_action": "default", "country": "de"}
+    answer = office.post(url(acme), plain | {field: str(value)})
+    assert field in answer.context["adminform"].form.errors
+    with pytest.raises(InvalidRequest):
+        customers.update(actor=SYSTEM, customer=acme, changes={field: value})
+    acme.refresh_from_db()
+    assert acme.name == "Acme Robotics"
+
+    office.post(url(acme), plain)
+    acme.refresh_from_db()
+    assert (acme.name, acme.country) == ("Acme Robots", "DE")
+
+
+@pytest.mark.parametrize("limit", ["-1", "NaN", "1e40", "ten", "1,5", ""])
 def test_a_limit_that_is_none_is_refused_beside_the_field(office: Client, acme: Customer, limit: str) -> None:
     answer = office.post(url(acme, "overdraft-limit"), {"asset": "usd", "limit": limit, **WHY})
     assert "limit" in answer.context["form"].errors
@@ -113,7 +143,7 @@ def test_a_grant_is_given_longer(office: Client, acme: Customer) -> None:
     page = reverse("admin:billing_grant_change", args=[gift.pk]).replace("/change/", "/extend/")
     later = timezone.localdate() + timedelta(days=30)
     assert "later than it is now" in office.post(page, {"expires_on": "2020-01-01", **WHY}).content.decode()
-    assert "lives longer" in office.post(page, {"expires_on": f"{later}", **WHY}, follow=True).content.decode()
+    assert "can be used longer" in office.post(page, {"expires_on": f"{later}", **WHY}, follow=True).content.decode()
     gift.refresh_from_db()
     assert gift.expires_at is not None
     assert timezone.localdate(gift.expires_at) == later + timedelta(days=1)
