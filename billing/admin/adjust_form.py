@@ -19,6 +19,7 @@ from unfold.widgets import (
 from accounts.backoffice import actor_of
 from accounts.ids import uuid7
 from billing.admin import by_hand, display
+from billing.admin.amounts import typed
 from billing.admin.once import begin_anew
 from billing.engine.money import EXACT, ZERO, amount_string, fits
 from billing.engine.postings import TEMPLATES
@@ -51,10 +52,9 @@ class AdjustForm(forms.Form):
     key = forms.UUIDField(widget=forms.HiddenInput)
 
     def clean_amount(self) -> Decimal:
-        try:
-            amount = Decimal(self.cleaned_data["amount"].strip().replace(",", "").replace(display.MINUS, "-"))
-        except ArithmeticError as error:
-            raise ValidationError("Write a number, such as 25 or -12.50.") from error
+        amount = typed(self.cleaned_data["amount"])
+        if amount is None:
+            raise ValidationError("Write a number, such as 25 or -12.50.")
         if not fits(amount):
             raise ValidationError("At most 18 digits before the point and 12 after it.")
         if amount == 0:
@@ -69,7 +69,7 @@ def view(page: Any, request: HttpRequest, *, customer: Customer, back: Model) ->
     review = None
     if request.method == "POST" and form.is_valid() and "change" not in request.POST:
         if "confirm" not in request.POST:
-            review = _review(request, customer, form)
+            review = _review(request, customer, form) if _is_there(customer, form) else None
         elif _adjust(request, customer, form):
             return HttpResponseRedirect(back_url)
     context = {
@@ -84,6 +84,17 @@ def view(page: Any, request: HttpRequest, *, customer: Customer, back: Model) ->
         "balances": [display.written(row.available, row.asset).exact for row in balances.current([customer.pk])],
     }
     return TemplateResponse(request, "admin/ante/adjust.html", context)
+
+
+def _is_there(customer: Customer, form: AdjustForm) -> bool:
+    """Whether the wallet has what would be taken out; otherwise that is said, before anybody is asked to approve it."""
+    data, code = form.cleaned_data, form.cleaned_data["asset"].code
+    row = next((each for each in balances.current([customer.pk]) if each.asset == code), None)
+    room = ZERO if row is None else EXACT.add(row.available, row.overdraft_limit if data["allow_debt"] else ZERO)
+    missing = data["amount"].copy_negate() > max(room, ZERO)
+    if missing:
+        form.add_error("amount", f"There is only {display.written(max(room, ZERO), code).exact} to take out.")
+    return not missing
 
 
 def _review(request: HttpRequest, customer: Customer, form: AdjustForm) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Form fields for exact amounts, conditions on fields of the data, and hours."""
 
 import csv
+import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -9,12 +10,23 @@ from django import forms
 from django.core.exceptions import ValidationError
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
+from billing.admin.display import MINUS
 from billing.engine.money import amount_string, fits, parse
 
 AMOUNT_LENGTH_MAX = 40
 VALUES_MAX = 100
 VALUE_LENGTH_MAX = 255
 NAME_LENGTH_MAX = 64
+_GROUPED = re.compile(r"-?\d{1,3}(,\d{3})+(\.\d+)?", re.ASCII)
+
+
+def typed(text: str) -> Decimal | None:
+    """The number that somebody typed, None where it is none.
+
+    Commas group thousands and do nothing else: whoever means one and a half by ``1,5`` must not get fifteen.
+    """
+    text = text.strip().replace(MINUS, "-")
+    return parse(text.replace(",", "") if _GROUPED.fullmatch(text) else text)
 
 
 class AmountField(forms.CharField):
@@ -25,10 +37,10 @@ class AmountField(forms.CharField):
         super().__init__(required=required, max_length=AMOUNT_LENGTH_MAX, widget=widget, **kwargs)
 
     def to_python(self, value: Any) -> Decimal | None:  # type: ignore[override]
-        text = (super().to_python(value) or "").replace(",", "")
+        text = super().to_python(value)
         if not text:
             return None
-        number = parse(text)
+        number = typed(text)
         if number is None:
             raise ValidationError("Write a number, such as 25 or 12.50.")
         if not fits(number):

@@ -5,6 +5,7 @@ of it can, the form says what they were decided on.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from django import forms
@@ -14,9 +15,11 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from billing.admin import by_hand
+from billing.admin import adding, by_hand
 from billing.errors import BillingError
 from billing.models import Approval
+
+BOOKED = "Entries are never changed or deleted. This is booked by further entries."
 
 
 class DayInput(forms.DateInput):
@@ -43,14 +46,15 @@ def view(
     run: Callable[..., object],
     done: str,
     warning: str = "",
-    note: str = "Entries are never changed or deleted. This is booked by further entries.",
+    note: str = BOOKED,
     fields: Mapping[str, forms.Field] | None = None,
+    names: Mapping[str, str] = MappingProxyType({}),
 ) -> HttpResponse:
     """The question with a reason to give; sent, ``run(reason)``, and back to the object's page.
 
     Nothing is done by a request that is not a POST. A refusal of the service is shown where the reason is asked for; so
     is ``warning``, beforehand. What ``run`` returns says whether it waits for a second person. ``fields`` are asked for
-    as well, and given to ``run`` by their names.
+    as well, and given to ``run`` by their names; ``names`` are the form's for what the service calls otherwise.
     """
     back_url = reverse(f"admin:{obj._meta.app_label}_{obj._meta.model_name}_change", args=[obj.pk])
     form = ReasonForm(request.POST or None)
@@ -60,7 +64,7 @@ def view(
             answers = dict(form.cleaned_data)
             outcome = run(answers.pop("reason"), **answers)
         except BillingError as refusal:
-            form.add_error(None, refusal.detail)
+            adding.say(form, refusal, names=names)
         else:
             asked = outcome if isinstance(outcome, Approval) else None
             by_hand.tell(request, asked if asked and asked.state == Approval.State.WAITING else None, done)

@@ -24,6 +24,7 @@ from unfold.widgets import (
 from accounts.backoffice import actor_of
 from accounts.ids import uuid7
 from billing.admin import adding, by_hand, display
+from billing.admin.amounts import typed
 from billing.admin.confirm import DayInput
 from billing.admin.once import begin_anew
 from billing.engine.money import EXACT, ZERO, amount_string, fits
@@ -141,7 +142,6 @@ def _review(request: HttpRequest, customer: Customer, form: GrantForm) -> dict[s
     asset: Asset = data["asset"]
     now = {row.asset: row.available for row in balances.current([customer.pk])}.get(asset.code, ZERO)
     posting = TEMPLATES[f"grant.{data['kind']}"].postings["value"]
-    expires_at = form.expires_at()
     return {
         "amount": display.figure(data["amount"], asset.code),
         "asset": asset.name,
@@ -151,7 +151,7 @@ def _review(request: HttpRequest, customer: Customer, form: GrantForm) -> dict[s
         "kind": Grant.Kind(data["kind"]).label,
         "name": data["name"],
         "reason": data["reason"],
-        "expires": display.moment(expires_at) if expires_at else "never",
+        "expires": f"after {data['expires_on']:%Y-%m-%d}" if data["expires_on"] else "never",
         "paid": display.written(data["paid_amount"], customer.currency_id).exact if data["paid_amount"] else "",
         "warning": by_hand.warning(request, {asset.code: data["amount"]}),
     }
@@ -192,10 +192,9 @@ def _grant(request: HttpRequest, customer: Customer, form: GrantForm) -> Billing
 
 
 def _positive(text: str) -> Decimal:
-    try:
-        amount = Decimal(text.strip().replace(",", ""))
-    except ArithmeticError as error:
-        raise ValidationError("Write a number, such as 25 or 12.50.") from error
+    amount = typed(text)
+    if amount is None:
+        raise ValidationError("Write a number, such as 25 or 12.50.")
     if not fits(amount):
         raise ValidationError("At most 18 digits before the point and 12 after it.")
     if amount <= 0:

@@ -7,12 +7,13 @@ from typing import Any
 from django import forms
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from accounts.backoffice import actor_of
-from billing.admin import confirm, display
+from billing.admin import by_hand, confirm, display
+from billing.admin.amounts import AmountField
 from billing.admin.limits import budget_amount
-from billing.engine.money import amount_string
+from billing.engine.money import EXACT, amount_string
 from billing.models import Approval, Asset, Balance, Customer, Grant, Note, PaymentAttempt
 from billing.selectors.spending import budgets
 from billing.services import approvals
@@ -60,7 +61,7 @@ def _requests(customer: Customer) -> list[dict[str, Any]]:
         {
             "link": display.link(row, row.get_kind_display()),
             "by": row.requested_by,
-            "amounts": display.pairs(row.amounts),
+            "amounts": " + ".join(display.written(Decimal(total), asset).exact for asset, total in row.amounts.items()),
         }
         for row in waiting.select_related("requested_by")[:SHOWN]
     ]
@@ -83,12 +84,6 @@ def _limits(customer: Customer) -> list[dict[str, Any]]:
     ]
 
 
-class _Amount(forms.DecimalField):
-    def __init__(self, **options: Any) -> None:
-        widget = UnfoldAdminTextInputWidget(attrs={"inputmode": "decimal", "autocomplete": "off"})
-        super().__init__(min_value=0, max_digits=30, decimal_places=12, widget=widget, **options)
-
-
 def freeze(page: Any, request: HttpRequest, customer: Customer) -> HttpResponse:
     """Have the wallet pay for nothing."""
     return confirm.view(
@@ -105,6 +100,7 @@ def freeze(page: Any, request: HttpRequest, customer: Customer) -> HttpResponse:
         button="Freeze the wallet",
         run=lambda reason: wallets.freeze(actor=actor_of(request), customer=customer, reason=reason),
         done=f"The wallet of {customer} is frozen.",
+        note="",
     )
 
 
@@ -120,6 +116,7 @@ def unfreeze(page: Any, request: HttpRequest, customer: Customer) -> HttpRespons
         button="Unfreeze the wallet",
         run=lambda reason: wallets.unfreeze(actor=actor_of(request), customer=customer, reason=reason),
         done=f"The wallet of {customer} pays again.",
+        note="",
     )
 
 
@@ -150,7 +147,8 @@ def set_overdraft_limit(page: Any, request: HttpRequest, customer: Customer) -> 
             "asset": forms.ModelChoiceField(
                 assets, empty_label=None, initial=customer.currency_id, widget=UnfoldAdminSelectWidget
             ),
-            "limit": _Amount(
+            "limit": AmountField(
+                required=True,
                 label="New limit",
                 help_text="0: usage stops when the grants are used up. Less than the plans allow: it holds for later "
                 "plans too.",
@@ -159,6 +157,7 @@ def set_overdraft_limit(page: Any, request: HttpRequest, customer: Customer) -> 
         button="Change the limit",
         run=run,
         done=f"The overdraft limit of {customer} was changed.",
+        note="",
     )
 
 
@@ -216,6 +215,8 @@ def extend(page: Any, request: HttpRequest, grant: Grant) -> HttpResponse:
         fields={"expires_on": day},
         button="Extend it",
         run=run,
-        done=f"{grant} lives longer.",
+        done=f"{grant} can be used longer.",
         note="",
+        names={"expires_at": "expires_on"},
+        warning=by_hand.warning(request, {grant.asset_id: EXACT.add(grant.remaining, grant.held)}),
     )

@@ -13,8 +13,8 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from billing.admin.amounts import AmountField, HoursField, MatchField
-from billing.engine.money import amount_string, fits, parse
+from billing.admin.amounts import AmountField, HoursField, MatchField, typed
+from billing.engine.money import amount_string, fits
 from billing.engine.prices.terms import FIELDS, TIERS_MAX
 from billing.models import PlanVersion, Price
 from billing.services.catalog.draft_terms import Catalog
@@ -63,7 +63,7 @@ class DiscountsField(forms.CharField):
         for line in (super().clean(value) or "").splitlines():
             if not line.strip():
                 continue
-            start, _, discount = (parse(part.strip().replace(",", "")) for part in line.partition(":"))
+            start, _, discount = (typed(part) for part in line.partition(":"))
             if start is None or discount is None or not fits(start) or not fits(discount):
                 raise ValidationError("Write a commitment and its discount in each line: 1000: 0.1.")
             found.append({"from": amount_string(start), "discount": amount_string(discount)})

@@ -94,7 +94,9 @@ def test_a_purchase_of_money_is_paid_with_the_same_money(office: Client, custome
     [
         ({"amount": "0"}, "amount", "More than zero"),
         ({"amount": "-5"}, "amount", "More than zero"),
-        ({"amount": "NaN"}, "amount", "At most 18 digits"),
+        ({"amount": "NaN"}, "amount", "Write a number"),
+        ({"amount": "12,5"}, "amount", "Write a number"),
+        ({"amount": "1.000,50"}, "amount", "Write a number"),
         ({"amount": "ten"}, "amount", "Write a number"),
         ({"amount": "1e30"}, "amount", "At most 18 digits"),
         ({"reason": ""}, "reason", "required"),

@@ -100,8 +100,11 @@ def test_an_adjustment_is_reviewed_and_then_done_once(office: Client, acme: Cust
     assert shop.balance(acme).available == Decimal("7.5")
 
 
-@pytest.mark.parametrize("amount", ["-11", "0", "x", "NaN", "1e30"])
+@pytest.mark.parametrize("amount", ["-11", "0", "x", "NaN", "1e30", "-1,5"])
 def test_what_cannot_be_is_said_beside_the_amount(office: Client, acme: Customer, shop: Shop, amount: str) -> None:
+    review = office.post(adjust(acme), form(amount=amount))
+    assert "amount" in review.context["form"].errors
+    assert review.context["review"] is None
     response = office.post(adjust(acme), form(amount=amount, confirm="1"))
 
     assert "amount" in response.context["form"].errors
