@@ -1,7 +1,6 @@
 """All that was asked for, line by line: whom and what it is about, and each further term, whatever its name."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from django.db.models import Model
 from django.utils.dateparse import parse_datetime
@@ -10,6 +9,7 @@ from django.utils.safestring import SafeString
 
 from accounts.models import User
 from billing.admin import display
+from billing.engine.money import parse
 from billing.models import Approval, Grant, Invoice, Partner, Plan, PlanDraft, Subscription, TopUp, UsageEvent
 
 Line = tuple[str, object]
@@ -59,6 +59,14 @@ _WORDS: Mapping[str, str] = {
     "seen": "Draft as of",
 }
 _MOMENTS = {"expires_at", "at", "seen"}
+_AMOUNTS = {
+    "amount": "asset",
+    "limit": "asset",
+    "rollover_limit": "asset",
+    "paid_back": "asset",
+    "paid_amount": "paid_currency",
+}
+"""Each with the term that names its asset; where there is none, it is the asset that moves."""
 _BESIDE = {"customer", "reason", "changes"}
 """What has a line of its own already."""
 
@@ -74,7 +82,8 @@ def lines(approval: Approval) -> Sequence[Line]:
     others = [name for name in terms if name not in {*_WORDS, *_ROWS, *_BESIDE}]
     for name in (*_WORDS, *others):
         if terms.get(name) not in (None, "", False):
-            found.append((_WORDS.get(name, name), _term(name, terms[name])))
+            found.append((_WORDS.get(name, name), _term(approval, name)))
+    found += [(_WORDS[name], said) for name, said in _without_end(approval)]
     return [
         *found,
         ("Reason", approval.reason),
@@ -90,9 +99,21 @@ def _row(model: type[Model], pk: str) -> SafeString:
     return display.link_to(model, pk, pk) if found is None else format_html("{} {}", display.link(found), pk)
 
 
-def _term(name: str, value: Any) -> object:
+def _without_end(approval: Approval) -> Sequence[tuple[str, str]]:
+    """What holds for good since the form left it empty: whoever decides must not take it for nothing."""
+    terms = approval.terms
+    if approval.kind != Approval.Kind.GRANT or "extends" in terms:
+        return []
+    end, said = ("times", "until it is canceled") if terms.get("interval") else ("expires_at", "never")
+    return [] if terms.get(end) else [(end, said)]
+
+
+def _term(approval: Approval, name: str) -> object:
+    value = approval.terms[name]
     if name in _MOMENTS:
         return display.moment(parse_datetime(value))
+    if name in _AMOUNTS and (number := parse(str(value))) is not None:
+        return display.written(number, approval.terms.get(_AMOUNTS[name]) or next(iter(approval.amounts), "")).exact
     if value is True:
         return "yes"
     return display.pretty_json(value) if isinstance(value, dict) else value

@@ -43,16 +43,20 @@ class ApprovalAdmin(SummaryMixin, ReadOnlyAdmin):
     def summary(self, request: HttpRequest, obj: Approval) -> dict[str, Any]:
         return {"approval": obj, "figure": _figure(obj), "lines": [*approval_terms.lines(obj), *_decision(obj)]}
 
-    def _waiting(self, object_id: object) -> Approval | None:
+    def _asked_for(self, object_id: object) -> Approval | None:
         key = lookup.as_uuid(str(object_id))
-        approval = Approval.objects.filter(pk=key).first() if key is not None else None
+        return Approval.objects.filter(pk=key).first() if key is not None else None
+
+    def _waiting(self, object_id: object) -> Approval | None:
+        approval = self._asked_for(object_id)
         waits = approval is not None and approval.status_at(timezone.now()) == Approval.State.WAITING
         return approval if waits else None
 
     def has_decide_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        """Offered while it waits. Whoever comes second with an answer is told by the service what became of it."""
         if not request.user.has_perm(approvals.DECIDE):
             return False
-        approval = self._waiting(object_id)
+        approval = self._asked_for(object_id) if request.method == "POST" else self._waiting(object_id)
         return approval is not None and approval.requested_by_id != request.user.pk
 
     def has_withdraw_permission(self, request: HttpRequest, object_id: object = None) -> bool:
@@ -81,6 +85,7 @@ class ApprovalAdmin(SummaryMixin, ReadOnlyAdmin):
             question="You do not agree with this",
             run=lambda found, note: approvals.reject(actor=actor_of(request), approval=found, note=note),
             done="Rejected. Nothing has moved.",
+            note="",
         )
 
     @detail_action(description="Withdraw…", url_path="withdraw", icon="undo", permissions=["withdraw"])
@@ -93,6 +98,7 @@ class ApprovalAdmin(SummaryMixin, ReadOnlyAdmin):
             question="You ask for this no longer",
             run=lambda found, note: approvals.withdraw(actor=actor_of(request), approval=found, note=note),
             done="Withdrawn. Nothing has moved.",
+            note="",
         )
 
     @admin.display(description="Asked for")
@@ -109,7 +115,7 @@ class ApprovalAdmin(SummaryMixin, ReadOnlyAdmin):
 
     @admin.display(description="Moves")
     def moves(self, approval: Approval) -> SafeString:
-        return _figure(approval)
+        return _figure(approval) or display.NOTHING
 
     @admin.display(description="By")
     def asked_by(self, approval: Approval) -> str:
@@ -138,6 +144,7 @@ def _ask(
     question: str,
     run: Callable[[Approval, str], object],
     done: str,
+    note: str = confirm.BOOKED,
 ) -> HttpResponse:
     """What was asked for, in full, and a word to say to it."""
     approval = lookup.row(Approval.objects.select_related("customer", "requested_by", "decided_by"), object_id)
@@ -151,13 +158,19 @@ def _ask(
         figure=_figure(approval),
         lines=approval_terms.lines(approval),
         button=button,
-        run=lambda note: run(approval, note),
+        run=lambda said: run(approval, said),
         done=done,
+        note=note,
     )
 
 
 def _figure(approval: Approval) -> SafeString:
-    figures = [(display.figure(Decimal(amount), asset), _unit(asset)) for asset, amount in approval.amounts.items()]
+    """What moves; an adjustment that takes out stands below zero."""
+    takes = approval.kind == Approval.Kind.ADJUSTMENT and str(approval.terms.get("amount")).startswith("-")
+    moved = [(asset, Decimal(amount)) for asset, amount in approval.amounts.items()]
+    figures = [
+        (display.figure(amount.copy_negate() if takes else amount, asset), _unit(asset)) for asset, amount in moved
+    ]
     return format_html_join(" + ", "{}{}", figures)
 
 

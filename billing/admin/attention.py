@@ -32,6 +32,7 @@ from billing.models import (
     WebhookDelivery,
 )
 from billing.selectors import waiting
+from billing.services import approvals
 
 COUNTED_MAX = 100
 """More than these are "99+": nobody reads on, and the count stays cheap."""
@@ -153,6 +154,8 @@ def _since(ago: timedelta) -> Q:
 
 
 def _may_decide(request: HttpRequest) -> Q:
+    if not request.user.has_perm(approvals.DECIDE):
+        return Q(pk__in=())
     return Q(expires_at__gt=timezone.now()) & ~Q(requested_by=request.user.pk)
 
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from accounts.backoffice import actor_of
-from billing.admin import by_hand, display
+from billing.admin import adding, by_hand, display
 from billing.admin.agreed_terms import AGREED, AgreedTermsForm
 from billing.engine.money import amount_string
 from billing.errors import BillingError
@@ -78,7 +78,7 @@ def view(page: Any, request: HttpRequest, *, subscription: Subscription) -> Http
                 return HttpResponseRedirect(back_url)
             review = _review(request, subscription, form)
         except BillingError as refusal:
-            form.add_error(None, refusal.detail)
+            adding.say(form, refusal)
     then = f", then on {subscription.next_version}" if subscription.next_version else ""
     context = {
         **page.admin_site.each_context(request),
@@ -122,8 +122,8 @@ def _review(request: HttpRequest, subscription: Subscription, form: ChangeForm) 
             ),
             ("Reason", form.cleaned_data["reason"]),
         ],
-        "total": display.figure(found.total, currency),
-        "total_said": "goes back into the wallet" if found.total < 0 else "is charged now",
+        "total": display.figure(found.total.copy_abs(), currency),
+        "total_said": "back into the wallet" if found.total < 0 else "charged now",
         "note": "What the customer bought is not touched. Price overrides that were agreed do not go along.",
         "warning": by_hand.warning(request, found.given_away),
         "button": "Move it",

@@ -11,7 +11,7 @@ from django.urls import reverse
 from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
 from accounts.backoffice import actor_of
-from billing.admin import by_hand, display
+from billing.admin import adding, by_hand, display
 from billing.admin.agreed_terms import AGREED, AgreedTermsForm
 from billing.admin.confirm import DayInput
 from billing.errors import BillingError
@@ -71,7 +71,7 @@ def view(page: Any, request: HttpRequest, *, customer: Customer) -> HttpResponse
                 return HttpResponseRedirect(back_url)
             review = _review(request, customer, form)
         except BillingError as refusal:
-            form.add_error(None, refusal.detail)
+            adding.say(form, refusal)
     running = Subscription.objects.filter(customer=customer, ends_at=None).select_related("plan_version__plan")
     context = {
         **page.admin_site.each_context(request),
@@ -115,7 +115,7 @@ def _review(request: HttpRequest, customer: Customer, form: StartForm) -> dict[s
             ("Reason", form.cleaned_data["reason"]),
         ],
         "total": display.figure(found.total, currency),
-        "total_said": "is charged now" if started.past_due_since is None else "is due: the wallet cannot pay it now",
+        "total_said": "charged now" if started.past_due_since is None else "due: the wallet cannot pay it now",
         "note": "What the plan includes comes with each period, once its fee is paid.",
         "warning": by_hand.warning(request, found.given_away),
         "button": "Start it",

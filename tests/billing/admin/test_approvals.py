@@ -68,6 +68,7 @@ def test_the_menu_counts_what_somebody_can_decide_and_nothing_where_there_is_not
     home = reverse("admin:index")
 
     assert "ante-waiting" not in maker.get(home).content.decode(), "nobody decides what they asked for"
+    assert "ante-waiting" not in desk(staff.SUPPORT).get(home).content.decode(), "nobody counts what others decide"
     assert '<span class="ante-badge ante-warn ante-waiting">1</span>' in desk(staff.FINANCE).get(home).content.decode()
 
 
@@ -95,7 +96,8 @@ def test_another_person_finds_it_in_the_inbox_and_approves(asked: Approval, cust
     assert "Agreed on the phone" in done
     assert available(customer) == 160
     again = other.post(url(asked, "approve"), WORD)
-    assert again.status_code == 403
+    assert "This request is approved already." in again.content.decode()
+    assert other.get(url(asked, "approve")).status_code == 403
     assert available(customer) == 160
 
 
