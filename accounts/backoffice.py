@@ -1,6 +1,6 @@
 """What all pages of the back office share, whichever app they belong to."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -24,7 +24,16 @@ from accounts.services.audit import actor_of
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 _Model = TypeVar("_Model", bound=Model)
 
-__all__ = ["AuditedAdmin", "BackOfficeAdmin", "ReadOnlyAdmin", "actor_of", "detail_action", "labelled", "row"]
+__all__ = [
+    "AuditedAdmin",
+    "BackOfficeAdmin",
+    "OffersWhatFits",
+    "ReadOnlyAdmin",
+    "actor_of",
+    "detail_action",
+    "labelled",
+    "row",
+]
 
 ROWS_MAX = 10_000
 
@@ -95,6 +104,23 @@ class BackOfficeAdmin(ModelAdmin):  # type: ignore[misc]
 
     def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
         """Nothing, as above."""
+
+
+class OffersWhatFits(BackOfficeAdmin):
+    """A page that offers no action which the state of its object rules out. Whoever comes to one all the same, or too
+    late, is told by the service why not."""
+
+    def idle(self, obj: Any) -> Collection[str]:
+        """The names of the actions that could only be refused now."""
+        raise NotImplementedError
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        obj = self.get_object(request, str(object_id))
+        names = () if obj is None else self.idle(obj)
+        idle = {f"{self.opts.app_label}_{self.opts.model_name}_{name}" for name in names}
+        return [
+            offered for offered in super().get_actions_detail(request, object_id) if offered.action_name not in idle
+        ]
 
 
 class ReadOnlyAdmin(BackOfficeAdmin):

@@ -1,5 +1,6 @@
 """What payers' banks want back."""
 
+from collections.abc import Collection
 from typing import Any
 
 from django.contrib import admin
@@ -7,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 
-from accounts.backoffice import detail_action, labelled
+from accounts.backoffice import OffersWhatFits, detail_action, labelled
 from accounts.services.audit import actor_of
 from billing.admin import display, lookup
 from billing.admin.base import BookAdmin
@@ -20,7 +21,7 @@ from billing.services.funding import answering, disputes
 
 
 @admin.register(Dispute)
-class DisputeAdmin(EvidenceMixin, BookAdmin):
+class DisputeAdmin(EvidenceMixin, OffersWhatFits, BookAdmin):
     booked_field = "created_at"
     list_display = ("opened", "customer_link", "status_shown", "num_amount", "reason", "answer_until")
     list_display_links = ("opened",)
@@ -38,13 +39,16 @@ class DisputeAdmin(EvidenceMixin, BookAdmin):
     def pack(self, dispute: Any) -> dict[str, Any]:
         return evidence.of_payment_dispute(dispute)
 
+    def idle(self, obj: Dispute) -> Collection[str]:
+        return () if obj.status in answering.ANSWERABLE else ("send_evidence",)
+
     def has_look_up_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return request.user.has_perm("billing.change_dispute")
 
     has_send_evidence_permission = has_look_up_permission
 
     @detail_action(
-        description="Send the evidence", url_path="send-evidence", icon="send", permissions=["send_evidence"]
+        description="Send the evidence…", url_path="send-evidence", icon="send", permissions=["send_evidence"]
     )
     def send_evidence(self, request: HttpRequest, object_id: str) -> HttpResponse:
         dispute = lookup.row(Dispute.objects.select_related("customer", "top_up"), object_id)

@@ -1,5 +1,6 @@
 """Money in: top-ups, refunds and packs. Actions call services."""
 
+from collections.abc import Collection
 from decimal import Decimal
 
 from django import forms
@@ -8,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, RangeDateTimeFilter
 
-from accounts.backoffice import ReadOnlyAdmin, detail_action, labelled
+from accounts.backoffice import OffersWhatFits, ReadOnlyAdmin, detail_action, labelled
 from accounts.services.audit import actor_of
 from billing.admin import by_hand, confirm, display, lookup
 from billing.admin.amounts import AmountField
@@ -22,7 +23,7 @@ from billing.services.funding import attempts, packs, refunds
 
 
 @admin.register(TopUp)
-class TopUpAdmin(BookAdmin):
+class TopUpAdmin(OffersWhatFits, BookAdmin):
     booked_field = "created_at"
     list_display = ("created", "customer_link", "status_shown", "num_amount", "num_credit", "num_refunded", "settled")
     list_display_links = ("created",)
@@ -40,13 +41,16 @@ class TopUpAdmin(BookAdmin):
         *("num_credit", "num_bonus", "rate", "pack", "num_refunded", "grant_link", "bonus_link", "expected", "settled"),
     )
 
+    def idle(self, obj: TopUp) -> Collection[str]:
+        return () if obj.status == TopUp.Status.SUCCEEDED and obj.refunded < obj.amount else ("refund",)
+
     def has_refund_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return request.user.has_perm("billing.add_refund")
 
     def has_look_up_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return request.user.has_perm("billing.change_topup")
 
-    @detail_action(description="Pay back", url_path="refund", icon="undo", permissions=["refund"])
+    @detail_action(description="Pay back…", url_path="refund", icon="undo", permissions=["refund"])
     def refund(self, request: HttpRequest, object_id: str) -> HttpResponse:
         top_up = lookup.row(TopUp.objects.select_related("customer", "attempt"), object_id)
         most = refunds.refundable(top_up)

@@ -1,5 +1,6 @@
 """Subscriptions with their periods and fees; ended and moved by the services, after a page that says what happens."""
 
+from collections.abc import Collection
 from typing import Any
 
 from django.contrib import admin
@@ -9,7 +10,7 @@ from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, RangeDateTimeFilter
 
-from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action, labelled
+from accounts.backoffice import OffersWhatFits, ReadOnlyAdmin, actor_of, detail_action, labelled
 from billing.admin import change_plan, confirm, display, lookup
 from billing.admin.catalog import ReadOnlyInline
 from billing.engine.money import amount_string
@@ -83,7 +84,7 @@ class FeeInline(ReadOnlyInline):
 
 
 @admin.register(Subscription)
-class SubscriptionAdmin(ReadOnlyAdmin):
+class SubscriptionAdmin(OffersWhatFits, ReadOnlyAdmin):
     list_display = ("customer", "plan_version", "status_shown", "num_fee", "starts_at", "renews_at", "ends_at")
     list_select_related = ("customer", "plan_version__plan")
     list_filter = (
@@ -132,11 +133,16 @@ class SubscriptionAdmin(ReadOnlyAdmin):
         )
         return format_html_join(SafeString("<br>"), "{}: {} since {}, {} so far", found) or display.NOTHING
 
+    def idle(self, obj: Subscription) -> Collection[str]:
+        if obj.ends_at is None:
+            return ("reactivate",)
+        return ("cancel_later",) if obj.ends_at > timezone.now() else self.actions_detail
+
     def has_manage_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return request.user.has_perm("billing.change_subscription")
 
     @detail_action(
-        description="Cancel at the period's end", url_path="cancel-later", icon="event_busy", permissions=["manage"]
+        description="Cancel at the period's end…", url_path="cancel-later", icon="event_busy", permissions=["manage"]
     )
     def cancel_later(self, request: HttpRequest, object_id: str) -> HttpResponse:
         found = _load(object_id)
@@ -155,7 +161,7 @@ class SubscriptionAdmin(ReadOnlyAdmin):
             done=f"{found} ends with its period.",
         )
 
-    @detail_action(description="Cancel now, with refund", url_path="cancel-now", icon="block", permissions=["manage"])
+    @detail_action(description="Cancel now, with refund…", url_path="cancel-now", icon="block", permissions=["manage"])
     def cancel_now(self, request: HttpRequest, object_id: str) -> HttpResponse:
         found = _load(object_id)
         return confirm.view(
@@ -180,7 +186,7 @@ class SubscriptionAdmin(ReadOnlyAdmin):
             done=f"{found} has ended.",
         )
 
-    @detail_action(description="Reactivate", url_path="reactivate", icon="undo", permissions=["manage"])
+    @detail_action(description="Reactivate…", url_path="reactivate", icon="undo", permissions=["manage"])
     def reactivate(self, request: HttpRequest, object_id: str) -> HttpResponse:
         found = _load(object_id)
         return confirm.view(
@@ -195,7 +201,7 @@ class SubscriptionAdmin(ReadOnlyAdmin):
             done=f"{found} goes on.",
         )
 
-    @detail_action(description="Change the plan", url_path="change-plan", icon="swap_horiz", permissions=["manage"])
+    @detail_action(description="Change the plan…", url_path="change-plan", icon="swap_horiz", permissions=["manage"])
     def change_plan(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return change_plan.view(self, request, subscription=_load(object_id))
 

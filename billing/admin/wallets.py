@@ -1,5 +1,6 @@
 """Wallets and grants. Value is put in with a form that calls the service; nothing here writes a row."""
 
+from collections.abc import Collection
 from typing import Any
 
 from django.contrib import admin
@@ -13,7 +14,7 @@ from unfold.contrib.filters.admin import (
     RelatedDropdownFilter,
 )
 
-from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action, labelled
+from accounts.backoffice import OffersWhatFits, ReadOnlyAdmin, actor_of, detail_action, labelled
 from accounts.models import AuditEvent
 from billing.admin import adjust_form, authorizations, by_hand, confirm, display, grant_form, lookup, summaries, support
 from billing.admin.base import SummaryAdmin, SummaryMixin
@@ -87,7 +88,7 @@ class WalletAdmin(SummaryAdmin):
 
 
 @admin.register(Grant)
-class GrantAdmin(SummaryMixin, ReadOnlyAdmin):
+class GrantAdmin(SummaryMixin, OffersWhatFits, ReadOnlyAdmin):
     change_form_template = "admin/ante/grant.html"
     list_display = (
         "created",
@@ -148,7 +149,13 @@ class GrantAdmin(SummaryMixin, ReadOnlyAdmin):
     def has_void_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return request.user.has_perm("billing.change_grant")
 
-    @detail_action(description="Take back", url_path="void", icon="undo", permissions=["void"])
+    def idle(self, obj: Grant) -> Collection[str]:
+        over = obj.status_at(timezone.now()) in {Grant.Status.EXPIRED, Grant.Status.VOIDED}
+        if over or not (obj.remaining or obj.held):
+            return self.actions_detail
+        return () if obj.expires_at is not None and obj.period_id is None else ("extend",)
+
+    @detail_action(description="Take back…", url_path="void", icon="undo", permissions=["void"])
     def void(self, request: HttpRequest, object_id: str) -> HttpResponse:
         grant = lookup.row(Grant.objects.select_related("customer"), object_id)
         posting = TEMPLATES["grant.voided"].postings[grant.kind]
