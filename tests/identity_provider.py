@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import jwt
 from cryptography.hazmat.primitives import serialization
@@ -48,6 +48,8 @@ class Provider:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 provider.asked.append(self.path)
+                if self.path.startswith("/authorize?"):
+                    return self._send_back(provider.authorize(f"{provider.issuer}{self.path}"))
                 if self.path.endswith("/.well-known/openid-configuration"):
                     return self._answer(200, _laid_over(provider._configuration(), provider.metadata))
                 return self._answer(200, {"keys": [provider.public("signing"), provider.public("other")]})
@@ -57,6 +59,13 @@ class Provider:
                 body = self.rfile.read(int(self.headers["Content-Length"])).decode()
                 form = {name: values[0] for name, values in parse_qs(body).items()}
                 self._answer(*provider._redeem(form, self.headers.get("Authorization", "")))
+
+            def _send_back(self, brought: dict[str, str]) -> None:
+                self.send_response(302)
+                to = parse_qs(urlsplit(self.path).query)["redirect_uri"][0]
+                self.send_header("Location", f"{to}?{urlencode(brought)}")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
 
             def _answer(self, status: int, said: dict[str, Any]) -> None:
                 body = json.dumps(said).encode()

@@ -19,6 +19,7 @@ from playwright.sync_api import BrowserContext, Page
 from accounts.models import User
 from tests.browser.server import serving
 from tests.builders import Shop
+from tests.identity_provider import CLIENT_ID, CLIENT_SECRET, Provider, provider
 
 # Playwright's event loop runs in the thread that also asks the database; nothing else runs meanwhile.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
@@ -54,12 +55,23 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[s
 
 
 @pytest.fixture(scope="session")
+def idp() -> Iterator[Provider]:
+    """Where the operator's own people sign in."""
+    with provider() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
 def site(
-    browser_type_launch_args: Any, django_db_setup: None, tmp_path_factory: pytest.TempPathFactory
+    browser_type_launch_args: Any, django_db_setup: None, idp: Provider, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     """The address of a server on the tests' database, started once. Not started where there is no browser."""
-    with serving(tmp_path_factory.mktemp("site")) as server:
-        yield server.address
+    door = {"ISSUER": idp.issuer, "CLIENT_ID": CLIENT_ID, "CLIENT_SECRET": CLIENT_SECRET}
+    with pytest.MonkeyPatch.context() as patched:
+        for name, value in {**door, "ALLOWED_NETWORKS": "127.0.0.0/8"}.items():
+            patched.setenv(f"STAFF_SSO_{name}", value)
+        with serving(tmp_path_factory.mktemp("site")) as server:
+            yield server.address
 
 
 class SignIn:
