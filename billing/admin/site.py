@@ -30,6 +30,7 @@ class BackOfficeSite(UnfoldAdminSite):
     site_title = "Ante"
     site_header = "Ante"
     index_title = "Today"
+    empty_value_display = "–"
 
     def has_permission(self, request: HttpRequest) -> bool:
         """Staff, and only with their second factor given: the gate before every view says the same."""

@@ -131,7 +131,8 @@ def _payment(payment: Pack) -> list[tuple[str, str]]:
 
 def _facts(**found: str | None) -> list[tuple[str, str]]:
     """Names in words; what is not known is left out."""
-    return [(name.rstrip("_").replace("_", " ").capitalize(), text) for name, text in found.items() if text]
+    words = ((name.rstrip("_").replace("_", " "), text) for name, text in found.items() if text)
+    return [(name[0].upper() + name[1:], text) for name, text in words]
 
 
 def _money(row: Pack, amount: str, unit: str) -> str | None:
