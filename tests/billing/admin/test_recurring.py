@@ -57,7 +57,7 @@ def test_what_gives_much_in_a_year_waits_and_what_cannot_be_is_said_beside_its_f
     assert "is given" not in again
     assert asked.amounts == {"usd": "6000"}
     shown = dict(office.get(reverse("admin:billing_approval_change", args=[asked.pk])).context["lines"])
-    assert (shown["Every"], shown["Carried over, at most"]) == ("month", "5")
+    assert (shown["Every"], shown["Carried over, at most"]) == ("month", "$5.00")
     assert shown["What is left expires with its period"] == "yes"
     assert not RecurringGrant.objects.exists()
     assert refused.context["form"].errors["starts_on"]
