@@ -68,6 +68,7 @@ class Command(BaseCommand):
             with transaction.atomic():
                 recorded = Seed(timezone.now(), say=self._progress).run()
             self._progress(f"Recorded {recorded:,} sample events in {time.monotonic() - started:.0f} s.")
+            subscriptions.settle_due()
             if (head := seals.seal()) is not None:  # What is said to be weeks old and in no seal is found wrong.
                 anchors.note(head)
         keyfiles.keep(settings.DATA_DIR / KEY_FILE, name="Demonstration traffic", scopes=KEY_SCOPES)

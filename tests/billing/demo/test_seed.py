@@ -18,6 +18,7 @@ from billing.demo import customers as samples
 from billing.demo import traffic
 from billing.management import keyfiles
 from billing.models import Balance, Customer, Grant, LedgerEntry, UsageEvent
+from billing.selectors import waiting
 from billing.selectors.ledger import contents, history
 from tests.builders import Shop
 
@@ -61,6 +62,7 @@ def test_the_first_run_fills_and_the_second_changes_nothing(
     assert UsageEvent.objects.filter(status="rejected").exists()
     assert not UsageEvent.objects.filter(customer__external_id="blank-slate").exists()
     assert list(contents.differences()) == []
+    assert not waiting.unsettled().exists()
     nearly_empty = Balance.objects.get(customer__external_id="sample-clinic")
     assert 1 < nearly_empty.available < 2
     assert Grant.objects.filter(kind="promotional", expires_at__isnull=False, remaining__gt=0).exists()
