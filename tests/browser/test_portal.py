@@ -184,8 +184,9 @@ def test_events_are_watched_as_they_come_in(sign_in: SignIn, owner: User, shop: 
 def test_what_comes_in_pushes_nothing_that_is_looked_at(
     sign_in: SignIn, owner: User, shop: Shop, acme: Customer
 ) -> None:
-    page = sign_in(owner, "/usage/live")
+    page = sign_in(owner, "/")
     page.set_viewport_size({"width": 820, "height": 900})
+    page.goto(page.url.rstrip("/") + "/usage/live")
     live(page)
     page.evaluate(WATCH_SHIFT)
     first, box = page.locator("[data-tail] tr").first, page.locator("[data-tail-box]")
