@@ -7,11 +7,11 @@ from django.db import transaction
 from accounts.services import audit
 from billing.engine.money import ZERO, amount_string
 from billing.errors import AlreadyExists, InvalidRequest, InvalidState
-from billing.models import Approval, Fee, Grant, Subscription
+from billing.models import Approval, Fee, Subscription
 from billing.services import four_eyes
 from billing.services.ledger.posting import Journal
 from billing.services.retrying import retried
-from billing.services.subscriptions import changing, fees, overage, periods, unused
+from billing.services.subscriptions import changing, fees, included, overage, periods, unused
 
 
 @retried
@@ -57,10 +57,7 @@ def cancel(
                     customer_id=current.customer_id,
                     approval=approval,
                 )
-            for grant_id in Grant.objects.filter(period=period, open=True).values_list("pk", flat=True):
-                state = journal.grants.get(grant_id)
-                if state is not None and state.voided_at is None:
-                    journal.void(state)
+            included.take(journal, period)
             for fee in Fee.objects.filter(subscription=current, period=period, state=Fee.State.DUE):
                 fees.close(journal, fee, Fee.State.LAPSED)
             if not Fee.objects.filter(subscription=current, state=Fee.State.DUE).exists():

@@ -48,10 +48,10 @@ def lines(
 
 
 def take(journal: Journal, period: SubscriptionPeriod) -> None:
-    """Void what is left of it."""
-    for grant_id in Grant.objects.filter(period=period, open=True).values_list("pk", flat=True):
+    """Void what is left of it, what came back to it a moment ago included."""
+    for grant_id in Grant.objects.filter(period=period).values_list("pk", flat=True):
         state = journal.grants.get(grant_id)
-        if state is not None and state.voided_at is None:
+        if state is not None and state.voided_at is None and (state.source.remaining or state.held):
             journal.void(state)
 
 

@@ -122,6 +122,20 @@ def test_what_had_paid_the_debt_gets_its_units_back_at_what_was_paid_for_them(sh
     assert (gift.remaining, bought.remaining, Grant.objects.count()) == (0, 50, 2)
 
 
+@pytest.mark.parametrize("allowance", ["40", "50", "60"], ids=["all of it", "just so", "a part of it"])
+def test_what_the_plan_included_goes_though_it_had_paid_the_debt(shop: Shop, clock: Clock, allowance: str) -> None:
+    """50 were paid for half a month that costs 50."""
+    clock.stop(moment("2026-06-01"))
+    acme = shop.customer(plan=None, usd="50")
+    wallets.set_overdraft_limit(actor=SYSTEM, customer=acme, asset=shop.usd, limit=D(200))
+    subscription = start(acme, make_plan(shop, fee="100", allowances=[("usd", allowance, "0")]))
+    clock.stop(moment("2026-06-16"))
+
+    cancel(shop, subscription)
+
+    assert (shop.balance(acme).owed, available(shop, acme)) == (0, 0)
+
+
 def test_what_cheaper_usage_had_lowered_of_the_debt_was_paid_as_well(shop: Shop, clock: Clock) -> None:
     clock.stop(moment("2026-06-01"))
     shop.plan("seats", [shop.price(shop.meter("seats", "seats", aggregation="latest"), "1")])
