@@ -90,6 +90,7 @@ def apply(top_up_id: UUID, found: payments.Dispute, *, revision: int | None) -> 
         new = dispute is None
         dispute = dispute or _first_seen(top_up, found)
         before, changed = dispute.status, dispute.amount != found.amount
+        less = found.amount < dispute.amount
         dispute.status, dispute.reason = Status(found.standing), found.reason[:100]
         dispute.amount, dispute.answer_by = found.amount, found.answer_by
         dispute_books.book(dispute, top_up, changed=changed)
@@ -104,18 +105,21 @@ def apply(top_up_id: UUID, found: payments.Dispute, *, revision: int | None) -> 
         dispute.closed_at = (dispute.closed_at or timezone.now()) if ended else None
         dispute.check_at = None if ended else timezone.now() + LOOK_EVERY
         dispute.save()
-        if dispute.status in Dispute.HARMLESS and not new and before not in Dispute.HARMLESS:
-            follow(top_up)
+        if before not in Dispute.HARMLESS and (less or (dispute.status in Dispute.HARMLESS and not new)):
+            follow(top_up, but=dispute)
     return dispute
 
 
-def follow(top_up: TopUp) -> None:
-    """Take what has been put back as far as it is disputed still: by a refund that failed, or by another dispute that
-    was won. A part of the transaction that does so.
+def follow(top_up: TopUp, *, but: Dispute | None = None) -> None:
+    """Take what has been put back as far as it is disputed still: by a refund that failed, or by another dispute
+    (``but``) that was won or is over less. A part of the transaction that does so.
 
     The payment's attempt is locked, and what put it back is noted.
     """
-    for dispute in top_up.disputes.exclude(status__in=Dispute.HARMLESS).order_by("pk"):
+    others = top_up.disputes.exclude(status__in=Dispute.HARMLESS)
+    if but is not None:
+        others = others.exclude(pk=but.pk)
+    for dispute in others.order_by("pk"):
         dispute_books.book(dispute, top_up)
         dispute.revision += 1
         dispute.save()

@@ -337,3 +337,22 @@ def _taken_is_reversed(bank: Bank, top_up: TopUp) -> None:
     assert account("cash_clearing") == bought - top_up.refunded - withdrawn
     at_the_bank = sum(charge["amount"] - charge["amount_refunded"] for charge in bank.charges())
     assert at_the_bank == (top_up.amount - top_up.refunded) * 100
+
+
+@pytest.mark.parametrize("ends", ["needs_response", "lost"])
+def test_what_one_is_about_no_more_the_other_takes(payer: Payer, bank: Bank, ends: str) -> None:
+    top_up = payer.paid("100")
+    first, second = bank.dispute(top_up), bank.dispute(top_up, amount=6000)
+    for dispute_id in (first, second):
+        bank.decide(dispute_id, ends)
+        bank.deliver()
+    assert payer.available == 0
+
+    bank.change_dispute(first, 3000)
+    bank.deliver()
+
+    assert payer.available == 10
+    for dispute_id in (first, second):
+        bank.decide(dispute_id, "won")
+        bank.deliver()
+    assert (payer.available, account("disputed"), account("cash_clearing")) == (100, 0, 100)
