@@ -84,9 +84,12 @@ def lower_debt(
 
 def let_off(journal: Journal, balance: BalanceState, amount: Decimal) -> Decimal:
     """What of ``amount`` goes into nobody's wallet when ``lower_debt`` takes it off: it was given up."""
+    settled = EXACT.subtract(amount, balance.owed)
+    if amount == 0 or settled <= 0:
+        return ZERO
     given_up = _given_up(balance)
     standing = exact_sum(paid for grant_id, paid in _settlements(journal, balance) if grant_id in given_up)
-    return min(max(ZERO, EXACT.subtract(amount, balance.owed)), standing)
+    return min(settled, standing)
 
 
 def take_up(
