@@ -29,7 +29,7 @@ def queue(recipient: str, subject: str, text: str) -> None:
     """Send this soon, if the transaction commits.
 
     To nobody, where the recipient is empty: it is written down like any other, so that whoever caused it cannot tell by
-    the time that it took, and a worker drops it.
+    the time that it took, and a worker drops it. However many there are, nobody waits longer for theirs.
     """
     OutgoingMail.objects.create(recipient=recipient, subject=subject, text=f"{text}\n\n{settings.BASE_URL}\n")
 
@@ -51,6 +51,7 @@ def tell(user: User, subject: Promise, text: Promise, **facts: object) -> None:
 
 def send_due() -> int:
     """Send what is due, oldest first, for a minute; what cannot be sent is tried later and later. Says how many."""
+    OutgoingMail.objects.filter(recipient="").delete()
     due = OutgoingMail.objects.filter(_due()).values_list("pk", flat=True)[:BATCH]
     return sum(_send(pk) for pk in for_a_while(list(due)))
 
@@ -77,9 +78,6 @@ def _send(pk: UUID) -> bool:
     with transaction.atomic():
         message = OutgoingMail.objects.select_for_update(skip_locked=True).filter(_due(), pk=pk).first()
         if message is None:
-            return False
-        if not message.recipient:
-            message.delete()
             return False
         message.attempts += 1
         delay = min(FIRST_DELAY_SECONDS * 2 ** (message.attempts - 1), DELAY_MAX_SECONDS)

@@ -46,6 +46,14 @@ def test_a_server_that_hangs_holds_up_its_worker_for_a_minute_at_most(
     assert mail.send_due() == 1
 
 
+def test_letters_to_nobody_hold_up_nobodys(letter: OutgoingMail, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mail, "BATCH", 1)
+    OutgoingMail.objects.update(recipient="")
+    mail.queue("second@acme.test", "An invitation", "Come in")
+
+    assert (mail.send_due(), OutgoingMail.objects.count()) == (1, 0)
+
+
 def test_what_has_gone_out_meanwhile_is_not_sent_again(letter: OutgoingMail) -> None:
     assert mail.send_due() == 1
 
