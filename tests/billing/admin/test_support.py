@@ -109,6 +109,7 @@ def test_how_far_usage_goes_on_unpaid_is_not_for_support(acme: Customer, group: 
     [
         ("timezone", "Mars/Olympus"),
         ("timezone", "../etc"),
+        ("timezone", "right/Europe/Berlin"),
         ("country", "D1"),
         ("metadata", []),
         ("overdue_grace_days", 366),
