@@ -170,20 +170,28 @@ def overdue(invoice: Invoice, paid: Paid) -> bool:
     return status(invoice, paid) in {"open", "partly_paid"} and invoice.due_on < timezone.localdate()
 
 
-# A credit for unused time is for the period's last fee before it.
+# A credit for unused time is for the period's last fee before it, and takes first what that fee had owed: also where
+# usage that became cheaper had lowered the debt since, so that it came into the wallet.
 _GIVEN_BACK = """
-SELECT COALESCE(SUM(e.amount), 0) FROM billing_ledgerentry e
-  LEFT JOIN billing_charge c ON c.id = e.charge_id AND c.customer_id = e.customer_id
-  LEFT JOIN billing_fee f ON f.id = e.transaction_id AND f.customer_id = e.customer_id
- WHERE e.balance_id = %(balance)s AND e.seq > %(last)s AND e.credit = 'receivable'
-   AND (e.kind, e.debit) IN (('reversal', 'usage'), ('fee', 'fees'))
-   AND EXISTS (SELECT FROM billing_ledgerentry o
-                WHERE o.balance_id = e.balance_id AND o.seq BETWEEN %(first)s AND %(last)s AND o.debit = 'receivable'
-                  AND (o.charge_id = COALESCE(c.reverses_id, c.refunds_id)
-                       OR o.transaction_id = (SELECT p.id FROM billing_fee p
-                                               WHERE p.period_id = f.period_id AND p.kind IN ('base', 'change')
-                                                 AND p.state = 'paid' AND p.id < f.id
-                                               ORDER BY p.id DESC LIMIT 1)))
+SELECT COALESCE(SUM(g.amount), 0)
+  FROM (SELECT e.amount FROM billing_ledgerentry e
+          JOIN billing_charge c ON c.id = e.charge_id AND c.customer_id = e.customer_id
+         WHERE e.balance_id = %(balance)s AND e.seq > %(last)s
+           AND e.kind = 'reversal' AND e.debit = 'usage' AND e.credit = 'receivable'
+           AND EXISTS (SELECT FROM billing_ledgerentry o
+                        WHERE o.balance_id = e.balance_id AND o.seq BETWEEN %(first)s AND %(last)s
+                          AND o.charge_id = COALESCE(c.reverses_id, c.refunds_id) AND o.debit = 'receivable')
+         UNION ALL
+        SELECT LEAST(f.amount, o.amount) FROM billing_ledgerentry o
+          JOIN billing_fee p ON p.id = o.transaction_id AND p.customer_id = o.customer_id
+          JOIN billing_fee f ON f.period_id = p.period_id AND f.kind = 'credit' AND f.id > p.id
+         WHERE o.balance_id = %(balance)s AND o.seq BETWEEN %(first)s AND %(last)s AND o.debit = 'receivable'
+           AND o.kind = 'fee' AND p.kind IN ('base', 'change')
+           AND NOT EXISTS (SELECT FROM billing_fee l
+                            WHERE l.period_id = p.period_id AND l.kind IN ('base', 'change') AND l.state = 'paid'
+                              AND l.id > p.id AND l.id < f.id)
+           AND EXISTS (SELECT FROM billing_ledgerentry e
+                        WHERE e.balance_id = o.balance_id AND e.transaction_id = f.id AND e.seq > %(last)s)) g
 """
 # Of a top-up's tax, what no invoice had asked for falls away first.
 _TAX_DISPUTED = """

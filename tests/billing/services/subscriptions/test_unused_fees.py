@@ -153,6 +153,29 @@ def test_what_cheaper_usage_had_lowered_of_the_debt_was_paid_as_well(shop: Shop,
     assert (shop.balance(acme).owed, available(shop, acme)) == (0, 20)
 
 
+def test_what_came_into_the_wallet_of_a_debt_is_not_given_back_once_more_with_its_invoice(
+    shop: Shop, clock: Clock
+) -> None:
+    clock.stop(moment("2026-06-01"))
+    shop.plan("seats", [shop.price(shop.meter("seats", "seats", aggregation="latest"), "1")])
+    acme = shop.customer(plan="seats", usd="30")
+    wallets.set_overdraft_limit(actor=SYSTEM, customer=acme, asset=shop.usd, limit=D(200))
+    shop.record(acme, seats=30)
+    subscription = start(acme, make_plan(shop, fee="100"))
+    clock.forward(hours=1)
+    invoice(shop, acme)
+    shop.record(acme, seats=0)
+    shop.fund(acme, "70")
+    clock.stop(moment("2026-06-04"))
+    assert cancel(shop, subscription) == 90
+    start(acme, make_plan(shop, "other", fee="120"), starts_at=clock.now())
+    assert available(shop, acme) == -30
+
+    void(shop, acme)
+
+    assert available(shop, acme) == -20
+
+
 @pytest.mark.parametrize(("step", "note", "tax"), [(None, "-50", "-5"), (write_off, "-50", "0"), (void, None, None)])
 def test_a_credit_note_takes_back_what_the_invoice_had_asked_for(
     shop: Shop, clock: Clock, step: Step | None, note: str | None, tax: str | None
