@@ -56,10 +56,8 @@ def book(dispute: Dispute, top_up: TopUp, *, changed: bool = False) -> None:
     else:
         wanted = share(journal, dispute, top_up)
         if changed:
-            own, extra = (
-                EXACT.subtract(dispute.frozen, wanted.credit),
-                EXACT.subtract(dispute.frozen_bonus, wanted.bonus),
-            )
+            own = EXACT.subtract(dispute.frozen, wanted.credit)
+            extra = EXACT.subtract(dispute.frozen_bonus, wanted.bonus)
             _release(journal, dispute, top_up, max(ZERO, own), max(ZERO, extra))
         if dispute.loss_id is None:
             _freeze(journal, dispute, top_up, wanted)

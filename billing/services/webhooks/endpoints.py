@@ -42,16 +42,17 @@ def create(
 ) -> tuple[WebhookEndpoint, str]:
     """A new endpoint and its secret, told in this ``format`` (``engine.crm``). Without a customer it is told of all of
     them. Raises ``InvalidRequest``."""
-    checked = _checked(url, events, operators=customer is None)
-    reading.require(named(checked, of_customer=customer is not None), may)
+    _check_address(url, operators=customer is None)
+    events = _types(events)
+    reading.require(named(events, of_customer=customer is not None), may)
     with transaction.atomic():
         if of(customer).count() >= ENDPOINTS_MAX:
             raise InvalidState(f"There are {ENDPOINTS_MAX} endpoints already: remove one first.")
         secret = gateway.new_secret()
         endpoint = WebhookEndpoint.objects.create(
-            customer=customer, url=url, events=checked, description=description, format=format, secret=secret
+            customer=customer, url=url, events=events, description=description, format=format, secret=secret
         )
-        _record(actor, "webhook_endpoint.created", endpoint, url=host_of(url), events=checked, format=format)
+        _record(actor, "webhook_endpoint.created", endpoint, url=host_of(url), events=events, format=format)
     return endpoint, secret
 
 
@@ -76,17 +77,20 @@ def change(
     Who adds types must be able to read those; who names another address, all that goes there from now on.
     """
     operators = endpoint.customer_id is None
-    _checked(endpoint.url if url is None else url, endpoint.events if events is None else events, operators=operators)
+    if url is not None:
+        _check_address(url, operators=operators)
+    if events is not None:
+        events = _types(events)
     now = timezone.now()
     with transaction.atomic():
         before = WebhookEndpoint.objects.select_for_update(no_key=True).select_related(None).get(pk=endpoint.pk)
-        checked = before.events if events is None else list(dict.fromkeys(events))
+        events = before.events if events is None else events
         url = before.url if url is None else url
-        wanted = named(checked, of_customer=not operators)
+        wanted = named(events, of_customer=not operators)
         if url != before.url:
             reading.require([*wanted, *reading.waiting(before)], may)
         reading.require(set(wanted) - set(reading.told(before)), may)
-        changes: dict[str, Any] = {"url": url, "events": checked}
+        changes: dict[str, Any] = {"url": url, "events": events}
         if description is not None:
             changes["description"] = description
         if format is not None:
@@ -197,11 +201,15 @@ def secrets_of(endpoint: WebhookEndpoint, now: datetime) -> list[str]:
     return found
 
 
-def _checked(url: str, events: Sequence[str], *, operators: bool) -> list[str]:
+def _check_address(url: str, *, operators: bool) -> None:
     try:
         gateway.check(url, operators=operators)
     except gateway.Refused as refusal:
         raise InvalidRequest.field("url", str(refusal)) from None
+
+
+def _types(events: Sequence[str]) -> list[str]:
+    """Each once. Raises ``InvalidRequest`` for none, or one that there is not."""
     known = {EVERYTHING, *TYPES}
     if not events:
         raise InvalidRequest.field("events", "names no type")

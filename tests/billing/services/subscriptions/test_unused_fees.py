@@ -32,6 +32,16 @@ def owing(shop: Shop, clock: Clock, *, wallet: str = "0", **fields: Any) -> Subs
     return start(acme, make_plan(shop, fee="100"))
 
 
+def owing_beside_seats(shop: Shop, clock: Clock) -> Subscription:
+    """30 of the wallet went to seats, 1 each and for the whole month, so that all of the fee of 100 is owed."""
+    clock.stop(moment("2026-06-01"))
+    shop.plan("seats", [shop.price(shop.meter("seats", "seats", aggregation="latest"), "1")])
+    acme = shop.customer(plan="seats", usd="30")
+    wallets.set_overdraft_limit(actor=SYSTEM, customer=acme, asset=shop.usd, limit=D(200))
+    shop.record(acme, seats=30)
+    return start(acme, make_plan(shop, fee="100"))
+
+
 def invoice(shop: Shop, acme: Customer, *, hours: int = 1) -> Invoice:
     found = invoices.issue(shop.balance(acme), end=moment("2026-06-01") + timedelta(hours=hours))
     assert found is not None
@@ -137,12 +147,8 @@ def test_what_the_plan_included_goes_though_it_had_paid_the_debt(shop: Shop, clo
 
 
 def test_what_cheaper_usage_had_lowered_of_the_debt_was_paid_as_well(shop: Shop, clock: Clock) -> None:
-    clock.stop(moment("2026-06-01"))
-    shop.plan("seats", [shop.price(shop.meter("seats", "seats", aggregation="latest"), "1")])
-    acme = shop.customer(plan="seats", usd="30")
-    wallets.set_overdraft_limit(actor=SYSTEM, customer=acme, asset=shop.usd, limit=D(200))
-    shop.record(acme, seats=30)
-    subscription = start(acme, make_plan(shop, fee="100"))
+    subscription = owing_beside_seats(shop, clock)
+    acme = subscription.customer
     shop.record(acme, seats=0)
     assert shop.balance(acme).owed == 70
     clock.stop(moment("2026-06-04"))
@@ -156,12 +162,8 @@ def test_what_cheaper_usage_had_lowered_of_the_debt_was_paid_as_well(shop: Shop,
 def test_what_came_into_the_wallet_of_a_debt_is_not_given_back_once_more_with_its_invoice(
     shop: Shop, clock: Clock
 ) -> None:
-    clock.stop(moment("2026-06-01"))
-    shop.plan("seats", [shop.price(shop.meter("seats", "seats", aggregation="latest"), "1")])
-    acme = shop.customer(plan="seats", usd="30")
-    wallets.set_overdraft_limit(actor=SYSTEM, customer=acme, asset=shop.usd, limit=D(200))
-    shop.record(acme, seats=30)
-    subscription = start(acme, make_plan(shop, fee="100"))
+    subscription = owing_beside_seats(shop, clock)
+    acme = subscription.customer
     clock.forward(hours=1)
     invoice(shop, acme)
     shop.record(acme, seats=0)
