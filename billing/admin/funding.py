@@ -16,7 +16,7 @@ from billing.admin.amounts import AmountField
 from billing.admin.base import BookAdmin
 from billing.admin.payments import LOOK_UP, TONES, asked, at_provider
 from billing.admin.periods import CreatedPeriodFilter
-from billing.engine.money import amount_string
+from billing.engine.money import EXACT, ZERO, amount_string
 from billing.models import Approval, Grant, Pack, Refund, TopUp
 from billing.services import approvals
 from billing.services.funding import attempts, packs, refunds
@@ -192,7 +192,8 @@ class RefundAdmin(BookAdmin):
 
     @admin.display(description="Left the wallet")
     def num_credit(self, refund: Refund) -> SafeString:
-        return display.amount(refund.credit + refund.bonus, refund.top_up.asset_id)
+        gone = EXACT.add(refund.credit, refund.bonus) if refund.status != Refund.Status.FAILED else ZERO
+        return display.amount(gone, refund.top_up.asset_id)
 
     @admin.display(description="At the provider")
     def provider_link(self, refund: Refund) -> SafeString:

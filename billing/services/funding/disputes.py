@@ -23,6 +23,7 @@ from billing.services.funding import attempts, dispute_books, profiles, provider
 from billing.services.retrying import retried
 
 Status = Dispute.Status
+_ENDED = frozenset({Status.WON, Status.LOST, Status.CLOSED})
 
 LOOKS_MAX = 5
 SWEEP_MAX = 100
@@ -90,18 +91,18 @@ def apply(top_up_id: UUID, found: payments.Dispute, *, revision: int | None) -> 
         new = dispute is None
         dispute = dispute or _first_seen(top_up, found)
         before, changed = dispute.status, dispute.amount != found.amount
-        less = found.amount < dispute.amount
+        less, facts = found.amount < dispute.amount, {"status": before, "amount": amount_string(dispute.amount)}
         dispute.status, dispute.reason = Status(found.standing), found.reason[:100]
         dispute.amount, dispute.answer_by = found.amount, found.answer_by
         dispute_books.book(dispute, top_up, changed=changed)
         provider_fees.book_of_dispute(dispute, found.fee, found.fee_currency)
         if new or changed or dispute.status != before:
-            _tell(dispute, before="" if new else before)
+            _tell(dispute, before=None if new else facts)
         if dispute.status not in Dispute.HARMLESS and (new or before in Dispute.HARMLESS):
             # Whoever disputes a payment must not be charged by a standing order meanwhile.
             rules.suspend_all(top_up.customer, "dispute", timezone.now())
         dispute.revision += 1
-        ended = dispute.status in {Status.WON, Status.LOST, Status.CLOSED}
+        ended = dispute.status in _ENDED
         dispute.closed_at = (dispute.closed_at or timezone.now()) if ended else None
         dispute.check_at = None if ended else timezone.now() + LOOK_EVERY
         dispute.save()
@@ -159,7 +160,7 @@ def _first_seen(top_up: TopUp, found: payments.Dispute) -> Dispute:
     )
 
 
-def _tell(dispute: Dispute, *, before: str) -> None:
+def _tell(dispute: Dispute, *, before: dict[str, str] | None) -> None:
     """Say that a dispute has come up, or is something else or about another amount now."""
     facts = {
         "dispute": str(dispute.pk),
@@ -169,8 +170,12 @@ def _tell(dispute: Dispute, *, before: str) -> None:
         "currency": dispute.currency_id.upper(),
         "reason": dispute.reason,
     }
-    ended = dispute.status in {Status.WON, Status.LOST, Status.CLOSED} and dispute.status != before
-    kind = "dispute.opened" if not before else "dispute.closed" if ended else "dispute.updated"
+    if before is None:
+        kind = "dispute.opened"
+    elif dispute.status in _ENDED and dispute.status != before["status"]:
+        kind = "dispute.closed"
+    else:
+        kind = "dispute.updated"
     outbox.publish([outbox.Message(kind, dispute.customer_id, facts)], now=timezone.now())
     record_audit(
         actor=SYSTEM,
@@ -178,6 +183,6 @@ def _tell(dispute: Dispute, *, before: str) -> None:
         object_type="dispute",
         object_id=str(dispute.pk),
         organization_id=dispute.customer.organization_id,
-        before={"status": before} if before else None,
+        before=before,
         after={**facts, "customer": dispute.customer.external_id},
     )

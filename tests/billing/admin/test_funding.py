@@ -76,6 +76,23 @@ def test_a_part_above_the_limit_waits_for_a_second_person(
         approvals.approve(actor=audit.Actor.of_user(checker, ip_address=None, request_id=""), approval=waiting)
 
 
+def test_what_a_failed_refund_gave_back_has_not_left_the_wallet(office: Client, payer: Payer, bank: Bank) -> None:
+    top_up = payer.open("25")
+    bank.pay(top_up.attempt.checkout_url, kind="us_bank_account", number="000123456789")
+    bank.settle()
+    bank.deliver()
+    office.post(reverse("admin:billing_topup_refund", args=[top_up.pk]), {"reason": "By mistake", "paid_back": "0"})
+    page = reverse("admin:billing_refund_change", args=[Refund.objects.get().pk])
+    left = '<span class="ante-amount" title="$25.00">'
+    assert office.get(page).content.decode().count(left) == 2, "paid back, and left the wallet"
+
+    with bank.rules.store.changing():
+        bank.rules.settle_refund(bank.rules.store.all("refund")[0], well=False)
+    bank.deliver()
+
+    assert office.get(page).content.decode().count(left) == 1
+
+
 def test_a_parked_message_is_worked_through_again(office: Client, payer: Payer, bank: Bank) -> None:
     top_up = payer.open()
     bank.pay(top_up.attempt.checkout_url)

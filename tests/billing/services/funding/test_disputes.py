@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from accounts.models import AuditEvent
 from accounts.services.audit import SYSTEM
+from billing.engine.money import amount_string
 from billing.errors import BillingError, InvalidState
 from billing.models import Dispute, Grant, OutboxEvent, ProviderEvent, TopUp
 from billing.services.funding import quotes, top_ups
@@ -141,6 +143,11 @@ def test_over_another_amount_it_takes_that(
     assert (dispute.amount, dispute.withdrawn) == (Decimal(cents) / 100, Decimal(cents) / 100)
     assert (dispute.frozen, dispute.recovered, payer.available) == (frozen, recovered, 7 - frozen - recovered)
     assert OutboxEvent.objects.filter(type__startswith="dispute.").order_by("id").last().type == "dispute.updated"
+    trail = AuditEvent.objects.filter(action="dispute.updated").latest("id")
+    assert (trail.before, trail.after["amount"]) == (
+        {"status": dispute.status, "amount": "10"},
+        amount_string(dispute.amount),
+    )
     bank.decide(dispute_id, "won")
     bank.deliver()
     assert (payer.available, account("disputed"), account("cash_clearing")) == (7, 0, 25)
