@@ -96,6 +96,13 @@ class BackOfficeAdmin(ModelAdmin):  # type: ignore[misc]
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[QuickList]:
         return QuickList
 
+    def shown(self, request: HttpRequest, object_id: str) -> Any:
+        """What the page is of, or None: looked up once for all that is shown of it. The form has one of its own."""
+        kept: dict[str, Any] = request.__dict__.setdefault("_shown", {})
+        if object_id not in kept:
+            kept[object_id] = self.get_object(request, object_id)
+        return kept[object_id]
+
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
         """Nothing. Django's own log would keep people's names for ever; who changed what is in the trail."""
 
@@ -115,7 +122,7 @@ class OffersWhatFits(BackOfficeAdmin):
         raise NotImplementedError
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
-        obj = self.get_object(request, str(object_id))
+        obj = self.shown(request, str(object_id))
         names = () if obj is None else self.idle(obj)
         idle = {f"{self.opts.app_label}_{self.opts.model_name}_{name}" for name in names}
         return [

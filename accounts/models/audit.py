@@ -1,5 +1,6 @@
 from typing import Any
 
+from django.contrib.admin import display
 from django.contrib.postgres.indexes import BrinIndex
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
@@ -30,20 +31,20 @@ class AuditEvent(models.Model):
         SYSTEM = "system", _("System")
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    created_at = models.DateTimeField(auto_now_add=True)
-    actor_kind = models.CharField(max_length=16, choices=Actor.choices)
-    actor_id = models.UUIDField(null=True, blank=True)
+    created_at = models.DateTimeField("when", auto_now_add=True)
+    actor_kind = models.CharField("who is", max_length=16, choices=Actor.choices)
+    actor_id = models.UUIDField("their id", null=True, blank=True)
     sealed_label = models.CharField(max_length=200, blank=True, db_column="actor_label", help_text="Of the system.")
-    organization_id = models.UUIDField(null=True, blank=True)
-    action = models.CharField(max_length=64, help_text="A stored code such as customer.created.")
-    object_type = models.CharField(max_length=64)
-    object_id = models.CharField(max_length=255)
+    organization_id = models.UUIDField("organization", null=True, blank=True)
+    action = models.CharField("what", max_length=64, help_text="A stored code such as customer.created.")
+    object_type = models.CharField("of what", max_length=64)
+    object_id = models.CharField("its id", max_length=255)
     sealed_before = models.JSONField(null=True, blank=True, encoder=DjangoJSONEncoder, db_column="before")
     sealed_after = models.JSONField(null=True, blank=True, encoder=DjangoJSONEncoder, db_column="after")
     sealed_address = models.GenericIPAddressField(
         null=True, blank=True, db_column="ip_address", help_text="Of lines that were written before there were details."
     )
-    request_id = models.CharField(max_length=64, blank=True)
+    request_id = models.CharField("request", max_length=64, blank=True)
     written_in = WrittenInField()
 
     objects = AuditEventManager()
@@ -71,11 +72,13 @@ class AuditEvent(models.Model):
         return getattr(self, "detail", None) or AuditDetail()
 
     @property
+    @display(description="who")
     def actor_label(self) -> str:
         """Who, in words: empty for a person who was forgotten."""
         return self.sealed_label or self._beside.label
 
     @property
+    @display(description="from")
     def ip_address(self) -> str | None:
         return self.sealed_address or self._beside.ip_address
 

@@ -48,7 +48,7 @@ class SummaryMixin(BackOfficeAdmin):
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         context = dict(extra_context or {})
-        obj = self.get_object(request, object_id) if object_id else None
+        obj = self.shown(request, object_id) if object_id else None
         if obj is not None and self.has_view_permission(request, obj):
             context |= self.summary(request, obj)
         response: HttpResponse = super().changeform_view(request, object_id, form_url, context)

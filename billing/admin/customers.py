@@ -1,5 +1,6 @@
 """The customer on one screen: what a support call asks about, and the plain fields to put right."""
 
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
 from unfold.enums import ActionVariant
 
-from accounts.backoffice import actor_of, detail_action
+from accounts.backoffice import OffersWhatFits, actor_of, detail_action
 from billing.admin import (
     adjust_form,
     by_hand,
@@ -31,7 +32,7 @@ from billing.services.customer import customers
 
 
 @admin.register(Customer)
-class CustomerAdmin(SummaryMixin):
+class CustomerAdmin(SummaryMixin, OffersWhatFits):
     """Plain fields are changed through the service, which keeps the trail. A customer is never deleted: books stay."""
 
     form = CustomerForm
@@ -52,7 +53,7 @@ class CustomerAdmin(SummaryMixin):
             "title": "More",
             "icon": "more_horiz",
             "variant": ActionVariant.PRIMARY,
-            "items": ["grant_recurring", "set_overdraft_limit", "freeze", "export_data", "erase"],
+            "items": ["grant_recurring", "set_overdraft_limit", "freeze", "unfreeze", "export_data", "erase"],
         },
     )
     readonly_fields = ("external_id", "currency", "organization_link", "created_at")
@@ -82,6 +83,11 @@ class CustomerAdmin(SummaryMixin):
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         erased = isinstance(obj, Customer) and obj.erased_at is not None
         return super().has_change_permission(request, obj) and not erased
+
+    def idle(self, obj: Customer) -> Collection[str]:
+        if obj.wallet.frozen_at is None:
+            return ("unfreeze",)
+        return ("freeze",) if obj.erased_at is None else ("freeze", "unfreeze")
 
     def get_queryset(self, request: HttpRequest) -> Any:
         rows = super().get_queryset(request).select_related("currency", "organization", "wallet")
@@ -179,11 +185,13 @@ class CustomerAdmin(SummaryMixin):
     def has_freeze_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return request.user.has_perm("billing.change_wallet")
 
-    @detail_action(description="Freeze or unfreeze…", url_path="freeze", icon="ac_unit", permissions=["freeze"])
+    @detail_action(description="Freeze…", url_path="freeze", icon="ac_unit", permissions=["freeze"])
     def freeze(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        customer = _load(object_id)
-        view = support.freeze if customer.wallet.frozen_at is None else support.unfreeze
-        return view(self, request, customer)
+        return support.freeze(self, request, _load(object_id))
+
+    @detail_action(description="Unfreeze…", url_path="unfreeze", icon="sunny", permissions=["freeze"])
+    def unfreeze(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return support.unfreeze(self, request, _load(object_id))
 
     def has_note_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return request.user.has_perm("billing.add_note")

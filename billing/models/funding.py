@@ -252,6 +252,7 @@ class TopUp(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
+        verbose_name = "top-up"
         ordering = ["-id"]
         indexes = [models.Index(fields=["customer", "-id"], name="billing_top_up_customer")]
         constraints = [

@@ -57,6 +57,7 @@ PAGES: dict[str, set[str]] = {
     "billing_customer_adjust": FINANCE,
     "billing_customer_set_overdraft_limit": FINANCE,
     "billing_customer_freeze": FINANCE,
+    "billing_customer_unfreeze": FINANCE,
     "billing_customer_add_note": SUPPORT,
     "billing_wallet_grant_credit": FINANCE,
     "billing_wallet_adjust": FINANCE,

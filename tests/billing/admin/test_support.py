@@ -71,10 +71,14 @@ def test_the_number_of_questions_does_not_grow_with_the_customer(office: Client,
 
 
 def test_a_wallet_is_frozen_and_unfrozen(office: Client, acme: Customer, shop: Shop) -> None:
-    assert "is frozen" in office.post(url(acme, "freeze"), WHY, follow=True).content.decode()
+    frozen = office.post(url(acme, "freeze"), WHY, follow=True).content.decode()
+    assert "is frozen" in frozen
+    assert (url(acme, "freeze") in frozen, url(acme, "unfreeze") in frozen) == (False, True)
+    assert "is frozen already" in office.post(url(acme, "freeze"), WHY, follow=True).content.decode()
     assert shop.record(acme, id="now", input_tokens=1).error is not None
-    assert "Unfreeze the wallet" in office.get(url(acme, "freeze")).content.decode()
-    assert "pays again" in office.post(url(acme, "freeze"), WHY, follow=True).content.decode()
+    thawed = office.post(url(acme, "unfreeze"), WHY, follow=True).content.decode()
+    assert "pays again" in thawed
+    assert (url(acme, "freeze") in thawed, url(acme, "unfreeze") in thawed) == (True, False)
     assert shop.record(acme, id="then", input_tokens=1).error is None
     assert Wallet.objects.get(customer=acme).frozen_at is None
 
@@ -157,7 +161,7 @@ def test_a_grant_is_given_longer(office: Client, acme: Customer) -> None:
 @pytest.mark.parametrize(
     ("group", "allowed"),
     [
-        (staff.FINANCE, {"freeze", "overdraft-limit", "note", "grant-credit", "adjust"}),
+        (staff.FINANCE, {"freeze", "unfreeze", "overdraft-limit", "note", "grant-credit", "adjust"}),
         (staff.SUPPORT, {"note"}),
         (staff.AUDITOR, set()),
     ],
@@ -165,7 +169,7 @@ def test_a_grant_is_given_longer(office: Client, acme: Customer) -> None:
 def test_who_may_do_what(acme: Customer, group: str, allowed: set[str]) -> None:
     client = desk(group)
     assert client.get(url(acme)).status_code == 200
-    actions = ("freeze", "overdraft-limit", "note", "grant-credit", "adjust")
+    actions = ("freeze", "unfreeze", "overdraft-limit", "note", "grant-credit", "adjust")
     opened = {action for action in actions if client.get(url(acme, action)).status_code == 200}
     assert opened == allowed
     assert not Note.objects.exists()
