@@ -18,7 +18,7 @@ FIGURE = '[data-figure="usd.available"]'
 WATCH_SHIFT = """
 window.shift = 0;
 const moves = (list) => { for (const e of list.getEntries()) window.shift += e.value; };
-new PerformanceObserver(moves).observe({ type: "layout-shift" });
+new PerformanceObserver(moves).observe({ type: "layout-shift", buffered: true });
 """
 
 
@@ -188,6 +188,7 @@ def test_what_comes_in_pushes_nothing_that_is_looked_at(
     page.set_viewport_size({"width": 820, "height": 900})
     page.goto(page.url.rstrip("/") + "/usage/live")
     live(page)
+    page.evaluate(WATCH_SHIFT)
     first, box = page.locator("[data-tail] tr").first, page.locator("[data-tail-box]")
     for number in range(10):
         shop.record(acme, id=f"new {number}", output_tokens=10)
@@ -202,6 +203,7 @@ def test_what_comes_in_pushes_nothing_that_is_looked_at(
     newer = page.get_by_role("button", name="Newer events")
     expect(newer).to_be_visible()
     assert page.locator(f'[data-id="{name}"]').bounding_box() == before
+    assert page.evaluate("window.shift") < 0.1
     newer.click()
     expect(newer).to_be_hidden()
     expect(first).to_be_in_viewport()
