@@ -98,22 +98,27 @@ class CustomerAdmin(SummaryMixin, OffersWhatFits):
 
     def save_model(self, request: HttpRequest, obj: Customer, form: Any, change: bool) -> None:
         changes = {field: form.cleaned_data[field] for field in form.changed_data if field in customers.CHANGEABLE}
-        policy = changes.get("on_insufficient_funds")
-        if policy == Customer.FundsPolicy.OVERDRAFT:
+        if changes.get("on_insufficient_funds") == Customer.FundsPolicy.OVERDRAFT:
             del changes["on_insufficient_funds"]
-            self._let_overdraw(request, obj)
+            waiting = self._let_overdraw(request, obj)
+            if waiting is not None:
+                by_hand.tell(request, waiting, "")
+                request.__dict__["only_asked"] = not changes
         customers.update(actor=actor_of(request), customer=obj, changes=changes)
 
-    def _let_overdraw(self, request: HttpRequest, customer: Customer) -> None:
-        waiting = approvals.perform(
+    def message_user(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        """Nothing is said to have been changed where a second person was asked, and no more."""
+        if not request.__dict__.get("only_asked"):
+            super().message_user(request, *args, **kwargs)
+
+    def _let_overdraw(self, request: HttpRequest, customer: Customer) -> Approval | None:
+        return approvals.perform(
             actor=actor_of(request),
             kind=Approval.Kind.OVERDRAFT_LIMIT,
             customer=customer,
             terms={"on_insufficient_funds": Customer.FundsPolicy.OVERDRAFT},
             reason="Changed among the customer's plain fields",
         )
-        if waiting is not None:
-            by_hand.tell(request, waiting, "")
 
     def summary(self, request: HttpRequest, obj: Customer) -> dict[str, Any]:
         now = timezone.localtime()

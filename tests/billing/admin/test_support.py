@@ -108,6 +108,19 @@ def test_how_far_usage_goes_on_unpaid_is_not_for_support(acme: Customer, group: 
     assert ("has to approve it" in answer.content.decode()) == (group == staff.FINANCE)
 
 
+def test_what_only_waits_is_not_said_to_have_been_changed(acme: Customer) -> None:
+    client = desk(staff.FINANCE)
+    form = client.get(url(acme)).context["adminform"].form
+    plain = {name: value for name in form.fields if (value := form[name].value()) is not None}
+    plain["initial-metadata"] = plain["metadata"]
+
+    asked = client.post(url(acme), plain | {"on_insufficient_funds": "overdraft"}, follow=True).content.decode()
+    changed = client.post(url(acme), plain | {"on_insufficient_funds": "reject", "country": "DE"}, follow=True)
+
+    assert ("has to approve it" in asked, "changed successfully" in asked) == (True, False)
+    assert "changed successfully" in changed.content.decode()
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
