@@ -43,3 +43,8 @@ _PEOPLE = {person.email for person in DEMO_SIGN_INS}
 def accepts(email: str, code: str) -> bool:
     """Whether this is the demonstration's second factor of one of its people. Never outside a demonstration."""
     return settings.DEMO and email in _PEOPLE and code == DEMO_CODE
+
+
+def is_published(password: str) -> bool:
+    """Whether it is the password that everybody knows, outside a demonstration: what was seeded in one may be there."""
+    return not settings.DEMO and password == DEMO_PASSWORD

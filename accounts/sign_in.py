@@ -7,6 +7,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils.translation import gettext
 
+from accounts import demo
 from accounts.models import User
 from accounts.services import attempts
 
@@ -28,7 +29,8 @@ def count(request: HttpRequest, email: str) -> None:
 
 
 class LimitedSignIn(_Form):
-    """To be put before an authentication form: after too many failures the password is not looked at."""
+    """To be put before an authentication form: after too many failures the password is not looked at, and that of the
+    demonstration is a wrong one outside of it."""
 
     def clean(self) -> dict[str, Any]:
         email = self.cleaned_data.get("username")
@@ -36,6 +38,8 @@ class LimitedSignIn(_Form):
             return super().clean()
         count(self.request, email)
         cleaned = super().clean()
+        if demo.is_published(self.cleaned_data["password"]):
+            raise self.get_invalid_login_error()
         attempts.succeeded(self.request, email)
         return cleaned
 

@@ -14,11 +14,11 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_POST
 from django_otp.models import Device
 
-from accounts import second_factor
+from accounts import demo, second_factor
 from accounts.models import User
 from accounts.services import devices, factors
 from accounts.services.audit import actor_of
-from portal import access, demo
+from portal import access
 
 TOO_MANY = "too_many_codes"
 PENDING = "pending_authenticator"

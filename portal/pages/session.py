@@ -14,10 +14,10 @@ from django.templatetags.static import static
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
-from accounts import second_factor
+from accounts import demo, second_factor
 from accounts.services import attempts
 from accounts.sign_in import TOO_MANY, LimitedSignIn
-from portal import access, demo
+from portal import access
 
 
 class SignInForm(LimitedSignIn, AuthenticationForm):

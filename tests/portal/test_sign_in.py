@@ -6,6 +6,7 @@ import pytest
 from django.contrib.auth.hashers import MD5PasswordHasher
 from django.test import Client
 
+from accounts import demo
 from tests.builders import Shop
 
 PASSWORD = "correct horse battery"
@@ -73,6 +74,19 @@ def test_signing_out_is_a_post(shop: Shop, client: Client) -> None:
 def test_a_form_from_elsewhere_signs_nobody_in(shop: Shop) -> None:
     strict = Client(enforce_csrf_checks=True)
     assert strict.post("/sign-in", {"username": "owner@acme.test", "password": PASSWORD}).status_code == 403
+
+
+def test_the_password_of_the_demonstration_opens_nothing_elsewhere(shop: Shop, client: Client, settings: Any) -> None:
+    person = shop.member(shop.customer("acme"))
+    person.set_password(demo.DEMO_PASSWORD)
+    person.save()
+    body = {"username": person.email, "password": demo.DEMO_PASSWORD}
+
+    settings.DEMO = False
+    answer = client.post("/sign-in", body)
+    assert (answer.status_code, "do not match" in answer.content.decode()) == (200, True)
+    settings.DEMO = True
+    assert client.post("/sign-in", body).status_code == 302
 
 
 def test_only_a_demonstration_shows_its_sign_ins(shop: Shop, client: Client, settings: Any) -> None:

@@ -4,7 +4,6 @@ What they bought and used is booked when it happened, by a clock that runs behin
 """
 
 import time
-from argparse import ArgumentParser
 from collections.abc import Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
@@ -56,12 +55,9 @@ _AUDIO_SECONDS_MAX = 3600 * 4
 class Command(BaseCommand):
     help = "Fill an empty installation with sample customers and a month of usage. Only where ANTE_DEMO is set."
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--force", action="store_true", help="also where ANTE_DEMO is not set")
-
     def handle(self, *args: Any, **options: Any) -> None:
-        if not (settings.DEMO or options["force"]):
-            raise CommandError("This is not a demonstration: set ANTE_DEMO=1, or say --force.")
+        if not settings.DEMO:
+            raise CommandError("This is not a demonstration: set ANTE_DEMO=1.")
         if not Customer.objects.filter(external_id=CUSTOMERS[0].external_id).exists():
             started = time.monotonic()
             # All or nothing: a seed that was interrupted leaves nothing behind, and the next start makes it whole.
