@@ -16,11 +16,12 @@ from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from accounts.admin import powers
 from accounts.admin.asking import Asking
 from accounts.backoffice import AuditedAdmin, actor_of, detail_action, labelled, row
 from accounts.models import User
 from accounts.second_factor import requires_fresh_second_factor
-from accounts.services import factors, mail, staff
+from accounts.services import factors, mail
 
 admin.site.unregister(Group)
 
@@ -112,15 +113,15 @@ class PersonAdmin(Asking, AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
         )
 
     def get_urls(self) -> list[Any]:
-        powers = self.admin_site.admin_view(self.powers)
-        return [path("powers/", powers, name="accounts_user_powers"), *super().get_urls()]
+        view = self.admin_site.admin_view(self.powers)
+        return [path("powers/", view, name="accounts_user_powers"), *super().get_urls()]
 
     def powers(self, request: HttpRequest) -> HttpResponse:
         """Who of the staff may do what."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         shown = {**self.admin_site.each_context(request), "title": "Who may do what", "opts": self.opts}
-        return TemplateResponse(request, "admin/ante/powers.html", shown | staff.overview())
+        return TemplateResponse(request, "admin/ante/powers.html", shown | powers.overview())
 
     @method_decorator(requires_fresh_second_factor)
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:

@@ -9,7 +9,6 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import Group, Permission
-from django.db.models import Q
 
 from accounts.models import AuditEvent, Membership, User
 
@@ -93,27 +92,3 @@ def had_in_hand(organization_id: UUID, *, since: datetime) -> bool:
     theirs = lines.filter(object_type="user", object_id__in=[str(each) for each in people], action__in=_TOUCHING)
     hands = (within.filter(action__in=_PUTTING_IN) | theirs).values("actor_id")
     return User.objects.filter(pk__in=hands, is_staff=True).exists()
-
-
-def overview() -> dict[str, Any]:
-    """Groups with their people, what each may change of what, and staff who have powers of their own."""
-    groups = list(Group.objects.order_by("name").prefetch_related("permissions__content_type", "user_set"))
-    held: dict[str, dict[str, list[str]]] = {}
-    for group in groups:
-        for permission in group.permissions.all():
-            action, _, _ = permission.codename.partition("_")
-            if action != "view":
-                model = permission.content_type.model_class()
-                title = permission.codename if model is None else str(model._meta.verbose_name).capitalize()
-                held.setdefault(title, {}).setdefault(group.name, []).append(action)
-    named = [
-        {"name": group.name, "does": DESCRIPTIONS.get(group.name, ""), "people": group.user_set.filter(is_active=True)}
-        for group in groups
-    ]
-    table = [
-        (title, [", ".join(sorted(by.get(group.name, []))) for group in groups]) for title, by in sorted(held.items())
-    ]
-    others = User.objects.filter(is_staff=True, is_active=True).filter(
-        Q(user_permissions__isnull=False) | Q(is_superuser=True, groups=None)
-    )
-    return {"groups": named, "table": table, "others": others.distinct()}

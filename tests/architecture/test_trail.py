@@ -21,7 +21,6 @@ READS = {
     "accounts.services.factors": ("enrolled", "handle", "kind_of", "of", "recovery_codes_left", "uri"),
     "accounts.services.privacy": ("obstacles",),
     "accounts.services.single_sign_on": ("door", "of", "open_to", "redirect_uri"),
-    "accounts.services.staff": ("overview",),
     "accounts.services.team": ("find", "open_invitations"),
     "billing.services.alerts.anomalies": ("action_of",),
     "billing.services.alerts.defaults": ("shown",),

@@ -67,9 +67,18 @@ def test_a_migration_restores_the_groups(db: None):
 
 def test_the_page_of_powers(office: Client):
     staff.join(User.objects.create_user("support@ante.test"), staff.SUPPORT)
-    page = office.get(reverse("admin:accounts_user_powers")).content.decode()
+    answer = office.get(reverse("admin:accounts_user_powers"))
+    page = answer.content.decode()
     assert "support@ante.test" in page
     assert staff.DESCRIPTIONS[staff.AUDITOR] in page
+    may = {(row.subject, row.deed): row.may for row in answer.context["rows"]}
+    assert may["Customers", "Freeze"] == [True, False, True, False]
+    assert may["Customers", "Note"] == [True, False, True, True]
+    assert may["Customers", "Erase"] == [True, False, False, False]
+    assert may["API keys", "Revoke"] == [True, False, False, False]
+    assert not any(subject == "Ledger entries" for subject, _ in may)
+    reads = {deed for (_, deed), (_, auditor, _, _) in may.items() if auditor}
+    assert reads == {"Evidence (PDF)", "Evidence (JSON)"}
 
 
 def test_an_administrator_resets_a_second_factor(office: Client):
