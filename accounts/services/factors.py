@@ -8,9 +8,10 @@ import base64
 import logging
 import secrets
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 from django.contrib.auth.hashers import check_password, make_password
@@ -41,6 +42,8 @@ ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 ISSUER = "Ante"
 
 logger = logging.getLogger(__name__)
+
+_D = TypeVar("_D", bound=Device)
 
 
 class WrongCode(Exception):
@@ -99,14 +102,13 @@ def confirm(user: User, code: str, *, pending: int | None, actor: audit.Actor) -
 
     ``pending`` is the id of what ``begin`` gave. Raises ``WrongCode`` and ``TooManyCodes``.
     """
-    device = _attempt(user, code, partial(_match_pending, pending))
-    assert isinstance(device, Authenticator)
-    with transaction.atomic():
-        User.objects.select_for_update(no_key=True).get(pk=user.pk)
+
+    def accept(device: Authenticator) -> None:
         device.confirmed, device.name = True, _free_name(user)
         device.save(update_fields=["confirmed", "name"])
         note_added(device, actor=actor)
-    return device
+
+    return _attempt(user, code, partial(_match_pending, pending), accept)
 
 
 def note_added(device: Device, *, actor: audit.Actor) -> None:
@@ -184,6 +186,12 @@ def new_recovery_codes(user: User, *, actor: audit.Actor) -> list[str]:
             RecoveryCode(recovery_set=made, label=label, code_hash=code_hash) for label, code_hash in hashed
         )
         _record(actor, "recovery_codes.issued", user, {"count": len(codes)})
+        mail.tell(
+            user,
+            _("New recovery codes were made"),
+            _("Your account has {count} new recovery codes. Those from before count no more."),
+            count=len(codes),
+        )
     return codes
 
 
@@ -197,20 +205,23 @@ def check(user: User, code: str, *, actor: audit.Actor) -> Device:
 
     Raises ``WrongCode``, and ``TooManyCodes`` without looking at the code.
     """
-    device = _attempt(user, code, _match)
-    if isinstance(device, RecoverySet):
-        left = recovery_codes_left(user)
-        _record(actor, "recovery_codes.used", user, {"left": left})
-        mail.tell(
-            user,
-            _("A recovery code was used"),
-            _("Your account was opened with a recovery code. {left} are left."),
-            left=left,
-        )
-    return device
+
+    def accept(device: Device) -> None:
+        if isinstance(device, RecoverySet):
+            left = recovery_codes_left(user)
+            _record(actor, "recovery_codes.used", user, {"left": left})
+            mail.tell(
+                user,
+                _("A recovery code was used"),
+                _("Your account was opened with a recovery code. {left} are left."),
+                left=left,
+            )
+
+    return _attempt(user, code, _match, accept)
 
 
-def _attempt(user: User, code: str, match: Any) -> Device:
+def _attempt(user: User, code: str, match: Callable[[User, str], _D | None], accept: Callable[[_D], None]) -> _D:
+    """The factor that ``match`` finds, used up with what ``accept`` writes down of it, or neither."""
     plain = code.strip().lower().replace(" ", "").replace("-", "")
     with transaction.atomic():
         person = User.objects.select_for_update(no_key=True).get(pk=user.pk)
@@ -218,10 +229,12 @@ def _attempt(user: User, code: str, match: Any) -> Device:
         seconds = _seconds_to_wait(person, now)
         if seconds > 0:
             raise TooManyCodes(seconds)
-        device: Device | None = match(person, plain)
+        device = match(person, plain)
         person.failed_codes = 0 if device is not None else person.failed_codes + 1
         person.last_failed_code_at = None if device is not None else now
         person.save(update_fields=["failed_codes", "last_failed_code_at"])
+        if device is not None:
+            accept(device)
     if device is None:  # Out here, so that the failure is counted for good.
         raise WrongCode
     return device
@@ -244,8 +257,8 @@ def _match(person: User, plain: str) -> Device | None:
     return _match_recovery(person, plain)
 
 
-def _match_pending(pending: int | None, person: User, plain: str) -> Device | None:
-    device = Authenticator.objects.filter(user=person, confirmed=False, pk=pending).first()
+def _match_pending(pending: int | None, person: User, plain: str) -> Authenticator | None:
+    device: Authenticator | None = Authenticator.objects.filter(user=person, confirmed=False, pk=pending).first()
     digits = len(plain) == DIGITS and plain.isascii() and plain.isdigit()
     return device if device is not None and digits and _shows(device, plain) else None
 

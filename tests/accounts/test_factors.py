@@ -9,13 +9,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection, connections
+from django.db import OperationalError, connection, connections
 from django.utils import timezone
 from django_otp.oath import TOTP
 
 from accounts import demo
-from accounts.models import AuditEvent, Authenticator, RecoveryCode, User
-from accounts.services import factors
+from accounts.models import AuditEvent, Authenticator, OutgoingMail, RecoveryCode, User
+from accounts.services import audit, factors, mail
 from accounts.services.audit import SYSTEM
 
 
@@ -189,6 +189,56 @@ def test_recovery_codes_work_once_and_are_nowhere_in_clear(user: User) -> None:
     assert outcome(user, codes[0]) == "wrong"
     assert factors.recovery_codes_left(user) == 9
     assert AuditEvent.objects.get(action="recovery_codes.used").after == {"left": 9}
+
+
+def letters(user: User) -> list[tuple[str, str]]:
+    """Subject and first line of each letter to the person, the oldest first."""
+    sent = OutgoingMail.objects.filter(recipient=user.email).order_by("id")
+    return [(letter.subject, letter.text.partition("\n")[0]) for letter in sent]
+
+
+def test_recovery_codes_are_told_of_when_they_are_made_and_used(user: User) -> None:
+    enrol(user)
+    codes = factors.new_recovery_codes(user, actor=SYSTEM)
+    made = ("New recovery codes were made", "Your account has 10 new recovery codes. Those from before count no more.")
+    assert letters(user) == [made]
+    assert outcome(user, "zz-wrong") == "wrong"
+    assert letters(user) == [made]
+
+    assert outcome(user, codes[0]) == "recovery codes"
+
+    used = ("A recovery code was used", "Your account was opened with a recovery code. 9 are left.")
+    assert letters(user) == [made, used]
+    User.objects.filter(pk=user.pk).update(language="de")
+    user.refresh_from_db()
+    factors.new_recovery_codes(user, actor=SYSTEM)
+    assert letters(user)[-1][0] == "Neue Wiederherstellungscodes wurden erstellt"
+
+
+@pytest.mark.parametrize("what", [(audit, "record"), (mail, "tell")], ids=["the line", "the letter"])
+def test_a_factor_is_not_used_or_added_where_it_cannot_be_written_down(
+    user: User, monkeypatch: pytest.MonkeyPatch, what: tuple[Any, str]
+) -> None:
+    device, code = factors.begin(user), factors.new_recovery_codes(user, actor=SYSTEM)[0]
+    lines, sent = AuditEvent.objects.count(), letters(user)
+    assert outcome(user, "zz-wrong") == "wrong"
+
+    def gone(*_: object, **__: object) -> None:
+        raise OperationalError("gone")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(*what, gone)
+        with pytest.raises(OperationalError):
+            factors.check(user, code, actor=SYSTEM)
+        with pytest.raises(OperationalError):
+            factors.confirm(user, shown(device), pending=device.pk, actor=SYSTEM)
+
+    assert (AuditEvent.objects.count(), letters(user)) == (lines, sent)
+    assert (factors.recovery_codes_left(user), factors.enrolled(user)) == (10, False)
+    user.refresh_from_db()
+    assert user.failed_codes == 1
+    assert outcome(user, code) == "recovery codes"
+    factors.confirm(user, shown(device), pending=device.pk, actor=SYSTEM)
 
 
 def test_a_new_set_voids_the_old_one(user: User) -> None:
