@@ -8,6 +8,7 @@ import base64
 import json
 import logging
 import re
+from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
@@ -23,10 +24,17 @@ SECRETS = "|".join(
         r"whsec_[A-Za-z0-9+/=]{20}",  # webhooks,
         r"\m[A-Z2-7]{32}\M",  # authenticators,
         r"/(?:invitations|reset)/[A-Za-z0-9_/-]{20}",  # links;
-        r"correct horse battery|another[- ]long[- ]|ante-demo-2026",  # passwords;
-        r"4242 ?4242 ?4242 ?4242",  # cards.
+        r"correct horse battery|another[- ]long[- ]|ante-demo-2026",  # passwords.
     ]
 )
+CARDS = "|".join(
+    rf"(?<![\w.-]){number}(?![.-]?\w)"
+    for number in (
+        r"(?:4\d{3}|5[1-5]\d\d|2[2-7]\d\d|6011|65\d\d)[ -]?\d{4}[ -]?\d{4}[ -]?\d{4}",
+        r"3[47]\d\d[ -]?\d{6}[ -]?\d{5}",
+    )
+)
+"""What may be the number of a card; it is one where its last digit fits the others (``cards_in``)."""
 PEOPLE = r"[A-Za-z0-9._+-]+@[A-Za-z0-9.-]+\.test\M"
 """Expressions of PostgreSQL's, where ``\\m`` and ``\\M`` are where words begin and end."""
 CLAIMED = "company_unknown"
@@ -41,11 +49,16 @@ SINKS = {
     "billing_outboxevent": SECRETS,
     "billing_webhookdelivery": SECRETS,
 }
-_ANYWHERE = " UNION ALL ".join(
-    f"SELECT '{table}', (regexp_match(t::text, %s))[1] FROM {table} t WHERE t::text ~ %s" for table in SINKS
-)
-_PARAMETERS = [part for expression in SINKS.values() for part in (f"({expression})", expression)]
-_CANARY = re.compile(f"{SECRETS}|{PEOPLE}".replace(r"\m", r"\b").replace(r"\M", r"\b"))
+_ANYWHERE = " UNION ALL ".join(f"SELECT '{table}', t::text FROM {table} t WHERE t::text ~ %s" for table in SINKS)
+_PARAMETERS = [f"{expression}|{CARDS}" for expression in SINKS.values()]
+
+
+def _of_python(expression: str) -> re.Pattern[str]:
+    return re.compile(expression.replace(r"\m", r"\b").replace(r"\M", r"\b"))
+
+
+_IN = {table: _of_python(expression) for table, expression in SINKS.items()}
+_CANARY, _CARD = _of_python(f"{SECRETS}|{PEOPLE}"), re.compile(CARDS)
 
 
 class Logged(logging.Handler):
@@ -65,15 +78,25 @@ class Logged(logging.Handler):
         return found
 
 
-def found_in(text: str) -> list[str]:
-    return _CANARY.findall(text)
+def found_in(text: str, canary: re.Pattern[str] = _CANARY) -> list[str]:
+    return [*canary.findall(text), *cards_in(text)]
+
+
+def cards_in(text: str) -> list[str]:
+    """The numbers of cards in it, of any issuer whose payments can be taken: the last digit fits the others (Luhn)."""
+    return [number for number in _CARD.findall(text) if _fits([int(each) for each in number if each.isdigit()])]
+
+
+def _fits(digits: list[int]) -> bool:
+    doubled = (sum(divmod(2 * digit, 10)) for digit in digits[-2::-2])
+    return (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
 
 
 def in_database() -> list[tuple[str, str]]:
     """Table and canary, for each row of the connection's database that holds one."""
     with connection.cursor() as cursor:
         cursor.execute(_ANYWHERE, _PARAMETERS)
-        found = list(cursor.fetchall())
+        found = [(table, canary) for table, row in cursor.fetchall() for canary in found_in(row, _IN[table])]
         cursor.execute("SELECT session_data FROM accounts_session")
         for (data,) in cursor.fetchall():
             held = SessionStore().decode(data)
@@ -82,7 +105,7 @@ def in_database() -> list[tuple[str, str]]:
     return found
 
 
-def in_redis(url: str) -> list[tuple[str, str]]:
+def in_redis(url: str, look: Callable[[str], list[str]] = found_in) -> list[tuple[str, str]]:
     """Key and canary, for all that is in the cache and the queue."""
     redis: Any = Redis.from_url(url)
     found = []
@@ -101,7 +124,7 @@ def in_redis(url: str) -> list[tuple[str, str]]:
             case _:
                 values = [redis.get(key)]
         name = key.decode("latin-1")
-        found += [(name, canary) for canary in found_in(f"{name} {list(values)}")]
+        found += [(name, canary) for canary in look(f"{name} {list(values)}")]
     redis.close()
     return found
 

@@ -27,8 +27,25 @@ from billing.admin import (
 from billing.admin.base import SummaryMixin
 from billing.admin.customer_form import CustomerForm
 from billing.models import Approval, Customer
+from billing.selectors import waiting
 from billing.services import approvals
 from billing.services.customer import customers
+
+
+class ErasureFilter(admin.SimpleListFilter):
+    title = "erasure"
+    parameter_name = "erasure"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("erased", "Erased"), ("unforgotten", "Not forgotten by the payment provider for a day")]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        match self.value():
+            case "erased":
+                return queryset.filter(erased_at__isnull=False)
+            case "unforgotten":
+                return queryset.filter(pk__in=waiting.unforgotten())
+        return queryset
 
 
 @admin.register(Customer)
@@ -42,6 +59,7 @@ class CustomerAdmin(SummaryMixin, OffersWhatFits):
     list_filter = (
         ("on_insufficient_funds", ChoicesDropdownFilter),
         "currency",
+        ErasureFilter,
         ("created_at", RangeDateTimeFilter),
     )
     search_fields = ("external_id", "name", "email")
@@ -100,9 +118,9 @@ class CustomerAdmin(SummaryMixin, OffersWhatFits):
         changes = {field: form.cleaned_data[field] for field in form.changed_data if field in customers.CHANGEABLE}
         if changes.get("on_insufficient_funds") == Customer.FundsPolicy.OVERDRAFT:
             del changes["on_insufficient_funds"]
-            waiting = self._let_overdraw(request, obj)
-            if waiting is not None:
-                by_hand.tell(request, waiting, "")
+            asked = self._let_overdraw(request, obj)
+            if asked is not None:
+                by_hand.tell(request, asked, "")
                 request.__dict__["only_asked"] = not changes
         customers.update(actor=actor_of(request), customer=obj, changes=changes)
 

@@ -22,6 +22,7 @@ class PaymentProfile(models.Model):
     provider_id = models.CharField(max_length=255)
     methods_read_at = models.DateTimeField(null=True, help_text="When the kept methods were last read.")
     forget_asked_at = models.DateTimeField(null=True, help_text="Since when the provider is to forget the customer.")
+    forget_tried_at = models.DateTimeField(null=True, help_text="When it was last asked to.")
     forgotten_at = models.DateTimeField(null=True, help_text="When it said that it did.")
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -10,9 +10,11 @@ from django.utils import timezone
 from accounts.ids import first_id
 from accounts.models import OutgoingMail
 from billing.models import (
+    Customer,
     Notice,
     NoticeDelivery,
     OutboxEvent,
+    PaymentProfile,
     ProviderEvent,
     Subscription,
     SubscriptionPeriod,
@@ -22,6 +24,8 @@ from billing.models import (
 GIVEN_UP_WITHIN = timedelta(days=7)
 SETTLED_WITHIN = timedelta(days=2)
 """How long after its end a period is usually settled, levels and usage that waits for the wallet included."""
+FORGOTTEN_WITHIN = timedelta(days=1)
+"""How long after somebody's erasure the payment provider has usually said that it forgot them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,12 @@ def unsettled() -> QuerySet[Subscription]:
         state=SubscriptionPeriod.State.OPEN, end__lt=timezone.now() - SETTLED_WITHIN
     )
     return Subscription.objects.filter(pk__in=overdue.values("subscription"))
+
+
+def unforgotten() -> QuerySet[Customer]:
+    """Customers who were erased, and whom the payment provider should have forgotten by now, in whichever mode."""
+    overdue = PaymentProfile.objects.filter(forget_asked_at__lt=timezone.now() - FORGOTTEN_WITHIN, forgotten_at=None)
+    return Customer.objects.filter(pk__in=overdue.values("customer"))
 
 
 def _queue(title: str, waiting: QuerySet[Any], given_up: QuerySet[Any] | None, *, since: str = "due_at") -> Queue:

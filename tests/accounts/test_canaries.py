@@ -2,6 +2,7 @@
 
 import logging
 
+import pytest
 from django.conf import settings
 from django.core.cache import cache
 from django.db import transaction
@@ -15,6 +16,25 @@ from billing.services import outbox
 from tests import canaries
 
 PASSWORD = "correct horse battery"
+CARD = "5555 5555 5555 4444"
+
+
+@pytest.mark.parametrize(
+    ("text", "card"),
+    [
+        ("4242424242424242", True),
+        ("paid with 5555 5555-5555 4444.", True),
+        ("'378282246310005'", True),
+        ("4242424242424241", False),
+        ("0.4242424242424242", False),
+        ("4242424242424242.5", False),
+        ("x4242424242424242", False),
+        ("42424242-4242-4242-9242-424242424242", False),
+    ],
+)
+def test_numbers_of_cards_are_told_from_others(text: str, card: bool) -> None:
+    assert bool(canaries.cards_in(text)) is card
+    assert bool(canaries.found_in(text)) is card
 
 
 def test_in_the_log(leaks: canaries.Logged) -> None:
@@ -33,7 +53,7 @@ def test_in_the_database(db: None) -> None:
 
     with transaction.atomic():
         audit.record(actor=audit.SYSTEM, action="x", object_type="x", object_id="x", after={"e-mail": person.email})
-        outbox.publish([outbox.Message("x", None, {"secret": key})], now=person.created_at)
+        outbox.publish([outbox.Message("x", None, {"secret": key, "at": 0.4, "card": CARD})], now=person.created_at)
         session = SessionStore()
         session["seed"] = seed
         session.save()
@@ -43,6 +63,7 @@ def test_in_the_database(db: None) -> None:
     assert sorted(found) == [
         ("accounts_auditevent", person.email),
         ("accounts_session", seed),
+        ("billing_outboxevent", CARD),
         ("billing_outboxevent", key),
     ]
 

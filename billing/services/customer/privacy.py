@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Func, JSONField, Q
+from django.db.models import F, Func, JSONField, Q
 from django.utils import timezone
 
 from accounts.models import (
@@ -24,6 +24,7 @@ from accounts.models import (
 )
 from accounts.services import api_keys, audit, staff, team
 from accounts.services import privacy as people
+from accounts.working import for_a_while
 from billing import locks, pipeline
 from billing.errors import ApprovalRequired, InvalidState
 from billing.gateways import wakeups
@@ -68,6 +69,7 @@ from billing.services.wallet import recurring, wallets
 from billing.services.webhooks import endpoints
 
 TASK = "billing.forget_elsewhere"
+FORGET_BATCH = 100
 ERASED = "Erased"
 NOWHERE = "https://erased.invalid/"
 WORDS = [
@@ -277,12 +279,18 @@ def _forget_person(actor: audit.Actor, user: User, *, again: bool = False) -> No
 
 
 def settle_due() -> int:
-    """Ask the payment provider to forget those who were erased. Returns how many it forgot; the others come again."""
-    forgotten = 0
-    for profile in PaymentProfile.objects.filter(forget_asked_at__isnull=False, forgotten_at=None)[:100]:
-        gateway = profiles.payments()
-        if profile.mode != gateway.mode:
-            continue
+    """Ask the payment provider to forget those who were erased. Returns how many it forgot; the others come again.
+
+    Whoever was asked about longest ago is first, so that those who are refused keep nobody waiting. Profiles of another
+    mode wait until it is in force: ``selectors.waiting.unforgotten`` has whoever waits for long.
+    """
+    if not profiles.payable():
+        return 0
+    gateway, forgotten = profiles.payments(), 0
+    due = PaymentProfile.objects.filter(mode=gateway.mode, forget_asked_at__isnull=False, forgotten_at=None)
+    longest_ago = F("forget_tried_at").asc(nulls_first=True), "forget_asked_at", "pk"
+    for profile in for_a_while(list(due.order_by(*longest_ago)[:FORGET_BATCH])):
+        PaymentProfile.objects.filter(pk=profile.pk).update(forget_tried_at=timezone.now())
         try:
             gateway.forget_customer(profile.provider_id)
         except Unreachable as trouble:

@@ -2,6 +2,7 @@
 
 import re
 from contextlib import suppress
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -16,7 +17,7 @@ from django.utils import timezone
 from accounts.models import User
 from billing.admin import attention
 from billing.admin.attention import COUNTED_MAX
-from billing.models import Authorization, Customer, OutboxEvent, SpendAnomaly, UsageEvent
+from billing.models import Authorization, Customer, OutboxEvent, PaymentProfile, SpendAnomaly, UsageEvent
 from billing.services import authorizations, subscriptions
 from tests.billing.services.subscriptions.test_subscriptions import make_plan, start
 from tests.builders import Shop
@@ -168,6 +169,22 @@ def test_the_overview_has_subscriptions_that_are_not_settled(office: Client, acm
     assert set(acme.subscriptions.all()) <= set(office.get(address).context["cl"].queryset)
     subscriptions.settle_due()
     assert unsettled() == []
+
+
+def test_the_overview_has_who_is_not_forgotten_by_the_payment_provider(office: Client, acme: Customer):
+    def waiting() -> list[str]:
+        """The list's address, where the overview has one."""
+        shown = office.get(reverse("admin:index")).context["attention"]
+        return [matter.url for matter in shown if matter.title.startswith("Erased customers")]
+
+    days = timezone.now() - timedelta(days=2)
+    profile = PaymentProfile.objects.create(customer=acme, mode="live", provider_id="cus_1", forget_asked_at=days)
+
+    (address,) = waiting()
+    assert list(office.get(address).context["cl"].queryset) == [acme]
+    profile.forgotten_at = timezone.now()
+    profile.save()
+    assert waiting() == []
 
 
 def test_the_overview_opens_on_an_empty_installation(office: Client):

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import re
 import threading
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,9 @@ from typing import Any
 
 import pytest
 from django.apps import apps
+from django.conf import settings
 from django.db import connection, connections, transaction
+from django.test import Client
 from django.utils import timezone
 
 from accounts.models import ApiKey, AuditDetail, AuditEvent, IdentityProvider, Membership, OutgoingMail, User
@@ -22,6 +25,8 @@ from accounts.services import api_keys, audit, factors, mail, organizations, pro
 from accounts.services import privacy as people
 from billing.engine import archives
 from billing.errors import ApprovalRequired, BudgetExceeded, InvalidState
+from billing.gateways.payments import Refused, Unreachable
+from billing.gateways.stripe import Stripe
 from billing.models import (
     Approval,
     Customer,
@@ -35,6 +40,7 @@ from billing.models import (
     WebhookDelivery,
     WebhookEndpoint,
 )
+from billing.selectors import waiting
 from billing.selectors.customer import privacy as selector
 from billing.selectors.ledger import books
 from billing.selectors.ledger import seals as chain
@@ -47,15 +53,19 @@ from billing.services.notices import targets
 from billing.services.wallet import recurring, wallets
 from billing.services.webhooks import endpoints
 from billing.services.webhooks.reading import anything
+from tests import canaries
 from tests.builders import Shop, browser_of
 from tests.payments import Bank, Payer
 
 NAME, ADDRESS, IP = "Zuzanna Canary", "zuzanna@canary.test", "203.0.113.77"
 OFFICE = "203.0.113.78/32"
+DESK = "198.51.100.9"
+CANARIES = (NAME, ADDRESS, "canary.test", IP, OFFICE)
 
 
 def actor(user: User) -> audit.Actor:
-    return audit.Actor.of_user(user, ip_address=IP, request_id="r1")
+    """The person, from home, or one of the staff, from the office: what staff do is still known by them."""
+    return audit.Actor.of_user(user, ip_address=DESK if user.is_staff else IP, request_id="r1")
 
 
 def stop(customer: Customer) -> Customer:
@@ -178,17 +188,26 @@ def test_a_person_takes_along_what_is_theirs(acme: Customer) -> None:
 
 
 @pytest.mark.corrupts_books
-def test_nothing_says_who_it_was_and_the_books_prove_themselves(committed_db: None, shop: Shop, acme: Customer) -> None:
+@pytest.mark.usefixtures("plain_static_files")
+def test_nothing_says_who_it_was_and_the_books_prove_themselves(
+    committed_db: None, shop: Shop, acme: Customer, caplog: pytest.LogCaptureFixture
+) -> None:
     seals.seal()
     owner = User.objects.get(email=ADDRESS)
-    before = whereabouts(NAME, ADDRESS, "canary.test", IP)
-    assert len(before) >= 10
+    assert len(whereabouts(*CANARIES)) >= 10
+    assert all(whereabouts(canary) for canary in CANARIES)
+    tried = Client().post("/sign-in", {"email": ADDRESS, "password": "x"}, REMOTE_ADDR=IP)
+    assert tried.status_code == 200
+    caplog.set_level("DEBUG")
     stop(acme)
 
     privacy.erase_customer(actor=actor(owner), customer=acme, reason="Asked for")
 
-    for canary in (NAME, ADDRESS, "canary.test", OFFICE):
-        assert (canary, whereabouts(canary)) == (canary, set())
+    assert {canary: found for canary in CANARIES if (found := whereabouts(canary))} == {}
+    assert whereabouts(DESK) == {"accounts_auditdetail"}
+    named = re.compile("|".join(map(re.escape, CANARIES)))
+    assert canaries.in_redis(settings.REDIS_URL, named.findall) == []
+    assert named.findall(caplog.text) == []
     assert not AuditDetail.objects.filter(line__actor_id=owner.pk).exclude(ip_address=None).exists()
     acme.refresh_from_db()
     assert acme.erased_at is not None
@@ -462,7 +481,16 @@ def test_people_of_the_back_office_stay_named(acme: Customer) -> None:
         privacy.erase_person(actor=audit.SYSTEM, user=clerk)
 
 
-def test_the_provider_is_asked_until_it_forgets(shop: Shop, bank: Bank, acme: Customer) -> None:
+def raising(error: Exception) -> Any:
+    def function(*_: object) -> None:
+        raise error
+
+    return function
+
+
+def test_the_provider_is_asked_until_it_forgets(
+    shop: Shop, bank: Bank, acme: Customer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     payer = Payer(shop, bank, acme)
     payer.keep()
     stop(acme)
@@ -470,12 +498,51 @@ def test_the_provider_is_asked_until_it_forgets(shop: Shop, bank: Bank, acme: Cu
     profile = PaymentProfile.objects.get(customer=acme)
     assert profile.forget_asked_at is not None
 
+    for answer in (Unreachable("away"), Refused("no", code="rate_limit")):
+        with monkeypatch.context() as trouble:
+            trouble.setattr(Stripe, "forget_customer", raising(answer))
+            assert privacy.settle_due() == 0
+        profile.refresh_from_db()
+        assert profile.forgotten_at is None
+        assert bank.rules.store.all("customer")[0]["object"] == "customer"
     assert privacy.settle_due() == 1
     assert privacy.settle_due() == 0
 
     profile.refresh_from_db()
     assert profile.forgotten_at is not None
     assert {kept["object"] for kept in bank.rules.store.all("customer")} == {"deleted_customer"}
+
+
+def test_who_is_refused_or_of_another_mode_keeps_nobody_waiting(
+    shop: Shop, bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked_at, asked = timezone.now() - waiting.FORGOTTEN_WITHIN - timedelta(minutes=1), []
+
+    def answer(_: Stripe, provider_id: str) -> None:
+        asked.append(provider_id)
+        if provider_id.startswith("refused"):
+            raise Refused("no", code="rate_limit")
+
+    monkeypatch.setattr(Stripe, "forget_customer", answer)
+    monkeypatch.setattr(privacy, "FORGET_BATCH", 2)
+    for id in ("other-1", "other-2", "refused-1", "refused-2", "last"):
+        mode = "elsewhere" if id.startswith("other") else "stand-in"
+        PaymentProfile.objects.create(customer=shop.customer(id), mode=mode, provider_id=id, forget_asked_at=asked_at)
+
+    assert [privacy.settle_due() for _ in range(3)] == [0, 1, 0]
+
+    assert asked == ["refused-1", "refused-2", "last", "refused-1", "refused-2", "refused-1"]
+    left = set(waiting.unforgotten().values_list("external_id", flat=True))
+    assert left == {"other-1", "other-2", "refused-1", "refused-2"}
+    PaymentProfile.objects.update(forget_asked_at=timezone.now())
+    assert not waiting.unforgotten().exists()
+
+
+def test_without_a_provider_nobody_is_asked(shop: Shop) -> None:
+    profile = {"mode": "stand-in", "provider_id": "cus_1", "forget_asked_at": timezone.now()}
+    PaymentProfile.objects.create(customer=shop.customer(), **profile)
+
+    assert privacy.settle_due() == 0
 
 
 def test_what_is_kept_for_a_while_is_forgotten_after_it(acme: Customer, settings: Any) -> None:

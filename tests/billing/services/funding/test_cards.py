@@ -4,30 +4,53 @@ import pytest
 from django.apps import apps
 from django.db import connection
 
-from tests.payments import Bank, Payer
-
-NUMBER = "4242424242424242"
-
-
-def tables_with(text: str) -> set[str]:
-    found = set()
-    for model in apps.get_models():
-        with connection.cursor() as cursor:
-            cursor.execute(f"SELECT 1 FROM {model._meta.db_table} t WHERE t::text LIKE %s LIMIT 1", [f"%{text}%"])
-            if cursor.fetchone():
-                found.add(model._meta.db_table)
-    return found
+from accounts.models import User
+from billing.models import Note
+from billing.selectors.customer import privacy
+from tests.billing.services.customer.test_privacy import files
+from tests.canaries import cards_in
+from tests.payments import KEPT_DECLINED, VISA, Bank, Payer
 
 
-def test_no_table_and_no_log_holds_a_card_number(payer: Payer, bank: Bank, caplog: pytest.LogCaptureFixture) -> None:
+def dump() -> dict[str, str]:
+    """All of each table, as text."""
+    with connection.cursor() as cursor:
+        found = {}
+        for model in apps.get_models(include_auto_created=True):
+            cursor.execute(f"SELECT coalesce(string_agg(t::text, chr(10)), '') FROM {model._meta.db_table} t")
+            (found[model._meta.db_table],) = cursor.fetchone()
+        return found
+
+
+def tables_with_cards() -> dict[str, list[str]]:
+    return {table: found for table, text in dump().items() if (found := cards_in(text))}
+
+
+def test_no_table_no_log_and_no_file_holds_the_number_of_any_card(
+    payer: Payer, bank: Bank, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level("DEBUG")
-    payer.keep(NUMBER)
+    method = payer.keep(VISA)
+    payer.open("30", method=payer.keep(KEPT_DECLINED))
     payer.paid()
+    payer.open(method=method)
     bank.deliver()
 
-    assert tables_with(NUMBER) == set()
-    assert NUMBER not in caplog.text
-    assert "billing_paymentmethod" in tables_with(NUMBER[-4:])
+    taken = files(privacy.of_organization(payer.customer))
+
+    assert {"top-ups.jsonl", "organization.json"} <= taken.keys()
+    assert VISA[-4:] in "".join(taken.values())
+    assert "4242" in dump()["billing_paymentmethod"]
+    assert tables_with_cards() == {}
+    assert cards_in(caplog.text) == cards_in("\n".join(taken.values())) == []
+
+
+def test_any_number_that_was_written_down_would_be_found(payer: Payer) -> None:
+    """The control."""
+    clerk = User.objects.create_user("clerk@ante.test", is_staff=True)
+    Note.objects.create(customer=payer.customer, author=clerk, text="Pays with 5555 5555 5555 4444, says she")
+
+    assert tables_with_cards() == {"billing_note": ["5555 5555 5555 4444"]}
 
 
 def test_no_model_has_a_column_for_one() -> None:
