@@ -1,5 +1,6 @@
 """Somebody who is told: a web server that notes what arrives, and fails, hangs or talks for ever when asked to."""
 
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -17,12 +18,14 @@ class Arrived:
 
 
 class Receiver:
-    """``answers`` is what is answered next, one after the other, and 200 when there are none left.
+    """With TLS where ``tls`` is what it shows.
+
+    ``answers`` is what is answered next, one after the other, and 200 when there are none left.
 
     ``refuses`` is a part of the id of a message that is always answered with 400.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.arrived: list[Arrived] = []
         self.answers: list[tuple[int, dict[str, str]]] = []
         self.failing = False
@@ -57,9 +60,9 @@ class Receiver:
                 """Not on the terminal."""
 
         self._handler = Handler
-        self._port = 0
+        self._port, self._tls = 0, tls
         self.start()
-        self.url = f"http://127.0.0.1:{self._port}/hooks"
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self._port}/hooks"
 
     def _drip(self, handler: BaseHTTPRequestHandler) -> None:
         try:
@@ -75,6 +78,8 @@ class Receiver:
         """Listen, after ``close`` on the same port again."""
         self._server = ThreadingHTTPServer(("127.0.0.1", self._port), self._handler)
         self._server.daemon_threads = True
+        if self._tls is not None:
+            self._server.socket = self._tls.wrap_socket(self._server.socket, server_side=True)
         self._port = self._server.server_port
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
@@ -84,8 +89,8 @@ class Receiver:
 
 
 @contextmanager
-def receiving() -> Iterator[Receiver]:
-    found = Receiver()
+def receiving(tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
+    found = Receiver(tls)
     try:
         yield found
     finally:

@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from accounts import outgoing
 from billing.gateways import webhooks
-from tests.receiver import Receiver
+from tests.certificates import Certificate, issue
+from tests.receiver import Receiver, receiving
 
 NOW = datetime.now(UTC)
 REFUSED = [
@@ -212,11 +214,34 @@ def test_the_environments_proxy_is_not_used(settings: Any, receiver: Receiver, m
     assert send(receiver.url).accepted
 
 
-def test_a_certificate_must_be_for_the_name(settings: Any, receiver: Receiver) -> None:
-    settings.WEBHOOK_ALLOWED_NETWORKS = ["127.0.0.0/8"]
+AUTHORITY = issue("authority.test")
+SHOWN = {
+    "by nobody": (issue("hooks.test"), "self-signed certificate"),
+    "by another authority": (issue("hooks.test", by=issue("other.test")), "unable to get local issuer certificate"),
+    "another name": (issue("other.test", by=AUTHORITY), "certificate is not valid for 'hooks.test'"),
+    "over": (issue("hooks.test", by=AUTHORITY, days=-1), "certificate has expired"),
+    "control": (issue("hooks.test", by=AUTHORITY), None),
+}
 
-    assert send(receiver.url.replace("http://", "https://")).status is None
-    assert receiver.arrived == []
+
+@pytest.mark.parametrize(("shown", "why"), SHOWN.values(), ids=SHOWN)
+def test_a_certificate_must_be_for_the_name_and_of_an_authority_that_is_trusted(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, shown: Certificate, why: str | None
+) -> None:
+    settings.WEBHOOK_ALLOWED_NETWORKS = ["127.0.0.0/8"]
+    (tmp_path / "trusted.pem").write_bytes(AUTHORITY.pem())
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "trusted.pem"))
+    look_up = outgoing.socket.getaddrinfo
+
+    def here(host: str, *how: Any, **further: Any) -> Any:
+        return look_up("127.0.0.1" if host == "hooks.test" else host, *how, **further)
+
+    monkeypatch.setattr(outgoing.socket, "getaddrinfo", here)
+    with receiving(shown.server(tmp_path)) as receiver:
+        answer = send(receiver.url.replace("127.0.0.1", "hooks.test"))
+
+    assert (answer.accepted, len(receiver.arrived)) == ((True, 1) if why is None else (False, 0))
+    assert why is None or why in answer.said
 
 
 def test_secrets_are_long_enough_and_never_the_same() -> None:
