@@ -1,6 +1,7 @@
 """A database in trouble is no bug: 503, and when to come again."""
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import psycopg
@@ -10,7 +11,7 @@ from django.test import RequestFactory
 
 from accounts.services import api_keys
 from billing.api import ingest, native, problems
-from billing.services import usage
+from billing.services import authorizations, usage
 from billing.services.customer import customers
 from tests.billing.api.conftest import Api, cloud_event, problem
 from tests.billing.api.test_native import in_loop
@@ -37,15 +38,23 @@ def check(response: Any) -> None:
 
 @pytest.mark.parametrize("error", TROUBLE, ids=lambda error: type(error).__name__)
 def test_it_is_said_to_come_again(api: Api, shop: Shop, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    shop.customer()
+    opened = authorizations.open_amount(customer=shop.customer("acme", usd="10"), asset=shop.usd, amount=Decimal(1))
+    held = f"/authorizations/{opened.authorization.pk}"
     monkeypatch.setattr(usage, "record", raising(error))
     monkeypatch.setattr(customers, "create", raising(error))
+    for service in ("open_amount", "open_for_usage", "capture_amount", "void"):
+        monkeypatch.setattr(authorizations, service, raising(error))
     body = {"external_id": "a", "name": "A", "currency": "USD"}
 
     check(api.post("/events", cloud_event()))
     check(api.post("/events", [cloud_event()], idempotency_key="k"))
     check(api.post("/customers", body))
     check(api.post("/customers", body, idempotency_key="k"))
+    for wanted in ({"asset": "usd", "amount": "1"}, {"type": "llm.completion", "data": cloud_event()["data"]}):
+        check(api.post("/authorizations", {"customer": "acme", **wanted}))
+        check(api.post("/authorizations", {"customer": "acme", **wanted}, idempotency_key="k"))
+    check(api.post(f"{held}/capture", {"amount": "1"}))
+    check(api.post(f"{held}/void", {}))
     monkeypatch.setattr(api_keys, "authenticate", raising(error))
     check(api.get("/customers"))
     check(api.post("/events", cloud_event()))

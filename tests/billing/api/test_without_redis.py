@@ -5,6 +5,9 @@ from typing import Any
 import pytest
 from django.core.cache import caches
 
+from accounts.models import ApiKey
+from accounts.services import api_keys
+from accounts.services.audit import SYSTEM
 from tests.billing.api.conftest import Api, cloud_event, problem
 from tests.builders import Shop
 
@@ -37,5 +40,10 @@ def test_usage_is_charged_and_refused_as_always(api: Api, shop: Shop) -> None:
 
 def test_a_key_that_was_revoked_stays_out(shop: Shop) -> None:
     shop.customer("acme")
+    secret = shop.key()
+    assert Api(secret).get("/customers/acme/wallet").status_code == 200
 
-    problem(Api("sk_live_nobody").get("/customers/acme/wallet"), 401, "unauthenticated")
+    api_keys.revoke(ApiKey.objects.get(), actor=SYSTEM)
+    api_keys.forget()
+
+    problem(Api(secret).get("/customers/acme/wallet"), 401, "unauthenticated")
