@@ -196,7 +196,7 @@ def test_nothing_says_who_it_was_and_the_books_prove_themselves(
     owner = User.objects.get(email=ADDRESS)
     assert len(whereabouts(*CANARIES)) >= 10
     assert all(whereabouts(canary) for canary in CANARIES)
-    tried = Client().post("/sign-in", {"email": ADDRESS, "password": "x"}, REMOTE_ADDR=IP)
+    tried = Client().post("/sign-in", {"username": ADDRESS, "password": "x"}, REMOTE_ADDR=IP)
     assert tried.status_code == 200
     caplog.set_level("DEBUG")
     stop(acme)
