@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Callable, Mapping
+from typing import Any
 
+from django.core.signals import request_finished
 from django.http import HttpRequest, HttpResponse
 from django.utils.cache import patch_vary_headers
 
-from accounts import addresses, reading
+from accounts import addresses, logs, reading
 from accounts.ids import uuid7
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -20,16 +22,26 @@ def request_id_for(brought: str | None) -> str:
 
 
 class RequestIdMiddleware:
-    """Names each request, in ``request.request_id`` and the answer's ``X-Request-Id``."""
+    """Names each request, in ``request.request_id``, the answer's ``X-Request-Id`` and what is logged meanwhile."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        request.request_id = request_id_for(request.META.get("HTTP_X_REQUEST_ID"))  # type: ignore[attr-defined]
+        request_id = request_id_for(request.META.get("HTTP_X_REQUEST_ID"))
+        request.request_id = request_id  # type: ignore[attr-defined]
+        logs.request_id.set(request_id)
         response = self.get_response(request)
-        response["X-Request-Id"] = request.request_id  # type: ignore[attr-defined]
+        response["X-Request-Id"] = request_id
         return response
+
+
+def _ended(**_: Any) -> None:
+    """The answer is sent, its last block too; the thread may go on with something else."""
+    logs.request_id.set("")
+
+
+request_finished.connect(_ended)
 
 
 class ForwardedProtoMiddleware:

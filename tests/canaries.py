@@ -66,7 +66,7 @@ class Logged(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)
-        self.setFormatter(ScrubbingFormatter(settings.LOGGING["formatters"]["line"]["format"]))
+        self.setFormatter(ScrubbingFormatter(as_json=settings.LOG_FORMAT == "json"))
         self.found: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -5,9 +5,11 @@ processes or a browser, and empties the tables afterwards. After either, the boo
 places where no secret belongs (``tests/canaries.py``): a test that leaves them wrong fails, whatever it asserted.
 """
 
+import json
 import logging
 import os
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -20,6 +22,7 @@ from django.test.utils import setup_databases
 from psycopg import sql
 
 from accounts import downloads
+from accounts.logs import ScrubbingFormatter
 from accounts.services import attempts
 from billing.api import pace
 from tests import books, canaries
@@ -87,6 +90,17 @@ def leaks(_watched: canaries.Logged) -> Iterator[canaries.Logged]:
     logging.getLogger().addHandler(_watched)  # Each time: whatever sets Django up anew takes all handlers away.
     yield _watched
     assert _watched.taken() == []
+
+
+@pytest.fixture
+def log() -> Iterator[list[dict[str, str]]]:
+    """What is logged from now on, as the settings have it written: the fields of each line."""
+    lines: list[dict[str, str]] = []
+    handler = logging.StreamHandler(SimpleNamespace(write=lambda text: lines.append(json.loads(text)), flush=bool))
+    handler.setFormatter(ScrubbingFormatter())
+    logging.getLogger().addHandler(handler)
+    yield lines
+    logging.getLogger().removeHandler(handler)
 
 
 @pytest.fixture(autouse=True)

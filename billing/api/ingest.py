@@ -91,7 +91,7 @@ def answer(call: Call) -> Reply:
     except BillingError as error:
         return refusal(error, call)
     except problems.DATABASE_TROUBLE as error:
-        return refusal(problems.unavailable(error, call.request_id), call)
+        return refusal(problems.unavailable(error), call)
 
 
 def authenticate(call: Call) -> Principal:

@@ -19,6 +19,7 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
@@ -27,7 +28,7 @@ from django.conf import settings
 from django.db import close_old_connections
 from django.http.request import split_domain_port, validate_host
 
-from accounts import bodies
+from accounts import bodies, logs
 from accounts.bodies import BodyRefused
 from accounts.middleware import request_id_for
 from billing.api import ingest, pace, problems
@@ -71,6 +72,7 @@ class Line:
             self._task = asyncio.create_task(self._work())
 
     async def _work(self) -> None:
+        logs.request_id.set("")  # What is logged here is not of whoever came first alone.
         while self._waiting:
             group, self._waiting = self._waiting[:GROUP_MAX], self._waiting[GROUP_MAX:]
             started = time.monotonic()
@@ -147,6 +149,7 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     """The ASGI application of this one endpoint and method."""
     headers = _headers(scope)
     request_id = request_id_for(headers.get("x-request-id"))
+    logs.request_id.set(request_id)  # The server runs each call in a context of its own.
     call = Call(headers, b"", request_id, (scope.get("client") or ("",))[0])
     try:
         body = await bodies.read(receive)
@@ -158,9 +161,9 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     except BillingError as error:
         reply = ingest.refusal(error, call)
     except problems.DATABASE_TROUBLE as error:
-        reply = ingest.refusal(problems.unavailable(error, request_id), call)
+        reply = ingest.refusal(problems.unavailable(error), call)
     except Exception:
-        logger.exception("POST /events failed, request %s", request_id)
+        logger.exception("POST /events failed")
         reply = ingest.failure(request_id)
     await _send(send, reply, request_id)
 
@@ -218,7 +221,7 @@ async def _run(pool: ThreadPoolExecutor, function: Callable[[Any], _T], argument
         finally:
             close_old_connections()
 
-    return await asyncio.get_running_loop().run_in_executor(pool, work)
+    return await asyncio.get_running_loop().run_in_executor(pool, copy_context().run, work)
 
 
 def _settle(future: "asyncio.Future[usage.Outcome]", result: usage.Outcome | Exception) -> None:

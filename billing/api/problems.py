@@ -54,9 +54,9 @@ def body(error: BillingError, *, request_id: str) -> dict[str, Any]:
     return problem
 
 
-def unavailable(error: Exception, request_id: str) -> Unavailable:
+def unavailable(error: Exception) -> Unavailable:
     """The refusal where the database is in trouble. Whether it had committed before is not always known."""
-    logger.error("The database is in trouble, request %s", request_id, exc_info=error)
+    logger.error("The database is in trouble", exc_info=error)
     return Unavailable(
         "The database cannot do this at the moment. Ask again shortly, with the same Idempotency-Key or event id."
     )
@@ -67,7 +67,7 @@ def handle(error: Exception, context: Mapping[str, Any]) -> Response | None:
     request: HttpRequest = context["request"]
     request_id = getattr(request, "request_id", "")
     trouble = isinstance(error, DATABASE_TROUBLE)
-    refusal = unavailable(error, request_id) if trouble else _as_billing_error(error)
+    refusal = unavailable(error) if trouble else _as_billing_error(error)
     if refusal is not None:
         response = Response(
             body(refusal, request_id=request_id),
@@ -115,7 +115,7 @@ def handler500(request: HttpRequest) -> HttpResponse:
     request_id = getattr(request, "request_id", "")
     error = sys.exception()
     if isinstance(error, DATABASE_TROUBLE):
-        return answer(unavailable(error, request_id), request)
+        return answer(unavailable(error), request)
     problem = internal_error(request_id)
     return HttpResponse(json.write(problem), status=500, content_type=CONTENT_TYPE)
 

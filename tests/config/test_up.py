@@ -1,6 +1,7 @@
 """``manage.py up`` as a person meets it: started, refused, disturbed, killed, started again, stopped."""
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -68,6 +69,12 @@ def running(reachable_directory: Path) -> Iterator[Running]:
 def test_it_says_where_to_go_and_answers_there(running: Running) -> None:
     assert f"Portal        {running.address}/" in running.text()
     assert answers(f"{running.address}/healthz")
+
+
+def test_its_log_is_text_for_people(running: Running) -> None:
+    line = re.compile(r"^worker   \| [-0-9]{10}T[:.0-9]{12}Z INFO celery", re.MULTILINE)
+
+    assert eventually(lambda: line.search(running.text()) is not None, seconds=30)
 
 
 def test_the_servers_of_root_run_as_somebody_else_and_the_rest_as_whoever_started_it(running: Running) -> None:

@@ -122,6 +122,7 @@ class Up:
         environment.setdefault("DJANGO_SETTINGS_MODULE", "billing.config.settings")
         environment.setdefault("BASE_URL", self.options.address)
         environment["DATA_DIR"] = str(self.data.path)
+        environment.setdefault("LOG_FORMAT", "text")
         environment["PYTHONUNBUFFERED"] = "1"
         environment["ANTE_SKIP_BOOTSTRAP"] = "1"  # The children run in this very environment.
         if not environment.get("SECRET_KEY"):

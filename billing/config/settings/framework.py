@@ -165,11 +165,16 @@ SPECTACULAR_SETTINGS = {
 }
 
 # --- Logs -------------------------------------------------------------------------------------------------------------
+LOG_FORMAT: str = env.str("LOG_FORMAT", default="json")
+"""``json``, a line for each object, for programs; ``text`` for people."""
+if LOG_FORMAT not in {"json", "text"}:
+    raise ImproperlyConfigured("LOG_FORMAT is json or text.")
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "line": {"()": "accounts.logs.ScrubbingFormatter", "format": "%(levelname)s %(name)s: %(message)s"},
+        "line": {"()": "accounts.logs.ScrubbingFormatter", "as_json": LOG_FORMAT == "json"},
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
@@ -180,5 +185,10 @@ LOGGING = {
         "celery.app.trace": {"level": "WARNING"},
         "celery.worker.strategy": {"level": "WARNING"},
         "stripe": {"level": "WARNING"},
+        # Granian and Celery bring handlers of their own for these, unless there is one.
+        "_granian": {"handlers": ["console"], "propagate": False},
+        "granian.access": {"handlers": ["console"], "propagate": False},
+        "celery.task": {"handlers": ["console"], "propagate": False},
+        "multiprocessing": {"handlers": ["console"], "propagate": False},
     },
 }

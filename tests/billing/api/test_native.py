@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 
 from accounts.services import api_keys
 from billing import locks, pipeline
@@ -165,6 +165,44 @@ def test_a_locked_customer_does_not_hold_up_the_others(committed_db: None, shop:
     assert waiting == [True] * 10
     assert {answer[0] for answer in answers if answer} == {201}
     assert shop.balance(acme).seq == shop.balance(globex).seq == 21
+
+
+@pytest.mark.parametrize(
+    ("trouble", "status", "said"),
+    [
+        (RuntimeError("the secret is hunter2"), 500, "POST /events failed"),
+        (OperationalError("gone"), 503, "The database is in trouble"),
+    ],
+    ids=["bug", "database"],
+)
+def test_what_goes_wrong_is_in_the_log_under_the_callers_id_alone(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, log: list[dict[str, str]], trouble: Exception, status: int, said: str
+) -> None:
+    shop.customer(usd="100")
+    key = shop.key()
+
+    def broken(events: Any) -> Any:
+        raise trouble
+
+    monkeypatch.setattr(usage, "record_unlocked", broken)
+    monkeypatch.setattr(usage, "record", broken)
+
+    async def play() -> list[Answer | None]:
+        bodies: list[Any] = [
+            event("acme", "one"),
+            event("acme", "two"),
+            [event("acme", "three")],
+            [event("acme", "four")],
+        ]
+        return await asyncio.gather(*(post(key, body) for body in bodies))
+
+    answers = in_loop(play)
+
+    assert [answer[0] for answer in answers] == [status] * 4
+    ids = [answer[1]["x-request-id"] for answer in answers]
+    assert [answer[2]["request_id"] for answer in answers] == ids
+    assert sorted(line["http.request.id"] for line in log if line["message"] == said) == sorted(ids)
+    assert {line.get("http.request.id") for line in log if line["message"].startswith("A ")} == {None}
 
 
 def test_an_upload_that_was_broken_off_is_not_charged(committed_db: None, shop: Shop) -> None:

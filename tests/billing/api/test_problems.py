@@ -107,7 +107,9 @@ def test_a_bug_is_no_refusal() -> None:
     assert not issubclass(InvariantViolation, BillingError)
 
 
-def test_a_bug_is_told_without_what_it_was(api: Api, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_is_told_without_what_it_was_and_found_in_the_log(
+    api: Api, shop: Shop, monkeypatch: pytest.MonkeyPatch, log: list[dict[str, str]]
+) -> None:
     def broken(**_: object) -> None:
         raise RuntimeError("the secret is hunter2")
 
@@ -121,6 +123,8 @@ def test_a_bug_is_told_without_what_it_was(api: Api, shop: Shop, monkeypatch: py
         assert response.json()["code"] == "internal_error"
         assert response.json()["request_id"] == response["X-Request-Id"]
         assert b"hunter2" not in response.content
+        (found,) = [line for line in log if line.get("http.request.id") == response["X-Request-Id"]]
+        assert (found["log.level"], found["error.type"]) == ("error", "RuntimeError")
 
 
 def test_a_busy_wallet_asks_to_come_again(api: Api, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
