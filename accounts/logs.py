@@ -15,9 +15,12 @@ SECRET = re.compile(
     r"(?P<keep>\b[cs]k_(?:live|test)_)[A-Za-z0-9_-]{6,}"
     r"|(?P<bearer>(?i:bearer\s+))[A-Za-z0-9._~+/=-]{8,}"
     r"|(?P<link>/(?:invitations|reset|sign-up|embed)/)[^\s\"'?]+"
-    r"|(?P<answer>[?&](?:code|state)=)[^\s\"'&]{12,}"
+    r"|(?P<answer>[?&](?:code|state|sig)=)[^\s\"'&]{12,}"
     r"|(?P<stripe>\b(?:sk|rk|pk|whsec)_(?:live_|test_)?)[A-Za-z0-9+/=]{16,}"
     r"|(?P<field>(?i:password|passwd|secret|token|authorization|api[_-]?key|sessionid|csrf\w*)[\"']?\s*[=:]\s*[\"']?(?i:bearer\s+|basic\s+)?)[^\s\"',;&}]{4,}"
+    r"|(?P<cookie>\b(?:__Host-|ante_)\w+\s*=\s*[\"']?)[^\s\"',;&]{8,}"
+    r"|(?P<messenger>\bhooks\.slack\.com/services/)[^\s\"'<>]+"
+    r"|(?P<recovery>)\b[a-hjkmnp-z2-9]{2}(?:-[a-hjkmnp-z2-9]{4}){4}\b"
     # As PostgreSQL tells of a constraint: all that is in the row, up to where a trace goes on with another exception.
     r"|(?P<row>Failing row contains \()(?:(?!\n\n(?:The above|During handling of) )[\s\S])+"
     r"|(?P<person>)\b[\w.+%-]{1,64}@(?:[\w-]{1,63}\.)+\w+"

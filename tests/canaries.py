@@ -23,6 +23,7 @@ SECRETS = "|".join(
         r"[cs]k_(?:live|test)_[A-Za-z0-9_-]{43}",  # Of API keys,
         r"whsec_[A-Za-z0-9+/=]{20}",  # webhooks,
         r"\m[A-Z2-7]{32}\M",  # authenticators,
+        r"\m[a-hjkmnp-z2-9]{2}(?:-[a-hjkmnp-z2-9]{4}){4}\M",  # recovery codes,
         r"/(?:invitations|reset)/[A-Za-z0-9_/-]{20}",  # links;
         r"correct horse battery|another[- ]long[- ]|ante-demo-2026",  # passwords.
     ]

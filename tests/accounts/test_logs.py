@@ -50,6 +50,10 @@ def request_named(name: str) -> Iterator[None]:
         f"token: {CANARY}",
         f"no letter to {CANARY}@acme.test",
         f"Key (email)=({CANARY}+x@mail.acme.test) already exists.",
+        f"Cookie: theme=dark; __Host-session={CANARY}; x=1",
+        f"{{'HTTP_COOKIE': 'ante_device={CANARY}'}}",
+        f"POST https://hooks.slack.com/services/T1/B1/{CANARY} 404",
+        f"https://prod.logic.azure.com/workflows/1?api-version=2016&sig={CANARY}",
         f"DETAIL:  Failing row contains (0193, {CANARY}, \\x00, (1,2)).",
         f"DETAIL:  Failing row contains (0193, a note\n\nof two paragraphs, {CANARY}).",
     ],
@@ -63,6 +67,10 @@ def test_a_trace_goes_on_after_a_row() -> None:
     onwards = "\n\nDuring handling of the above exception, another exception occurred:\n"
 
     assert scrub(f"Failing row contains ({CANARY}).{onwards}") == f"Failing row contains (***{onwards}"
+
+
+def test_a_recovery_code_is_taken_out() -> None:
+    assert scrub("the code bk-7hjm-x2pq-abcd-wxyz is wrong") == "the code *** is wrong"
 
 
 @pytest.mark.parametrize(
