@@ -36,8 +36,9 @@ def change(
         current = _locked(draft, seen)
         before, current.terms = current.terms, current.terms | dict(terms)
         current.save(update_fields=["terms", "changed_at"])
-        changed = {name for name, value in current.terms.items() if before.get(name) != value}
-        _record(actor, current, "changed", after={name: current.terms[name] for name in sorted(changed)})
+        changed = sorted(name for name, value in current.terms.items() if before.get(name) != value)
+        former = {name: before.get(name) for name in changed}
+        _record(actor, current, "changed", before=former, after={name: current.terms[name] for name in changed})
     return current
 
 
@@ -84,7 +85,19 @@ def _locked(draft: PlanDraft, seen: datetime | None = None) -> PlanDraft:
     return current
 
 
-def _record(actor: audit.Actor, draft: PlanDraft, what: str, after: Mapping[str, Any] | None = None) -> None:
+def _record(
+    actor: audit.Actor,
+    draft: PlanDraft,
+    what: str,
+    *,
+    after: Mapping[str, Any],
+    before: Mapping[str, Any] | None = None,
+) -> None:
     audit.record(
-        actor=actor, action=f"plan_draft.{what}", object_type="plan", object_id=draft.plan.code, after=after or {}
+        actor=actor,
+        action=f"plan_draft.{what}",
+        object_type="plan",
+        object_id=draft.plan.code,
+        before=before,
+        after=after,
     )
