@@ -4,6 +4,7 @@
 is not a trusted proxy's is the caller. With no trusted proxies, the default, that is the socket's own address.
 """
 
+import logging
 import re
 from collections.abc import Sequence
 from functools import lru_cache
@@ -15,6 +16,8 @@ from django.http import HttpRequest
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
+
+_log = logging.getLogger(__name__)
 
 HOPS_MAX = 20
 _WITH_PORT = re.compile(r"(?:(\d+\.\d+\.\d+\.\d+)|\[([0-9A-Fa-f:.]+)\]):\d{1,5}\Z")
@@ -86,9 +89,12 @@ def read_networks(text: str, *, limit: int = 100) -> list[str]:
         if not word.strip():
             continue
         try:
-            block = str(ip_network(word.strip()))
+            network = ip_network(word.strip())
+            if "%" in word:  # A zone: no caller has one.
+                raise ValueError
         except ValueError:
             raise ValueError(f"{word.strip()[:64]} is no address and no CIDR block.") from None
+        block = str(network)
         if block not in found:
             found.append(block)
     if len(found) > limit:
@@ -97,8 +103,11 @@ def read_networks(text: str, *, limit: int = 100) -> list[str]:
 
 
 def allows(blocks: Sequence[str], address: Address | None) -> bool:
-    """Whether a list of blocks lets this address in. An empty list lets everybody in; unknown addresses fit none."""
-    return not blocks or (address is not None and among(address, networks(tuple(blocks))))
+    """Whether a list of blocks lets this address in. An empty list lets everybody in; unknown addresses fit none.
+
+    A block that cannot be read lets nobody in, and is logged as an error.
+    """
+    return not blocks or (address is not None and among(address, _readable(tuple(blocks))))
 
 
 def among(address: Address, allowed: Sequence[Network]) -> bool:
@@ -113,3 +122,14 @@ def networks(lines: tuple[str, ...]) -> tuple[Network, ...]:
         return tuple(ip_network(line) for line in lines)
     except ValueError as error:
         raise ImproperlyConfigured(f"Not an address or a CIDR block: {error}") from None
+
+
+@lru_cache(maxsize=1024)
+def _readable(lines: tuple[str, ...]) -> tuple[Network, ...]:
+    found: list[Network] = []
+    for line in lines:
+        try:
+            found.append(ip_network(line))
+        except ValueError:
+            _log.error("An allowed address cannot be read, so it lets nobody in: %.64r", line)
+    return tuple(found)

@@ -4,13 +4,14 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import admin
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
-from accounts.backoffice import AuditedAdmin, actor_of
+from accounts.admin import networks
+from accounts.backoffice import AuditedAdmin, actor_of, detail_action, row
 from accounts.models import Membership, Organization
-from accounts.services import factors, team
+from accounts.services import factors, organizations, team
 
 
 class MembershipInline(TabularInline):  # type: ignore[misc]
@@ -28,8 +29,24 @@ class OrganizationAdmin(AuditedAdmin):
     list_display = ("name", "members_count", "created_at")
     ordering = ("-id",)
     search_fields = ("name",)
-    readonly_fields = ("created_at",)
+    fields = ("name", "allowed_networks", "created_at")
+    readonly_fields = ("allowed_networks", "created_at")
     inlines = (MembershipInline,)
+    actions_detail = ("allow_from",)
+
+    def has_allow_from_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        return request.user.has_perm("accounts.change_organization")
+
+    @detail_action(description="Allowed addresses", url_path="allow-from", icon="lan", permissions=["allow_from"])
+    def allow_from(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """From where the organization's people and keys may come."""
+        organization = row(Organization, object_id)
+        return networks.view(
+            request,
+            self,
+            organization,
+            lambda blocks: organizations.allow_from(organization, blocks, actor=actor_of(request)),
+        )
 
     @admin.display(description="Members")
     def members_count(self, organization: Organization) -> int:
@@ -39,16 +56,22 @@ class OrganizationAdmin(AuditedAdmin):
         return super().get_queryset(request).prefetch_related("memberships")
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        organization: Organization = form.instance
+        team.lock(organization.pk)
+        former = _members(organization)
         super().save_formset(request, form, formset, change)
-        changes = [
-            *((membership, "created") for membership in formset.new_objects),
-            *((membership, "changed") for membership, _ in formset.changed_objects),
-            *((membership, "deleted") for membership in formset.deleted_objects),
-        ]
-        for membership, what in changes:
-            _end_what_was_theirs(request, membership, deleted=what == "deleted")
-            after = None if what == "deleted" else {"user": membership.user.email, "role": membership.role}
-            self._record(request, form.instance, f"membership_{what}", None, after)
+        present = _members(organization)
+        for key in former | present:
+            was, now = former.get(key), present.get(key)
+            before, after = _facts(was), _facts(now)
+            if before == after:
+                continue
+            if was is not None and (now is None or now.user_id != was.user_id):
+                _end_what_was_theirs(request, was, deleted=True)
+            if now is not None:
+                _end_what_was_theirs(request, now)
+            what = "created" if was is None else "deleted" if now is None else "changed"
+            self._record(request, organization, f"membership_{what}", before, after)
 
     def organization_of(self, obj: Organization) -> UUID:
         return obj.pk
@@ -67,7 +90,12 @@ class MembershipAdmin(AuditedAdmin):
     list_select_related = ("user", "organization")
     search_fields = ("user__email", "organization__name")
     autocomplete_fields = ("user", "organization")
+    fields = ("user", "organization", "role", "created_at")
     readonly_fields = ("created_at",)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Membership | None = None) -> Any:
+        """Nobody's place is handed to another person or organization: it ends, and there is a new one."""
+        return self.readonly_fields if obj is None else ("user", "organization", *self.readonly_fields)
 
     def save_model(self, request: HttpRequest, obj: Membership, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
@@ -79,6 +107,15 @@ class MembershipAdmin(AuditedAdmin):
 
     def organization_of(self, obj: Membership) -> UUID:
         return obj.organization_id
+
+
+def _members(organization: Organization) -> dict[UUID, Membership]:
+    rows = Membership.objects.filter(organization=organization).select_related("user", "organization").order_by("pk")
+    return {membership.pk: membership for membership in rows}
+
+
+def _facts(membership: Membership | None) -> dict[str, str] | None:
+    return None if membership is None else {"user": membership.user.email, "role": membership.role}
 
 
 def _end_what_was_theirs(request: HttpRequest, membership: Membership, *, deleted: bool = False) -> None:

@@ -269,18 +269,34 @@ def rotate(
 def allow_from(key: ApiKey, networks: Collection[str], *, actor: audit.Actor = audit.SYSTEM) -> None:
     """Let the key be used from these CIDR blocks only; from everywhere if there are none."""
     with transaction.atomic():
-        ApiKey.objects.filter(pk=key.pk).update(allowed_networks=list(networks))
-        _record(actor, "api_key.networks_changed", key, after={"allowed_networks": list(networks)})
+        row = ApiKey.objects.select_for_update(no_key=True).get(pk=key.pk)
+        before, row.allowed_networks = row.allowed_networks, list(networks)
+        row.save(update_fields=["allowed_networks"])
+        _record(
+            actor,
+            "api_key.networks_changed",
+            row,
+            before={"allowed_networks": before},
+            after={"allowed_networks": row.allowed_networks},
+        )
     forget()
 
 
-def _record(actor: audit.Actor, action: str, key: ApiKey, *, after: Mapping[str, Any] | None = None) -> None:
+def _record(
+    actor: audit.Actor,
+    action: str,
+    key: ApiKey,
+    *,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+) -> None:
     audit.record(
         actor=actor,
         action=action,
         object_type="api_key",
         object_id=str(key.pk),
         organization_id=key.organization_id,
+        before=before,
         after={"name": key.name, "prefix": key.prefix, **(after or {})},
     )
 

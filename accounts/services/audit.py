@@ -46,8 +46,8 @@ def request_id_of(request: HttpRequest) -> str:
 
 
 PERSONAL: Mapping[str, frozenset[str]] = {
-    "user": frozenset({"email", "name", "issuer"}),
-    "customer": frozenset({"email", "name", "metadata"}),
+    "user": frozenset({"email", "name", "issuer", "timezone", "language", "number_style", "date_style"}),
+    "customer": frozenset({"email", "name", "metadata", "tax_id", "exempt_reason", "address"}),
     "organization": frozenset({"name", "user", "allowed_networks", "short_name", "issuer", "client_id"}),
     "membership": frozenset({"user", "organization"}),
     "invitation": frozenset({"email"}),
@@ -55,7 +55,7 @@ PERSONAL: Mapping[str, frozenset[str]] = {
     "budget": frozenset({"name", "scope"}),
     "payment_method": frozenset({"last4"}),
     "notice_target": frozenset({"address"}),
-    "webhook_endpoint": frozenset({"url"}),
+    "webhook_endpoint": frozenset({"url", "description"}),
 }
 """What is about a person in lines about an object of this type, by the name of the field."""
 _WORDS = frozenset({"reason", "note", "reference"})

@@ -11,19 +11,20 @@ def change(user: User, *, actor: Actor, **said: str) -> None:
     """Keep what was said: ``name``, ``timezone`` (an IANA name), ``language``, ``number_style``, ``date_style``.
 
     All but the name may be empty: as of whoever they act for, as their browser asks for, as is usual in the language.
-    The trail says what was changed, not how.
+    All of it is about the person: in the trail it lies beside the line.
     """
-    changed = [field for field, value in said.items() if getattr(user, field) != value]
-    if not changed:
-        return
     with transaction.atomic():
-        User.objects.filter(pk=user.pk).update(**said)
-        audit.record(
-            actor=actor,
-            action="user.profile_changed",
-            object_type="user",
-            object_id=str(user.pk),
-            after={"changed": changed},
-        )
+        row = User.objects.select_for_update(no_key=True).get(pk=user.pk)
+        changed = {field: value for field, value in said.items() if getattr(row, field) != value}
+        if changed:
+            User.objects.filter(pk=row.pk).update(**changed)
+            audit.record(
+                actor=actor,
+                action="user.profile_changed",
+                object_type="user",
+                object_id=str(row.pk),
+                before={field: getattr(row, field) for field in changed},
+                after=changed,
+            )
     for field, value in said.items():
         setattr(user, field, value)

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from accounts import addresses
+from accounts.models import ApiKey, AuditEvent, Organization
+from accounts.services import api_keys
 from billing.models import Customer
 from tests.builders import Shop
 
@@ -92,7 +94,9 @@ def test_ipv6_and_ipv4_in_its_clothes() -> None:
         assert not addresses.allows(blocks, addresses.parse(outside))
 
 
-@pytest.mark.parametrize("bad", ["x", "192.0.2.1/24", "192.0.2.0/33", "::/129", "1.2.3", "192.0.2.0 /24", "\x00"])
+@pytest.mark.parametrize(
+    "bad", ["x", "192.0.2.1/24", "192.0.2.0/33", "::/129", "1.2.3", "192.0.2.0 /24", "\x00", "fe80::1%eth0"]
+)
 def test_a_block_that_makes_no_sense_is_named(bad: str) -> None:
     with pytest.raises(ValueError, match="no address and no CIDR block"):
         addresses.read_networks(f"192.0.2.1\n{bad}")
@@ -103,9 +107,6 @@ def test_blocks_are_kept_in_one_spelling() -> None:
 
 
 def test_a_keys_list_and_its_organizations_must_both_let_it_in(shop: Shop, client: Any) -> None:
-    from accounts.models import ApiKey
-    from accounts.services import api_keys
-
     acme: Customer = shop.customer("acme", plan=None)
     acme.organization.allowed_networks = ["192.0.2.0/24"]
     acme.organization.save()
@@ -118,6 +119,27 @@ def test_a_keys_list_and_its_organizations_must_both_let_it_in(shop: Shop, clien
     assert status("192.0.2.5") == 200
     api_keys.allow_from(key, ["192.0.2.9", "203.0.113.1"])
     assert [status("192.0.2.5"), status("192.0.2.9"), status("203.0.113.1")] == [403, 200, 403]
+    api_keys.allow_from(key, [])
+    assert status("192.0.2.5") == 200
+    lines = AuditEvent.objects.filter(action="api_key.networks_changed").order_by("pk")
+    told = [((line.before or {})["allowed_networks"], (line.after or {})["allowed_networks"]) for line in lines]
+    assert told == [([], ["192.0.2.9", "203.0.113.1"]), (["192.0.2.9", "203.0.113.1"], [])]
+    assert not any("allowed_networks" in (line.sealed_before or {}) for line in lines)
+
+
+def test_a_stored_block_that_cannot_be_read_lets_nobody_in(shop: Shop, client: Any, caplog: Any) -> None:
+    acme: Customer = shop.customer("acme", plan=None)
+    headers = {"authorization": f"Bearer {shop.key(organization=acme.organization)}"}
+
+    def status(blocks: list[str]) -> int:
+        Organization.objects.filter(pk=acme.organization.pk).update(allowed_networks=blocks)
+        api_keys.forget()
+        return int(client.get("/api/v1/customers/acme/wallet", REMOTE_ADDR="192.0.2.5", headers=headers).status_code)
+
+    assert [status(["the office"]), status([""]), status(["the office", "192.0.2.0/24"])] == [403, 403, 200]
+    logged = [record.getMessage() for record in caplog.records if record.name == "accounts.addresses"]
+    assert len(logged) > 1
+    assert all("cannot be read" in message for message in logged)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Iterator
 from types import ModuleType
 
+from accounts.backoffice import AuditedAdmin
+from accounts.services.audit import record
 from tests.architecture.sources import files, name
 
 DOORS = ("billing/api", "billing/admin", "portal/pages", "accounts/admin")
@@ -190,3 +192,85 @@ def test_a_service_that_is_told_who_acts_writes_it_down() -> None:
     public = {service for service in services if not service.rpartition(".")[2].startswith("_")}
 
     assert (public - recording(services)) ^ NO_LINE.keys() == set()
+
+
+def function_of(call: ast.Call) -> str:
+    """The name of what is called, without what is before its last dot."""
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+
+
+def recorders(tree: ast.Module) -> dict[str, list[str]]:
+    """What in a file adds a line to the trail, and its parameters: ``audit.record`` and the functions around it."""
+    found = {
+        "record": list(inspect.signature(record).parameters),
+        "_record": list(inspect.signature(AuditedAdmin._record).parameters)[1:],
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and any(
+            isinstance(each, ast.Call) and ast.unparse(each.func) == "audit.record" for each in ast.walk(node)
+        ):
+            found[node.name] = [each.arg for each in (*node.args.args, *node.args.kwonlyargs) if each.arg != "self"]
+    return found
+
+
+def may_say_changed(argument: ast.expr) -> bool:
+    """Whether an argument is, or may be, the code of a change: one that is put together may be."""
+    if isinstance(argument, ast.IfExp):
+        return may_say_changed(argument.body) or may_say_changed(argument.orelse)
+    if isinstance(argument, ast.Constant):
+        return str(argument.value).endswith("changed")
+    return isinstance(argument, ast.JoinedStr)
+
+
+def changes_without_before(source: str) -> list[int]:
+    """The lines of a file that record a change and do not say what was before it."""
+    tree, found = ast.parse(source), []
+    known = recorders(tree)
+    around = {
+        call
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef) and known.get(function.name) and function.name.startswith("_")
+        for call in ast.walk(function)
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "audit.record"
+    }
+    for call in ast.walk(tree):
+        if not isinstance(call, ast.Call) or call in around or function_of(call) not in known:
+            continue
+        said = dict(zip(known[function_of(call)], call.args, strict=False))
+        said |= {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg is not None}
+        codes = (said.get(each) for each in ("action", "what"))
+        before = said.get("before")
+        if any(code is not None and may_say_changed(code) for code in codes) and (
+            before is None or (isinstance(before, ast.Constant) and before.value is None)
+        ):
+            found.append(call.lineno)
+    return found
+
+
+def test_what_is_recorded_as_changed_says_what_was_before() -> None:
+    silent = [
+        f"{name(path)}:{line}" for path in files() for line in changes_without_before(path.read_text(encoding="utf-8"))
+    ]
+
+    assert silent == []
+
+
+def test_the_rule_finds_what_it_is_for() -> None:
+    around = "def _tell(actor, what, before=None, **after):\n    audit.record(action=f'x.{what}', before=before)\n"
+    silent = [
+        "audit.record(action='x.changed', after={})",
+        "audit.record(action='x.limit_changed', before=None)",
+        around + "_tell(actor, 'changed', limit=1)",
+        "self._record(request, obj, 'changed' if change else 'created', None, after)",
+        "self._record(request, obj, f'member_{what}', None, after)",
+    ]
+    telling = [
+        "audit.record(action='x.changed', before=before)",
+        around + "_tell(actor, 'changed', before)",
+        "self._record(request, obj, f'member_{what}', before, after)",
+        "audit.record(action='x.created', after={})",
+        "events.message('x.changed', previous=1)",
+    ]
+
+    assert [len(changes_without_before(source)) for source in silent] == [1] * len(silent)
+    assert [len(changes_without_before(source)) for source in telling] == [0] * len(telling)

@@ -41,6 +41,7 @@ PAGES: dict[str, set[str]] = {
     "accounts_apikey_renew": {staff.ADMINISTRATOR},
     "accounts_apikey_allow_from": {staff.ADMINISTRATOR},
     "accounts_apikey_revoke": {staff.ADMINISTRATOR},
+    "accounts_organization_allow_from": {staff.ADMINISTRATOR},
     "accounts_identityprovider_remove": {staff.ADMINISTRATOR},
     "accounts_outgoingmail_send_again": SUPPORT,
     "billing_approval_approve": FINANCE,

@@ -27,7 +27,9 @@ def test_days_begin_where_the_reader_is_and_only_for_them(shop: Shop, signed_in:
         assert "A Reader" in page
         assert ">Mar 10</a>" in text(other.get("/usage?group=time"))
     event = AuditEvent.objects.get(action="user.profile_changed")
-    assert event.after == {"changed": ["name", "timezone"]}
+    assert event.before == {"name": "", "timezone": ""}
+    assert event.after == {"name": "A Reader", "timezone": "Asia/Tokyo"}
+    assert (event.sealed_before, event.sealed_after) == ({}, {})
     reader.post("/profile", {"name": "A Reader", "timezone": "Asia/Tokyo"})
     assert AuditEvent.objects.filter(action="user.profile_changed").count() == 1
 

@@ -56,13 +56,21 @@ def watch() -> int:
 def choose(*, actor: audit.Actor, customer: Customer, action: str) -> SpendWatch:
     """Lay down what is done where the customer's spending runs away."""
     with transaction.atomic():
-        watched, _ = SpendWatch.objects.update_or_create(customer=customer, defaults={"action": action})
+        # Whoever comes first is alone with the row as well: until it is there, it is as if it said ``TELL``.
+        watched, _ = SpendWatch.objects.select_for_update(no_key=True).get_or_create(
+            customer=customer, defaults={"action": Action.TELL}
+        )
+        before, watched.action = watched.action, action
+        if before == action:
+            return watched
+        watched.save()
         audit.record(
             actor=actor,
             action="spend_watch.changed",
             object_type="customer",
             object_id=customer.external_id,
             organization_id=customer.organization_id,
+            before={"action": before},
             after={"action": action},
         )
     return watched

@@ -102,7 +102,7 @@ def add_rule(
             included=included,
             starts_on=starts_on,
         )
-        _trail(actor, "tax_rule.added", "tax_rule", str(rule.pk), {"rule": str(rule), "rate": amount_string(rate)})
+        _trail(actor, "tax_rule.added", rule, {"rule": str(rule), "rate": amount_string(rate)})
     return rule
 
 
@@ -115,7 +115,7 @@ def end_rule(*, actor: audit.Actor, rule: TaxRule, on: date, reason: str) -> Tax
     with transaction.atomic():
         rule.ends_on = on
         rule.save(update_fields=["ends_on"])
-        _trail(actor, "tax_rule.ended", "tax_rule", str(rule.pk), {"ends_on": on.isoformat(), "reason": reason})
+        _trail(actor, "tax_rule.ended", rule, {"ends_on": on.isoformat(), "reason": reason})
     return rule
 
 
@@ -145,29 +145,26 @@ def set_profile(
     if len(lines) > ADDRESS_LINES_MAX or any(len(line) > 100 for line in lines):
         raise InvalidRequest.field("address", f"has at most {ADDRESS_LINES_MAX} lines of 100 characters")
     with transaction.atomic():
-        profile, _ = TaxProfile.objects.update_or_create(
-            customer=customer,
-            defaults={
-                "tax_id": tax_id,
-                "region": region,
-                "exempt_reason": exempt_reason.strip()[:200],
-                "address": lines,
-            },
+        profile, _ = TaxProfile.objects.select_for_update(no_key=True).get_or_create(customer=customer)
+        terms = {"tax_id": tax_id, "region": region, "exempt_reason": exempt_reason.strip()[:200], "address": lines}
+        changed = {field: value for field, value in terms.items() if getattr(profile, field) != value}
+        if not changed:
+            return profile
+        before = {field: getattr(profile, field) for field in changed}
+        for field, value in changed.items():
+            setattr(profile, field, value)
+        profile.save()
+        audit.record(
+            actor=actor,
+            action="tax_profile.changed",
+            object_type="customer",
+            object_id=customer.external_id,
+            organization_id=customer.organization_id,
+            before=before,
+            after=changed,
         )
-        # What is personal in it stays out of the trail, which is never erased.
-        facts = {"tax_id": bool(tax_id), "region": region, "exempt": bool(profile.exempt_reason)}
-        _trail(actor, "tax_profile.changed", "customer", customer.external_id, facts, customer=customer)
     return profile
 
 
-def _trail(
-    actor: audit.Actor, action: str, type_: str, id_: str, facts: dict[str, Any], *, customer: Customer | None = None
-) -> None:
-    audit.record(
-        actor=actor,
-        action=action,
-        object_type=type_,
-        object_id=id_,
-        organization_id=None if customer is None else customer.organization_id,
-        after=facts,
-    )
+def _trail(actor: audit.Actor, action: str, rule: TaxRule, facts: dict[str, Any]) -> None:
+    audit.record(actor=actor, action=action, object_type="tax_rule", object_id=str(rule.pk), after=facts)

@@ -3,7 +3,7 @@
 ``may`` says what whoever asks may read: ``PermissionDenied`` where they would have more sent than that.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -90,19 +90,21 @@ def change(
         if url != before.url:
             reading.require([*wanted, *reading.waiting(before)], may)
         reading.require(set(wanted) - set(reading.told(before)), may)
-        changes: dict[str, Any] = {"url": url, "events": events}
-        if description is not None:
-            changes["description"] = description
-        if format is not None:
-            changes["format"] = format
+        asked = {"url": url, "events": events, "description": description, "format": format, "enabled": enabled}
+        changes: dict[str, Any] = {
+            name: value for name, value in asked.items() if value is not None and value != getattr(before, name)
+        }
+        former = {name: getattr(before, name) for name in changes}
+        after = dict(changes)
         if enabled is not None:
-            changes |= {"enabled": enabled, "disabled_because": "" if enabled else "It was switched off."}
+            changes["disabled_because"] = "" if enabled else "It was switched off."
         if enabled and not before.enabled:
             changes |= {"failures": 0, "failing_since": None, "rests_until": None}
             endpoint.deliveries.filter(state=State.PENDING).update(due_at=now, attempts=0)
-        WebhookEndpoint.objects.filter(pk=endpoint.pk).update(**changes)
-        shown = {name: value for name, value in changes.items() if name in {"url", "events", "format", "enabled"}}
-        _record(actor, "webhook_endpoint.changed", endpoint, **shown | {"url": host_of(url)})
+        if changes:
+            WebhookEndpoint.objects.filter(pk=endpoint.pk).update(**changes)
+        if after:
+            _record(actor, "webhook_endpoint.changed", endpoint, before=_shown(former), **_shown(after))
     endpoint.refresh_from_db()
     return endpoint
 
@@ -218,12 +220,25 @@ def _types(events: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(events))
 
 
-def _record(actor: audit.Actor, action: str, endpoint: WebhookEndpoint, **after: Any) -> None:
+def _shown(facts: dict[str, Any]) -> dict[str, Any]:
+    """The same with the host in place of the address: what follows it may be a secret."""
+    return facts | {"url": host_of(facts["url"])} if "url" in facts else facts
+
+
+def _record(
+    actor: audit.Actor,
+    action: str,
+    endpoint: WebhookEndpoint,
+    *,
+    before: Mapping[str, Any] | None = None,
+    **after: Any,
+) -> None:
     audit.record(
         actor=actor,
         action=action,
         object_type="webhook_endpoint",
         object_id=str(endpoint.pk),
         organization_id=endpoint.customer.organization_id if endpoint.customer else None,
+        before=before,
         after=after,
     )

@@ -169,7 +169,10 @@ def test_a_membership_is_changed_on_the_organizations_page(office: Client, acme:
     assert response.status_code == 302
     membership.refresh_from_db()
     assert membership.role == "viewer"
-    assert AuditEvent.objects.filter(action="organization.membership_changed").count() == 1
+    line = AuditEvent.objects.get(action="organization.membership_changed")
+    email = membership.user.email
+    assert (line.before, line.after) == ({"user": email, "role": "owner"}, {"user": email, "role": "viewer"})
+    assert (line.sealed_before, line.sealed_after) == ({"role": "owner"}, {"role": "viewer"})
     withdrawn = AuditEvent.objects.get(action="invitation.withdrawn")
     assert (withdrawn.object_id, withdrawn.actor_label) == (str(invitation.pk), "finance@ante.test")
 

@@ -278,7 +278,7 @@ def body(route: str, *, customer: str = "acme") -> Any:
         "subscriptions/<uuid:subscription_id>/reactivate": {},
         "customers/<str:external_id>/spend-watch": {"action": "pause"},
         "webhook-endpoints": {"url": "https://hooks.test/", "events": ["*"]},
-        "webhook-endpoints/<uuid:endpoint_id>": {"enabled": True},
+        "webhook-endpoints/<uuid:endpoint_id>": {"description": "Ours"},
         "webhook-endpoints/<uuid:endpoint_id>/replay": {"from": "2026-01-01T00:00:00Z"},
         "events": cloud_event("new", subject=customer),
         "otlp/v1/traces": traces(span(customer=customer)),

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from accounts.models import User
+from accounts.models import AuditEvent, User
 from accounts.services.audit import SYSTEM
 from billing.engine.webhooks import TYPES
 from billing.models import Customer, IdempotencyRecord, WebhookDelivery, WebhookEndpoint
@@ -93,6 +93,23 @@ def test_a_customers_key_names_its_own_and_reaches_no_other(shop: Shop, own: Api
         for method, below in [("GET", ""), ("PATCH", ""), ("DELETE", ""), ("GET", "/deliveries"), ("POST", "/test")]:
             problem(own.send(method, f"/webhook-endpoints/{foreign.pk}{below}", {}), 404, "not_found")
     assert [row["id"] for row in own.get("/webhook-endpoints").json()["data"]] == [made["id"]]
+
+
+def test_the_trail_says_what_of_an_endpoint_changed_and_no_path(shop: Shop, api: Api) -> None:
+    endpoint = named(shop.customer("acme"))
+    path = f"/webhook-endpoints/{endpoint.pk}"
+    host = "https://hooks.test"
+    for change in ({"url": f"{host}:8443/secret", "enabled": True}, {"events": ["*"]}, {"description": "Ann's"}):
+        assert api.patch(path, change).status_code == 200
+    assert api.patch(path, {"enabled": False, "description": "Ann's"}).status_code == 200
+
+    lines = AuditEvent.objects.filter(action="webhook_endpoint.changed").order_by("pk")
+    assert [(line.before, line.after) for line in lines] == [
+        ({"url": host}, {"url": f"{host}:8443"}),
+        ({"description": ""}, {"description": "Ann's"}),
+        ({"enabled": True}, {"enabled": False}),
+    ]
+    assert [line.sealed_after for line in lines] == [{}, {}, {"enabled": False}]
 
 
 def test_a_delivery_is_that_endpoints_alone(shop: Shop, api: Api) -> None:

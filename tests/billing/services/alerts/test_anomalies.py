@@ -8,7 +8,7 @@ import pytest
 from django.core.cache import cache
 from django.utils import timezone
 
-from accounts.models import ApiKey
+from accounts.models import ApiKey, AuditEvent
 from accounts.services import api_keys
 from accounts.services.audit import SYSTEM
 from billing.models import Customer, Notice, OutboxEvent, SpendAnomaly, UsageRollup
@@ -99,7 +99,10 @@ def test_without_the_wish_nothing_is_paused(acme: Customer, shop: Shop) -> None:
 
     assert key_of(acme).paused_at is None
     assert OutboxEvent.objects.get(type="usage.anomaly_detected").payload["action"] == "tell"
-    anomalies.choose(actor=SYSTEM, customer=acme, action="nothing")
+    for action in ("nothing", "nothing"):
+        anomalies.choose(actor=SYSTEM, customer=acme, action=action)
+    line = AuditEvent.objects.get(action="spend_watch.changed")
+    assert (line.before, line.after) == ({"action": "tell"}, {"action": "nothing"})
     SpendAnomaly.objects.all().delete()
     assert watch() == 0
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.db.models import Sum
 
+from accounts.models import AuditEvent
 from accounts.services.audit import SYSTEM
 from billing.engine.taxes import EXEMPT, NONE, REVERSE_CHARGE, STANDARD, Decision
 from billing.errors import InvalidRequest, InvalidState, Unavailable
@@ -218,3 +219,15 @@ def test_a_top_up_can_have_its_tax_within(shop: Shop) -> None:
     quote = quotes.quote(customer=german(shop), amount=D(119), currency=shop.usd)
 
     assert (quote.amount, quote.tax, quote.total, quote.credit) == (100, 19, 119, 100)
+
+
+def test_the_trail_says_what_taxes_went_by_before_and_can_forget_it(shop: Shop) -> None:
+    customer = german(shop, tax_id="DE123456789", region="be", address=["1 Way"])
+    taxes.set_profile(actor=SYSTEM, customer=customer, tax_id="DE123456788", region="be", exempt_reason="A school")
+    taxes.set_profile(actor=SYSTEM, customer=customer, tax_id="DE123456788", region="be", exempt_reason="A school")
+
+    first, line = AuditEvent.objects.filter(action="tax_profile.changed").order_by("pk")
+    assert first.before == {"tax_id": "", "region": "", "address": []}
+    assert line.before == {"tax_id": "DE123456789", "exempt_reason": "", "address": ["1 Way"]}
+    assert line.after == {"tax_id": "DE123456788", "exempt_reason": "A school", "address": []}
+    assert (first.sealed_after, line.sealed_before, line.sealed_after) == ({"region": "BE"}, {}, {})
