@@ -4,6 +4,7 @@ The trail is sealed and stays; who acted stands in it by id alone, and what name
 (``AuditDetail``), where it can be forgotten.
 """
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -14,7 +15,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django_otp import devices_for_user
 
-from accounts import sessions
+from accounts import sessions, steps
 from accounts.models import (
     ApiKey,
     AuditDetail,
@@ -32,7 +33,6 @@ from accounts.models import (
 )
 from accounts.services import audit, factors, team
 
-LINES_MAX = 10_000
 FORGOTTEN = "erased-{id}@erased.invalid"
 
 
@@ -41,9 +41,7 @@ class Refused(Exception):
 
 
 def of_person(user: User) -> dict[str, Any]:
-    """All that is kept about the person as plain values, without secrets."""
-    operators = audit.operators() - {user.pk}
-    lines = AuditEvent.objects.filter(Q(actor_id=user.pk) | Q(object_type="user", object_id=str(user.pk)))
+    """All that is kept about the person as plain values, without secrets; what the trail says is ``trail_of``."""
     return {
         "person": {
             **_plain(
@@ -91,8 +89,14 @@ def of_person(user: User) -> dict[str, Any]:
             _plain(row, "subject", "created_at") for row in OutgoingMail.objects.filter(recipient=user.email)
         ],
         "consents": [_plain(row, "version", "url", "given_at", "ip_address") for row in user.consents.all()],
-        "trail": [line_of(row, operators) for row in lines[:LINES_MAX]],
     }
+
+
+def trail_of(user: User) -> Iterator[dict[str, Any]]:
+    """What the person did, and what was done to their account, line by line, the oldest first."""
+    operators = audit.operators() - {user.pk}
+    lines = AuditEvent.objects.filter(Q(actor_id=user.pk) | Q(object_type="user", object_id=str(user.pk)))
+    return (line_of(row, operators) for row in steps.every(lines))
 
 
 def line_of(row: AuditEvent, operators: frozenset[UUID]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 Each is a table with a chart of it and a file to take along, by months or for a period, in one currency.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -16,10 +16,9 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 
-from billing.admin import charts, display
+from billing.admin import charts, display, downloads
 from billing.admin.charts import Series
 from billing.engine.money import EXACT, ZERO, exact_sum
-from billing.engine.spreadsheets import harmless, lines
 from billing.errors import InvalidRequest
 from billing.models import Asset
 from billing.selectors.reports import margins, reports
@@ -90,7 +89,7 @@ def view(request: HttpRequest, name: str) -> HttpResponseBase:
     except InvalidRequest as refusal:
         table, refused = Table([], []), refusal.detail
     if as_file and not refused:
-        return _download(name, table.heads, table.rows)
+        return downloads.csv(name, table.heads, table.rows)
     query = request.GET.copy()
     query["format"] = "csv"
     context = {
@@ -255,7 +254,7 @@ def _cost_centre_file(asked: Asked) -> StreamingHttpResponse:
             if row.asset == asked.currency:
                 yield [row.group[0] or "", row.group[1] or NO_GROUP, row.charged, row.cost, row.events]
 
-    return _download(COST_CENTRES, _cost_centre_heads(asked), rows())
+    return downloads.csv(COST_CENTRES, _cost_centre_heads(asked), rows())
 
 
 REPORTS: dict[str, tuple[str, Callable[[Asked], Table]]] = {
@@ -280,11 +279,3 @@ def _shown(cell: Cell, currency: str) -> dict[str, Any]:
     if isinstance(cell, int):
         return {"text": display.count(cell), "number": True}
     return {"text": cell or "", "number": bool(cell and cell.endswith("%"))}
-
-
-def _download(name: str, heads: Sequence[str], rows: Iterable[Sequence[Cell]]) -> StreamingHttpResponse:
-    return StreamingHttpResponse(
-        lines([harmless(head) for head in heads], rows),
-        content_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="{name}.csv"'},
-    )

@@ -17,11 +17,12 @@ from django.utils import timezone
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from accounts.services import audit
-from billing.admin import charts, display, periods
+from billing.admin import charts, display, downloads, periods
 from billing.admin.charts import Series
 from billing.engine.journals import PARQUET
-from billing.engine.money import EXACT, ZERO
+from billing.engine.money import EXACT, ZERO, exact_sum
 from billing.engine.recognition import COLUMNS, MOVEMENTS
+from billing.engine.spreadsheets import Cell
 from billing.errors import BillingError
 from billing.gateways import parquet
 from billing.models import Grant, Recognition, RevenueDay
@@ -49,8 +50,9 @@ OTHERS = COLUMNS[4:]
 FORMAT_TITLES = {"csv": "CSV", "jsonl": "JSON lines", "netsuite": "NetSuite", "sap": "SAP", PARQUET: "Parquet"}
 
 
-def overview(request: HttpRequest) -> HttpResponse:
-    """The roll-forward of one currency, day by day, with what is deferred and what was recognised as charts."""
+def overview(request: HttpRequest) -> HttpResponseBase:
+    """The roll-forward of one currency, day by day, with what is deferred and what was recognised as charts; with
+    ``format=csv`` its table to take along."""
     _allow(request, VIEW)
     period, span = _period(request)
     first, last = timezone.localdate(span.start), timezone.localdate(span.end - timedelta(microseconds=1))
@@ -62,6 +64,11 @@ def overview(request: HttpRequest) -> HttpResponse:
     currency = request.GET.get("currency", "")
     currency = currency if currency in currencies else (currencies[0] if currencies else "usd")
     closed = [(day, by_day[day.pk].get(currency) or RollForward(currency)) for day in days if day.pk in by_day]
+    running = [day for day in days if not day.sha256]
+    if request.GET.get("format") == "csv":
+        return _file(f"roll-forward-{currency}-{first}-{last}", running, closed)
+    query = request.GET.copy()
+    query["format"] = "csv"
     context = {
         **admin.site.each_context(request),
         "title": "Revenue",
@@ -69,11 +76,12 @@ def overview(request: HttpRequest) -> HttpResponse:
         "currencies": currencies,
         "periods": _periods(period),
         "heads": [TITLES[name] for name in COLUMNS[:4]],
-        "running": [day for day in days if not day.sha256],
+        "running": running,
         "rows": [_day_row(day, row) for day, row in closed],
         "total": _total(closed, currency),
         "charts": _charts(closed[::-1], currency) if closed else [],
         "zone": timezone.get_current_timezone_name(),
+        "csv_query": query.urlencode(),
     }
     return TemplateResponse(request, "admin/ante/revenue.html", context)
 
@@ -296,9 +304,6 @@ def _periods(chosen: str) -> list[dict[str, Any]]:
 
 
 def _day_row(day: RevenueDay, row: RollForward) -> dict[str, Any]:
-    other = ZERO
-    for name in OTHERS:
-        other = EXACT.add(other, row.columns[name])
     return {
         "day": day,
         "url": _day_url(day),
@@ -310,11 +315,31 @@ def _day_row(day: RevenueDay, row: RollForward) -> dict[str, Any]:
             }
             for name in COLUMNS[:4]
         ],
-        "other": display.amount(other, row.currency),
+        "other": display.amount(_other(row), row.currency),
         "closing": display.amount(row.closing, row.currency),
         "difference": row.difference,
         "late": day.late,
     }
+
+
+def _other(row: RollForward) -> Decimal:
+    return exact_sum([row.columns[name] for name in OTHERS])
+
+
+def _file(
+    name: str, running: Sequence[RevenueDay], closed: Sequence[tuple[RevenueDay, RollForward]]
+) -> HttpResponseBase:
+    """The days as the table has them, amounts exact; of one that is not closed there are none yet."""
+    heads = ["day", "version", "state", "currency", "opening", *COLUMNS[:4], "other", "closing", "difference"]
+
+    def about(day: RevenueDay) -> list[Cell]:
+        return [day.date.isoformat(), day.version, day.state]
+
+    rows: list[list[Cell]] = [[*about(day), *[None] * (len(heads) - 3)] for day in running]
+    for day, row in closed:
+        shown = [row.columns[name] for name in COLUMNS[:4]]
+        rows.append([*about(day), row.currency, row.opening, *shown, _other(row), row.closing, row.difference])
+    return downloads.csv(name, heads, rows)
 
 
 def _total(closed: Sequence[tuple[RevenueDay, RollForward]], currency: str) -> dict[str, Any]:

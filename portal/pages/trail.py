@@ -8,6 +8,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.views.decorators.http import require_GET
 
+from accounts import steps
 from accounts.models import AuditEvent
 from accounts.services import audit
 from portal import access, downloads
@@ -15,8 +16,10 @@ from portal.long_lists import LongList, oldest_first
 from portal.periods import midnight, midnight_after, parse_day
 
 PAGE_ROWS = 50
-EXPORT_MAX = 100_000
-HEADER = ("id", "time", "action", "actor", "actor_kind", "object_type", "object_id", "before", "after", "ip_address")
+HEADER = (
+    *("id", "time", "action", "actor", "actor_kind", "object_type", "object_id"),
+    *("before", "after", "ip_address", "request_id"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,11 +104,12 @@ def _actors(lines: QuerySet[AuditEvent]) -> set[str]:
 @access.signed_in
 @access.requires("audit:read")
 def trail_csv(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
-    """The same as a file, times in the customer's zone."""
-    rows, operators = Filters.read(request).rows(visit)[:EXPORT_MAX], audit.operators()
+    """All of it as a file, times in the customer's zone."""
+    filters, operators = Filters.read(request), audit.operators()
+    rows = steps.every(filters.rows(visit), newest_first=not filters.oldest_first)
 
     def cells() -> Iterator[list[downloads.Cell]]:
-        for line in rows.iterator(chunk_size=1000):
+        for line in rows:
             row = audit.outward(line, operators)
             yield [
                 str(row["pk"]),
@@ -114,6 +118,7 @@ def trail_csv(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
                 _text(row["before"]),
                 _text(row["after"]),
                 row["ip_address"],
+                line.request_id,
             ]
 
     return downloads.response(f"audit-{visit.customer.external_id[:40]}.csv", HEADER, cells())

@@ -44,6 +44,7 @@ PAGES: dict[str, set[str]] = {
     "accounts_organization_allow_from": {staff.ADMINISTRATOR},
     "accounts_identityprovider_remove": {staff.ADMINISTRATOR},
     "accounts_outgoingmail_send_again": SUPPORT,
+    "accounts_auditevent_export": ALL,
     "billing_approval_approve": FINANCE,
     "billing_approval_reject": FINANCE,
     "billing_approval_withdraw": set(),

@@ -1,5 +1,6 @@
 """Keys, team, trail and allowed addresses: who may, what it shows, what it asks for."""
 
+import csv
 import io
 import re
 import zipfile
@@ -13,7 +14,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from accounts import roles, second_factor
+from accounts import roles, second_factor, steps
 from accounts.models import (
     ApiKey,
     AuditEvent,
@@ -280,6 +281,22 @@ def test_the_trail_shows_the_organizations_own_lines_and_exports_them(shop: Shop
     exported = b"".join(client.get("/trail.csv?action=api_key.issued")).decode()
     assert exported.count("\r\n") == 2
     assert owner.email in exported
+
+
+@pytest.mark.parametrize("first", ["newest", "oldest"])
+def test_the_trail_is_exported_whole_with_its_requests(
+    acme: Customer, owner: User, first: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by = audit.Actor.of_key(acme.pk, "=1+1", ip_address=None, request_id="r-7")
+    about = {"object_type": "customer", "organization_id": acme.organization_id, "action": "test.done"}
+    made = [str(audit.record(actor=by, object_id=f"@{number}", **about).pk) for number in range(7)]
+    monkeypatch.setattr(steps, "STEP", 3)
+
+    exported = b"".join(browser_of(owner).get(f"/trail.csv?action=test.done&first={first}")).decode()
+
+    rows = list(csv.DictReader(io.StringIO(exported, newline="")))
+    assert [row["id"] for row in rows] == (made if first == "oldest" else made[::-1])
+    assert {(row["request_id"], row["actor"], row["object_id"][:2]) for row in rows} == {("r-7", "'=1+1", "'@")}
 
 
 def test_what_staff_write_down_for_themselves_stays_with_them(acme: Customer, owner: User) -> None:

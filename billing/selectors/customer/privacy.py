@@ -7,29 +7,44 @@ from typing import Any
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import Model, QuerySet
 
-from accounts.models import ApiKey, AuditEvent, Invitation, User
+from accounts import steps
+from accounts.models import ApiKey, AuditEvent, IdentityProvider, Invitation, User
 from accounts.services import audit, privacy
 from billing.models import (
     Alert,
+    Authorization,
+    AutoTopUp,
+    Balance,
     Budget,
+    BudgetCounter,
+    ChargeDispute,
+    Collection,
     Customer,
     Grant,
     Invoice,
     LedgerEntry,
+    Note,
+    Notice,
     NoticeDelivery,
     NoticePreference,
     NoticeTarget,
+    PaymentAttempt,
     PaymentMethod,
+    PaymentProfile,
     RecurringGrant,
     Refund,
+    SpendAnomaly,
     Subscription,
+    TaxProfile,
     TopUp,
     UsageEvent,
+    Wallet,
+    WebhookDelivery,
     WebhookEndpoint,
 )
 
-STEP = 2000
-"""Rows read at once: each statement is short, however much there is."""
+AUTHOR = "staff"
+"""Who wrote a note: whom of the staff that was is not about the customer."""
 
 Files = Iterator[tuple[str, Iterable[str]]]
 
@@ -58,6 +73,7 @@ def of_person(user: User) -> Files:
             "notice",
         ),
     )
+    yield "audit.jsonl", _trail(privacy.trail_of(user))
 
 
 def of_organization(customer: Customer) -> Files:
@@ -69,6 +85,16 @@ def of_organization(customer: Customer) -> Files:
             {
                 **_row(customer, "external_id", "name", "email", "country", "timezone", "metadata", "created_at"),
                 "allowed_networks": organization.allowed_networks,
+                "frozen_at": Wallet.objects.get(customer=customer).frozen_at,
+                "balances": _rows(Balance.objects.filter(customer=customer), "asset_id", "available", "owed"),
+                "tax_profile": _rows(
+                    TaxProfile.objects.filter(customer=customer),
+                    *("tax_id", "region", "exempt_reason", "address", "changed_at"),
+                ),
+                "single_sign_on": _rows(
+                    IdentityProvider.objects.filter(organization=organization),
+                    *("short_name", "issuer", "client_id", "required", "created_at"),
+                ),
                 "people": [
                     {"name": one.user.name, "email": one.user.email, "role": one.role, "since": one.created_at}
                     for one in organization.memberships.select_related("user")
@@ -97,6 +123,13 @@ def of_organization(customer: Customer) -> Files:
                     "created_at",
                     "removed_at",
                 ),
+                "payment_profiles": _rows(
+                    PaymentProfile.objects.filter(customer=customer), "mode", "provider_id", "created_at"
+                ),
+                "auto_top_ups": _rows(
+                    AutoTopUp.objects.filter(customer=customer),
+                    *("purpose", "enabled", "asset_id", "threshold", "amount", "target", "every", "created_at"),
+                ),
                 "recurring_grants": _rows(
                     RecurringGrant.objects.filter(customer=customer),
                     *("name", "asset_id", "amount", "interval", "starts_at", "next_at", "canceled_at"),
@@ -110,6 +143,22 @@ def of_organization(customer: Customer) -> Files:
             }
         ),
     )
+    yield from _money(customer)
+    yield from _said(customer)
+    yield (
+        "usage-events.jsonl",
+        _lines(
+            UsageEvent.objects.filter(customer=customer),
+            *("source", "event_id", "type", "status", "occurred_at", "received_at", "data", "extensions"),
+        ),
+    )
+    trail = AuditEvent.objects.filter(organization_id=organization.pk)
+    operators = audit.operators()
+    yield "audit.jsonl", _trail(privacy.line_of(line, operators) for line in steps.every(trail))
+
+
+def _money(customer: Customer) -> Files:
+    """What came in, what it became, and what was asked for."""
     top_ups = TopUp.objects.filter(customer=customer)
     yield "top-ups.jsonl", _lines(top_ups, "amount", "currency_id", "status", "fee", "tax", "created_at", "settled_at")
     refunds = Refund.objects.filter(customer=customer)
@@ -125,30 +174,61 @@ def of_organization(customer: Customer) -> Files:
             *("kind", "asset_id", "amount", "debit", "credit", "available_after", "occurred_at", "posted_at"),
         ),
     )
+    attempts = PaymentAttempt.objects.filter(customer=customer)
     yield (
-        "usage-events.jsonl",
+        "payment-attempts.jsonl",
         _lines(
-            UsageEvent.objects.filter(customer=customer),
-            *("source", "event_id", "type", "status", "occurred_at", "received_at", "data", "extensions"),
+            attempts,
+            *(
+                "purpose",
+                "status",
+                "amount",
+                "currency_id",
+                "method_type",
+                "method_brand",
+                "method_last4",
+                "created_at",
+            ),
         ),
     )
-    trail = AuditEvent.objects.filter(organization_id=organization.pk)
-    operators = audit.operators()
-    yield "audit.jsonl", (_text(privacy.line_of(line, operators)) + "\n" for line in _all(trail))
+    collections = Collection.objects.filter(customer=customer).select_related("invoice")
+    yield "collections.jsonl", _lines(collections, "invoice", "state", "tries", "reminders", "closed_at")
+    held = Authorization.objects.filter(customer=customer)
+    yield (
+        "authorizations.jsonl",
+        _lines(
+            held,
+            *("status", "asset_id", "amount", "captured", "type", "data", "reason"),
+            *("created_at", "expires_at", "closed_at"),
+        ),
+    )
+
+
+def _said(customer: Customer) -> Files:
+    """What the customer said, what they were told, and what was noted about them."""
+    disputed = ChargeDispute.objects.filter(customer=customer)
+    yield "charge-disputes.jsonl", _lines(disputed, "status", "reason", "answer", "created_at", "closed_at")
+    noted = steps.every(Note.objects.filter(customer=customer))
+    yield (
+        "notes.jsonl",
+        (_text({"id": note.pk, "author": AUTHOR, **_row(note, "text", "created_at")}) + "\n" for note in noted),
+    )
+    yield "notices.jsonl", _lines(Notice.objects.filter(customer=customer), "kind", "title", "text", "created_at")
+    sent = WebhookDelivery.objects.filter(customer=customer, endpoint__customer=customer)
+    yield "webhook-deliveries.jsonl", _lines(sent, "type", "data", "state", "happened_at", "delivered_at")
+    unusual = SpendAnomaly.objects.filter(customer=customer)
+    yield "spend-anomalies.jsonl", _lines(unusual, "hour", "scope", "value", "asset_id", "spent", "usual", "level")
+    counted = BudgetCounter.objects.filter(customer=customer).select_related("budget")
+    yield "budget-counters.jsonl", _lines(counted, "budget", "value", "window_start", "window_end", "spent")
+
+
+def _trail(lines: Iterable[dict[str, Any]]) -> Iterator[str]:
+    return (_text(line) + "\n" for line in lines)
 
 
 def _lines(rows: QuerySet[Any], *fields: str) -> Iterator[str]:
-    for row in _all(rows):
+    for row in steps.every(rows):
         yield _text({"id": row.pk, **_row(row, *fields)}) + "\n"
-
-
-def _all(rows: QuerySet[Any]) -> Iterator[Any]:
-    """Every row, oldest first: identifiers grow with time."""
-    rows = rows.order_by("pk")
-    found = list(rows[:STEP])
-    while found:
-        yield from found
-        found = list(rows.filter(pk__gt=found[-1].pk)[:STEP])
 
 
 def _rows(rows: QuerySet[Any], *fields: str) -> list[dict[str, Any]]:

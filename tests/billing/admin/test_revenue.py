@@ -1,5 +1,7 @@
 """The revenue pages: from the roll-forward down to a ledger entry, the files, reopening, the chart of accounts."""
 
+import csv
+import io
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -10,7 +12,7 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 
 from accounts.models import User
-from billing.models import AccountMapping, LedgerEntry, Recognition, RevenueDay, UsageEvent
+from billing.models import AccountMapping, Customer, LedgerEntry, Recognition, RevenueDay, UsageEvent
 from billing.services import revenue
 from tests.billing.services.conftest import Clock, clock
 from tests.builders import Shop, browser_of
@@ -62,6 +64,27 @@ def test_the_roll_forward_leads_down_to_the_entries(staff: Client) -> None:
         f'<a class="ante-link" href="/admin/billing/ledgerentry/{each.pk}/change/">…{str(each.pk)[-8:]}</a>'
         for each in used
     }
+
+
+def test_the_roll_forward_is_taken_along_to_the_last_digit(staff: Client, closed: Clock, shop: Shop) -> None:
+    shop.record(Customer.objects.get(external_id="acme"), input_tokens=1)
+    closed.forward(days=1)
+    revenue.close_due()
+    asked = {"period": "2026-11", "currency": "usd"}
+
+    page = staff.get(URL, asked)
+    file = staff.get(f"{URL}?{page.context['csv_query']}")
+
+    assert f'href="?{page.context["csv_query"]}"' in page.content.decode().replace("&amp;", "&")
+    rows = list(csv.DictReader(io.StringIO(file.getvalue().decode(), newline="")))
+    shown = page.context["rows"]
+    assert [row["day"] for row in rows] == ["2026-11-04", *(row["day"].date.isoformat() for row in shown)]
+    assert (rows[0]["state"], rows[0]["closing"]) == (page.context["running"][0].state, "")
+    assert list(rows[1].values()) == [
+        *("2026-11-03", "1", "closed", "usd", "7.5", "0", "0.0000025", "0", "0", "0", "7.4999975", "0")
+    ]
+    assert list(rows[2].values())[4:] == ["0", "10", "2.5", "0", "0", "0", "7.5", "0"]
+    assert len(rows) == 3
 
 
 def test_every_line_leads_to_as_many_entries_as_it_says(staff: Client) -> None:

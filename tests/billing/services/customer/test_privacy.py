@@ -17,8 +17,10 @@ from django.apps import apps
 from django.conf import settings
 from django.db import connection, connections, transaction
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from accounts import steps
 from accounts.models import ApiKey, AuditDetail, AuditEvent, IdentityProvider, Membership, OutgoingMail, User
 from accounts.reading import DateStyle, NumberStyle
 from accounts.services import api_keys, audit, factors, mail, organizations, profiles, single_sign_on, staff, team
@@ -29,8 +31,10 @@ from billing.gateways.payments import Refused, Unreachable
 from billing.gateways.stripe import Stripe
 from billing.models import (
     Approval,
+    ChargeDispute,
     Customer,
     IdempotencyRecord,
+    Notice,
     NoticeTarget,
     OutboxEvent,
     PaymentProfile,
@@ -161,6 +165,59 @@ def test_an_organization_takes_everything_along(acme: Customer) -> None:
     assert "secret" not in "".join(found.values()).replace("second_factor", "")
 
 
+WITHOUT_A_BLOCK = {
+    "accounts_user_groups": "the powers of staff, who are not erased",
+    "billing_idempotencyrecord": "answers to requests, for some days: what they are about has its own file",
+    "billing_outboxevent": "messages on their way: webhook-deliveries.jsonl and notices.jsonl have what was sent",
+}
+"""The tables that erasing changes and no file is about, and why."""
+
+
+def tables(pattern: str, asked: CaptureQueriesContext) -> set[str]:
+    return {table for query in asked.captured_queries for table in re.findall(pattern, query["sql"])}
+
+
+def test_whatever_is_erased_was_there_to_be_taken_along(acme: Customer, shop: Shop) -> None:
+    owner, now = User.objects.get(email=ADDRESS), timezone.now()
+    ChargeDispute.objects.create(customer=acme, status="declined", reason="Our words", answer="No", closed_at=now)
+    held = authorizations.open_for_usage(event=shop.event(acme, id="held", input_tokens=1000, user="Our user"))
+    authorizations.void(authorization=held.authorization, reason="Our reason")
+    Notice.objects.create(customer=acme, kind="wallet.low", title="Low", text="Told", created_at=now)
+    own = WebhookEndpoint.objects.get()
+    operators = WebhookEndpoint.objects.create(url="https://ante.test/", events=["*"], secret=own.secret)
+    message = {"customer": acme, "type": "x", "message": acme.pk, "lane": acme.pk, "happened_at": now, "due_at": now}
+    WebhookDelivery.objects.create(endpoint=own, data={"said": "to them"}, **message)
+    WebhookDelivery.objects.create(endpoint=operators, data={"said": "to the operator"}, **message)
+    terms = dict.fromkeys(("short_name", "client_id", "client_secret"), "canary-provider")
+    IdentityProvider.objects.create(organization=acme.organization, issuer="https://login.test", **terms)
+
+    with CaptureQueriesContext(connection) as read:
+        found = files(selector.of_organization(Customer.objects.get(pk=acme.pk)))
+        files(selector.of_person(User.objects.get(pk=owner.pk)))
+
+    document = json.loads(found["organization.json"])
+    assert (document["tax_profile"][0]["tax_id"], document["tax_profile"][0]["address"]) == ("ZZ999", [NAME])
+    assert document["single_sign_on"][0]["issuer"] == "https://login.test"
+    assert "client_secret" not in document["single_sign_on"][0]
+    note = json.loads(found["notes.jsonl"])
+    assert (note["author"], note["text"], "created_at" in note) == ("staff", f"Called: {NAME}", True)
+    assert json.loads(found["charge-disputes.jsonl"])["reason"] == "Our words"
+    announced = json.loads(found["authorizations.jsonl"])
+    assert (announced["reason"], announced["data"]["user"]) == ("Our reason", "Our user")
+    assert json.loads(found["notices.jsonl"])["text"] == "Told"
+    told = [json.loads(line)["data"] for line in found["webhook-deliveries.jsonl"].splitlines()]
+    assert {"said": "to them"} in told
+    assert {"said": "to the operator"} not in told
+
+    stop(acme)
+    with CaptureQueriesContext(connection) as erased:
+        privacy.erase_customer(actor=actor(owner), customer=acme, reason="Asked for")
+
+    gone = tables(r'^(?:UPDATE|DELETE FROM) "(\w+)"', erased)
+    assert {"accounts_identityprovider", "billing_note", "billing_notice", "billing_taxprofile"} <= gone
+    assert gone - tables(r'(?:FROM|JOIN) "(\w+)"', read) == WITHOUT_A_BLOCK.keys()
+
+
 def test_why_staff_refunded_stays_with_them(payer: Payer, bank: Bank) -> None:
     clerk = User.objects.create_user("clerk@ante.test", is_staff=True)
     refunds.create(actor=actor(clerk), top_up=payer.paid(), amount=Decimal(5), reason="Canary of a reason")
@@ -174,16 +231,23 @@ def test_why_staff_refunded_stays_with_them(payer: Payer, bank: Bank) -> None:
 def test_an_archive_is_read_in_steps(acme: Customer, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(7):
         shop.record(acme, id=f"more-{number}", input_tokens=1)
-    monkeypatch.setattr(selector, "STEP", 3)
+    owner = User.objects.get(email=ADDRESS)
+    lines = AuditEvent.objects.filter(actor_id=owner.pk).count()
+    monkeypatch.setattr(steps, "STEP", 3)
 
     assert len(files(selector.of_organization(acme))["usage-events.jsonl"].splitlines()) == 8
+    trail = [json.loads(line)["id"] for line in files(selector.of_person(owner))["audit.jsonl"].splitlines()]
+    assert lines > 6
+    assert trail == sorted(set(trail))
+    assert len(trail) == lines
 
 
 def test_a_person_takes_along_what_is_theirs(acme: Customer) -> None:
-    found = json.loads(files(selector.of_person(User.objects.get(email=ADDRESS)))["person.json"])
+    taken = files(selector.of_person(User.objects.get(email=ADDRESS)))
+    found = json.loads(taken["person.json"])
 
     assert (found["person"]["name"], found["memberships"][0]["role"]) == (NAME, "owner")
-    assert {line["actor_label"] for line in found["trail"]} == {ADDRESS}
+    assert {json.loads(line)["actor_label"] for line in taken["audit.jsonl"].splitlines()} == {ADDRESS}
     assert "password" not in found["person"]
 
 
