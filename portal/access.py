@@ -149,6 +149,16 @@ def asked(request: HttpRequest, name: str) -> str:
     return request.GET.get(name, "").replace("\x00", "\N{REPLACEMENT CHARACTER}")
 
 
+def member(visit: Visit, membership_id: UUID) -> Membership:
+    """One of the team whom the person may look at: who may not see who changed what sees themselves alone. Raises
+    ``Http404`` for anybody else."""
+    team = Membership.objects.select_related("user").filter(organization=visit.membership.organization_id)
+    found = team.filter(pk=membership_id).first() if visit.may("team:read") else None
+    if found is None or not (visit.may("audit:read") or found.user_id == visit.user.pk):
+        raise Http404
+    return found
+
+
 def before(request: HttpRequest) -> UUID | None:
     """The row that the next page of a list begins after; None for its first page, and for what is no id."""
     try:

@@ -7,13 +7,13 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import ApiKey
+from accounts.models import ApiKey, Membership
 from billing.models import Meter
 from billing.selectors.ledger import balances
 from billing.selectors.usage import usage
@@ -69,6 +69,8 @@ class Question:
     asset: str
     usual_asset: str
     where: Mapping[str, str | None] = field(default_factory=dict)
+    member: Membership | None = None
+    """Of this member's usage alone. Only the list of events is asked for it."""
     order: str = "amount"
     descending: bool = True
     page: int = 1
@@ -88,6 +90,7 @@ class Question:
             asset=_asset(request, visit),
             usual_asset=visit.customer.currency_id,
             where=dict(_where(request, visit)),
+            member=_member(request, visit),
             order=sort.removeprefix("-"),
             descending=sort.startswith("-"),
             page=page_number(request.GET.get("page", "")),
@@ -116,6 +119,8 @@ class Question:
             asked["meter"] = self.meter.code
         if self.asset != self.usual_asset:
             asked["asset"] = self.asset
+        if self.member:
+            asked["member"] = str(self.member.pk)
         asked |= self.kept()
         if self.sort != ("-name" if self.group == TIME else "-amount"):
             asked["sort"] = self.sort
@@ -187,6 +192,14 @@ def _where(request: HttpRequest, visit: access.Visit) -> Iterator[tuple[str, str
                 yield name, value
         elif name in allowed and name in without:
             yield name, None
+
+
+def _member(request: HttpRequest, visit: access.Visit) -> Membership | None:
+    """Raises ``Http404`` for one whom the person may not look at: all events instead of theirs would be wrong."""
+    asked = request.GET.get("member", "")
+    if asked and not _is_uuid(asked):
+        raise Http404
+    return access.member(visit, UUID(asked)) if asked else None
 
 
 def _is_uuid(value: str) -> bool:

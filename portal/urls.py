@@ -108,6 +108,7 @@ urlpatterns = [
     path("keys/new", keys.create, name="new-key"),
     path("keys/<uuid:key_id>/rotate", keys.rotate, name="rotate-key"),
     path("keys/<uuid:key_id>/resume", keys.resume, name="resume-key"),
+    path("keys/<uuid:key_id>/networks", keys.networks, name="key-networks"),
     path("keys/<uuid:key_id>/revoke", keys.revoke, name="revoke-key"),
     path("budgets", budgets.overview, name="budgets"),
     path("budgets/new", budgets.create, name="new-budget"),

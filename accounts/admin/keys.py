@@ -1,5 +1,7 @@
 """API keys."""
 
+from collections.abc import Collection
+
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -9,14 +11,15 @@ from django.utils.decorators import method_decorator
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
 
 from accounts.admin import key_pages
-from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action, labelled, row
+from accounts.admin.asking import Asking
+from accounts.backoffice import OffersWhatFits, ReadOnlyAdmin, actor_of, detail_action, labelled, row
 from accounts.models import ApiKey
 from accounts.second_factor import requires_fresh_second_factor
 from accounts.services import api_keys
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(ReadOnlyAdmin):
+class ApiKeyAdmin(Asking, OffersWhatFits, ReadOnlyAdmin):
     """Keys are shown once, to the program that asked for them: here one sees which exist and what they may."""
 
     list_display = (
@@ -41,6 +44,8 @@ class ApiKeyAdmin(ReadOnlyAdmin):
         "mode",
         "organization",
         "state",
+        "paused_at",
+        "paused_because",
         "scopes_shown",
         "allowed_networks",
         "renews",
@@ -51,7 +56,27 @@ class ApiKeyAdmin(ReadOnlyAdmin):
         "revoked_at",
     )
 
-    actions_detail = ("renew", "allow_from", "revoke")
+    actions_detail = ("resume", "renew", "allow_from", "revoke")
+
+    def idle(self, obj: ApiKey) -> Collection[str]:
+        if obj.revoked_at is not None:
+            return self.actions_detail
+        return ("resume",) if obj.paused_at is None else ("renew",)
+
+    @detail_action(description="Resume", url_path="resume", icon="play_arrow", permissions=["revoke"])
+    def resume(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """A page that says why the key is paused; confirmed, it works again."""
+        key = row(ApiKey, object_id)
+        if key.paused_at is None:
+            messages.info(request, f"{key} is not paused.")
+            return HttpResponseRedirect(reverse("admin:accounts_apikey_change", args=[key.pk]))
+        return self._asked(
+            request,
+            key,
+            "Resume",
+            f"{api_keys.why_paused(key)} Resumed, the key works within a second, and is paused again if that goes on.",
+            lambda: api_keys.resume(key, actor=actor_of(request)),
+        )
 
     @detail_action(description="Renew", url_path="renew", icon="autorenew", permissions=["revoke"])
     def renew(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
@@ -102,11 +127,19 @@ class ApiKeyAdmin(ReadOnlyAdmin):
 
     @labelled(
         description="State",
-        label={"Active": "success", "Expired": "warning", "Revoked": "danger", "Not accepted here": "danger"},
+        label={
+            "Active": "success",
+            "Expired": "warning",
+            "Paused": "danger",
+            "Revoked": "danger",
+            "Not accepted here": "danger",
+        },
     )
     def state(self, key: ApiKey) -> str:
         if key.revoked_at is not None:
             return "Revoked"
         if not api_keys.is_accepted(key):
             return "Not accepted here"
-        return "Expired" if key.expires_at is not None and key.expires_at <= timezone.now() else "Active"
+        if key.expires_at is not None and key.expires_at <= timezone.now():
+            return "Expired"
+        return "Active" if key.paused_at is None else "Paused"

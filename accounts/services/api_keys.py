@@ -328,7 +328,7 @@ def authenticate(secret: str) -> Principal | None:
         scopes=frozenset(key.scopes),
         organization_id=key.organization_id,
         networks=tuple(tuple(blocks) for blocks in (key.allowed_networks, of_organization) if blocks),
-        paused="" if key.paused_at is None else _why_paused(key),
+        paused="" if key.paused_at is None else why_paused(key),
     )
     if len(_seen) >= REMEMBERED_MAX:
         _seen.clear()
@@ -348,10 +348,11 @@ def obstacle(key: ApiKey) -> str:
         return "This key is revoked or expired."
     if not is_accepted(key):
         return f"This key is for another mode than {mode()}."
-    return "" if key.paused_at is None else f"This key is paused. {_why_paused(key)}"
+    return "" if key.paused_at is None else f"This key is paused. {why_paused(key)}"
 
 
-def _why_paused(key: ApiKey) -> str:
+def why_paused(key: ApiKey) -> str:
+    """Why a paused key is, in words."""
     return key.paused_because or "Somebody paused it."
 
 

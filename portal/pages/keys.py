@@ -13,15 +13,16 @@ from django.shortcuts import redirect
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from accounts import addresses, second_factor
+from accounts import second_factor
 from accounts.models import ApiKey
 from accounts.services import api_keys
 from accounts.services.audit import actor_of
 from billing.models import UsageEvent
 from billing.selectors.spending import budgets
 from portal import access, refusals
+from portal.forms import NetworksField, NetworksForm
 from portal.tables import Column, Filter, Table
 
 OVERLAP = timedelta(hours=24)
@@ -63,25 +64,13 @@ class KeyForm(forms.Form):
         choices=[("90", _("after 90 days")), ("365", _("after a year")), ("30", _("after 30 days")), ("", _("never"))],
         required=False,
     )
-    networks = forms.CharField(
-        label=_("Only from"),
-        required=False,
-        max_length=4000,
-        widget=forms.Textarea({"rows": 2, "placeholder": _("from everywhere"), "spellcheck": "false"}),
-        help_text=_("Addresses and CIDR blocks, one a line."),
-    )
+    networks = NetworksField(rows=2, max_length=4000, help_text=_("Addresses and CIDR blocks, one a line."))
 
     def __init__(self, *args: Any, visit: access.Visit, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "label_suffix": ""})
         scopes = self.fields["scopes"]
         assert isinstance(scopes, forms.MultipleChoiceField)
         scopes.choices = [(scope, does) for scope, does in api_keys.CUSTOMER_SCOPES.items() if scope in visit.scopes]
-
-    def clean_networks(self) -> list[str]:
-        try:
-            return addresses.read_networks(self.cleaned_data["networks"])
-        except ValueError as error:
-            raise forms.ValidationError(refusals.said(str(error))) from None
 
 
 @require_GET
@@ -159,6 +148,27 @@ def resume(request: HttpRequest, visit: access.Visit, key_id: UUID) -> HttpRespo
     if api_keys.resume(key, actor=actor_of(request)):
         messages.success(request, _("{name} works again.").format(name=key.name))
     return redirect("portal:keys")
+
+
+@require_http_methods(["GET", "POST"])
+@second_factor.requires_fresh_second_factor
+@access.signed_in
+@access.requires("keys:write")
+def networks(request: HttpRequest, visit: access.Visit, key_id: UUID) -> HttpResponseBase:
+    """From where a key may be used. One that may do more than the person is left to others: they could set it free."""
+    key = _key(visit, key_id)
+    if key.revoked_at is not None:
+        raise Http404
+    if not set(key.scopes) <= visit.scopes:
+        messages.error(request, _("This key may do more than your role: somebody else must change it."))
+        return redirect("portal:keys")
+    form = NetworksForm(request, key.allowed_networks, sure=_("Yes, the key is not used from here"))
+    if request.method == "POST" and form.is_valid():
+        api_keys.allow_from(key, form.cleaned_data["networks"], actor=actor_of(request))
+        messages.success(request, _("Saved. It holds within a second."))
+        return redirect("portal:keys")
+    status = 400 if form.errors else 200
+    return access.render_for(request, visit, "portal/networks.html", form=form, key=key, status=status)
 
 
 def _key(visit: access.Visit, key_id: UUID) -> ApiKey:

@@ -2,16 +2,16 @@
 
 from uuid import UUID
 
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from accounts.models import ApiKey, AuditEvent, Membership
+from accounts.models import ApiKey, AuditEvent
 from accounts.services import audit
 from billing.selectors.customer import members
 from billing.selectors.spending import budgets
 from portal import access
-from portal.periods import midnight
+from portal.periods import Period
 
 LINES = 50
 
@@ -20,13 +20,12 @@ LINES = 50
 @access.signed_in
 @access.requires("team:read")
 def member(request: HttpRequest, visit: access.Visit, membership_id: UUID) -> HttpResponse:
-    """What one of the team did and spent. Who may not see who changed what sees themselves alone."""
+    """What one of the team did and spent."""
     organization = visit.membership.organization
-    found = Membership.objects.select_related("user").filter(organization=organization, pk=membership_id).first()
-    if found is None or not (visit.may("audit:read") or found.user_id == visit.user.pk):
-        raise Http404
+    found = access.member(visit, membership_id)
     now = timezone.now()
-    month = midnight(now.astimezone(visit.zone).date().replace(day=1), visit.zone)
+    today = now.astimezone(visit.zone).date()
+    month = Period(today.replace(day=1), today, visit.zone, "custom")
     kept = list(budgets.kept(visit.customer).filter(member=found.user))
     operators = audit.operators()
     keys = list(ApiKey.objects.filter(organization=organization, created_by=found.user))
@@ -38,10 +37,9 @@ def member(request: HttpRequest, visit: access.Visit, membership_id: UUID) -> Ht
         member=found,
         spent=members.spent(
             customer_id=visit.customer.pk,
-            email=found.user.email,
-            keys=[key.pk for key in keys],
-            start=month,
-            end=now,
+            member=members.of(found),
+            start=month.start,
+            end=month.end,
         ),
         limits=budgets.now(visit.customer, kept),
         keys=keys,

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from django import forms
 from django.conf import settings
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
@@ -13,12 +12,13 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django_otp.models import Device
 
-from accounts import addresses, second_factor, sessions
+from accounts import second_factor, sessions
 from accounts.models import TrustedDevice, User
 from accounts.services import attempts, audit, devices, factors, mail, organizations, single_sign_on
 from accounts.services.audit import actor_of
 from accounts.sign_in import TOO_MANY, LimitedPasswordChange
-from portal import access, refusals
+from portal import access
+from portal.forms import NetworksForm
 from portal.tables import Column, Table
 
 _CAME = [
@@ -151,24 +151,6 @@ def password(request: HttpRequest, user: User) -> HttpResponseBase:
     return response
 
 
-class NetworksForm(forms.Form):
-    """From where the organization's people and keys may come."""
-
-    networks = forms.CharField(
-        label=_("Only from"),
-        required=False,
-        max_length=8000,
-        widget=forms.Textarea({"rows": 5, "placeholder": _("from everywhere"), "spellcheck": "false", "class": "mono"}),
-    )
-    sure = forms.BooleanField(label=_("Yes, even though it shuts me out"), required=False)
-
-    def clean_networks(self) -> list[str]:
-        try:
-            return addresses.read_networks(self.cleaned_data["networks"])
-        except ValueError as error:
-            raise forms.ValidationError(refusals.said(str(error))) from None
-
-
 @require_http_methods(["GET", "POST"])
 @second_factor.requires_fresh_second_factor
 @access.signed_in
@@ -176,20 +158,10 @@ class NetworksForm(forms.Form):
 def networks(request: HttpRequest, visit: access.Visit) -> HttpResponse | HttpResponseBase:
     """The organization's allow-list. One that excludes who writes it is refused unless they say so twice."""
     organization = visit.membership.organization
-    here = addresses.of(request)
-    form = NetworksForm(
-        request.POST or None, initial={"networks": "\n".join(organization.allowed_networks)}, label_suffix=""
-    )
-    shut_out = False
+    form = NetworksForm(request, organization.allowed_networks, sure=_("Yes, even though it shuts me out"))
     if request.method == "POST" and form.is_valid():
-        blocks = form.cleaned_data["networks"]
-        shut_out = not addresses.allows(blocks, here)
-        if not shut_out or form.cleaned_data["sure"]:
-            organizations.allow_from(organization, blocks, actor=actor_of(request))
-            messages.success(request, _("Saved. It holds for pages now, and for API keys within a second."))
-            return redirect("portal:networks" if not shut_out else "portal:dashboard")
-        form.add_error("networks", _("Your own address {here} is in none of these blocks.").format(here=here))
+        organizations.allow_from(organization, form.cleaned_data["networks"], actor=actor_of(request))
+        messages.success(request, _("Saved. It holds for pages now, and for API keys within a second."))
+        return redirect("portal:dashboard" if form.leaves_out else "portal:networks")
     status = 400 if form.errors else 200
-    return access.render_for(
-        request, visit, "portal/networks.html", form=form, here=here, shut_out=shut_out, status=status
-    )
+    return access.render_for(request, visit, "portal/networks.html", form=form, status=status)

@@ -54,7 +54,7 @@ class GroupLine:
 @access.signed_in
 def usage(request: HttpRequest, visit: access.Visit) -> HttpResponse:
     """The explorer. An htmx request gets the results alone, and the address that shows them again."""
-    question = replace(Question.read(request, visit), hour=None)
+    question = replace(Question.read(request, visit), hour=None, member=None)
     meters = {meter.code: meter for meter in Meter.objects.all()}
     found = Answer(visit, question, meters)
     used = {code for line in found.lines for code in line.quantities}
@@ -95,7 +95,7 @@ def usage(request: HttpRequest, visit: access.Visit) -> HttpResponse:
 @access.signed_in
 def usage_file(request: HttpRequest, visit: access.Visit, format: str) -> HttpResponseBase:
     """All the explorer's rows by period, group, meter and asset, amounts and quantities exact; too many are refused."""
-    question = replace(Question.read(request, visit), hour=None)
+    question = replace(Question.read(request, visit), hour=None, member=None)
     group_by = [name for name in (question.group, selector.METER) if name != TIME]
     group_by = list(dict.fromkeys(group_by))
     rows = _rows(visit, question, rollups.mark(), group_by=group_by, limit=FILE_ROWS_MAX + 1)

@@ -6,9 +6,11 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.urls import reverse
 from django.views.decorators.http import require_GET
 
 from billing.engine.money import ZERO
+from billing.selectors.customer import members
 from billing.selectors.usage import charged_events, tail
 from billing.selectors.usage import usage as selector
 from portal import access, downloads, explorer, long_lists, payloads
@@ -45,7 +47,7 @@ def usage_events(request: HttpRequest, visit: access.Visit) -> HttpResponse:
         filters=question.filters(keys),
         total=total,
         events=events,
-        back=question.link(hour=None),
+        back=reverse("portal:member", args=[question.member.pk]) if question.member else question.link(hour=None),
         formats=downloads.formats(),
         **context,
     )
@@ -95,6 +97,7 @@ def _asked(visit: access.Visit, question: Question) -> dict[str, Any]:
         "asset": question.asset,
         "meter": question.meter.code if question.meter else None,
         "where": question.where,
+        "member": members.of(question.member) if question.member else None,
     }
 
 
@@ -106,5 +109,6 @@ def _total(visit: access.Visit, question: Question) -> tuple[Decimal, int]:
         end=question.end,
         meter=question.meter.code if question.meter else None,
         where=question.where,
+        member=members.of(question.member) if question.member else None,
     )
     return next(((row.amount, row.events) for row in found if row.asset == question.asset), (ZERO, 0))

@@ -15,7 +15,7 @@ SERVICES = ("accounts.services", "billing.services")
 READS = {
     "accounts.services.api_keys": (
         *("authenticate", "is_accepted", "is_of_other_mode", "mode", "recently_seen"),
-        *("renewed_elsewhere", "was_seen"),
+        *("renewed_elsewhere", "was_seen", "why_paused"),
     ),
     "accounts.services.audit": ("actor_of", "actors_called", "operators", "outward", "request_id_of"),
     "accounts.services.consents": ("owed",),

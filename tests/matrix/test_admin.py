@@ -39,6 +39,7 @@ PAGES: dict[str, set[str]] = {
     "billing_customer_export_data": {staff.ADMINISTRATOR},
     "billing_customer_erase": {staff.ADMINISTRATOR},
     "accounts_apikey_renew": {staff.ADMINISTRATOR},
+    "accounts_apikey_resume": {staff.ADMINISTRATOR},
     "accounts_apikey_allow_from": {staff.ADMINISTRATOR},
     "accounts_apikey_revoke": {staff.ADMINISTRATOR},
     "accounts_organization_allow_from": {staff.ADMINISTRATOR},

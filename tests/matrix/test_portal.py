@@ -71,6 +71,7 @@ PAGES: dict[str, dict[str, str]] = {
     "keys/new": {"POST": "keys:write"},
     "keys/<uuid:key_id>/rotate": {"POST": "keys:write"},
     "keys/<uuid:key_id>/revoke": {"POST": "keys:write"},
+    "keys/<uuid:key_id>/networks": {"GET": "keys:write", "POST": "keys:write"},
     "keys/<uuid:key_id>/resume": {"POST": "limits:write"},
     "budgets": {"GET": "wallets:read"},
     "budgets/new": {"POST": "limits:write"},
@@ -215,7 +216,7 @@ def test_no_address_reaches_another_customers_row(acme: Tenant, globex: Tenant) 
     assert Authenticator.objects.filter(user=globex.owner).count() == 1
 
 
-NAMES = ("organization", "q", "before", "meter", "asset", "method", "group", "customer")
+NAMES = ("organization", "q", "before", "meter", "asset", "method", "group", "customer", "member")
 """Parameters that pages read, and one that they might."""
 
 

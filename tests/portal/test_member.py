@@ -1,6 +1,10 @@
 """What one member did and spent, and limits on members and keys where people look for them."""
 
+import csv
+import html
+import re
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -85,6 +89,37 @@ def test_what_a_member_did_and_spent_is_on_one_page(shop: Shop, acme: Customer, 
     assert "api_key.issued" in seen
 
 
+def test_the_events_behind_a_members_sum_are_listed_and_nobody_elses(
+    shop: Shop, acme: Customer, owner: Client, dev: Membership, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("portal.pages.usage_events.PAGE_ROWS", 2)
+    powers: dict[str, Any] = {"name": "k", "scopes": ["events:write"], "organization": acme.organization}
+    keys = [api_keys.issue(**powers, created_by=by)[0].pk for by in (dev.user, None)]
+    for name, user, key in [
+        *(("named", "dev@acme.test", None), ("shouted", "DEV@acme.test", None), ("by-key", "another", keys[0])),
+        *(("both", "dev@acme.test", keys[0]), ("neither", "another", keys[1]), ("nobody", None, None)),
+    ]:
+        data = {"input_tokens": 400_000} | ({"user": user} if user else {})
+        usage.record([replace(shop.event(acme, id=name, **data), named_key_id=key)])
+    link = re.search(r'href="(/usage/events\?member=[^"]+)"', text(owner, f"/team/{dev.pk}"))
+    assert link is not None
+    path = html.unescape(link[1])
+
+    listed, page = [], path
+    while page:
+        seen = text(owner, page)
+        listed += re.findall(r'<a class="drill mono"[^>]*>([^<]+)</a>', seen)
+        more = re.search(r'hx-get="([^"]+)"', seen)
+        page = html.unescape(more[1]) if more else ""
+    rows = list(csv.DictReader(b"".join(owner.get(path.replace("events?", "events.csv?"))).decode().splitlines()))
+
+    theirs = {"named", "shouted", "by-key", "both"}
+    assert (len(listed), set(listed), {row["event"] for row in rows}) == (4, theirs, theirs)
+    assert sum(Decimal(row["amount"]) for row in rows) == 4
+    assert 'value="4"' in text(owner, f"/team/{dev.pk}")
+    assert ("4 events" in text(owner, path), 'value="4"' in text(owner, path)) == (True, True)
+
+
 @pytest.mark.parametrize(("role", "others"), [("owner", 200), ("billing", 200), ("developer", 404), ("viewer", 404)])
 def test_who_sees_what_a_member_did(shop: Shop, acme: Customer, dev: Membership, role: str, others: int) -> None:
     me: Any = shop.member(acme, "me@acme.test", role)
@@ -92,4 +127,8 @@ def test_who_sees_what_a_member_did(shop: Shop, acme: Customer, dev: Membership,
 
     assert client.get(f"/team/{dev.pk}").status_code == others
     assert client.get(f"/team/{me.memberships.get().pk}").status_code == 200
+    assert client.get(f"/usage/events?member={dev.pk}").status_code == others
+    assert client.get(f"/usage/events.csv?member={dev.pk}").status_code == others
+    for nobody in (shop.member(shop.customer("umbrella"), "w@w.test").memberships.get().pk, acme.pk, "x"):
+        assert client.get(f"/usage/events?member={nobody}").status_code == 404
     assert (f'/team/{dev.pk}"' in text(client, "/team")) == (others == 200)

@@ -71,6 +71,8 @@ def asking(shop: Shop, acme: Customer) -> dict[str, tuple[str, str, dict[str, An
         "GET /keys": ("keys:read", "/keys", {}),
         "POST /keys/new": ("keys:write", "/keys/new", NEW_KEY | {"scopes": ["wallets:read"]}),
         "POST rotate": ("keys:write", f"/keys/{key.pk}/rotate", {}),
+        "GET key networks": ("keys:write", f"/keys/{key.pk}/networks", {}),
+        "POST key networks": ("keys:write", f"/keys/{key.pk}/networks", {"networks": ""}),
         "POST resume": ("limits:write", f"/keys/{key.pk}/resume", {}),
         "GET /webhooks": ("webhooks:read", "/webhooks", {}),
         "GET webhook": ("webhooks:read", f"/webhooks/{endpoint.pk}", {}),
@@ -115,7 +117,7 @@ def test_without_a_fresh_second_factor_nothing_is_changed(shop: Shop, acme: Cust
 def test_another_organizations_rows_are_not_there(shop: Shop, acme: Customer) -> None:
     paths = [path for name, (_, path, _) in asking(shop, acme).items() if "-" in path and name.startswith("POST")]
     client = browser_of(shop.member(shop.customer("umbrella"), "owner@umbrella.test"))
-    assert len(paths) == 8
+    assert len(paths) == 9
     for path in paths:
         assert client.post(path, {"role": "viewer"}).status_code == 404
 
@@ -185,6 +187,34 @@ def test_keys_say_which_mode_they_are_for(acme: Customer, owner: User, settings:
 def test_a_key_that_makes_no_sense_is_refused(owner: User, bad: dict[str, Any]) -> None:
     assert browser_of(owner).post("/keys/new", NEW_KEY | bad).status_code == 400
     assert not ApiKey.objects.exists()
+
+
+def test_a_keys_addresses_are_changed_by_whoever_may_do_as_much(shop: Shop, acme: Customer) -> None:
+    client = browser_of(shop.member(acme, "dev@acme.test", "developer"))
+    issued = [
+        api_keys.issue(name="k", scopes=[scope], organization=acme.organization)
+        for scope in ("events:write", "limits:write")
+    ]
+    (key, secret), (beyond, _) = issued
+    path = f"/keys/{key.pk}/networks"
+    assert path in client.get("/keys").content.decode()
+    refused = {"192.0.2.1/24": "no CIDR block", "192.0.2.0/24": "Your own address 127.0.0.1 is in none"}
+    for typed, why in refused.items():
+        response = client.post(path, {"networks": typed})
+        assert (response.status_code, why in response.content.decode()) == (400, True)
+    client.post(f"/keys/{beyond.pk}/networks", {"networks": "127.0.0.1"})
+    assert not ApiKey.objects.exclude(allowed_networks=[]).exists()
+
+    assert client.post(path, {"networks": "192.0.2.0/24\n", "sure": "on"})["Location"] == "/keys"
+
+    principal = api_keys.authenticate(secret)
+    assert principal is not None
+    assert [principal.admits(peer, "") for peer in ("192.0.2.9", "127.0.0.1")] == [True, False]
+    assert "192.0.2.0/24</textarea>" in client.get(path).content.decode()
+    line = AuditEvent.objects.get(action="api_key.networks_changed")
+    assert (line.object_id, line.actor_label) == (str(key.pk), "dev@acme.test")
+    api_keys.revoke(key)
+    assert client.post(path, {"networks": ""}).status_code == 404
 
 
 def test_a_renewed_key_overlaps_with_the_old_one(acme: Customer, owner: User) -> None:

@@ -1,29 +1,29 @@
 """What a person's usage came to."""
 
-from collections.abc import Collection
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
 from django.db import connection
 
+from accounts.models import ApiKey, Membership
 from billing.selectors.usage import rollups
 
 
-def spent(
-    *, customer_id: UUID, email: str, keys: Collection[UUID], start: datetime, end: datetime
-) -> list[tuple[str, Decimal]]:
-    """Asset and amount of what occurred in [``start``, ``end``) with the person's address as its ``user``, or counts
-    for one of these API keys."""
-    dimensions = ["user", *([rollups.API_KEY] if keys else [])]
+def of(member: Membership) -> rollups.Member:
+    """Whose usage is this member's: their address, and the keys that they made for the organization."""
+    keys = ApiKey.objects.filter(organization_id=member.organization_id, created_by=member.user_id)
+    return rollups.Member(member.user.email.lower(), tuple(keys.values_list("pk", flat=True)))
+
+
+def spent(*, customer_id: UUID, member: rollups.Member, start: datetime, end: datetime) -> list[tuple[str, Decimal]]:
+    """Asset and amount of the member's usage that occurred in [``start``, ``end``)."""
     source, values = rollups.source(
-        customer_id=customer_id, start=start, end=end, dimensions=dimensions, granularity=None, zone="UTC"
+        customer_id=customer_id, start=start, end=end, dimensions=member.dimensions, granularity=None, zone="UTC"
     )
+    theirs, more = rollups.member_sql("used", member)
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT asset_id, SUM(amount) FROM ({source}) used"
-            " WHERE LOWER(dimensions ->> 'user') = %(email)s OR api_key_id = ANY(%(keys)s::uuid[])"
-            " GROUP BY 1 ORDER BY 1",
-            values | {"email": email.lower(), "keys": list(keys)},
+            f"SELECT asset_id, SUM(amount) FROM ({source}) used WHERE {theirs} GROUP BY 1 ORDER BY 1", values | more
         )
         return list(cursor.fetchall())

@@ -13,6 +13,7 @@ from django.db import connection, transaction
 from accounts.ids import uuid7
 from billing.models import UsageEvent
 from billing.selectors.usage import rollups, usage
+from billing.selectors.usage.rollups import Member
 
 CHUNK = 2_000
 
@@ -45,11 +46,12 @@ def page(
     asset: str,
     meter: str | None = None,
     where: Mapping[str, str | None] | None = None,
+    member: Member | None = None,
     before: UUID | None = None,
     oldest_first: bool = False,
     limit: int = 50,
 ) -> EventPage:
-    """Events of [``start``, ``end``) with a charge in this asset that has these values, as in ``usage.rows``.
+    """Events of [``start``, ``end``) with a charge in this asset that has these values, as in ``usage.totals``.
 
     The sums by the hour tell in which hours to look, so that a rare one is found among millions as quickly as a common
     one. ``before`` is the last event of the page before; one that is not the customer's begins anew.
@@ -60,7 +62,7 @@ def page(
     elif after is not None:
         end = min(end, after.occurred_at + timedelta(microseconds=1))
     shown = None if after is None else after.occurred_at.replace(minute=0, second=0, microsecond=0)
-    hours = _hours(customer_id, start, end, asset, meter, where, limit + 1, shown, oldest_first=oldest_first)
+    hours = _hours(customer_id, start, end, asset, meter, where, member, limit + 1, shown, oldest_first=oldest_first)
     asked: dict[str, Any] = {
         "customer": customer_id,
         "start": start,
@@ -71,7 +73,7 @@ def page(
     }
     if after is not None:
         asked |= {"last": after.occurred_at, "after": after.pk}
-    statement, values = _statement(asked, meter, where, oldest_first=oldest_first)
+    statement, values = _statement(asked, meter, where, member, oldest_first=oldest_first)
     with connection.cursor() as cursor:
         cursor.execute(statement, values)
         rows = [_event(row) for row in cursor.fetchall()]
@@ -86,11 +88,12 @@ def every(
     asset: str,
     meter: str | None = None,
     where: Mapping[str, str | None] | None = None,
+    member: Member | None = None,
 ) -> Iterator[ChargedEvent]:
     """All of them, in one pass of a cursor of the server's."""
-    hours = _hours(customer_id, start, end, asset, meter, where, None)
+    hours = _hours(customer_id, start, end, asset, meter, where, member, None)
     asked: dict[str, Any] = {"customer": customer_id, "start": start, "end": end, "asset": asset, "hours": hours}
-    statement, values = _statement(asked, meter, where)
+    statement, values = _statement(asked, meter, where, member)
     with transaction.atomic(), connection.connection.cursor(name=f"events-{uuid7().hex}") as cursor:
         cursor.itersize = CHUNK
         cursor.execute(statement, values)
@@ -102,6 +105,7 @@ def _statement(
     values: dict[str, Any],
     meter: str | None,
     where: Mapping[str, str | None] | None,
+    member: Member | None,
     *,
     oldest_first: bool = False,
 ) -> tuple[str, dict[str, Any]]:
@@ -109,13 +113,16 @@ def _statement(
     direction, beyond = ("ASC", ">") if oldest_first else ("DESC", "<")
     wanted, more = rollups.where_sql("c", where or {})
     values = values | more
+    if member is not None:
+        theirs, more = rollups.member_sql("c", member)
+        wanted, values = f"{wanted} AND {theirs}", values | more
     if "after" in values:
         wanted += f" AND (c.occurred_at, c.event_id) {beyond} (%(last)s, %(after)s)"
     if meter is not None:
         wanted += " AND c.meter_id = (SELECT id FROM billing_meter WHERE code = %(meter)s)"
         values["meter"] = meter
     charges = "billing_charge"
-    if rollups.API_KEY in (where or {}):
+    if rollups.API_KEY in {*(where or {}), *(member.dimensions if member else ())}:
         charges = "(SELECT c.*, e.api_key_id FROM billing_charge c JOIN billing_usageevent e ON e.id = c.event_id)"
     limit = "LIMIT %(limit)s" if "limit" in values else ""
     statement = f"""
@@ -148,6 +155,7 @@ def _hours(
     asset: str,
     meter: str | None,
     where: Mapping[str, str | None] | None,
+    member: Member | None,
     events: int | None,
     shown: datetime | None = None,
     *,
@@ -156,13 +164,46 @@ def _hours(
     """The latest, or oldest, hours that have so many of the events; all hours that have any where it is None.
 
     Of the hour ``shown`` nobody knows how many were on the pages before: it is among them, and counts for nothing.
+    What is a member's by its user may be by its key as well: of an hour's figures the largest is sure.
     """
-    by_hour = usage.rows(
-        customer_id=customer_id, start=start, end=end, granularity="hour", meter=meter, where=where, timezone=UTC
-    )
+    sure: dict[datetime, int] = {}
+    where = where or {}
+    for part in [{}] if member is None else _parts(customer_id, start, end, member):
+        if any(where.get(name, value) != value for name, value in part.items()):
+            continue
+        by_hour = usage.rows(
+            customer_id=customer_id,
+            start=start,
+            end=end,
+            granularity="hour",
+            meter=meter,
+            where={**where, **part},
+            timezone=UTC,
+        )
+        for row in by_hour:
+            if row.asset == asset:
+                sure[row.period_start] = max(0, row.events, sure.get(row.period_start, 0))
     hours, counted = [], 0
-    for row in by_hour if oldest_first else reversed(by_hour):
-        if row.asset == asset and (events is None or counted < events):
-            hours.append(row.period_start)
-            counted += max(0, row.events) if row.period_start != shown else 0
+    for hour in sorted(sure, reverse=not oldest_first):
+        if events is None or counted < events:
+            hours.append(hour)
+            counted += sure[hour] if hour != shown else 0
     return hours
+
+
+def _parts(customer_id: UUID, start: datetime, end: datetime, member: Member) -> list[dict[str, str | None]]:
+    """What the member's usage is made of, each part as the sums by the hour are indexed: every spelling of their
+    address, and every key of theirs, that there was."""
+    source, values = rollups.source(
+        customer_id=customer_id, start=start, end=end, dimensions=member.dimensions, granularity=None, zone="UTC"
+    )
+    theirs, more = rollups.member_sql("used", member)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT DISTINCT dimensions ->> 'user', api_key_id::text FROM ({source}) used WHERE {theirs}",
+            values | more,
+        )
+        found = cursor.fetchall()
+    users = {user for user, _ in found if user is not None and user.lower() == member.email}
+    keys = {key for _, key in found} & {str(key) for key in member.keys}
+    return [*({"user": user} for user in sorted(users)), *({rollups.API_KEY: key} for key in sorted(keys))]

@@ -67,6 +67,18 @@ class Mark:
     restored_until: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Whose usage is asked for: what names ``email`` (in small letters) as its user, or counts for one of ``keys``."""
+
+    email: str
+    keys: tuple[UUID, ...]
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        return ("user", API_KEY) if self.keys else ("user",)
+
+
 def mark() -> Mark:
     """The mark as it is. Whoever asks several questions at once asks for it once, and hands it on."""
     with connection.cursor() as cursor:
@@ -94,6 +106,14 @@ def where_sql(row: str, where: Mapping[str, str | None], parameters: str = "wher
         told = "IS NULL" if value is None else f"= %({parameter}_is)s"
         conditions.append(f"{value_sql(row, name, parameter)} {told}")
     return " AND ".join(conditions), values
+
+
+def member_sql(row: str, member: Member) -> tuple[str, dict[str, Any]]:
+    """The condition that a row of ``source`` is this member's, and its parameters."""
+    theirs = f"LOWER({row}.dimensions ->> 'user') = %(email)s"
+    if member.keys:
+        theirs = f"({theirs} OR {row}.api_key_id = ANY(%(keys)s::uuid[]))"
+    return theirs, {"email": member.email, "keys": list(member.keys)}
 
 
 def _kept(name: str) -> set[str]:

@@ -14,7 +14,7 @@ from django.db import connection
 from billing.engine.money import ZERO
 from billing.errors import InvalidRequest
 from billing.selectors.usage import rollups
-from billing.selectors.usage.rollups import Mark
+from billing.selectors.usage.rollups import Mark, Member
 
 GRANULARITIES = ("hour", "day", "month")
 METER = "meter"
@@ -110,9 +110,11 @@ def totals(
     meter: str | None = None,
     where: Mapping[str, str | None] | None = None,
     groups: Collection[str | None] | None = None,
+    member: Member | None = None,
     mark: Mark | None = None,
 ) -> list[UsageRow]:
-    """The same over the whole of [``start``, ``end``): one row for each group and asset, from ``start``."""
+    """The same over the whole of [``start``, ``end``): one row for each group and asset, from ``start``. With
+    ``member`` of their usage alone."""
     counted, values = _counted(
         customer_id=customer_id,
         start=start,
@@ -121,6 +123,7 @@ def totals(
         meter=meter,
         where=where,
         groups=groups,
+        member=member,
         mark=mark,
     )
     return _summed(counted, values, group_by, period="%(start)s::timestamptz")
@@ -182,6 +185,7 @@ def _counted(
     timezone: tzinfo | None = None,
     where: Mapping[str, str | None] | None,
     groups: Collection[str | None] | None = None,
+    member: Member | None = None,
     mark: Mark | None,
 ) -> tuple[str, dict[str, Any]]:
     """What the same events have of a group, so that they are counted once: a query, and its parameters.
@@ -196,7 +200,7 @@ def _counted(
         customer_id=customer_id,
         start=start,
         end=end,
-        dimensions=[name for name in group_by if name != METER],
+        dimensions=[*(name for name in group_by if name != METER), *(member.dimensions if member else ())],
         granularity=granularity,
         zone=zone,
         where=where,
@@ -204,6 +208,9 @@ def _counted(
     )
     wanted, more = rollups.where_sql("u", where)
     values |= {"granularity": granularity, "zone": zone, "meter": meter, **more}
+    if member:
+        theirs, more = rollups.member_sql("u", member)
+        wanted, values = f"{wanted} AND {theirs}", values | more
     if meter:
         wanted += " AND m.code = %(meter)s"
     listed = []

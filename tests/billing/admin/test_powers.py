@@ -213,6 +213,29 @@ def test_a_key_is_revoked_after_being_asked_once_more(office: Client, acme: Cust
     assert "Revoke it" not in office.get(revoke).content.decode()
 
 
+def test_a_paused_key_says_so_and_why_and_is_resumed(office: Client):
+    key, secret = api_keys.issue(name="gateway", scopes=["*"])
+    url = reverse("admin:accounts_apikey_change", args=[key.pk])
+    resume = url.replace("change/", "resume/")
+    assert (resume in office.get(url).content.decode(), office.get(resume).status_code) == (False, 302)
+    api_keys.pause([key.pk], reason="The budget Night is used up.")
+    listed = office.get(reverse("admin:accounts_apikey_changelist")).content.decode()
+    shown = office.get(url).content.decode()
+    assert ("Paused" in listed, "Active" in listed) == (True, False)
+    assert ("The budget Night is used up." in shown, resume in shown) == (True, True)
+    assert url.replace("change/", "renew/") not in shown
+
+    assert "The budget Night is used up." in office.get(resume).content.decode()
+    assert ApiKey.objects.get().paused_at is not None
+    assert "Resume: done." in office.post(resume, follow=True).content.decode()
+
+    principal = api_keys.authenticate(secret)
+    assert principal is not None
+    assert principal.paused == ""
+    line = AuditEvent.objects.get(action="api_key.resumed")
+    assert (line.object_id, line.actor_label) == (str(key.pk), "finance@ante.test")
+
+
 def test_a_key_is_revoked_only_by_those_who_may(desk: Client):
     key, secret = api_keys.issue(name="gateway", scopes=["*"])
     revoke = reverse("admin:accounts_apikey_change", args=[key.pk]).replace("change/", "revoke/")

@@ -46,7 +46,7 @@ def test_what_each_group_may_change(acme: Customer, group: str, credit: bool, cu
         "credit": (client.get(change.replace("change/", "grant-credit/")), credit),
         "customer": (client.post(change, {"name": "Other"}), customer),
     }
-    for action in ("renew", "allow-from", "revoke"):
+    for action in ("renew", "resume", "allow-from", "revoke"):
         path = reverse("admin:accounts_apikey_change", args=[key.pk]).replace("change/", f"{action}/")
         asked[action] = (client.get(path), keys)
     for name, (response, may) in asked.items():

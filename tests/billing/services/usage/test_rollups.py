@@ -6,10 +6,12 @@ What usage came to is asked twice: of the rollups as everybody does, and of the 
 import random
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -17,12 +19,15 @@ from django.core.management import call_command
 from django.db import connection, transaction
 from django.utils import timezone
 
+from accounts.models import ApiKey
 from accounts.services.audit import SYSTEM
 from billing import locks
 from billing.engine.money import EXACT
 from billing.models import Charge, Customer, RollupMark, UsageDay, UsageDaySum, UsageEvent, UsageRollup
+from billing.selectors.customer import members
 from billing.selectors.usage import charged_events, usage
 from billing.selectors.usage import rollups as selector
+from billing.services import usage as recorder
 from billing.services.usage import rollups
 from billing.services.wallet import corrections
 from tests.builders import Shop
@@ -61,7 +66,10 @@ def acme(committed_db: None, shop: Shop) -> Customer:
         shop.price(shop.meter("llm_output", "output_tokens", dimensions=["model", "session"]), "10", per="1000000"),
     ]
     shop.plan("pro", prices)
-    return shop.customer(usd="1000", timezone="Europe/Berlin", since=START)
+    customer = shop.customer(usd="1000", timezone="Europe/Berlin", since=START)
+    for _ in range(2):
+        shop.key(organization=customer.organization)
+    return customer
 
 
 @pytest.fixture
@@ -76,7 +84,19 @@ def some_event(shop: Shop, customer: Customer, chance: random.Random) -> None:
     data = {name: value for name, value in named.items() if chance.random() < 0.8}
     for field in chance.choice([("input_tokens",), ("output_tokens",), ("input_tokens", "output_tokens")]):
         data[field] = chance.randrange(1, 5000)
-    shop.record(customer, time=moment, data=data)
+    key = chance.choice([None, None, *keys_of(customer)])
+    recorder.record([replace(shop.event(customer, time=moment, data=data), named_key_id=key)])
+
+
+def keys_of(customer: Customer) -> list[UUID]:
+    keys = ApiKey.objects.filter(organization=customer.organization_id)
+    return list(keys.order_by("pk").values_list("pk", flat=True))
+
+
+def borne(charge: Charge) -> dict[str, str]:
+    """By what the charge is told apart."""
+    key = charge.event.api_key_id
+    return charge.dimensions | ({} if key is None else {"api_key": str(key)})
 
 
 def asked(customer: Customer, start: datetime, end: datetime, zone: str, question: dict[str, Any]) -> list[Any]:
@@ -95,13 +115,13 @@ def expected(customer: Customer, start: datetime, end: datetime, zone: str, ques
     """The same from single charges, one after the other."""
     sums: dict[tuple[Any, ...], list[Any]] = {}
     charges = Charge.objects.filter(customer=customer, occurred_at__gte=start, occurred_at__lt=end)
-    for charge in charges.select_related("meter"):
+    for charge in charges.select_related("meter", "event"):
         if question.get("meter") not in (None, charge.meter.code):
             continue
-        if any(charge.dimensions.get(name) != value for name, value in question.get("where", {}).items()):
+        if any(borne(charge).get(name) != value for name, value in question.get("where", {}).items()):
             continue
         group = tuple(
-            charge.meter.code if name == "meter" else charge.dimensions.get(name) for name in question["group_by"]
+            charge.meter.code if name == "meter" else borne(charge).get(name) for name in question["group_by"]
         )
         period = _period(charge.occurred_at, start, zone, question.get("granularity", "day"))
         line = sums.setdefault((period, group, charge.asset_id), [Decimal(0), Decimal(0), set(), set()])
@@ -134,6 +154,14 @@ def compare(customer: Customer, chance: random.Random) -> None:
         assert found == expected(customer, start, end, zone, question), (start, end, zone, question)
     for where in ({}, {"user": "user-0"}, {"session": "session-1", "region": None}):
         assert listed(customer, start, end, where) == expected_events(customer, start, end, where), (start, end, where)
+    member = selector.Member("user-0", tuple(keys_of(customer)[:1]))
+    for where in ({}, {"user": "user-1"}):
+        theirs = expected_events(customer, start, end, where, member)
+        assert listed(customer, start, end, where, member) == theirs, (start, end, where)
+        asks: dict[str, Any] = {"customer_id": customer.pk, "start": start, "end": end, "member": member}
+        totals = [row.amount for row in usage.totals(**asks, where=where)]
+        assert totals == ([sum(amount for *_, amount in theirs)] if theirs else [])
+        assert where or totals == [amount for _, amount in members.spent(**asks)]
 
 
 def compare_totals() -> None:
@@ -156,13 +184,14 @@ def compare_totals() -> None:
         }
 
 
-def listed(customer: Customer, start: datetime, end: datetime, where: Any) -> list[Any]:
+def listed(
+    customer: Customer, start: datetime, end: datetime, where: Any, member: selector.Member | None = None
+) -> list[Any]:
     """The events behind a figure, read page by page."""
     found, before = [], None
     while True:
-        page = charged_events.page(
-            customer_id=customer.pk, start=start, end=end, asset="usd", where=where, before=before, limit=7
-        )
+        asks: dict[str, Any] = {"customer_id": customer.pk, "start": start, "end": end, "asset": "usd"}
+        page = charged_events.page(**asks, where=where, member=member, before=before, limit=7)
         found += [(row.occurred_at, row.id, row.amount) for row in page.rows]
         before = page.next_before
         if before is None:
@@ -184,10 +213,15 @@ def test_pages_of_events_go_on_where_each_hour_has_one(acme: Customer, shop: Sho
     assert before is None
 
 
-def expected_events(customer: Customer, start: datetime, end: datetime, where: Any) -> list[Any]:
+def expected_events(
+    customer: Customer, start: datetime, end: datetime, where: Any, member: selector.Member | None = None
+) -> list[Any]:
     sums: dict[Any, Decimal] = {}
-    for charge in Charge.objects.filter(customer=customer, occurred_at__gte=start, occurred_at__lt=end):
-        if all(charge.dimensions.get(name) == value for name, value in where.items()):
+    charges = Charge.objects.filter(customer=customer, occurred_at__gte=start, occurred_at__lt=end)
+    for charge in charges.select_related("event"):
+        bears = borne(charge)
+        theirs = member is None or bears.get("user") == member.email or charge.event.api_key_id in member.keys
+        if theirs and all(bears.get(name) == value for name, value in where.items()):
             key = (charge.occurred_at, charge.event_id)
             sums[key] = EXACT.add(sums.get(key, Decimal(0)), charge.amount)
     return [(*key, amount) for key, amount in sorted(sums.items(), reverse=True)]
