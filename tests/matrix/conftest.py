@@ -10,7 +10,18 @@ from django.apps import apps
 from django.db import connection
 from django.utils import timezone
 
-from accounts.models import ApiKey, Identity, IdentityProvider, Membership, Organization, TrustedDevice, User
+from accounts.models import (
+    ApiKey,
+    Authenticator,
+    Identity,
+    IdentityProvider,
+    Invitation,
+    Membership,
+    Organization,
+    Session,
+    TrustedDevice,
+    User,
+)
 from accounts.services import api_keys, audit, factors, staff, team
 from billing.models import Customer, ExportFile, Notice, NoticeDelivery, UsageEvent
 from billing.services import approvals, authorizations, notices
@@ -36,7 +47,8 @@ def _quick_passwords(settings: Any) -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
-OF_ACCOUNTS = (ApiKey, IdentityProvider, Membership, Organization)
+OF_ACCOUNTS = (ApiKey, IdentityProvider, Invitation, Membership, Organization)
+OF_PEOPLE = (Authenticator, Identity, Session, TrustedDevice, User)
 
 
 @dataclass(slots=True)
@@ -49,22 +61,28 @@ class Tenant:
     mark: str
 
     def content(self) -> dict[str, str]:
-        """A digest of all rows of the customer and its organization, by table."""
-        found = {}
-        for model in [*apps.get_app_config("billing").get_models(), *OF_ACCOUNTS]:
+        """A digest of all rows of the customer, its organization and its people, by table."""
+        found: dict[str, str] = {}
+        customer, organization = self.customer.pk, self.customer.organization_id
+        people = list(Membership.objects.filter(organization=organization).values_list("user_id", flat=True))
+        for model in [*apps.get_app_config("billing").get_models(), *OF_ACCOUNTS, *OF_PEOPLE]:
             columns = {field.attname for field in model._meta.concrete_fields}
-            if "customer_id" in columns:
-                where, key = "customer_id", self.customer.pk
+            keys: list[Any]
+            if model in OF_PEOPLE:
+                where, keys = "id" if model is User else "user_id", people
+            elif "customer_id" in columns:
+                where, keys = "customer_id", [customer]
             elif "organization_id" in columns:
-                where, key = "organization_id", self.customer.organization_id
+                where, keys = "organization_id", [organization]
             elif model in {Customer, Organization}:
-                where, key = "id", self.customer.pk if model is Customer else self.customer.organization_id
+                where, keys = "id", [customer if model is Customer else organization]
             else:
                 continue
             table = model._meta.db_table
             with connection.cursor() as cursor:
                 cursor.execute(
-                    f"SELECT md5(string_agg(t::text, '|' ORDER BY t::text)) FROM {table} t WHERE {where} = %s", [key]
+                    f"SELECT md5(string_agg(t::text, '|' ORDER BY t::text)) FROM {table} t WHERE {where} = ANY(%s)",
+                    [keys],
                 )
                 found[table] = str(cursor.fetchone()[0])
         return found
