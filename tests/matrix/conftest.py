@@ -23,16 +23,31 @@ from accounts.models import (
     User,
 )
 from accounts.services import api_keys, audit, factors, staff, team
-from billing.models import Customer, ExportFile, Notice, NoticeDelivery, UsageEvent
+from billing.models import (
+    Customer,
+    Dispute,
+    ExportFile,
+    Notice,
+    NoticeDelivery,
+    Partner,
+    PartnerAccrual,
+    PartnerCustomer,
+    PartnerPayout,
+    ProviderEvent,
+    UsageEvent,
+    WhatIfRun,
+)
 from billing.services import approvals, authorizations, notices
-from billing.services.catalog import drafts
+from billing.services.catalog import costs, drafts
+from billing.services.catalog.what_if import Result
 from billing.services.customer import notes
-from billing.services.funding import rules
+from billing.services.funding import packs, rules
 from billing.services.invoicing import invoices
 from billing.services.notices import targets
 from billing.services.wallet import charge_disputes, recurring, wallets
 from billing.services.webhooks import endpoints
 from billing.services.webhooks.reading import anything
+from tests.billing.api.test_access import closed_day
 from tests.builders import Shop
 from tests.payments import Bank, Payer
 
@@ -108,9 +123,11 @@ def tenant(shop: Shop, bank: Bank, name: str) -> Tenant:
         by=Membership.objects.get(user=owner),
         actor=audit.SYSTEM,
     )
-    trusted = TrustedDevice.objects.create(
-        user=owner, token_hash=mark.encode(), bound_to="", name=mark, expires_at=timezone.now() + timedelta(days=1)
-    )
+    until = timezone.now() + timedelta(days=1)
+    devices = [
+        TrustedDevice.objects.create(user=owner, token_hash=token, bound_to=bound_to, name=mark, expires_at=until)
+        for token, bound_to in ((mark.encode(), owner.get_session_auth_hash()), (b"of before" + mark.encode(), ""))
+    ]
     provider = IdentityProvider.objects.create(
         organization=customer.organization,
         short_name=mark,
@@ -184,7 +201,7 @@ def tenant(shop: Shop, bank: Bank, name: str) -> Tenant:
             "invitation_id": str(invitation.pk),
             "membership_id": str(viewer.pk),
             "identity_id": str(identity.pk),
-            "device_id": str(trusted.pk),
+            "device_id": str(devices[0].pk),
             "persistent_id": device.persistent_id,
             "endpoint_id": str(endpoint.pk),
             "delivery_id": str(endpoint.deliveries.get().pk),
@@ -199,6 +216,28 @@ def tenant(shop: Shop, bank: Bank, name: str) -> Tenant:
     )
 
 
+def of_the_operator(shop: Shop, acme: Tenant) -> None:
+    """A row of what no customer makes: closed day, partner, tax, price, pack, replay, and what the provider said."""
+    now, customer, day = timezone.now(), acme.customer, closed_day()
+    terms: dict[str, Any] = {"base": "revenue", "steps": [["0", "0.1"]], "starts_on": day.date}
+    partner = Partner.objects.create(code="agency", name="Agency", currency=shop.usd, **terms)
+    PartnerCustomer.objects.create(partner=partner, customer=customer, starts_on=day.date)
+    PartnerAccrual.objects.create(partner=partner, customer=customer, date=day.date, base=200, amount=20)
+    PartnerPayout.objects.create(partner=partner, upto=day.date, amount=20, reference="SEPA 1")
+    shop.tax("IS", "0.24")
+    costs.create(actor=audit.SYSTEM, provider="openai", model="o", unit="input", unit_cost=Decimal(1))
+    sold: dict[str, Any] = {"code": "ten", "name": "Ten", "asset": shop.usd, "amount": Decimal(10), "price": Decimal(9)}
+    packs.create(actor=audit.SYSTEM, currency=shop.usd, **sold)
+    told: dict[str, Any] = {"event_id": "evt_1", "type": "charge.succeeded", "object_id": "ch_1", "live": False}
+    when: dict[str, Any] = dict.fromkeys(("happened_at", "received_at", "due_at"), now)
+    ProviderEvent.objects.create(customer=customer, **told, **when, state="parked")
+    asked: dict[str, Any] = {"mode": "stand-in", "provider_id": "dp_1", "status": "inquiry", "opened_at": now}
+    top_up = acme.ids["top_up_id"]
+    Dispute.objects.create(customer=customer, top_up_id=top_up, amount=Decimal(1), currency=shop.usd, **asked)
+    replayed: dict[str, Any] = {"rows": [Result(acme.mark).as_strings()], "asked_by": acme.mark, "state": "done"}
+    WhatIfRun.objects.create(only=customer, start=now - timedelta(days=1), end=now, **replayed)
+
+
 @pytest.fixture
 def acme(shop: Shop, bank: Bank) -> Tenant:
     staff.make_groups()
@@ -207,7 +246,9 @@ def acme(shop: Shop, bank: Bank) -> Tenant:
     drafts.create(actor=audit.SYSTEM, plan=shop.plan().plan, terms={"prices": prices})
     now = timezone.now()
     ExportFile.objects.create(kind="events", format="jsonl", name="events.jsonl", until=9, due_at=now, created_at=now)
-    return tenant(shop, bank, "acme")
+    made = tenant(shop, bank, "acme")
+    of_the_operator(shop, made)
+    return made
 
 
 @pytest.fixture
