@@ -25,9 +25,13 @@ _TRUST_SALT, _KNOWN_SALT = "accounts.trusted-device", "accounts.known-browser"
 
 
 def trust(request: HttpRequest, response: HttpResponseBase, user: User, *, actor: audit.Actor) -> TrustedDevice:
-    """Ask for no second factor in this browser for ``TRUSTED_DAYS``, where only looking is at stake."""
+    """Ask for no second factor in this browser for ``TRUSTED_DAYS``, where only looking is at stake.
+
+    What lapsed of the person's, or was made under another password, is cleared away.
+    """
     token = secrets.token_urlsafe(32)
     with transaction.atomic():
+        TrustedDevice.objects.filter(user=user).exclude(pk__in=[device.pk for device in of(user)]).delete()
         device = TrustedDevice.objects.create(
             user=user,
             token_hash=_digest(token),
@@ -70,11 +74,8 @@ def revoke(device: TrustedDevice, *, actor: audit.Actor) -> None:
 
 
 def of(user: User) -> list[TrustedDevice]:
-    """The devices that the person trusts now; what lapsed or was made under another password is cleared away."""
-    devices = list(TrustedDevice.objects.filter(user=user))
-    lapsed = [device.pk for device in devices if not _holds(device, user)]
-    TrustedDevice.objects.filter(pk__in=lapsed).delete()
-    return [device for device in devices if device.pk not in lapsed]
+    """The devices that the person trusts now."""
+    return [device for device in TrustedDevice.objects.filter(user=user) if _holds(device, user)]
 
 
 def notice(request: HttpRequest, response: HttpResponseBase, user: User, *, first_time: bool, by: str = "") -> None:

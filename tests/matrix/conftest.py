@@ -10,18 +10,44 @@ from django.apps import apps
 from django.db import connection
 from django.utils import timezone
 
-from accounts.models import ApiKey, Identity, IdentityProvider, Membership, Organization, TrustedDevice, User
+from accounts.models import (
+    ApiKey,
+    Authenticator,
+    Identity,
+    IdentityProvider,
+    Invitation,
+    Membership,
+    Organization,
+    Session,
+    TrustedDevice,
+    User,
+)
 from accounts.services import api_keys, audit, factors, staff, team
-from billing.models import Customer, ExportFile, Notice, NoticeDelivery, UsageEvent
+from billing.models import (
+    Customer,
+    Dispute,
+    ExportFile,
+    Notice,
+    NoticeDelivery,
+    Partner,
+    PartnerAccrual,
+    PartnerCustomer,
+    PartnerPayout,
+    ProviderEvent,
+    UsageEvent,
+    WhatIfRun,
+)
 from billing.services import approvals, authorizations, notices
-from billing.services.catalog import drafts
+from billing.services.catalog import costs, drafts
+from billing.services.catalog.what_if import Result
 from billing.services.customer import notes
-from billing.services.funding import rules
+from billing.services.funding import packs, rules
 from billing.services.invoicing import invoices
 from billing.services.notices import targets
 from billing.services.wallet import charge_disputes, recurring, wallets
 from billing.services.webhooks import endpoints
 from billing.services.webhooks.reading import anything
+from tests.billing.api.test_access import closed_day
 from tests.builders import Shop
 from tests.payments import Bank, Payer
 
@@ -36,7 +62,8 @@ def _quick_passwords(settings: Any) -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
-OF_ACCOUNTS = (ApiKey, IdentityProvider, Membership, Organization)
+OF_ACCOUNTS = (ApiKey, IdentityProvider, Invitation, Membership, Organization)
+OF_PEOPLE = (Authenticator, Identity, Session, TrustedDevice, User)
 
 
 @dataclass(slots=True)
@@ -49,22 +76,28 @@ class Tenant:
     mark: str
 
     def content(self) -> dict[str, str]:
-        """A digest of all rows of the customer and its organization, by table."""
-        found = {}
-        for model in [*apps.get_app_config("billing").get_models(), *OF_ACCOUNTS]:
+        """A digest of all rows of the customer, its organization and its people, by table."""
+        found: dict[str, str] = {}
+        customer, organization = self.customer.pk, self.customer.organization_id
+        people = list(Membership.objects.filter(organization=organization).values_list("user_id", flat=True))
+        for model in [*apps.get_app_config("billing").get_models(), *OF_ACCOUNTS, *OF_PEOPLE]:
             columns = {field.attname for field in model._meta.concrete_fields}
-            if "customer_id" in columns:
-                where, key = "customer_id", self.customer.pk
+            keys: list[Any]
+            if model in OF_PEOPLE:
+                where, keys = "id" if model is User else "user_id", people
+            elif "customer_id" in columns:
+                where, keys = "customer_id", [customer]
             elif "organization_id" in columns:
-                where, key = "organization_id", self.customer.organization_id
+                where, keys = "organization_id", [organization]
             elif model in {Customer, Organization}:
-                where, key = "id", self.customer.pk if model is Customer else self.customer.organization_id
+                where, keys = "id", [customer if model is Customer else organization]
             else:
                 continue
             table = model._meta.db_table
             with connection.cursor() as cursor:
                 cursor.execute(
-                    f"SELECT md5(string_agg(t::text, '|' ORDER BY t::text)) FROM {table} t WHERE {where} = %s", [key]
+                    f"SELECT md5(string_agg(t::text, '|' ORDER BY t::text)) FROM {table} t WHERE {where} = ANY(%s)",
+                    [keys],
                 )
                 found[table] = str(cursor.fetchone()[0])
         return found
@@ -90,9 +123,11 @@ def tenant(shop: Shop, bank: Bank, name: str) -> Tenant:
         by=Membership.objects.get(user=owner),
         actor=audit.SYSTEM,
     )
-    trusted = TrustedDevice.objects.create(
-        user=owner, token_hash=mark.encode(), bound_to="", name=mark, expires_at=timezone.now() + timedelta(days=1)
-    )
+    until = timezone.now() + timedelta(days=1)
+    devices = [
+        TrustedDevice.objects.create(user=owner, token_hash=token, bound_to=bound_to, name=mark, expires_at=until)
+        for token, bound_to in ((mark.encode(), owner.get_session_auth_hash()), (b"of before" + mark.encode(), ""))
+    ]
     provider = IdentityProvider.objects.create(
         organization=customer.organization,
         short_name=mark,
@@ -166,7 +201,7 @@ def tenant(shop: Shop, bank: Bank, name: str) -> Tenant:
             "invitation_id": str(invitation.pk),
             "membership_id": str(viewer.pk),
             "identity_id": str(identity.pk),
-            "device_id": str(trusted.pk),
+            "device_id": str(devices[0].pk),
             "persistent_id": device.persistent_id,
             "endpoint_id": str(endpoint.pk),
             "delivery_id": str(endpoint.deliveries.get().pk),
@@ -181,6 +216,28 @@ def tenant(shop: Shop, bank: Bank, name: str) -> Tenant:
     )
 
 
+def of_the_operator(shop: Shop, acme: Tenant) -> None:
+    """A row of what no customer makes: closed day, partner, tax, price, pack, replay, and what the provider said."""
+    now, customer, day = timezone.now(), acme.customer, closed_day()
+    terms: dict[str, Any] = {"base": "revenue", "steps": [["0", "0.1"]], "starts_on": day.date}
+    partner = Partner.objects.create(code="agency", name="Agency", currency=shop.usd, **terms)
+    PartnerCustomer.objects.create(partner=partner, customer=customer, starts_on=day.date)
+    PartnerAccrual.objects.create(partner=partner, customer=customer, date=day.date, base=200, amount=20)
+    PartnerPayout.objects.create(partner=partner, upto=day.date, amount=20, reference="SEPA 1")
+    shop.tax("IS", "0.24")
+    costs.create(actor=audit.SYSTEM, provider="openai", model="o", unit="input", unit_cost=Decimal(1))
+    sold: dict[str, Any] = {"code": "ten", "name": "Ten", "asset": shop.usd, "amount": Decimal(10), "price": Decimal(9)}
+    packs.create(actor=audit.SYSTEM, currency=shop.usd, **sold)
+    told: dict[str, Any] = {"event_id": "evt_1", "type": "charge.succeeded", "object_id": "ch_1", "live": False}
+    when: dict[str, Any] = dict.fromkeys(("happened_at", "received_at", "due_at"), now)
+    ProviderEvent.objects.create(customer=customer, **told, **when, state="parked")
+    asked: dict[str, Any] = {"mode": "stand-in", "provider_id": "dp_1", "status": "inquiry", "opened_at": now}
+    top_up = acme.ids["top_up_id"]
+    Dispute.objects.create(customer=customer, top_up_id=top_up, amount=Decimal(1), currency=shop.usd, **asked)
+    replayed: dict[str, Any] = {"rows": [Result(acme.mark).as_strings()], "asked_by": acme.mark, "state": "done"}
+    WhatIfRun.objects.create(only=customer, start=now - timedelta(days=1), end=now, **replayed)
+
+
 @pytest.fixture
 def acme(shop: Shop, bank: Bank) -> Tenant:
     staff.make_groups()
@@ -189,7 +246,9 @@ def acme(shop: Shop, bank: Bank) -> Tenant:
     drafts.create(actor=audit.SYSTEM, plan=shop.plan().plan, terms={"prices": prices})
     now = timezone.now()
     ExportFile.objects.create(kind="events", format="jsonl", name="events.jsonl", until=9, due_at=now, created_at=now)
-    return tenant(shop, bank, "acme")
+    made = tenant(shop, bank, "acme")
+    of_the_operator(shop, made)
+    return made
 
 
 @pytest.fixture

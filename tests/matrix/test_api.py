@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 import pytest
 from drf_spectacular.generators import SchemaGenerator
 
-from accounts.models import ApiKey
+from accounts.models import ApiKey, Membership
 from accounts.services import api_keys
 from billing.api import pace
 from billing.models import PlanDraft
@@ -27,17 +27,24 @@ OWNED = {
     "subject": "external_id",
     "payment_method": "payment_method",
     "method": "payment_method",
+    "external_customer_id": "external_id",
+    "external_subscription_id": "external_id",
+    "member": "member",
+    "members": "member",
 }
-"""Fields and parameters that name a customer's row, and which id they take."""
+"""Fields and parameters, at any depth, that name a customer's row, and which id they take."""
 NESTED = {
     "event": "a capture's own event: its subject must be the authorization's, which is another customer's or one's own",
-    "scope": "names keys and people, which are looked for among the customer's own: tests/billing/api/test_budgets.py",
-    "members": "people as well: the same",
+    "scope": "names keys and people in fields that have rows of their own",
     "cursor": "a position in a list that is filtered all the same",
-    "resourceSpans": "spans, whose customer is an attribute: tests/billing/api/test_otlp.py",
+    **dict.fromkeys(
+        ("resourceSpans", "resource", "scopeSpans", "spans"),
+        "spans, whose customer is an attribute: tests/billing/api/test_otlp.py",
+    ),
     "source": "narrows events that are filtered all the same",
     "external_id": "only of a customer that is added",
     "id": "only of an event that is added",
+    "transaction_id": "the same, as another vendor's customers write it",
 }
 PLAIN = {
     *("above", "aggregation", "alert_at", "aliases", "allow_debt", "allowances", "already_used", "amount", "anchor"),
@@ -75,6 +82,10 @@ PLAIN = {
     *("status", "time", "timezone", "to", "trial_days", "type", "unit", "unit_cost", "value", "version", "when"),
     *("cooldown_seconds", "count_limit", "every", "fair_use", "monthly_limit", "target", "threshold"),
     *("action", "description", "enabled", "events", "only_failed", "state", "url", "view", "workload"),
+    *("amount_field", "cached_of", "cost_field", "count", "covered_by", "failure_policy", "feature", "fixed_amount"),
+    *("flat_amount", "free_units", "markup", "match", "maximum", "maximum_amount", "meters", "minimum"),
+    *("minimum_amount", "project", "properties", "rate", "rounding", "session", "tiers", "timestamp", "unit_amount"),
+    *("up_to", "user", "valid"),
 }
 SHARED = {"code", "draft_id", "date"}
 """Arguments of addresses that name the operator's own rows."""
@@ -99,13 +110,22 @@ def operations(document: Any) -> Iterator[tuple[str, str, set[str], set[str]]]:
                 yield path.removeprefix("/api/v1/"), method.upper(), query, members
 
 
-def _members(schema: Any, document: Any) -> set[str]:
+def _members(schema: Any, document: Any, within: tuple[str, ...] = ()) -> set[str]:
+    """The fields of the body, and below them ``scope.member``. ``within``: the shapes that lead here."""
     if "$ref" in schema:
-        return _members(document["components"]["schemas"][schema["$ref"].rpartition("/")[2]], document)
-    found = set(schema.get("properties", {}))
-    for part in (*schema.get("oneOf", ()), *schema.get("anyOf", ()), *schema.get("allOf", ())):
-        found |= _members(part, document)
-    return found | (_members(schema["items"], document) if schema.get("type") == "array" else set())
+        name = schema["$ref"].rpartition("/")[2]
+        return set() if name in within else _members(document["components"]["schemas"][name], document, (*within, name))
+    found = set()
+    for name, field in schema.get("properties", {}).items():
+        found |= {name, *(f"{name}.{below}" for below in _members(field, document, within))}
+    parts = [part for way in ("oneOf", "anyOf", "allOf") for part in schema.get(way, ())]
+    rest = schema.get("additionalProperties")
+    parts += [part for part in (schema.get("items"), rest) if isinstance(part, dict)]
+    return found.union(*(_members(part, document, within) for part in parts))
+
+
+def leaf(field: str) -> str:
+    return field.rpartition(".")[2]
 
 
 def attempts(document: Any, mine: Tenant, theirs: Tenant) -> Iterator[tuple[str, str, str, Any]]:
@@ -122,8 +142,18 @@ def attempts(document: Any, mine: Tenant, theirs: Tenant) -> Iterator[tuple[str,
             for name in sorted(query & OWNED.keys()):
                 value = urlencode({name: theirs.ids[OWNED[name]]})
                 yield f"{route} {method} ?{name}", method, f"{own}?{value}", sent
-            for name in sorted(fields & OWNED.keys()):
-                yield f"{route} {method} {name}", method, own, {**(sent or {}), name: theirs.ids[OWNED[name]]}
+            for field in sorted(field for field in fields if leaf(field) in OWNED):
+                yield f"{route} {method} {field}", method, own, _with(sent, field, theirs)
+
+
+def _with(sent: Any, field: str, theirs: Tenant) -> dict[str, Any]:
+    """The body with the other's id in this field."""
+    within, _, name = field.rpartition(".")
+    named: Any = theirs.owner.email if OWNED[name] == "member" else theirs.ids[OWNED[name]]
+    named = {name: [named] if name == "members" else named}
+    if within == "event":
+        return {"event": {"transaction_id": "new", "code": "llm.completion", "properties": {"input_tokens": 1}} | named}
+    return {**(sent or {}), **({within: named} if within else named)}
 
 
 def _filled(route: str, mine: Tenant, theirs: Tenant, foreign: tuple[str, ...]) -> str:
@@ -136,7 +166,7 @@ def _filled(route: str, mine: Tenant, theirs: Tenant, foreign: tuple[str, ...]) 
 
 
 def test_every_field_and_parameter_has_a_row(document: Any) -> None:
-    names = {name for _, _, query, fields in operations(document) for name in query | fields}
+    names = {leaf(name) for _, _, query, fields in operations(document) for name in query | fields}
 
     assert names - OWNED.keys() - NESTED.keys() - PLAIN == set(), "does it name somebody's row? Put it into a table"
     assert (OWNED.keys() | NESTED.keys() | PLAIN) - names == set(), "is gone: take it out of its table"
@@ -165,6 +195,7 @@ def test_no_place_reaches_another_customers_row(
     assert len(places) > 60
     for intruder in intruders:
         for what, method, path, sent in places:
+            pace.buckets.clear()  # So many calls are more than a key has in a second.
             answer = intruder.send(method, path, sent)
             # 400: a field that names a row of another customer's is answered like one that names nothing.
             allowed = {403, 404} if what.split()[-1].startswith(("(", "?")) else {400, 403, 404}
@@ -176,6 +207,37 @@ def test_no_place_reaches_another_customers_row(
 
     assert found == []
     assert globex.content() == before
+
+
+def test_no_budget_counts_what_another_customers_people_and_keys_use(
+    acme: Tenant, globex: Tenant, shop: Shop, intruders: list[Api]
+) -> None:
+    """The operator's key neither: the same request with one's own is the control."""
+    people = {
+        tenant.mark: [tenant.owner.email, Membership.objects.get(pk=tenant.ids["membership_id"]).user.email]
+        for tenant in (acme, globex)
+    }
+
+    def scopes(whose: Tenant) -> list[dict[str, Any]]:
+        one, other = people[whose.mark]
+        mixed = [acme.owner.email, other]
+        return [{"api_key": whose.ids["key_id"]}, {"member": one}, {"member": other.upper()}, {"members": mixed}]
+
+    url, used = "/customers/acme/budgets", {"accounts_apikey": "says when it was used last"}
+    terms = {"name": "All", "asset": "usd", "limit": "5", "period": "month"}
+    shared = shop.budget(acme.customer, "100", members=list(acme.customer.organization.memberships.all()))
+    before = [globex.content(), acme.content() | used]
+    for caller in (Api(shop.key()), *intruders):
+        pace.buckets.clear()
+        answers = [caller.post(url, terms | {"scope": scope}) for scope in scopes(globex)]
+        answers.append(caller.patch(f"{url}/{shared.pk}", {"members": people[globex.mark]}))
+        assert {answer.status_code for answer in answers} <= {400, 403}, [answer.content for answer in answers]
+        assert not any(globex.mark in answer.json()["detail"] for answer in answers)
+    assert [globex.content(), acme.content() | used] == before
+
+    operator = Api(shop.key())
+    assert [operator.post(url, terms | {"scope": scope}).status_code for scope in scopes(acme)] == [201] * 4
+    assert operator.patch(f"{url}/{shared.pk}", {"members": people[acme.mark]}).status_code == 200
 
 
 def test_the_same_rows_are_there_for_their_owner(acme: Tenant, globex: Tenant, shop: Shop) -> None:
@@ -192,7 +254,7 @@ def test_the_same_rows_are_there_for_their_owner(acme: Tenant, globex: Tenant, s
 def test_no_list_holds_another_customers_rows(acme: Tenant, globex: Tenant, intruders: list[Api]) -> None:
     for intruder, route in product(intruders, ROUTES):
         if "GET" in ROUTES[route]:
-            pace.buckets.clear()  # So many calls are more than a key has in a second.
+            pace.buckets.clear()
             answer = intruder.get(_filled(route, acme, acme, ()))
             assert answer.status_code in {200, 403, 404}, route
             assert globex.mark.encode() not in answer.content, route

@@ -2,6 +2,7 @@
 
 from html.parser import HTMLParser
 from typing import Any
+from urllib.parse import urlencode, urlsplit
 
 from django.contrib import admin
 from django.test import Client
@@ -12,12 +13,14 @@ from accounts.models import (
     Authenticator,
     Identity,
     IdentityProvider,
+    Membership,
     Organization,
     Session,
     TrustedDevice,
     User,
 )
-from accounts.services import staff
+from accounts.services import audit, staff, team
+from billing.admin.reports import REPORTS
 from billing.models import (
     Authorization,
     Budget,
@@ -34,6 +37,7 @@ from billing.models import (
     WebhookDelivery,
     WebhookEndpoint,
 )
+from billing.services.customer import embeds, sign_up
 from tests.builders import Shop, browser_of
 from tests.matrix.conftest import Tenant
 from tests.matrix.test_admin import PAGES, address
@@ -148,6 +152,31 @@ def test_no_page_of_the_portal_runs_them(shop: Shop, acme: Tenant) -> None:
     assert seen > 20
 
 
+def test_no_page_that_strangers_see_runs_them(shop: Shop, acme: Tenant, settings: Any) -> None:
+    settings.SELF_SIGN_UP = True
+    by = Membership.objects.get(user=acme.owner)
+    _, invited = team.invite(
+        organization=by.organization, email="new@acme.test", role="viewer", by=by, actor=audit.SYSTEM
+    )
+    shop.fund(acme.customer, "1000")
+    Customer.objects.update(has_budgets=False)
+    assert shop.record(acme.customer, id="seen", model=PAYLOAD, input_tokens=1000).status == "charged"
+    Plan.objects.update(offered=True)
+    poison(shop, acme)
+    key = ApiKey.objects.get(pk=acme.ids["key_id"]).pk
+    paths = [urlsplit(embeds.issue(customer=acme.customer, view=view, key_id=key).url).path for view in embeds.VIEWS]
+    paths += [f"/invitations/{invited}", "/prices", f"/sign-in/company?{urlencode({'name': PAYLOAD})}"]
+    paths.append(urlsplit(sign_up.ask(sign_up.Asked("x@x.test", PAYLOAD, PAYLOAD, ""))).path)
+    shown = {}
+    for path in paths:
+        response: Any = Client().get(path)
+        assert response.status_code == 200, path
+        shown[path] = text_of(response)
+
+    assert {path for path, text in shown.items() if executed(text)} == set()
+    assert {path for path, text in shown.items() if "x-canary" not in text} == {paths[0]}, "but of balances"
+
+
 def test_no_page_of_the_back_office_runs_them(shop: Shop, acme: Tenant) -> None:
     poison(shop, acme)
     person = User.objects.create_user("admin@ante.test")
@@ -155,12 +184,13 @@ def test_no_page_of_the_back_office_runs_them(shop: Shop, acme: Tenant) -> None:
     client: Client = browser_of(person, raise_request_exception=False)
     seen, found, rows = 0, [], {}
     paths = [address(name, rows) for name in PAGES]
+    paths += [reverse("admin:billing_report", args=[name]) for name in REPORTS]
     for model in admin.site._registry:
         base = f"admin:{model._meta.app_label}_{model._meta.model_name}"
         paths.append(reverse(f"{base}_changelist"))
         row = model._default_manager.order_by("-pk").first()
         if row is not None:
-            paths.append(reverse(f"{base}_change", args=[row.pk]))
+            paths += [reverse(f"{base}_{page}", args=[row.pk]) for page in ("change", "history")]
     for path in filter(None, paths):
         response: Any = client.get(path)
         assert response.status_code < 500, path

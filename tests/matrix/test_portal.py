@@ -1,16 +1,22 @@
 """Every page of the portal, every role of a customer's people, every place that can name somebody else's row."""
 
+import importlib
+import inspect
+import pkgutil
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django import forms
 from django.db import transaction
 from django.test import Client
 
 from accounts import roles
-from accounts.models import Authenticator, Membership, Role, User
-from portal import urls
-from tests.builders import browser_of
+from accounts.models import Membership, Role, Session, User
+from billing.models import Budget
+from portal import pages, urls
+from tests.builders import Shop, browser_of
 from tests.matrix.conftest import Tenant
 
 MEMBER, OWN, OPEN = "every member", "about the person alone", "strangers too"
@@ -212,11 +218,9 @@ def test_no_address_reaches_another_customers_row(acme: Tenant, globex: Tenant) 
 
     assert found == []
     assert globex.content() == before
-    assert globex.owner.trusted_devices.count() == 1
-    assert Authenticator.objects.filter(user=globex.owner).count() == 1
 
 
-NAMES = ("organization", "q", "before", "meter", "asset", "method", "group", "customer", "member")
+NAMES = ("organization", "q", "before", "meter", "asset", "method", "group", "covers", "who", "customer", "member")
 """Parameters that pages read, and one that they might."""
 
 
@@ -230,6 +234,76 @@ def test_no_parameter_reaches_another_customers_row(acme: Tenant, globex: Tenant
                 response, text = send(client, "GET", filled(route, acme), dict.fromkeys(NAMES, value))
                 assert response.status_code < 500, (route, value)
                 assert globex.mark not in text.replace(value, ""), (route, value)
+
+
+FOREIGN = {"covers", "members", "method", "do", "session", "organization"}
+"""Fields of what pages are sent that name somebody's row."""
+FIELDS = {
+    *("amount", "at", "currency", "pack", "preset", "keep", "key", "threshold", "target", "monthly_limit", "buy"),
+    *("regular", "every", "alert_at", "at_cap", "limit", "name", "period", "unit", "value", "asset", "when"),
+    *("email_topics", "quiet_from", "quiet_until", "address", "channel", "topics", "code", "trust", "reason"),
+    *("email", "role", "company", "plan", "password", "networks", "days", "scopes", "url", "events", "format"),
+    *("short_name", "issuer", "client_id", "client_secret", "required", "typed", "version", "agree", "timezone"),
+    *("language", "date_style", "number_style", "old_password", "new_password1", "new_password2", "username", "sure"),
+}
+READS = re.compile(r"""(?:POST\.get|values\.get|_amount\(values,|\btext)\(?\s*"(\w+)\"""")
+
+
+def fields_read() -> set[str]:
+    """The fields of every form of the pages, and those that they read by themselves."""
+    found = set()
+    for each in pkgutil.iter_modules(pages.__path__):
+        page = importlib.import_module(f"{pages.__name__}.{each.name}")
+        found |= set(READS.findall(inspect.getsource(page)))
+        for form in vars(page).values():
+            if isinstance(form, type) and issubclass(form, forms.BaseForm):
+                found |= getattr(form, "base_fields", {}).keys()
+    return found
+
+
+def test_every_field_that_pages_read_has_a_row() -> None:
+    added = {"members", "plan"}  # By their forms, as these are made.
+    assert fields_read() | added == FIELDS | FOREIGN, "does it name somebody's row? Send globex's in it"
+
+
+def sent(mine: Tenant, theirs: Tenant, shared: Budget) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(path, form): each form that can name a row, whole but for theirs in that place."""
+    ids, budget = theirs.ids, {"name": "Ours", "limit": "5", "at_cap": "refuse", "period": "month", "unit": "usd"}
+    owner = theirs.owner.memberships.get().pk
+    for covers in (f"member:{owner}", f"member:{ids['membership_id']}", f"key:{ids['key_id']}"):
+        yield "/budgets/new", budget | {"covers": covers}
+    for people in ([owner], [mine.owner.memberships.get().pk, ids["membership_id"]]):
+        yield "/budgets/new", budget | {"covers": "members", "members": people}
+        yield f"/budgets/{shared.pk}/change", budget | {"members": people}
+    method = {"method": ids["kept_method"]}
+    yield "/auto-top-up/save", {"threshold": "5", "amount": "20", "buy": "amount"} | method
+    yield "/auto-top-up/schedule", {"every": "month", "regular": "20"} | method
+    yield "/top-up", {"amount": "10"} | method
+    yield f"/webhooks/{mine.ids['endpoint_id']}/act", {"do": ids["delivery_id"]}
+    for session in Session.objects.filter(user_id=theirs.owner.pk).exclude(agent="here"):
+        yield "/security/sessions/end", {"session": session.pk}
+
+
+def test_no_field_reaches_another_customers_row(acme: Tenant, globex: Tenant, shop: Shop) -> None:
+    organization = acme.customer.organization
+    for owner in (acme.owner, globex.owner):
+        browser_of(owner)
+    client = browser_of(acme.owner, raise_request_exception=False, headers={"user-agent": "here"})
+    shared = shop.budget(acme.customer, "9", members=list(organization.memberships.all()), set_by="customer")
+    client.get("/")
+    used = {"accounts_session": "says when it was used last"}
+    before = [globex.content(), acme.content() | used]
+    for path, form in sent(acme, globex, shared):
+        response = client.post(path, form)
+        assert response.status_code in {400, 403, 404}, (path, form, response.status_code)
+        assert globex.mark not in text_of(response), path
+    # The organization that one has not is as if none had been chosen.
+    client.post("/organization", {"organization": str(globex.customer.organization_id)})
+    assert globex.mark not in text_of(client.get("/"))
+    assert [globex.content(), acme.content() | used] == before
+
+    done = {(path, *form): client.post(path, form).status_code for path, form in sent(acme, acme, shared)}
+    assert done == dict.fromkeys(done, 302), "the control: with one's own it is done"
 
 
 def test_strangers_get_no_further_than_the_door(acme: Tenant) -> None:
