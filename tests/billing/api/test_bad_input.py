@@ -246,6 +246,15 @@ def test_the_richest_batch_is_read() -> None:
     assert (len(found), found[999]["data"]["field_1"]) == (1000, Decimal("1.5"))
 
 
+@pytest.mark.parametrize("field", ["id", "source", "type", "subject"])
+def test_the_same_letters_in_another_form_are_refused(api: Api, field: str) -> None:
+    name = "cafe\N{COMBINING ACUTE ACCENT}"
+    customer = {"external_id": name, "name": name, "currency": "usd"}
+
+    problem(api.post("/events", cloud_event() | {field: name}), 400, "invalid_request", field)
+    problem(api.post("/customers", customer), 400, "invalid_request", "external_id")
+
+
 json_values = st.recursive(
     st.none()
     | st.booleans()
