@@ -9,7 +9,7 @@ from rest_framework.response import Response
 from rest_framework.settings import api_settings
 from rest_framework.views import APIView
 
-from billing.api import fields, problems
+from billing.api import fields, json, problems
 from billing.api.authentication import principal as who
 from billing.errors import BillingError, FieldError, InvalidRequest, NotFound
 from billing.services import idempotency
@@ -23,15 +23,18 @@ class View(APIView):
     """An endpoint. ``scopes`` names the scope that each method asks for.
 
     ``parameters`` names what each method takes in the query string. Anything else there is refused: a filter with a
-    slip of the pen in its name would otherwise answer with everybody's rows.
+    slip of the pen in its name would otherwise answer with everybody's rows. ``encodings`` are those that a body may
+    have beside none.
     """
 
     scopes: ClassVar[Mapping[str, str]] = {}
     parameters: ClassVar[Mapping[str, Collection[str]]] = {}
+    encodings: ClassVar[Collection[str]] = ()
     http_method_names = ["get", "head", "post", "put", "patch", "delete"]
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
+        json.check_encoding(request.headers.get("Content-Encoding", ""), unpacked=self.encodings)
         if any("\x00" in str(part) for part in kwargs.values()):
             raise NotFound("There is no such thing here.")  # The database could not even be asked.
         method = "GET" if request.method == "HEAD" else request.method or ""

@@ -10,6 +10,7 @@ from django.conf import settings
 
 from accounts.services.api_keys import Principal
 from billing.api.fields import parse_id, parse_moment
+from billing.engine.strings import is_normal
 from billing.errors import FieldError, InvalidRequest
 from billing.services.usage import NOWHERE, PRICING_SCOPE, IncomingEvent, Origin
 
@@ -155,4 +156,6 @@ def _text_problem(value: Any) -> str | None:
         return f"must be a string of 1 to {TEXT_MAX} characters"
     if _CONTROL.search(value):
         return "must have no control characters"
+    if not is_normal(value):
+        return "must be in Unicode's form NFC"
     return None

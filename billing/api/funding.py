@@ -150,6 +150,7 @@ def payment_webhook(request: HttpRequest) -> HttpResponse:
     try:
         if request.method != "POST":
             return HttpResponse(status=405, headers={"Allow": "POST"})
+        json.check_encoding(request.headers.get("Content-Encoding", ""))
         if int(request.headers.get("Content-Length") or 0) > WEBHOOK_BYTES_MAX:
             raise PayloadTooLarge(f"At most {WEBHOOK_BYTES_MAX} bytes are taken.")
         new = inbox.receive(request.body, request.headers)

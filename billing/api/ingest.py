@@ -175,6 +175,7 @@ def failure(request_id: str) -> Reply:
 
 def _read_body(call: Call) -> tuple[str, Any]:
     """The content type, and what was sent, as CloudEvents' JSON format has it whichever way it came."""
+    json.check_encoding(call.headers.get("content-encoding", ""))
     kind = call.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in {_ONE, _MANY} and cloudevents.is_binary(call.headers):
         return _ONE, cloudevents.from_headers(call.headers, json.read(call.body) if call.body else {})

@@ -2,8 +2,9 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal, InvalidOperation
+from itertools import accumulate
 from typing import IO, Any
 
 import msgspec
@@ -12,25 +13,46 @@ from rest_framework.renderers import BaseRenderer
 
 from billing.engine.journals import CONTENT_TYPES, PARQUET
 from billing.engine.strings import check_strings
-from billing.errors import InvalidRequest, PayloadTooLarge
+from billing.errors import InvalidRequest, PayloadTooLarge, UnsupportedMediaType
 
 BYTES_MAX = 5 * 1024 * 1024
 DEPTH_MAX = 20
+PARTS_MAX = 400_000
+"""Commas and opening brackets of a body, those inside strings included. A batch of 1,000 events with sixty members of
+data each has 68,000, five MiB of collectors' spans have 330,000."""
+MEMBERS_MAX = 10_000
+"""Of one object."""
 _EXPONENT_MAX = 40
+_DIGITS_MAX = 80
 _INT_DIGITS_MAX = 18
 # Also one that never ends, which would otherwise be looked for again from each of its characters.
 _STRINGS = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _NO_BRACKETS = re.compile(r"[^\[\]{}]++")
+_STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
+
+
+def check_encoding(named: str, *, unpacked: Collection[str] = ()) -> None:
+    """Refuse what a ``Content-Encoding`` header names unless it is ``identity``, or one of those that are ``unpacked``.
+
+    Raises ``UnsupportedMediaType``.
+    """
+    encoding = named.strip().lower()
+    if encoding not in {"", "identity", *unpacked}:
+        ways = " or ".join(["as it is", *(f"with {way}" for way in unpacked)])
+        raise UnsupportedMediaType(f"Send the body {ways}, not encoded as {encoding[:50]}.")
 
 
 def read(body: bytes) -> Any:
     """Parse a request's body. Numbers with a point or an exponent become ``Decimal``, exactly as written.
 
     Refused as ``InvalidRequest``: what is not JSON, not UTF-8, names a key twice, has NaN or Infinity, an exponent that
-    nothing could mean, a NUL or half a surrogate pair in a string, or more than 20 levels.
+    nothing could mean, a NUL or half a surrogate pair in a string, or more than 20 levels. ``PayloadTooLarge``: more
+    bytes or parts than are taken, or members of one object.
     """
     if len(body) > BYTES_MAX:
         raise PayloadTooLarge(f"The body has {len(body)} bytes; at most {BYTES_MAX} are taken.")
+    if (parts := sum(map(body.count, b",[{"))) > PARTS_MAX:
+        raise PayloadTooLarge(f"The body has some {parts} values; at most {PARTS_MAX} are taken.")
     try:
         text = body.decode()
     except UnicodeDecodeError as error:
@@ -54,14 +76,8 @@ def _depth(text: str) -> int:
     """How deep the brackets are nested; 0 where there are too few of them to matter."""
     if text.count("[") + text.count("{") <= DEPTH_MAX:
         return 0
-    depth = deepest = 0
-    for bracket in _NO_BRACKETS.sub("", _STRINGS.sub("", text)):
-        if bracket in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        else:
-            depth -= 1
-    return deepest
+    brackets = _NO_BRACKETS.sub("", _STRINGS.sub("", text))
+    return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0)
 
 
 def _integer(text: str) -> int | Decimal:
@@ -69,6 +85,7 @@ def _integer(text: str) -> int | Decimal:
 
 
 def _decimal(text: str) -> Decimal:
+    """The number as the database gives it back: 100 for 1e2, and zero without a sign."""
     try:
         number = Decimal(text)
     except InvalidOperation:  # An exponent that Python cannot even hold.
@@ -76,16 +93,10 @@ def _decimal(text: str) -> Decimal:
     # Zero has an exponent as well, which the database would try to keep.
     if abs(number.adjusted()) > _EXPONENT_MAX:
         raise InvalidRequest(f"The number {text[:40]} is out of any range.")
-    if len(number.as_tuple().digits) > 2 * _EXPONENT_MAX:
+    if len(text) > _DIGITS_MAX and len(number.as_tuple().digits) > _DIGITS_MAX:
         raise InvalidRequest(f"The number {text[:40]}… has too many digits.")
-    return _as_stored(number)
-
-
-def _as_stored(number: Decimal) -> Decimal:
-    """The same number as the database gives it back: 100 for 1e2, and zero without a sign."""
-    exponent = number.as_tuple().exponent
-    if isinstance(exponent, int) and exponent > 0:
-        number = Decimal(int(number))
+    if "e" in text or "E" in text:
+        number = Decimal(f"{number:f}")
     return number if number else abs(number)
 
 
@@ -94,6 +105,8 @@ def _no_constant(text: str) -> Any:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > MEMBERS_MAX:
+        raise PayloadTooLarge(f"An object has {len(pairs)} members; at most {MEMBERS_MAX} are taken.")
     result = dict(pairs)
     if len(result) != len(pairs):
         seen: set[str] = set()

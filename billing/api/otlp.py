@@ -21,11 +21,12 @@ from billing.api.ingest import EVENTS_MAX, SCOPE
 from billing.api.schema import otlp as schema
 from billing.api.spans import Span
 from billing.engine.strings import check_strings
-from billing.errors import InvalidRequest, PayloadTooLarge, UnsupportedMediaType
+from billing.errors import InvalidRequest, PayloadTooLarge
 from billing.models import Customer
 from billing.services import usage
 
 PROTOBUF = "application/x-protobuf"
+GZIP = "gzip"
 CUSTOMER_HEADER = "X-Ante-Customer"
 REASONS_MAX = 5
 CALLS_MAX = 10_000
@@ -41,11 +42,8 @@ class SpansParser(BaseParser):
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
         content = stream.read(json.BYTES_MAX + 1)
-        encoding = (parser_context or {})["request"].headers.get("Content-Encoding", "identity").lower()
-        if encoding == "gzip":
+        if (parser_context or {})["request"].headers.get("Content-Encoding", "").strip().lower() == GZIP:
             content = _unpacked(content)
-        elif encoding != "identity":
-            raise UnsupportedMediaType(f"Send it as it is or with gzip, not as {encoding[:50]}.")
         return self.read(content)
 
     def read(self, content: bytes) -> list[Span]:
@@ -71,6 +69,7 @@ class ProtobufParser(SpansParser):
 class TracesView(base.View):
     scopes: ClassVar[Mapping[str, str]] = {"POST": SCOPE}
     parser_classes = [SpansParser, ProtobufParser]
+    encodings = (GZIP,)
 
     @schema.TRACES
     def post(self, request: Request) -> HttpResponse | Response:

@@ -19,6 +19,7 @@ from billing.api.fields import (
 )
 from billing.api.prices import PriceTerms
 from billing.engine.presets import PRESETS
+from billing.engine.strings import is_normal
 from billing.models import Asset, Customer, Grant, Meter, PlanVersion, ProviderCost
 
 _EXTERNAL_ID = r"^(?!\.{1,2}\Z)[^/\s\x00-\x1f\x7f]+\Z"  # A part of a path, hence not "." or "..".
@@ -50,6 +51,11 @@ class CustomerCreate(CustomerChange):
     external_id = PatternField(_EXTERNAL_ID, max_length=255)
     name = TextField(max_length=200)
     currency = CurrencyField()
+
+    def validate_external_id(self, value: str) -> str:
+        if not is_normal(value):
+            raise serializers.ValidationError("Must be in Unicode's form NFC.")
+        return value
 
 
 class OverdraftChange(StrictSerializer):

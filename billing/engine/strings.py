@@ -1,6 +1,7 @@
-"""Texts that the database can hold."""
+"""Texts that the database can hold, and tell apart as people do."""
 
 from typing import Any
+from unicodedata import is_normalized
 
 from billing.errors import InvalidRequest
 
@@ -21,3 +22,8 @@ def check_strings(value: Any) -> None:
     elif isinstance(value, list):
         for member in value:
             check_strings(member)
+
+
+def is_normal(text: str) -> bool:
+    """Whether it is in Unicode's form C (NFC), in which what looks the same is the same."""
+    return text.isascii() or is_normalized("NFC", text)

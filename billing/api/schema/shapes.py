@@ -20,7 +20,7 @@ PROBLEMS = {
     "406": "Cannot be given in a form that is accepted.",
     "409": "It conflicts with what is there.",
     "413": "Too large.",
-    "415": "Not a content type that is understood.",
+    "415": "Not a content type, or not an encoding, that is understood.",
     "429": "Too many requests.",
     "500": "A mistake of ours, logged under the request id.",
     "503": "Busy: try again shortly.",

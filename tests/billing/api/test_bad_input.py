@@ -1,8 +1,12 @@
 """The nasty list: always a clear refusal, nothing written, never a 500."""
 
+import gzip
 import json
+import re
 from collections.abc import Iterator
 from contextlib import suppress
+from decimal import Decimal
+from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,6 +17,7 @@ from billing.api.json import read
 from billing.errors import InvalidRequest, PayloadTooLarge
 from billing.models import Charge, Customer, Grant, LedgerEntry, Meter, OutboxEvent, Plan, Subscription, UsageEvent
 from tests.billing.api.conftest import Api, cloud_event, problem
+from tests.billing.api.test_parameters import declared
 from tests.builders import Shop
 
 WRITES = [
@@ -195,12 +200,59 @@ def test_a_path_that_leads_nowhere_is_not_found_for_every_method(api: Api, path:
             problem(api.send(method, path, {}), 404, "not_found")
 
 
-@pytest.mark.parametrize(
-    "headers", [{"content_encoding": "gzip"}, {"accept": "text/html"}, {"accept": "*/*;q=nonsense"}]
-)
-def test_odd_headers_break_nothing(api: Api, headers: dict[str, str]) -> None:
-    assert api.post("/customers", "{}", **headers).status_code in {400, 406, 415}
-    assert api.post("/events", "{}", **headers).status_code in {400, 406, 415}
+@pytest.mark.parametrize("accept", ["text/html", "*/*;q=nonsense"])
+def test_odd_headers_break_nothing(api: Api, accept: str) -> None:
+    assert api.post("/customers", "{}", accept=accept).status_code in {400, 406}
+    assert api.post("/events", "{}", accept=accept).status_code in {400, 406}
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "br", "identity, gzip"])
+def test_what_is_said_to_be_encoded_is_refused_also_where_it_could_be_read(api: Api, encoding: str) -> None:
+    customer = {"external_id": "globex", "name": "Globex", "currency": "usd"}
+    grant = {"asset": "usd", "amount": "1", "kind": "promotional"}
+    for path, valid in [("/customers", customer), ("/customers/acme/grants", grant), ("/events", cloud_event())]:
+        for body in (json.dumps(valid), gzip.compress(json.dumps(valid).encode())):
+            problem(api.post(path, body, content_encoding=encoding), 415, "unsupported_media_type")
+            problem(api.post(path, body, content_encoding=encoding, idempotency_key="k"), 415, "unsupported_media_type")
+    for no_encoding in ("identity", ""):
+        problem(api.post("/customers", {}, content_encoding=no_encoding), 400, "invalid_request")
+        problem(api.post("/events", {}, content_encoding=no_encoding), 400, "invalid_request")
+
+
+def test_no_route_takes_what_is_said_to_be_encoded(api: Api) -> None:
+    writes = [call.split(" /api/v1") for call, _ in declared() if not call.startswith("GET ")]
+    for method, path in writes:
+        address = re.sub(r"{\w+}", str(UUID(int=7)), path)
+        problem(api.send(method, address, {}, content_encoding="br"), 415, "unsupported_media_type")
+    assert len(writes) >= 40
+
+
+def test_what_would_take_long_to_read_is_too_large(api: Api) -> None:
+    """Known from its bytes: what is no JSON at all is refused for its size first."""
+    for part in ("1.1,", '{"a":1.5},', "[],", "{},", "1e1,", ","):
+        body = f"[{part * 400_000}0]"
+        problem(api.post("/events", body), 413, "payload_too_large")
+        problem(api.post("/customers", body), 413, "payload_too_large")
+    with pytest.raises(PayloadTooLarge):
+        read(b"{" + b",".join(b'"%d":1' % number for number in range(10_001)) + b"}")
+    assert len(read(b"{" + b",".join(b'"%d":1' % number for number in range(10_000)) + b"}")) == 10_000
+
+
+def test_the_richest_batch_is_read() -> None:
+    data = {f"field_{number}": [number, number * 1.5, "a text"][number % 3] for number in range(60)}
+
+    found = read(json.dumps([cloud_event(f"event-{number}", data=data) for number in range(1000)]).encode())
+
+    assert (len(found), found[999]["data"]["field_1"]) == (1000, Decimal("1.5"))
+
+
+@pytest.mark.parametrize("field", ["id", "source", "type", "subject"])
+def test_the_same_letters_in_another_form_are_refused(api: Api, field: str) -> None:
+    name = "cafe\N{COMBINING ACUTE ACCENT}"
+    customer = {"external_id": name, "name": name, "currency": "usd"}
+
+    problem(api.post("/events", cloud_event() | {field: name}), 400, "invalid_request", field)
+    problem(api.post("/customers", customer), 400, "invalid_request", "external_id")
 
 
 json_values = st.recursive(

@@ -15,7 +15,7 @@ from django.db import OperationalError, connection, transaction
 from accounts.services import api_keys
 from billing import locks, pipeline
 from billing.api import native, pace
-from billing.models import Customer, LedgerTransaction
+from billing.models import Customer, LedgerTransaction, UsageEvent
 from billing.services import usage
 from tests.builders import LLM, Shop
 
@@ -116,6 +116,24 @@ def test_an_event_is_charged_and_answered(committed_db: None, shop: Shop) -> Non
         "99.993",
         "1450",
     )
+
+
+def test_what_is_said_to_be_encoded_is_refused_on_each_way(committed_db: None, shop: Shop) -> None:
+    shop.customer(usd="100")
+    key = shop.key()
+    gzip = {"content-encoding": "gzip"}
+    one, long = event("acme", "one"), event("acme", "long", note="x" * native.SMALL_BYTES_MAX)
+
+    async def play() -> list[Answer | None]:
+        return [
+            await post(key, one, **gzip),
+            await post(key, [one], **gzip),
+            await post(key, long, **gzip),
+            await post(key, one, **gzip, **{"idempotency-key": "k"}),
+        ]
+
+    assert [(status, body["code"]) for status, _, body in in_loop(play)] == [(415, "unsupported_media_type")] * 4
+    assert not UsageEvent.objects.exists()
 
 
 def test_those_who_wait_at_the_same_time_share_a_transaction(
