@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from django.apps import apps
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
 from accounts.models import (
@@ -216,6 +216,7 @@ def tenant(shop: Shop, bank: Bank, name: str) -> Tenant:
     )
 
 
+@transaction.atomic
 def of_the_operator(shop: Shop, acme: Tenant) -> None:
     """A row of what no customer makes: closed day, partner, tax, price, pack, replay, and what the provider said."""
     now, customer, day = timezone.now(), acme.customer, closed_day()

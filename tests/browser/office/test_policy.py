@@ -11,12 +11,12 @@ from playwright.sync_api import Route, expect
 from tests.browser.conftest import SignIn
 from tests.browser.office.conftest import office
 from tests.builders import Shop
-from tests.matrix.conftest import tenant
+from tests.matrix.conftest import of_the_operator, tenant
 from tests.matrix.test_admin import PAGES, SENT_ONLY, address
 from tests.payments import Bank
 
 REPORTS = ["recurring", "ageing", "losses"]
-FILES = ("jsi18n", "_export_data", "_evidence", "_evidence_json")
+FILES = ("jsi18n", "_export_data", "_evidence", "_evidence_json", "_export", "_pdf", "_paper", "_statement")
 """Addresses of files, which a browser takes along and does not show."""
 INLINE = "<!doctype html><html><head><style>p { color: red }</style></head><body><script>let ran</script></body></html>"
 
@@ -37,7 +37,7 @@ def paths() -> list[str]:
 
 @pytest.mark.timeout(600)  # Every page, in a real browser.
 def test_no_page_of_the_back_office_breaks_the_policy(sign_in: SignIn, shop: Shop, bank: Bank) -> None:
-    tenant(shop, bank, "acme")
+    of_the_operator(shop, tenant(shop, bank, "acme"))
     page, wrong, seen = office(sign_in), {}, 0
     for path in paths():
         there = page.goto(sign_in.site + path)
