@@ -59,7 +59,7 @@ def export_customer(request: HttpRequest, customer: Customer) -> HttpResponseBas
         object_id=customer.external_id,
         organization_id=customer.organization_id,
     )
-    return _archive(f"customer-{customer.pk}.zip", selector.of_organization(customer))
+    return _archive(f"customer-{customer.pk}.zip", selector.of_organization(customer, notes=True))
 
 
 def _archive(name: str, files: selector.Files) -> StreamingHttpResponse:

@@ -14,6 +14,7 @@ from accounts.services import audit, staff
 from billing.api import urls as api_urls
 from billing.models import OutboxEvent
 from billing.services import approvals
+from billing.services.customer import notes
 from portal import urls as portal_urls
 from tests.builders import Shop, browser_of
 from tests.payments import Bank, Payer
@@ -56,6 +57,7 @@ def test_no_reason_of_staff_is_read_by_the_customer(shop: Shop, bank: Bank, sett
             approvals.approve(actor=second, approval=asked, note=CANARY)
     assert AuditDetail.objects.filter(after__reason=CANARY).count() >= 8
 
+    notes.add(actor=by, customer=acme, text=CANARY)
     key = shop.key(organization=acme.organization)
     api, browser = Client(headers={"authorization": f"Bearer {key}"}), browser_of(owner)
     paths = [(api, f"/api/v1/{one.pattern}".replace("<str:external_id>", "acme")) for one in api_urls.urlpatterns]

@@ -76,8 +76,11 @@ def of_person(user: User) -> Files:
     yield "audit.jsonl", _trail(privacy.trail_of(user))
 
 
-def of_organization(customer: Customer) -> Files:
-    """Everything about a customer: who they are, their people, their usage, their money."""
+def of_organization(customer: Customer, *, notes: bool = False) -> Files:
+    """Everything about a customer: who they are, their people, their usage, their money.
+
+    With ``notes``, what staff wrote down about them as well: whoever hands that out looks at it first.
+    """
     organization = customer.organization
     yield (
         "organization.json",
@@ -145,6 +148,8 @@ def of_organization(customer: Customer) -> Files:
     )
     yield from _money(customer)
     yield from _said(customer)
+    if notes:
+        yield "notes.jsonl", _noted(customer)
     yield (
         "usage-events.jsonl",
         _lines(
@@ -205,14 +210,9 @@ def _money(customer: Customer) -> Files:
 
 
 def _said(customer: Customer) -> Files:
-    """What the customer said, what they were told, and what was noted about them."""
+    """What the customer said, and what they were told."""
     disputed = ChargeDispute.objects.filter(customer=customer)
     yield "charge-disputes.jsonl", _lines(disputed, "status", "reason", "answer", "created_at", "closed_at")
-    noted = steps.every(Note.objects.filter(customer=customer))
-    yield (
-        "notes.jsonl",
-        (_text({"id": note.pk, "author": AUTHOR, **_row(note, "text", "created_at")}) + "\n" for note in noted),
-    )
     yield "notices.jsonl", _lines(Notice.objects.filter(customer=customer), "kind", "title", "text", "created_at")
     sent = WebhookDelivery.objects.filter(customer=customer, endpoint__customer=customer)
     yield "webhook-deliveries.jsonl", _lines(sent, "type", "data", "state", "happened_at", "delivered_at")
@@ -220,6 +220,11 @@ def _said(customer: Customer) -> Files:
     yield "spend-anomalies.jsonl", _lines(unusual, "hour", "scope", "value", "asset_id", "spent", "usual", "level")
     counted = BudgetCounter.objects.filter(customer=customer).select_related("budget")
     yield "budget-counters.jsonl", _lines(counted, "budget", "value", "window_start", "window_end", "spent")
+
+
+def _noted(customer: Customer) -> Iterator[str]:
+    for note in steps.every(Note.objects.filter(customer=customer)):
+        yield _text({"id": note.pk, "author": AUTHOR, **_row(note, "text", "created_at")}) + "\n"
 
 
 def _trail(lines: Iterable[dict[str, Any]]) -> Iterator[str]:

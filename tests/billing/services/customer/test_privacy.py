@@ -192,7 +192,7 @@ def test_whatever_is_erased_was_there_to_be_taken_along(acme: Customer, shop: Sh
     IdentityProvider.objects.create(organization=acme.organization, issuer="https://login.test", **terms)
 
     with CaptureQueriesContext(connection) as read:
-        found = files(selector.of_organization(Customer.objects.get(pk=acme.pk)))
+        found = files(selector.of_organization(Customer.objects.get(pk=acme.pk), notes=True))
         files(selector.of_person(User.objects.get(pk=owner.pk)))
 
     document = json.loads(found["organization.json"])
