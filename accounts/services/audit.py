@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Q
+from django.db.models import Model, Q
 from django.http import HttpRequest
 
 from accounts import addresses
@@ -62,6 +62,12 @@ _WORDS = frozenset({"reason", "note", "reference"})
 """What people write in words of their own: of an organization they may name somebody."""
 
 SYSTEM = Actor(AuditEvent.Actor.SYSTEM, label="system")
+
+
+def differing(row: Model, said: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Of what is said of the row's fields, what is not so yet: as it is now, and as it was said."""
+    after = {field: value for field, value in said.items() if getattr(row, field) != value}
+    return {field: getattr(row, field) for field in after}, after
 
 
 def record(

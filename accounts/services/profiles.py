@@ -15,7 +15,7 @@ def change(user: User, *, actor: Actor, **said: str) -> None:
     """
     with transaction.atomic():
         row = User.objects.select_for_update(no_key=True).get(pk=user.pk)
-        changed = {field: value for field, value in said.items() if getattr(row, field) != value}
+        before, changed = audit.differing(row, said)
         if changed:
             User.objects.filter(pk=row.pk).update(**changed)
             audit.record(
@@ -23,7 +23,7 @@ def change(user: User, *, actor: Actor, **said: str) -> None:
                 action="user.profile_changed",
                 object_type="user",
                 object_id=str(row.pk),
-                before={field: getattr(row, field) for field in changed},
+                before=before,
                 after=changed,
             )
     for field, value in said.items():

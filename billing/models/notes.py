@@ -6,8 +6,7 @@ from billing.models.customers import Customer
 
 
 class Note(models.Model):
-    """What staff tell each other about a customer. The customer sees it where they take out their
-    personal data, and it goes with that."""
+    """What staff tell each other about a customer. The customer does not see it; it goes with their personal data."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="notes", db_index=False)

@@ -99,7 +99,7 @@ def update(
         customer = Customer.objects.select_for_update().get(pk=customer.pk)
         if customer.erased_at is not None:
             raise InvalidState(f"{customer.external_id} was erased: nothing is kept about it any more.")
-        changed = {field: value for field, value in changes.items() if getattr(customer, field) != value}
+        before, changed = audit.differing(customer, changes)
         if not changed:
             return customer
         if changed.get("on_insufficient_funds") == Customer.FundsPolicy.OVERDRAFT:
@@ -111,7 +111,6 @@ def update(
                 customer_id=customer.pk,
                 approval=approval,
             )
-        before = {field: getattr(customer, field) for field in changed}
         for field, value in changed.items():
             setattr(customer, field, value)
         customer.save(update_fields=list(changed))

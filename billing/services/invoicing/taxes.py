@@ -147,10 +147,9 @@ def set_profile(
     with transaction.atomic():
         profile, _ = TaxProfile.objects.select_for_update(no_key=True).get_or_create(customer=customer)
         terms = {"tax_id": tax_id, "region": region, "exempt_reason": exempt_reason.strip()[:200], "address": lines}
-        changed = {field: value for field, value in terms.items() if getattr(profile, field) != value}
+        before, changed = audit.differing(profile, terms)
         if not changed:
             return profile
-        before = {field: getattr(profile, field) for field in changed}
         for field, value in changed.items():
             setattr(profile, field, value)
         profile.save()

@@ -91,11 +91,8 @@ def change(
             reading.require([*wanted, *reading.waiting(before)], may)
         reading.require(set(wanted) - set(reading.told(before)), may)
         asked = {"url": url, "events": events, "description": description, "format": format, "enabled": enabled}
-        changes: dict[str, Any] = {
-            name: value for name, value in asked.items() if value is not None and value != getattr(before, name)
-        }
-        former = {name: getattr(before, name) for name in changes}
-        after = dict(changes)
+        former, after = audit.differing(before, {name: value for name, value in asked.items() if value is not None})
+        changes = dict(after)
         if enabled is not None:
             changes["disabled_because"] = "" if enabled else "It was switched off."
         if enabled and not before.enabled:
