@@ -5,7 +5,6 @@ processes or a browser, and empties the tables afterwards. After either, the boo
 places where no secret belongs (``tests/canaries.py``): a test that leaves them wrong fails, whatever it asserted.
 """
 
-import asyncio
 import json
 import logging
 import os
@@ -111,19 +110,6 @@ def _nothing_was_tried_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     attempts.local.clear()
     pace.buckets.clear()
     downloads.under_way.clear()
-
-
-@pytest.fixture(autouse=True)
-def _no_loop_of_a_browser(request: pytest.FixtureRequest) -> Iterator[None]:
-    """From a process's first browser test on, Playwright's event loop counts as running in the main thread; which tests
-    come after it in that process is up to whoever deals them out. Only those that drive a browser find it running."""
-    loop = asyncio._get_running_loop()
-    if loop is None or "playwright" in request.fixturenames:
-        yield
-        return
-    asyncio._set_running_loop(None)
-    yield
-    asyncio._set_running_loop(loop)
 
 
 @pytest.fixture

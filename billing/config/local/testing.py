@@ -36,7 +36,7 @@ def run(arguments: list[str]) -> int:
 
     Without any, all tests run, in one process more than there are processors: some tests wait for others' processes.
     """
-    arguments = arguments or ["-n", str((os.cpu_count() or 1) + 1), "--dist", "worksteal"]
+    arguments = arguments or ["-n", str((os.cpu_count() or 1) + 1), "--dist", "load"]
     environment = {name: value for name, value in os.environ.items() if name not in NOT_FOR_TESTS}
     home = Path(tempfile.mkdtemp(prefix="ante-test-"))
     homes = [home / str(number) for number in range(_processes(arguments))]
