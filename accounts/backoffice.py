@@ -5,18 +5,16 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from django.contrib.admin import ShowFacets
-from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest
 from django.shortcuts import get_object_or_404
 from django.utils.decorators import method_decorator
-from django.utils.functional import cached_property
 from unfold import fields
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
-from unfold.views import ChangeList
 
+from accounts.lists import CappedPaginator, QuickList
 from accounts.second_factor import requires_fresh_second_factor
 from accounts.services import audit
 from accounts.services.audit import actor_of
@@ -35,8 +33,6 @@ __all__ = [
     "row",
 ]
 
-ROWS_MAX = 10_000
-
 # Where Pygments happens to be installed, as it is for the tests, the theme would colour JSON inline, which the content
 # security policy refuses. It has no setting for that, and what it makes of a field cannot be changed from outside: the
 # other way is a method beside every JSON field of every page.
@@ -52,37 +48,6 @@ def row(rows: type[_Model] | QuerySet[_Model], object_id: object) -> _Model:
     return get_object_or_404(rows, pk=key)
 
 
-class CappedPaginator(Paginator):  # type: ignore[type-arg]
-    """Counts no further than ``ROWS_MAX``: beyond it people narrow the list down, and the database is left in peace."""
-
-    template_name = "admin/ante/pagination.html"
-
-    @cached_property
-    def count(self) -> int:
-        """How many rows can be paged through. One more than that is looked for, to know whether there are more."""
-        return min(self._counted, ROWS_MAX)
-
-    @property
-    def is_capped(self) -> bool:
-        return self._counted > ROWS_MAX
-
-    @cached_property
-    def _counted(self) -> int:
-        rows: Any = self.object_list
-        if isinstance(rows, list):
-            return len(rows)
-        counted: int = rows.order_by()[: ROWS_MAX + 1].count()
-        return counted
-
-
-class QuickList(ChangeList):  # type: ignore[misc]
-    """A list that says how many rows it found and does not ask how many there would be without its filters."""
-
-    def get_results(self, request: HttpRequest) -> None:
-        super().get_results(request)
-        self.full_result_count = self.result_count
-
-
 class BackOfficeAdmin(ModelAdmin):  # type: ignore[misc]
     """A page whose lists stay quick however large the table is."""
 
@@ -92,6 +57,8 @@ class BackOfficeAdmin(ModelAdmin):  # type: ignore[misc]
     list_per_page = 50
     list_fullwidth = True
     list_filter_submit = True
+    indexed: tuple[str, ...] = ("customer",)
+    """Of the fields that the list is narrowed by, those whose rows an index gives by id."""
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[QuickList]:
         return QuickList

@@ -8,11 +8,12 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
 from accounts.admin import key_pages
 from accounts.admin.asking import Asking
 from accounts.backoffice import OffersWhatFits, ReadOnlyAdmin, actor_of, detail_action, labelled, row
+from accounts.lists import MomentFilter
 from accounts.models import ApiKey
 from accounts.second_factor import requires_fresh_second_factor
 from accounts.services import api_keys
@@ -33,7 +34,7 @@ class ApiKeyAdmin(Asking, OffersWhatFits, ReadOnlyAdmin):
         "last_used_at",
         "expires_at",
     )
-    list_filter = (("kind", ChoicesDropdownFilter), "live", ("last_used_at", RangeDateTimeFilter))
+    list_filter = (("kind", ChoicesDropdownFilter), "live", ("last_used_at", MomentFilter))
     list_select_related = ("organization",)
     ordering = ("-id",)
     search_fields = ("name", "prefix", "organization__name")

@@ -3,10 +3,10 @@
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from unfold.contrib.filters.admin import RangeDateTimeFilter
 
 from accounts.admin.asking import Asking
 from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action, labelled, row
+from accounts.lists import MadeFilter
 from accounts.models import OutgoingMail
 from accounts.services import mail
 
@@ -16,7 +16,7 @@ class LetterAdmin(Asking, ReadOnlyAdmin):
     """Letters about accounts that have not gone out. What they say is for their recipient alone."""
 
     list_display = ("subject", "recipient", "state", "attempts", "due_at", "last_error", "created_at")
-    list_filter = (("created_at", RangeDateTimeFilter),)
+    list_filter = (("created_at", MadeFilter),)
     search_fields = ("recipient", "subject")
     ordering = ("-id",)
     fields = ("subject", "recipient", "state", "attempts", "due_at", "last_error", "created_at")

@@ -13,12 +13,12 @@ from django.template.response import TemplateResponse
 from django.urls import path
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
-from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from accounts.admin import powers
 from accounts.admin.asking import Asking
 from accounts.backoffice import AuditedAdmin, actor_of, detail_action, labelled, row
+from accounts.lists import MadeFilter
 from accounts.models import User
 from accounts.second_factor import requires_fresh_second_factor
 from accounts.services import factors, mail
@@ -55,7 +55,7 @@ class PersonAdmin(Asking, AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
     audited_fields = ("email", "name", "is_active", "is_staff", "is_superuser")
     audited_relations = ("groups", "user_permissions")
     list_display = ("email", "name", "side", "is_active", "last_login", "created_at")
-    list_filter = ("is_staff", "is_active", "is_superuser", ("created_at", RangeDateTimeFilter))
+    list_filter = ("is_staff", "is_active", "is_superuser", ("created_at", MadeFilter))
     search_fields = ("email", "name")
     ordering = ("email",)
     readonly_fields = ("created_at", "last_login")

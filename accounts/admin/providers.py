@@ -9,10 +9,10 @@ from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.decorators import method_decorator
-from unfold.contrib.filters.admin import RangeDateTimeFilter
 
 from accounts.admin.asking import Asking
 from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action, labelled, row
+from accounts.lists import MadeFilter
 from accounts.models import Identity, IdentityProvider
 from accounts.second_factor import requires_fresh_second_factor
 from accounts.services import single_sign_on
@@ -25,7 +25,7 @@ class IdentityProviderAdmin(Asking, ReadOnlyAdmin):
     """Owners set it up in the portal. Here one sees what they set up, and administrators take it away."""
 
     list_display = ("organization", "short_name", "issuer", "required_shown", "people", "last_used", "created_at")
-    list_filter = ("required", ("created_at", RangeDateTimeFilter))
+    list_filter = ("required", ("created_at", MadeFilter))
     list_select_related = ("organization",)
     search_fields = ("short_name", "issuer", "organization__name")
     ordering = ("-id",)

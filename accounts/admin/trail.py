@@ -7,9 +7,10 @@ from uuid import UUID
 from django.contrib import admin
 from django.db.models import Q
 from django.http import HttpRequest
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
 from accounts.backoffice import ReadOnlyAdmin
+from accounts.lists import MadeFilter
 from accounts.models import AuditEvent
 from accounts.services import audit
 
@@ -21,7 +22,7 @@ ACTORS_MAX = 50
 class AuditEventAdmin(ReadOnlyAdmin):
     list_display = ("created_at", "action", "actor_label", "object_type", "object_id", "ip_address", "request_id")
     list_display_links = ("created_at", "action")
-    list_filter = (("actor_kind", ChoicesDropdownFilter), ("created_at", RangeDateTimeFilter))
+    list_filter = (("actor_kind", ChoicesDropdownFilter), ("created_at", MadeFilter))
     search_fields = ("action", "object_id", "request_id")
     search_help_text = "An action or its beginning, an e-mail address, the name of a key, or any id, a request's too"
     sortable_by = ()

@@ -10,9 +10,10 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import timezone
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, RangeDateTimeFilter
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 
 from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action, labelled
+from accounts.lists import MadeFilter
 from accounts.second_factor import requires_fresh_second_factor
 from billing.admin import approval_terms, confirm, display, lookup
 from billing.admin.base import SummaryMixin
@@ -32,7 +33,7 @@ class ApprovalAdmin(SummaryMixin, ReadOnlyAdmin):
         ("state", ChoicesDropdownFilter),
         ("kind", ChoicesDropdownFilter),
         ("customer", AutocompleteSelectFilter),
-        ("created_at", RangeDateTimeFilter),
+        ("created_at", MadeFilter),
     )
     search_fields = ("customer__external_id", "customer__name", "requested_by__email")
     ordering = ("-id",)

@@ -9,11 +9,11 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import (
     AutocompleteSelectFilter,
     ChoicesDropdownFilter,
-    RangeDateTimeFilter,
     RelatedDropdownFilter,
 )
 
 from accounts.backoffice import labelled
+from accounts.lists import MomentFilter
 from accounts.models import ApiKey
 from billing.admin import display
 from billing.admin.base import BookAdmin, SummaryMixin
@@ -36,7 +36,7 @@ class AuthorizationAdmin(SummaryMixin, BookAdmin):
         ("customer", AutocompleteSelectFilter),
         ("status", ChoicesDropdownFilter),
         ("asset", RelatedDropdownFilter),
-        ("expires_at", RangeDateTimeFilter),
+        ("expires_at", MomentFilter),
     )
     search_help_text = "A customer, or an authorization's id"
     fields = (

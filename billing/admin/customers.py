@@ -8,10 +8,11 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import timezone
 from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.enums import ActionVariant
 
 from accounts.backoffice import OffersWhatFits, actor_of, detail_action
+from accounts.lists import MadeFilter
 from billing.admin import (
     adjust_form,
     by_hand,
@@ -60,7 +61,7 @@ class CustomerAdmin(SummaryMixin, OffersWhatFits):
         ("on_insufficient_funds", ChoicesDropdownFilter),
         "currency",
         ErasureFilter,
-        ("created_at", RangeDateTimeFilter),
+        ("created_at", MadeFilter),
     )
     search_fields = ("external_id", "name", "email")
     actions = None

@@ -7,9 +7,10 @@ from django import forms
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, RangeDateTimeFilter
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 
 from accounts.backoffice import OffersWhatFits, ReadOnlyAdmin, detail_action, labelled
+from accounts.lists import MomentFilter
 from accounts.services.audit import actor_of
 from billing.admin import by_hand, confirm, display, lookup
 from billing.admin.amounts import AmountField
@@ -31,7 +32,7 @@ class TopUpAdmin(OffersWhatFits, BookAdmin):
         CreatedPeriodFilter,
         ("customer", AutocompleteSelectFilter),
         ("status", ChoicesDropdownFilter),
-        ("settled_at", RangeDateTimeFilter),
+        ("settled_at", MomentFilter),
     )
     list_select_related = ("customer", "attempt")
     search_help_text = "A customer, or a top-up's id"

@@ -10,11 +10,11 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import (
     AutocompleteSelectFilter,
     ChoicesDropdownFilter,
-    RangeDateTimeFilter,
     RelatedDropdownFilter,
 )
 
 from accounts.backoffice import ReadOnlyAdmin, labelled
+from accounts.lists import MomentFilter
 from billing.admin import display
 from billing.admin.base import BookAdmin, SummaryMixin
 from billing.admin.periods import PeriodFilter
@@ -55,7 +55,7 @@ class LedgerEntryAdmin(BookAdmin):
         ("debit", ChoicesDropdownFilter),
         ("credit", ChoicesDropdownFilter),
         ("asset", RelatedDropdownFilter),
-        ("occurred_at", RangeDateTimeFilter),
+        ("occurred_at", MomentFilter),
     )
     search_ids = ("id", "transaction_id", "grant_id")
     search_event = "transaction_id"
@@ -142,7 +142,7 @@ class LedgerTransactionAdmin(SummaryMixin, BookAdmin):
     change_form_template = "admin/ante/transaction.html"
     list_display = ("posted", "customer_link", "template", "reference", "occurred")
     list_display_links = ("posted",)
-    list_filter = (PeriodFilter, ("customer", AutocompleteSelectFilter), ("occurred_at", RangeDateTimeFilter))
+    list_filter = (PeriodFilter, ("customer", AutocompleteSelectFilter), ("occurred_at", MomentFilter))
     search_ids = ("id",)
     search_event = "id"
     search_help_text = "A customer, the sender's event id, or a transaction's id"

@@ -72,6 +72,7 @@ class BudgetForm(ServiceForm):
 class BudgetAdmin(AddOnlyAdmin):
     form = BudgetForm
     list_display = ("name", "customer_link", "covers_shown", "num_limit", "period", "hard", "set_by", "state_shown")
+    indexed = ()
     list_filter = (
         ("customer", AutocompleteSelectFilter),
         ("period", ChoicesDropdownFilter),
@@ -163,6 +164,7 @@ class BudgetAdmin(AddOnlyAdmin):
 @admin.register(Alert)
 class AlertAdmin(ReadOnlyAdmin):
     list_display = ("kind", "customer_link", "thresholds", "of", "crossed", "created_at", "removed_at")
+    indexed = ()
     list_filter = (("customer", AutocompleteSelectFilter), ("kind", ChoicesDropdownFilter))
     list_select_related = ("customer",)
     search_fields = ("customer__external_id", "customer__name")

@@ -5,9 +5,10 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, RangeDateTimeFilter
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 
 from accounts.backoffice import ReadOnlyAdmin, labelled
+from accounts.lists import MadeFilter
 from billing.admin import display
 from billing.admin.base import BookAdmin
 from billing.admin.periods import CreatedPeriodFilter
@@ -20,6 +21,7 @@ class OutboxEventAdmin(BookAdmin):
     list_display = ("created", "type", "customer_link", "state_shown", "attempts", "due", "relayed", "last_error")
     list_display_links = ("created",)
     list_filter = (CreatedPeriodFilter, ("state", ChoicesDropdownFilter), ("customer", AutocompleteSelectFilter))
+    indexed = ()
     search_help_text = "A customer, or the id of a message"
     fields = (
         "id",
@@ -65,7 +67,7 @@ class IdempotencyRecordAdmin(ReadOnlyAdmin):
 
     list_display = ("created", "principal", "key", "status")
     list_display_links = ("created", "key")
-    list_filter = (("created_at", RangeDateTimeFilter),)
+    list_filter = (("created_at", MadeFilter),)
     search_fields = ("=key", "=principal")
     search_help_text = "A key or a principal, whole"
     ordering = ("-id",)

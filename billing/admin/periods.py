@@ -14,12 +14,10 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from accounts.ids import first_id
+from accounts.lists import made_within
 
 PARAMETER = "when"
 MONTHS_MAX = 24
-SLACK = timedelta(hours=1)
-"""An id is made a little before the row is booked, never this much."""
 
 _MONTH = re.compile(r"(\d{4})-(\d{2})\Z")
 _DAY = re.compile(r"(\d{4})-(\d{2})-(\d{2})\Z")
@@ -72,6 +70,7 @@ class PeriodFilter(admin.SimpleListFilter):
     title = "period"
     parameter_name = PARAMETER
     booked_field = "posted_at"
+    runs_along_ids = True
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         named = [("today", "Today"), ("yesterday", "Yesterday"), ("7d", "Last 7 days"), ("30d", "Last 30 days")]
@@ -82,11 +81,7 @@ class PeriodFilter(admin.SimpleListFilter):
         wanted = span(self.value())
         if wanted is None:
             return queryset
-        return queryset.filter(
-            **{f"{self.booked_field}__gte": wanted.start, f"{self.booked_field}__lt": wanted.end},
-            id__gte=first_id(wanted.start - SLACK),
-            id__lt=first_id(wanted.end + SLACK),
-        )
+        return queryset.filter(made_within(self.booked_field, wanted.start, wanted.end))
 
 
 class ReceivedPeriodFilter(PeriodFilter):

@@ -7,9 +7,10 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, RangeDateTimeFilter
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 
 from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action, labelled
+from accounts.lists import MomentFilter
 from billing.admin import confirm, display, lookup
 from billing.admin.catalog import ReadOnlyInline
 from billing.models import RecurringGrant, RecurringGrantPeriod
@@ -45,7 +46,7 @@ class RecurringGrantAdmin(ReadOnlyAdmin):
         ("customer", AutocompleteSelectFilter),
         ("interval", ChoicesDropdownFilter),
         ("kind", ChoicesDropdownFilter),
-        ("next_at", RangeDateTimeFilter),
+        ("next_at", MomentFilter),
     )
     ordering = ("-id",)
     search_fields = ("name", "customer__external_id", "customer__name")

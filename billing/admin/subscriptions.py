@@ -8,9 +8,10 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import AutocompleteSelectFilter, RangeDateTimeFilter
+from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
 from accounts.backoffice import OffersWhatFits, ReadOnlyAdmin, actor_of, detail_action, labelled
+from accounts.lists import MomentFilter
 from billing.admin import change_plan, confirm, display, lookup
 from billing.admin.catalog import ReadOnlyInline
 from billing.engine.money import amount_string
@@ -91,8 +92,8 @@ class SubscriptionAdmin(OffersWhatFits, ReadOnlyAdmin):
         StatusFilter,
         ("plan", AutocompleteSelectFilter),
         ("customer", AutocompleteSelectFilter),
-        ("starts_at", RangeDateTimeFilter),
-        ("renews_at", RangeDateTimeFilter),
+        ("starts_at", MomentFilter),
+        ("renews_at", MomentFilter),
     )
     ordering = ("-id",)
     search_fields = ("customer__external_id", "customer__name", "plan__code")

@@ -10,11 +10,11 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import (
     AutocompleteSelectFilter,
     ChoicesDropdownFilter,
-    RangeDateTimeFilter,
     RelatedDropdownFilter,
 )
 
 from accounts.backoffice import detail_action, labelled
+from accounts.lists import MomentFilter
 from accounts.models import ApiKey
 from billing.admin import cost_card, display, lookup, reversal
 from billing.admin.base import BookAdmin, SummaryMixin
@@ -42,7 +42,7 @@ class UsageEventAdmin(EvidenceMixin, SummaryMixin, BookAdmin):
         ReceivedPeriodFilter,
         ("customer", AutocompleteSelectFilter),
         ("status", ChoicesDropdownFilter),
-        ("occurred_at", RangeDateTimeFilter),
+        ("occurred_at", MomentFilter),
     )
     actions_detail = ("reverse", "evidence", "evidence_json")
     search_event = "id"
@@ -155,7 +155,7 @@ class ChargeAdmin(BookAdmin):
         ("customer", AutocompleteSelectFilter),
         ("meter", RelatedDropdownFilter),
         ("asset", RelatedDropdownFilter),
-        ("occurred_at", RangeDateTimeFilter),
+        ("occurred_at", MomentFilter),
     )
     search_ids = ("id", "event_id")
     search_event = "event_id"

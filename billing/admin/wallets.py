@@ -10,11 +10,11 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import (
     AutocompleteSelectFilter,
     ChoicesDropdownFilter,
-    RangeDateTimeFilter,
     RelatedDropdownFilter,
 )
 
 from accounts.backoffice import OffersWhatFits, ReadOnlyAdmin, actor_of, detail_action, labelled
+from accounts.lists import MadeFilter, MomentFilter
 from accounts.models import AuditEvent
 from billing.admin import adjust_form, authorizations, by_hand, confirm, display, grant_form, lookup, summaries, support
 from billing.admin.base import SummaryAdmin, SummaryMixin
@@ -31,7 +31,7 @@ class WalletAdmin(SummaryAdmin):
     list_display = ("customer", "external_id", "num_currency", "other_assets", "created_at")
     list_display_links = ("customer",)
     list_select_related = ("customer__currency",)
-    list_filter = (("customer", AutocompleteSelectFilter), ("created_at", RangeDateTimeFilter))
+    list_filter = (("customer", AutocompleteSelectFilter), ("created_at", MadeFilter))
     search_fields = ("customer__external_id", "customer__name")
     ordering = ("-id",)
     actions_detail = ("grant_credit", "adjust")
@@ -108,8 +108,8 @@ class GrantAdmin(SummaryMixin, OffersWhatFits, ReadOnlyAdmin):
         ("kind", ChoicesDropdownFilter),
         ("asset", RelatedDropdownFilter),
         "open",
-        ("created_at", RangeDateTimeFilter),
-        ("expires_at", RangeDateTimeFilter),
+        ("created_at", MadeFilter),
+        ("expires_at", MomentFilter),
     )
     search_fields = ("name", "customer__external_id", "customer__name")
     ordering = ("-id",)

@@ -133,6 +133,7 @@ class WebhookDeliveryAdmin(BookAdmin):
     list_display = ("created", "type", "endpoint", "customer_link", "state_shown", "attempts")
     list_display_links = ("created",)
     list_filter = (CreatedPeriodFilter, ("state", ChoicesDropdownFilter), ("customer", AutocompleteSelectFilter))
+    indexed = ()
     list_select_related = ("customer", "endpoint")
     search_help_text = "A customer, or the id of a delivery"
     fields = (

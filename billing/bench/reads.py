@@ -22,7 +22,7 @@ from accounts.models import Membership, Role, User
 from accounts.services import api_keys, factors
 from billing.bench import history, shop
 from billing.bench.history import LARGE, Group, Template
-from billing.models import Balance, Customer, LedgerEntry
+from billing.models import Balance, Customer, EntryKind, LedgerEntry
 from billing.selectors.ledger import books
 from billing.selectors.ledger import seals as chain
 from billing.services import usage
@@ -37,6 +37,8 @@ COPY = "few"
 ENTRIES_AN_EVENT = 2
 BAR_RATIO = 1.2
 BAR_MS = 200
+LOOKING = "office: a rare kind"
+"""It looks through so many of the latest entries and no more: more than the ten thousand, however many there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +150,7 @@ def table(reads: list[Read], rows: int) -> str:
         few = "–" if read.few_ms is None else f"{read.few_ms:.1f} ms"
         ratio = "" if read.ratio is None else f"{read.ratio:.2f}"
         lines.append(f"{read.page:<22}{read.wallet:<8}{few:>10}{read.many_ms:>11.1f} ms  {ratio}")
-    ratios = [read for read in reads if read.ratio is not None and read.page != "healthz"]
+    ratios = [read for read in reads if read.ratio is not None and read.page not in {"healthz", LOOKING}]
     worst = max(ratios, key=lambda read: read.ratio or 0)
     slowest = max(reads, key=lambda read: read.many_ms)
     same = "reached" if (worst.ratio or 0) <= BAR_RATIO else "NOT REACHED"
@@ -222,6 +224,7 @@ def _pages(customer: Customer) -> Mapping[str, Callable[[], None]]:
         "office: customer": get(f"/admin/billing/customer/{customer.pk}/change/", office),
         "office: wallet": get(f"/admin/billing/wallet/{customer.wallet.pk}/change/", office),
         "office: entries": get("/admin/billing/ledgerentry/", office),
+        LOOKING: get(f"/admin/billing/ledgerentry/?kind__exact={EntryKind.DISPUTE}", office),
         "office: events": get("/admin/billing/usageevent/", office),
         "office: charges of one": get(f"/admin/billing/charge/?customer__id__exact={customer.pk}", office),
         "office: a receipt": get(f"/admin/billing/usageevent/{middle.transaction_id}/change/", office),

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from accounts.backoffice import CappedPaginator
+from accounts.lists import CappedPaginator
 from billing.admin import charts, display
 from billing.admin.charts import Series
 from billing.engine.money import amount_string
@@ -73,6 +73,6 @@ def test_data_is_shown_as_it_was_sent():
 
 
 def test_the_count_stops_where_nobody_pages(acme: Customer, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("accounts.backoffice.ROWS_MAX", 2)
+    monkeypatch.setattr("accounts.lists.ROWS_MAX", 2)
     paginator = CappedPaginator(UsageEvent.objects.order_by("-id"), 2)
     assert (paginator.count, paginator.is_capped, paginator.num_pages) == (2, True, 1)
