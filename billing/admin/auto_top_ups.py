@@ -9,6 +9,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdo
 from accounts.backoffice import ReadOnlyAdmin, detail_action, labelled
 from accounts.services.audit import actor_of
 from billing.admin import display, lookup
+from billing.admin.base import CustomerMixin
 from billing.admin.payments import asked
 from billing.models import AutoTopUp
 from billing.selectors.funding import standing
@@ -16,7 +17,7 @@ from billing.services.funding import rules
 
 
 @admin.register(AutoTopUp)
-class AutoTopUpAdmin(ReadOnlyAdmin):
+class AutoTopUpAdmin(CustomerMixin, ReadOnlyAdmin):
     list_display = ("customer_link", "purpose", "status_shown", "num_threshold", "num_bought", "declines", "reason")
     list_display_links = ("purpose",)
     list_filter = (
@@ -50,10 +51,6 @@ class AutoTopUpAdmin(ReadOnlyAdmin):
         rule = lookup.row(AutoTopUp.objects.select_related("customer"), object_id)
         run = lambda: rules.switch_off(actor=actor_of(request), rule=rule)  # noqa: E731
         return asked(self, request, rule, "Charge nothing more by itself", run)
-
-    @admin.display(description="Customer")
-    def customer_link(self, rule: AutoTopUp) -> SafeString:
-        return display.link(rule.customer)
 
     @labelled(
         description="Status",

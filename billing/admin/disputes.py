@@ -64,10 +64,6 @@ class DisputeAdmin(EvidenceMixin, OffersWhatFits, BookAdmin):
     def opened(self, dispute: Dispute) -> SafeString:
         return display.moment(dispute.opened_at)
 
-    @admin.display(description="Customer")
-    def customer_link(self, dispute: Dispute) -> SafeString:
-        return display.link(dispute.customer)
-
     @labelled(
         description="Status",
         label={

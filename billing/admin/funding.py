@@ -105,10 +105,6 @@ class TopUpAdmin(OffersWhatFits, BookAdmin):
     def created(self, top_up: TopUp) -> SafeString:
         return display.moment(top_up.created_at)
 
-    @admin.display(description="Customer")
-    def customer_link(self, top_up: TopUp) -> SafeString:
-        return display.link(top_up.customer)
-
     @labelled(description="Status", label=TONES)
     def status_shown(self, top_up: TopUp) -> str:
         return top_up.get_status_display()
@@ -174,10 +170,6 @@ class RefundAdmin(BookAdmin):
     @admin.display(description="Created")
     def created(self, refund: Refund) -> SafeString:
         return display.moment(refund.created_at)
-
-    @admin.display(description="Customer")
-    def customer_link(self, refund: Refund) -> SafeString:
-        return display.link(refund.customer)
 
     @labelled(description="Status", label=TONES)
     def status_shown(self, refund: Refund) -> str:

@@ -14,7 +14,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action, labelled
 from billing.admin import display, lookup
 from billing.admin.adding import AddOnlyAdmin, ServiceForm
-from billing.admin.base import BookAdmin
+from billing.admin.base import BookAdmin, CustomerMixin
 from billing.admin.payments import asked
 from billing.admin.periods import CreatedPeriodFilter
 from billing.engine.budgets import FIELDS
@@ -69,7 +69,7 @@ class BudgetForm(ServiceForm):
 
 
 @admin.register(Budget)
-class BudgetAdmin(AddOnlyAdmin):
+class BudgetAdmin(CustomerMixin, AddOnlyAdmin):
     form = BudgetForm
     list_display = ("name", "customer_link", "covers_shown", "num_limit", "period", "hard", "set_by", "state_shown")
     indexed = ()
@@ -123,10 +123,6 @@ class BudgetAdmin(AddOnlyAdmin):
             self, request, budget, "Limit nothing by it any more", lambda: budgets.remove(actor=actor, budget=budget)
         )
 
-    @admin.display(description="Customer")
-    def customer_link(self, budget: Budget) -> SafeString:
-        return display.link(budget.customer)
-
     @admin.display(description="Covers")
     def covers_shown(self, budget: Budget) -> str:
         words = [f"{name} {value}" for name, value in budget.scope.items()]
@@ -162,7 +158,7 @@ class BudgetAdmin(AddOnlyAdmin):
 
 
 @admin.register(Alert)
-class AlertAdmin(ReadOnlyAdmin):
+class AlertAdmin(CustomerMixin, ReadOnlyAdmin):
     list_display = ("kind", "customer_link", "thresholds", "of", "crossed", "created_at", "removed_at")
     indexed = ()
     list_filter = (("customer", AutocompleteSelectFilter), ("kind", ChoicesDropdownFilter))
@@ -180,10 +176,6 @@ class AlertAdmin(ReadOnlyAdmin):
         alert = lookup.row(Alert.objects.select_related("customer"), object_id)
         actor = actor_of(request)
         return asked(self, request, alert, "Tell of it no more", lambda: alerts.remove(actor=actor, alert=alert))
-
-    @admin.display(description="Customer")
-    def customer_link(self, alert: Alert) -> SafeString:
-        return display.link(alert.customer)
 
     @admin.display(description="Thresholds")
     def thresholds(self, alert: Alert) -> str:
@@ -207,10 +199,6 @@ class NoticeAdmin(BookAdmin):
     @admin.display(description="Created")
     def created(self, notice: Notice) -> SafeString:
         return display.moment(notice.created_at)
-
-    @admin.display(description="Customer")
-    def customer_link(self, notice: Notice) -> SafeString:
-        return display.link(notice.customer)
 
     @admin.display(description="Facts")
     def facts_shown(self, notice: Notice) -> SafeString:

@@ -20,6 +20,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from accounts.backoffice import actor_of, detail_action
 from billing.admin import by_hand, confirm, display, lookup
 from billing.admin.adding import AddOnlyAdmin, ServiceForm
+from billing.admin.base import CustomerMixin
 from billing.engine.money import amount_string
 from billing.engine.spreadsheets import harmless
 from billing.models import Approval, Partner, PartnerCustomer
@@ -207,7 +208,7 @@ class PartnerAdmin(AddOnlyAdmin):
 
 
 @admin.register(PartnerCustomer)
-class PartnerCustomerAdmin(AddOnlyAdmin):
+class PartnerCustomerAdmin(CustomerMixin, AddOnlyAdmin):
     form = BroughtForm
     list_display = ("customer_link", "partner", "starts_on")
     list_display_links = ("partner",)
@@ -215,7 +216,3 @@ class PartnerCustomerAdmin(AddOnlyAdmin):
     search_fields = ("customer__external_id", "partner__name")
     autocomplete_fields = ("partner", "customer")
     ordering = ("-id",)
-
-    @admin.display(description="Customer")
-    def customer_link(self, brought: PartnerCustomer) -> SafeString:
-        return display.link(brought.customer)

@@ -95,10 +95,6 @@ class PaymentAttemptAdmin(BookAdmin):
     def created(self, attempt: PaymentAttempt) -> SafeString:
         return display.moment(attempt.created_at)
 
-    @admin.display(description="Customer")
-    def customer_link(self, attempt: PaymentAttempt) -> SafeString:
-        return display.link(attempt.customer)
-
     @labelled(description="Status", label=TONES)
     def status_shown(self, attempt: PaymentAttempt) -> str:
         return attempt.get_status_display()
@@ -191,10 +187,6 @@ class ProviderEventAdmin(BookAdmin):
     @admin.display(description="Due")
     def due(self, event: ProviderEvent) -> SafeString:
         return display.moment(event.due_at)
-
-    @admin.display(description="Customer")
-    def customer_link(self, event: ProviderEvent) -> SafeString:
-        return display.link(event.customer)
 
     @labelled(description="State", label={"New": "info", "Done": "success", "Parked": "warning"})
     def state_shown(self, event: ProviderEvent) -> str:

@@ -13,7 +13,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action, labelled
 from billing.admin import display, lookup
 from billing.admin.adding import AddOnlyAdmin, ServiceForm
-from billing.admin.base import BookAdmin
+from billing.admin.base import BookAdmin, CustomerMixin
 from billing.admin.payments import asked
 from billing.admin.periods import CreatedPeriodFilter
 from billing.engine.webhooks import EVERYTHING, TYPES
@@ -41,7 +41,7 @@ class EndpointForm(ServiceForm):
 
 
 @admin.register(WebhookEndpoint)
-class WebhookEndpointAdmin(AddOnlyAdmin):
+class WebhookEndpointAdmin(CustomerMixin, AddOnlyAdmin):
     """Named by staff or by customers; tested and switched on and off here."""
 
     form = EndpointForm
@@ -116,10 +116,6 @@ class WebhookEndpointAdmin(AddOnlyAdmin):
         response["Cache-Control"] = "no-store"
         return response
 
-    @admin.display(description="Customer")
-    def customer_link(self, endpoint: WebhookEndpoint) -> SafeString:
-        return display.link(endpoint.customer)
-
     @labelled(description="State", label={"On": "success", "Failing": "warning", "Off": "danger"})
     def state_shown(self, endpoint: WebhookEndpoint) -> str:
         return "Off" if not endpoint.enabled else "Failing" if endpoint.failing_since else "On"
@@ -160,10 +156,6 @@ class WebhookDeliveryAdmin(BookAdmin):
     @admin.display(description="Written")
     def created(self, delivery: WebhookDelivery) -> SafeString:
         return display.moment(delivery.created_at)
-
-    @admin.display(description="Customer")
-    def customer_link(self, delivery: WebhookDelivery) -> SafeString:
-        return display.link(delivery.customer)
 
     @labelled(description="State", label={"Waiting": "info", "Delivered": "success", "Given up": "danger"})
     def state_shown(self, delivery: WebhookDelivery) -> str:
