@@ -6,11 +6,9 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 
-from accounts.backoffice import ReadOnlyAdmin, detail_action, labelled
-from accounts.services.audit import actor_of
-from billing.admin import display, lookup
+from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action, labelled
+from billing.admin import ask, display, lookup
 from billing.admin.base import CustomerMixin
-from billing.admin.payments import asked
 from billing.models import AutoTopUp
 from billing.selectors.funding import standing
 from billing.services.funding import rules
@@ -43,14 +41,24 @@ class AutoTopUpAdmin(CustomerMixin, ReadOnlyAdmin):
     @detail_action(description="Let it run again", url_path="resume", icon="play_arrow", permissions=["resume"])
     def resume(self, request: HttpRequest, object_id: str) -> HttpResponse:
         rule = lookup.row(AutoTopUp.objects.select_related("customer"), object_id)
-        run = lambda: rules.resume(actor=actor_of(request), rule=rule)  # noqa: E731
-        return asked(self, request, rule, "Let this automatic top-up charge again", run)
+        return ask.view(
+            self,
+            request,
+            rule,
+            "Let this automatic top-up charge again",
+            lambda: rules.resume(actor=actor_of(request), rule=rule),
+        )
 
     @detail_action(description="Switch off", url_path="switch-off", icon="block", permissions=["switch_off"])
     def switch_off(self, request: HttpRequest, object_id: str) -> HttpResponse:
         rule = lookup.row(AutoTopUp.objects.select_related("customer"), object_id)
-        run = lambda: rules.switch_off(actor=actor_of(request), rule=rule)  # noqa: E731
-        return asked(self, request, rule, "Charge nothing more by itself", run)
+        return ask.view(
+            self,
+            request,
+            rule,
+            "Charge nothing more by itself",
+            lambda: rules.switch_off(actor=actor_of(request), rule=rule),
+        )
 
     @labelled(
         description="Status",

@@ -12,10 +12,9 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdo
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action, labelled
-from billing.admin import display, lookup
+from billing.admin import ask, display, lookup
 from billing.admin.adding import AddOnlyAdmin, ServiceForm
 from billing.admin.base import BookAdmin, CustomerMixin
-from billing.admin.payments import asked
 from billing.admin.periods import CreatedPeriodFilter
 from billing.engine.budgets import FIELDS
 from billing.engine.money import amount_string, parse
@@ -119,7 +118,7 @@ class BudgetAdmin(CustomerMixin, AddOnlyAdmin):
     def remove_budget(self, request: HttpRequest, object_id: str) -> HttpResponse:
         budget = lookup.row(Budget.objects.select_related("customer"), object_id)
         actor = actor_of(request)
-        return asked(
+        return ask.view(
             self, request, budget, "Limit nothing by it any more", lambda: budgets.remove(actor=actor, budget=budget)
         )
 
@@ -175,7 +174,7 @@ class AlertAdmin(CustomerMixin, ReadOnlyAdmin):
     def remove_alert(self, request: HttpRequest, object_id: str) -> HttpResponse:
         alert = lookup.row(Alert.objects.select_related("customer"), object_id)
         actor = actor_of(request)
-        return asked(self, request, alert, "Tell of it no more", lambda: alerts.remove(actor=actor, alert=alert))
+        return ask.view(self, request, alert, "Tell of it no more", lambda: alerts.remove(actor=actor, alert=alert))
 
     @admin.display(description="Thresholds")
     def thresholds(self, alert: Alert) -> str:
@@ -225,7 +224,9 @@ class NoticeDeliveryAdmin(ReadOnlyAdmin):
     def send_again(self, request: HttpRequest, object_id: str) -> HttpResponse:
         delivery = lookup.row(NoticeDelivery.objects.select_related("customer"), object_id)
         actor = actor_of(request)
-        return asked(self, request, delivery, "Try it again now", lambda: notices.retry(actor=actor, delivery=delivery))
+        return ask.view(
+            self, request, delivery, "Try it again now", lambda: notices.retry(actor=actor, delivery=delivery)
+        )
 
     @admin.display(description="To")
     def recipient(self, delivery: NoticeDelivery) -> str:

@@ -11,10 +11,9 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdo
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action, labelled
-from billing.admin import display, lookup
+from billing.admin import ask, display, lookup
 from billing.admin.adding import AddOnlyAdmin, ServiceForm
 from billing.admin.base import BookAdmin, CustomerMixin
-from billing.admin.payments import asked
 from billing.admin.periods import CreatedPeriodFilter
 from billing.engine.webhooks import EVERYTHING, TYPES
 from billing.models import SpendAnomaly, WebhookDelivery, WebhookEndpoint
@@ -76,14 +75,14 @@ class WebhookEndpointAdmin(CustomerMixin, AddOnlyAdmin):
     @detail_action(description="Send a test", url_path="test", icon="send", permissions=["change_endpoint"])
     def test_endpoint(self, request: HttpRequest, object_id: str) -> HttpResponse:
         endpoint = self._endpoint(object_id)
-        return asked(self, request, endpoint, "Send a test", lambda: endpoints.test(endpoint, may=anything))
+        return ask.view(self, request, endpoint, "Send a test", lambda: endpoints.test(endpoint, may=anything))
 
     @detail_action(description="Switch on or off", url_path="switch", icon="toggle_on", permissions=["change_endpoint"])
     def switch_endpoint(self, request: HttpRequest, object_id: str) -> HttpResponse:
         endpoint, actor = self._endpoint(object_id), actor_of(request)
         question = "Switch it off" if endpoint.enabled else "Switch it on, and send what waits"
         enabled = not endpoint.enabled
-        return asked(
+        return ask.view(
             self,
             request,
             endpoint,
@@ -97,7 +96,7 @@ class WebhookEndpointAdmin(CustomerMixin, AddOnlyAdmin):
         if request.method == "POST":
             secret = endpoints.rotate(actor=actor_of(request), may=anything, endpoint=endpoint)
             return self._secret(request, endpoint, secret)
-        return asked(self, request, endpoint, "Give it a new secret; for a day both sign", lambda: None)
+        return ask.put(self, request, endpoint, "Give it a new secret; for a day both sign")
 
     def _endpoint(self, object_id: str) -> WebhookEndpoint:
         rows = WebhookEndpoint.objects.select_related("customer").filter(deleted_at=None)
@@ -145,7 +144,7 @@ class WebhookDeliveryAdmin(BookAdmin):
     def replay_delivery(self, request: HttpRequest, object_id: str) -> HttpResponse:
         rows = WebhookDelivery.objects.select_related("endpoint__customer")
         delivery, actor = lookup.row(rows, object_id), actor_of(request)
-        return asked(
+        return ask.view(
             self,
             request,
             delivery,
