@@ -1,27 +1,25 @@
 """Margins: what usage was charged, what it cost us, and what is left, by customer, model, feature, meter and day."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
-from io import StringIO
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from billing.admin import charts, display, periods
+from billing.admin import charts, display, downloads, periods
 from billing.admin.charts import Series
 from billing.engine.costs import CURRENCY
-from billing.engine.money import EXACT, ZERO, amount_string
-from billing.engine.spreadsheets import harmless
+from billing.engine.money import EXACT, ZERO
+from billing.engine.spreadsheets import Cell
 from billing.errors import InvalidRequest
 from billing.models import Customer, Meter
 from billing.selectors.reports import margins
@@ -82,7 +80,7 @@ class Asked:
         )
 
 
-def view(request: HttpRequest) -> HttpResponse:
+def view(request: HttpRequest) -> HttpResponseBase:
     """The page, or, with ``format=csv``, its table to take along."""
     if not request.user.has_perm(PERMISSION):
         raise PermissionDenied
@@ -178,26 +176,14 @@ def _chart(asked: Asked) -> dict[str, Any]:
     )
 
 
-def _download(found: Sequence[MarginRow], names: Sequence[str], asked: Asked) -> HttpResponse:
-    out = StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(
-        [*names, "asset", "charged", "charged_with_cost", "cost", "margin", "margin_share", "events", "without_cost"]
-    )
-    for row in found:
-        writer.writerow(
-            [
-                *(harmless(name or "") for name in row.group),
-                row.asset,
-                *map(amount_string, (row.charged, row.charged_with_cost, row.cost)),
-                "" if row.margin is None else amount_string(row.margin),
-                "" if row.share is None else amount_string(row.share),
-                row.events,
-                row.events_without_cost,
-            ]
-        )
-    return HttpResponse(
-        out.getvalue(),
-        content_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="margins-{asked.period}.csv"'},
-    )
+def _download(found: Sequence[MarginRow], names: Sequence[str], asked: Asked) -> StreamingHttpResponse:
+    heads = ("asset", "charged", "charged_with_cost", "cost", "margin", "margin_share", "events", "without_cost")
+    rows: list[list[Cell]] = [
+        [
+            *row.group,
+            *(row.asset, row.charged, row.charged_with_cost, row.cost, row.margin, row.share),
+            *(row.events, row.events_without_cost),
+        ]
+        for row in found
+    ]
+    return downloads.csv(f"margins-{asked.period}", [*names, *heads], rows)

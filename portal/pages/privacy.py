@@ -146,5 +146,5 @@ def _page(
 
 
 def _archive(name: str, files: selector.Files) -> StreamingHttpResponse:
-    headers = {"Content-Disposition": f'attachment; filename="{name}"', "X-Content-Type-Options": "nosniff"}
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     return StreamingHttpResponse(archives.stream(files), content_type="application/zip", headers=headers)
