@@ -67,11 +67,7 @@ class AuthorizationsView(base.View):
     @schema.LIST
     def get(self, request: Request) -> Response:
         rows = Authorization.objects.select_related("customer")
-        reachable = access.customers(principal=principal(request))
-        if reachable is not None:
-            rows = rows.filter(customer_id__in=reachable)
-        if external_id := base.text(request, "customer"):
-            rows = rows.filter(customer=access.customer(principal=principal(request), external_id=external_id))
+        rows = access.listed(rows, principal=principal(request), external_id=base.text(request, "customer"))
         if status := base.text(request, "status"):
             if status not in Authorization.Status.values:
                 raise InvalidRequest.field("status", f"One of {', '.join(Authorization.Status.values)}.")

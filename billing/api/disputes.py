@@ -51,11 +51,7 @@ class DisputesView(base.View):
             raise InvalidRequest.field("kind", f"One of {CHARGES}, {PAYMENT}.")
         model: Any = ChargeDispute if kind == CHARGES else Dispute
         rows = model.objects.select_related("customer")
-        external_id = base.text(request, "customer")
-        if external_id is not None:
-            rows = rows.filter(customer=access.customer(principal=principal(request), external_id=external_id))
-        elif (own := access.customers(principal=principal(request))) is not None:
-            rows = rows.filter(customer_id__in=own)
+        rows = access.listed(rows, principal=principal(request), external_id=base.text(request, "customer"))
         page = pagination.page(request, rows, lambda row: row)
         if kind == CHARGES:
             prefetch_related_objects(page["data"], "lines__event")

@@ -28,11 +28,7 @@ class InvoicesView(base.View):
         rows = Invoice.objects.select_related("customer", "collection", "voids", "voided_by").prefetch_related(
             "lines", "taxes"
         )
-        external_id = base.text(request, "customer")
-        if external_id is not None:
-            rows = rows.filter(customer=access.customer(principal=principal(request), external_id=external_id))
-        elif (own := access.customers(principal=principal(request))) is not None:
-            rows = rows.filter(customer_id__in=own)
+        rows = access.listed(rows, principal=principal(request), external_id=base.text(request, "customer"))
         page = pagination.page(request, rows, lambda invoice: invoice)
         paid = invoices.paid(page["data"])
         named = sections.names()

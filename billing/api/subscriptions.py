@@ -41,11 +41,7 @@ class SubscriptionsView(base.View):
     @schema.SUBSCRIPTIONS
     def get(self, request: Request) -> Response:
         rows = Subscription.objects.select_related("customer", "plan__currency", "plan_version", "next_version__plan")
-        reachable = access.customers(principal=principal(request))
-        if reachable is not None:
-            rows = rows.filter(customer_id__in=reachable)
-        if external_id := base.text(request, "customer"):
-            rows = rows.filter(customer=access.customer(principal=principal(request), external_id=external_id))
+        rows = access.listed(rows, principal=principal(request), external_id=base.text(request, "customer"))
         return Response(pagination.page_together(request, rows, _show_all))
 
 
