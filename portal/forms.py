@@ -21,7 +21,7 @@ class NewPasswordForm(forms.Form):
     )
 
     def __init__(self, *args: Any, email: str, name: str = "", **kwargs: Any) -> None:
-        super().__init__(*args, **{**kwargs, "label_suffix": ""})
+        super().__init__(*args, **kwargs)
         self.owner = User(email=email, name=name)
 
     def clean_password(self) -> str:
@@ -52,7 +52,7 @@ class NetworksForm(forms.Form):
 
     def __init__(self, request: HttpRequest, allowed: list[str], *, sure: Any) -> None:
         """``allowed``: the blocks as they are; ``sure``: what is said by whoever means to leave themselves out."""
-        super().__init__(request.POST or None, initial={"networks": "\n".join(allowed)}, label_suffix="")
+        super().__init__(request.POST or None, initial={"networks": "\n".join(allowed)})
         self.fields["sure"].label = sure
         self.here = addresses.of(request)
         self.leaves_out = False

@@ -63,7 +63,7 @@ class AlertForm(forms.Form):
     asset = forms.ChoiceField(label=_("Of"), required=False)
 
     def __init__(self, *args: Any, visit: access.Visit, **kwargs: Any) -> None:
-        super().__init__(*args, **{"label_suffix": "", **kwargs})
+        super().__init__(*args, **kwargs)
         asset = self.fields["asset"]
         assert isinstance(asset, forms.ChoiceField)
         held = Balance.objects.filter(customer=visit.customer).select_related("asset").order_by("asset__kind", "asset")
@@ -94,7 +94,7 @@ class WishForm(forms.Form):
     quiet_until = forms.TimeField(required=False, label=_("Until"), widget=forms.TimeInput({"type": "time"}))
 
     def __init__(self, *args: Any, visit: access.Visit, **kwargs: Any) -> None:
-        super().__init__(*args, **{"label_suffix": "", **kwargs})
+        super().__init__(*args, **kwargs)
         offer_topics(self.fields["email_topics"], visit)
 
 

@@ -88,7 +88,7 @@ class LimitForm(forms.Form):
     )
 
     def __init__(self, *args: Any, members: Iterable[Membership] = (), **kwargs: Any) -> None:
-        super().__init__(*args, **{"label_suffix": "", **kwargs})
+        super().__init__(*args, **kwargs)
         self._members = {str(member.pk): member for member in members}
         if self._members:
             self.fields["members"] = forms.MultipleChoiceField(

@@ -28,7 +28,7 @@ class ConfirmForm(forms.Form):
     typed = forms.CharField(max_length=254, label=_("To confirm"))
 
     def __init__(self, *args: Any, wanted: str, **kwargs: Any) -> None:
-        super().__init__(*args, **{"label_suffix": "", **kwargs})
+        super().__init__(*args, **kwargs)
         self.wanted = wanted
         self.fields["typed"].label = _("Type {wanted} to confirm").format(wanted=wanted)
 
