@@ -43,7 +43,7 @@ def customer(*, principal: Principal, external_id: str) -> Customer:
     return row
 
 
-def customers(*, principal: Principal) -> "list[UUID] | None":
+def customers(*, principal: Principal) -> list[UUID] | None:
     """The ids of the customers the principal reaches; None for all of them."""
     if principal.organization_id is None:
         return None
