@@ -1,6 +1,7 @@
-"""Going through large tables by time: years of months, months of days. Along the ids, which grow with time.
+"""Periods that pages are asked for, and going through large tables by time: years of months, months of days.
 
-Django's own date hierarchy looks at every row to find out which days there are.
+The latter goes along the ids, which grow with time. Django's own date hierarchy looks at every row to find out which
+days there are.
 """
 
 import re
