@@ -57,7 +57,8 @@ def view(
     """
     back_url = display.address(obj)
     form = ReasonForm(request.POST or None)
-    form.fields = {**(fields or {}), **form.fields} | dict(fields or {})
+    asked_for = dict(fields or {})
+    form.fields = {**asked_for, **form.fields, **asked_for}  # First, and in place of the form's own of the same name.
     if request.method == "POST" and form.is_valid():
         try:
             answers = dict(form.cleaned_data)
