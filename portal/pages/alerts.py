@@ -21,7 +21,7 @@ from billing.services import alerts, notices
 from billing.services.alerts import defaults
 from billing.services.notices import addressing
 from portal import access, refusals
-from portal.pages.budgets import AmountField
+from portal.forms import AmountField
 from portal.pages.targets import TargetForm, offer_topics
 from portal.tables import Column, Filter, Table
 

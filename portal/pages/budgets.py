@@ -16,12 +16,13 @@ from accounts import reading, second_factor
 from accounts.models import ApiKey, Membership
 from accounts.services.audit import actor_of
 from billing.engine.budgets import EACH
-from billing.engine.money import amount_string, fits, parse
+from billing.engine.money import amount_string, parse
 from billing.errors import BillingError
 from billing.models import Asset, Balance, Budget
 from billing.selectors.spending import budgets as selector
 from billing.services import budgets
 from portal import access, refusals
+from portal.forms import AmountField
 from portal.tables import Column, Filter, Table
 
 BUDGETS = Table(
@@ -65,16 +66,6 @@ def _shares(text: str) -> list[Decimal]:
             raise forms.ValidationError(_("Numbers are needed, such as 50, 80, 100."))
         found.append(number / 100)
     return found
-
-
-class AmountField(forms.CharField):
-    """An exact number, as people write it."""
-
-    def clean(self, value: Any) -> Any:
-        number = parse(reading.typed(super().clean(value)))
-        if number is None or not fits(number):
-            raise forms.ValidationError(_("A number is needed, such as 50 or 12.50."))
-        return number
 
 
 class LimitForm(forms.Form):
