@@ -43,11 +43,19 @@ def customer(*, principal: Principal, external_id: str) -> Customer:
     return row
 
 
-def customers(*, principal: Principal) -> "list[UUID] | None":
+def customers(*, principal: Principal) -> list[UUID] | None:
     """The ids of the customers the principal reaches; None for all of them."""
     if principal.organization_id is None:
         return None
     return list(Customer.objects.filter(organization_id=principal.organization_id).values_list("id", flat=True))
+
+
+def listed(rows: QuerySet[_Row], *, principal: Principal, external_id: str | None) -> QuerySet[_Row]:
+    """Those of ``rows`` that are of the customer named, or, where none is, of any that the principal reaches."""
+    if external_id is not None:
+        return rows.filter(customer=customer(principal=principal, external_id=external_id))
+    reachable = customers(principal=principal)
+    return rows if reachable is None else rows.filter(customer_id__in=reachable)
 
 
 def usage_event(
@@ -62,14 +70,10 @@ def usage_event(
 
     With ``only`` there must be no other, so that what is done to it is not done to the wrong one: ``InvalidRequest``.
     """
-    found = UsageEvent.objects.filter(event_id=event_id)
-    if external_id is not None:
-        found = found.filter(customer=customer(principal=principal, external_id=external_id))
+    events = UsageEvent.objects.filter(event_id=event_id)
+    found = listed(events, principal=principal, external_id=external_id)
     if source is not None:
         found = found.filter(source=source)
-    reachable = customers(principal=principal)
-    if reachable is not None:
-        found = found.filter(customer_id__in=reachable)
     rows = list(found.select_related("customer").order_by("-id")[:2])
     if not rows:
         raise NotFound(f"There is no event {event_id}.")

@@ -238,7 +238,7 @@ def requires(scope: str) -> Callable[[Page[P]], Page[P]]:
     return decorate
 
 
-def own(page: "PersonPage[P]") -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
+def own(page: PersonPage[P]) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
     """A page about the person alone, whoever they act for: staff too, and members of no organization."""
 
     @wraps(page)
@@ -256,7 +256,7 @@ def own(page: "PersonPage[P]") -> Callable[Concatenate[HttpRequest, P], HttpResp
     return guarded
 
 
-def own_account(page: "PersonPage[P]") -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
+def own_account(page: PersonPage[P]) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
     """``own``, for what opens or protects the person's account.
 
     An organization's provider does not speak for the person beyond it: who came by it gives their own second factor

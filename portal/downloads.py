@@ -45,4 +45,4 @@ def pdf(filename: str, content: bytes) -> HttpResponse:
 
 def _headers(filename: str) -> dict[str, str]:
     safe = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "-" for c in filename)
-    return {"Content-Disposition": f'attachment; filename="{safe}"', "X-Content-Type-Options": "nosniff"}
+    return {"Content-Disposition": f'attachment; filename="{safe}"'}

@@ -1,4 +1,4 @@
-"""Forms that more than one page has."""
+"""Forms and fields that more than one page has."""
 
 from typing import Any
 
@@ -7,8 +7,9 @@ from django.contrib.auth import password_validation
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from accounts import addresses
+from accounts import addresses, reading
 from accounts.models import User
+from billing.engine.money import fits, parse
 from portal import refusals
 
 
@@ -21,13 +22,23 @@ class NewPasswordForm(forms.Form):
     )
 
     def __init__(self, *args: Any, email: str, name: str = "", **kwargs: Any) -> None:
-        super().__init__(*args, **{**kwargs, "label_suffix": ""})
+        super().__init__(*args, **kwargs)
         self.owner = User(email=email, name=name)
 
     def clean_password(self) -> str:
         password: str = self.cleaned_data["password"]
         password_validation.validate_password(password, self.owner)
         return password
+
+
+class AmountField(forms.CharField):
+    """An exact number, as people write it."""
+
+    def clean(self, value: Any) -> Any:
+        number = parse(reading.typed(super().clean(value)))
+        if number is None or not fits(number):
+            raise forms.ValidationError(_("A number is needed, such as 50 or 12.50."))
+        return number
 
 
 class NetworksField(forms.CharField):
@@ -52,7 +63,7 @@ class NetworksForm(forms.Form):
 
     def __init__(self, request: HttpRequest, allowed: list[str], *, sure: Any) -> None:
         """``allowed``: the blocks as they are; ``sure``: what is said by whoever means to leave themselves out."""
-        super().__init__(request.POST or None, initial={"networks": "\n".join(allowed)}, label_suffix="")
+        super().__init__(request.POST or None, initial={"networks": "\n".join(allowed)})
         self.fields["sure"].label = sure
         self.here = addresses.of(request)
         self.leaves_out = False

@@ -148,6 +148,12 @@ def plain_static_files(settings: Any) -> None:
 
 
 @pytest.fixture
+def quick_passwords(settings: Any) -> None:
+    """Passwords cost next to nothing to hash, and no other process can check them."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture
 def receiver() -> Iterator[Receiver]:
     """Somebody who is told by webhook: see ``tests/receiver.py``."""
     with receiving() as found:

@@ -11,8 +11,10 @@ from django.db import transaction
 from django.test import override_settings
 
 from accounts.services import api_keys
+from billing.admin import display
 from billing.selectors.catalog import costs
 from billing.selectors.customer import customers
+from portal import amounts
 
 
 class KeptSettings:
@@ -53,6 +55,8 @@ def undone() -> Iterator[None]:
 
 def forget() -> None:
     """What the process remembers of rows that are no more."""
+    amounts.forget()
+    api_keys.forget()
     costs.forget()
     customers.forget()
-    api_keys.forget()
+    display.forget()

@@ -40,10 +40,6 @@ class Invitation(models.Model):
     def __str__(self) -> str:
         return f"{self.email} to {self.organization} as {self.get_role_display()}"
 
-    @property
-    def has_lapsed(self) -> bool:
-        return self.expires_at <= timezone.now()
-
 
 class TrustedDevice(models.Model):
     """A browser in which a person gave their second factor and asked not to be asked again for a while.

@@ -16,7 +16,7 @@ from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action, labelled
 from accounts.lists import MadeFilter
 from accounts.second_factor import requires_fresh_second_factor
 from billing.admin import approval_terms, confirm, display, lookup
-from billing.admin.base import SummaryMixin
+from billing.admin.base import CustomerMixin, SummaryMixin
 from billing.models import Approval
 from billing.services import approvals
 
@@ -24,7 +24,7 @@ _TONES = {"Waiting": "warning", "Approved": "success", "Rejected": "danger", "Wi
 
 
 @admin.register(Approval)
-class ApprovalAdmin(SummaryMixin, ReadOnlyAdmin):
+class ApprovalAdmin(CustomerMixin, SummaryMixin, ReadOnlyAdmin):
     change_form_template = "admin/ante/approval.html"
     list_display = ("asked", "kind_shown", "customer_link", "moves", "asked_by", "state_shown", "decider", "lapses")
     list_display_links = ("asked", "kind_shown")
@@ -109,10 +109,6 @@ class ApprovalAdmin(SummaryMixin, ReadOnlyAdmin):
     @admin.display(description="What")
     def kind_shown(self, approval: Approval) -> str:
         return approval.get_kind_display()
-
-    @admin.display(description="Customer")
-    def customer_link(self, approval: Approval) -> SafeString:
-        return display.link(approval.customer)
 
     @admin.display(description="Moves")
     def moves(self, approval: Approval) -> SafeString:

@@ -63,10 +63,6 @@ class AuthorizationAdmin(SummaryMixin, BookAdmin):
     def created(self, authorization: Authorization) -> SafeString:
         return display.moment(authorization.created_at)
 
-    @admin.display(description="Customer")
-    def customer_link(self, authorization: Authorization) -> SafeString:
-        return display.link(authorization.customer)
-
     @admin.display(description="For")
     def what(self, authorization: Authorization) -> str:
         return authorization.type or "an amount"

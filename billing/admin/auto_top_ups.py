@@ -6,17 +6,16 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 
-from accounts.backoffice import ReadOnlyAdmin, detail_action, labelled
-from accounts.services.audit import actor_of
-from billing.admin import display, lookup
-from billing.admin.payments import asked
+from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action, labelled
+from billing.admin import ask, display, lookup
+from billing.admin.base import CustomerMixin
 from billing.models import AutoTopUp
 from billing.selectors.funding import standing
 from billing.services.funding import rules
 
 
 @admin.register(AutoTopUp)
-class AutoTopUpAdmin(ReadOnlyAdmin):
+class AutoTopUpAdmin(CustomerMixin, ReadOnlyAdmin):
     list_display = ("customer_link", "purpose", "status_shown", "num_threshold", "num_bought", "declines", "reason")
     list_display_links = ("purpose",)
     list_filter = (
@@ -42,18 +41,24 @@ class AutoTopUpAdmin(ReadOnlyAdmin):
     @detail_action(description="Let it run again", url_path="resume", icon="play_arrow", permissions=["resume"])
     def resume(self, request: HttpRequest, object_id: str) -> HttpResponse:
         rule = lookup.row(AutoTopUp.objects.select_related("customer"), object_id)
-        run = lambda: rules.resume(actor=actor_of(request), rule=rule)  # noqa: E731
-        return asked(self, request, rule, "Let this automatic top-up charge again", run)
+        return ask.view(
+            self,
+            request,
+            rule,
+            "Let this automatic top-up charge again",
+            lambda: rules.resume(actor=actor_of(request), rule=rule),
+        )
 
     @detail_action(description="Switch off", url_path="switch-off", icon="block", permissions=["switch_off"])
     def switch_off(self, request: HttpRequest, object_id: str) -> HttpResponse:
         rule = lookup.row(AutoTopUp.objects.select_related("customer"), object_id)
-        run = lambda: rules.switch_off(actor=actor_of(request), rule=rule)  # noqa: E731
-        return asked(self, request, rule, "Charge nothing more by itself", run)
-
-    @admin.display(description="Customer")
-    def customer_link(self, rule: AutoTopUp) -> SafeString:
-        return display.link(rule.customer)
+        return ask.view(
+            self,
+            request,
+            rule,
+            "Charge nothing more by itself",
+            lambda: rules.switch_off(actor=actor_of(request), rule=rule),
+        )
 
     @labelled(
         description="Status",

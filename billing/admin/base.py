@@ -1,15 +1,25 @@
-"""The pages of large, unchangeable tables, and of summaries with a form or without."""
+"""The pages of customers' rows, of large, unchangeable tables, and of summaries with a form or without."""
 
 from typing import Any
 
+from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils.safestring import SafeString
 
 from accounts.backoffice import BackOfficeAdmin, ReadOnlyAdmin
-from billing.admin import lookup, periods
+from billing.admin import display, lookup, periods
 
 
-class BookAdmin(ReadOnlyAdmin):
+class CustomerMixin(BackOfficeAdmin):
+    """A page of rows of customers: ``customer_link`` is whose a row is."""
+
+    @admin.display(description="Customer")
+    def customer_link(self, obj: Any) -> SafeString:
+        return display.link(obj.customer)
+
+
+class BookAdmin(CustomerMixin, ReadOnlyAdmin):
     """A table that grows for ever: newest first by id, searched along its indexes, browsed by month and day."""
 
     booked_field = "posted_at"

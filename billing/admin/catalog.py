@@ -5,14 +5,13 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.safestring import SafeString
 from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, RelatedDropdownFilter
 
 from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action
-from billing.admin import by_hand, confirm, display, lookup, products
+from billing.admin import ask, by_hand, confirm, display, lookup, products
 from billing.admin.adding import AddOnlyAdmin, ServiceForm
 from billing.engine.prices import words
 from billing.errors import InvalidState
@@ -152,14 +151,7 @@ class PlanAdmin(AddOnlyAdmin):
             latest = plan.latest()
             terms = {} if latest is None else plan_terms.of_version(latest)
             return HttpResponseRedirect(_draft_url(drafts.create(actor=actor_of(request), plan=plan, terms=terms)))
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "Draft the next version",
-            "subtitle": str(plan),
-            "opts": self.opts,
-            "back_url": reverse("admin:billing_plan_change", args=[plan.pk]),
-        }
-        return TemplateResponse(request, "admin/ante/ask.html", context)
+        return ask.put(self, request, plan, "Draft the next version")
 
     def has_move_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return request.user.has_perm("billing.change_subscription")

@@ -89,10 +89,6 @@ class ChargeDisputeAdmin(EvidenceMixin, BookAdmin):
     def opened(self, dispute: ChargeDispute) -> SafeString:
         return display.moment(dispute.created_at)
 
-    @admin.display(description="Customer")
-    def customer_link(self, dispute: ChargeDispute) -> SafeString:
-        return display.link(dispute.customer)
-
     @labelled(
         description="Status", label={"Open": "warning", "Accepted": "success", "Declined": "info", "Withdrawn": ""}
     )

@@ -12,10 +12,9 @@ from django import forms
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import reverse
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from billing.admin import adding, by_hand
+from billing.admin import adding, by_hand, display
 from billing.errors import BillingError
 from billing.models import Approval
 
@@ -56,9 +55,10 @@ def view(
     is ``warning``, beforehand. What ``run`` returns says whether it waits for a second person. ``fields`` are asked for
     as well, and given to ``run`` by their names; ``names`` are the form's for what the service calls otherwise.
     """
-    back_url = reverse(f"admin:{obj._meta.app_label}_{obj._meta.model_name}_change", args=[obj.pk])
+    back_url = display.address(obj)
     form = ReasonForm(request.POST or None)
-    form.fields = {**(fields or {}), **form.fields} | dict(fields or {})
+    asked_for = dict(fields or {})
+    form.fields = {**asked_for, **form.fields, **asked_for}  # First, and in place of the form's own of the same name.
     if request.method == "POST" and form.is_valid():
         try:
             answers = dict(form.cleaned_data)

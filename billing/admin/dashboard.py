@@ -16,10 +16,10 @@ from django.utils import timezone
 
 from accounts.ids import first_id
 from billing.admin import attention, day_figures, display, summaries
-from billing.admin.lookup import BOOKED_BEFORE_MAX
 from billing.engine.money import EXACT, ZERO, amount_string, exact_sum
 from billing.models import Account, Balance, Customer, Grant, LedgerEntry, Meter, OutboxEvent, UsageEvent
 from billing.selectors.usage import usage as used
+from billing.selectors.usage.events import BOOKED_BEFORE_MAX
 
 DAYS = 30
 SERIES_MAX = 6

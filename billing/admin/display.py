@@ -147,8 +147,16 @@ def link_to(model: type[Model], pk: object, text: object) -> SafeString:
     """The same without loading the object."""
     if pk is None:
         return NOTHING
-    url = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_change", args=[pk])
-    return format_html('<a class="ante-link" href="{}">{}</a>', url, text)
+    return format_html('<a class="ante-link" href="{}">{}</a>', _address(model, pk), text)
+
+
+def address(obj: Model) -> str:
+    """Where the object's own page is."""
+    return _address(type(obj), obj.pk)
+
+
+def _address(model: type[Model], pk: object) -> str:
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_change", args=[pk])
 
 
 def short_id(pk: object) -> str:

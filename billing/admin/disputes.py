@@ -8,12 +8,11 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 
-from accounts.backoffice import OffersWhatFits, detail_action, labelled
-from accounts.services.audit import actor_of
-from billing.admin import display, lookup
+from accounts.backoffice import OffersWhatFits, actor_of, detail_action, labelled
+from billing.admin import ask, display, lookup
 from billing.admin.base import BookAdmin
 from billing.admin.evidence import EvidenceMixin
-from billing.admin.payments import LOOK_UP, asked, at_provider
+from billing.admin.payments import LOOK_UP, at_provider
 from billing.admin.periods import CreatedPeriodFilter
 from billing.models import Dispute
 from billing.selectors.funding import evidence
@@ -52,21 +51,22 @@ class DisputeAdmin(EvidenceMixin, OffersWhatFits, BookAdmin):
     )
     def send_evidence(self, request: HttpRequest, object_id: str) -> HttpResponse:
         dispute = lookup.row(Dispute.objects.select_related("customer", "top_up"), object_id)
-        run = lambda: answering.send(actor=actor_of(request), dispute=dispute)  # noqa: E731
-        return asked(self, request, dispute, "Send the payer's bank all that the books know. It takes one answer", run)
+        return ask.view(
+            self,
+            request,
+            dispute,
+            "Send the payer's bank all that the books know. It takes one answer",
+            lambda: answering.send(actor=actor_of(request), dispute=dispute),
+        )
 
     @detail_action(description="Look up again", url_path="look-up", icon="sync", permissions=["look_up"])
     def look_up(self, request: HttpRequest, object_id: str) -> HttpResponse:
         dispute = lookup.row(Dispute, object_id)
-        return asked(self, request, dispute, LOOK_UP, lambda: disputes.look_again(dispute))
+        return ask.view(self, request, dispute, LOOK_UP, lambda: disputes.look_again(dispute))
 
     @admin.display(description="Opened")
     def opened(self, dispute: Dispute) -> SafeString:
         return display.moment(dispute.opened_at)
-
-    @admin.display(description="Customer")
-    def customer_link(self, dispute: Dispute) -> SafeString:
-        return display.link(dispute.customer)
 
     @labelled(
         description="Status",

@@ -12,5 +12,5 @@ def csv(name: str, heads: Sequence[str], rows: Iterable[Sequence[Cell]]) -> Stre
     return StreamingHttpResponse(
         lines([harmless(head) for head in heads], rows),
         content_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="{name}.csv"', "X-Content-Type-Options": "nosniff"},
+        headers={"Content-Disposition": f'attachment; filename="{name}.csv"'},
     )

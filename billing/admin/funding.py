@@ -9,13 +9,12 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 
-from accounts.backoffice import OffersWhatFits, ReadOnlyAdmin, detail_action, labelled
+from accounts.backoffice import OffersWhatFits, ReadOnlyAdmin, actor_of, detail_action, labelled
 from accounts.lists import MomentFilter
-from accounts.services.audit import actor_of
-from billing.admin import by_hand, confirm, display, lookup
+from billing.admin import ask, by_hand, confirm, display, lookup
 from billing.admin.amounts import AmountField
 from billing.admin.base import BookAdmin
-from billing.admin.payments import LOOK_UP, TONES, asked, at_provider
+from billing.admin.payments import LOOK_UP, TONES, at_provider
 from billing.admin.periods import CreatedPeriodFilter
 from billing.engine.money import EXACT, ZERO, amount_string
 from billing.models import Approval, Grant, Pack, Refund, TopUp
@@ -99,15 +98,11 @@ class TopUpAdmin(OffersWhatFits, BookAdmin):
     @detail_action(description="Look up again", url_path="look-up", icon="sync", permissions=["look_up"])
     def look_up(self, request: HttpRequest, object_id: str) -> HttpResponse:
         top_up = lookup.row(TopUp, object_id)
-        return asked(self, request, top_up, LOOK_UP, lambda: attempts.settle(top_up.attempt_id))
+        return ask.view(self, request, top_up, LOOK_UP, lambda: attempts.settle(top_up.attempt_id))
 
     @admin.display(description="Created")
     def created(self, top_up: TopUp) -> SafeString:
         return display.moment(top_up.created_at)
-
-    @admin.display(description="Customer")
-    def customer_link(self, top_up: TopUp) -> SafeString:
-        return display.link(top_up.customer)
 
     @labelled(description="Status", label=TONES)
     def status_shown(self, top_up: TopUp) -> str:
@@ -175,10 +170,6 @@ class RefundAdmin(BookAdmin):
     def created(self, refund: Refund) -> SafeString:
         return display.moment(refund.created_at)
 
-    @admin.display(description="Customer")
-    def customer_link(self, refund: Refund) -> SafeString:
-        return display.link(refund.customer)
-
     @labelled(description="Status", label=TONES)
     def status_shown(self, refund: Refund) -> str:
         return refund.get_status_display()
@@ -219,8 +210,8 @@ class PackAdmin(ReadOnlyAdmin):
     @detail_action(description="Sell no more", url_path="withdraw", icon="block", permissions=["withdraw"])
     def withdraw(self, request: HttpRequest, object_id: str) -> HttpResponse:
         pack = lookup.row(Pack, object_id)
-        run = lambda: packs.withdraw(actor=actor_of(request), pack=pack)  # noqa: E731
-        return asked(self, request, pack, "Sell this pack no more", run)
+        actor = actor_of(request)
+        return ask.view(self, request, pack, "Sell this pack no more", lambda: packs.withdraw(actor=actor, pack=pack))
 
     @admin.display(description="Holds")
     def num_amount(self, pack: Pack) -> SafeString:

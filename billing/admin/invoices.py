@@ -16,6 +16,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action, labelled
 from billing.admin import by_hand, confirm, display, lookup
 from billing.admin.amounts import AmountField
+from billing.admin.base import CustomerMixin
 from billing.engine.money import ZERO, amount_string
 from billing.engine.taxes import TREATMENTS
 from billing.models import Approval, Collection, Invoice, InvoiceLine
@@ -36,7 +37,7 @@ _TONES = {
 
 
 @admin.register(Invoice)
-class InvoiceAdmin(ReadOnlyAdmin):
+class InvoiceAdmin(CustomerMixin, ReadOnlyAdmin):
     list_display = (
         "number",
         "customer_link",
@@ -169,10 +170,6 @@ class InvoiceAdmin(ReadOnlyAdmin):
             warning=by_hand.warning(request, {invoice.currency_id: invoice.payable}),
             note="Its number stays. What else is owed is invoiced at the same time.",
         )
-
-    @admin.display(description="Customer")
-    def customer_link(self, invoice: Invoice) -> SafeString:
-        return display.link(invoice.customer)
 
     @labelled(description="Status", label=_TONES)
     def status_shown(self, invoice: Invoice) -> str:

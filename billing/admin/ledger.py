@@ -86,10 +86,6 @@ class LedgerEntryAdmin(BookAdmin):
     def occurred(self, entry: LedgerEntry) -> SafeString:
         return display.moment(entry.occurred_at)
 
-    @admin.display(description="Customer")
-    def customer_link(self, entry: LedgerEntry) -> SafeString:
-        return display.link(entry.customer)
-
     @labelled(description="Kind", label=_LABELS)
     def kind_shown(self, entry: LedgerEntry) -> str:
         return entry.get_kind_display()
@@ -163,10 +159,6 @@ class LedgerTransactionAdmin(SummaryMixin, BookAdmin):
     @admin.display(description="Occurred")
     def occurred(self, transaction: LedgerTransaction) -> SafeString:
         return display.moment(transaction.occurred_at)
-
-    @admin.display(description="Customer")
-    def customer_link(self, transaction: LedgerTransaction) -> SafeString:
-        return display.link(transaction.customer)
 
 
 @admin.register(Balance)

@@ -12,10 +12,9 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdo
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action, labelled
-from billing.admin import display, lookup
+from billing.admin import ask, display, lookup
 from billing.admin.adding import AddOnlyAdmin, ServiceForm
-from billing.admin.base import BookAdmin
-from billing.admin.payments import asked
+from billing.admin.base import BookAdmin, CustomerMixin
 from billing.admin.periods import CreatedPeriodFilter
 from billing.engine.budgets import FIELDS
 from billing.engine.money import amount_string, parse
@@ -69,7 +68,7 @@ class BudgetForm(ServiceForm):
 
 
 @admin.register(Budget)
-class BudgetAdmin(AddOnlyAdmin):
+class BudgetAdmin(CustomerMixin, AddOnlyAdmin):
     form = BudgetForm
     list_display = ("name", "customer_link", "covers_shown", "num_limit", "period", "hard", "set_by", "state_shown")
     indexed = ()
@@ -119,13 +118,9 @@ class BudgetAdmin(AddOnlyAdmin):
     def remove_budget(self, request: HttpRequest, object_id: str) -> HttpResponse:
         budget = lookup.row(Budget.objects.select_related("customer"), object_id)
         actor = actor_of(request)
-        return asked(
+        return ask.view(
             self, request, budget, "Limit nothing by it any more", lambda: budgets.remove(actor=actor, budget=budget)
         )
-
-    @admin.display(description="Customer")
-    def customer_link(self, budget: Budget) -> SafeString:
-        return display.link(budget.customer)
 
     @admin.display(description="Covers")
     def covers_shown(self, budget: Budget) -> str:
@@ -162,7 +157,7 @@ class BudgetAdmin(AddOnlyAdmin):
 
 
 @admin.register(Alert)
-class AlertAdmin(ReadOnlyAdmin):
+class AlertAdmin(CustomerMixin, ReadOnlyAdmin):
     list_display = ("kind", "customer_link", "thresholds", "of", "crossed", "created_at", "removed_at")
     indexed = ()
     list_filter = (("customer", AutocompleteSelectFilter), ("kind", ChoicesDropdownFilter))
@@ -179,11 +174,7 @@ class AlertAdmin(ReadOnlyAdmin):
     def remove_alert(self, request: HttpRequest, object_id: str) -> HttpResponse:
         alert = lookup.row(Alert.objects.select_related("customer"), object_id)
         actor = actor_of(request)
-        return asked(self, request, alert, "Tell of it no more", lambda: alerts.remove(actor=actor, alert=alert))
-
-    @admin.display(description="Customer")
-    def customer_link(self, alert: Alert) -> SafeString:
-        return display.link(alert.customer)
+        return ask.view(self, request, alert, "Tell of it no more", lambda: alerts.remove(actor=actor, alert=alert))
 
     @admin.display(description="Thresholds")
     def thresholds(self, alert: Alert) -> str:
@@ -207,10 +198,6 @@ class NoticeAdmin(BookAdmin):
     @admin.display(description="Created")
     def created(self, notice: Notice) -> SafeString:
         return display.moment(notice.created_at)
-
-    @admin.display(description="Customer")
-    def customer_link(self, notice: Notice) -> SafeString:
-        return display.link(notice.customer)
 
     @admin.display(description="Facts")
     def facts_shown(self, notice: Notice) -> SafeString:
@@ -237,7 +224,9 @@ class NoticeDeliveryAdmin(ReadOnlyAdmin):
     def send_again(self, request: HttpRequest, object_id: str) -> HttpResponse:
         delivery = lookup.row(NoticeDelivery.objects.select_related("customer"), object_id)
         actor = actor_of(request)
-        return asked(self, request, delivery, "Try it again now", lambda: notices.retry(actor=actor, delivery=delivery))
+        return ask.view(
+            self, request, delivery, "Try it again now", lambda: notices.retry(actor=actor, delivery=delivery)
+        )
 
     @admin.display(description="To")
     def recipient(self, delivery: NoticeDelivery) -> str:

@@ -4,7 +4,6 @@ The theme's own search would ask ten million rows whether any of their columns c
 what it can be: an id, a customer, a usage event.
 """
 
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -74,7 +73,3 @@ def narrow(rows: QuerySet[Any], term: str, *, by_id: tuple[str, ...], by_event: 
         if found:
             return rows.filter(**{f"{by_event}__in": found})
     return rows.filter(customer_id__in=customers(term))
-
-
-BOOKED_BEFORE_MAX = timedelta(hours=48)
-"""Events may lie at most 24 hours ahead: nothing that occurred at t was booked before t less this."""

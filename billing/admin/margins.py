@@ -1,27 +1,24 @@
 """Margins: what usage was charged, what it cost us, and what is left, by customer, model, feature, meter and day."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
-from io import StringIO
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
-from django.utils.safestring import SafeString
 
-from billing.admin import charts, display, periods
+from billing.admin import charts, display, downloads, periods
 from billing.admin.charts import Series
 from billing.engine.costs import CURRENCY
-from billing.engine.money import EXACT, ZERO, amount_string
-from billing.engine.spreadsheets import harmless
+from billing.engine.money import EXACT, ZERO
+from billing.engine.spreadsheets import Cell
 from billing.errors import InvalidRequest
 from billing.models import Customer, Meter
 from billing.selectors.reports import margins
@@ -36,7 +33,7 @@ GROUPS = {
     "customer,model": "Customer and model",
     "customer,feature": "Customer and feature",
 }
-PERIODS = {"7d": "Last 7 days", "30d": "Last 30 days", "today": "Today", "yesterday": "Yesterday"}
+PERIODS = ("7d", "30d", "today", "yesterday")
 SHOWN_MAX = 500
 PERMISSION = "billing.view_providercost"
 
@@ -54,11 +51,7 @@ class Asked:
 
     @classmethod
     def of(cls, request: HttpRequest) -> "Asked":
-        period = request.GET.get("period", "30d")
-        span = periods.span(period)
-        if span is None:
-            period, span = "30d", periods.span("30d")
-        assert span is not None
+        period, span = periods.asked(request, PERIODS)
         group_by = request.GET.get("group_by", "customer")
         text = {name: request.GET.get(name, "").replace("\x00", "")[:255] for name in ("customer", "meter", "model")}
         return cls(
@@ -82,7 +75,7 @@ class Asked:
         )
 
 
-def view(request: HttpRequest) -> HttpResponse:
+def view(request: HttpRequest) -> HttpResponseBase:
     """The page, or, with ``format=csv``, its table to take along."""
     if not request.user.has_perm(PERMISSION):
         raise PermissionDenied
@@ -96,7 +89,7 @@ def view(request: HttpRequest) -> HttpResponse:
     if request.GET.get("format") == "csv":
         return _download(found, names, asked)
     found.sort(key=_weight)
-    floor = _floor()
+    floor: Decimal = settings.MARGIN_FLOOR
     whole = margins.total(found)
     query = request.GET.copy()
     query["format"] = "csv"
@@ -106,37 +99,23 @@ def view(request: HttpRequest) -> HttpResponse:
         "asked": asked,
         "refused": refused,
         "groups": [{"code": code, "title": title, "chosen": code == asked.group_by} for code, title in GROUPS.items()],
-        "periods": _periods(asked.period),
+        "periods": periods.offered(PERIODS, asked.period),
         "meters": Meter.objects.values_list("code", flat=True),
         "heads": [GROUPS[name] for name in names],
         "rows": [_shown(row, floor) for row in found[:SHOWN_MAX]],
         "more": max(0, len(found) - SHOWN_MAX),
         "flagged": sum(row.below(floor) for row in found),
         "total": _shown(whole, floor),
-        "floor": _percent(floor),
+        "floor": display.percent(floor),
         "chart": _chart(asked) if whole.events else None,
         "csv_query": query.urlencode(),
     }
     return TemplateResponse(request, "admin/ante/margins.html", context)
 
 
-def _floor() -> Decimal:
-    floor: Decimal = settings.MARGIN_FLOOR
-    return floor
-
-
 def _weight(row: MarginRow) -> tuple[bool, Decimal]:
     """Dollars first, and of them what was charged most."""
     return (row.asset != CURRENCY, row.charged.copy_negate())
-
-
-def _periods(chosen: str) -> list[dict[str, Any]]:
-    month = timezone.localtime().replace(day=1)
-    before = (month - timedelta(days=1)).replace(day=1)
-    titles = PERIODS | {f"{start:%Y-%m}": f"{start:%B %Y}" for start in (month, before)}
-    if chosen not in titles:
-        titles[chosen] = chosen
-    return [{"code": code, "title": title, "chosen": code == chosen} for code, title in titles.items()]
 
 
 def _shown(row: MarginRow, floor: Decimal) -> dict[str, Any]:
@@ -146,16 +125,12 @@ def _shown(row: MarginRow, floor: Decimal) -> dict[str, Any]:
         "charged": display.figure(row.charged, row.asset),
         "cost": display.figure(row.cost, CURRENCY),
         "margin": display.NOTHING if row.margin is None else display.figure(row.margin, CURRENCY),
-        "share": display.NOTHING if row.share is None else _percent(row.share),
+        "share": display.NOTHING if row.share is None else display.percent(row.share),
         "below": row.below(floor),
         "events": display.count(row.events),
         "unknown": row.events_without_cost,
         "uncosted": display.figure(EXACT.subtract(row.charged, row.charged_with_cost), row.asset),
     }
-
-
-def _percent(share: Decimal) -> SafeString:
-    return display.percent(share)
 
 
 def _chart(asked: Asked) -> dict[str, Any]:
@@ -178,26 +153,14 @@ def _chart(asked: Asked) -> dict[str, Any]:
     )
 
 
-def _download(found: Sequence[MarginRow], names: Sequence[str], asked: Asked) -> HttpResponse:
-    out = StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(
-        [*names, "asset", "charged", "charged_with_cost", "cost", "margin", "margin_share", "events", "without_cost"]
-    )
-    for row in found:
-        writer.writerow(
-            [
-                *(harmless(name or "") for name in row.group),
-                row.asset,
-                *map(amount_string, (row.charged, row.charged_with_cost, row.cost)),
-                "" if row.margin is None else amount_string(row.margin),
-                "" if row.share is None else amount_string(row.share),
-                row.events,
-                row.events_without_cost,
-            ]
-        )
-    return HttpResponse(
-        out.getvalue(),
-        content_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="margins-{asked.period}.csv"'},
-    )
+def _download(found: Sequence[MarginRow], names: Sequence[str], asked: Asked) -> StreamingHttpResponse:
+    heads = ("asset", "charged", "charged_with_cost", "cost", "margin", "margin_share", "events", "without_cost")
+    rows: list[list[Cell]] = [
+        [
+            *row.group,
+            *(row.asset, row.charged, row.charged_with_cost, row.cost, row.margin, row.share),
+            *(row.events, row.events_without_cost),
+        ]
+        for row in found
+    ]
+    return downloads.csv(f"margins-{asked.period}", [*names, *heads], rows)

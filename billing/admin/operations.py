@@ -48,10 +48,6 @@ class OutboxEventAdmin(BookAdmin):
     def relayed(self, event: OutboxEvent) -> SafeString:
         return display.moment(event.relayed_at)
 
-    @admin.display(description="Customer")
-    def customer_link(self, event: OutboxEvent) -> SafeString:
-        return display.link(event.customer)
-
     @labelled(description="State", label={"New": "info", "Relayed": "success", "Parked": "danger"})
     def state_shown(self, event: OutboxEvent) -> str:
         return event.get_state_display()

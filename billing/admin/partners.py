@@ -1,16 +1,14 @@
 """Partners: their rates, whom they brought, what each month came to, and what was paid out to them."""
 
-import csv
 from datetime import date, timedelta
 from decimal import Decimal
-from io import StringIO
 from typing import Any
 
 from django import forms
 from django.contrib import admin
 from django.contrib.postgres.forms import SimpleArrayField
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
@@ -18,10 +16,11 @@ from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from accounts.backoffice import actor_of, detail_action
-from billing.admin import by_hand, confirm, display, lookup
+from billing.admin import by_hand, confirm, display, downloads, lookup
 from billing.admin.adding import AddOnlyAdmin, ServiceForm
+from billing.admin.base import CustomerMixin
 from billing.engine.money import amount_string
-from billing.engine.spreadsheets import harmless
+from billing.engine.spreadsheets import Cell
 from billing.models import Approval, Partner, PartnerCustomer
 from billing.services import approvals
 from billing.services.revenue import partner_papers, partners
@@ -106,26 +105,23 @@ class PartnerAdmin(AddOnlyAdmin):
             headers={"Content-Disposition": f'attachment; filename="partner-{partner.code}-{first:%Y-%m}.pdf"'},
         )
 
-    def statement(self, request: HttpRequest, partner_id: Any) -> HttpResponse:
+    def statement(self, request: HttpRequest, partner_id: Any) -> StreamingHttpResponse:
         """Each day's base and share of each customer, and what was paid out, as CSV."""
         partner = lookup.row(Partner, str(partner_id))
         if not self.has_view_permission(request, partner):
             raise PermissionDenied
-        out = StringIO()
-        writer = csv.writer(out, lineterminator="\r\n")
-        writer.writerow(["date", "customer", "base", "share", "paid_out", "currency", "reference"])
+        heads = ("date", "customer", "base", "share", "paid_out", "currency", "reference")
         currency = partner.currency_id.upper()
-        for row in partner.accruals.select_related("customer").order_by("date", "version", "customer__external_id"):
-            amounts = [amount_string(row.base), amount_string(row.amount)]
-            writer.writerow([row.date, harmless(row.customer.external_id), *amounts, "", currency, ""])
-        for payout in partner.payouts.order_by("id"):
-            paid = amount_string(payout.amount)
-            writer.writerow([payout.upto, "", "", "", paid, currency, harmless(payout.reference)])
-        return HttpResponse(
-            out.getvalue(),
-            content_type="text/csv; charset=utf-8",
-            headers={"Content-Disposition": f'attachment; filename="partner-{partner.code}.csv"'},
-        )
+        accruals = partner.accruals.select_related("customer").order_by("date", "version", "customer__external_id")
+        rows: list[list[Cell]] = [
+            [row.date.isoformat(), row.customer.external_id, row.base, row.amount, None, currency, None]
+            for row in accruals
+        ]
+        rows += [
+            [payout.upto.isoformat(), None, None, None, payout.amount, currency, payout.reference]
+            for payout in partner.payouts.order_by("id")
+        ]
+        return downloads.csv(f"partner-{partner.code}", heads, rows)
 
     def has_pay_out_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return request.user.has_perm("billing.add_partnerpayout")
@@ -207,7 +203,7 @@ class PartnerAdmin(AddOnlyAdmin):
 
 
 @admin.register(PartnerCustomer)
-class PartnerCustomerAdmin(AddOnlyAdmin):
+class PartnerCustomerAdmin(CustomerMixin, AddOnlyAdmin):
     form = BroughtForm
     list_display = ("customer_link", "partner", "starts_on")
     list_display_links = ("partner",)
@@ -215,7 +211,3 @@ class PartnerCustomerAdmin(AddOnlyAdmin):
     search_fields = ("customer__external_id", "partner__name")
     autocomplete_fields = ("partner", "customer")
     ordering = ("-id",)
-
-    @admin.display(description="Customer")
-    def customer_link(self, brought: PartnerCustomer) -> SafeString:
-        return display.link(brought.customer)

@@ -1,21 +1,15 @@
 """What was asked of the payment provider, what it reported, and what it keeps for customers."""
 
-from typing import Any
-
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
-from django.template.response import TemplateResponse
-from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 
 from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action, labelled
-from billing.admin import display, lookup
+from billing.admin import ask, display, lookup
 from billing.admin.base import BookAdmin
 from billing.admin.periods import CreatedPeriodFilter, ReceivedPeriodFilter
-from billing.errors import BillingError
 from billing.models import PaymentAttempt, PaymentMethod, ProviderEvent, TopUp
 from billing.services.funding import attempts, inbox, profiles
 
@@ -89,15 +83,11 @@ class PaymentAttemptAdmin(BookAdmin):
     @detail_action(description="Look up again", url_path="look-up", icon="sync", permissions=["look_up"])
     def look_up(self, request: HttpRequest, object_id: str) -> HttpResponse:
         attempt = lookup.row(PaymentAttempt, object_id)
-        return asked(self, request, attempt, LOOK_UP, lambda: attempts.settle(attempt.pk))
+        return ask.view(self, request, attempt, LOOK_UP, lambda: attempts.settle(attempt.pk))
 
     @admin.display(description="Created")
     def created(self, attempt: PaymentAttempt) -> SafeString:
         return display.moment(attempt.created_at)
-
-    @admin.display(description="Customer")
-    def customer_link(self, attempt: PaymentAttempt) -> SafeString:
-        return display.link(attempt.customer)
 
     @labelled(description="Status", label=TONES)
     def status_shown(self, attempt: PaymentAttempt) -> str:
@@ -178,7 +168,9 @@ class ProviderEventAdmin(BookAdmin):
     def retry(self, request: HttpRequest, object_id: str) -> HttpResponse:
         event = lookup.row(ProviderEvent, object_id)
         actor = actor_of(request)
-        return asked(self, request, event, "Work through this message again", lambda: inbox.retry(event, actor=actor))
+        return ask.view(
+            self, request, event, "Work through this message again", lambda: inbox.retry(event, actor=actor)
+        )
 
     @admin.display(description="Received")
     def received(self, event: ProviderEvent) -> SafeString:
@@ -192,10 +184,6 @@ class ProviderEventAdmin(BookAdmin):
     def due(self, event: ProviderEvent) -> SafeString:
         return display.moment(event.due_at)
 
-    @admin.display(description="Customer")
-    def customer_link(self, event: ProviderEvent) -> SafeString:
-        return display.link(event.customer)
-
     @labelled(description="State", label={"New": "info", "Done": "success", "Parked": "warning"})
     def state_shown(self, event: ProviderEvent) -> str:
         return event.get_state_display()
@@ -207,24 +195,3 @@ class ProviderEventAdmin(BookAdmin):
     @admin.display(description="About")
     def object_link(self, event: ProviderEvent) -> SafeString:
         return at_provider(event.object_id)
-
-
-def asked(page: Any, request: HttpRequest, obj: Any, question: str, run: Any) -> HttpResponse:
-    """A question with one button; done by a POST alone, and back to the object's page."""
-    back_url = reverse(f"admin:{obj._meta.app_label}_{obj._meta.model_name}_change", args=[obj.pk])
-    if request.method == "POST":
-        try:
-            run()
-        except BillingError as refusal:
-            messages.error(request, refusal.detail)
-        else:
-            messages.success(request, "Done.")
-        return redirect(back_url)
-    context = {
-        **page.admin_site.each_context(request),
-        "title": question,
-        "subtitle": str(obj),
-        "opts": page.model._meta,
-        "back_url": back_url,
-    }
-    return TemplateResponse(request, "admin/ante/ask.html", context)

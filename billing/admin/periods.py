@@ -1,10 +1,11 @@
-"""Going through large tables by time: years of months, months of days. Along the ids, which grow with time.
+"""Periods that pages are asked for, and going through large tables by time: years of months, months of days.
 
-Django's own date hierarchy looks at every row to find out which days there are.
+The latter goes along the ids, which grow with time. Django's own date hierarchy looks at every row to find out which
+days there are.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,6 +17,8 @@ from django.utils import timezone
 
 from accounts.lists import made_within
 
+TITLES = {"today": "Today", "yesterday": "Yesterday", "7d": "Last 7 days", "30d": "Last 30 days"}
+USUAL = "30d"
 PARAMETER = "when"
 MONTHS_MAX = 24
 
@@ -64,6 +67,26 @@ def span(value: str | None) -> Span | None:
     return None
 
 
+def asked(request: HttpRequest, named: Collection[str]) -> tuple[str, Span]:
+    """The period in the address: one of ``named``, a month or a day; the last 30 days where it is none of these."""
+    period = request.GET.get("period", USUAL)
+    found = None if period in TITLES and period not in named else span(period)
+    if found is None:
+        period, found = USUAL, span(USUAL)
+    assert found is not None
+    return period, found
+
+
+def offered(named: Collection[str], chosen: str) -> list[dict[str, Any]]:
+    """What a form lets one choose from: ``named``, this month and the last, and what is ``chosen``."""
+    month = timezone.localtime().replace(day=1)
+    before = (month - timedelta(days=1)).replace(day=1)
+    titles = {name: TITLES[name] for name in named}
+    titles |= {f"{start:%Y-%m}": f"{start:%B %Y}" for start in (month, before)}
+    titles.setdefault(chosen, chosen)
+    return [{"code": code, "title": title, "chosen": code == chosen} for code, title in titles.items()]
+
+
 class PeriodFilter(admin.SimpleListFilter):
     """Rows booked in a period. ``booked_field`` is the column that says when."""
 
@@ -73,9 +96,8 @@ class PeriodFilter(admin.SimpleListFilter):
     runs_along_ids = True
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        named = [("today", "Today"), ("yesterday", "Yesterday"), ("7d", "Last 7 days"), ("30d", "Last 30 days")]
         value = self.value()
-        return named if value is None or value in dict(named) else [*named, (value, value)]
+        return [*TITLES.items()] if value is None or value in TITLES else [*TITLES.items(), (value, value)]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         wanted = span(self.value())
@@ -107,7 +129,7 @@ def choices(request: HttpRequest, rows: QuerySet[Any], field: str) -> list[Choic
         return []
     months = list(_months(timezone.localtime(getattr(first, field)), timezone.localtime(getattr(last_row, field))))
     return [
-        *(_choice(request, title, code, value) for title, code in (("Today", "today"), ("Yesterday", "yesterday"))),
+        *(_choice(request, TITLES[code], code, value) for code in ("today", "yesterday")),
         *(_choice(request, f"{month:%b %Y}", f"{month:%Y-%m}", value) for month in months[-MONTHS_MAX:]),
     ]
 

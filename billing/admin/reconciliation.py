@@ -39,10 +39,6 @@ class DiscrepancyAdmin(BookAdmin):
     def state_shown(self, row: Discrepancy) -> str:
         return row.get_state_display()
 
-    @admin.display(description="Customer")
-    def customer_link(self, row: Discrepancy) -> SafeString:
-        return display.link(row.customer)
-
     @admin.display(description="Amount")
     def num_amount(self, row: Discrepancy) -> SafeString:
         return display.amount(row.amount, row.currency)

@@ -56,8 +56,8 @@ class Asked:
 
 @dataclass(slots=True)
 class Table:
-    """``rows`` of texts, numbers and amounts; ``chart`` draws series of amounts over ``labels``. ``ties`` says what the
-    rows sum to, and what the books have."""
+    """``rows`` of texts, numbers and amounts; ``chart`` draws series of amounts over ``labels``. ``figures`` are what
+    the rows come to, and what the books have: title, amount, and what it is."""
 
     heads: list[str]
     rows: list[list[Cell]]

@@ -34,7 +34,7 @@ from billing.services import revenue as service
 from billing.services.revenue.chart import ACCOUNTS
 
 VIEW, CHANGE = "billing.view_revenueday", "billing.change_revenueday"
-PERIODS = {"7d": "Last 7 days", "30d": "Last 30 days"}
+PERIODS = ("7d", "30d")
 LINES_SHOWN = 200
 TITLES = {
     "billed": "Billed",
@@ -54,7 +54,7 @@ def overview(request: HttpRequest) -> HttpResponseBase:
     """The roll-forward of one currency, day by day, with what is deferred and what was recognised as charts; with
     ``format=csv`` its table to take along."""
     _allow(request, VIEW)
-    period, span = _period(request)
+    period, span = periods.asked(request, PERIODS)
     first, last = timezone.localdate(span.start), timezone.localdate(span.end - timedelta(microseconds=1))
     days = list(revenue.days(first=first, last=last).order_by("-date", "-version"))
     by_day = {day.pk: {row.currency: row for row in revenue.roll_forward(day)} for day in days if day.sha256}
@@ -74,7 +74,7 @@ def overview(request: HttpRequest) -> HttpResponseBase:
         "title": "Revenue",
         "currency": currency,
         "currencies": currencies,
-        "periods": _periods(period),
+        "periods": periods.offered(PERIODS, period),
         "heads": [TITLES[name] for name in COLUMNS[:4]],
         "running": running,
         "rows": [_day_row(day, row) for day, row in closed],
@@ -284,23 +284,6 @@ def _line_row(line: Recognition) -> dict[str, Any]:
 
 
 # --- The overview -----------------------------------------------------------------------------------------------------
-
-
-def _period(request: HttpRequest) -> tuple[str, periods.Span]:
-    period = request.GET.get("period", "30d")
-    found = periods.span(period)
-    if found is None or period in {"today", "yesterday"}:
-        period, found = "30d", periods.span("30d")
-    assert found is not None
-    return period, found
-
-
-def _periods(chosen: str) -> list[dict[str, Any]]:
-    month = timezone.localtime().replace(day=1)
-    before = (month - timedelta(days=1)).replace(day=1)
-    titles = PERIODS | {f"{start:%Y-%m}": f"{start:%B %Y}" for start in (month, before)}
-    titles.setdefault(chosen, chosen)
-    return [{"code": code, "title": title, "chosen": code == chosen} for code, title in titles.items()]
 
 
 def _day_row(day: RevenueDay, row: RollForward) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from django.utils import timezone
 from accounts.ids import first_id
 from billing.admin import display
 from billing.admin.ledger import entry_row
-from billing.admin.lookup import BOOKED_BEFORE_MAX
 from billing.engine.money import EXACT, ZERO
 from billing.models import Balance, Customer, Grant, LedgerEntry, Subscription, UsageEvent
 from billing.selectors.ledger import balances
@@ -193,5 +192,5 @@ def subscriptions(customer: Customer) -> list[dict[str, Any]]:
 
 def spent(customer: Customer, since: datetime) -> dict[str, Decimal]:
     """What was charged for usage that occurred from ``since`` on, by asset."""
-    rows = usage.totals(customer_id=customer.pk, start=since, end=timezone.now() + BOOKED_BEFORE_MAX)
+    rows = usage.totals(customer_id=customer.pk, start=since, end=timezone.now() + events.BOOKED_BEFORE_MAX)
     return {row.asset: row.amount for row in rows}

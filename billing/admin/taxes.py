@@ -12,6 +12,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from accounts.backoffice import actor_of, detail_action
 from billing.admin import confirm, display, lookup
 from billing.admin.adding import AddOnlyAdmin, ServiceForm
+from billing.admin.base import CustomerMixin
 from billing.engine.money import amount_string
 from billing.models import TaxProfile, TaxRule
 from billing.services.invoicing import taxes
@@ -77,7 +78,7 @@ class TaxProfileForm(ServiceForm):
 
 
 @admin.register(TaxProfile)
-class TaxProfileAdmin(AddOnlyAdmin):
+class TaxProfileAdmin(CustomerMixin, AddOnlyAdmin):
     """Adding a customer's details again puts them in place of the former ones."""
 
     form = TaxProfileForm
@@ -87,10 +88,6 @@ class TaxProfileAdmin(AddOnlyAdmin):
     search_fields = ("customer__external_id", "customer__name", "tax_id")
     autocomplete_fields = ("customer",)
     ordering = ("-id",)
-
-    @admin.display(description="Customer")
-    def customer_link(self, profile: TaxProfile) -> SafeString:
-        return display.link(profile.customer)
 
     @admin.display(description="Country")
     def country(self, profile: TaxProfile) -> str:

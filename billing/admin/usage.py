@@ -115,10 +115,6 @@ class UsageEventAdmin(EvidenceMixin, SummaryMixin, BookAdmin):
     def occurred(self, event: UsageEvent) -> SafeString:
         return display.moment(event.occurred_at)
 
-    @admin.display(description="Customer")
-    def customer_link(self, event: UsageEvent) -> SafeString:
-        return display.link(event.customer)
-
     @admin.display(description="What")
     def what(self, event: UsageEvent) -> SafeString:
         """The one word that tells most, the model, the GPU, the agent, and the type of the event."""
@@ -183,10 +179,6 @@ class ChargeAdmin(BookAdmin):
     @admin.display(description="Occurred")
     def occurred(self, charge: Charge) -> SafeString:
         return display.moment(charge.occurred_at)
-
-    @admin.display(description="Customer")
-    def customer_link(self, charge: Charge) -> SafeString:
-        return display.link(charge.customer)
 
     @admin.display(description="Used for")
     def dimensions_shown(self, charge: Charge) -> SafeString:

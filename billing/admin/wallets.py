@@ -17,7 +17,7 @@ from accounts.backoffice import OffersWhatFits, ReadOnlyAdmin, actor_of, detail_
 from accounts.lists import MadeFilter, MomentFilter
 from accounts.models import AuditEvent
 from billing.admin import adjust_form, authorizations, by_hand, confirm, display, grant_form, lookup, summaries, support
-from billing.admin.base import SummaryAdmin, SummaryMixin
+from billing.admin.base import CustomerMixin, SummaryAdmin, SummaryMixin
 from billing.admin.ledger import entry_row
 from billing.engine.money import EXACT
 from billing.engine.postings import TEMPLATES
@@ -88,7 +88,7 @@ class WalletAdmin(SummaryAdmin):
 
 
 @admin.register(Grant)
-class GrantAdmin(SummaryMixin, OffersWhatFits, ReadOnlyAdmin):
+class GrantAdmin(CustomerMixin, SummaryMixin, OffersWhatFits, ReadOnlyAdmin):
     change_form_template = "admin/ante/grant.html"
     list_display = (
         "created",
@@ -191,10 +191,6 @@ class GrantAdmin(SummaryMixin, OffersWhatFits, ReadOnlyAdmin):
     @admin.display(description="Created")
     def created(self, grant: Grant) -> SafeString:
         return display.moment(grant.created_at)
-
-    @admin.display(description="Customer")
-    def customer_link(self, grant: Grant) -> SafeString:
-        return display.link(grant.customer)
 
     @admin.display(description="Name")
     def name_shown(self, grant: Grant) -> str:

@@ -11,10 +11,9 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdo
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from accounts.backoffice import ReadOnlyAdmin, actor_of, detail_action, labelled
-from billing.admin import display, lookup
+from billing.admin import ask, display, lookup
 from billing.admin.adding import AddOnlyAdmin, ServiceForm
-from billing.admin.base import BookAdmin
-from billing.admin.payments import asked
+from billing.admin.base import BookAdmin, CustomerMixin
 from billing.admin.periods import CreatedPeriodFilter
 from billing.engine.webhooks import EVERYTHING, TYPES
 from billing.models import SpendAnomaly, WebhookDelivery, WebhookEndpoint
@@ -41,7 +40,7 @@ class EndpointForm(ServiceForm):
 
 
 @admin.register(WebhookEndpoint)
-class WebhookEndpointAdmin(AddOnlyAdmin):
+class WebhookEndpointAdmin(CustomerMixin, AddOnlyAdmin):
     """Named by staff or by customers; tested and switched on and off here."""
 
     form = EndpointForm
@@ -76,14 +75,14 @@ class WebhookEndpointAdmin(AddOnlyAdmin):
     @detail_action(description="Send a test", url_path="test", icon="send", permissions=["change_endpoint"])
     def test_endpoint(self, request: HttpRequest, object_id: str) -> HttpResponse:
         endpoint = self._endpoint(object_id)
-        return asked(self, request, endpoint, "Send a test", lambda: endpoints.test(endpoint, may=anything))
+        return ask.view(self, request, endpoint, "Send a test", lambda: endpoints.test(endpoint, may=anything))
 
     @detail_action(description="Switch on or off", url_path="switch", icon="toggle_on", permissions=["change_endpoint"])
     def switch_endpoint(self, request: HttpRequest, object_id: str) -> HttpResponse:
         endpoint, actor = self._endpoint(object_id), actor_of(request)
         question = "Switch it off" if endpoint.enabled else "Switch it on, and send what waits"
         enabled = not endpoint.enabled
-        return asked(
+        return ask.view(
             self,
             request,
             endpoint,
@@ -97,7 +96,7 @@ class WebhookEndpointAdmin(AddOnlyAdmin):
         if request.method == "POST":
             secret = endpoints.rotate(actor=actor_of(request), may=anything, endpoint=endpoint)
             return self._secret(request, endpoint, secret)
-        return asked(self, request, endpoint, "Give it a new secret; for a day both sign", lambda: None)
+        return ask.put(self, request, endpoint, "Give it a new secret; for a day both sign")
 
     def _endpoint(self, object_id: str) -> WebhookEndpoint:
         rows = WebhookEndpoint.objects.select_related("customer").filter(deleted_at=None)
@@ -115,10 +114,6 @@ class WebhookEndpointAdmin(AddOnlyAdmin):
         response = TemplateResponse(request, "admin/ante/webhook_secret.html", context)
         response["Cache-Control"] = "no-store"
         return response
-
-    @admin.display(description="Customer")
-    def customer_link(self, endpoint: WebhookEndpoint) -> SafeString:
-        return display.link(endpoint.customer)
 
     @labelled(description="State", label={"On": "success", "Failing": "warning", "Off": "danger"})
     def state_shown(self, endpoint: WebhookEndpoint) -> str:
@@ -149,7 +144,7 @@ class WebhookDeliveryAdmin(BookAdmin):
     def replay_delivery(self, request: HttpRequest, object_id: str) -> HttpResponse:
         rows = WebhookDelivery.objects.select_related("endpoint__customer")
         delivery, actor = lookup.row(rows, object_id), actor_of(request)
-        return asked(
+        return ask.view(
             self,
             request,
             delivery,
@@ -160,10 +155,6 @@ class WebhookDeliveryAdmin(BookAdmin):
     @admin.display(description="Written")
     def created(self, delivery: WebhookDelivery) -> SafeString:
         return display.moment(delivery.created_at)
-
-    @admin.display(description="Customer")
-    def customer_link(self, delivery: WebhookDelivery) -> SafeString:
-        return display.link(delivery.customer)
 
     @labelled(description="State", label={"Waiting": "info", "Delivered": "success", "Given up": "danger"})
     def state_shown(self, delivery: WebhookDelivery) -> str:

@@ -1,28 +1,25 @@
 """What if: real usage under another plan version or with other models, asked for and shown."""
 
-import csv
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from decimal import Decimal
-from io import StringIO
 from typing import Any
 from uuid import UUID
 
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from billing.admin import display
+from billing.admin import display, downloads
 from billing.admin.confirm import DayInput
 from billing.engine.costs import CURRENCY
-from billing.engine.money import EXACT, ZERO, amount_string
-from billing.engine.spreadsheets import harmless
+from billing.engine.money import EXACT, ZERO
+from billing.engine.spreadsheets import Cell
 from billing.errors import BillingError
 from billing.models import Customer, PlanVersion, WhatIfRun
 from billing.services.catalog import what_if_runs
@@ -101,7 +98,7 @@ def ask(request: HttpRequest) -> HttpResponse:
     return TemplateResponse(request, "admin/ante/what_if.html", context)
 
 
-def show(request: HttpRequest, run_id: UUID) -> HttpResponse:
+def show(request: HttpRequest, run_id: UUID) -> HttpResponseBase:
     """One run: how far it is, and what it came to so far; with ``format=csv`` its table to take along."""
     _allow(request)
     run = get_object_or_404(_runs(), pk=run_id)
@@ -212,23 +209,15 @@ def _chart(results: Sequence[Result], asset: str) -> dict[str, Any]:
     }
 
 
-def _download(results: Sequence[Result]) -> HttpResponse:
-    out = StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(["customer", "asset", "events", "now", "then", "difference", "cost_now", "cost_then", "unpriced"])
-    for result in results:
-        for asset in sorted({*result.now, *result.then}):
-            amounts: list[Decimal] = [
-                result.now.get(asset, ZERO),
-                result.then.get(asset, ZERO),
-                result.difference(asset),
-                result.cost_now,
-                result.cost_then,
-            ]
-            figures = map(amount_string, amounts)
-            writer.writerow([harmless(result.customer), asset, result.events, *figures, result.unpriced])
-    return HttpResponse(
-        out.getvalue(),
-        content_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": 'attachment; filename="what-if.csv"'},
-    )
+def _download(results: Sequence[Result]) -> StreamingHttpResponse:
+    heads = ("customer", "asset", "events", "now", "then", "difference", "cost_now", "cost_then", "unpriced")
+    rows: list[list[Cell]] = [
+        [
+            *(result.customer, asset, result.events),
+            *(result.now.get(asset, ZERO), result.then.get(asset, ZERO), result.difference(asset)),
+            *(result.cost_now, result.cost_then, result.unpriced),
+        ]
+        for result in results
+        for asset in sorted({*result.now, *result.then})
+    ]
+    return downloads.csv("what-if", heads, rows)

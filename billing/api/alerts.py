@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from billing import access
 from billing.api import base, limits, pagination, serializers
 from billing.api.authentication import actor, principal
-from billing.api.fields import moment_string
+from billing.api.fields import amount_or_none, moment_string
 from billing.api.schema import alerts as schema
 from billing.engine.money import amount_string
 from billing.errors import InvalidRequest
@@ -68,7 +68,7 @@ class ForecastView(base.View):
                 "available": amount_string(found.available),
                 "per_day": amount_string(found.per_day),
                 "history_days": found.history_days,
-                "runway_days": None if found.runway_days is None else amount_string(found.runway_days),
+                "runway_days": amount_or_none(found.runway_days),
                 "month": {
                     "start": moment_string(month.start),
                     "end": moment_string(month.end),
@@ -97,7 +97,7 @@ class PaceView(base.View):
                 "until": moment_string(found.until),
                 "per_hour": amount_string(found.per_hour),
                 "spent_last_hour": amount_string(found.spent_last_hour),
-                "share": None if found.share is None else amount_string(found.share),
+                "share": amount_or_none(found.share),
                 "advice": found.advice,
                 "budgets": [
                     {

@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from billing import access
 from billing.api import base, cloudevents, ingest, origin, pagination, serializers
 from billing.api.authentication import principal
-from billing.api.fields import moment_string
+from billing.api.fields import moment_or_none, moment_string
 from billing.api.schema import authorizations as schema
 from billing.engine.money import amount_string, amount_strings
 from billing.errors import InvalidRequest
@@ -67,11 +67,7 @@ class AuthorizationsView(base.View):
     @schema.LIST
     def get(self, request: Request) -> Response:
         rows = Authorization.objects.select_related("customer")
-        reachable = access.customers(principal=principal(request))
-        if reachable is not None:
-            rows = rows.filter(customer_id__in=reachable)
-        if external_id := base.text(request, "customer"):
-            rows = rows.filter(customer=access.customer(principal=principal(request), external_id=external_id))
+        rows = access.listed(rows, principal=principal(request), external_id=base.text(request, "customer"))
         if status := base.text(request, "status"):
             if status not in Authorization.Status.values:
                 raise InvalidRequest.field("status", f"One of {', '.join(Authorization.Status.values)}.")
@@ -160,7 +156,7 @@ def show(authorization: Authorization) -> dict[str, Any]:
         "api_key": _named_key(authorization),
         "created_at": moment_string(authorization.created_at),
         "expires_at": moment_string(authorization.expires_at),
-        "closed_at": None if authorization.closed_at is None else moment_string(authorization.closed_at),
+        "closed_at": moment_or_none(authorization.closed_at),
     }
 
 

@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from billing import access
 from billing.api import base, payers, serializers
 from billing.api.authentication import actor, principal
-from billing.api.fields import StrictSerializer, moment_string
+from billing.api.fields import StrictSerializer, amount_or_none, moment_or_none
 from billing.api.schema import auto_top_ups as schema
 from billing.engine.money import amount_string
 from billing.errors import InvalidRequest, NotFound
@@ -116,13 +116,13 @@ def show(rule: AutoTopUp, customer: Customer) -> dict[str, Any]:
     used = standing.used(rule, now)
     when: dict[str, Any]
     if rule.every:
-        when = {"every": rule.every, "starts_at": _moment(rule.starts_at)}
+        when = {"every": rule.every, "starts_at": moment_or_none(rule.starts_at)}
     else:
         when = {
             "event": "wallet_balance_low",
-            "threshold": _amount(rule.threshold),
+            "threshold": amount_or_none(rule.threshold),
             "action": "auto_top_up",
-            "target": _amount(rule.target),
+            "target": amount_or_none(rule.target),
             "cooldown_seconds": rule.cooldown_seconds,
         }
     suspended = rule.enabled and rule.state == AutoTopUp.State.SUSPENDED
@@ -130,24 +130,16 @@ def show(rule: AutoTopUp, customer: Customer) -> dict[str, Any]:
         "customer": customer.external_id,
         **when,
         "asset": rule.asset_id,
-        "amount": _amount(rule.amount),
+        "amount": amount_or_none(rule.amount),
         "pack": None if rule.pack is None else rule.pack.code,
         "method": payers.CARD if rule.method is None else rule.method.provider_id,
-        "monthly_limit": _amount(rule.monthly_limit),
+        "monthly_limit": amount_or_none(rule.monthly_limit),
         "count_limit": rule.count_limit,
         "enabled": rule.enabled,
         "status": standing.status(rule, now),
         "failure": {"code": rule.reason_code, "detail": rule.reason} if rule.reason_code else None,
         "fix_url": rules.fix_url(rule) if suspended else None,
         "used_this_month": {"amount": amount_string(used.amount), "count": used.count},
-        "not_before": _moment(rule.due_at),
-        "updated_at": _moment(rule.updated_at),
+        "not_before": moment_or_none(rule.due_at),
+        "updated_at": moment_or_none(rule.updated_at),
     }
-
-
-def _amount(amount: Any) -> str | None:
-    return None if amount is None else amount_string(amount)
-
-
-def _moment(moment: Any) -> str | None:
-    return None if moment is None else moment_string(moment)

@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from billing import access
 from billing.api import base, limits, pagination, serializers
 from billing.api.authentication import actor, principal
-from billing.api.fields import StrictSerializer, moment_string
+from billing.api.fields import StrictSerializer, moment_or_none, moment_string
 from billing.api.schema import budgets as schema
 from billing.engine.money import amount_string
 from billing.errors import PermissionDenied
@@ -118,7 +118,7 @@ def _show(customer: Customer, budget: Budget) -> dict[str, Any]:
         "left": None if only is None else amount_string(only.left),
         "values": [_show_value(standing) for standing in now.standings] if now.each else [],
         "started_at": moment_string(now.start),
-        "resets_at": None if now.end is None else moment_string(now.end),
+        "resets_at": moment_or_none(now.end),
         "created_at": moment_string(budget.created_at),
     }
 

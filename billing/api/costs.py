@@ -9,7 +9,7 @@ from rest_framework.response import Response
 from billing import access
 from billing.api import base, pagination, serializers
 from billing.api.authentication import actor, principal
-from billing.api.fields import moment_string
+from billing.api.fields import moment_or_none, moment_string
 from billing.api.schema import costs as schema
 from billing.engine.money import amount_string
 from billing.models import ProviderCost
@@ -54,5 +54,5 @@ def _show(cost: ProviderCost) -> dict[str, Any]:
         "above": cost.above,
         "source": cost.source,
         "effective_from": moment_string(cost.effective_from),
-        "effective_to": None if cost.effective_to is None else moment_string(cost.effective_to),
+        "effective_to": moment_or_none(cost.effective_to),
     }

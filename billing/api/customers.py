@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from billing import access
 from billing.api import base, pagination, serializers
 from billing.api.authentication import actor, principal
-from billing.api.fields import moment_string
+from billing.api.fields import moment_or_none, moment_string
 from billing.api.schema import customers as schema
 from billing.engine.money import amount_string
 from billing.errors import InvalidRequest
@@ -201,7 +201,7 @@ def show_grant(grant: Grant, customer: Customer) -> dict[str, Any]:
         "kind": grant.kind,
         "priority": grant.priority,
         "effective_at": moment_string(grant.effective_at),
-        "expires_at": None if grant.expires_at is None else moment_string(grant.expires_at),
+        "expires_at": moment_or_none(grant.expires_at),
         "paid": paid,
         "applies_to": grant.applies_to,
         "name": grant.name,

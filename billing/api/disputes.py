@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from billing import access
 from billing.api import base, pace, pagination, serializers
 from billing.api.authentication import actor, principal
-from billing.api.fields import moment_string
+from billing.api.fields import moment_or_none, moment_string
 from billing.api.schema import disputes as schema
 from billing.engine.money import amount_strings
 from billing.errors import InvalidRequest, NotFound
@@ -51,11 +51,7 @@ class DisputesView(base.View):
             raise InvalidRequest.field("kind", f"One of {CHARGES}, {PAYMENT}.")
         model: Any = ChargeDispute if kind == CHARGES else Dispute
         rows = model.objects.select_related("customer")
-        external_id = base.text(request, "customer")
-        if external_id is not None:
-            rows = rows.filter(customer=access.customer(principal=principal(request), external_id=external_id))
-        elif (own := access.customers(principal=principal(request))) is not None:
-            rows = rows.filter(customer_id__in=own)
+        rows = access.listed(rows, principal=principal(request), external_id=base.text(request, "customer"))
         page = pagination.page(request, rows, lambda row: row)
         if kind == CHARGES:
             prefetch_related_objects(page["data"], "lines__event")
@@ -166,7 +162,7 @@ def show(dispute: ChargeDispute, amounts: Mapping[str, Decimal]) -> dict[str, An
         "amounts": amount_strings(amounts),
         "answer_by": None,
         "opened_at": moment_string(dispute.created_at),
-        "closed_at": None if dispute.closed_at is None else moment_string(dispute.closed_at),
+        "closed_at": moment_or_none(dispute.closed_at),
     }
 
 
@@ -182,7 +178,7 @@ def show_payment(dispute: Dispute) -> dict[str, Any]:
         "events": [],
         "top_up": str(dispute.top_up_id),
         "amounts": amount_strings({dispute.currency_id: dispute.amount}),
-        "answer_by": None if dispute.answer_by is None else moment_string(dispute.answer_by),
+        "answer_by": moment_or_none(dispute.answer_by),
         "opened_at": moment_string(dispute.opened_at),
-        "closed_at": None if dispute.closed_at is None else moment_string(dispute.closed_at),
+        "closed_at": moment_or_none(dispute.closed_at),
     }

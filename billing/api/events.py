@@ -12,12 +12,12 @@ from rest_framework.response import Response
 from billing import access
 from billing.api import base, ingest, json, pagination, prices
 from billing.api.authentication import principal
-from billing.api.fields import moment_string
+from billing.api.fields import amount_or_none, moment_or_none, moment_string
 from billing.api.json import CloudEventBatchParser, CloudEventParser, ExactJSONParser
 from billing.api.schema import events as schema
 from billing.engine.money import amount_string, amount_strings
 from billing.errors import InvalidRequest, PayloadTooLarge
-from billing.models import Price, UsageEvent
+from billing.models import LedgerEntry, Price, UsageEvent
 from billing.selectors.catalog import plan_terms
 from billing.selectors.ledger import corrections
 from billing.selectors.usage import events, receipts
@@ -48,11 +48,7 @@ class EventsView(base.View):
     @schema.LIST
     def get(self, request: Request) -> Response:
         rows = events.with_status(UsageEvent.objects.select_related("customer"))
-        reachable = access.customers(principal=principal(request))
-        if reachable is not None:
-            rows = rows.filter(customer_id__in=reachable)
-        if external_id := base.text(request, "customer"):
-            rows = rows.filter(customer=access.customer(principal=principal(request), external_id=external_id))
+        rows = access.listed(rows, principal=principal(request), external_id=base.text(request, "customer"))
         if status := base.text(request, "status"):
             if status not in events.STATUSES:
                 raise InvalidRequest.field("status", f"One of {', '.join(events.STATUSES)}.")
@@ -85,58 +81,14 @@ class EventView(base.View):
                 "data": event.data,
                 "extensions": event.extensions or {},
                 "refusal": event.refusal,
-                "collected_at": None if (collected := events.collected_at(event)) is None else moment_string(collected),
+                "collected_at": moment_or_none(events.collected_at(event)),
                 "transaction": str(event.pk) if any(charge.draws for charge in receipt.charges) else None,
-                "charges": [
-                    {
-                        "meter": charge.meter,
-                        "quantity": amount_string(charge.quantity),
-                        "asset": charge.asset,
-                        "amount": amount_string(charge.amount),
-                        "plan": charge.plan,
-                        "plan_version": charge.plan_version,
-                        **(
-                            {}
-                            if charge.waived is None
-                            else {"waived": amount_string(charge.waived), "reason": "not charged: failed run"}
-                        ),
-                        "late": charge.late,
-                        "price": plan_terms.of_numbers(charge.price),
-                        "price_given": charge.price.model == Price.Model.EVENT,
-                        "lines": [prices.show_line(line) for line in charge.lines],
-                        "dimensions": charge.dimensions,
-                        "grants": [
-                            {
-                                "grant": None if draw.grant_id is None else str(draw.grant_id),
-                                "name": draw.name,
-                                "amount": amount_string(draw.amount),
-                                "currency": draw.currency,
-                                "rate": None if draw.rate is None else amount_string(draw.rate),
-                                "worth": None if draw.worth is None else amount_string(draw.worth),
-                            }
-                            for draw in charge.draws
-                        ],
-                    }
-                    for charge in receipt.charges
-                ],
+                "charges": [_charge(charge) for charge in receipt.charges],
                 "cost": amount_strings(receipt.cost),
                 "net_cost": amount_strings(receipt.net_cost),
                 "cost_in_money": amount_strings(receipt.in_money),
                 "corrections": [_correction(each, with_reason=reasons) for each in receipt.corrections],
-                "entries": [
-                    {
-                        "id": str(entry.id),
-                        "kind": entry.kind,
-                        "asset": entry.asset_id,
-                        "debit": entry.debit,
-                        "credit": entry.credit,
-                        "amount": amount_string(entry.amount),
-                        "grant": None if entry.grant_id is None else str(entry.grant_id),
-                        "balance_after": amount_string(entry.available_after),
-                        "posted_at": moment_string(entry.posted_at),
-                    }
-                    for entry in receipt.entries
-                ],
+                "entries": [_entry(entry) for entry in receipt.entries],
             }
         )
 
@@ -162,6 +114,52 @@ def _summary(event: UsageEvent) -> dict[str, Any]:
         "type": event.type,
         "status": events.status(event),
         "time": moment_string(event.occurred_at),
+    }
+
+
+def _charge(charge: receipts.ReceiptCharge) -> dict[str, Any]:
+    return {
+        "meter": charge.meter,
+        "quantity": amount_string(charge.quantity),
+        "asset": charge.asset,
+        "amount": amount_string(charge.amount),
+        "plan": charge.plan,
+        "plan_version": charge.plan_version,
+        **(
+            {}
+            if charge.waived is None
+            else {"waived": amount_string(charge.waived), "reason": "not charged: failed run"}
+        ),
+        "late": charge.late,
+        "price": plan_terms.of_numbers(charge.price),
+        "price_given": charge.price.model == Price.Model.EVENT,
+        "lines": [prices.show_line(line) for line in charge.lines],
+        "dimensions": charge.dimensions,
+        "grants": [
+            {
+                "grant": None if draw.grant_id is None else str(draw.grant_id),
+                "name": draw.name,
+                "amount": amount_string(draw.amount),
+                "currency": draw.currency,
+                "rate": amount_or_none(draw.rate),
+                "worth": amount_or_none(draw.worth),
+            }
+            for draw in charge.draws
+        ],
+    }
+
+
+def _entry(entry: LedgerEntry) -> dict[str, Any]:
+    return {
+        "id": str(entry.id),
+        "kind": entry.kind,
+        "asset": entry.asset_id,
+        "debit": entry.debit,
+        "credit": entry.credit,
+        "amount": amount_string(entry.amount),
+        "grant": None if entry.grant_id is None else str(entry.grant_id),
+        "balance_after": amount_string(entry.available_after),
+        "posted_at": moment_string(entry.posted_at),
     }
 
 

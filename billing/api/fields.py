@@ -104,6 +104,14 @@ def moment_string(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
+def moment_or_none(moment: datetime | None) -> str | None:
+    return None if moment is None else moment_string(moment)
+
+
+def amount_or_none(amount: Decimal | None) -> str | None:
+    return None if amount is None else amount_string(amount)
+
+
 @extend_schema_field({"type": "string", "format": "uuid"})
 class IdField(serializers.Field[UUID, Any, str, Any]):
     """One of our own ids, as we write it."""

@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from billing import access
 from billing.api import base, json, pagination, payers, problems, serializers
 from billing.api.authentication import actor, principal
-from billing.api.fields import moment_string
+from billing.api.fields import amount_or_none, moment_or_none, moment_string
 from billing.api.schema import funding as schema
 from billing.engine.money import EXACT, amount_string
 from billing.engine.taxes import Decision
@@ -201,15 +201,15 @@ def show(top_up: TopUp, customer: Customer) -> dict[str, Any]:
         "asset": top_up.asset_id,
         "credit": amount_string(top_up.credit),
         "bonus": amount_string(top_up.bonus),
-        "rate": None if top_up.rate is None else amount_string(top_up.rate),
+        "rate": amount_or_none(top_up.rate),
         "pack": None if top_up.pack is None else top_up.pack.code,
         "refunded": amount_string(top_up.refunded),
         "payment_method": _shown_method(attempt),
         "failure": {"code": attempt.failure_code, "detail": attempt.failure} if failed else None,
         "grant": str(top_up.grant_id) if top_up.status == TopUp.Status.SUCCEEDED and top_up.credit else None,
-        "expected_at": None if top_up.expected_at is None else moment_string(top_up.expected_at),
+        "expected_at": moment_or_none(top_up.expected_at),
         "created_at": moment_string(top_up.created_at),
-        "settled_at": None if top_up.settled_at is None else moment_string(top_up.settled_at),
+        "settled_at": moment_or_none(top_up.settled_at),
     }
 
 

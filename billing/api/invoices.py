@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from billing import access
 from billing.api import base, pace, pagination
 from billing.api.authentication import principal
-from billing.api.fields import moment_string
+from billing.api.fields import amount_or_none, moment_string
 from billing.api.schema import invoices as schema
 from billing.engine.money import amount_string
 from billing.models import Invoice
@@ -28,11 +28,7 @@ class InvoicesView(base.View):
         rows = Invoice.objects.select_related("customer", "collection", "voids", "voided_by").prefetch_related(
             "lines", "taxes"
         )
-        external_id = base.text(request, "customer")
-        if external_id is not None:
-            rows = rows.filter(customer=access.customer(principal=principal(request), external_id=external_id))
-        elif (own := access.customers(principal=principal(request))) is not None:
-            rows = rows.filter(customer_id__in=own)
+        rows = access.listed(rows, principal=principal(request), external_id=base.text(request, "customer"))
         page = pagination.page(request, rows, lambda invoice: invoice)
         paid = invoices.paid(page["data"])
         named = sections.names()
@@ -98,10 +94,10 @@ def show(invoice: Invoice, paid: invoices.Paid, named: Mapping[str, str]) -> dic
                 "product": line.product or None,
                 "section": sections.of_line(line, named) or None,
                 "description": line.description,
-                "quantity": None if line.quantity is None else amount_string(line.quantity),
+                "quantity": amount_or_none(line.quantity),
                 "unit": line.unit,
-                "unit_amount": None if line.unit_amount is None else amount_string(line.unit_amount),
-                "per": None if line.per is None else amount_string(line.per),
+                "unit_amount": amount_or_none(line.unit_amount),
+                "per": amount_or_none(line.per),
                 "metadata": line.metadata,
                 "amount": amount_string(line.amount),
                 "exact": amount_string(line.exact),

@@ -161,11 +161,6 @@ class ExactJSONRenderer(BaseRenderer):
         return b"" if data is None else write(data)
 
 
-class ProblemRenderer(ExactJSONRenderer):
-    media_type = "application/problem+json"
-    format = "problem"
-
-
 class CSVRenderer(BaseRenderer):
     """Only to be asked for: the view that offers it writes the CSV itself."""
 

@@ -17,6 +17,7 @@ from rest_framework.response import Response
 from billing import access
 from billing.api import base
 from billing.api.authentication import principal
+from billing.api.fields import amount_or_none
 from billing.api.json import CSVRenderer, ExactJSONRenderer
 from billing.api.schema import costs as schema
 from billing.engine.money import amount_string
@@ -81,8 +82,8 @@ def show(row: margins.MarginRow, group_by: Sequence[str]) -> dict[str, Any]:
         "charged": amount_string(row.charged),
         "charged_with_cost": amount_string(row.charged_with_cost),
         "cost": amount_string(row.cost),
-        "margin": None if row.margin is None else amount_string(row.margin),
-        "margin_share": None if row.share is None else amount_string(row.share),
+        "margin": amount_or_none(row.margin),
+        "margin_share": amount_or_none(row.share),
         "below_floor": row.below(_floor()),
         "events": row.events,
         "events_without_cost": row.events_without_cost,

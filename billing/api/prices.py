@@ -1,12 +1,11 @@
 """Prices in requests and answers: every model's fields, as the contract names them."""
 
-from decimal import Decimal
 from typing import Any
 
 from rest_framework import serializers
 
 from billing.api.codes import AssetField, MatchField, MeterField
-from billing.api.fields import AmountField, MetadataField, StrictSerializer, TextField
+from billing.api.fields import AmountField, MetadataField, StrictSerializer, TextField, amount_or_none
 from billing.engine.money import amount_string
 from billing.engine.prices import TierTerms, terms
 from billing.engine.rating import ExplainedLine
@@ -69,12 +68,8 @@ def show_line(line: ExplainedLine) -> dict[str, Any]:
     return {
         "kind": line.kind,
         "tier": line.tier,
-        "quantity": _string(line.quantity),
-        "unit_amount": _string(line.unit_amount),
-        "per": _string(line.per),
+        "quantity": amount_or_none(line.quantity),
+        "unit_amount": amount_or_none(line.unit_amount),
+        "per": amount_or_none(line.per),
         "amount": amount_string(line.amount),
     }
-
-
-def _string(amount: Decimal | None) -> str | None:
-    return None if amount is None else amount_string(amount)

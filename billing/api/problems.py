@@ -168,7 +168,7 @@ def _as_billing_error(error: Exception) -> BillingError | None:  # noqa: PLR0911
             return None
 
 
-def _field_errors(details: Any, path: str = "") -> "list[FieldError]":
+def _field_errors(details: Any, path: str = "") -> list[FieldError]:
     """The framework's nested details, flattened to one error per field."""
     if isinstance(details, list):
         found: list[FieldError] = []

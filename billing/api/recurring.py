@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from billing import access
 from billing.api import base, pagination, serializers
 from billing.api.authentication import actor, principal
-from billing.api.fields import moment_string
+from billing.api.fields import moment_or_none, moment_string
 from billing.api.schema import recurring as schema
 from billing.engine.money import amount_string
 from billing.models import Customer, RecurringGrant
@@ -83,7 +83,7 @@ def show(row: RecurringGrant, customer: Customer) -> dict[str, Any]:
         "kind": row.kind,
         "interval": row.interval,
         "starts_at": moment_string(row.starts_at),
-        "ends_at": None if row.ends_at is None else moment_string(row.ends_at),
+        "ends_at": moment_or_none(row.ends_at),
         "times": row.times,
         "expires": schema.PERIOD_END if row.lapses else schema.NEVER,
         "rollover_limit": amount_string(row.rollover_limit),
@@ -92,6 +92,6 @@ def show(row: RecurringGrant, customer: Customer) -> dict[str, Any]:
         "name": row.name,
         "metadata": row.metadata,
         "status": row.status_at(timezone.now()).value,
-        "next_at": None if row.next_at is None else moment_string(row.next_at),
+        "next_at": moment_or_none(row.next_at),
         "created_at": moment_string(row.created_at),
     }

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from billing import access
 from billing.api import base, pagination, prices, serializers
 from billing.api.authentication import actor, principal
-from billing.api.fields import moment_string
+from billing.api.fields import amount_or_none, moment_or_none, moment_string
 from billing.api.schema import subscriptions as schema
 from billing.engine.money import amount_string
 from billing.models import Fee, Subscription, SubscriptionPeriod
@@ -41,11 +41,7 @@ class SubscriptionsView(base.View):
     @schema.SUBSCRIPTIONS
     def get(self, request: Request) -> Response:
         rows = Subscription.objects.select_related("customer", "plan__currency", "plan_version", "next_version__plan")
-        reachable = access.customers(principal=principal(request))
-        if reachable is not None:
-            rows = rows.filter(customer_id__in=reachable)
-        if external_id := base.text(request, "customer"):
-            rows = rows.filter(customer=access.customer(principal=principal(request), external_id=external_id))
+        rows = access.listed(rows, principal=principal(request), external_id=base.text(request, "customer"))
         return Response(pagination.page_together(request, rows, _show_all))
 
 
@@ -159,21 +155,25 @@ def _shown(
         "plan_version": version.number,
         "status": subscription.status_at(now).value,
         "starts_at": moment_string(subscription.starts_at),
-        "ends_at": _moment(subscription.ends_at),
-        "trial_ends_at": _moment(subscription.trial_ends_at),
+        "ends_at": moment_or_none(subscription.ends_at),
+        "trial_ends_at": moment_or_none(subscription.trial_ends_at),
         "anchor": moment_string(subscription.anchor),
         "timezone": subscription.timezone,
         "base_fee": amount_string(version.base_fee),
         "currency": subscription.plan.currency_id.upper(),
         "discount": amount_string(version.discount),
         "minimum_commitment": amount_string(version.minimum_commitment),
-        "spend_cap": None if subscription.spend_cap is None else amount_string(subscription.spend_cap),
+        "spend_cap": amount_or_none(subscription.spend_cap),
         "current_period": None
         if current is None
         else {"number": current.number, "start": moment_string(current.start), "end": moment_string(current.end)},
         "next_change": None
         if following is None
-        else {"plan": following.plan.code, "plan_version": following.number, "at": _moment(subscription.renews_at)},
+        else {
+            "plan": following.plan.code,
+            "plan_version": following.number,
+            "at": moment_or_none(subscription.renews_at),
+        },
         "accruing": [
             {
                 "meter": each.meter.code,
@@ -199,7 +199,7 @@ def _show_period(period: SubscriptionPeriod) -> dict[str, Any]:
         "plan_version": period.plan_version.number,
         "trial": period.trial,
         "state": period.state,
-        "settled_at": _moment(period.settled_at),
+        "settled_at": moment_or_none(period.settled_at),
         "fees": [show_fee(fee) for fee in sorted(period.fees.all(), key=lambda fee: fee.pk)],
         "allowances": [
             {
@@ -256,7 +256,3 @@ def _show_change(change: subscriptions.Change) -> dict[str, Any]:
         ],
         "total": amount_string(change.total),
     }
-
-
-def _moment(moment: Any) -> str | None:
-    return None if moment is None else moment_string(moment)

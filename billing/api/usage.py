@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from billing import access
 from billing.api import base
 from billing.api.authentication import principal
-from billing.api.fields import moment_string
+from billing.api.fields import moment_or_none, moment_string
 from billing.api.json import CSVRenderer, ExactJSONRenderer, ParquetRenderer
 from billing.api.schema import events as schema
 from billing.engine.money import amount_string
@@ -76,8 +76,7 @@ class UsageView(base.View):
             raise InvalidRequest.field(
                 "group_by", f"more than {ROWS_MAX:,} rows: ask for less time, longer periods or fewer names"
             )
-        moment = revenue_days.provisional_from(start, end)
-        provisional = None if moment is None else moment_string(moment)
+        provisional = moment_or_none(revenue_days.provisional_from(start, end))
         if isinstance(request.accepted_renderer, ExactJSONRenderer):
             shown = [_show(row, group_by) for row in rows]
             return Response({"data": shown, "provisional_from": provisional, "next_cursor": None})

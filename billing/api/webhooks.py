@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from billing import access
 from billing.api import base, pagination, serializers
 from billing.api.authentication import actor, principal
-from billing.api.fields import moment_string
+from billing.api.fields import moment_or_none, moment_string
 from billing.api.schema import webhooks as schema
 from billing.engine.webhook_scopes import SCOPE_OF, named
 from billing.engine.webhooks import TYPES
@@ -192,7 +192,7 @@ def _show(endpoint: WebhookEndpoint) -> dict[str, Any]:
         "format": endpoint.format,
         "enabled": endpoint.enabled,
         "disabled_because": endpoint.disabled_because,
-        "failing_since": None if endpoint.failing_since is None else moment_string(endpoint.failing_since),
+        "failing_since": moment_or_none(endpoint.failing_since),
         "created_at": moment_string(endpoint.created_at),
     }
 
@@ -209,6 +209,6 @@ def _show_delivery(delivery: WebhookDelivery, may: reading.May) -> dict[str, Any
         "state": delivery.state,
         "attempts": delivery.attempts,
         "next_attempt_at": moment_string(delivery.due_at) if waits else None,
-        "delivered_at": None if delivery.delivered_at is None else moment_string(delivery.delivered_at),
+        "delivered_at": moment_or_none(delivery.delivered_at),
         "log": delivery.log,
     }

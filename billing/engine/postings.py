@@ -54,7 +54,7 @@ GIVEN_BACK = {
     # What was written off of a debt that is none after all: no credit comes of it.
     "taken_up": Posting("wallet_available", "adjustment", "void"),
 }
-"""The movements of ``Journal.give_back``."""
+"""The movements of ``services.ledger.giving_back``."""
 
 DISPUTE_LOST = {
     "drawn": Posting("wallet_available", "disputed", "chargeback"),

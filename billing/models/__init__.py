@@ -24,21 +24,14 @@ from billing.models.customers import Customer
 from billing.models.disputes import Dispute
 from billing.models.exports import ExportFile
 from billing.models.fair_use import FairUse, FairUseCounter
-from billing.models.funding import (
-    Pack,
-    PaymentAttempt,
-    PaymentMethod,
-    PaymentProfile,
-    ProviderEvent,
-    Refund,
-    TopUp,
-)
+from billing.models.funding import Pack, Refund, TopUp
 from billing.models.idempotency import IdempotencyRecord
 from billing.models.invoices import Collection, Invoice, InvoiceLine, InvoicePayment, InvoiceSeries, InvoiceTax
 from billing.models.ledger import Account, EntryKind, LedgerEntry, LedgerTransaction
 from billing.models.notes import Note
 from billing.models.outbox import OutboxEvent
 from billing.models.partners import Partner, PartnerAccrual, PartnerCustomer, PartnerPayout
+from billing.models.payments import PaymentAttempt, PaymentMethod, PaymentProfile, ProviderEvent
 from billing.models.reconciliation import Discrepancy, Reconciliation
 from billing.models.recurring_grants import RecurringGrant, RecurringGrantPeriod
 from billing.models.revenue import AccountMapping, Obligation, Recognition, RevenueDay, RevenueTotal

@@ -8,7 +8,8 @@ from accounts.ids import uuid7
 from billing.models.assets import Asset
 from billing.models.customers import Customer
 from billing.models.fields import AmountField, number_check
-from billing.models.funding import Pack, PaymentAttempt, PaymentMethod
+from billing.models.funding import Pack
+from billing.models.payments import PaymentAttempt, PaymentMethod
 
 
 class AutoTopUp(models.Model):

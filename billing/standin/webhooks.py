@@ -21,7 +21,8 @@ PAUSE_SECONDS = 0.2
 class Webhooks:
     """Writes events down with the change that they tell of, and delivers them from a thread of its own.
 
-    ``order`` and ``copies`` are for the fault script: with ``reverse`` what waits goes out the wrong way round.
+    Tests play with it: each goes out in so many ``copies``, what waits goes the wrong way round with ``reverse``, and
+    nothing while it is ``paused``.
     """
 
     def __init__(self, store: Store, *, url: str, secret: str) -> None:

@@ -21,7 +21,7 @@ from billing.services import alerts, notices
 from billing.services.alerts import defaults
 from billing.services.notices import addressing
 from portal import access, refusals
-from portal.pages.budgets import AmountField
+from portal.forms import AmountField
 from portal.pages.targets import TargetForm, offer_topics
 from portal.tables import Column, Filter, Table
 
@@ -63,7 +63,7 @@ class AlertForm(forms.Form):
     asset = forms.ChoiceField(label=_("Of"), required=False)
 
     def __init__(self, *args: Any, visit: access.Visit, **kwargs: Any) -> None:
-        super().__init__(*args, **{"label_suffix": "", **kwargs})
+        super().__init__(*args, **kwargs)
         asset = self.fields["asset"]
         assert isinstance(asset, forms.ChoiceField)
         held = Balance.objects.filter(customer=visit.customer).select_related("asset").order_by("asset__kind", "asset")
@@ -94,7 +94,7 @@ class WishForm(forms.Form):
     quiet_until = forms.TimeField(required=False, label=_("Until"), widget=forms.TimeInput({"type": "time"}))
 
     def __init__(self, *args: Any, visit: access.Visit, **kwargs: Any) -> None:
-        super().__init__(*args, **{"label_suffix": "", **kwargs})
+        super().__init__(*args, **kwargs)
         offer_topics(self.fields["email_topics"], visit)
 
 

@@ -16,12 +16,13 @@ from accounts import reading, second_factor
 from accounts.models import ApiKey, Membership
 from accounts.services.audit import actor_of
 from billing.engine.budgets import EACH
-from billing.engine.money import amount_string, fits, parse
+from billing.engine.money import amount_string, parse
 from billing.errors import BillingError
 from billing.models import Asset, Balance, Budget
 from billing.selectors.spending import budgets as selector
 from billing.services import budgets
 from portal import access, refusals
+from portal.forms import AmountField
 from portal.tables import Column, Filter, Table
 
 BUDGETS = Table(
@@ -67,16 +68,6 @@ def _shares(text: str) -> list[Decimal]:
     return found
 
 
-class AmountField(forms.CharField):
-    """An exact number, as people write it."""
-
-    def clean(self, value: Any) -> Any:
-        number = parse(reading.typed(super().clean(value)))
-        if number is None or not fits(number):
-            raise forms.ValidationError(_("A number is needed, such as 50 or 12.50."))
-        return number
-
-
 class LimitForm(forms.Form):
     """What of a budget can be changed. ``members``: those who can be chosen to share it, where several can."""
 
@@ -88,7 +79,7 @@ class LimitForm(forms.Form):
     )
 
     def __init__(self, *args: Any, members: Iterable[Membership] = (), **kwargs: Any) -> None:
-        super().__init__(*args, **{"label_suffix": "", **kwargs})
+        super().__init__(*args, **kwargs)
         self._members = {str(member.pk): member for member in members}
         if self._members:
             self.fields["members"] = forms.MultipleChoiceField(

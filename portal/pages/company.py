@@ -48,7 +48,7 @@ class CompanyForm(forms.Form):
 def company(request: HttpRequest, name: str = "") -> HttpResponseBase:
     """Ask for the company's short name, and send the person there; to an e-mail address the short name is written."""
     named = name or access.asked(request, "name")
-    form = CompanyForm(request.POST or None, initial={"name": named}, label_suffix="")
+    form = CompanyForm(request.POST or None, initial={"name": named})
     if request.method == "POST" and form.is_valid():
         wanted = form.cleaned_data["name"]
         if not (attempts.begin(request, f"company:{wanted}") if "@" in wanted else attempts.begin_onward(request)):

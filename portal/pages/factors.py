@@ -47,7 +47,7 @@ def give(request: HttpRequest, user: User) -> HttpResponseBase:
         return redirect("portal:authenticator")
     if request.method == "GET" and second_factor.is_fresh(request):
         return redirect(after)
-    form = CodeForm(request.POST or None, label_suffix="")
+    form = CodeForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         device = _accepted(form, lambda code: factors.check(user, code, actor=actor_of(request)))
         if device is not None:
@@ -78,7 +78,7 @@ def authenticator(request: HttpRequest, user: User) -> HttpResponseBase:
     if not first and not second_factor.is_fresh(request):
         return second_factor.ask(request, "SECOND_FACTOR_URL")
     after = second_factor.safe_next(request, "portal:security")
-    form = CodeForm(request.POST or None, label_suffix="")
+    form = CodeForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         with second_factor.own_step(request):
             pending = request.session.get(PENDING)

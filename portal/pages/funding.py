@@ -59,7 +59,7 @@ class Choice:
     keep: bool
 
     @classmethod
-    def read(cls, values: "dict[str, str]") -> "Choice":
+    def read(cls, values: dict[str, str]) -> "Choice":
         def text(name: str) -> str:
             return values.get(name, "").replace("\x00", "").strip()[:255]
 
@@ -117,7 +117,7 @@ def _confirmed(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
     return _form(request, visit, choice=_prefilled(request))
 
 
-def _prefilled(request: HttpRequest) -> "Choice | None":
+def _prefilled(request: HttpRequest) -> Choice | None:
     """What the address asks for, so that other pages can lead here with an amount."""
     choice = Choice.read(request.GET.dict())
     return choice if choice.amount or choice.pack else None
@@ -274,10 +274,11 @@ def _form(
     paid_so_far = TopUp.objects.filter(customer=visit.customer).select_related("attempt", "pack")
     table = PAYMENTS.page(request, paid_so_far if visit.may("invoices:read") else paid_so_far.none())
     may_pay = visit.may("wallet:fund")
-    response = access.render_for(
+    return access.render_for(
         request,
         visit,
         "portal/top_up.html",
+        status=status,
         presets=presets,
         is_preset=any(parse(chosen.amount) == amount for amount in presets),
         currencies=quotes.currencies(visit.customer),
@@ -297,8 +298,6 @@ def _form(
         stand_in=settings.STRIPE_API_BASE,
         **(_quoted(chosen, visit) if may_pay else {}),
     )
-    response.status_code = status
-    return response
 
 
 def _quoted(choice: Choice, visit: access.Visit) -> dict[str, Any]:
@@ -316,7 +315,7 @@ def _own(visit: access.Visit, top_up_id: UUID) -> TopUp:
     return found
 
 
-def kept(visit: access.Visit) -> "list[PaymentMethod]":
+def kept(visit: access.Visit) -> list[PaymentMethod]:
     """The methods that the customer can be charged with; none where no provider is connected."""
     if not profiles.payable():
         return []

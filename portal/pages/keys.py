@@ -67,7 +67,7 @@ class KeyForm(forms.Form):
     networks = NetworksField(rows=2, max_length=4000, help_text=_("Addresses and CIDR blocks, one a line."))
 
     def __init__(self, *args: Any, visit: access.Visit, **kwargs: Any) -> None:
-        super().__init__(*args, **{**kwargs, "label_suffix": ""})
+        super().__init__(*args, **kwargs)
         scopes = self.fields["scopes"]
         assert isinstance(scopes, forms.MultipleChoiceField)
         scopes.choices = [(scope, does) for scope, does in api_keys.CUSTOMER_SCOPES.items() if scope in visit.scopes]

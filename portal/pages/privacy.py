@@ -28,7 +28,7 @@ class ConfirmForm(forms.Form):
     typed = forms.CharField(max_length=254, label=_("To confirm"))
 
     def __init__(self, *args: Any, wanted: str, **kwargs: Any) -> None:
-        super().__init__(*args, **{"label_suffix": "", **kwargs})
+        super().__init__(*args, **kwargs)
         self.wanted = wanted
         self.fields["typed"].label = _("Type {wanted} to confirm").format(wanted=wanted)
 
@@ -146,5 +146,5 @@ def _page(
 
 
 def _archive(name: str, files: selector.Files) -> StreamingHttpResponse:
-    headers = {"Content-Disposition": f'attachment; filename="{name}"', "X-Content-Type-Options": "nosniff"}
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     return StreamingHttpResponse(archives.stream(files), content_type="application/zip", headers=headers)

@@ -55,7 +55,7 @@ class ProfileForm(forms.Form):
 def profile(request: HttpRequest, user: User) -> HttpResponseBase:
     """The form, and what was saved with it."""
     initial = {field: getattr(user, field) for field in ProfileForm.base_fields}
-    form = ProfileForm(request.POST or None, initial=initial, label_suffix="")
+    form = ProfileForm(request.POST or None, initial=initial)
     if request.method == "POST" and form.is_valid():
         profiles.change(user, **form.cleaned_data, actor=actor_of(request))
         with reading.reading_as(reading.of_request(request)):

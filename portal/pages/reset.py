@@ -48,9 +48,6 @@ class Ask(views.PasswordResetView):
     template_name = "portal/reset.html"
     success_url = reverse_lazy("portal:reset-sent")
 
-    def get_form_kwargs(self) -> dict[str, Any]:
-        return {**super().get_form_kwargs(), "label_suffix": ""}
-
     def form_valid(self, form: Any) -> HttpResponse:
         if not attempts.begin(self.request, f"reset:{form.cleaned_data['email']}"):
             form.add_error(None, _("Too many requests. Try again in 15 minutes."))
@@ -66,9 +63,6 @@ class Confirm(views.PasswordResetConfirmView):
 
     template_name = "portal/reset_confirm.html"
     success_url = reverse_lazy("portal:sign-in")
-
-    def get_form_kwargs(self) -> dict[str, Any]:
-        return {**super().get_form_kwargs(), "label_suffix": ""}
 
     def form_valid(self, form: Any) -> HttpResponse:
         with transaction.atomic():

@@ -129,7 +129,7 @@ def password(request: HttpRequest, user: User) -> HttpResponseBase:
     """Change one's own password; other sessions end. With the old one, and the second factor if there is one."""
     if factors.enrolled(user) and not second_factor.is_fresh(request):
         return second_factor.ask(request, "SECOND_FACTOR_URL")
-    form = LimitedPasswordChange(request, user, request.POST or None, label_suffix="")
+    form = LimitedPasswordChange(request, user, request.POST or None)
     if request.method == "POST" and form.is_valid():
         with second_factor.own_step(request):
             form.save()

@@ -29,7 +29,7 @@ class SignInForm(LimitedSignIn, AuthenticationForm):
     }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **{**kwargs, "label_suffix": ""})
+        super().__init__(*args, **kwargs)
         attributes = self.fields["username"].widget.attrs
         self.fields["username"].widget = forms.EmailInput(attributes | {"autocomplete": "username"})
         self.fields["username"].label = _("E-mail")

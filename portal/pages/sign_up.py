@@ -27,7 +27,7 @@ class AskForm(forms.Form):
     email = forms.EmailField(label=_("Work e-mail"), max_length=254)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **{**kwargs, "label_suffix": ""})
+        super().__init__(*args, **kwargs)
         offered = [(offer.plan.code, offer.plan.name) for offer in plans.offers()]
         if offered:
             self.fields["plan"] = forms.ChoiceField(label=_("Plan"), choices=offered)

@@ -48,7 +48,7 @@ def page(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
     provider = access.provider_of(organization)
     fields = ("short_name", "issuer", "client_id")
     initial = {} if provider is None else {field: getattr(provider, field) for field in fields}
-    form = ProviderForm(request.POST or None, initial=initial, label_suffix="")
+    form = ProviderForm(request.POST or None, initial=initial)
     if request.method == "POST" and form.is_valid():
         try:
             single_sign_on.set_up(organization, **form.cleaned_data, actor=actor_of(request))

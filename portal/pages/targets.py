@@ -37,7 +37,7 @@ class TargetForm(forms.Form):
     topics = forms.MultipleChoiceField(required=False, widget=forms.CheckboxSelectMultiple, label=_("About"))
 
     def __init__(self, *args: Any, visit: access.Visit, **kwargs: Any) -> None:
-        super().__init__(*args, **{"label_suffix": "", "auto_id": "target_%s", **kwargs})
+        super().__init__(*args, **{"auto_id": "target_%s", **kwargs})
         offer_topics(self.fields["topics"], visit)
         channel = self.fields["channel"]
         assert isinstance(channel, forms.ChoiceField)

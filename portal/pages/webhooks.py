@@ -72,7 +72,7 @@ class EndpointForm(forms.Form):
     )
 
     def __init__(self, *args: Any, scopes: Collection[str], **kwargs: Any) -> None:
-        super().__init__(*args, **{"label_suffix": "", **kwargs})
+        super().__init__(*args, **kwargs)
         everything = named([EVERYTHING], of_customer=True)
         seen = [name for name in TYPES if SCOPE_OF[name] in scopes]
         choices = [(name, format_lazy("{}: {}", name, _(TYPES[name].when))) for name in seen]

@@ -18,10 +18,7 @@ from accounts.models import AuditEvent, Authenticator, OutgoingMail, RecoveryCod
 from accounts.services import audit, factors, mail
 from accounts.services.audit import SYSTEM
 
-
-@pytest.fixture(autouse=True)
-def _quick_passwords(settings: Any) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+pytestmark = pytest.mark.usefixtures("quick_passwords")
 
 
 @pytest.fixture

@@ -53,13 +53,8 @@ from tests.payments import Bank, Payer
 
 
 @pytest.fixture(autouse=True)
-def _plain(plain_static_files: None) -> None:
-    """``plain_static_files``, for all of them."""
-
-
-@pytest.fixture(autouse=True)
-def _quick_passwords(settings: Any) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+def _plain(plain_static_files: None, quick_passwords: None) -> None:
+    """``plain_static_files`` and ``quick_passwords``, for all of them."""
 
 
 OF_ACCOUNTS = (ApiKey, IdentityProvider, Invitation, Membership, Organization)

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 from django.contrib import admin
 from django.contrib.auth.models import Group, Permission
 from django.db import transaction
@@ -12,7 +11,6 @@ from django.urls import NoReverseMatch, get_resolver, reverse
 
 from accounts.models import Membership, User
 from accounts.services import staff
-from billing.admin import display
 from billing.models import Partner, WhatIfRun
 from tests.billing.admin.test_gate import names
 from tests.builders import browser_of
@@ -150,11 +148,6 @@ WITHOUT_ROWS = {
 STANDARD = ("changelist", "change", "history", "add", "delete")
 MODELS = {f"{model._meta.app_label}_{model._meta.model_name}": model for model in admin.site._registry}
 OUTSIDERS = ["staff without a group", "a customer's owner", "nobody"]
-
-
-@pytest.fixture(autouse=True)
-def _assets_are_looked_up_anew() -> None:
-    display.forget()
 
 
 def own_names() -> set[str]:

@@ -65,9 +65,6 @@ def files(acme: Tenant, operator: Api) -> dict[str, bytes]:
 
 WRITERS = {
     "billing/admin/downloads.py": "report cost-centres",
-    "billing/admin/margins.py": "office margins",
-    "billing/admin/partners.py": "partner",
-    "billing/admin/what_if.py": "what if",
     "billing/api/margins.py": "margins?group_by=feature",
     "billing/api/usage.py": "usage?customer=acme&group_by=model",
     "portal/downloads.py": "usage/events.csv",

@@ -1,4 +1,4 @@
-"""Pages without hashed file names, and people who have signed in."""
+"""Pages without hashed file names, a customer, and people who have signed in."""
 
 from collections.abc import Callable
 
@@ -6,17 +6,19 @@ import pytest
 from django.test import Client
 
 from accounts.models import User
-from portal import amounts
+from billing.models import Customer
+from tests.builders import Shop
 
 
 @pytest.fixture(autouse=True)
-def _plain(plain_static_files: None) -> None:
-    """``plain_static_files``, for all of them."""
+def _plain(plain_static_files: None, quick_passwords: None) -> None:
+    """``plain_static_files`` and ``quick_passwords``, for all of them."""
 
 
-@pytest.fixture(autouse=True)
-def _assets_are_looked_up_anew() -> None:
-    amounts.forget()
+@pytest.fixture
+def acme(shop: Shop) -> Customer:
+    """On ``pro``, with $100."""
+    return shop.customer("acme", usd="100")
 
 
 @pytest.fixture

@@ -15,11 +15,6 @@ from tests.builders import Shop
 PASSWORD = "correct horse battery"
 
 
-@pytest.fixture(autouse=True)
-def _quick_passwords(settings: Any) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
 @pytest.fixture(autouse=True, params=["cache", "process"])
 def _counted_in(request: pytest.FixtureRequest, settings: Any) -> None:
     """With the cache, and with one that cannot be reached."""

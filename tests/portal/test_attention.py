@@ -26,11 +26,6 @@ SEES_KEYS = {Role.OWNER, Role.ADMIN, Role.DEVELOPER}
 HEADING = "Needs attention"
 
 
-@pytest.fixture
-def acme(shop: Shop) -> Customer:
-    return shop.customer("acme", usd="100")
-
-
 def overview(client: Client, **headers: Any) -> str:
     response = client.get("/", **headers)
     assert response.status_code == 200

@@ -11,11 +11,6 @@ from tests.builders import Shop, browser_of
 
 
 @pytest.fixture
-def acme(shop: Shop) -> Customer:
-    return shop.customer(usd="10")
-
-
-@pytest.fixture
 def event(shop: Shop, acme: Customer) -> UsageEvent:
     shop.record(acme, id="one", input_tokens=400_000)
     return UsageEvent.objects.get()

@@ -33,11 +33,6 @@ SignedIn = Callable[[User], Client]
 
 
 @pytest.fixture
-def acme(shop: Shop) -> Customer:
-    return shop.customer("acme", usd="100")
-
-
-@pytest.fixture
 def owner(shop: Shop, acme: Customer) -> Client:
     return browser_of(shop.member(acme))
 

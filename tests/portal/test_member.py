@@ -21,11 +21,6 @@ LIMIT = {"name": "Dev", "unit": "usd", "limit": "0.01", "period": "day", "at_cap
 
 
 @pytest.fixture
-def acme(shop: Shop) -> Customer:
-    return shop.customer("acme", usd="100")
-
-
-@pytest.fixture
 def owner(shop: Shop, acme: Customer) -> Client:
     return browser_of(shop.member(acme))
 

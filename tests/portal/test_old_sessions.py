@@ -19,11 +19,6 @@ from tests.builders import Shop, browser_of
 PASSWORD = "correct horse battery"
 
 
-@pytest.fixture(autouse=True)
-def _quick_passwords(settings: Any) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
 def by_the_owner(person: User) -> dict[str, Any]:
     return {"by": Membership.objects.get(organization=person.organizations.get(), role="owner"), "actor": SYSTEM}
 

@@ -38,16 +38,6 @@ PASSWORD = "correct horse battery"
 NEW_KEY = {"name": "gateway", "scopes": ["events:write", "wallets:read"], "days": "90", "networks": ""}
 
 
-@pytest.fixture(autouse=True)
-def _quick_passwords(settings: Any) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
-@pytest.fixture
-def acme(shop: Shop) -> Customer:
-    return shop.customer("acme", usd="10")
-
-
 @pytest.fixture
 def owner(shop: Shop, acme: Customer) -> User:
     return shop.member(acme)

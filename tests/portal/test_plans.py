@@ -24,11 +24,6 @@ SignedIn = Callable[[User], Client]
 
 
 @pytest.fixture
-def acme(shop: Shop) -> Customer:
-    return shop.customer("acme", usd="100")
-
-
-@pytest.fixture
 def team(shop: Shop) -> Plan:
     """A plan on offer: $20 a month, $5 of usage included, output at $8 a million."""
     prices = [shop.price(shop.meter("llm_output", "output_tokens"), "8", per="1000000")]
@@ -338,7 +333,6 @@ def test_the_price_page_without_offers_says_so(shop: Shop, acme: Customer) -> No
 @pytest.fixture
 def open_door(settings: Any) -> None:
     settings.SELF_SIGN_UP = True
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 ASKED = {"company": "Fresh Ideas", "name": "Sample Person", "email": "New@Fresh.test", "plan": "team"}

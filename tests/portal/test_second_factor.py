@@ -19,11 +19,6 @@ from tests.builders import Shop, browser_of
 PASSWORD = "correct horse battery"
 
 
-@pytest.fixture(autouse=True)
-def _quick_passwords(settings: Any) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
 @pytest.fixture
 def owner(shop: Shop) -> User:
     return shop.member(shop.customer("acme", usd="10"))

@@ -25,16 +25,6 @@ from tests.portal.test_second_factor import shown
 PASSWORD, NEW_PASSWORD = "correct horse battery", "another horse battery"
 
 
-@pytest.fixture(autouse=True)
-def _quick_passwords(settings: Any) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
-@pytest.fixture
-def acme(shop: Shop) -> Customer:
-    return shop.customer("acme", usd="10")
-
-
 @pytest.fixture
 def owner(shop: Shop, acme: Customer) -> User:
     return shop.member(acme)

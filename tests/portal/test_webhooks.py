@@ -10,11 +10,6 @@ from billing.models import Customer, WebhookDelivery, WebhookEndpoint
 from tests.builders import Shop, browser_of
 
 
-@pytest.fixture
-def acme(shop: Shop) -> Customer:
-    return shop.customer("acme", usd="5")
-
-
 def test_an_endpoint_from_its_naming_to_its_end(shop: Shop, acme: Customer) -> None:
     client = browser_of(shop.member(acme))
     page = client.post(

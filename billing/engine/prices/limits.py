@@ -1,12 +1,12 @@
-"""What goes around a price: units that are free, the most that a period costs, the least, and a discount."""
+"""What goes around a price: units that are free, the most that a period costs, and a discount."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 
-from billing.engine.money import ZERO, decimals, round_half_even
-from billing.engine.prices.function import WIDE, Part, PriceFunction, add, multiply
+from billing.engine.money import ZERO, decimals
+from billing.engine.prices.function import WIDE, Part, PriceFunction, multiply
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +95,3 @@ class Discounted:
     def parts(self, quantity: Decimal) -> list[Part]:
         off = Fraction(self.price.total(quantity)) * -Fraction(self.share)
         return [*self.price.parts(quantity), Part("discount", off)]
-
-
-def shortfall(price: PriceFunction, quantity: Decimal, *, minimum: Decimal, precision: int) -> Decimal:
-    """What a period of ``quantity`` in all still lacks of the least that it costs: due when it ends."""
-    return max(ZERO, round_half_even(add(minimum, multiply(price.total(quantity), Decimal(-1))), precision=precision))

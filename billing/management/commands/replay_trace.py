@@ -51,7 +51,7 @@ class Command(BaseCommand):
             api = _Api(options["url"], secret, patience_seconds=options["patience"])
             self._replay(api, events, options)
 
-    def _read(self, options: dict[str, Any]) -> "list[tuple[float, dict[str, Any]]]":
+    def _read(self, options: dict[str, Any]) -> list[tuple[float, dict[str, Any]]]:
         """The events, each with its offset in seconds from the first."""
         path: Path = options["file"]
         try:
@@ -82,7 +82,7 @@ class Command(BaseCommand):
             events.append(((moment - first).total_seconds(), event))
         return events
 
-    def _replay(self, api: "_Api", events: "Sequence[tuple[float, dict[str, Any]]]", options: dict[str, Any]) -> None:
+    def _replay(self, api: "_Api", events: Sequence[tuple[float, dict[str, Any]]], options: dict[str, Any]) -> None:
         totals: Counter[str] = Counter()
         codes: Counter[str] = Counter()
         cost: dict[str, Decimal] = {}
@@ -114,7 +114,7 @@ class Command(BaseCommand):
 
 
 def _paced(
-    events: "Sequence[tuple[float, dict[str, Any]]]", size: int, speed: float | None, started: float
+    events: Sequence[tuple[float, dict[str, Any]]], size: int, speed: float | None, started: float
 ) -> Iterator[list[dict[str, Any]]]:
     """Batches of events; with ``speed``, each when its last event is due."""
     for start in range(0, len(events), size):

@@ -6,7 +6,7 @@ Charged is the value of the usage at its prices. Where a promotional grant paid,
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Context, Decimal
 from typing import Any
 from uuid import UUID
@@ -18,13 +18,12 @@ from accounts.ids import first_id, uuid7
 from billing.engine.costs import CURRENCY
 from billing.engine.money import EXACT, ZERO
 from billing.errors import InvalidRequest
+from billing.selectors.usage.events import BOOKED_BEFORE_MAX
 
 CUSTOMER, METER, DAY = "customer", "meter", "day"
 GROUPS_MAX = 4
 ROWS_MAX = 10_000
 CHUNK = 2_000
-_BOOKED_BEFORE_MAX = timedelta(hours=48)
-"""Events may lie at most 24 hours ahead: nothing that occurred at t was booked before t less this."""
 _DIMENSION = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}\Z")
 _SHARE = Context(prec=12)
 
@@ -121,7 +120,7 @@ def _statement(
     values: dict[str, Any] = {
         "start": start,
         "end": end,
-        "first": first_id(start - _BOOKED_BEFORE_MAX),
+        "first": first_id(start - BOOKED_BEFORE_MAX),
         "zone": timezone.key if timezone else "UTC",
         "limit": limit,
     }

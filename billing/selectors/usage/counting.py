@@ -21,7 +21,7 @@ def counted_at(charge: Charge) -> datetime:
     return found
 
 
-def counters(charge: Charge) -> "QuerySet[UsageCounter]":
+def counters(charge: Charge) -> QuerySet[UsageCounter]:
     """The counter that the charge moved; none where its price needs none."""
     moment = counted_at(charge)
     return UsageCounter.objects.filter(

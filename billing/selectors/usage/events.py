@@ -1,6 +1,6 @@
 """What became of usage events, also later on. The event's own row says what became of it at first."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 from django.utils.translation import gettext_lazy as _
@@ -10,6 +10,8 @@ from billing.models import Correction, UnpaidUsage, UsageEvent
 REVERSED = "reversed"
 STATUSES = {**dict(UsageEvent.Status.choices), REVERSED: _("Reversed")}
 """What an event can be, in words."""
+BOOKED_BEFORE_MAX = timedelta(hours=48)
+"""Events may lie at most 24 hours ahead: nothing that occurred at t was booked before t less this."""
 _IS_REVERSED = Exists(
     Correction.objects.filter(
         kind=Correction.Kind.REVERSAL, customer_id=OuterRef("customer_id"), event_id=OuterRef("pk")

@@ -167,7 +167,7 @@ def look_up(attempt_id: UUID) -> None:
     raise Unreachable("The payment changes faster than it can be looked at.")
 
 
-def by_reference(reference: str) -> "QuerySet[PaymentAttempt]":
+def by_reference(reference: str) -> QuerySet[PaymentAttempt]:
     """The attempt whose id the provider gives as our reference; none where that is no id."""
     try:
         return PaymentAttempt.objects.filter(pk=UUID(reference))

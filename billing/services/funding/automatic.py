@@ -111,7 +111,7 @@ def begin(rule_id: UUID) -> UUID | None:
         return top_up.pk
 
 
-def _due(now: datetime) -> "QuerySet[AutoTopUp]":
+def _due(now: datetime) -> QuerySet[AutoTopUp]:
     """The orders that may have something to do: a cheap look that locks nothing."""
     open_ = PaymentAttempt.objects.filter(
         customer_id=OuterRef("customer_id"), purpose=OuterRef("purpose"), status__in=PaymentAttempt.OPEN

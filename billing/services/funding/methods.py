@@ -58,7 +58,7 @@ def sync(profile_id: UUID) -> None:
         gone.update(removed_at=asked)
 
 
-def kept(customer_id: UUID, mode: str) -> "QuerySet[PaymentMethod]":
+def kept(customer_id: UUID, mode: str) -> QuerySet[PaymentMethod]:
     """The methods that the customer can be charged with."""
     return PaymentMethod.objects.filter(customer_id=customer_id, mode=mode, removed_at__isnull=True)
 

@@ -189,7 +189,7 @@ def _send_again(refund: Refund) -> None:
         _apply(refund.pk, found)
 
 
-def by_reference(reference: str) -> "QuerySet[Refund]":
+def by_reference(reference: str) -> QuerySet[Refund]:
     """The refund whose id the provider gives as our reference; none where that is no id."""
     try:
         return Refund.objects.filter(pk=UUID(reference))

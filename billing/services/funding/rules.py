@@ -272,7 +272,7 @@ def _locked(rule: AutoTopUp) -> AutoTopUp:
     return _rules().get(pk=rule.pk)
 
 
-def _rules() -> "QuerySet[AutoTopUp]":
+def _rules() -> QuerySet[AutoTopUp]:
     return AutoTopUp.objects.select_related("customer", "pack", "method")
 
 

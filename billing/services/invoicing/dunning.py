@@ -187,7 +187,7 @@ def _locked(collection_id: UUID) -> Collection:
     return _open(lock=True).get(pk=collection_id)
 
 
-def _open(*, lock: bool = False) -> "QuerySet[Collection]":
+def _open(*, lock: bool = False) -> QuerySet[Collection]:
     rows = Collection.objects.select_for_update(of=("self",)) if lock else Collection.objects.filter(state="open")
     return rows.select_related("invoice__customer", "invoice__currency")
 

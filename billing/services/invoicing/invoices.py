@@ -180,6 +180,12 @@ def document(
     if kind == Invoice.Kind.INVOICE:
         due_at = datetime.combine(invoice.due_on, time.min, tzinfo=ZoneInfo(settings.TIME_ZONE))
         Collection.objects.create(customer=customer, invoice=invoice, next_try_at=due_at)
+    _tell(invoice)
+    return invoice
+
+
+def _tell(invoice: Invoice) -> None:
+    """That it is issued: who wants to know, and the trail."""
     facts = {
         "invoice": str(invoice.pk),
         "number": invoice.number,
@@ -189,16 +195,15 @@ def document(
         "payable": amount_string(invoice.payable),
         "currency": invoice.currency_id.upper(),
     }
-    outbox.publish([outbox.Message("invoice.finalized", customer.pk, facts)], now=now)
+    outbox.publish([outbox.Message("invoice.finalized", invoice.customer_id, facts)], now=invoice.issued_at)
     audit.record(
         actor=audit.SYSTEM,
         action="invoice.finalized",
         object_type="invoice",
         object_id=str(invoice.pk),
-        organization_id=customer.organization_id,
+        organization_id=invoice.customer.organization_id,
         after=facts,
     )
-    return invoice
 
 
 def _besides(voids: Voided, items: Sequence[invoicing.Item]) -> Iterator[invoicing.Item]:

@@ -1,13 +1,13 @@
 """Canceling a subscription, and thinking better of it."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db import transaction
 
 from accounts.services import audit
 from billing.engine.money import ZERO, amount_string
 from billing.errors import AlreadyExists, InvalidRequest, InvalidState
-from billing.models import Approval, Fee, Subscription
+from billing.models import Approval, Fee, Subscription, SubscriptionPeriod
 from billing.services import four_eyes
 from billing.services.ledger.posting import Journal
 from billing.services.retrying import retried
@@ -37,13 +37,13 @@ def cancel(
         current = changing.load(subscription.pk)
         period = changing.running(journal, current)
         refunded = ZERO
-        if when == changing.PERIOD_END and period is not None:
+        if period is None:
+            # It never starts.
+            current.ends_at, current.renews_at = current.starts_at, None
+        elif when == changing.PERIOD_END:
             if current.ends_at is not None:
                 raise InvalidState("The subscription is canceled to its end already.", status="canceled")
             current.ends_at = period.end
-        elif period is None:
-            # It never starts.
-            current.ends_at, current.renews_at = current.starts_at, None
         else:
             at = max(journal.now, period.start + timedelta.resolution)
             line = unused.credit(journal, current, period, at) if refund else None
@@ -57,14 +57,7 @@ def cancel(
                     customer_id=current.customer_id,
                     approval=approval,
                 )
-            included.take(journal, period)
-            for fee in Fee.objects.filter(subscription=current, period=period, state=Fee.State.DUE):
-                fees.close(journal, fee, Fee.State.LAPSED)
-            if not Fee.objects.filter(subscription=current, state=Fee.State.DUE).exists():
-                current.past_due_since = None
-            period.end = current.ends_at = at
-            period.save(update_fields=["end"])
-            current.renews_at = None
+            _end(journal, current, period, at)
         current.next_version = None
         current.save()
         overage.follow(journal, current)
@@ -96,6 +89,18 @@ def reactivate(*, actor: audit.Actor, subscription: Subscription, reason: str = 
         journal.write()
         _record(actor, current, "subscription.reactivated", reason=reason or None)
     return current
+
+
+def _end(journal: Journal, current: Subscription, period: SubscriptionPeriod, at: datetime) -> None:
+    """It and its period end here, with what the plan included and the fees that are due."""
+    included.take(journal, period)
+    for fee in Fee.objects.filter(subscription=current, period=period, state=Fee.State.DUE):
+        fees.close(journal, fee, Fee.State.LAPSED)
+    if not Fee.objects.filter(subscription=current, state=Fee.State.DUE).exists():
+        current.past_due_since = None
+    period.end = current.ends_at = at
+    period.save(update_fields=["end"])
+    current.renews_at = None
 
 
 def _record(actor: audit.Actor, subscription: Subscription, action: str, **more: object) -> None:

@@ -65,7 +65,7 @@ class Corrected:
 def reverse(*, actor: audit.Actor, event: Event, reason: str, approval: Approval | None = None) -> Corrected:
     """Take back all that is left of what the event was charged, as if it had not happened.
 
-    The units go back to exactly the grants that paid (``Journal.give_back``), and the period's running quantities go
+    The units go back to exactly the grants that paid (``giving_back``), and the period's running quantities go
     down, so that the same usage under a new id costs the same again. An event that cost nothing, or was kept as unpaid,
     counts as reversed as well. Raises ``InvalidState`` where it was reversed before, or never charged, and
     ``ApprovalRequired`` (``four_eyes``).

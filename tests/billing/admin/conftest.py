@@ -11,7 +11,6 @@ from django.utils import timezone
 
 from accounts.models import IdentityProvider, User
 from accounts.services import audit, mail, single_sign_on
-from billing.admin import display
 from billing.models import BookCheck, Customer, ExportFile, IdempotencyRecord, SpendAnomaly, TopUp, UsageEvent
 from billing.services import alerts, approvals, authorizations, notices
 from billing.services.catalog import costs, drafts
@@ -28,18 +27,8 @@ from tests.payments import Bank, Payer
 
 
 @pytest.fixture(autouse=True)
-def _plain(plain_static_files: None) -> None:
-    """``plain_static_files``, for all of them."""
-
-
-@pytest.fixture(autouse=True)
-def _quick_passwords(settings: Any) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
-@pytest.fixture(autouse=True)
-def _assets_are_looked_up_anew() -> None:
-    display.forget()
+def _plain(plain_static_files: None, quick_passwords: None) -> None:
+    """``plain_static_files`` and ``quick_passwords``, for all of them."""
 
 
 @pytest.fixture

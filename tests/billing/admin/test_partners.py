@@ -20,7 +20,7 @@ def test_a_partner_their_customer_statement_and_payout(office: Client, acme: Cus
     PartnerAccrual.objects.create(partner=agency, customer=acme, date="2026-01-31", base=200, amount=20)
 
     page = office.get(reverse("admin:billing_partner_change", args=[agency.pk])).content.decode()
-    file = office.get(reverse("admin:billing_partner_statement", args=[agency.pk])).content.decode()
+    file = office.get(reverse("admin:billing_partner_statement", args=[agency.pk])).getvalue().decode()
     paper = office.get(reverse("admin:billing_partner_paper", args=[agency.pk, 2026, 1]))
     assert paper.content.startswith(b"%PDF-")
     assert office.get(reverse("admin:billing_partner_paper", args=[agency.pk, 2026, 13])).status_code == 404

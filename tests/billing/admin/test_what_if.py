@@ -133,7 +133,7 @@ def test_the_download_runs_no_formula(office: Client, shop: Shop):
     shop.plan("flat", [shop.price(shop.meter("runs"), "1")])
     shop.record(shop.customer("=cmd", usd="1"), model="m", input_tokens=1)
     office.post(URL, question())
-    text = office.get(f"{URL}{WhatIfRun.objects.get().pk}/?format=csv").content.decode()
+    text = office.get(f"{URL}{WhatIfRun.objects.get().pk}/?format=csv").getvalue().decode()
     assert text.splitlines()[1].startswith("'=cmd,usd,1,0.0000025,1,")
 
 

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from billing.engine import currencies, rating
 from billing.engine.money import EXACT, round_half_even
 from billing.engine.prices import BadPrice, Discounted, PriceFunction, Terms, TierTerms, terms
-from billing.engine.prices.limits import shortfall
 from billing.engine.prices.words import arithmetic, describe
 from tests.billing.engine.worked_examples import EXAMPLES
 
@@ -42,7 +41,7 @@ def cases(kind: str) -> list[Any]:
 
 
 def test_there_are_more_than_a_hundred() -> None:
-    kinds = ("totals", "steps", "events", "shortfalls")
+    kinds = ("totals", "steps", "events")
 
     assert sum(len(example.get(kind, [])) for example in EXAMPLES for kind in kinds) > 100
 
@@ -75,18 +74,6 @@ def test_events_priced_by_themselves_are_what_others_say(
     total = sum((measure.of(Decimal(quantity), {}) for quantity in quantities), Decimal(0))
 
     assert Fraction(function.total(total)) == Fraction(amount)
-
-
-@pytest.mark.parametrize(("price", "quantity", "missing"), cases("shortfalls"))
-def test_what_is_missing_to_the_minimum_is_what_others_say(
-    price: Mapping[str, Any], quantity: str, missing: str
-) -> None:
-    found = written(price)
-    assert found.minimum_amount is not None
-
-    due = shortfall(terms.function(found), Decimal(quantity), minimum=found.minimum_amount, precision=PRECISION)
-
-    assert due == Decimal(missing)
 
 
 # --- What holds of all models ----------------------------------------------------------------------------------------

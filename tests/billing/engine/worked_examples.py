@@ -1,8 +1,8 @@
 """Figures that other systems' tests and manuals give for their pricing models, as one table.
 
 Each entry is a price in our terms, where the figures are from, and what they say: ``totals`` are (quantity, amount) of
-a whole period; ``steps`` are (before, quantity, amount) of an event in its middle; ``events`` are (quantities, amount)
-of events that are each priced by themselves; ``shortfalls`` are (quantity, what is missing to the minimum).
+a whole period, before what is missing to its minimum; ``steps`` are (before, quantity, amount) of an event in its
+middle; ``events`` are (quantities, amount) of events that are each priced by themselves.
 
 Left out: what a period without usage costs. Lago and OpenMeter charge the first tier's flat amount for it; here it is
 due once a unit falls in the tier, and F(0) = 0. Percentages, which they write as 1.3, are shares here: 0.013.
@@ -154,7 +154,7 @@ EXAMPLES: list[dict[str, Any]] = [
             "tiers": tiers(("5", "0", "100"), ("10", "0", "50"), ("15", "5"), (None, "1")),
             "minimum_amount": "1000",
         },
-        "shortfalls": [("2", "900")],
+        "totals": [("2", "100")],
     },
     {
         "source": OPENMETER + "tieredgraduated_test.go, totals",
@@ -179,16 +179,7 @@ EXAMPLES: list[dict[str, Any]] = [
             "tiers": tiers(("5", "0", "100"), ("10", "0", "150"), ("15", "10"), (None, "5")),
             "minimum_amount": "150",
         },
-        "shortfalls": [("5", "50")],
-    },
-    {
-        "source": OPENMETER + "tieredvolume_test.go, minimum of 100",
-        "price": {
-            "model": "volume",
-            "tiers": tiers(("5", "0", "100"), ("10", "0", "150"), ("15", "10"), (None, "5")),
-            "minimum_amount": "100",
-        },
-        "shortfalls": [("5", "0"), ("100", "0")],
+        "totals": [("5", "100")],
     },
     {
         "source": OPENMETER + "tieredvolume_test.go, maximum of 125",
@@ -221,7 +212,6 @@ EXAMPLES: list[dict[str, Any]] = [
         },
         "totals": [("10", "15")],
         "steps": [("60", "50", "10")],
-        "shortfalls": [("0", "100")],
     },
     {
         "source": OPENMETER + "unit_test.go",
@@ -233,7 +223,6 @@ EXAMPLES: list[dict[str, Any]] = [
         "price": {"model": "per_unit", "unit_amount": "10", "minimum_amount": "100", "maximum_amount": "100"},
         "totals": [("10", "100")],
         "steps": [("7", "5", "30")],
-        "shortfalls": [("0", "100")],
     },
     {
         "source": FLEXPRICE + " FlatFee",

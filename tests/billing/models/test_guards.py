@@ -18,7 +18,6 @@ BEYOND = "1" + "0" * 18
 SOME_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 CORRECTING = {"correction_id": SOME_ID}
 LONG_AGO = "2020-01-01T00:00:00Z"
-KEY_OWNER = "accounts_apikey_customer_has_organization"
 
 
 def copy_of(table: str, **changes: Any) -> str:

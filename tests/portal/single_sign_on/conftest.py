@@ -16,8 +16,7 @@ from tests.portal.single_sign_on.steps import NEW
 
 
 @pytest.fixture(autouse=True)
-def _settings(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+def _settings(settings: Any) -> None:
     settings.BASE_URL = "http://testserver"
 
 
@@ -38,11 +37,6 @@ def loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outgoing, "_may_be_asked", may)
     check = outgoing.check
     monkeypatch.setattr(outgoing, "check", lambda url, *, allowed=(): check(url, allowed=allowed or ["192.0.2.0/32"]))
-
-
-@pytest.fixture
-def acme(shop: Shop) -> Customer:
-    return shop.customer("acme", usd="10")
 
 
 @pytest.fixture

@@ -21,7 +21,6 @@ from tests.billing.services.ledger.test_races import together
 from tests.builders import Shop
 
 DOLLAR = 400_000
-CENT = 4000
 
 
 def told() -> list[tuple[str, str | None]]:
