@@ -119,7 +119,7 @@ TEMPLATES: dict[str, Template] = dict(
         _template("usage.reversed", **GIVEN_BACK),
         _template("usage.refunded", **GIVEN_BACK),
         # An authorization sets value aside, on grants or beyond them on the overdraft, and gives it back: before the
-        # usage that it was for is charged, or because that never came.
+        # usage that it was for is charged, or because that never came. What is over then pays what is owed.
         _template(
             "authorization.opened",
             held=Posting("wallet_available", "wallet_held", "hold"),
@@ -129,6 +129,7 @@ TEMPLATES: dict[str, Template] = dict(
             "authorization.released",
             held=Posting("wallet_held", "wallet_available", "release"),
             overdraft_held=Posting("wallet_held", "receivable", "release"),
+            settlement=Posting("wallet_available", "receivable", "settlement"),
         ),
         # An amount captured without a usage event.
         _template(
@@ -212,6 +213,7 @@ TEMPLATES: dict[str, Template] = dict(
             purchase=Posting("refunds", "wallet_available", "refund"),
             promotional=Posting("promotional_expense", "wallet_available", "refund"),
             tax=Posting("refunds", "tax_payable", "refund"),
+            settlement=Posting("wallet_available", "receivable", "settlement"),
         ),
         _template(
             "top_up.refund_paid",

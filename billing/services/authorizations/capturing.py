@@ -115,7 +115,7 @@ def _capture_usage(
         if not final and recording.budgets.full(state.customer_id, event.use):
             final = True
             recording.reserved = [*recording.reserved, *holds.release(journal, state)]
-        holds.retire_rest(journal, recording.reserved)
+        holds.settle_rest(journal, state, recording.reserved)
         recording.write(*holds.close(state, status="captured" if final else "open", now=journal.now))
     return Captured(ending.load(authorization_id), outcome)
 
@@ -200,7 +200,7 @@ def _capture_amount(renewing: bool, *, authorization: Authorization, amount: Dec
         )
         journal.draw(head, balance, [*draws, *more], charge_id=None)
         state.captured = EXACT.add(state.captured, amount)
-        holds.retire_rest(journal, reserved)
+        holds.settle_rest(journal, state, reserved)
         journal.write(*holds.close(state, status="captured" if final else "open", now=journal.now), *spending.writes())
     return Captured(ending.load(authorization.pk), refused=refused)
 

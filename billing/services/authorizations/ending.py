@@ -1,6 +1,6 @@
 """The other ends: voided, or expired when its time is over."""
 
-from contextlib import suppress
+import logging
 from uuid import UUID
 
 from django.db import transaction
@@ -12,6 +12,8 @@ from billing.services.ledger import bulk, holds
 from billing.services.ledger.holds import AuthorizationState
 from billing.services.ledger.posting import Journal
 from billing.services.retrying import retried
+
+logger = logging.getLogger(__name__)
 
 SWEEP_MAX = 500
 
@@ -30,9 +32,13 @@ def expire_due() -> int:
     due = Authorization.objects.filter(status="open", expires_at__lte=timezone.now()).order_by("expires_at")
     ended = 0
     for authorization_id, customer_id in list(due.values_list("id", "customer_id")[:SWEEP_MAX]):
-        # A wallet that is busy now is for the next run, and no reason to leave the others waiting.
-        with suppress(WalletBusy):
+        # A wallet that is busy now is for the next run, and no trouble of one leaves the others waiting.
+        try:
             ended += _end(authorization_id=authorization_id, customer_id=customer_id, status="expired")
+        except WalletBusy:
+            continue
+        except Exception:
+            logger.exception("The authorization %s could not be expired", authorization_id)
     return ended
 
 
@@ -58,7 +64,7 @@ def end(journal: Journal, state: AuthorizationState, *, status: str) -> list[bul
     """Give back all that is set aside; the writes that close it with ``status``, none for one that is closed."""
     if state.status != "open":
         return []
-    holds.retire_rest(journal, holds.release(journal, state))
+    holds.settle_rest(journal, state, holds.release(journal, state))
     return holds.close(state, status=status, now=journal.now)
 
 

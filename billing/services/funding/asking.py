@@ -2,10 +2,11 @@
 
 from decimal import Decimal
 
+from billing.engine.money import ZERO
 from billing.gateways.payments import Line, Order, Payment
 from billing.models import AutoTopUp, PaymentAttempt, TopUp
 from billing.selectors.invoicing import invoices
-from billing.services.funding import crediting, profiles
+from billing.services.funding import crediting, profiles, quotes
 
 
 def ask(attempt: PaymentAttempt) -> Payment:
@@ -27,8 +28,9 @@ def is_wanted(attempt: PaymentAttempt) -> bool:
     if attempt.purpose == PaymentAttempt.Purpose.INVOICE:
         invoice = TopUp.objects.select_related("invoice__collection").get(attempt=attempt).invoice
         assert invoice is not None
+        outstanding = invoices.outstanding(invoice, invoices.paid([invoice])[invoice.pk])
         amount: Decimal = attempt.amount
-        return amount <= invoices.outstanding(invoice, invoices.paid([invoice])[invoice.pk])
+        return amount <= quotes.quote_invoice(currency=attempt.currency, due=outstanding, tax=ZERO).total
     if attempt.purpose not in AutoTopUp.Purpose.values:
         return True
     rules = AutoTopUp.objects.filter(customer_id=attempt.customer_id, purpose=attempt.purpose)

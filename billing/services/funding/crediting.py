@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 
 from accounts.services.audit import SYSTEM
-from billing.engine.money import EXACT, amount_string
+from billing.engine.money import EXACT, ZERO, amount_string
 from billing.models import Grant, PaymentAttempt, TopUp
 from billing.selectors.invoicing import invoices
 from billing.services import notices, outbox
@@ -107,7 +107,8 @@ def _book_beside(top_up: TopUp) -> None:
     )
     if top_up.fee:
         journal.post_beside(head, customer_id, paid, "fee", top_up.fee)
-    invoiced = min(top_up.tax, invoices.open_tax(customer_id, paid))
+    # What came in as something else pays nothing that is owed in this currency, nor the tax on it.
+    invoiced = ZERO if exchanged else min(top_up.tax, invoices.open_tax(customer_id, paid))
     if invoiced:
         # What an invoice asks for is owed to the office already: this pays what the customer owes of it.
         journal.post_beside(head, customer_id, paid, "invoiced_tax", invoiced)

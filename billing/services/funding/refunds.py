@@ -252,6 +252,10 @@ def _book(
         if units:
             assert state is not None
             move(head, state, units, name=name)
+    if template == "top_up.refund_failed":
+        # What comes back pays what was used beyond the wallet meanwhile.
+        for grant in filter(None, (paid, bonus)):
+            journal.settle(head, grant, grant.source.remaining)
     if refund.tax:
         journal.post_beside(head, refund.customer_id, refund.currency_id, "tax", refund.tax)
     journal.messages.append(

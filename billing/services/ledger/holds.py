@@ -104,11 +104,10 @@ def release(
         if amount == 0:
             continue
         if transaction is None:
-            left = exact_sum(each.outstanding for each in authorization.holds)
             transaction = journal.begin(
                 customer_id=authorization.customer_id,
                 template="authorization.released",
-                reference=f"authorization:{authorization.id}:released:{amount_string(left)}",
+                reference=f"release:{authorization.id}:{amount_string(_outstanding(authorization))}",
                 occurred_at=journal.now,
             )
         journal.release(transaction, hold.balance, hold.grant_id, amount)
@@ -145,10 +144,27 @@ def _parts(journal: Journal, authorization: AuthorizationState, wanted: Sequence
     return parts
 
 
-def retire_rest(journal: Journal, reserved: Sequence[Reserved]) -> None:
-    """What was given back to grants that lapsed or were voided meanwhile, and was not used, goes out."""
+def settle_rest(journal: Journal, authorization: AuthorizationState, reserved: Sequence[Reserved]) -> None:
+    """What was given back and not used: out of grants that lapsed or were voided meanwhile it goes, and from others it
+    pays what is owed. It would have paid that before, had it not been set aside."""
+    transaction = None
     for part in reserved:
-        journal.retire(journal.grants[part.source.id])
+        state = journal.grants[part.source.id]
+        journal.retire(state)
+        if state.balance.owed > 0 and part.source.remaining > 0 and part.source.meters is None:
+            if transaction is None:
+                transaction = journal.begin(
+                    customer_id=authorization.customer_id,
+                    template="authorization.released",
+                    reference=f"settlement:{authorization.id}:{amount_string(_outstanding(authorization))}",
+                    occurred_at=journal.now,
+                )
+            journal.settle(transaction, state, part.source.remaining)
+
+
+def _outstanding(authorization: AuthorizationState) -> Decimal:
+    """What is set aside in all its assets: no second release of it begins, or ends, with the same."""
+    return exact_sum(hold.outstanding for hold in authorization.holds)
 
 
 def close(authorization: AuthorizationState, *, status: str, now: datetime) -> list[bulk.Write | None]:

@@ -213,8 +213,9 @@ class Journal(Book):
             transaction = self.begin(
                 customer_id=balance.customer_id,
                 template="grant.voided",
-                # More than once, like expiry: for parts that were held and come back later.
-                reference=f"grant:{source.id}:voided:{amount_string(state.voided)}",
+                # More than once: for parts that were held, paid back or disputed and come back later, so that what is
+                # voided goes down as well. The balance's number never does.
+                reference=f"grant:{source.id}:voided:{balance.seq}",
                 occurred_at=self.now,
             )
             self.post(transaction, balance, source.kind, rest, grant_id=source.id)

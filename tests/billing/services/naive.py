@@ -78,12 +78,16 @@ class Model:
         for number, credit in enumerate(self.credits):
             if not credit.in_wallet and not credit.taken_back and credit.starts <= self.now:
                 credit.in_wallet = True
-                # What may pay only for some things pays no debt that other things made.
-                debt = ZERO if credit.meters else min(self.owed, credit.remaining)
-                self.owed -= debt
-                credit.remaining -= debt
-                credit.drawn += debt
+                self.pay_debt(number)
             self.lapse(number)
+
+    def pay_debt(self, number: int) -> None:
+        credit = self.credits[number]
+        # What may pay only for some things pays no debt that other things made.
+        debt = ZERO if credit.meters else min(self.owed, credit.remaining)
+        self.owed -= debt
+        credit.remaining -= debt
+        credit.drawn += debt
 
     def lapse(self, number: int) -> None:
         credit = self.credits[number]
@@ -165,6 +169,7 @@ class Model:
         for number, _ in freed:
             if number is not None:
                 self.lapse(number)
+                self.pay_debt(number)
         return promise.status
 
     def void(self, which: int) -> str:
@@ -190,6 +195,7 @@ class Model:
         for number, _ in freed:
             if number is not None:
                 self.lapse(number)
+                self.pay_debt(number)
         promise.status = status
 
     def give_back(self, promise: Promise, freed: list[tuple[Any, ...]]) -> None:

@@ -2,13 +2,15 @@
 
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from billing.errors import EventConflict, InsufficientFunds, InvalidRequest, InvalidState, NotFound, UnpricedUsage
-from billing.models import Authorization, Charge, Hold, LedgerEntry, LedgerTransaction, UsageEvent
+from billing.models import Authorization, Balance, Charge, Hold, LedgerEntry, LedgerTransaction, UsageEvent
 from billing.services import authorizations
 from billing.services.authorizations import LIFE_MAX
+from billing.services.ledger import holds
 from tests.billing.services.conftest import Clock
 from tests.billing.services.play import RUN, Play
 from tests.builders import Shop
@@ -521,6 +523,36 @@ def test_an_amount_captured_is_of_the_main_asset_and_the_others_are_given_back(p
     """)
 
 
+def test_the_largest_and_finest_amounts_can_be_given_back(play: Play) -> None:
+    play("""
+        grant     card 123456789012345678.123456789012
+        authorize run 123456789012345678.123456789012
+        capture   run 0.123456789012 more
+        void      run
+        balance                -> 123456789012345678 available, 0 held
+    """)
+
+
+def test_one_that_cannot_be_expired_keeps_nobody_else_waiting(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    play("""
+        grant     card 10
+        authorize one 4 life=60
+        authorize two 4 life=61
+    """)
+    close, one = holds.close, play.opened["one"].authorization.pk
+
+    def trouble(state: holds.AuthorizationState, **end: Any) -> Any:
+        if state.id == one:
+            raise RuntimeError
+        return close(state, **end)
+
+    monkeypatch.setattr(holds, "close", trouble)
+    play.clock.forward(hours=1)
+
+    assert authorizations.expire_due() == 1
+    assert play.shop.balance(play.customer).held == 4
+
+
 # --- Overdraft --------------------------------------------------------------------------------------------------------
 
 
@@ -540,6 +572,21 @@ def test_the_overdraft_can_be_held_and_money_that_arrives_meanwhile_is_free(play
         balance                -> 4 available, 0 held, 0 owed, 0 overdraft_held
         grant     card         -> 2 remaining, 0 held
     """)
+
+
+@pytest.mark.parametrize("end", ["void run", "capture run 1"])
+def test_what_comes_back_pays_what_was_used_beyond_it_meanwhile(play: Play, end: str) -> None:
+    """As if it had not been set aside: nobody is invoiced for what their own money pays."""
+    play(f"""
+        limit     10
+        grant     card 10
+        authorize run 10
+        use       work=4
+        balance            -> -4 available, 10 held, 4 owed
+        {end}
+    """)
+    balance, used = Balance.objects.get(asset_id="usd"), 1 if "capture" in end else 0
+    assert (balance.available, balance.held, balance.owed) == (6 - used, 0, 0)
 
 
 def test_what_was_held_of_the_overdraft_is_owed_after_the_capture(play: Play) -> None:

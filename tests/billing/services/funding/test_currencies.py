@@ -1,16 +1,19 @@
 """Currencies with other coins than hundredths: what is asked of the provider is what comes in, and goes back."""
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from accounts.services.audit import SYSTEM
 from billing.errors import InvalidRequest
-from billing.models import Asset
+from billing.models import Asset, Customer, PaymentAttempt
 from billing.services.customer import customers
-from billing.services.funding import quotes, refunds
-from billing.services.invoicing import documents
+from billing.services.funding import asking, quotes, refunds, top_ups
+from billing.services.invoicing import documents, invoices
+from billing.services.wallet import wallets
 from tests.billing.services.funding.test_refunds import account, refund
 from tests.builders import Shop
 from tests.payments import Bank, Payer, again
@@ -65,3 +68,24 @@ def test_what_cannot_be_charged_exactly_is_refused(shop: Shop, bank: Bank, curre
 def test_an_invoice_that_is_finer_than_a_payment_is_paid_with_the_next_coin() -> None:
     quote = quotes.quote_invoice(currency=Asset(code="kwd"), due=Decimal("12.345"), tax=Decimal("0.617"))
     assert (quote.total, quote.tax, quote.credit) == (Decimal("12.97"), Decimal("0.617"), Decimal("12.353"))
+
+
+def test_what_is_rounded_up_to_a_payment_is_asked_for_again_while_it_is_open(payer: Payer) -> None:
+    """12.345 KWD are open, and 12.35 are charged: networks take nothing finer."""
+    customer, kwd = payer.customer, payer.shop.asset("kwd", precision=12, kind="currency")
+    Customer.objects.filter(pk=customer.pk).update(on_insufficient_funds="overdraft")
+    wallets.set_overdraft_limit(actor=SYSTEM, customer=customer, asset=kwd, limit=Decimal(100))
+    pages = payer.shop.meter("pages", "value", event_type="pages")
+    payer.shop.plan("other", [payer.shop.price(pages, "12.345", asset=kwd)])
+    payer.shop.subscribe(customer, "other")
+    payer.shop.record(customer, type="pages", value=1)
+    invoice = invoices.issue(payer.shop.balance(customer, "kwd"), end=timezone.now() + timedelta(hours=1))
+    assert invoice is not None
+    quote = quotes.quote_invoice(currency=kwd, due=invoice.due, tax=invoice.tax)
+    plan = payer.plan(purpose=PaymentAttempt.Purpose.INVOICE)
+    top_up = top_ups.create(actor=SYSTEM, customer=customer, quote=quote, plan=plan, invoice=invoice)
+
+    assert top_up.attempt.amount == Decimal("12.35")
+    assert asking.is_wanted(top_up.attempt)
+    payer.shop.fund(customer, "1", asset="kwd")
+    assert not asking.is_wanted(top_up.attempt)

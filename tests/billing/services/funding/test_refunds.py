@@ -10,7 +10,7 @@ from accounts.services.audit import SYSTEM
 from billing.errors import InvalidRequest, InvalidState
 from billing.models import Grant, LedgerEntry, Refund, TopUp, UsageEvent
 from billing.services.funding import quotes, refunds, top_ups
-from billing.services.wallet import corrections
+from billing.services.wallet import corrections, grants, wallets
 from tests.builders import Shop
 from tests.payments import Bank, Payer, again
 
@@ -58,7 +58,7 @@ def test_parts_of_it_never_more_than_the_whole(payer: Payer, bank: Bank) -> None
 def test_what_was_spent_goes_back_once_staff_have_given_back_its_charge(payer: Payer, bank: Bank) -> None:
     top_up = payer.paid("25")
     payer.shop.record(payer.customer, id="disappointing", output_tokens=1_000_000)
-    assert refunds.refundable(top_up) == 15
+    assert refunds.refundable(again(top_up)) == 15
     event = UsageEvent.objects.get(event_id="disappointing")
     corrections.reverse(actor=SYSTEM, event=event, reason="The customer was not content")
 
@@ -70,7 +70,7 @@ def test_what_was_spent_goes_back_once_staff_have_given_back_its_charge(payer: P
 def test_only_what_is_unspent(payer: Payer) -> None:
     top_up = payer.paid("25")
     payer.shop.record(payer.customer, output_tokens=1_000_000)
-    assert refunds.refundable(top_up) == 15
+    assert refunds.refundable(again(top_up)) == 15
     with pytest.raises(InvalidState, match="unspent") as refusal:
         refund(top_up, "15.01")
     assert refusal.value.figures["refundable"] == 15
@@ -136,17 +136,53 @@ def test_a_refund_that_does_not_arrive_comes_back(payer: Payer, bank: Bank) -> N
     assert (account("cash_clearing"), account("refunds")) == (25, 0)
 
 
-@pytest.mark.parametrize("well", [True, False])
-def test_a_refund_of_a_bank_debit_takes_days(payer: Payer, bank: Bank, well: bool) -> None:
+def by_bank_debit(payer: Payer, bank: Bank) -> TopUp:
+    """Paid in a way of which a refund takes days, and may not arrive."""
     top_up = payer.open("25")
     bank.pay(top_up.attempt.checkout_url, kind="us_bank_account", number="000123456789")
     bank.settle()
     bank.deliver()
-    back = refund(top_up)
-    assert (back.status, payer.available) == ("processing", 0)
+    return again(top_up)
+
+
+def come_through(bank: Bank, *, well: bool) -> None:
+    """The refund arrives, or does not."""
     with bank.rules.store.changing():
         bank.rules.settle_refund(bank.rules.store.all("refund")[0], well=well)
     bank.deliver()
+
+
+def test_what_comes_back_of_a_refund_pays_what_was_used_meanwhile(payer: Payer, bank: Bank) -> None:
+    wallets.set_overdraft_limit(actor=SYSTEM, customer=payer.customer, asset=payer.shop.usd, limit=Decimal(10))
+    top_up = by_bank_debit(payer, bank)
+    refund(top_up)
+    payer.shop.record(payer.customer, output_tokens=1_000_000)
+    assert payer.shop.balance(payer.customer).owed == 10
+
+    come_through(bank, well=False)
+
+    assert (payer.available, payer.shop.balance(payer.customer).owed) == (15, 0)
+    assert refunds.refundable(again(top_up)) == 15
+
+
+def test_what_was_voided_beside_a_refund_is_voided_again_where_that_comes_back(payer: Payer, bank: Bank) -> None:
+    top_up = by_bank_debit(payer, bank)
+    grant = Grant.objects.get(pk=top_up.grant_id)
+    refund(top_up, "12.50")
+    grants.void(actor=SYSTEM, grant=grant, reason="Bought by mistake")
+    come_through(bank, well=False)
+    assert payer.available == Decimal("12.5")
+
+    grants.void(actor=SYSTEM, grant=grant, reason="Bought by mistake")
+
+    assert payer.available == 0
+
+
+@pytest.mark.parametrize("well", [True, False])
+def test_a_refund_of_a_bank_debit_takes_days(payer: Payer, bank: Bank, well: bool) -> None:
+    back = refund(by_bank_debit(payer, bank))
+    assert (back.status, payer.available) == ("processing", 0)
+    come_through(bank, well=well)
     assert Refund.objects.get().status == ("succeeded" if well else "failed")
     assert payer.available == (0 if well else 25)
     assert account("refunds") == 0

@@ -14,7 +14,7 @@ from billing.errors import InvalidRequest, InvalidState, Unavailable
 from billing.gateways import tax
 from billing.models import Customer, Invoice, LedgerEntry, Refund, TaxRule, UsageEvent
 from billing.selectors.invoicing import invoices as figures
-from billing.services.funding import quotes, refunds
+from billing.services.funding import attempts, quotes, refunds, top_ups
 from billing.services.invoicing import documents, invoices, taxes
 from billing.services.wallet import corrections, wallets
 from tests.billing.services.invoicing.test_invoices import LATER, issue, owing
@@ -231,3 +231,23 @@ def test_the_trail_says_what_taxes_went_by_before_and_can_forget_it(shop: Shop) 
     assert line.before == {"tax_id": "DE123456789", "exempt_reason": "", "address": ["1 Way"]}
     assert line.after == {"tax_id": "DE123456788", "exempt_reason": "A school", "address": []}
     assert (first.sealed_after, line.sealed_before, line.sealed_after) == ({"region": "BE"}, {}, {})
+
+
+def test_the_tax_of_a_pack_pays_no_invoice(shop: Shop, payer: Payer) -> None:
+    """What is bought is another asset, and none of the debt is paid with it."""
+    shop.tax("DE", "0.10")
+    Customer.objects.filter(pk=payer.customer.pk).update(country="DE", on_insufficient_funds="overdraft")
+    payer.customer.refresh_from_db()
+    wallets.set_overdraft_limit(actor=SYSTEM, customer=payer.customer, asset=shop.usd, limit=D(1000))
+    shop.record(payer.customer, input_tokens=16_000_000)  # 40 beyond the wallet
+    invoice = issue(shop, payer.customer)
+    pack = payer.pack(shop.asset("tokens"))
+    quote = quotes.quote_pack(customer=payer.customer, pack=pack)
+    top_up = top_ups.start(top_ups.create(actor=SYSTEM, customer=payer.customer, quote=quote, plan=payer.plan()).pk)
+    payer.bank.pay(top_up.attempt.checkout_url)
+    attempts.look_up(top_up.attempt_id)
+
+    assert invoice is not None
+    assert figures.open_parts(invoice, figures.paid([invoice])[invoice.pk]) == (40, 4)
+    assert account("tax_payable") == 8
+    assert refunds.create(actor=SYSTEM, top_up=top_up).tax == 4
