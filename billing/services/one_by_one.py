@@ -1,10 +1,11 @@
 """What workers do for one thing after the other: the trouble of one, of whatever kind, is not the others'."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
-from billing.errors import BillingError
+from billing.errors import BillingError, WalletBusy
 
 logger = logging.getLogger(__name__)
 
@@ -33,3 +34,15 @@ def each(
         except Exception:
             logger.exception("The %s %s waits", what, id)
     return count
+
+
+@contextmanager
+def apart(what: str, id: object) -> Iterator[None]:
+    """What is done within, to one thing among others: if it goes wrong, it is for the next round. It is logged, with
+    ``what`` the id is of, unless a wallet was only busy."""
+    try:
+        yield
+    except WalletBusy:
+        return
+    except Exception:
+        logger.exception("The %s %s waits", what, id)

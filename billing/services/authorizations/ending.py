@@ -1,19 +1,17 @@
 """The other ends: voided, or expired when its time is over."""
 
-import logging
 from uuid import UUID
 
 from django.db import transaction
 from django.utils import timezone
 
-from billing.errors import InvalidState, WalletBusy
+from billing.errors import InvalidState
 from billing.models import Authorization
+from billing.services import one_by_one
 from billing.services.ledger import bulk, holds
 from billing.services.ledger.holds import AuthorizationState
 from billing.services.ledger.posting import Journal
 from billing.services.retrying import retried
-
-logger = logging.getLogger(__name__)
 
 SWEEP_MAX = 500
 
@@ -32,13 +30,8 @@ def expire_due() -> int:
     due = Authorization.objects.filter(status="open", expires_at__lte=timezone.now()).order_by("expires_at")
     ended = 0
     for authorization_id, customer_id in list(due.values_list("id", "customer_id")[:SWEEP_MAX]):
-        # A wallet that is busy now is for the next run, and no trouble of one leaves the others waiting.
-        try:
+        with one_by_one.apart("authorization", authorization_id):
             ended += _end(authorization_id=authorization_id, customer_id=customer_id, status="expired")
-        except WalletBusy:
-            continue
-        except Exception:
-            logger.exception("The authorization %s could not be expired", authorization_id)
     return ended
 
 

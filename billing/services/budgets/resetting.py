@@ -1,6 +1,5 @@
 """Budgets that were hit and have begun anew: their people are told."""
 
-from contextlib import suppress
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -10,9 +9,8 @@ from django.utils import timezone
 from billing import locks, pipeline
 from billing.engine import budgets as engine
 from billing.engine.money import ZERO
-from billing.errors import WalletBusy
 from billing.models import BudgetCounter
-from billing.services import outbox
+from billing.services import one_by_one, outbox
 from billing.services.budgets.states import facts
 from billing.services.ledger import bulk
 from billing.services.notices import Told, publication
@@ -29,7 +27,7 @@ def reset_due() -> int:
     due = BudgetCounter.objects.filter(exceeded=True, window_end__lte=timezone.now(), budget__removed_at=None)
     reset = 0
     for counter_id, customer_id in list(due.values_list("id", "customer_id")[:BATCH_MAX]):
-        with suppress(WalletBusy):
+        with one_by_one.apart("budget's window", counter_id):
             reset += _reset(counter_id, customer_id)
     return reset
 

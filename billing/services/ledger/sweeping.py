@@ -1,31 +1,25 @@
 """What workers do for one customer after the other: each in a small transaction of its own, under its locks."""
 
-import logging
 from collections.abc import Callable
 from uuid import UUID
 
 from django.db import transaction
 
-from billing.errors import WalletBusy
+from billing.services import one_by_one
 from billing.services.ledger.posting import Journal
 from billing.services.retrying import retried
-
-logger = logging.getLogger(__name__)
 
 
 def alone(customer_id: UUID, work: Callable[[Journal], int], *, what: str) -> int:
     """Do ``work`` under the customer's locks and write what it posted; 0 where somebody else has them.
 
-    One that fails is logged, with ``what`` it was about, and undone, and the others go on: nobody's renewal waits for
-    a stranger's trouble.
+    One that fails is undone and logged, with ``what`` it was about, and the others go on: nobody's renewal waits for a
+    stranger's trouble.
     """
-    try:
-        return _transaction(customer_id, work)
-    except WalletBusy:
-        return 0
-    except Exception:
-        logger.exception("The %s of customer %s could not be looked after", what, customer_id)
-        return 0
+    done = 0
+    with one_by_one.apart(f"{what} of customer", customer_id):
+        done = _transaction(customer_id, work)
+    return done
 
 
 @retried

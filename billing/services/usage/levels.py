@@ -6,9 +6,7 @@ last microsecond of that time, is charged at the price that the level was report
 the wallet has too little.
 """
 
-import logging
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,18 +18,17 @@ from django.utils import timezone
 
 from billing.engine.costs import BEGINNING
 from billing.engine.money import amount_string
-from billing.errors import BillingError, InsufficientFunds, WalletBusy
+from billing.errors import BillingError, InsufficientFunds
 from billing.models import Charge, Customer, Price
 from billing.selectors.catalog.catalog import compiled_plan
 from billing.selectors.usage import levels
 from billing.selectors.usage.levels import Held
+from billing.services import one_by_one
 from billing.services.retrying import retried
 from billing.services.usage import rating
 from billing.services.usage.counters import Counters
 from billing.services.usage.events import IncomingEvent, Outcome
 from billing.services.usage.recording import Recording
-
-logger = logging.getLogger(__name__)
 
 _LAST = timedelta(microseconds=1)
 
@@ -54,14 +51,8 @@ def end_due() -> int:
     before = timezone.now() - timedelta(seconds=settings.PERIOD_GRACE_SECONDS)
     ended = 0
     for customer_id in dict.fromkeys(each.customer_id for each in levels.held(ended=before)):
-        # A wallet that is busy now is for the next run; nobody waits for a stranger's trouble.
-        with suppress(WalletBusy):
-            try:
-                ended += _end(customer_id, before)
-            except WalletBusy:
-                raise
-            except Exception:
-                logger.exception("The levels of customer %s could not be charged", customer_id)
+        with one_by_one.apart("level of customer", customer_id):
+            ended += _end(customer_id, before)
     return ended
 
 

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -10,9 +9,9 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef
 
 from billing import pipeline
-from billing.errors import BillingError, InsufficientFunds, WalletBusy
+from billing.errors import BillingError, InsufficientFunds
 from billing.models import UnpaidUsage, UsageEvent
-from billing.services import outbox
+from billing.services import one_by_one, outbox
 from billing.services.ledger import bulk
 from billing.services.retrying import retried
 from billing.services.usage import rating
@@ -101,8 +100,7 @@ def collect_due() -> int:
         if not customer_ids:
             return collected
         for customer_id in customer_ids:
-            # A wallet that is busy now is for the next run.
-            with suppress(WalletBusy):
+            with one_by_one.apart("unpaid usage of customer", customer_id):
                 while found := _collect(customer_id):
                     collected += found
             tried.add(customer_id)

@@ -1,7 +1,6 @@
 """Grants: value put into a wallet, and what becomes of it when its time is over."""
 
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -14,9 +13,9 @@ from django.utils import timezone
 from accounts.ids import uuid7
 from accounts.services import audit
 from billing.engine.money import EXACT, LIMIT, ZERO, amount_string, decimals, exact_sum
-from billing.errors import InvalidRequest, InvalidState, WalletBusy
+from billing.errors import InvalidRequest, InvalidState
 from billing.models import Approval, Asset, Customer, Grant
-from billing.services import four_eyes, subscriptions
+from billing.services import four_eyes, one_by_one, subscriptions
 from billing.services.ledger.posting import Journal
 from billing.services.ledger.states import BalanceState
 from billing.services.retrying import retried
@@ -231,9 +230,9 @@ def settle_due() -> int:
         if not customer_ids:
             return settled
         for customer_id in customer_ids:
-            # What could not be settled now, because the wallet is busy, is for the next run, not for an endless loop.
-            with suppress(WalletBusy):
+            with one_by_one.apart("expiry of customer", customer_id):
                 settled += _settle_due_of(customer_id)
+            # What could not be settled now is for the next run, not for an endless loop.
             skipped.add(customer_id)
 
 
