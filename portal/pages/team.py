@@ -1,6 +1,5 @@
 """Who acts for the organization, and joining it."""
 
-import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
@@ -192,7 +191,7 @@ def _join(request: HttpRequest, found: Invitation, form: JoinForm) -> None:
         actor = audit.Actor.of_user(user, ip_address=address, request_id=audit.request_id_of(request))
         team.accept(found, user, actor=actor)
     login(request, user, backend="django.contrib.auth.backends.ModelBackend")
-    request.session[second_factor.SIGNED_IN_AT] = int(time.time())
+    second_factor.joined(request)
 
 
 def _to(request: HttpRequest, found: Invitation) -> HttpResponseBase:
