@@ -146,6 +146,12 @@ def signed_in(request: HttpRequest, response: HttpResponseBase, *, first_time: b
         request.session[TRUSTED_DEVICE] = str(device.pk)
 
 
+def joined(request: HttpRequest) -> None:
+    """After the account was made, with its password: note when and where. No letter: every browser is its first."""
+    request.session[SIGNED_IN_AT] = int(time.time())
+    sessions.describe(request)
+
+
 @contextmanager
 def own_step(request: HttpRequest) -> Iterator[None]:
     """A step that ends the person's sessions, but not the one in which they take it.

@@ -79,7 +79,7 @@ class Period:
         """A mark as the chart's axis and the table show it."""
         local = mark.astimezone(self.zone)
         if self.granularity == "hour":
-            return f"{reading.day_of_year(local.date())}, {local:%H:%M}"
+            return f"{local:%H:%M}" if self.days == 1 else f"{reading.day_of_year(local.date())}, {local:%H:%M}"
         return reading.month(local.date()) if self.granularity == "month" else reading.day_of_year(local.date())
 
 

@@ -128,7 +128,7 @@ def _page(
         shown_orders=[auto, regular],
         auto=auto,
         regular=regular,
-        values=values or _filled(auto.rule, regular.rule),
+        values=_filled(auto.rule, regular.rule) | (values or {}),
         every=AutoTopUp.Every.choices,
         methods=kept(visit),
         may_pay=visit.may("wallet:fund"),

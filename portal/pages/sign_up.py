@@ -79,6 +79,7 @@ def confirm(request: HttpRequest, token: str) -> HttpResponseBase:
             refusals.put(form, refusal)
         else:
             login(request, user, backend="django.contrib.auth.backends.ModelBackend")
+            second_factor.joined(request)
             return redirect("portal:dashboard")
     status = 400 if form.is_bound else 200
     return render(request, "portal/sign_up_confirm.html", {"asked": asked, "form": form}, status=status)

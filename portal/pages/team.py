@@ -1,6 +1,5 @@
 """Who acts for the organization, and joining it."""
 
-import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
@@ -20,7 +19,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts import addresses, reading, roles, second_factor
-from accounts.models import ApiKey, Invitation, Membership, Role, User
+from accounts.models import ApiKey, Invitation, Membership, Organization, Role, User
 from accounts.services import audit, team
 from accounts.services.audit import actor_of
 from billing.selectors.spending import budgets
@@ -192,12 +191,18 @@ def _join(request: HttpRequest, found: Invitation, form: JoinForm) -> None:
         actor = audit.Actor.of_user(user, ip_address=address, request_id=audit.request_id_of(request))
         team.accept(found, user, actor=actor)
     login(request, user, backend="django.contrib.auth.backends.ModelBackend")
-    request.session[second_factor.SIGNED_IN_AT] = int(time.time())
+    second_factor.joined(request)
 
 
 def _to(request: HttpRequest, found: Invitation) -> HttpResponseBase:
     request.session["organization"] = str(found.organization_id)
     return redirect("portal:dashboard")
+
+
+def _lone_owner(organization: Organization) -> UUID | None:
+    """The membership of the only owner, who stays one: nothing is offered that would be refused."""
+    owners = Membership.objects.filter(organization=organization, role=Role.OWNER).values_list("pk", flat=True)[:2]
+    return owners[0] if len(owners) == 1 else None
 
 
 def _member(visit: access.Visit, membership_id: UUID) -> Membership:
@@ -256,6 +261,7 @@ def _page(request: HttpRequest, visit: access.Visit, form: InviteForm, *, status
         invitations=team.open_invitations().filter(organization=organization),
         form=form,
         roles=_roles(visit),
+        lone_owner=_lone_owner(organization),
         columns=Role.choices,
         table=table,
     )

@@ -18,6 +18,7 @@ from accounts import reading
 from billing.engine.budgets import EACH
 from billing.engine.money import amount_string
 from billing.models import Alert, Budget, EntryKind, Grant, Notice, PaymentAttempt, PaymentMethod
+from billing.selectors.ledger.statements import StatementRow
 from billing.selectors.spending import budgets as selector
 from billing.services import notices
 from billing.services.invoicing import wording
@@ -224,9 +225,14 @@ def within(words: object) -> str:
     return str(words).lower() if get_language() == "en" else str(words)
 
 
+_SPANS = {Decimal(60): _("per minute"), Decimal(3600): _("per hour")}
+
+
 @register.filter
 def per_unit(per: Decimal, unit: str) -> str:
-    """``per token``, ``per 1M tokens``."""
+    """``per token``, ``per 1M tokens``, ``per hour`` for 3,600 seconds."""
+    if unit == "second" and per in _SPANS:
+        return str(_SPANS[per])
     if per == 1:
         return gettext("per {unit}").format(unit=gettext(unit or "unit"))
     return gettext("per {number} {units}").format(number=per_units(per), units=amounts.units(unit or "unit"))
@@ -290,7 +296,7 @@ _AT_CAP = {
 }
 
 
-_GRANT_KINDS: dict[str, Any] = dict(Grant.Kind.choices)
+_GRANT_NAMES: dict[str, Any] = {**dict(Grant.Kind.choices), "Top-up": EntryKind.TOP_UP.label}
 
 
 @register.filter
@@ -301,8 +307,14 @@ def grant_kind(kind: str) -> str:
 
 @register.filter
 def grant_name(name: str | None) -> str:
-    """A grant as it is called; one that was given no name goes by its kind, in words."""
-    return str(_GRANT_KINDS.get(name, name)) if name else ""
+    """A grant as it is called; one that was given no name goes by its kind, and a top-up's by that, in words."""
+    return str(_GRANT_NAMES.get(name, name)) if name else ""
+
+
+@register.filter
+def movement_name(row: StatementRow) -> str:
+    """What a movement that no meter counted is called: a fee by what it is for, others by the grant that they moved."""
+    return line_words(row.description) if row.kind == EntryKind.FEE else grant_name(row.grant)
 
 
 @register.filter

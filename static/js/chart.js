@@ -82,12 +82,16 @@ function draw(box) {
   const bars = window.uPlot.paths.bars({ size: [0.68, 30], radius: data.series.length === 1 ? [0.18, 0] : 0 });
   const axis = { stroke: colour("ink-faint"), font: `11px ${getComputedStyle(document.body).fontFamily}`, ticks: { show: false } };
   const narrow = box.clientWidth < 480;
-  const step = data.every ? data.every * (narrow ? 2 : 1) : Math.max(1, Math.ceil(xs.length / (narrow ? 4 : 8)));
+  // Labels stand as far apart as the longest is wide, and the last one ends within the box.
+  const written = 6 * Math.max(...data.labels.map((label) => label.length));
+  const slot = Math.max(1, box.clientWidth - 60) / xs.length;
+  const most = Math.ceil(xs.length / (narrow ? 4 : 8));
+  const step = Math.max(data.every ? data.every * (narrow ? 2 : 1) : most, Math.ceil((written + 12) / slot));
   const plot = new window.uPlot(
     {
       width: box.clientWidth,
       height: box.clientHeight,
-      padding: [8, narrow || data.lines ? 16 : 8, 0, 0],
+      padding: [8, Math.max(8, written / 2 - (data.lines ? 0 : 0.6 * slot)), 0, 0],
       legend: { show: false },
       cursor: {
         points: { show: false },

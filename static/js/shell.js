@@ -1,4 +1,4 @@
-// The frame: theme choice, menus that close, sessions that ended.
+// The frame: theme choice, menus that close, questions before what cannot be taken back, sessions that ended.
 
 const themes = document.querySelector("[data-themes]");
 if (themes) {
@@ -29,6 +29,30 @@ for (const menu of document.querySelectorAll("details.menu")) {
     }
   });
 }
+
+// A button with ``data-ask`` says what it does, and sends its form once that is wanted.
+const ask = document.querySelector("dialog.ask");
+let wanted = null;
+document.addEventListener("submit", (event) => {
+  const button = event.submitter;
+  if (!ask || !button?.dataset.ask || button === wanted) return;
+  event.preventDefault();
+  const yes = ask.querySelector("[value=yes]");
+  ask.querySelector("h2").textContent = button.getAttribute("aria-label") ?? button.textContent;
+  ask.querySelector("p").textContent = button.dataset.ask;
+  yes.textContent = button.textContent;
+  ask.returnValue = "";
+  ask.onclose = () => {
+    if (ask.returnValue !== "yes") return;
+    wanted = button;
+    button.form.requestSubmit(button);
+    wanted = null;
+  };
+  ask.showModal();
+});
+
+// What was refused may be far down the page.
+document.querySelector("main [aria-invalid=true]")?.focus();
 
 // A fragment of a page that turned into the sign-in page means that the session is over.
 document.addEventListener("htmx:beforeSwap", (event) => {

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from portal import amounts
-from portal.templatetags import money
+from portal.templatetags import money, portal_parts
 from tests.builders import Shop
 
 
@@ -82,3 +82,17 @@ def test_a_quantity_has_its_decimals_and_a_rate_all_of_them(db: None) -> None:
     assert [text.partition(">")[2].partition("<")[0] for text in shown] == ["2.5", "1,234.5679", "1,200,000", "0.00003"]
     assert ">$0.00025<" in money.rate(Decimal("0.00025"), "usd")
     assert ">$1.25<" in money.rate(Decimal("1.25"), "usd")
+
+
+@pytest.mark.parametrize(
+    ("per", "unit", "said"),
+    [
+        ("1", "token", "per token"),
+        ("1000000", "token", "per 1M tokens"),
+        ("60", "second", "per minute"),
+        ("3600", "second", "per hour"),
+        ("60", "token", "per 60 tokens"),
+    ],
+)
+def test_what_a_price_is_for(per: str, unit: str, said: str) -> None:
+    assert portal_parts.per_unit(Decimal(per), unit) == said

@@ -79,7 +79,7 @@ def test_the_first_decline_is_shown_with_when_it_is_tried_again(owner: Client, p
     [
         ({"threshold": "x"}, "Balance is not a number"),
         ({"threshold": "1e18"}, "Balance is not a number"),
-        ({"amount": "1"}, "Amount must come to"),
+        ({"amount": "1"}, "Amount must be"),
         ({"buy": "target", "target": "10"}, "Fill-up amount must be above"),
         ({"monthly_limit": "5"}, "Monthly limit must reach"),
         ({"method": "nonsense"}, "Payment method is not kept"),
@@ -89,7 +89,9 @@ def test_the_first_decline_is_shown_with_when_it_is_tried_again(owner: Client, p
 def test_what_is_wrong_is_said_in_words(owner: Client, payer: Payer, change: dict[str, Any], words: str) -> None:
     response = owner.post("/auto-top-up/save", FORM | change)
     assert response.status_code == 400
-    assert words in response.content.decode()
+    page = response.content.decode()
+    assert words in page
+    assert '<option value="month" selected>' in page  # The other form stays as it was.
     assert not AutoTopUp.objects.exists()
 
 

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.core import mail
 from django.test import Client
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from accounts import reading
 from accounts.models import OutgoingMail, User
@@ -17,6 +17,7 @@ from billing.models import Notice, UsageEvent
 from billing.services import notices, usage
 from billing.services.invoicing import wording
 from portal import trail_words
+from portal.templatetags import portal_parts
 from portal.urls import urlpatterns
 from tests.builders import Shop
 from tests.portal.test_pages import text
@@ -178,3 +179,8 @@ def test_what_an_organization_reads_in_its_audit_log_has_words() -> None:
     things = {thing for source in sources for thing in RECORDED_OF.findall(source)}
     assert things - OF_THE_OPERATOR - set(trail_words.THINGS) == set()
     assert "recurring_grant" in things
+
+
+def test_a_top_up_that_left_a_grant_is_called_so_in_the_readers_language() -> None:
+    with translation.override("de"):
+        assert [portal_parts.grant_name(name) for name in ("Top-up", "Spring gift")] == ["Aufladung", "Spring gift"]

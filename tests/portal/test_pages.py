@@ -18,9 +18,10 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import User
+from accounts.services.audit import SYSTEM
 from billing.gateways import documents
 from billing.models import Customer
-from billing.services import usage
+from billing.services import subscriptions, usage
 from portal import statement_paper
 from tests.builders import Shop
 
@@ -96,7 +97,7 @@ def test_the_overview_shows_what_budgets_have_left(shop: Shop, signed_in: Signed
         limits = page[page.index('id="limits-title"') :].partition("</section>")[0]
         assert limits.index("A day") < limits.index("All of it")
         assert "$9.98</data> left" in limits
-        assert "anew <time" in limits
+        assert "resets <time" in limits
         assert "Each user" not in limits
     shop.record(customer, output_tokens=1000)
     assert "$9.97</data> left" in text(acme.get("/activity?whole=1"))
@@ -269,6 +270,13 @@ def test_the_statement_filters(acme: Client) -> None:
     tomorrow = (timezone.now() + timedelta(days=1)).date().isoformat()
     assert "Nothing matches" in text(acme.get("/statement", {"from": tomorrow}))
     assert "inf_1" in text(acme.get("/statement", {"kind": "nonsense", "from": "nonsense", "before": "nonsense"}))
+
+
+def test_a_fee_is_called_by_what_it_is_for_and_not_by_what_paid_it(shop: Shop, signed_in: SignedIn) -> None:
+    customer = shop.customer("acme", plan=None, usd="100")
+    subscriptions.start(actor=SYSTEM, customer=customer, plan=shop.plan("team", base_fee=Decimal(20)).plan)
+    page = text(signed_in(shop.member(customer)).get("/statement", {"kind": "fee"}))
+    assert re.search(r"(?i)<strong>team, [^<]+</strong>\s*<small>Fee</small>", page)
 
 
 def test_older_rows_follow(shop: Shop, signed_in: SignedIn) -> None:

@@ -247,6 +247,14 @@ def test_who_is_invited_makes_an_account_and_is_in(shop: Shop, acme: Customer, o
     assert Client().get(link[0]).status_code == 404
 
 
+def test_the_only_owner_is_not_offered_what_would_be_refused(shop: Shop, acme: Customer, owner: User) -> None:
+    offered = f'action="/team/{owner.memberships.get().pk}/remove"'
+    client = browser_of(owner)
+    assert offered not in client.get("/team").content.decode()
+    shop.member(acme, "second@acme.test")
+    assert offered in client.get("/team").content.decode()
+
+
 @pytest.mark.parametrize("how", ["remove", "role"])
 def test_keys_of_who_goes_are_spoken_of(shop: Shop, acme: Customer, owner: User, how: str) -> None:
     leaving = shop.member(acme, "dev@acme.test", "developer")

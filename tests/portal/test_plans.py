@@ -359,7 +359,9 @@ def test_sign_up_ends_in_a_wallet_of_ones_own(shop: Shop, team: Plan, settings: 
     address = link()
     assert "Fresh Ideas" in text(client.get(address))
     assert not User.objects.exists()
-    assert client.post(address, {"password": "correct horse battery"}).status_code == 302
+    browser = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0"}
+    assert client.post(address, {"password": "correct horse battery"}, headers=browser).status_code == 302
+    assert "Firefox on Linux" in text(client.get("/security"))
     user = User.objects.get()
     membership = Membership.objects.get(user=user)
     assert (user.email, membership.role) == ("new@fresh.test", "owner")

@@ -74,12 +74,12 @@ def test_what_is_listed_is_still_said() -> None:
 
 
 def test_words_in_german() -> None:
-    amount = InvalidRequest.field("amount", "must come to from 5 to 10000 USD")
+    amount = InvalidRequest.field("amount", "must be from 5 to 10000 USD")
     erased = InvalidState("Money is owed. Pay it first. A payment is under way.")
     with translation.override("de"):
-        assert refusals.words(amount) == "Betrag muss 5 bis 10000 USD ergeben."
+        assert refusals.words(amount) == "Betrag muss 5 bis 10000 USD betragen."
         assert refusals.words(erased) == "Es ist noch Geld offen. Zahlen Sie es zuerst. Eine Zahlung läuft."
         assert refusals.said("nobody knows this") == "nobody knows this"
         assert refusals.words(InvalidState("The subscription is on Pro {x} by now.")).endswith("im Tarif Pro {x}.")
-    assert refusals.words(amount) == "Amount must come to from 5 to 10000 USD."
+    assert refusals.words(amount) == "Amount must be from 5 to 10000 USD."
     assert refusals.words(erased) == erased.detail

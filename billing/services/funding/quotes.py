@@ -49,14 +49,14 @@ def quote(*, customer: Customer, amount: Decimal, currency: Asset, decision: Dec
         raise InvalidRequest.field("amount", "must be greater than zero")
     coins = payment_places(currency.pk)
     if decimals(amount) > coins:
-        raise InvalidRequest.field("amount", f"{currency.pk.upper()} has at most {coins} decimals here")
+        raise InvalidRequest.field("amount", f"can have at most {coins} decimals in {currency.pk.upper()}")
     rate = _rate(currency, customer.currency)
     credit = _exchanged(amount, rate, customer.currency)
     least, most = settings.TOP_UP_MIN, settings.TOP_UP_MAX
     if not least <= credit <= most:
         own = customer.currency_id.upper()
         span = f"from {amount_string(least)} to {amount_string(most)} {own}"
-        raise InvalidRequest.field("amount", f"must come to {span}")
+        raise InvalidRequest.field("amount", f"must be {span}")
     decision = decision or taxes.decide(customer, timezone.now())
     fee = _fee(amount, currency)
     amount, tax = _taxed(amount, fee, currency, decision)
