@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
 from accounts.admin import networks
 from accounts.backoffice import row
@@ -20,7 +21,13 @@ from accounts.services.audit import actor_of
 class OverlapForm(forms.Form):
     """How long the old key works beside the new one."""
 
-    hours = forms.IntegerField(label="Hours the old key still works", min_value=0, max_value=24 * 30, initial=24)
+    hours = forms.IntegerField(
+        label="Hours the old key still works",
+        min_value=0,
+        max_value=24 * 30,
+        initial=24,
+        widget=UnfoldAdminIntegerFieldWidget,
+    )
 
 
 @requires_fresh_second_factor

@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from unfold.widgets import UnfoldAdminTextareaWidget
 
 from accounts import addresses
 from accounts.models import ApiKey, Organization
@@ -20,7 +21,7 @@ class NetworksForm(forms.Form):
         label="Only from",
         required=False,
         max_length=8000,
-        widget=forms.Textarea({"rows": 5}),
+        widget=UnfoldAdminTextareaWidget({"rows": 5}),
         help_text="Addresses and CIDR blocks, one a line. Empty: from everywhere. Whoever comes from elsewhere is out.",
     )
 
@@ -47,6 +48,7 @@ def view(
         "subtitle": obj.name,
         "opts": page.opts,
         "form": form,
+        "button": "Save",
         "back_url": back,
     }
     return TemplateResponse(request, "admin/ante/key_form.html", context)

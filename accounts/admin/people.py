@@ -153,6 +153,10 @@ class StaffGroupAdmin(AuditedAdmin, GroupAdmin):
     audited_fields = ("name",)
     audited_relations = ("permissions",)
 
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """Each permission is shown with the app and the model it is of."""
+        return super().get_queryset(request).prefetch_related("permissions__content_type")
+
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         fixed = super().get_readonly_fields(request, obj)
         return fixed if request.user.is_superuser else (*fixed, "permissions")

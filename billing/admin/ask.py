@@ -13,10 +13,12 @@ from billing.admin import display
 from billing.errors import BillingError
 
 
-def view(page: Any, request: HttpRequest, obj: Model, question: str, run: Callable[[], object]) -> HttpResponse:
+def view(
+    page: Any, request: HttpRequest, obj: Model, question: str, run: Callable[[], object], *, button: str = ""
+) -> HttpResponse:
     """The question; sent, ``run()``, and back to the object's page, which says what became of it."""
     if request.method != "POST":
-        return put(page, request, obj, question)
+        return put(page, request, obj, question, button=button)
     back_url = display.address(obj)
     try:
         run()
@@ -27,11 +29,12 @@ def view(page: Any, request: HttpRequest, obj: Model, question: str, run: Callab
     return redirect(back_url)
 
 
-def put(page: Any, request: HttpRequest, obj: Model, question: str) -> HttpResponse:
-    """The question alone, for pages that answer the POST themselves."""
+def put(page: Any, request: HttpRequest, obj: Model, question: str, *, button: str = "") -> HttpResponse:
+    """The question alone, for pages that answer the POST themselves. The button says ``button``, or the question."""
     context = {
         **page.admin_site.each_context(request),
         "title": question,
+        "button": button,
         "subtitle": str(obj),
         "opts": page.model._meta,
         "back_url": display.address(obj),

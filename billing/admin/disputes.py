@@ -57,6 +57,7 @@ class DisputeAdmin(EvidenceMixin, OffersWhatFits, BookAdmin):
             dispute,
             "Send the payer's bank all that the books know. It takes one answer",
             lambda: answering.send(actor=actor_of(request), dispute=dispute),
+            button="Send the evidence",
         )
 
     @detail_action(description="Look up again", url_path="look-up", icon="sync", permissions=["look_up"])

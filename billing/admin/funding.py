@@ -14,12 +14,12 @@ from accounts.lists import MomentFilter
 from billing.admin import ask, by_hand, confirm, display, lookup
 from billing.admin.amounts import AmountField
 from billing.admin.base import BookAdmin
-from billing.admin.payments import LOOK_UP, TONES, at_provider
+from billing.admin.payments import LOOK_UP, TONES, at_provider, paid_with
 from billing.admin.periods import CreatedPeriodFilter
 from billing.engine.money import EXACT, ZERO, amount_string
 from billing.models import Approval, Grant, Pack, Refund, TopUp
 from billing.services import approvals
-from billing.services.funding import attempts, packs, refunds
+from billing.services.funding import attempts, disputes, packs, refunds
 
 
 @admin.register(TopUp)
@@ -42,7 +42,8 @@ class TopUpAdmin(OffersWhatFits, BookAdmin):
     )
 
     def idle(self, obj: TopUp) -> Collection[str]:
-        return () if obj.status == TopUp.Status.SUCCEEDED and obj.refunded < obj.amount else ("refund",)
+        fits = obj.status == TopUp.Status.SUCCEEDED and obj.refunded < obj.amount
+        return () if fits and not disputes.stands_in_the_way(obj) else ("refund",)
 
     def has_refund_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return request.user.has_perm("billing.add_refund")
@@ -74,10 +75,10 @@ class TopUpAdmin(OffersWhatFits, BookAdmin):
             request,
             obj=top_up,
             question="You are about to pay back, or a part of it",
-            figure=display.figure(most, top_up.currency_id),
+            figure=display.written(most, top_up.currency_id).exact,
             lines=[
                 ("To", display.link(top_up.customer)),
-                ("Paid with", top_up.attempt.method_type or "–"),
+                ("Paid with", paid_with(top_up.attempt) or "–"),
                 ("Paid", display.amount(top_up.amount, top_up.currency_id)),
                 ("Paid back already", display.amount(top_up.refunded, top_up.currency_id)),
                 ("What is spent or held stays; tax and bonus go back in proportion", ""),

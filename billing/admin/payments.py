@@ -47,7 +47,7 @@ class PaymentAttemptAdmin(BookAdmin):
         "purpose",
         "way",
         "num_amount",
-        "method",
+        "method_shown",
         "failure_code",
     )
     list_display_links = ("created",)
@@ -71,7 +71,7 @@ class PaymentAttemptAdmin(BookAdmin):
             "mode",
             "num_amount",
             "num_fee",
-            "method",
+            "method_shown",
         ),
         *("failure_code", "failure", "payment_link", "session_link", "charge_link", "top_up_link"),
         *("sent", "next_look", "looked_up", "finished"),
@@ -102,8 +102,8 @@ class PaymentAttemptAdmin(BookAdmin):
         return display.amount(attempt.fee, attempt.fee_currency or attempt.currency_id)
 
     @admin.display(description="Method")
-    def method(self, attempt: PaymentAttempt) -> str:
-        return " ".join(filter(None, [attempt.method_brand or attempt.method_type, attempt.method_last4])) or "–"
+    def method_shown(self, attempt: PaymentAttempt) -> str:
+        return paid_with(attempt) or "–"
 
     @admin.display(description="At the provider")
     def payment_link(self, attempt: PaymentAttempt) -> SafeString:
@@ -195,3 +195,8 @@ class ProviderEventAdmin(BookAdmin):
     @admin.display(description="About")
     def object_link(self, event: ProviderEvent) -> SafeString:
         return at_provider(event.object_id)
+
+
+def paid_with(attempt: PaymentAttempt) -> str:
+    """``visa 4242``, ``us_bank_account 6789``; empty where the provider has not said yet."""
+    return " ".join(filter(None, [attempt.method_brand or attempt.method_type, attempt.method_last4]))

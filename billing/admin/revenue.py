@@ -272,7 +272,7 @@ def _line_row(line: Recognition) -> dict[str, Any]:
         "number": line.number,
         "url": reverse("admin:billing_revenue_line", args=[line.pk]),
         "movement": line.movement.replace("_", " "),
-        "posting": display.posting(line.debit, line.credit),
+        "posting": display.posting(*(ACCOUNTS.get(code, code) for code in (line.debit, line.credit))),
         "amount": display.amount(line.amount, line.currency_id, signed=True),
         "customer": display.link(line.customer),
         "product": line.product,

@@ -3,7 +3,6 @@
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
-from django.utils.html import format_html_join
 
 from accounts.backoffice import actor_of
 from billing.admin import by_hand, confirm, display
@@ -41,13 +40,13 @@ def view(page: Any, request: HttpRequest, event: UsageEvent) -> HttpResponse:
         lines.append((where, display.amount(payment.amount, payment.charge.asset_id)))
     posting = TEMPLATES["usage.reversed"].postings["returned"]
     lines.append(("In the books", display.posting(posting.debit, posting.credit) if left else "no entry"))
-    figures = [(display.figure(amount, asset),) for asset, amount in left.items()]
+    figures = [display.written(amount, asset).exact for asset, amount in left.items()]
     return confirm.view(
         page,
         request,
         obj=event,
         question="You are about to give back",
-        figure=format_html_join(" + ", "{}", figures) if figures else f"nothing: it {NOTHING[bool(forgiven)]}",
+        figure=" + ".join(figures) or f"nothing: it {NOTHING[bool(forgiven)]}",
         lines=lines,
         button="Reverse it",
         run=lambda reason: approvals.perform(

@@ -126,7 +126,7 @@ def percent(part: Decimal, whole: Decimal) -> str:
 
 
 def expiry(moment: datetime | None, now: datetime) -> str:
-    """``never``, or the day with how far away it is."""
+    """``never``, or the minute with how far away it is: a last day ends at the midnight after it."""
     if moment is None:
         return "never"
     days = (moment - now).days
@@ -136,7 +136,7 @@ def expiry(moment: datetime | None, now: datetime) -> str:
         distance = "within a day"
     else:
         distance = f"in {days} day{'' if days == 1 else 's'}"
-    return f"{timezone.localtime(moment):%Y-%m-%d} ({distance})"
+    return f"{timezone.localtime(moment):%Y-%m-%d %H:%M} ({distance})"
 
 
 def latest_entries(customer: Customer) -> list[dict[str, Any]]:

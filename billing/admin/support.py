@@ -13,6 +13,7 @@ from accounts.backoffice import actor_of
 from billing.admin import by_hand, confirm, display
 from billing.admin.amounts import AmountField
 from billing.admin.limits import budget_amount
+from billing.admin.payments import paid_with
 from billing.engine.money import EXACT, amount_string
 from billing.models import Approval, Asset, Balance, Customer, Grant, Note, PaymentAttempt
 from billing.selectors.spending import budgets
@@ -48,7 +49,7 @@ def _payments(customer: Customer) -> list[dict[str, Any]]:
             "link": display.link(attempt, display.moment(attempt.created_at)),
             "amount": display.amount(attempt.amount, attempt.currency_id),
             "status": display.badge(attempt.get_status_display(), _PAYMENT_TONES.get(attempt.status, "info")),
-            "method": " ".join(filter(None, [attempt.method_brand or attempt.method_type, attempt.method_last4])),
+            "method": paid_with(attempt),
             "failure": attempt.failure,
         }
         for attempt in rows
@@ -210,7 +211,7 @@ def extend(page: Any, request: HttpRequest, grant: Grant) -> HttpResponse:
         request,
         obj=grant,
         question="A later end for",
-        figure=display.figure(grant.remaining, grant.asset_id),
+        figure=display.written(grant.remaining, grant.asset_id).exact,
         lines=[("Of", display.link(grant.customer)), ("Expires now", display.moment(grant.expires_at))],
         fields={"expires_on": day},
         button="Extend it",

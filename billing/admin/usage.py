@@ -1,5 +1,6 @@
 """Usage: what applications sent, and what it was charged. The event's page is its full receipt."""
 
+from collections.abc import Collection
 from decimal import Decimal
 from typing import Any
 
@@ -13,7 +14,7 @@ from unfold.contrib.filters.admin import (
     RelatedDropdownFilter,
 )
 
-from accounts.backoffice import detail_action, labelled
+from accounts.backoffice import OffersWhatFits, detail_action, labelled
 from accounts.lists import MomentFilter
 from accounts.models import ApiKey
 from billing.admin import cost_card, display, lookup, reversal
@@ -33,7 +34,7 @@ _STATUS_TONES = {"Charged": "success", "Unpaid": "warning", "Rejected": "danger"
 
 
 @admin.register(UsageEvent)
-class UsageEventAdmin(EvidenceMixin, SummaryMixin, BookAdmin):
+class UsageEventAdmin(EvidenceMixin, SummaryMixin, OffersWhatFits, BookAdmin):
     change_form_template = "admin/ante/event.html"
     booked_field = "received_at"
     list_display = ("received", "customer_link", "event_id", "what", "status_shown", "num_cost", "occurred")
@@ -47,6 +48,9 @@ class UsageEventAdmin(EvidenceMixin, SummaryMixin, BookAdmin):
     actions_detail = ("reverse", "evidence", "evidence_json")
     search_event = "id"
     search_help_text = "A customer, the sender's event id, or our own id of the event"
+
+    def idle(self, obj: UsageEvent) -> Collection[str]:
+        return ("reverse",) if events.status(obj) in {UsageEvent.Status.REJECTED, events.REVERSED} else ()
 
     def pack(self, event: Any) -> dict[str, Any]:
         return evidence.of_event(event)

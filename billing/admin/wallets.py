@@ -129,7 +129,7 @@ class GrantAdmin(CustomerMixin, SummaryMixin, OffersWhatFits, ReadOnlyAdmin):
         "num_drawn",
         "num_expired",
         "num_voided",
-        "voided",
+        "when_voided",
         "priority",
         "effective_at",
         "expires",
@@ -164,7 +164,7 @@ class GrantAdmin(CustomerMixin, SummaryMixin, OffersWhatFits, ReadOnlyAdmin):
             request,
             obj=grant,
             question="You are about to take back",
-            figure=display.figure(grant.remaining, grant.asset_id),
+            figure=display.written(grant.remaining, grant.asset_id).exact,
             lines=[
                 ("From", display.link(grant.customer)),
                 ("Spent already, stays spent", display.amount(grant.drawn, grant.asset_id)),
@@ -236,7 +236,7 @@ class GrantAdmin(CustomerMixin, SummaryMixin, OffersWhatFits, ReadOnlyAdmin):
         return display.amount(grant.voided, grant.asset_id)
 
     @admin.display(description="Voided at")
-    def voided(self, grant: Grant) -> SafeString:
+    def when_voided(self, grant: Grant) -> SafeString:
         return display.moment(grant.voided_at)
 
     @admin.display(description="Paid for it")

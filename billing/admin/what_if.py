@@ -130,7 +130,7 @@ def show(request: HttpRequest, run_id: UUID) -> HttpResponseBase:
         "losers": sum(result.difference(asset) > 0 for result in results),
         "rows": [_shown(result, asset) for result in reversed(results[-ROWS_SHOWN:])],
         "more": max(0, len(results) - ROWS_SHOWN),
-        "chart": _chart(results, asset) if results else None,
+        "chart": _chart(results, asset) if any(result.difference(asset) for result in results) else None,
     }
     return TemplateResponse(request, "admin/ante/what_if_run.html", context)
 

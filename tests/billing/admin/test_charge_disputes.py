@@ -80,6 +80,8 @@ def test_a_banks_question_is_answered_from_its_page(office: Client, shop: Shop, 
     bank.dispute(top_up)
     bank.deliver()
     dispute = Dispute.objects.get()
+    refund = url("topup_refund", dispute.top_up_id)
+    assert refund not in office.get(url("topup_change", dispute.top_up_id)).content.decode()
     assert office.get(url("dispute_evidence", dispute.pk)).content[:5] == b"%PDF-"
     sent = url("dispute_send_evidence", dispute.pk)
     assert office.get(sent).status_code == 200

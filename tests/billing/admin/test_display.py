@@ -1,11 +1,13 @@
 """Amounts in the back office: readable, and never less than exact."""
 
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from django.contrib import admin
 
 from accounts.lists import CappedPaginator
-from billing.admin import charts, display
+from billing.admin import charts, display, summaries
 from billing.admin.charts import Series
 from billing.engine.money import amount_string
 from billing.models import Asset, Customer, UsageEvent
@@ -76,3 +78,16 @@ def test_the_count_stops_where_nobody_pages(acme: Customer, monkeypatch: pytest.
     monkeypatch.setattr("accounts.lists.ROWS_MAX", 2)
     paginator = CappedPaginator(UsageEvent.objects.order_by("-id"), 2)
     assert (paginator.count, paginator.is_capped, paginator.num_pages) == (2, True, 1)
+
+
+def test_no_column_is_hidden_by_a_field_of_its_name():
+    """Django shows the model's field where a page's own column has the same name."""
+    for model, page in admin.site._registry.items():
+        for field in model._meta.get_fields():
+            assert not hasattr(getattr(page, field.name, None), "short_description"), (model, field.name)
+
+
+def test_a_last_day_ends_at_the_midnight_after_it():
+    end = datetime(2026, 12, 1, tzinfo=UTC)
+
+    assert summaries.expiry(end, end - timedelta(days=9)) == "2026-12-01 00:00 (in 9 days)"

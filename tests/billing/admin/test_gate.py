@@ -67,6 +67,10 @@ def test_a_password_alone_opens_nothing(finance: User, acme: Customer, enrolled:
     assert opened == []
 
 
+def test_its_address_is_found_without_the_slash_as_well(client: Client) -> None:
+    assert client.get("/admin")["Location"] == "/admin/"
+
+
 def test_a_verified_session_opens_them(office: Client) -> None:
     assert office.get(reverse("admin:index")).status_code == 200
 

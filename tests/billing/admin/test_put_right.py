@@ -109,3 +109,20 @@ def test_what_cannot_be_is_said_beside_the_amount(office: Client, acme: Customer
 
     assert "amount" in response.context["form"].errors
     assert shop.balance(acme).available == 10
+
+
+def test_what_was_never_charged_or_is_reversed_offers_no_reversal(office: Client, event: UsageEvent, shop: Shop):
+    shop.record(event.customer, id="two", input_tokens=100_000_000)
+    refused = UsageEvent.objects.get(status="rejected")
+    shown = reverse("admin:billing_usageevent_change", args=[refused.pk])
+    assert page(refused) not in office.get(shown).content.decode()
+
+    office.post(page(event), WHY)
+
+    assert page(event) not in office.get(reverse("admin:billing_usageevent_change", args=[event.pk])).content.decode()
+
+
+def test_less_than_a_cent_is_said_exactly(office: Client, shop: Shop) -> None:
+    shop.record(shop.customer(usd="10"), id="small", input_tokens=122)
+
+    assert office.get(page(UsageEvent.objects.get())).context["figure"] == "$0.000305"

@@ -53,6 +53,13 @@ def test_what_each_group_may_change(acme: Customer, group: str, credit: bool, cu
         assert (response.status_code != 403) == may, name
 
 
+def test_a_groups_page_asks_for_no_permission_by_itself(db: None, django_assert_max_num_queries: Any):
+    browser = desk(staff.AUDITOR)
+    group = Group.objects.get(name=staff.ADMINISTRATOR)
+    with django_assert_max_num_queries(20):
+        browser.get(reverse("admin:auth_group_change", args=[group.pk]))
+
+
 def test_a_migration_restores_the_groups(db: None):
     support = Group.objects.get(name=staff.SUPPORT)
     held = set(support.permissions.values_list("codename", flat=True))
