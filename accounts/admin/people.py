@@ -33,6 +33,10 @@ class PersonCreationForm(UserCreationForm):  # type: ignore[misc]
         model = User
         fields = ("email", "name")
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["usable_password"].help_text = "Without one they come in by single sign-on alone."
+
 
 class PersonChangeForm(UserChangeForm):  # type: ignore[misc]
     class Meta:

@@ -156,8 +156,6 @@ class Rules:
         session["payment_intent"] = intent["id"]
         self.save(session)
         intent["payment_method"] = method["id"]
-        if method["type"] in session["_keeps"]:
-            self._attach(method, session["customer"])
         self.confirm(intent, off_session=False)
         return self._after(self.find(session["id"], "checkout.session"))
 
@@ -179,6 +177,9 @@ class Rules:
     def _after(self, session: Thing) -> Thing:
         intent = self.find(session["payment_intent"], "payment_intent")
         if intent["status"] in {"processing", "succeeded"} and session["status"] == "open":
+            method = self.find(intent["payment_method"], "payment_method")
+            if method["type"] in session["_keeps"]:
+                self._attach(method, session["customer"])
             paid = intent["status"] == "succeeded"
             session |= {"status": "complete", "payment_status": "paid" if paid else "unpaid", "url": None}
             self.save(session, "checkout.session.completed")

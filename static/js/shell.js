@@ -1,4 +1,4 @@
-// The frame: theme choice, menus that close, questions before what cannot be taken back, sessions that ended.
+// The frame: theme choice, menus that close, questions before what cannot be taken back, what is shown once, sessions.
 
 const themes = document.querySelector("[data-themes]");
 if (themes) {
@@ -50,6 +50,15 @@ document.addEventListener("submit", (event) => {
   };
   ask.showModal();
 });
+
+// What is shown once can be taken along, where the browser lets pages write to the clipboard.
+for (const button of document.querySelectorAll("[data-copy]")) {
+  button.hidden = !navigator.clipboard;
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).innerText);
+    button.textContent = button.dataset.copied;
+  });
+}
 
 // What was refused may be far down the page.
 document.querySelector("main [aria-invalid=true]")?.focus();

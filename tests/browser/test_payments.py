@@ -181,6 +181,8 @@ def test_from_nothing_to_the_first_call(bank: Bank, site: str, sign_in: SignIn, 
     assert secret
     page.get_by_role("textbox", name="Code").fill(f"{TOTP(base64.b32decode(secret)).token():06}")
     page.get_by_role("button", name="Turn it on").click()
+    page.get_by_role("button", name="Copy").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
     page.get_by_role("link", name="I have kept them").click()
     expect(page.get_by_label("Other amount")).to_have_value("30")
     page.get_by_role("button", name="Pay", exact=True).click()

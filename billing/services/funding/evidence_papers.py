@@ -42,11 +42,16 @@ def shown(pack: Pack) -> dict[str, Any]:
             customer_since=customer["since"],
             **_used(pack.get("used")),
         ),
-        "said": [(who, case[name]) for who, name in (("CUSTOMER", "reason"), ("ANSWER", "answer")) if case.get(name)],
+        "said": [(who, case[name]) for name, who in _says(pack["kind"]).items() if case.get(name)],
         "events": [_event(event) for event in pack["events"]],
         "payments": [_payment(payment) for payment in pack["payments"]],
         "seals": [(str(seal["number"]), seal["made_at"], seal["hash"]) for seal in pack["seals"]],
     }
+
+
+def _says(kind: str) -> dict[str, str]:
+    """Who says what in a case: the reason of a disputed payment is the bank's word, that of a charge the customer's."""
+    return {"reason": "BANK" if kind == "payment" else "CUSTOMER", "answer": "ANSWER"}
 
 
 def _used(used: Pack | None) -> dict[str, str | None]:

@@ -214,10 +214,10 @@ def _long_again(facts: Facts) -> tuple[str, str]:
 
 def _expiring(facts: Facts) -> tuple[str, str]:
     left = amount(facts["remaining"], facts["asset"])
-    title = gettext("{left} expire tomorrow")
+    title = gettext("{left} will expire tomorrow")
     if facts["threshold"] != "1":
-        title = gettext("{left} expire within {days} days")
-    text = gettext("{left} of {name} expire at {time}. What is used before that is not lost.")
+        title = gettext("{left} will expire within {days} days")
+    text = gettext("{left} of {name} will expire at {time}. What is used before that is not lost.")
     return (
         title.format(left=left, days=facts["threshold"]),
         text.format(left=left, name=facts["name"], time=facts["expires_at"]),

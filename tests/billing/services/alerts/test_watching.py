@@ -150,7 +150,7 @@ def test_value_that_expires_is_told_at_each_distance_once(shop: Shop) -> None:
     assert [alerts.watch_expiries(), alerts.watch_expiries()] == [1, 0]
 
     assert told() == [("grant.expiring", "30"), ("grant.expiring", "7"), ("grant.expiring", "1")]
-    assert Notice.objects.order_by("pk")[2].title == "$40.00 expire tomorrow"
+    assert Notice.objects.order_by("pk")[2].title == "$40.00 will expire tomorrow"
 
 
 def test_each_alert_looks_only_as_far_ahead_as_it_says(shop: Shop) -> None:
