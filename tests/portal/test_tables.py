@@ -38,7 +38,7 @@ def reader(shop: Shop, signed_in: SignedIn) -> Client:
 def listed(page: str) -> list[str]:
     """What each of the grants in the table was of."""
     body = page[page.index('id="grants"') :]
-    return re.findall(r'balance-cell"><data class="money" value="(\d+)"', body)
+    return re.findall(r'balance-cell"[^>]*><data class="money" value="(\d+)"', body)
 
 
 def link(page: str, words: str) -> str:
