@@ -162,6 +162,12 @@ class LedgerEntry(models.Model):
                 name="billing_entry_settled",
                 condition=Q(kind__in=["settlement", "reinstatement"]),
             ),
+            # What is bought and given, by time: the first page of the back office asks for today's.
+            models.Index(
+                fields=["id"],
+                name="billing_entry_granted",
+                condition=Q(debit__in=["cash_clearing", "promotional_expense"], credit="wallet_available"),
+            ),
         ]
         constraints = [
             models.UniqueConstraint(

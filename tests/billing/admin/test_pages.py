@@ -101,7 +101,7 @@ def test_the_overview_shows_the_day(office: Client, acme: Customer):
         response = office.get(reverse("admin:index"))
     page = response.content.decode()
     assert response.status_code == 200
-    assert len(queries) <= 22
+    assert len(queries) <= 23
     assert response.context["events_today"]["total"] == 5
     assert response.context["events_today"]["refused"] == 2
     assert "insufficient funds" in page
