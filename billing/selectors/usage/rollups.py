@@ -200,15 +200,16 @@ def source(
          WHERE made.whole AND {_told_in(by_day, told, known)}
         UNION ALL"""
     hours = f"FROM {rolled} AND c.hour > %(start)s::timestamptz - {_HOUR} AND c.hour < %(end)s"
-    # The same, hour by hour.
-    apart = "" if customer_id is None else "OFFSET 0"
+    parted = f"{hours} AND NOT ({whole})"
+    # Charges of one customer are found hour by hour. Those of all are read once through, if there is any such hour.
+    apart = f"AND (SELECT EXISTS (SELECT {parted}))" if customer_id is None else "OFFSET 0"
     query = f"""{days}{sums_by_day}
         SELECT c.hour AS at, c.shape AS work, {_SUMS}
         {hours} AND {whole}
         UNION ALL
         {charges} AND {beyond}
         UNION ALL
-        SELECT rolled.* FROM (SELECT DISTINCT c.hour {hours} AND NOT ({whole})) parted CROSS JOIN LATERAL (
+        SELECT rolled.* FROM (SELECT DISTINCT c.hour {parted}) parted CROSS JOIN LATERAL (
                {charges} AND c.occurred_at >= parted.hour AND c.occurred_at < parted.hour + {_HOUR} AND NOT ({beyond})
                {apart}) rolled"""
     return query, values

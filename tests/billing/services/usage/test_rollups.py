@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.core.management import call_command
 from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import ApiKey
@@ -420,3 +421,22 @@ def test_after_a_restore_charges_are_read_until_the_sums_are_made_anew(restored:
     assert selector.exact(restored.pk)
     UsageRollup.objects.update(amount=0)
     assert spent(restored) == 0
+
+
+@pytest.mark.parametrize(("zone", "reads"), [("UTC", False), ("Europe/Berlin", False), ("Asia/Kolkata", True)])
+def test_whole_hours_of_everybody_read_no_charge_that_is_in_them(
+    acme: Customer, shop: Shop, zone: str, reads: bool
+) -> None:
+    """Of all customers there is no index by when usage occurred: who asks for half an hour reads them all."""
+    for moment in (START, START + timedelta(hours=18, minutes=15)):
+        shop.record(acme, time=moment, data={"output_tokens": 1_000, "model": "a"})
+    rollups.roll_up()
+    day = datetime(2026, 3, 10, tzinfo=ZoneInfo(zone))
+    with CaptureQueriesContext(connection) as queries:
+        usage.rows(customer_id=None, start=day, end=day + timedelta(days=1), timezone=ZoneInfo(zone))
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (ANALYZE, TIMING OFF) {queries[-1]['sql']}")
+        plan = [line for (line,) in cursor.fetchall()]
+
+    (scan,) = (line for line in plan if " on billing_charge c_2 " in line)
+    assert ("never executed" not in scan) is reads, "\n".join(plan)
