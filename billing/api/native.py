@@ -7,8 +7,8 @@ call, and a wallet that everybody wants is locked by one connection of each proc
 A shared transaction waits for nobody. Events of a customer whom somebody else has locked go to a lane of that customer,
 where they wait for the lock together, and the others commit at once: one locked wallet does not hold up the rest.
 
-Customers whose own keys ask for all that they may (``pace``) wait in a line of their own, which rests longer than it
-works: together they take a quarter of what one process writes at most, and whoever calls now and then does not feel it.
+Customers whose own keys ask for much (``pace``) wait in a line of their own, which rests longer than it works: together
+they take a quarter of what one process writes at most, in larger groups, and whoever calls now and then feels it less.
 
 No thread is held while a call waits. Long bodies, batches and calls with an ``Idempotency-Key`` go to a pool of threads
 as they are, one transaction each.
@@ -42,7 +42,7 @@ LANES = 2
 """How many locked customers are waited for at once; each holds a thread and a connection while it is."""
 THREADS = 3
 REST = 3.0
-"""How much longer than a group took the line of those who ask for all that they may rests before the next."""
+"""How much longer than a group took the line of those who ask for much rests before the next."""
 REST_SECONDS_MAX = 1.0
 
 logger = logging.getLogger(__name__)

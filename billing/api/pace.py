@@ -3,6 +3,9 @@
 A call costs one; of the events in a batch ``EVENTS_PER_CALL`` cost as much, and a PDF costs ``CALLS_PER_PAPER``. A
 bucket for each organization, in each process: nothing is asked of anybody for it. The operator's keys are not counted,
 for they call on behalf of everybody.
+
+Long before anybody is refused, whoever asks for more than a third of its share is **eager**: its events wait where they
+hold up nobody else (``native``).
 """
 
 import math
@@ -10,6 +13,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import NamedTuple
 from uuid import UUID
 
 from django.conf import settings
@@ -20,18 +24,30 @@ SECONDS_AT_ONCE = 10
 EVENTS_PER_CALL = 10
 CALLS_PER_PAPER = 20
 """Making a PDF keeps a core busy for about as long as so many other calls."""
+EAGER_SHARE = 1 / 3
+LATELY_SECONDS = 2.0
+"""What was asked for so long ago counts ``1 / e`` of it where it is told who is eager."""
+
+
+class _Use(NamedTuple):
+    """Calls that are left to an organization and those it made lately, at a time of the monotonic clock."""
+
+    left: float
+    lately: float
+    at: float
 
 
 @dataclass(slots=True)
 class Buckets:
-    """What is left to each organization, and when that was so: who called last is the last.
+    """What each organization may still ask for, and what it has: who called last is the last.
 
-    Those that are full again need not be remembered. Each call forgets two of the first that are, so what a call costs
-    does not depend on how many organizations there are. Beyond ``size_max`` the first is forgotten, full or not.
+    Those that have all of it again and were quiet for a while need not be remembered. Each call forgets two of the
+    first that are, so what a call costs does not depend on how many organizations there are. Beyond ``size_max`` the
+    first is forgotten, full or not.
     """
 
     size_max: int = 10_000
-    _left: dict[UUID, tuple[float, float]] = field(default_factory=dict)
+    _uses: dict[UUID, _Use] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def spend(self, organization_id: UUID | None) -> None:
@@ -51,35 +67,39 @@ class Buckets:
             return
         now, most = time.monotonic(), rate * SECONDS_AT_ONCE
         with self._lock:
-            left, since = self._left.get(organization_id, (most, now))
-            left = min(most, left + (now - since) * rate)
+            before = self._uses.pop(organization_id, _Use(most, 0, now))
+            left, lately = min(most, before.left + (now - before.at) * rate), _faded(before, now)
             if refuse and left < 1:
+                self._uses[organization_id] = _Use(left, lately, now)
                 raise RateLimited(
                     f"More than {rate:g} calls a second of one customer's keys.",
                     retry_after=max(1, math.ceil((1 - left) / rate)),
                 )
-            self._left.pop(organization_id, None)
-            self._left[organization_id] = left - calls, now
+            self._uses[organization_id] = _Use(left - calls, lately + calls, now)
             self._forget(now, rate, most)
 
     def is_eager(self, organization_id: UUID | None) -> bool:
-        """Whether it has asked for more than its rate for long: less than half of what can be saved up is left."""
-        found = None if organization_id is None else self._left.get(organization_id)
-        if found is None:
+        """Whether it has lately asked for more than ``EAGER_SHARE`` of its rate."""
+        use = None if organization_id is None else self._uses.get(organization_id)
+        if use is None:
             return False
-        left, since = found
-        rate: float = settings.CUSTOMER_CALLS_PER_SECOND
-        return left + (time.monotonic() - since) * rate < rate * SECONDS_AT_ONCE / 2
+        modest: float = settings.CUSTOMER_CALLS_PER_SECOND * EAGER_SHARE * LATELY_SECONDS
+        return _faded(use, time.monotonic()) > modest
 
     def clear(self) -> None:
         """Everybody has all of it again."""
         with self._lock:
-            self._left.clear()
+            self._uses.clear()
 
     def _forget(self, now: float, rate: float, most: float) -> None:
-        for key, (left, since) in list(islice(self._left.items(), 2)):
-            if len(self._left) > self.size_max or left + (now - since) * rate >= most:
-                del self._left[key]
+        for key, use in list(islice(self._uses.items(), 2)):
+            is_over = now - use.at >= LATELY_SECONDS and use.left + (now - use.at) * rate >= most
+            if is_over or len(self._uses) > self.size_max:
+                del self._uses[key]
+
+
+def _faded(use: _Use, now: float) -> float:
+    return use.lately * math.exp((use.at - now) / LATELY_SECONDS)
 
 
 buckets = Buckets()

@@ -1,10 +1,12 @@
-"""What one caller notices of ten customers who take all that they are allowed: its events with them and without.
+"""What a few callers notice of ten customers who take all that they are allowed: their events with them and without.
 
-The ten send single events with keys of their own, at a pace above their limit, so that a part of them is refused; an
-eleventh sends at a modest pace, and its answers are measured. The two take turns, so that both meet the same machine.
+The ten send single events with keys of their own, faster than one web process lets them; the few send at a modest pace,
+and their answers are measured. Ten and none take turns, so that both meet the same machine. Nobody waits for anybody's
+signal: the time between two calls of a connection is drawn from an exponential distribution.
 """
 
 import asyncio
+import random
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -20,20 +22,21 @@ from billing.bench.traffic import Traffic
 from billing.models import Customer
 
 NOISY = 10
+MEASURED = 5
 CONNECTIONS = 2
 """Of each of the ten."""
 ABOVE = 1.2
 """How much more than their limit they ask for."""
-SAVED_SECONDS = 10
-"""Of calls that a customer may save up."""
-CALLS_A_SECOND = 20
-"""Of the caller whose answers are measured."""
+NOTICED_SECONDS = 4
+"""How long the ten have been at it before it counts."""
+CALLS_A_SECOND = 4
+"""Of each caller whose answers are measured."""
 BAR = 1.2
 
 
 @dataclass(slots=True)
 class Turn:
-    """``latencies_ms`` of the measured caller; how many calls of the ten were answered, and how many refused (429)."""
+    """``latencies_ms`` of the measured callers; how many calls of the ten were answered, and how many refused (429)."""
 
     latencies_ms: list[float] = field(default_factory=list)
     answered: int = 0
@@ -62,18 +65,19 @@ Told = Callable[[Request, int, bytes, float], None]
 
 
 class Neighbours:
-    """``names`` are customers with money: the first is measured, the next ten are noisy."""
+    """``names`` are customers with money: the first ``MEASURED`` are measured, the next ``NOISY`` are noisy."""
 
     def __init__(self, *, host: str, port: int, netloc: str, names: Sequence[str]) -> None:
         self.host, self.port = host, port
-        self.traffics = [Traffic(host=netloc, key=_key_of(name), customers=[name]) for name in names[: NOISY + 1]]
+        self.traffics = [Traffic(host=netloc, key=_key_of(name), customers=[name]) for name in names]
 
     def rounds(self, count: int, seconds: float, *, say: Callable[[str], None]) -> tuple[list[Turn], list[Turn]]:
-        """So many turns of ``seconds`` each, quiet and noisy, after what the ten may save up is spent."""
-        self._turn(SAVED_SECONDS, noisy=True)
+        """So many turns of ``seconds`` each, quiet and noisy, the noisy ones after the ten were noticed."""
+        self._turn(NOTICED_SECONDS, noisy=True)
         quiet, noisy = [], []
         for number in range(1, count + 1):
             quiet.append(self._turn(seconds, noisy=False))
+            self._turn(NOTICED_SECONDS, noisy=True)
             noisy.append(self._turn(seconds, noisy=True))
             say(f"round {number} of {count}: p95 {quiet[-1].p95_ms:.1f} ms alone, {noisy[-1].p95_ms:.1f} ms beside ten")
         return quiet, noisy
@@ -83,8 +87,8 @@ class Neighbours:
 
     async def _all(self, seconds: float, noisy: bool) -> Turn:
         turn, until = Turn(), time.perf_counter() + seconds
-        measured, *others = self.traffics
-        callers = [self._call(measured, CALLS_A_SECOND, until, turn.of_measured)]
+        measured, others = self.traffics[:MEASURED], self.traffics[MEASURED:]
+        callers = [self._call(one, CALLS_A_SECOND, until, turn.of_measured) for one in measured]
         rate = settings.CUSTOMER_CALLS_PER_SECOND * ABOVE / CONNECTIONS
         if noisy:
             callers += [self._call(one, rate, until, turn.of_noisy) for one in others for _ in range(CONNECTIONS)]
@@ -94,7 +98,7 @@ class Neighbours:
     async def _call(self, traffic: Traffic, rate: float, until: float, told: Told) -> None:
         """One connection: an event every so often, each after the answer to the one before."""
         reader, writer = await asyncio.open_connection(self.host, self.port)
-        requests, due = traffic.single(), time.perf_counter()
+        requests, due = traffic.single(), time.perf_counter() + random.expovariate(rate)
         while due < until:
             await asyncio.sleep(max(0, due - time.perf_counter()))
             request, started = requests(), time.perf_counter()
@@ -102,7 +106,8 @@ class Neighbours:
             head = await reader.readuntil(b"\r\n\r\n")
             body = await reader.readexactly(load.content_length(head) or 0)
             told(request, int(head[9:12]), body, (time.perf_counter() - started) * 1000)
-            due = max(due + 1 / rate, time.perf_counter())  # Who was answered late does not catch up.
+            # Who was answered late does not catch up.
+            due = max(due + random.expovariate(rate), time.perf_counter())
         writer.close()
 
 
@@ -128,7 +133,7 @@ def table(found: dict[str, Any]) -> str:
     """For people, with the bar."""
     reached = "reached" if found["ratio"] <= BAR else "NOT REACHED"
     return (
-        f"p95 of one caller: {found['p95_alone_ms']:.1f} ms alone, {found['p95_beside_ms']:.1f} ms beside {NOISY}"
-        f" customers at their limit, who were allowed {found['allowed']:.0f} calls a second together and refused"
-        f" {found['refused']:.0f}.\nbar: ≤ {BAR} × alone: {reached} ({found['ratio']:.2f})"
+        f"p95 of {MEASURED} callers: {found['p95_alone_ms']:.1f} ms alone, {found['p95_beside_ms']:.1f} ms beside"
+        f" {NOISY} customers at their limit, who were allowed {found['allowed']:.0f} calls a second together and"
+        f" refused {found['refused']:.0f}.\nbar: ≤ {BAR} × alone: {reached} ({found['ratio']:.2f})"
     )

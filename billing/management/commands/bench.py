@@ -60,7 +60,7 @@ class Command(BaseCommand):
             "--close", action="store_true", help="Measure closing a day with --rows ledger entries, instead."
         )
         parser.add_argument(
-            "--neighbours", action="store_true", help="Measure one caller beside ten at their limit, instead."
+            "--neighbours", action="store_true", help="Measure a few callers beside ten at their limit, instead."
         )
         parser.add_argument(
             "--rows",
@@ -193,7 +193,7 @@ class Command(BaseCommand):
 
     def _neighbours(self, owner: str, options: Mapping[str, Any]) -> None:
         address, progress = urlsplit(settings.BASE_URL), OutputWrapper(sys.stderr)
-        names = shop.make(neighbours.NOISY + 1, made=lambda count: None)
+        names = shop.make(neighbours.NOISY + neighbours.MEASURED, made=lambda count: None)
         bench = neighbours.Neighbours(
             host=address.hostname or "", port=address.port or 80, netloc=address.netloc, names=names
         )

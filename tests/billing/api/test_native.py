@@ -264,10 +264,10 @@ def test_keys_that_are_made_up_hold_up_none_that_is_known(
     assert [answer[0] for answer in (first, second)] == [201, 201]
 
 
-def test_who_asks_for_all_that_they_may_waits_in_a_line_of_their_own(
+def test_who_asks_for_much_waits_in_a_line_of_their_own(
     committed_db: None, shop: Shop, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings.CUSTOMER_CALLS_PER_SECOND = 1.0
+    settings.CUSTOMER_CALLS_PER_SECOND = 8.0
     monkeypatch.setattr(pace, "buckets", pace.Buckets())
     monkeypatch.setattr(pace, "time", SimpleNamespace(monotonic=lambda: 1000.0))
     keys = {name: shop.key(organization=shop.customer(name, usd="100").organization) for name in ("acme", "globex")}
@@ -282,7 +282,7 @@ def test_who_asks_for_all_that_they_may_waits_in_a_line_of_their_own(
     monkeypatch.setattr(usage, "record_unlocked", noted)
 
     async def play() -> list[Answer | None]:
-        for number in range(5):  # Then half is left of what it can save up; the next is from the other half.
+        for number in range(5):  # A third of what it may within two seconds; the next is more.
             await post(keys["acme"], event("acme", f"a{number}"))
         assert threads == {("usage", "acme")}
         threads.clear()

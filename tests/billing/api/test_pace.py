@@ -90,6 +90,30 @@ def test_none_is_no_limit(shop: Shop, settings: Any) -> None:
     assert {acme.get("/customers/acme/wallet").status_code for _ in range(20)} == {200}
 
 
+def test_who_lately_asked_for_more_than_a_third_is_eager_until_it_rests(settings: Any, now: list[float]) -> None:
+    settings.CUSTOMER_CALLS_PER_SECOND = 30.0
+    buckets, modest, eager = pace.Buckets(), pace.UUID(int=1), pace.UUID(int=2)
+
+    def second() -> None:
+        for _ in range(6):
+            buckets.spend(modest)
+            for _ in range(3):
+                buckets.spend(eager)
+                now[0] += 1 / 18
+
+    assert not buckets.is_eager(eager)
+    second()
+    second()
+    assert [buckets.is_eager(each) for each in (modest, eager, None)] == [False, True, False]
+    for _ in range(20):
+        second()
+    assert [buckets.is_eager(each) for each in (modest, eager)] == [False, True]
+    now[0] += 2
+    assert not buckets.is_eager(eager)
+    buckets.spend_more(modest, 21)  # A batch counts by what it cost.
+    assert buckets.is_eager(modest)
+
+
 def test_buckets_that_are_full_again_are_forgotten_two_a_call(settings: Any, now: list[float]) -> None:
     buckets = pace.Buckets()
     for number in range(100):
@@ -98,7 +122,7 @@ def test_buckets_that_are_full_again_are_forgotten_two_a_call(settings: Any, now
     for number in range(40):
         buckets.spend(pace.UUID(int=number))
 
-    assert list(buckets._left) == [pace.UUID(int=number) for number in [*range(81, 100), *range(40)]]
+    assert list(buckets._uses) == [pace.UUID(int=number) for number in [*range(81, 100), *range(40)]]
 
 
 def test_buckets_fill_no_memory_and_remember_who_called_last(settings: Any, now: list[float]) -> None:
@@ -110,4 +134,4 @@ def test_buckets_fill_no_memory_and_remember_who_called_last(settings: Any, now:
     with pytest.raises(RateLimited):
         buckets.spend(pace.UUID(int=9))
 
-    assert list(buckets._left) == [pace.UUID(int=number) for number in (7, 8, 9)]
+    assert list(buckets._uses) == [pace.UUID(int=number) for number in (7, 8, 9)]
