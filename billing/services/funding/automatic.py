@@ -168,8 +168,9 @@ def _wanted(rule: AutoTopUp, available: Decimal, now: datetime, decision: Decisi
         pieces = _pieces(rule, EXACT.subtract(rule.threshold, coming), decision)
     price = rule.pack.price if rule.pack else rule.amount
     assert price is not None
-    most = settings.TOP_UP_MAX if room is None else min(room, settings.TOP_UP_MAX)
-    pieces = min(pieces, int(most // price))
+    # One pack may cost more than is paid at a time: its price is the operator's, whoever buys it.
+    most = max(settings.TOP_UP_MAX, price) if rule.pack else settings.TOP_UP_MAX
+    pieces = min(pieces, int((most if room is None else min(room, most)) // price))
     if pieces < 1:
         if room is not None:
             _stop_for_the_month(rule, now)

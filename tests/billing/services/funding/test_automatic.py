@@ -123,6 +123,20 @@ def test_packs_of_another_asset(payer: Payer, bank: Bank) -> None:
     assert (grant.amount, grant.paid_amount) == (2000, 80)
 
 
+def test_a_pack_that_costs_more_than_is_paid_at_a_time_is_bought_one_by_one(
+    payer: Payer, bank: Bank, settings: Any
+) -> None:
+    settings.TOP_UP_MAX = Decimal(30)
+    payer.keep()
+    images = payer.shop.asset("images")
+    order(payer, asset=images, threshold=Decimal(1500), amount=None, pack=payer.pack(images))
+    automatic.run_due()
+    assert cents(bank) == [4_000]
+    automatic.run_due()
+    automatic.run_due()
+    assert cents(bank) == [4_000, 4_000]
+
+
 def test_never_more_than_the_month_allows_and_that_is_told_once(payer: Payer, bank: Bank, later: Later) -> None:
     payer.keep()
     order(payer, threshold=Decimal(20), amount=Decimal(10), monthly_limit=Decimal(25))
