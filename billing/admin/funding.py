@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from django import forms
 from django.contrib import admin
+from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
@@ -40,6 +41,11 @@ class TopUpAdmin(OffersWhatFits, BookAdmin):
         *("id", "created", "customer_link", "status_shown", "attempt_link", "num_amount", "num_fee", "num_tax"),
         *("num_credit", "num_bonus", "rate", "pack", "num_refunded", "grant_link", "bonus_link", "expected", "settled"),
     )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[TopUp]:
+        wanted_back = disputes.WANTED_BACK.filter(top_up=OuterRef("pk"))
+        found: QuerySet[TopUp] = super().get_queryset(request).annotate(wanted_back=Exists(wanted_back))
+        return found
 
     def idle(self, obj: TopUp) -> Collection[str]:
         fits = obj.status == TopUp.Status.SUCCEEDED and obj.refunded < obj.amount
@@ -105,9 +111,9 @@ class TopUpAdmin(OffersWhatFits, BookAdmin):
     def created(self, top_up: TopUp) -> SafeString:
         return display.moment(top_up.created_at)
 
-    @labelled(description="Status", label=TONES)
+    @labelled(description="Status", label={**TONES, "Disputed": "danger"})
     def status_shown(self, top_up: TopUp) -> str:
-        return top_up.get_status_display()
+        return "Disputed" if getattr(top_up, "wanted_back", False) else top_up.get_status_display()
 
     @admin.display(description="Payment")
     def attempt_link(self, top_up: TopUp) -> SafeString:

@@ -29,6 +29,8 @@ LOOKS_MAX = 5
 SWEEP_MAX = 100
 LOOK_EVERY = timedelta(hours=6)
 """For reports that never come."""
+WANTED_BACK = Dispute.objects.exclude(status__in=Dispute.HARMLESS)
+"""Those in which the payer's bank has the money, or is about to take it."""
 
 
 class NotOurs(Exception):
@@ -128,7 +130,7 @@ def follow(top_up: TopUp, *, but: Dispute | None = None) -> None:
 
 def stands_in_the_way(top_up: TopUp) -> bool:
     """Whether the payment is wanted back by its payer's bank, so that nothing else of it may be paid back."""
-    return Dispute.objects.filter(top_up=top_up).exclude(status__in=Dispute.HARMLESS).exists()
+    return WANTED_BACK.filter(top_up=top_up).exists()
 
 
 def _top_up_of(found: payments.Dispute) -> TopUp:

@@ -40,6 +40,22 @@ def test_a_top_up_is_paid_back_with_a_reason(office: Client, payer: Payer, bank:
     assert "nothing to pay back" in refused
 
 
+def test_a_payment_that_the_bank_wants_back_is_said_to_be_disputed(office: Client, payer: Payer, bank: Bank) -> None:
+    top_up = payer.paid()
+    pages = (reverse("admin:billing_topup_changelist"), reverse("admin:billing_topup_change", args=[top_up.pk]))
+
+    def said() -> list[bool]:
+        return [">Disputed<" in "".join(office.get(page).content.decode().split()) for page in pages]
+
+    assert said() == [False, False]
+    dispute = bank.dispute(top_up)
+    bank.deliver()
+    assert said() == [True, True]
+    bank.decide(dispute, "won")
+    bank.deliver()
+    assert said() == [False, False]
+
+
 def test_a_part_is_paid_back_and_never_more_than_is_unspent(office: Client, payer: Payer, bank: Bank) -> None:
     top_up = payer.paid()
     payer.shop.record(payer.customer, output_tokens=500_000)
