@@ -32,6 +32,8 @@ BEFORE = "before"
 """The parameter that says where to go on looking: the last id that was looked at."""
 SLACK = timedelta(hours=1)
 """An id is made a little before the moment that its row bears, never this much."""
+YEARS = range(1970, 9999)
+"""Those in which a little before and after any moment is a moment as well, and ids can tell it."""
 
 
 def made_within(field: str, start: datetime | None, end: datetime | None) -> Q:
@@ -59,7 +61,7 @@ class MomentFilter(RangeDateTimeFilter):  # type: ignore[misc]
     def _moment(self, side: str, otherwise: str) -> datetime | None:
         day, time = (self.used_parameters.get(f"{self.field_path}_{side}_{part}") for part in (0, 1))
         found = parse_datetime_str(f"{day} {time or otherwise}") if day else None
-        return None if found is None else timezone.make_aware(found)
+        return None if found is None or found.year not in YEARS else timezone.make_aware(found)
 
 
 class MadeFilter(MomentFilter):
@@ -157,7 +159,9 @@ class QuickList(ChangeList):  # type: ignore[misc]
 
     def _place(self, request: HttpRequest) -> Any:
         value = request.GET.get(BEFORE)
+        if not value or "\x00" in value:
+            return None
         try:
-            return self.opts.pk.to_python(value) if value else None
+            return self.opts.pk.to_python(value)
         except ValidationError:
             return None

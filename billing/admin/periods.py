@@ -15,15 +15,14 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from accounts.lists import made_within
+from accounts.lists import YEARS, made_within
 
 TITLES = {"today": "Today", "yesterday": "Yesterday", "7d": "Last 7 days", "30d": "Last 30 days"}
 USUAL = "30d"
 PARAMETER = "when"
 MONTHS_MAX = 24
 
-_MONTH = re.compile(r"(\d{4})-(\d{2})\Z")
-_DAY = re.compile(r"(\d{4})-(\d{2})-(\d{2})\Z")
+_DAY_OR_MONTH = re.compile(r"(\d{4})-(\d{2})(?:-(\d{2}))?\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +54,14 @@ def span(value: str | None) -> Span | None:
     }
     if not value or value in named:
         return named.get(value or "")
+    found = _DAY_OR_MONTH.match(value)
+    if found is None or int(found[1]) not in YEARS:
+        return None
     try:
-        if found := _DAY.match(value):
-            start = today.replace(year=int(found[1]), month=int(found[2]), day=int(found[3]))
-            return Span(start, start + timedelta(days=1))
-        if found := _MONTH.match(value):
-            start = today.replace(year=int(found[1]), month=int(found[2]), day=1)
-            return Span(start, _next_month(start))
+        start = today.replace(year=int(found[1]), month=int(found[2]), day=int(found[3] or 1))
     except ValueError:
         return None
-    return None
+    return Span(start, start + timedelta(days=1) if found[3] else _next_month(start))
 
 
 def asked(request: HttpRequest, named: Collection[str]) -> tuple[str, Span]:

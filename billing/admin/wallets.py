@@ -108,7 +108,7 @@ class GrantAdmin(CustomerMixin, SummaryMixin, OffersWhatFits, ReadOnlyAdmin):
         ("kind", ChoicesDropdownFilter),
         ("asset", RelatedDropdownFilter),
         "open",
-        ("created_at", MadeFilter),
+        ("created_at", MomentFilter),  # The grant of a top-up has its id from when that was asked for.
         ("expires_at", MomentFilter),
     )
     search_fields = ("name", "customer__external_id", "customer__name")

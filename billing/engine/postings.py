@@ -213,8 +213,8 @@ TEMPLATES: dict[str, Template] = dict(
             purchase=Posting("refunds", "wallet_available", "refund"),
             promotional=Posting("promotional_expense", "wallet_available", "refund"),
             tax=Posting("refunds", "tax_payable", "refund"),
-            settlement=Posting("wallet_available", "receivable", "settlement"),
         ),
+        _template("top_up.refund_settled", settlement=Posting("wallet_available", "receivable", "settlement")),
         _template(
             "top_up.refund_paid",
             exchanged=Posting("refunds", "fx", "refund"),

@@ -19,6 +19,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from billing.demo import traffic
 from billing.demo.customers import CUSTOMERS, SampleCustomer
+from billing.management import sample_payments
 from billing.management.commands.seed_demo import KEY_FILE
 
 PAUSE_SECONDS = (0.8, 4.0)
@@ -75,7 +76,7 @@ class Client:
 
 
 class Command(BaseCommand):
-    help = "Send a gentle stream of usage to the demonstration's API until stopped."
+    help = "Make the demonstration's payments once, and send a gentle stream of usage to its API until stopped."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--url", default=settings.BASE_URL, help="where Ante runs (default: BASE_URL)")
@@ -88,6 +89,8 @@ class Command(BaseCommand):
         for number in (signal.SIGTERM, signal.SIGINT):
             # An exception ends even a request that is waiting for its answer. Nothing is lost: it is sample data.
             signal.signal(number, _leave)
+        if settings.DEMO:
+            sample_payments.once(self.stdout.write)
         Stream(Client(options["url"], secret), threading.Event(), say=self.stdout.write).run()
 
 

@@ -252,10 +252,6 @@ def _book(
         if units:
             assert state is not None
             move(head, state, units, name=name)
-    if template == "top_up.refund_failed":
-        # What comes back pays what was used beyond the wallet meanwhile.
-        for grant in filter(None, (paid, bonus)):
-            journal.settle(head, grant, grant.source.remaining)
     if refund.tax:
         journal.post_beside(head, refund.customer_id, refund.currency_id, "tax", refund.tax)
     journal.messages.append(
@@ -358,6 +354,25 @@ def _fail(refund_id: UUID, failure: str, *, provider_id: str = "") -> None:
         top_up.save(update_fields=["refunded", "tax_refunded"])
         # Under a dispute the value is not the customer's to spend: what returns it has it frozen, or gone.
         disputes.follow(top_up)
+        _settle_rest(refund, top_up)
+
+
+def _settle_rest(refund: Refund, top_up: TopUp) -> None:
+    """What came back, and is the customer's, pays what was used beyond the wallet meanwhile."""
+    journal = Journal.open([refund.customer_id])
+    found = [journal.load_grant(grant_id) for grant_id in (top_up.grant_id, top_up.bonus_grant_id)]
+    grants = [grant for grant in found if grant is not None and grant.source.remaining > 0]
+    if not any(grant.balance.owed > 0 and grant.source.meters is None for grant in grants):
+        return
+    head = journal.begin(
+        customer_id=refund.customer_id,
+        template="top_up.refund_settled",
+        reference=f"refund:{refund.pk}:settled",
+        occurred_at=journal.now,
+    )
+    for grant in grants:
+        journal.settle(head, grant, grant.source.remaining)
+    journal.write()
 
 
 def _book_returned(journal: Journal, refund: Refund, top_up: TopUp) -> None:

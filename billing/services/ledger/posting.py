@@ -82,8 +82,10 @@ class Journal(Book):
         settled = min(balance.owed, amount) if source.meters is None else ZERO
         if settled > 0:
             balance.owed = EXACT.subtract(balance.owed, settled)
+            balance.dispute_debt = min(balance.dispute_debt, balance.owed)
             source.remaining = EXACT.subtract(source.remaining, settled)
             state.drawn = EXACT.add(state.drawn, settled)
+            state.changed = True
             self.post(transaction, balance, "settlement", settled, grant_id=source.id)
 
     def hold(self, transaction: Transaction, balance: BalanceState, draws: Sequence[burndown.Draw]) -> None:

@@ -13,7 +13,8 @@ from billing.engine.money import amount_string
 from billing.errors import BillingError, InvalidState
 from billing.models import Dispute, Grant, OutboxEvent, ProviderEvent, TopUp
 from billing.services.funding import quotes, top_ups
-from tests.billing.services.funding.test_refunds import account, refund
+from billing.services.wallet import wallets
+from tests.billing.services.funding.test_refunds import account, by_bank_debit, come_through, refund
 from tests.payments import Bank, Payer, again
 
 HARMLESS = ("won", "warning_needs_response", "warning_under_review", "warning_closed")
@@ -363,3 +364,33 @@ def test_what_one_is_about_no_more_the_other_takes(payer: Payer, bank: Bank, end
         bank.decide(dispute_id, "won")
         bank.deliver()
     assert (payer.available, account("disputed"), account("cash_clearing")) == (100, 0, 100)
+
+
+@pytest.mark.parametrize(
+    ("disputed", "status", "after"),
+    [
+        (0, "", (17, 0, 0, 0)),
+        (25, "open", (-8, 8, 25, 0)),
+        (25, "lost", (-8, 8, 25, 0)),
+        (5, "open", (12, 0, 5, 0)),
+    ],
+    ids=["not at all", "open", "lost", "in part"],
+)
+def test_what_a_refund_that_fails_puts_back_pays_debts_as_far_as_nobody_wants_it_back(
+    payer: Payer, bank: Bank, disputed: int, status: str, after: tuple[int, int, int, int]
+) -> None:
+    wallets.set_overdraft_limit(actor=SYSTEM, customer=payer.customer, asset=payer.shop.usd, limit=Decimal(10))
+    top_up = by_bank_debit(payer, bank)
+    refund(top_up)
+    spend(payer, "8")
+    if disputed:
+        dispute_id = bank.dispute(top_up, amount=disputed * 100)
+        if status == "lost":
+            bank.decide(dispute_id, status)
+        bank.deliver()
+
+    come_through(bank, well=False)
+
+    balance = payer.shop.balance(payer.customer)
+    frozen = Dispute.objects.get().frozen if disputed else 0
+    assert (balance.available, balance.owed, frozen, balance.dispute_debt) == after
