@@ -11,6 +11,7 @@ from decimal import Decimal
 from urllib.parse import urlencode, urlsplit
 
 from django.conf import settings
+from django.core.exceptions import ObjectDoesNotExist
 
 from accounts.models import User
 from accounts.services.audit import SYSTEM, Actor
@@ -34,7 +35,7 @@ def once(say: Callable[[str], object]) -> None:
     for step in (_ask_for_a_grant, _pay_and_get_a_part_back, _pay_and_dispute, _keep_a_card_that_is_declined):
         try:
             step()
-        except (BillingError, OSError, http.client.HTTPException) as trouble:
+        except (BillingError, ObjectDoesNotExist, OSError, http.client.HTTPException) as trouble:
             say(f"A sample payment was left out: {trouble}")
 
 

@@ -1,17 +1,20 @@
 """What payers' banks want back: frozen, taken or given back; never more than was given, whatever the order."""
 
+from datetime import timedelta
 from decimal import Decimal
 from itertools import permutations
 from random import Random
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from accounts.models import AuditEvent
 from accounts.services.audit import SYSTEM
 from billing.engine.money import amount_string
 from billing.errors import BillingError, InvalidState
-from billing.models import Dispute, Grant, OutboxEvent, ProviderEvent, TopUp
+from billing.models import Authorization, Dispute, Grant, OutboxEvent, ProviderEvent, TopUp
+from billing.services import authorizations
 from billing.services.funding import quotes, top_ups
 from billing.services.wallet import wallets
 from tests.billing.services.funding.test_refunds import account, by_bank_debit, come_through, refund
@@ -394,3 +397,22 @@ def test_what_a_refund_that_fails_puts_back_pays_debts_as_far_as_nobody_wants_it
     balance = payer.shop.balance(payer.customer)
     frozen = Dispute.objects.get().frozen if disputed else 0
     assert (balance.available, balance.owed, frozen, balance.dispute_debt) == after
+
+
+def test_a_late_capture_makes_a_debt_of_its_own_where_what_was_held_pays_the_dispute(payer: Payer, bank: Bank) -> None:
+    customer, shop = payer.customer, payer.shop
+    wallets.set_overdraft_limit(actor=SYSTEM, customer=customer, asset=shop.usd, limit=Decimal(40))
+    top_up = payer.paid("25")
+    held = authorizations.open_amount(customer=customer, asset=shop.usd, amount=Decimal(25)).authorization
+    bank.decide(bank.dispute(top_up), "lost")
+    bank.deliver()
+    balance = shop.balance(customer)
+    assert (balance.owed, balance.dispute_debt) == (25, 25)
+    a_day_ago = timezone.now() - timedelta(days=1)
+    Authorization.objects.filter(pk=held.pk).update(created_at=a_day_ago, expires_at=a_day_ago + timedelta(hours=1))
+
+    late = shop.event(customer, output_tokens=400_000)
+    authorizations.capture_usage(authorization=Authorization.objects.get(pk=held.pk), event=late)
+
+    balance = shop.balance(customer)
+    assert (balance.available, balance.owed, balance.dispute_debt) == (-4, 4, 0)
