@@ -2,10 +2,11 @@
 
 from collections.abc import Collection
 from decimal import Decimal
+from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
@@ -42,14 +43,13 @@ class TopUpAdmin(OffersWhatFits, BookAdmin):
         *("num_credit", "num_bonus", "rate", "pack", "num_refunded", "grant_link", "bonus_link", "expected", "settled"),
     )
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[TopUp]:
+    def get_queryset(self, request: HttpRequest) -> Any:
         wanted_back = disputes.WANTED_BACK.filter(top_up=OuterRef("pk"))
-        found: QuerySet[TopUp] = super().get_queryset(request).annotate(wanted_back=Exists(wanted_back))
-        return found
+        return super().get_queryset(request).annotate(wanted_back=Exists(wanted_back))
 
-    def idle(self, obj: TopUp) -> Collection[str]:
-        fits = obj.status == TopUp.Status.SUCCEEDED and obj.refunded < obj.amount
-        return () if fits and not disputes.stands_in_the_way(obj) else ("refund",)
+    def idle(self, obj: Any) -> Collection[str]:
+        fits = obj.status == TopUp.Status.SUCCEEDED and obj.refunded < obj.amount and not obj.wanted_back
+        return () if fits else ("refund",)
 
     def has_refund_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return request.user.has_perm("billing.add_refund")
@@ -112,8 +112,8 @@ class TopUpAdmin(OffersWhatFits, BookAdmin):
         return display.moment(top_up.created_at)
 
     @labelled(description="Status", label={**TONES, "Disputed": "danger"})
-    def status_shown(self, top_up: TopUp) -> str:
-        return "Disputed" if getattr(top_up, "wanted_back", False) else top_up.get_status_display()
+    def status_shown(self, top_up: Any) -> str:
+        return "Disputed" if top_up.wanted_back else str(top_up.get_status_display())
 
     @admin.display(description="Payment")
     def attempt_link(self, top_up: TopUp) -> SafeString:

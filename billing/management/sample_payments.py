@@ -5,6 +5,7 @@ back, a kept card that is declined, and a grant that waits for a second person. 
 """
 
 import http.client
+import socket
 import time
 from collections.abc import Callable
 from decimal import Decimal
@@ -105,10 +106,10 @@ def _post(address: str, form: dict[str, str]) -> None:
 
 def _wait_for_the_stand_in() -> None:
     """It starts at the same time as this does; who does not come is found missing later."""
-    until = time.monotonic() + PATIENCE_SECONDS
+    parts, until = urlsplit(settings.STRIPE_API_BASE), time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < until:
         try:
-            http.client.HTTPConnection(urlsplit(settings.STRIPE_API_BASE).netloc, timeout=1).connect()
+            socket.create_connection((parts.hostname, parts.port), timeout=1).close()
         except OSError:
             time.sleep(0.2)
         else:

@@ -40,7 +40,6 @@ READS = {
     "billing.services.customer.sign_up": ("read",),
     "billing.services.exports.making": ("journal",),
     "billing.services.four_eyes": ("reason",),
-    "billing.services.funding.disputes": ("stands_in_the_way",),
     "billing.services.funding.evidence_papers": ("pdf",),
     "billing.services.funding.methods": ("kept",),
     "billing.services.funding.profiles": ("payable", "payments"),

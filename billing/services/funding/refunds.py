@@ -360,18 +360,13 @@ def _fail(refund_id: UUID, failure: str, *, provider_id: str = "") -> None:
 def _settle_rest(refund: Refund, top_up: TopUp) -> None:
     """What came back, and is the customer's, pays what was used beyond the wallet meanwhile."""
     journal = Journal.open([refund.customer_id])
-    found = [journal.load_grant(grant_id) for grant_id in (top_up.grant_id, top_up.bonus_grant_id)]
-    grants = [grant for grant in found if grant is not None and grant.source.remaining > 0]
-    if not any(grant.balance.owed > 0 and grant.source.meters is None for grant in grants):
-        return
-    head = journal.begin(
+    grants = (journal.load_grant(top_up.grant_id), journal.load_grant(top_up.bonus_grant_id))
+    journal.settle_rest(
+        filter(None, grants),
         customer_id=refund.customer_id,
         template="top_up.refund_settled",
         reference=f"refund:{refund.pk}:settled",
-        occurred_at=journal.now,
     )
-    for grant in grants:
-        journal.settle(head, grant, grant.source.remaining)
     journal.write()
 
 

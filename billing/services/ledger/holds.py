@@ -147,19 +147,15 @@ def _parts(journal: Journal, authorization: AuthorizationState, wanted: Sequence
 def settle_rest(journal: Journal, authorization: AuthorizationState, reserved: Sequence[Reserved]) -> None:
     """What was given back and not used: out of grants that lapsed or were voided meanwhile it goes, and from others it
     pays what is owed. It would have paid that before, had it not been set aside."""
-    transaction = None
-    for part in reserved:
-        state = journal.grants[part.source.id]
+    states = [journal.grants[part.source.id] for part in reserved]
+    for state in states:
         journal.retire(state)
-        if state.balance.owed > 0 and part.source.remaining > 0 and part.source.meters is None:
-            if transaction is None:
-                transaction = journal.begin(
-                    customer_id=authorization.customer_id,
-                    template="authorization.released",
-                    reference=f"settlement:{authorization.id}:{amount_string(_outstanding(authorization))}",
-                    occurred_at=journal.now,
-                )
-            journal.settle(transaction, state, part.source.remaining)
+    journal.settle_rest(
+        states,
+        customer_id=authorization.customer_id,
+        template="authorization.released",
+        reference=f"settlement:{authorization.id}:{amount_string(_outstanding(authorization))}",
+    )
 
 
 def _outstanding(authorization: AuthorizationState) -> Decimal:

@@ -3,7 +3,7 @@
 Balances and grants are kept in step in memory, and written with the entries (``book``).
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -87,6 +87,18 @@ class Journal(Book):
             state.drawn = EXACT.add(state.drawn, settled)
             state.changed = True
             self.post(transaction, balance, "settlement", settled, grant_id=source.id)
+
+    def settle_rest(self, states: Iterable[GrantState], *, customer_id: UUID, template: str, reference: str) -> None:
+        """Pay what the customer owes from what is left of the grants, in a transaction of its own; none where there is
+        nothing to pay, or to pay with."""
+        transaction = None
+        for state in states:
+            source = state.source
+            if state.balance.owed > 0 and source.remaining > 0 and source.meters is None:
+                transaction = transaction or self.begin(
+                    customer_id=customer_id, template=template, reference=reference, occurred_at=self.now
+                )
+                self.settle(transaction, state, source.remaining)
 
     def hold(self, transaction: Transaction, balance: BalanceState, draws: Sequence[burndown.Draw]) -> None:
         """Set aside what was drawn, on the very grants it was drawn from. The sources' remainders are already down."""

@@ -213,10 +213,7 @@ def test_what_was_paid_back_is_not_taken_again(payer: Payer, bank: Bank) -> None
 def test_what_a_refund_that_fails_puts_back_is_frozen_or_gone_at_once(
     payer: Payer, bank: Bank, lost: bool, spent: str
 ) -> None:
-    top_up = payer.open("25")
-    bank.pay(top_up.attempt.checkout_url, kind="us_bank_account", number="000123456789")
-    bank.settle()
-    bank.deliver()
+    top_up = by_bank_debit(payer, bank)
     if Decimal(spent):
         spend(payer, spent)
     refund(top_up, "10")
@@ -224,9 +221,7 @@ def test_what_a_refund_that_fails_puts_back_is_frozen_or_gone_at_once(
     if lost:
         bank.decide(dispute_id, "lost")
     bank.deliver()
-    with bank.rules.store.changing():
-        bank.rules.settle_refund(bank.rules.store.all("refund")[0], well=False)
-    bank.deliver()
+    come_through(bank, well=False)
     dispute = Dispute.objects.get()
     taken = (25 - Decimal(spent), Decimal(spent)) if lost else (25 - Decimal(spent), 0)
     assert (dispute.frozen, dispute.recovered) == taken
