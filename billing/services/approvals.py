@@ -20,7 +20,7 @@ from billing import locks, pipeline
 from billing.engine.money import amount_strings
 from billing.errors import ApprovalRequired, InvalidState, NotFound, PermissionDenied
 from billing.models import Approval, Customer
-from billing.services import four_eyes
+from billing.services import four_eyes, one_by_one
 from billing.services.approval_kinds import ACTIONS
 from billing.services.retrying import retried
 
@@ -134,8 +134,12 @@ def withdraw(*, actor: audit.Actor, approval: Approval, note: str = "") -> Appro
 
 def expire_due() -> int:
     """Let lapse what nobody decided on in time. Returns how many."""
-    due = Approval.objects.filter(state=State.WAITING, expires_at__lte=timezone.now()).values_list("pk", flat=True)
-    return sum(_expire(approval_id) for approval_id in list(due))
+    due = Approval.objects.filter(state=State.WAITING, expires_at__lte=timezone.now()).order_by("expires_at", "id")
+    expired = 0
+    for _, approval_id in one_by_one.in_turn(due.values_list("expires_at", "id"), "approvals"):
+        with one_by_one.apart("approval", approval_id):
+            expired += _expire(approval_id)
+    return expired
 
 
 @retried

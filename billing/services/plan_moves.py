@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts.models import AuditEvent
 from accounts.services import audit
 from billing.models import Approval, Plan
-from billing.services import subscriptions
+from billing.services import one_by_one, subscriptions
 
 DONE = "approval.carried_out"
 PATIENCE = timedelta(minutes=15)
@@ -51,7 +51,8 @@ def finish_due() -> int:
     for approval in cut_off:
         assert approval.decided_by is not None
         actor = audit.Actor.of_user(approval.decided_by, ip_address=None, request_id="")
-        carry_out(actor=actor, terms=approval.terms, approval=approval)
+        with one_by_one.apart("plan move", approval.pk):
+            carry_out(actor=actor, terms=approval.terms, approval=approval)
     return len(cut_off)
 
 

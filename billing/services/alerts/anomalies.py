@@ -24,7 +24,7 @@ from billing.engine.money import amount_string
 from billing.models import Customer, SpendAnomaly, SpendWatch
 from billing.selectors.spending import spending
 from billing.selectors.spending.spending import Scope
-from billing.services import outbox
+from billing.services import one_by_one, outbox
 from billing.services.ledger import bulk
 from billing.services.notices import writing
 
@@ -91,9 +91,10 @@ def _watch(hour: datetime) -> int:
         if judged is None or amount <= judged.spike:
             continue
         level = Level.RUNAWAY if amount > judged.runaway else Level.SPIKE
-        action = action_of(scope.customer_id)
-        if action != Action.NOTHING:
-            found += _note(scope, hour, level, amount, judged, action, spent)
+        with one_by_one.apart("spending of customer", scope.customer_id):
+            action = action_of(scope.customer_id)
+            if action != Action.NOTHING:
+                found += _note(scope, hour, level, amount, judged, action, spent)
     return found
 
 

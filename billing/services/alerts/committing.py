@@ -1,5 +1,6 @@
 """Looking how much of a commitment is used: each share is told once in a period, and the next period arms it again."""
 
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -9,6 +10,7 @@ from django.utils import timezone
 from billing.engine.budgets import level
 from billing.engine.money import amount_string
 from billing.models import Alert, CommitmentTold
+from billing.services import one_by_one
 from billing.services.alerts.watching import chunks, tell
 from billing.services.subscriptions import CommitmentNow, commitments_now
 
@@ -22,13 +24,19 @@ def watch_commitments() -> int:
     now = timezone.now()
     for alerts in chunks(Alert.Kind.COMMITMENT_USED):
         for alert in alerts:
-            shares, highest = [Decimal(share) for share in alert.at], 0
-            for standing in commitments_now(alert.customer_id, now):
-                reached = level(standing.used, limit=standing.committed, alert_at=shares)
-                highest = max(highest, reached)
-                told += _note(alert, standing, reached)
-            if highest != alert.level:
-                Alert.objects.filter(pk=alert.pk).update(level=highest)
+            with one_by_one.apart("alert", alert.pk):
+                told += _watch(alert, now)
+    return told
+
+
+def _watch(alert: Alert, now: datetime) -> int:
+    shares, highest, told = [Decimal(share) for share in alert.at], 0, 0
+    for standing in commitments_now(alert.customer_id, now):
+        reached = level(standing.used, limit=standing.committed, alert_at=shares)
+        highest = max(highest, reached)
+        told += _note(alert, standing, reached)
+    if highest != alert.level:
+        Alert.objects.filter(pk=alert.pk).update(level=highest)
     return told
 
 

@@ -16,7 +16,7 @@ from billing.engine.money import EXACT, ZERO, amount_string
 from billing.models import Alert, AutoTopUp, ExpiryTold, Grant
 from billing.selectors.ledger import balances
 from billing.selectors.spending import forecasts
-from billing.services import outbox
+from billing.services import one_by_one, outbox
 from billing.services.ledger import bulk
 from billing.services.notices import Told, publication
 
@@ -50,8 +50,9 @@ def watch_balances() -> int:
         for alert in alerts:
             key = (alert.customer_id, alert.asset_id or "")
             amounts = _amounts(alert, last.get(key))
-            if amounts is not None:
-                moved += _watch_balance(alert, available.get(key, ZERO), amounts)
+            with one_by_one.apart("alert", alert.pk):
+                if amounts is not None:
+                    moved += _watch_balance(alert, available.get(key, ZERO), amounts)
     return moved
 
 
@@ -105,21 +106,27 @@ def watch_runways() -> int:
     for alerts in chunks(Alert.Kind.RUNWAY_BELOW):
         stirred = _stirred(alerts)
         for alert in stirred:
-            assert alert.asset_id is not None
-            forecast = forecasts.forecast(alert.customer, alert.asset_id)
-            days = forecast.runway_days
-            level = 0 if days is None else sum(days < Decimal(threshold) for threshold in alert.at)
-            facts = {
-                "asset": alert.asset_id,
-                "available": amount_string(forecast.available),
-                "days": None if days is None else str(int(days)),
-            }
-            if level > alert.level:
-                moved += _move(alert, level, "wallet.runway_short", facts | {"threshold": alert.at[level - 1]})
-            elif level < alert.level:
-                moved += _move(alert, level, "wallet.runway_recovered" if level == 0 else "", facts)
+            with one_by_one.apart("alert", alert.pk):
+                moved += _watch_runway(alert)
         cache.set_many({_looked(alert): seq for alert, seq in stirred.items()}, LOOK_AGAIN_SECONDS)
     return moved
+
+
+def _watch_runway(alert: Alert) -> bool:
+    assert alert.asset_id is not None
+    forecast = forecasts.forecast(alert.customer, alert.asset_id)
+    days = forecast.runway_days
+    level = 0 if days is None else sum(days < Decimal(threshold) for threshold in alert.at)
+    facts = {
+        "asset": alert.asset_id,
+        "available": amount_string(forecast.available),
+        "days": None if days is None else str(int(days)),
+    }
+    if level > alert.level:
+        return _move(alert, level, "wallet.runway_short", facts | {"threshold": alert.at[level - 1]})
+    if level < alert.level:
+        return _move(alert, level, "wallet.runway_recovered" if level == 0 else "", facts)
+    return False
 
 
 def _stirred(alerts: Sequence[Alert]) -> dict[Alert, int]:
@@ -142,7 +149,8 @@ def watch_expiries() -> int:
         by_id = {alert.pk: alert for alert in alerts}
         grants = Grant.objects.in_bulk({grant_id for _, grant_id, _ in ending}) if ending else {}
         for alert_id, grant_id, level in ending:
-            told += _tell_of_expiry(by_id[alert_id], grants[grant_id], level)
+            with one_by_one.apart("alert", alert_id):
+                told += _tell_of_expiry(by_id[alert_id], grants[grant_id], level)
     return told
 
 

@@ -13,8 +13,6 @@ from billing.services.ledger.holds import AuthorizationState
 from billing.services.ledger.posting import Journal
 from billing.services.retrying import retried
 
-SWEEP_MAX = 500
-
 
 def void(*, authorization: Authorization, reason: str = "") -> Authorization:
     """Give everything back. Raises ``InvalidState`` where the authorization is closed or its time is over."""
@@ -27,9 +25,11 @@ def void(*, authorization: Authorization, reason: str = "") -> Authorization:
 
 def expire_due() -> int:
     """Give back what authorizations hold whose time is over. Returns how many. Safe to run twice, at the same time."""
-    due = Authorization.objects.filter(status="open", expires_at__lte=timezone.now()).order_by("expires_at")
+    due = Authorization.objects.filter(status="open", expires_at__lte=timezone.now()).order_by("expires_at", "id")
     ended = 0
-    for authorization_id, customer_id in list(due.values_list("id", "customer_id")[:SWEEP_MAX]):
+    for _, authorization_id, customer_id in one_by_one.in_turn(
+        due.values_list("expires_at", "id", "customer_id"), "authorizations"
+    ):
         with one_by_one.apart("authorization", authorization_id):
             ended += _end(authorization_id=authorization_id, customer_id=customer_id, status="expired")
     return ended

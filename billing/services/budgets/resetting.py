@@ -16,8 +16,6 @@ from billing.services.ledger import bulk
 from billing.services.notices import Told, publication
 from billing.services.retrying import retried
 
-BATCH_MAX = 500
-
 
 def reset_due() -> int:
     """Begin the next window of budgets that were hit, where nobody's usage has done so. Returns how many.
@@ -25,8 +23,9 @@ def reset_due() -> int:
     Safe to run twice and at the same time. What was not hit begins anew by itself, with the next usage.
     """
     due = BudgetCounter.objects.filter(exceeded=True, window_end__lte=timezone.now(), budget__removed_at=None)
+    rows = due.order_by("window_end", "id").values_list("window_end", "id", "customer_id")
     reset = 0
-    for counter_id, customer_id in list(due.values_list("id", "customer_id")[:BATCH_MAX]):
+    for _, counter_id, customer_id in one_by_one.in_turn(rows, "budget-windows"):
         with one_by_one.apart("budget's window", counter_id):
             reset += _reset(counter_id, customer_id)
     return reset

@@ -37,7 +37,6 @@ SESSION_LIFE = timedelta(hours=23)
 CONFIRM_LIFE = timedelta(hours=1)
 """How long the payer has to answer the bank when a kept method was charged."""
 LOOKS_MAX = 5
-SWEEP_MAX = 100
 _OF_OUTCOME = {
     Outcome.REQUIRES_ACTION: Status.REQUIRES_ACTION,
     Outcome.PROCESSING: Status.PROCESSING,
@@ -198,8 +197,8 @@ def settle_due() -> int:
     if not profiles.payable():
         return 0
     mode = profiles.payments().mode
-    due = PaymentAttempt.objects.filter(check_at__lte=timezone.now(), mode=mode).order_by("check_at")
-    ids = list(due.values_list("pk", flat=True)[:SWEEP_MAX])
+    due = PaymentAttempt.objects.filter(check_at__lte=timezone.now(), mode=mode).order_by("check_at", "id")
+    ids = (id for _, id in one_by_one.in_turn(due.values_list("check_at", "id"), "payments"))
     return one_by_one.each(ids, settle, what="payment")
 
 

@@ -23,6 +23,7 @@ from billing.engine.taxes import Decision
 from billing.errors import BillingError, InvalidRequest, WalletBusy
 from billing.models import AutoTopUp, Balance, PaymentAttempt, PaymentMethod, TopUp
 from billing.selectors.funding import standing
+from billing.services import one_by_one
 from billing.services.funding import methods, profiles, quotes, rules, top_ups
 from billing.services.funding.attempts import Plan
 from billing.services.invoicing import taxes
@@ -31,7 +32,6 @@ from billing.services.retrying import retried
 
 logger = logging.getLogger(__name__)
 
-SWEEP_MAX = 200
 LEFT_LYING = timedelta(seconds=5)
 """After this the process that was about to send a payment is taken to be gone, and another sends it."""
 DECLINES_PER_METHOD_MAX = 10
@@ -49,9 +49,9 @@ def run_due() -> int:
         return 0
     mode, now = profiles.payments().mode, timezone.now()
     sent = 0
-    for top_up_id in _left_lying(mode, now):
+    for (top_up_id,) in one_by_one.in_turn(_left_lying(mode, now), "unsent-top-ups"):
         sent += _send(top_up_id)
-    for rule_id in list(_due(now).values_list("pk", flat=True)[:SWEEP_MAX]):
+    for _, rule_id in one_by_one.in_turn(_due(now).values_list("due_at", "id"), "automatic-top-ups"):
         begun = _begin_alone(rule_id)
         if begun is not None:
             sent += _send(begun)
@@ -126,7 +126,7 @@ def _due(now: datetime) -> QuerySet[AutoTopUp]:
     )
 
 
-def _left_lying(mode: str, now: datetime) -> list[UUID]:
+def _left_lying(mode: str, now: datetime) -> QuerySet[TopUp, tuple[UUID]]:
     """Payments that were noted and never sent, because a process ended in between."""
     rows = TopUp.objects.filter(
         attempt__purpose__in=AutoTopUp.Purpose.values,
@@ -134,7 +134,7 @@ def _left_lying(mode: str, now: datetime) -> list[UUID]:
         attempt__mode=mode,
         created_at__lte=now - LEFT_LYING,
     )
-    return list(rows.values_list("pk", flat=True)[:SWEEP_MAX])
+    return rows.order_by("id").values_list("id")
 
 
 def _send(top_up_id: UUID) -> bool:

@@ -26,7 +26,6 @@ Status = Dispute.Status
 _ENDED = frozenset({Status.WON, Status.LOST, Status.CLOSED})
 
 LOOKS_MAX = 5
-SWEEP_MAX = 100
 LOOK_EVERY = timedelta(hours=6)
 """For reports that never come."""
 WANTED_BACK = Dispute.objects.exclude(status__in=Dispute.HARMLESS)
@@ -65,8 +64,9 @@ def settle_due() -> int:
     """Look at the provider for every open dispute that was not heard of for long. Returns how many."""
     if not profiles.payable():
         return 0
-    due = Dispute.objects.filter(check_at__lte=timezone.now(), mode=profiles.payments().mode).order_by("check_at")
-    ids = list(due.values_list("provider_id", flat=True)[:SWEEP_MAX])
+    due = Dispute.objects.filter(check_at__lte=timezone.now(), mode=profiles.payments().mode).order_by("check_at", "id")
+    rows = one_by_one.in_turn(due.values_list("check_at", "id", "provider_id"), "disputes")
+    ids = (provider_id for *_, provider_id in rows)
     return one_by_one.each(ids, _look_in_turn, what="dispute", expected=(BillingError, Unreachable, Refused, NotOurs))
 
 

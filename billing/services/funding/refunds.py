@@ -35,7 +35,6 @@ SILENCE = timedelta(seconds=30)
 """How long the provider's answer may be on its way. Requests are given up before."""
 NEVER_ARRIVED = timedelta(minutes=10)
 """When a refund that the provider does not know of is sent again no more: it never reached it."""
-SWEEP_MAX = 100
 _NEXT_LOOK = (30, 60, 300, 3600, 6 * 3600)
 _OF_OUTCOME = {Outcome.SUCCEEDED: Status.SUCCEEDED, Outcome.PROCESSING: Status.PROCESSING}
 
@@ -223,8 +222,8 @@ def settle_due() -> int:
     if not profiles.payable():
         return 0
     mode = profiles.payments().mode
-    due = Refund.objects.filter(check_at__lte=timezone.now(), top_up__attempt__mode=mode).order_by("check_at")
-    ids = list(due.values_list("pk", flat=True)[:SWEEP_MAX])
+    due = Refund.objects.filter(check_at__lte=timezone.now(), top_up__attempt__mode=mode).order_by("check_at", "id")
+    ids = (id for _, id in one_by_one.in_turn(due.values_list("check_at", "id"), "refunds"))
     return one_by_one.each(ids, settle, what="refund")
 
 

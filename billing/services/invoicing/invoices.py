@@ -72,6 +72,8 @@ def issue_due() -> list[Invoice]:
         except Unavailable as trouble:
             # A busy wallet, or a tax that nobody can tell now, is for the next run: nothing goes out untaxed.
             logger.warning("The invoice of %s waits: %s", balance.customer_id, trouble)
+        except Exception:
+            logger.exception("The invoice of %s waits", balance.customer_id)
         else:
             issued += [invoice] if invoice is not None else []
     return issued

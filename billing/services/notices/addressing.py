@@ -13,9 +13,9 @@ from django.utils import timezone
 from accounts import roles
 from accounts.models import Membership
 from billing.models import Notice, NoticeDelivery, NoticePreference, NoticeTarget
+from billing.services import one_by_one
 from billing.services.notices import texts
 
-BATCH = 100
 EMAILED = "limits:write"
 """Who gets e-mail without asking for it: those whose role has this scope."""
 
@@ -27,17 +27,23 @@ def address() -> int:
     and chat it goes to those of them who want its topic there; a customer for whom nobody acts gets it at its own
     address. ``FOR_OPERATOR`` is told to the operator.
     """
+    fresh = Notice.objects.filter(addressed=False).order_by("id").values_list("id")
     addressed = 0
-    while True:
-        with transaction.atomic():
-            fresh = Notice.objects.select_for_update(skip_locked=True, of=("self",)).filter(addressed=False)
-            rows = list(fresh.select_related("customer").order_by("id")[:BATCH])
-            for notice in rows:
-                NoticeDelivery.objects.bulk_create(_deliveries(notice, timezone.now()))
-            Notice.objects.filter(pk__in=[row.pk for row in rows]).update(addressed=True)
-        addressed += len(rows)
-        if len(rows) < BATCH:
-            return addressed
+    for (notice_id,) in one_by_one.in_turn(fresh, "notices"):
+        with one_by_one.apart("notice", notice_id):
+            addressed += _address(notice_id)
+    return addressed
+
+
+def _address(notice_id: UUID) -> bool:
+    with transaction.atomic():
+        rows = Notice.objects.select_for_update(skip_locked=True, of=("self",)).filter(pk=notice_id, addressed=False)
+        notice = rows.select_related("customer").first()
+        if notice is None:
+            return False
+        NoticeDelivery.objects.bulk_create(_deliveries(notice, timezone.now()))
+        Notice.objects.filter(pk=notice_id).update(addressed=True)
+    return True
 
 
 def _deliveries(notice: Notice, now: datetime) -> list[NoticeDelivery]:

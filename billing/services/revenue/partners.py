@@ -34,7 +34,7 @@ from billing.models import (
     RevenueDay,
 )
 from billing.selectors.revenue import revenue_days
-from billing.services import four_eyes
+from billing.services import four_eyes, one_by_one
 from billing.services.ledger.posting import Journal
 from billing.services.retrying import retried
 
@@ -119,8 +119,9 @@ def accrue_due() -> int:
     count = 0
     for partner in Partner.objects.order_by("id"):
         days = revenue_days.final().filter(date__gte=partner.accrued_on or partner.starts_on)
-        for day in days.order_by("date"):
-            count += accrue(partner, day)
+        with one_by_one.apart("share of partner", partner.pk):
+            for day in days.order_by("date"):
+                count += accrue(partner, day)
     return count
 
 

@@ -14,11 +14,10 @@ from accounts.services import audit
 from billing.engine.money import EXACT, ZERO, amount_string
 from billing.models import Balance, Customer, Subscription
 from billing.selectors.spending import overage
+from billing.services import one_by_one
 from billing.services.ledger import sweeping
 from billing.services.ledger.posting import Journal
 from billing.services.wallet.wallets import ensure_balances
-
-SWEEP_MAX = 500
 
 
 def follow(journal: Journal, subscription: Subscription) -> None:
@@ -32,8 +31,8 @@ def follow(journal: Journal, subscription: Subscription) -> None:
 
 def lower_due() -> None:
     """Take back what plans allowed that are gone, where it was owed or held then and is not any more."""
-    found = overage.left_standing(timezone.now()).order_by("pk").values_list("customer_id", "asset_id")
-    for customer_id, currency in found[:SWEEP_MAX]:
+    found = overage.left_standing(timezone.now()).order_by("id").values_list("id", "customer_id", "asset_id")
+    for _, customer_id, currency in one_by_one.in_turn(found, "overdrafts"):
         sweeping.alone(customer_id, partial(_lower, customer_id, currency), what="overdrafts")
 
 

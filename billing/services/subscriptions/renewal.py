@@ -14,11 +14,14 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from billing.models import Subscription, SubscriptionPeriod
+from billing.services import one_by_one
 from billing.services.ledger import sweeping
 from billing.services.ledger.posting import Journal
 from billing.services.subscriptions import periods, settling
 
 SWEEP_MAX = 500
+COLLECT_SECONDS = 5
+"""Most who owe still cannot pay: so much of each run is for them, and the next one goes on with the others."""
 
 _alone = partial(sweeping.alone, what="subscriptions")
 
@@ -58,9 +61,9 @@ def _renew_due(subscriptions: QuerySet[Subscription]) -> int:
 
 def collect_due() -> int:
     """Try again to collect what subscriptions owe. Returns how many are not past due any more."""
-    due = Subscription.objects.filter(past_due_since__isnull=False).order_by("past_due_since")
-    customers = dict.fromkeys(due.values_list("customer_id", flat=True)[:SWEEP_MAX])
-    return sum(_alone(customer_id, partial(_collect, customer_id)) for customer_id in customers)
+    due = Subscription.objects.filter(past_due_since__isnull=False).order_by("customer_id")
+    customers = one_by_one.in_turn(due.values_list("customer_id").distinct(), "past-due", seconds=COLLECT_SECONDS)
+    return sum(_alone(customer_id, partial(_collect, customer_id)) for (customer_id,) in customers)
 
 
 def collect(customer_id: UUID) -> None:

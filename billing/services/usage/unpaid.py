@@ -22,7 +22,7 @@ from billing.services.usage.rows import Rows
 logger = logging.getLogger(__name__)
 
 BATCH_MAX = 200
-"""Events of one customer in one transaction, and customers that are looked for at a time."""
+"""Events of one customer in one transaction."""
 
 _OPEN = "SELECT event_id, id FROM billing_unpaidusage WHERE customer_id = %s AND event_id = ANY(%s) AND open"
 
@@ -81,29 +81,23 @@ def collect_due() -> int:
     older = UnpaidUsage.objects.filter(
         customer=OuterRef("customer"), asset=OuterRef("asset"), open=True, pk__lt=OuterRef("pk")
     )
-    collected = 0
-    tried: set[UUID] = set()
-    while True:
-        due = (
-            UnpaidUsage.objects.filter(
-                open=True,
-                customer__balances__asset=F("asset"),
-                customer__balances__available__gte=F("required") - F("customer__balances__overdraft_limit"),
-            )
-            .exclude(Exists(older))
-            .exclude(customer_id__in=tried)
-            .order_by("customer_id")
-            .values_list("customer_id", flat=True)
-            .distinct()[:BATCH_MAX]
+    due = (
+        UnpaidUsage.objects.filter(
+            open=True,
+            customer__balances__asset=F("asset"),
+            customer__balances__available__gte=F("required") - F("customer__balances__overdraft_limit"),
         )
-        customer_ids = list(due)
-        if not customer_ids:
-            return collected
-        for customer_id in customer_ids:
-            with one_by_one.apart("unpaid usage of customer", customer_id):
-                while found := _collect(customer_id):
-                    collected += found
-            tried.add(customer_id)
+        .exclude(Exists(older))
+        .order_by("customer_id")
+        .values_list("customer_id")
+        .distinct()
+    )
+    collected = 0
+    for (customer_id,) in one_by_one.in_turn(due, "unpaid-usage"):
+        with one_by_one.apart("unpaid usage of customer", customer_id):
+            while found := _collect(customer_id):
+                collected += found
+    return collected
 
 
 @retried

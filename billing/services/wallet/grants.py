@@ -21,8 +21,6 @@ from billing.services.ledger.states import BalanceState
 from billing.services.retrying import retried
 from billing.services.wallet.wallets import ensure_balances
 
-DUE_BATCH_MAX = 200
-
 
 @retried
 def create(
@@ -214,26 +212,19 @@ def settle_due() -> int:
     Charging does the same for the wallet it locks, so a lapsed grant never pays; this finds the wallets that nobody
     uses. Safe to run twice and at the same time.
     """
+    now = timezone.now()
+    due = (
+        Grant.objects.filter(open=True)
+        .filter(Q(posted=True, expires_at__lte=now, remaining__gt=0) | Q(posted=False, effective_at__lte=now))
+        .order_by("customer_id")
+        .values_list("customer_id")
+        .distinct()
+    )
     settled = 0
-    skipped: set[UUID] = set()
-    while True:
-        now = timezone.now()
-        due = (
-            Grant.objects.filter(open=True)
-            .filter(Q(posted=True, expires_at__lte=now, remaining__gt=0) | Q(posted=False, effective_at__lte=now))
-            .exclude(customer_id__in=skipped)
-            .order_by("customer_id")
-            .values_list("customer_id", flat=True)
-            .distinct()[:DUE_BATCH_MAX]
-        )
-        customer_ids = list(due)
-        if not customer_ids:
-            return settled
-        for customer_id in customer_ids:
-            with one_by_one.apart("expiry of customer", customer_id):
-                settled += _settle_due_of(customer_id)
-            # What could not be settled now is for the next run, not for an endless loop.
-            skipped.add(customer_id)
+    for (customer_id,) in one_by_one.in_turn(due, "grants"):
+        with one_by_one.apart("expiry of customer", customer_id):
+            settled += _settle_due_of(customer_id)
+    return settled
 
 
 @retried

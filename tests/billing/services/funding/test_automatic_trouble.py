@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from accounts.services.audit import SYSTEM
 from billing.models import AutoTopUp, Balance, Notice, OutboxEvent, PaymentAttempt, TopUp
+from billing.services import one_by_one
 from billing.services.funding import automatic, methods, packs, profiles, rules, top_ups
 from billing.services.wallet import wallets
 from tests.billing.services.funding.orders import Later, cents, now, order, spend, told
@@ -126,7 +127,7 @@ def test_what_comes_at_fixed_times_is_not_charged_in_between_when_a_dispute_is_o
 def test_an_order_at_its_limit_leaves_the_sweep_to_others(
     payer: Payer, bank: Bank, later: Later, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(automatic, "SWEEP_MAX", 1)
+    monkeypatch.setattr(one_by_one, "PAGE", 1)
     payer.keep()
     order(payer, amount=Decimal(20), count_limit=1)
     automatic.run_due()
@@ -143,7 +144,7 @@ def test_an_order_at_its_limit_leaves_the_sweep_to_others(
 def test_the_trouble_of_one_order_is_not_that_of_the_others(
     payer: Payer, bank: Bank, later: Later, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    monkeypatch.setattr(automatic, "SWEEP_MAX", 1)
+    monkeypatch.setattr(one_by_one, "PAGE", 1)
     payer.keep()
     bad = order(payer, amount=Decimal(30))
     other = Payer(payer.shop, bank, payer.shop.customer("other", country="US"))

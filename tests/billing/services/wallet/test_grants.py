@@ -11,6 +11,7 @@ from accounts.models import AuditEvent
 from accounts.services.audit import SYSTEM
 from billing.errors import InvalidRequest
 from billing.models import Grant, LedgerEntry, LedgerTransaction, OutboxEvent
+from billing.services import one_by_one
 from billing.services.ledger import posting as ledger
 from billing.services.wallet import grants, wallets
 from tests.billing.services.conftest import Clock
@@ -211,7 +212,7 @@ def test_twice_is_once(shop: Shop, clock: Clock) -> None:
 
 
 def test_many_wallets_are_settled_in_one_run(shop: Shop, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grants, "DUE_BATCH_MAX", 2)
+    monkeypatch.setattr(one_by_one, "PAGE", 2)
     for number in range(5):
         acme = shop.customer(f"c{number}", plan=None)
         shop.fund(acme, "1", expires_at=clock.now() + timedelta(hours=1))
