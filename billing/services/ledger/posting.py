@@ -11,11 +11,14 @@ from uuid import UUID
 
 from billing import pipeline
 from billing.engine import burndown
-from billing.engine.money import EXACT, ZERO, amount_string
+from billing.engine.money import DECIMALS_MAX, EXACT, ZERO, amount_string
 from billing.models import Grant
 from billing.services import outbox
 from billing.services.ledger.book import Book, Transaction
 from billing.services.ledger.states import BalanceState, GrantState
+
+_ROOM = 29
+"""For what stands behind ``grant:…:expired:`` in a reference."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +202,7 @@ class Journal(Book):
             customer_id=balance.customer_id,
             template="grant.expired",
             # A grant can expire more than once: parts that were held then come back later.
-            reference=f"grant:{source.id}:expired:{amount_string(state.expired)}",
+            reference=f"grant:{source.id}:expired:{_told_apart(state.expired)}",
             occurred_at=source.expires_at,
         )
         rest, source.remaining = source.remaining, ZERO
@@ -271,3 +274,10 @@ class Journal(Book):
             self.expire(state)
         elif state.source.remaining > 0:
             self.void(state)
+
+
+def _told_apart(expired: Decimal) -> str:
+    """What of a grant expired before, in its own way for each amount: as it is written or, where that is too long, with
+    an x before all its digits in base 16."""
+    text = amount_string(expired)
+    return text if len(text) <= _ROOM else f"x{int(EXACT.scaleb(expired, DECIMALS_MAX)):x}"

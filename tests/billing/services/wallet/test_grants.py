@@ -11,7 +11,7 @@ from accounts.models import AuditEvent
 from accounts.services.audit import SYSTEM
 from billing.errors import InvalidRequest
 from billing.models import Grant, LedgerEntry, LedgerTransaction, OutboxEvent
-from billing.services import one_by_one
+from billing.services import authorizations, one_by_one
 from billing.services.ledger import posting as ledger
 from billing.services.wallet import grants, wallets
 from tests.billing.services.conftest import Clock
@@ -160,6 +160,24 @@ def test_the_worker_expires_what_has_lapsed(shop: Shop, clock: Clock) -> None:
     assert (entry.debit, entry.credit, entry.amount) == ("wallet_available", "breakage", Decimal(100))
     message = OutboxEvent.objects.get(type="grant.expired")
     assert message.payload == {"grant": str(grant.pk), "asset": "usd", "amount": "100"}
+
+
+def test_what_is_held_of_a_very_large_grant_expires_later_as_well(shop: Shop, clock: Clock) -> None:
+    acme = shop.customer()
+    amount = "123456789012345678.123456789012"
+    grant = shop.fund(acme, amount, kind="promotional", expires_at=clock.now() + timedelta(hours=1))
+    authorizations.open_for_usage(event=shop.event(acme, input_tokens=400_000))
+    clock.forward(hours=2)
+    grants.settle_due()
+    authorizations.expire_due()
+
+    grant.refresh_from_db()
+    assert (grant.expired, grant.remaining) == (Decimal(amount), 0)
+    references = LedgerTransaction.objects.filter(template="grant.expired").order_by("id")
+    assert [reference.partition(":expired:")[2] for reference in references.values_list("reference", flat=True)] == [
+        "0",
+        f"x{123456789012345677123456789012:x}",
+    ]
 
 
 def test_the_worker_takes_only_what_is_left(shop: Shop, clock: Clock) -> None:
