@@ -18,9 +18,8 @@ from accounts.ids import first_id
 from billing.admin import attention, day_figures, display, summaries
 from billing.engine.money import EXACT, ZERO, amount_string, exact_sum
 from billing.models import Account, Balance, Customer, Grant, LedgerEntry, Meter, OutboxEvent, UsageEvent
-from billing.selectors.usage import rollups
+from billing.selectors.usage import events, rollups
 from billing.selectors.usage import usage as used
-from billing.selectors.usage.events import BOOKED_BEFORE_MAX
 
 DAYS = 30
 SERIES_MAX = 6
@@ -138,13 +137,13 @@ def _granted(today: datetime) -> list[dict[str, Any]]:
 
 def _events(today: datetime, end: datetime, mark: rollups.Mark) -> dict[str, Any]:
     """What came of the day's events: charged ones by the sums of usage, in which one that is charged in two assets
-    counts in each, and the few others one by one."""
+    counts in each, and the few others one by one. One that was reversed is as if it had not happened."""
     zone = timezone.get_current_timezone()
     charged = used.rows(customer_id=None, start=today, end=end, timezone=zone, mark=mark)
     others = (
-        UsageEvent.objects.exclude(status=UsageEvent.Status.CHARGED)
+        events.not_reversed(UsageEvent.objects.exclude(status=UsageEvent.Status.CHARGED))
         .filter(
-            id__gte=first_id(today - BOOKED_BEFORE_MAX),
+            id__gte=first_id(today - events.BOOKED_BEFORE_MAX),
             occurred_at__gte=today,
             occurred_at__lt=end,
             unpaid__collected_at=None,

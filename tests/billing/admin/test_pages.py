@@ -15,10 +15,12 @@ from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 
 from accounts.models import User
+from accounts.services.audit import SYSTEM
 from billing.admin import attention
 from billing.admin.attention import COUNTED_MAX
 from billing.models import Authorization, Customer, OutboxEvent, PaymentProfile, SpendAnomaly, UsageEvent
 from billing.services import authorizations, subscriptions
+from billing.services.wallet import corrections
 from tests.billing.services.subscriptions.test_subscriptions import make_plan, start
 from tests.builders import Shop
 from tests.payments import KEPT_DECLINED, Bank, Payer
@@ -109,6 +111,19 @@ def test_the_overview_shows_the_day(office: Client, acme: Customer):
     charged = [row["figure"] for row in response.context["usage_today"]]
     # 1,001,000 input tokens at $2.50 and 450 output tokens at $10 a million, and a third of a dollar.
     assert charged == ['<span class="ante-figure" title="$2.840333333333">$2.84</span>']
+
+
+def test_an_event_that_was_reversed_is_none_of_the_day_s(office: Client, shop: Shop):
+    """As in the sums of usage, also where it was never paid."""
+    rich, poor = shop.customer("rich", usd="10"), shop.customer("poor", on_insufficient_funds="overdraft")
+    assert [shop.record(each, input_tokens=400_000).status for each in (rich, poor)] == ["charged", "unpaid"]
+    before = office.get(reverse("admin:index")).context["events_today"]
+    for event in UsageEvent.objects.all():
+        corrections.reverse(actor=SYSTEM, event=event, reason="By mistake")
+
+    now = office.get(reverse("admin:index")).context["events_today"]
+
+    assert [(day["total"], day["unpaid"]) for day in (before, now)] == [(2, 1), (0, 0)]
 
 
 def test_the_overview_has_the_day_s_money_and_what_waits(office: Client, acme: Customer, shop: Shop, bank: Bank):
