@@ -5,7 +5,7 @@ Three measures, for no list may read a table whole:
 - pages are counted to ``ROWS_MAX`` and no further;
 - periods, customers and moments at which rows were made are followed along an index;
 - everything else that a list is narrowed by, and every other order, looks through ``LOOKED_THROUGH`` rows at a time,
-  the latest first, and the list says so.
+  the latest first, and the list says so. A filter that knows of none after some id begins there (``up_to_its_end``).
 """
 
 from collections.abc import Iterable
@@ -127,6 +127,9 @@ class QuickList(ChangeList):  # type: ignore[misc]
         rows = self.model._default_manager.all()
         for spec in along:
             rows = spec.queryset(request, rows)
+        for spec in self.filter_specs:
+            if hasattr(spec, "up_to_its_end"):
+                rows = spec.up_to_its_end(rows)
         rows, _ = self.model_admin.get_search_results(request, rows, self.query)
         place = self._place(request)
         if place is not None:

@@ -17,7 +17,7 @@ from accounts.backoffice import ReadOnlyAdmin, labelled
 from accounts.lists import MomentFilter
 from billing.admin import display
 from billing.admin.base import BookAdmin, SummaryMixin
-from billing.admin.periods import PeriodFilter
+from billing.admin.periods import LaterBookedPeriodFilter, PeriodFilter
 from billing.models import Balance, Charge, EntryKind, Grant, LedgerEntry, LedgerTransaction, UsageEvent
 from billing.selectors.revenue import revenue_lines
 
@@ -138,7 +138,11 @@ class LedgerTransactionAdmin(SummaryMixin, BookAdmin):
     change_form_template = "admin/ante/transaction.html"
     list_display = ("posted", "customer_link", "template", "reference", "occurred")
     list_display_links = ("posted",)
-    list_filter = (PeriodFilter, ("customer", AutocompleteSelectFilter), ("occurred_at", MomentFilter))
+    list_filter = (
+        LaterBookedPeriodFilter,  # That of usage has the event's id, and that of a fee the fee's, whenever it is paid.
+        ("customer", AutocompleteSelectFilter),
+        ("occurred_at", MomentFilter),
+    )
     search_ids = ("id",)
     search_event = "id"
     search_help_text = "A customer, the sender's event id, or a transaction's id"

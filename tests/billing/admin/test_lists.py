@@ -15,8 +15,8 @@ from django.utils import timezone
 from accounts import lists
 from accounts.ids import first_id
 from accounts.services.audit import SYSTEM
-from billing.models import Customer, EntryKind, LedgerEntry
-from billing.services.wallet import grants
+from billing.models import Customer, EntryKind, LedgerEntry, LedgerTransaction
+from billing.services.wallet import corrections, grants
 from tests.builders import Shop
 
 
@@ -33,11 +33,11 @@ def listed(office: Client, **query: str) -> Any:
     return answer.context["cl"]
 
 
-def further(office: Client, found: Any) -> Iterator[Any]:
+def further(office: Client, found: Any, path: str = "") -> Iterator[Any]:
     """One look after the other, to the end."""
     yield found
     while found.look and found.look.further:
-        answer = office.get(reverse("admin:billing_ledgerentry_changelist") + found.look.further)
+        answer = office.get((path or reverse("admin:billing_ledgerentry_changelist")) + found.look.further)
         found = answer.context["cl"]
         yield found
 
@@ -170,3 +170,23 @@ def test_a_grant_whose_id_is_older_than_it_is_found_when_it_was_made(office: Cli
     found = office.get(reverse("admin:billing_grant_changelist"), today).context["cl"]
 
     assert grant in found.result_list
+
+
+@pytest.mark.usefixtures("three")
+def test_a_transaction_whose_id_is_older_than_it_is_found_when_it_was_posted(
+    office: Client, acme: Customer, monkeypatch: pytest.MonkeyPatch
+):
+    """Usage that is collected late bears the event's id, and a fee that is paid late bears the fee's."""
+    monkeypatch.setattr(corrections, "uuid7", lambda: first_id(timezone.now() - timedelta(days=3)))
+    corrections.adjust(actor=SYSTEM, customer=acme, asset=acme.currency, amount=Decimal(-1), reason="Paid late")
+    late = LedgerTransaction.objects.earliest("id")
+    path = reverse("admin:billing_ledgertransaction_changelist")
+
+    looks = list(further(office, office.get(path, {"when": "today"}).context["cl"], path))
+
+    rows = [row for each in looks for row in each.result_list]
+    assert rows == list(LedgerTransaction.objects.order_by("-id"))
+    assert rows[-1] == late
+    yesterday = f"{timezone.localtime() - timedelta(days=1):%Y-%m-%d}"
+    before = office.get(path, {"when": yesterday}).context["cl"]
+    assert (list(before.result_list), before.look) == ([], None)
