@@ -7,8 +7,9 @@ call, and a wallet that everybody wants is locked by one connection of each proc
 A shared transaction waits for nobody. Events of a customer whom somebody else has locked go to a lane of that customer,
 where they wait for the lock together, and the others commit at once: one locked wallet does not hold up the rest.
 
-Customers whose own keys ask for much (``pace``) wait in a line of their own, which rests longer than it works: together
-they take a quarter of what one process writes at most, in larger groups, and whoever calls now and then feels it less.
+Customers whose own keys ask for much (``pace``) wait in a line of their own, which pauses longer than it works:
+together they take a quarter of what one process writes at most, in larger groups. They are answered one by one during
+the pause, so that they do not all come back at once, and whoever calls now and then hardly feels them.
 
 No thread is held while a call waits. Long bodies, batches and calls with an ``Idempotency-Key`` go to a pool of threads
 as they are, one transaction each.
@@ -20,7 +21,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -41,32 +42,47 @@ SMALL_BYTES_MAX = 16 * 1024
 LANES = 2
 """How many locked customers are waited for at once; each holds a thread and a connection while it is."""
 THREADS = 3
-REST = 3.0
-"""How much longer than a group took the line of those who ask for much rests before the next."""
-REST_SECONDS_MAX = 1.0
+PAUSE = 3.0
+"""How much longer than a group took the line of those who ask for much pauses before the next."""
+PAUSE_SECONDS_MAX = 1.0
+SPARING_SECONDS = 0.2
+"""The least it pauses while others call."""
+TRIES = 3
+"""How often an event of theirs comes upon a locked customer before it waits for the lock."""
 
 logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
-_Waiting = tuple[usage.IncomingEvent, "asyncio.Future[usage.Outcome]"]
+
+
+@dataclass(slots=True, eq=False)
+class Waiting:
+    """An event whose caller waits for what becomes of it."""
+
+    event: usage.IncomingEvent
+    future: "asyncio.Future[usage.Outcome]"
+    tries: int = 0
+
+    def settle(self, result: usage.Outcome | Exception) -> None:
+        """Tell the caller, if it still waits."""
+        if self.future.done():
+            return
+        if isinstance(result, Exception):
+            self.future.set_exception(result)
+        else:
+            self.future.set_result(result)
 
 
 class Line:
-    """Events that wait to be written together, and the task that writes them group by group.
+    """Events that wait to be written together, and the task that writes them group by group."""
 
-    After each group it rests ``rest`` times as long as that took, ``REST_SECONDS_MAX`` at most.
-    """
-
-    def __init__(
-        self, write: Callable[[list[_Waiting]], Any], on_empty: Callable[[], Any] = lambda: None, *, rest: float = 0.0
-    ) -> None:
+    def __init__(self, write: Callable[[list[Waiting]], Any], on_empty: Callable[[], Any] = lambda: None) -> None:
         self._write = write
         self._on_empty = on_empty
-        self._rest = rest
-        self._waiting: list[_Waiting] = []
+        self._waiting: list[Waiting] = []
         self._task: asyncio.Task[None] | None = None
 
-    def join(self, waiting: _Waiting) -> None:
+    def join(self, waiting: Waiting) -> None:
         self._waiting.append(waiting)
         if self._task is None:
             self._task = asyncio.create_task(self._work())
@@ -75,15 +91,12 @@ class Line:
         logs.request_id.set("")  # What is logged here is not of whoever came first alone.
         while self._waiting:
             group, self._waiting = self._waiting[:GROUP_MAX], self._waiting[GROUP_MAX:]
-            started = time.monotonic()
             try:
                 await self._write(group)
             except Exception as error:
                 logger.exception("A group of %d events failed", len(group))
-                for _, future in group:
-                    _settle(future, error)
-            if self._rest:
-                await asyncio.sleep(min(REST_SECONDS_MAX, self._rest * (time.monotonic() - started)))
+                for waiting in group:
+                    waiting.settle(error)
         self._task = None
         self._on_empty()
 
@@ -94,31 +107,55 @@ class Shared:
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="usage")
         self._eager_pool = ThreadPoolExecutor(1, thread_name_prefix="usage-eager")
-        self._everybody = Line(partial(self._write_unlocked, self._pool))
-        self._eager = Line(partial(self._write_unlocked, self._eager_pool), rest=REST)
+        self._everybody = Line(self._write_everybody)
+        self._eager = Line(self._write_eager)
         self._lanes: dict[str, Line] = {}
         self._lane_pool = ThreadPoolExecutor(LANES, thread_name_prefix="usage-lane")
 
     async def record(self, event: usage.IncomingEvent) -> usage.Outcome:
         """Record one event, together with what else waits."""
-        future: asyncio.Future[usage.Outcome] = asyncio.get_running_loop().create_future()
+        waiting = Waiting(event, asyncio.get_running_loop().create_future())
         line = self._eager if pace.buckets.is_eager(event.organization_id) else self._everybody
         # Who comes after those that wait for a lock waits with them, in order.
-        self._lanes.get(event.subject, line).join((event, future))
-        return await future
+        self._lanes.get(event.subject, line).join(waiting)
+        return await waiting.future
 
-    async def _write_unlocked(self, pool: ThreadPoolExecutor, group: list[_Waiting]) -> None:
+    async def _write_everybody(self, group: list[Waiting]) -> None:
+        for waiting, outcome in await self._unlocked(self._pool, group):
+            if outcome is None:
+                self._lane_of(waiting.event.subject).join(waiting)
+            else:
+                waiting.settle(outcome)
+
+    async def _write_eager(self, group: list[Waiting]) -> None:
+        """They are told one after the other, so that the pause is over when all of them were."""
+        started = time.monotonic()
+        found = await self._unlocked(self._eager_pool, group)
+        least = SPARING_SECONDS if pace.buckets.are_others_around() else 0.0
+        pause = min(PAUSE_SECONDS_MAX, max(least, PAUSE * (time.monotonic() - started)))
+        for waiting, outcome in found:
+            if outcome is not None:
+                waiting.settle(outcome)
+            elif waiting.tries < TRIES:
+                waiting.tries += 1
+                self._eager.join(waiting)
+            else:
+                self._lane_of(waiting.event.subject).join(waiting)
+            await asyncio.sleep(pause / len(group))
+
+    async def _unlocked(
+        self, pool: ThreadPoolExecutor, group: list[Waiting]
+    ) -> list[tuple[Waiting, usage.Outcome | None]]:
+        """What became of each, None where it has to wait for a lock."""
         try:
-            outcomes = await _run(pool, usage.record_unlocked, [event for event, _ in group])
+            outcomes = await _run(pool, usage.record_unlocked, [waiting.event for waiting in group])
         except Exception as error:
             # Nobody pays for a neighbour's trouble: what went wrong together is tried in the lanes.
             logger.warning("A shared transaction of %d events failed: %s", len(group), error)
+            for waiting in group:
+                waiting.tries = TRIES
             outcomes = [None] * len(group)
-        for waiting, outcome in zip(group, outcomes, strict=True):
-            if outcome is None:
-                self._lane_of(waiting[0].subject).join(waiting)
-            else:
-                _settle(waiting[1], outcome)
+        return list(zip(group, outcomes, strict=True))
 
     def _lane_of(self, subject: str) -> Line:
         lane = self._lanes.get(subject)
@@ -126,16 +163,16 @@ class Shared:
             lane = self._lanes[subject] = Line(self._write_waiting, on_empty=partial(self._lanes.pop, subject))
         return lane
 
-    async def _write_waiting(self, group: list[_Waiting]) -> None:
+    async def _write_waiting(self, group: list[Waiting]) -> None:
         """The events of one customer, as long as it takes to get the lock; if that is too long, for all of them."""
         try:
-            outcomes = await _run(self._lane_pool, usage.record, [event for event, _ in group])
+            outcomes = await _run(self._lane_pool, usage.record, [waiting.event for waiting in group])
         except BillingError as error:
-            for _, future in group:
-                _settle(future, error)
+            for waiting in group:
+                waiting.settle(error)
             return
-        for (_, future), outcome in zip(group, outcomes, strict=True):
-            _settle(future, outcome)
+        for waiting, outcome in zip(group, outcomes, strict=True):
+            waiting.settle(outcome)
 
 
 _shared = Shared()
@@ -222,13 +259,3 @@ async def _run(pool: ThreadPoolExecutor, function: Callable[[Any], _T], argument
             close_old_connections()
 
     return await asyncio.get_running_loop().run_in_executor(pool, copy_context().run, work)
-
-
-def _settle(future: "asyncio.Future[usage.Outcome]", result: usage.Outcome | Exception) -> None:
-    """Tell the caller, if it still waits."""
-    if future.done():
-        return
-    if isinstance(result, Exception):
-        future.set_exception(result)
-    else:
-        future.set_result(result)

@@ -4,8 +4,8 @@ A call costs one; of the events in a batch ``EVENTS_PER_CALL`` cost as much, and
 bucket for each organization, in each process: nothing is asked of anybody for it. The operator's keys are not counted,
 for they call on behalf of everybody.
 
-Long before anybody is refused, whoever asks for more than a third of its share is **eager**: its events wait where they
-hold up nobody else (``native``).
+Long before anybody is refused, whoever asks for more than a third of its share is **eager**, until it asks for half of
+that: its events wait where they hold up nobody else (``native``).
 """
 
 import math
@@ -25,8 +25,10 @@ EVENTS_PER_CALL = 10
 CALLS_PER_PAPER = 20
 """Making a PDF keeps a core busy for about as long as so many other calls."""
 EAGER_SHARE = 1 / 3
-LATELY_SECONDS = 2.0
+LATELY_SECONDS = 4.0
 """What was asked for so long ago counts ``1 / e`` of it where it is told who is eager."""
+AROUND_SECONDS = 1.0
+"""For how long after a call of somebody who is not eager there are others to be spared."""
 
 
 class _Use(NamedTuple):
@@ -35,6 +37,7 @@ class _Use(NamedTuple):
     left: float
     lately: float
     at: float
+    eager: bool = False
 
 
 @dataclass(slots=True)
@@ -48,6 +51,8 @@ class Buckets:
 
     size_max: int = 10_000
     _uses: dict[UUID, _Use] = field(default_factory=dict)
+    _calm_at: float = -math.inf
+    """When somebody called last who is not eager."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def spend(self, organization_id: UUID | None) -> None:
@@ -62,34 +67,41 @@ class Buckets:
         self._take(organization_id, calls, refuse=False)
 
     def _take(self, organization_id: UUID | None, calls: float, *, refuse: bool) -> None:
-        rate = settings.CUSTOMER_CALLS_PER_SECOND
+        rate, now = settings.CUSTOMER_CALLS_PER_SECOND, time.monotonic()
         if organization_id is None or not rate:
+            self._calm_at = now
             return
-        now, most = time.monotonic(), rate * SECONDS_AT_ONCE
+        most = rate * SECONDS_AT_ONCE
         with self._lock:
             before = self._uses.pop(organization_id, _Use(most, 0, now))
             left, lately = min(most, before.left + (now - before.at) * rate), _faded(before, now)
             if refuse and left < 1:
-                self._uses[organization_id] = _Use(left, lately, now)
+                self._uses[organization_id] = _Use(left, lately, now, before.eager)
                 raise RateLimited(
                     f"More than {rate:g} calls a second of one customer's keys.",
                     retry_after=max(1, math.ceil((1 - left) / rate)),
                 )
-            self._uses[organization_id] = _Use(left - calls, lately + calls, now)
+            modest = rate * EAGER_SHARE * LATELY_SECONDS
+            eager = lately + calls > (modest / 2 if before.eager else modest)
+            self._uses[organization_id] = _Use(left - calls, lately + calls, now, eager)
+            if not eager:
+                self._calm_at = now
             self._forget(now, rate, most)
 
     def is_eager(self, organization_id: UUID | None) -> bool:
-        """Whether it has lately asked for more than ``EAGER_SHARE`` of its rate."""
+        """Whether it has lately asked for more than ``EAGER_SHARE`` of its rate, as of its last call."""
         use = None if organization_id is None else self._uses.get(organization_id)
-        if use is None:
-            return False
-        modest: float = settings.CUSTOMER_CALLS_PER_SECOND * EAGER_SHARE * LATELY_SECONDS
-        return _faded(use, time.monotonic()) > modest
+        return use is not None and use.eager
+
+    def are_others_around(self) -> bool:
+        """Whether somebody called a moment ago who is not eager."""
+        return time.monotonic() - self._calm_at < AROUND_SECONDS
 
     def clear(self) -> None:
         """Everybody has all of it again."""
         with self._lock:
             self._uses.clear()
+            self._calm_at = -math.inf
 
     def _forget(self, now: float, rate: float, most: float) -> None:
         for key, use in list(islice(self._uses.items(), 2)):

@@ -23,12 +23,12 @@ from billing.models import Customer
 
 NOISY = 10
 MEASURED = 5
-CONNECTIONS = 2
+CONNECTIONS = 8
 """Of each of the ten."""
 ABOVE = 1.2
 """How much more than their limit they ask for."""
-NOTICED_SECONDS = 4
-"""How long the ten have been at it before it counts."""
+NOTICED_SECONDS = 8
+"""How long the ten have been at it, on the same connections, before it counts."""
 CALLS_A_SECOND = 4
 """Of each caller whose answers are measured."""
 BAR = 1.2
@@ -72,12 +72,10 @@ class Neighbours:
         self.traffics = [Traffic(host=netloc, key=_key_of(name), customers=[name]) for name in names]
 
     def rounds(self, count: int, seconds: float, *, say: Callable[[str], None]) -> tuple[list[Turn], list[Turn]]:
-        """So many turns of ``seconds`` each, quiet and noisy, the noisy ones after the ten were noticed."""
-        self._turn(NOTICED_SECONDS, noisy=True)
+        """So many turns of ``seconds`` each, quiet and noisy."""
         quiet, noisy = [], []
         for number in range(1, count + 1):
             quiet.append(self._turn(seconds, noisy=False))
-            self._turn(NOTICED_SECONDS, noisy=True)
             noisy.append(self._turn(seconds, noisy=True))
             say(f"round {number} of {count}: p95 {quiet[-1].p95_ms:.1f} ms alone, {noisy[-1].p95_ms:.1f} ms beside ten")
         return quiet, noisy
@@ -86,17 +84,20 @@ class Neighbours:
         return asyncio.run(self._all(seconds, noisy))
 
     async def _all(self, seconds: float, noisy: bool) -> Turn:
-        turn, until = Turn(), time.perf_counter() + seconds
+        turn, since = Turn(), time.perf_counter() + (NOTICED_SECONDS if noisy else 0)
+        until = since + seconds
         measured, others = self.traffics[:MEASURED], self.traffics[MEASURED:]
-        callers = [self._call(one, CALLS_A_SECOND, until, turn.of_measured) for one in measured]
+        callers = [self._call(one, CALLS_A_SECOND, since, until, turn.of_measured) for one in measured]
         rate = settings.CUSTOMER_CALLS_PER_SECOND * ABOVE / CONNECTIONS
         if noisy:
-            callers += [self._call(one, rate, until, turn.of_noisy) for one in others for _ in range(CONNECTIONS)]
+            callers += [
+                self._call(one, rate, since, until, turn.of_noisy) for one in others for _ in range(CONNECTIONS)
+            ]
         await asyncio.gather(*callers)
         return turn
 
-    async def _call(self, traffic: Traffic, rate: float, until: float, told: Told) -> None:
-        """One connection: an event every so often, each after the answer to the one before."""
+    async def _call(self, traffic: Traffic, rate: float, since: float, until: float, told: Told) -> None:
+        """One connection: an event every so often, each after the answer to the one before, told ``since`` then."""
         reader, writer = await asyncio.open_connection(self.host, self.port)
         requests, due = traffic.single(), time.perf_counter() + random.expovariate(rate)
         while due < until:
@@ -105,7 +106,8 @@ class Neighbours:
             writer.write(request.content)
             head = await reader.readuntil(b"\r\n\r\n")
             body = await reader.readexactly(load.content_length(head) or 0)
-            told(request, int(head[9:12]), body, (time.perf_counter() - started) * 1000)
+            if started >= since:
+                told(request, int(head[9:12]), body, (time.perf_counter() - started) * 1000)
             # Who was answered late does not catch up.
             due = max(due + random.expovariate(rate), time.perf_counter())
         writer.close()

@@ -137,6 +137,33 @@ def test_a_key_is_remembered_for_a_moment_only(db: None, monkeypatch: pytest.Mon
     assert api_keys.authenticate(secret) is None
 
 
+def test_keys_that_were_used_are_looked_up_along_with_the_first_that_is_again(
+    db: None, django_assert_num_queries: Callable[[int], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(api_keys.time, "monotonic", lambda: now[0])
+    (_, first), (ended, second), (_, unused) = (api_keys.issue(name=name, scopes=["*"]) for name in "abc")
+    for secret in (unused, first, second):
+        api_keys.authenticate(secret)
+    now[0] += 0.5
+    assert None not in {api_keys.recently_seen(first), api_keys.recently_seen(second)}
+    ApiKey.objects.filter(pk=ended.pk).update(revoked_at=timezone.now())  # As another process would.
+    now[0] += 0.6
+
+    with django_assert_num_queries(1):
+        assert api_keys.authenticate(first)
+
+    assert api_keys.recently_seen(second) is api_keys.recently_seen(unused) is None
+    assert (api_keys.was_seen(second), api_keys.was_seen(unused)) == (False, True)
+    now[0] += 1.1
+    with django_assert_num_queries(1):
+        assert api_keys.authenticate(unused)
+    assert api_keys.recently_seen(first), "It was used since, so it came along."
+    now[0] += api_keys.LATELY_SECONDS
+    api_keys.authenticate(unused)
+    assert not api_keys.recently_seen(first), "It was not used lately, and is not said to have been."
+
+
 @pytest.mark.parametrize("test_mode", [False, True], ids=["live", "test"])
 def test_a_key_of_the_other_mode_does_nothing(db: None, settings: Any, test_mode: bool) -> None:
     settings.TEST_MODE = not test_mode

@@ -199,7 +199,9 @@ class Command(BaseCommand):
         )
         quiet, noisy = bench.rounds(options["rounds"], options["seconds"], say=progress.write)
         found = neighbours.as_dict(quiet, noisy, options["seconds"])
-        found["wrong"] += map(str, books.differences())
+        with transaction.atomic():
+            books.freeze()
+            found["wrong"] += map(str, books.differences())
         found["machine"] = _machine()
         self.stdout.write(json.dumps(found, indent=2) if options["json"] else neighbours.table(found))
         if found["wrong"]:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -264,58 +265,94 @@ def test_keys_that_are_made_up_hold_up_none_that_is_known(
     assert [answer[0] for answer in (first, second)] == [201, 201]
 
 
-def test_who_asks_for_much_waits_in_a_line_of_their_own(
-    committed_db: None, shop: Shop, settings: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings.CUSTOMER_CALLS_PER_SECOND = 8.0
+@pytest.fixture
+def eager_acme(committed_db: None, shop: Shop, settings: Any, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The key of Acme, which asks for much at once from its third event on; the clock of that stands still."""
+    settings.CUSTOMER_CALLS_PER_SECOND = 2.0
     monkeypatch.setattr(pace, "buckets", pace.Buckets())
     monkeypatch.setattr(pace, "time", SimpleNamespace(monotonic=lambda: 1000.0))
-    keys = {name: shop.key(organization=shop.customer(name, usd="100").organization) for name in ("acme", "globex")}
-    keys["operator"] = shop.key()
-    threads: set[tuple[str, str]] = set()
-    record = usage.record_unlocked
+    return shop.key(organization=shop.customer("acme", usd="100").organization)
 
-    def noted(events: Any) -> Any:
-        threads.update((threading.current_thread().name.partition("_")[0], event.subject) for event in events)
-        return record(events)
 
-    monkeypatch.setattr(usage, "record_unlocked", noted)
+@pytest.fixture
+def threads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """Which thread wrote whose events."""
+    found: list[tuple[str, str]] = []
+    record, record_unlocked = usage.record, usage.record_unlocked
+
+    def noted(function: Callable[[Any], Any], events: Any) -> Any:
+        found.extend((threading.current_thread().name.partition("_")[0], event.subject) for event in events)
+        return function(events)
+
+    monkeypatch.setattr(usage, "record", partial(noted, record))
+    monkeypatch.setattr(usage, "record_unlocked", partial(noted, record_unlocked))
+    return found
+
+
+def test_who_asks_for_much_waits_in_a_line_of_their_own(
+    shop: Shop, eager_acme: str, threads: list[tuple[str, str]]
+) -> None:
+    globex, operator = shop.key(organization=shop.customer("globex", usd="100").organization), shop.key()
 
     async def play() -> list[Answer | None]:
-        for number in range(5):  # A third of what it may within two seconds; the next is more.
-            await post(keys["acme"], event("acme", f"a{number}"))
-        assert threads == {("usage", "acme")}
+        for number in range(2):
+            await post(eager_acme, event("acme", f"a{number}"))
+        assert set(threads) == {("usage", "acme")}
         threads.clear()
-        names = [("acme", "acme"), ("globex", "globex"), ("operator", "globex"), ("acme", "acme")]
-        return await asyncio.gather(*(post(keys[key], event(of, f"n{n}")) for n, (key, of) in enumerate(names)))
+        sent = [(eager_acme, "acme"), (globex, "globex"), (operator, "globex"), (eager_acme, "acme")]
+        return await asyncio.gather(*(post(key, event(of, f"n{n}")) for n, (key, of) in enumerate(sent)))
 
     answers = in_loop(play)
 
     assert [answer and answer[0] for answer in answers] == [201] * 4
-    assert threads == {("usage", "globex"), ("usage-eager", "acme")}
+    assert set(threads) == {("usage", "globex"), ("usage-eager", "acme")}
 
 
-def test_a_line_that_rests_does_so_for_as_long_as_it_worked(monkeypatch: pytest.MonkeyPatch) -> None:
-    slept: list[float] = []
-    clock = [0.0]
-    monkeypatch.setattr(native, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+def test_who_asks_for_much_and_is_locked_tries_again_before_it_waits_where_others_do(
+    shop: Shop, eager_acme: str, threads: list[tuple[str, str]]
+) -> None:
+    acme = Customer.objects.get()
+    pace.buckets.spend_more(acme.organization_id, 3)
+
+    async def play(let_go: Callable[[], None]) -> Answer | None:
+        stuck = asyncio.create_task(post(eager_acme, event("acme", "one")))
+        while ("usage-lane", "acme") not in threads:
+            await asyncio.sleep(0.01)
+        let_go()
+        return await stuck
+
+    with locked_elsewhere(acme) as let_go:
+        answer = in_loop(lambda: play(let_go))
+
+    assert answer is not None
+    assert answer[0] == 201
+    assert threads == [("usage-eager", "acme")] * (1 + native.TRIES) + [("usage-lane", "acme")]
+
+
+@pytest.mark.parametrize(("others", "took", "pause"), [(False, 0.02, 0.06), (True, 0.02, 0.2), (True, 2.0, 1.0)])
+def test_who_asks_for_much_is_told_one_after_the_other_in_the_pause(
+    monkeypatch: pytest.MonkeyPatch, others: bool, took: float, pause: float
+) -> None:
+    clock, slept, told = [0.0], [], []
+
+    def written(events: list[Any]) -> list[Any]:
+        clock[0] += took
+        return ["charged" for _ in events]
 
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
+        told.append(sum(each.future.done() for each in group))
 
-    async def write(group: list[Any]) -> None:
-        clock[0] += 0.25 if len(group) == 100 else 2.0
-        for _, future in group:
-            future.set_result(len(group))
+    async def play() -> None:
+        group.extend(native.Waiting(None, asyncio.get_running_loop().create_future()) for _ in range(5))  # type: ignore[arg-type]
+        await native._shared._write_eager(group)
 
-    async def play() -> list[int]:
-        line, futures = native.Line(write, rest=3.0), [asyncio.get_running_loop().create_future() for _ in range(150)]
-        for future in futures:
-            line.join((None, future))  # type: ignore[arg-type]
-        found = [await future for future in futures]
-        assert line._task is None or await line._task is None
-        return found
-
+    group: list[native.Waiting] = []
+    monkeypatch.setattr(usage, "record_unlocked", written)
+    monkeypatch.setattr(native, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(pace, "buckets", SimpleNamespace(are_others_around=lambda: others))
     monkeypatch.setattr(native.asyncio, "sleep", sleep)
-    assert in_loop(play) == [100] * 100 + [50] * 50
-    assert slept == [0.75, 1.0]
+    in_loop(play)
+
+    assert told == [1, 2, 3, 4, 5]
+    assert slept == [pytest.approx(pause / 5)] * 5

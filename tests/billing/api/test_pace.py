@@ -90,35 +90,50 @@ def test_none_is_no_limit(shop: Shop, settings: Any) -> None:
     assert {acme.get("/customers/acme/wallet").status_code for _ in range(20)} == {200}
 
 
-def test_who_lately_asked_for_more_than_a_third_is_eager_until_it_rests(settings: Any, now: list[float]) -> None:
+def test_who_lately_asked_for_more_than_a_third_is_eager_until_it_asks_for_half_of_that(
+    settings: Any, now: list[float]
+) -> None:
     settings.CUSTOMER_CALLS_PER_SECOND = 30.0
     buckets, modest, eager = pace.Buckets(), pace.UUID(int=1), pace.UUID(int=2)
 
-    def second() -> None:
-        for _ in range(6):
-            buckets.spend(modest)
-            for _ in range(3):
-                buckets.spend(eager)
-                now[0] += 1 / 18
+    def seconds(number: int, calls: int) -> None:
+        for call in range(number * calls):
+            buckets.spend(eager)
+            if call % calls < 6:
+                buckets.spend(modest)
+            now[0] += 1 / calls
 
     assert not buckets.is_eager(eager)
-    second()
-    second()
+    seconds(5, calls=18)
     assert [buckets.is_eager(each) for each in (modest, eager, None)] == [False, True, False]
-    for _ in range(20):
-        second()
+    seconds(20, calls=7)  # Less than would make anybody eager.
     assert [buckets.is_eager(each) for each in (modest, eager)] == [False, True]
-    now[0] += 2
+    seconds(20, calls=4)
     assert not buckets.is_eager(eager)
-    buckets.spend_more(modest, 21)  # A batch counts by what it cost.
+    buckets.spend_more(modest, 40)  # A batch counts by what it cost.
     assert buckets.is_eager(modest)
+
+
+def test_others_are_around_while_somebody_calls_who_is_not_eager(settings: Any, now: list[float]) -> None:
+    settings.CUSTOMER_CALLS_PER_SECOND = 30.0
+    buckets, eager = pace.Buckets(), pace.UUID(int=1)
+
+    buckets.spend_more(eager, 100)
+    assert not buckets.are_others_around()
+    for other in (pace.UUID(int=2), None):  # A customer's key, and the operator's.
+        buckets.spend(other)
+        now[0] += 0.9
+        buckets.spend(eager)
+        assert buckets.are_others_around()
+        now[0] += 0.1
+        assert not buckets.are_others_around()
 
 
 def test_buckets_that_are_full_again_are_forgotten_two_a_call(settings: Any, now: list[float]) -> None:
     buckets = pace.Buckets()
     for number in range(100):
         buckets.spend(pace.UUID(int=number))
-    now[0] += 2
+    now[0] += pace.LATELY_SECONDS
     for number in range(40):
         buckets.spend(pace.UUID(int=number))
 
