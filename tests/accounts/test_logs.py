@@ -131,7 +131,7 @@ def test_what_a_task_logs_bears_its_name_and_id() -> None:
     formatter, app = ScrubbingFormatter(), Celery(set_as_current=False)
     record = logging.makeLogRecord({"msg": "x"})
 
-    @app.task(name="billing.any")
+    @app.task(name="billing.any", shared=False)
     def work() -> dict[str, str]:
         found: dict[str, str] = json.loads(formatter.format(record))
         return found
