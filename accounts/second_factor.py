@@ -208,7 +208,6 @@ def requires_fresh_second_factor(
         found = standing(request)
         return ask(request, "SECOND_FACTOR_ENROL_URL" if found is Standing.PASSWORD else "SECOND_FACTOR_URL")
 
-    guarded.needs_fresh_second_factor = True  # type: ignore[attr-defined]
     return guarded
 
 

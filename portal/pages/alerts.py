@@ -107,9 +107,9 @@ def overview(request: HttpRequest, visit: access.Visit) -> HttpResponse:
 
 
 @require_POST
-@second_factor.requires_fresh_second_factor
 @access.signed_in
 @access.requires("limits:write")
+@second_factor.requires_fresh_second_factor
 def create(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
     """Another alert."""
     form = AlertForm(request.POST, visit=visit)
@@ -125,9 +125,9 @@ def create(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
 
 
 @require_POST
-@second_factor.requires_fresh_second_factor
 @access.signed_in
 @access.requires("limits:write")
+@second_factor.requires_fresh_second_factor
 def create_usual(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
     """What new customers begin with, where there is no alert."""
     if not _kept(visit).exists() and defaults.add(actor=actor_of(request), customer=visit.customer):
@@ -136,9 +136,9 @@ def create_usual(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
 
 
 @require_POST
-@second_factor.requires_fresh_second_factor
 @access.signed_in
 @access.requires("limits:write")
+@second_factor.requires_fresh_second_factor
 def remove(request: HttpRequest, visit: access.Visit, alert_id: UUID) -> HttpResponseBase:
     """Tell of it no more."""
     alert = _kept(visit).filter(pk=alert_id).first()

@@ -195,9 +195,9 @@ def overview(request: HttpRequest, visit: access.Visit) -> HttpResponse:
 
 
 @require_POST
-@second_factor.requires_fresh_second_factor
 @access.signed_in
 @access.requires("limits:write")
+@second_factor.requires_fresh_second_factor
 def create(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
     """Set a budget."""
     form = BudgetForm(request.POST, visit=visit)
@@ -218,9 +218,9 @@ def create(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@second_factor.requires_fresh_second_factor
 @access.signed_in
 @access.requires("limits:write")
+@second_factor.requires_fresh_second_factor
 def change(request: HttpRequest, visit: access.Visit, budget_id: UUID) -> HttpResponseBase:
     """Another limit, or another thing that happens at it."""
     budget = _own(visit, budget_id)
@@ -240,9 +240,9 @@ def change(request: HttpRequest, visit: access.Visit, budget_id: UUID) -> HttpRe
 
 
 @require_POST
-@second_factor.requires_fresh_second_factor
 @access.signed_in
 @access.requires("limits:write")
+@second_factor.requires_fresh_second_factor
 def remove(request: HttpRequest, visit: access.Visit, budget_id: UUID) -> HttpResponseBase:
     """Limit nothing by it any more."""
     budget = _own(visit, budget_id)

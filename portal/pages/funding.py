@@ -45,7 +45,7 @@ P = ParamSpec("P")
 
 def paying(page: access.Page[P]) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
     """What moves money or changes how it is paid: for those whose role says so, with a fresh second factor."""
-    return second_factor.requires_fresh_second_factor(access.signed_in(access.requires("wallet:fund")(page)))
+    return access.signed_in(access.requires("wallet:fund")(second_factor.requires_fresh_second_factor(page)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,9 +82,9 @@ def keys(request: HttpRequest, visit: access.Visit) -> HttpResponse:
 
 
 @require_POST
-@second_factor.requires_fresh_second_factor
 @access.signed_in
 @access.requires("keys:write")
+@second_factor.requires_fresh_second_factor
 def create(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
     """Make a key, and show it this once."""
     form = KeyForm(request.POST, visit=visit)
@@ -109,9 +109,9 @@ def create(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
 
 
 @require_POST
-@second_factor.requires_fresh_second_factor
 @access.signed_in
 @access.requires("keys:write")
+@second_factor.requires_fresh_second_factor
 def rotate(request: HttpRequest, visit: access.Visit, key_id: UUID) -> HttpResponseBase:
     """A new secret; the old one works for a day longer."""
     key = _key(visit, key_id)
@@ -127,9 +127,9 @@ def rotate(request: HttpRequest, visit: access.Visit, key_id: UUID) -> HttpRespo
 
 
 @require_POST
-@second_factor.requires_fresh_second_factor
 @access.signed_in
 @access.requires("keys:write")
+@second_factor.requires_fresh_second_factor
 def revoke(request: HttpRequest, visit: access.Visit, key_id: UUID) -> HttpResponseBase:
     """The key ends, within a second everywhere."""
     key = _key(visit, key_id)
@@ -139,9 +139,9 @@ def revoke(request: HttpRequest, visit: access.Visit, key_id: UUID) -> HttpRespo
 
 
 @require_POST
-@second_factor.requires_fresh_second_factor
 @access.signed_in
 @access.requires("limits:write")
+@second_factor.requires_fresh_second_factor
 def resume(request: HttpRequest, visit: access.Visit, key_id: UUID) -> HttpResponseBase:
     """A paused key works again: for those who set the limits, since only limits and runaway spending pause one."""
     key = _key(visit, key_id)
@@ -151,9 +151,9 @@ def resume(request: HttpRequest, visit: access.Visit, key_id: UUID) -> HttpRespo
 
 
 @require_http_methods(["GET", "POST"])
-@second_factor.requires_fresh_second_factor
 @access.signed_in
 @access.requires("keys:write")
+@second_factor.requires_fresh_second_factor
 def networks(request: HttpRequest, visit: access.Visit, key_id: UUID) -> HttpResponseBase:
     """From where a key may be used. One that may do more than the person is left to others: they could set it free."""
     key = _key(visit, key_id)

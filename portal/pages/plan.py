@@ -49,9 +49,9 @@ def plan(request: HttpRequest, visit: access.Visit) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-@second_factor.requires_fresh_second_factor
 @access.signed_in
 @access.requires("wallet:fund")
+@second_factor.requires_fresh_second_factor
 def change(request: HttpRequest, visit: access.Visit, subscription_id: UUID, code: str) -> HttpResponseBase:
     """What another plan comes to, now or from the next period; sent, the change."""
     subscription, offer = _changeable(visit, subscription_id), _offered(visit, code)
@@ -84,9 +84,9 @@ def change(request: HttpRequest, visit: access.Visit, subscription_id: UUID, cod
 
 
 @require_POST
-@second_factor.requires_fresh_second_factor
 @access.signed_in
 @access.requires("wallet:fund")
+@second_factor.requires_fresh_second_factor
 def start(request: HttpRequest, visit: access.Visit, code: str) -> HttpResponseBase:
     """The first plan of a customer who has none."""
     chosen = _offered(visit, code).plan
@@ -98,9 +98,9 @@ def start(request: HttpRequest, visit: access.Visit, code: str) -> HttpResponseB
 
 
 @require_POST
-@second_factor.requires_fresh_second_factor
 @access.signed_in
 @access.requires("wallet:fund")
+@second_factor.requires_fresh_second_factor
 def cancel(request: HttpRequest, visit: access.Visit, subscription_id: UUID) -> HttpResponseBase:
     """Let the subscription end with its period."""
     subscription = _changeable(visit, subscription_id)
@@ -112,9 +112,9 @@ def cancel(request: HttpRequest, visit: access.Visit, subscription_id: UUID) -> 
 
 
 @require_POST
-@second_factor.requires_fresh_second_factor
 @access.signed_in
 @access.requires("wallet:fund")
+@second_factor.requires_fresh_second_factor
 def reactivate(request: HttpRequest, visit: access.Visit, subscription_id: UUID) -> HttpResponseBase:
     """Take a cancellation back."""
     subscription = _changeable(visit, subscription_id)

@@ -72,9 +72,9 @@ def erase_me(request: HttpRequest, user: User) -> HttpResponseBase:
 
 
 @require_GET
-@second_factor.requires_fresh_second_factor
 @access.signed_in
 @access.requires("privacy:write")
+@second_factor.requires_fresh_second_factor
 def organization(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
     """All about the organization, as one archive."""
     audit.record(
@@ -88,9 +88,9 @@ def organization(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
 
 
 @require_POST
-@second_factor.requires_fresh_second_factor
 @access.signed_in
 @access.requires("privacy:write")
+@second_factor.requires_fresh_second_factor
 def erase_organization(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
     """End the organization for ever."""
     form = ConfirmForm(request.POST, wanted=visit.customer.name, prefix="organization")

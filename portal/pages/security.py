@@ -152,9 +152,9 @@ def password(request: HttpRequest, user: User) -> HttpResponseBase:
 
 
 @require_http_methods(["GET", "POST"])
-@second_factor.requires_fresh_second_factor
 @access.signed_in
 @access.requires("security:write")
+@second_factor.requires_fresh_second_factor
 def networks(request: HttpRequest, visit: access.Visit) -> HttpResponse | HttpResponseBase:
     """The organization's allow-list. One that excludes who writes it is refused unless they say so twice."""
     organization = visit.membership.organization

@@ -39,9 +39,9 @@ class ProviderForm(forms.Form):
 
 
 @require_http_methods(["GET", "POST"])
-@second_factor.requires_fresh_second_factor
 @access.signed_in
 @access.requires("sign_on:write")
+@second_factor.requires_fresh_second_factor
 def page(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
     """The provider, who is connected, and the form that sets it up. The provider is asked before anything is saved."""
     organization = visit.membership.organization
@@ -61,9 +61,9 @@ def page(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
 
 
 @require_POST
-@second_factor.requires_fresh_second_factor
 @access.signed_in
 @access.requires("sign_on:write")
+@second_factor.requires_fresh_second_factor
 def require(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
     """Let members in by the provider alone, or with their password as well."""
     required = request.POST.get("required") == "yes"
@@ -78,9 +78,9 @@ def require(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
 
 
 @require_POST
-@second_factor.requires_fresh_second_factor
 @access.signed_in
 @access.requires("sign_on:write")
+@second_factor.requires_fresh_second_factor
 def remove(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
     """End single sign-on for the organization."""
     single_sign_on.remove(_provider(visit), actor=actor_of(request))

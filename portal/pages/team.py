@@ -82,9 +82,9 @@ def members(request: HttpRequest, visit: access.Visit) -> HttpResponse:
 
 
 @require_POST
-@second_factor.requires_fresh_second_factor
 @access.signed_in
 @access.requires("team:write")
+@second_factor.requires_fresh_second_factor
 def invite(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
     """Send an invitation."""
     form = InviteForm(request.POST, visit=visit)
@@ -106,9 +106,9 @@ def invite(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
 
 
 @require_POST
-@second_factor.requires_fresh_second_factor
 @access.signed_in
 @access.requires("team:write")
+@second_factor.requires_fresh_second_factor
 def withdraw(request: HttpRequest, visit: access.Visit, invitation_id: UUID) -> HttpResponseBase:
     """Take an invitation back."""
     found = Invitation.objects.filter(organization=visit.membership.organization, pk=invitation_id).first()
@@ -120,9 +120,9 @@ def withdraw(request: HttpRequest, visit: access.Visit, invitation_id: UUID) -> 
 
 
 @require_POST
-@second_factor.requires_fresh_second_factor
 @access.signed_in
 @access.requires("team:write")
+@second_factor.requires_fresh_second_factor
 def change_role(request: HttpRequest, visit: access.Visit, membership_id: UUID) -> HttpResponseBase:
     """Give a member another role."""
     member, role = _member(visit, membership_id), request.POST.get("role", "")
@@ -136,9 +136,9 @@ def change_role(request: HttpRequest, visit: access.Visit, membership_id: UUID) 
 
 
 @require_POST
-@second_factor.requires_fresh_second_factor
 @access.signed_in
 @access.requires("team:write")
+@second_factor.requires_fresh_second_factor
 def remove(request: HttpRequest, visit: access.Visit, membership_id: UUID) -> HttpResponseBase:
     """Remove a member."""
     member = _member(visit, membership_id)

@@ -92,9 +92,9 @@ def webhooks(request: HttpRequest, visit: access.Visit) -> HttpResponse:
 
 
 @require_POST
-@second_factor.requires_fresh_second_factor
 @access.signed_in
 @access.requires("webhooks:write")
+@second_factor.requires_fresh_second_factor
 def create(request: HttpRequest, visit: access.Visit) -> HttpResponseBase:
     """Name an endpoint, and show its secret this once."""
     form = EndpointForm(request.POST, scopes=visit.scopes)
@@ -125,9 +125,9 @@ def endpoint(request: HttpRequest, visit: access.Visit, endpoint_id: UUID) -> Ht
 
 
 @require_POST
-@second_factor.requires_fresh_second_factor
 @access.signed_in
 @access.requires("webhooks:write")
+@second_factor.requires_fresh_second_factor
 def rotate(request: HttpRequest, visit: access.Visit, endpoint_id: UUID) -> HttpResponseBase:
     """A new secret, shown this once."""
     found = _endpoint(visit, endpoint_id)
@@ -140,9 +140,9 @@ def rotate(request: HttpRequest, visit: access.Visit, endpoint_id: UUID) -> Http
 
 
 @require_POST
-@second_factor.requires_fresh_second_factor
 @access.signed_in
 @access.requires("webhooks:write")
+@second_factor.requires_fresh_second_factor
 def act(request: HttpRequest, visit: access.Visit, endpoint_id: UUID) -> HttpResponseBase:
     """Test it, switch it on or off, remove it, or send something again."""
     found = _endpoint(visit, endpoint_id)

@@ -102,6 +102,9 @@ def test_without_a_fresh_second_factor_nothing_is_changed(shop: Shop, acme: Cust
         refused = plain.post(path, body, headers={"accept": "application/json"})
         assert (refused.status_code, refused.json()["code"]) == (403, "two_factor_required")
     assert AuditEvent.objects.count() == before
+    viewer = stale(browser_of(shop.member(acme, "viewer@acme.test", "viewer")))
+    for name, (_, path, body) in wanted.items():
+        assert viewer.post(path, body).status_code == 403, f"{name}: no code helps, so none is asked for"
 
 
 def test_another_organizations_rows_are_not_there(shop: Shop, acme: Customer) -> None:
