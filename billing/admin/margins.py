@@ -106,6 +106,7 @@ def view(request: HttpRequest) -> HttpResponseBase:
         "more": max(0, len(found) - SHOWN_MAX),
         "flagged": sum(row.below(floor) for row in found),
         "total": _shown(whole, floor),
+        "apart": [_shown(row, floor) for row in margins.apart(found)],
         "floor": display.percent(floor),
         "chart": _chart(asked) if whole.events else None,
         "csv_query": query.urlencode(),

@@ -16,7 +16,7 @@ from django.db import connection, transaction
 
 from accounts.ids import first_id, uuid7
 from billing.engine.costs import CURRENCY
-from billing.engine.money import EXACT, ZERO
+from billing.engine.money import EXACT, exact_sum
 from billing.errors import InvalidRequest
 from billing.selectors.usage.events import BOOKED_BEFORE_MAX
 
@@ -161,20 +161,22 @@ def _statement(
 
 def total(found: Sequence[MarginRow]) -> MarginRow:
     """What the dollar rows come to together. Events are counted once in each of the rows."""
-    dollars = [row for row in found if row.asset == CURRENCY]
+    return _together(CURRENCY, found)
 
-    def added(name: str) -> Decimal:
-        whole = ZERO
-        for row in dollars:
-            whole = EXACT.add(whole, getattr(row, name))
-        return whole
 
+def apart(found: Sequence[MarginRow]) -> list[MarginRow]:
+    """The same for each other asset, by its code: what has a cost that is in no margin."""
+    return [_together(asset, found) for asset in sorted({row.asset for row in found} - {CURRENCY})]
+
+
+def _together(asset: str, found: Sequence[MarginRow]) -> MarginRow:
+    rows = [row for row in found if row.asset == asset]
     return MarginRow(
         (),
-        CURRENCY,
-        added("charged"),
-        added("charged_with_cost"),
-        added("cost"),
-        sum(row.events for row in dollars),
-        sum(row.events_without_cost for row in dollars),
+        asset,
+        exact_sum(row.charged for row in rows),
+        exact_sum(row.charged_with_cost for row in rows),
+        exact_sum(row.cost for row in rows),
+        sum(row.events for row in rows),
+        sum(row.events_without_cost for row in rows),
     )

@@ -70,6 +70,21 @@ def test_the_download_runs_no_formula(office: Client, sold: Customer):
     )
 
 
+def test_what_the_sums_leave_out_is_said(office: Client, sold: Customer, shop: Shop):
+    pictures = shop.price(shop.meter("pictures", "n", event_type="image"), "1", asset=shop.asset("image_credits"))
+    shop.plan("studio", [pictures])
+    shop.subscribe(sold, "studio")
+    shop.fund(sold, "10", asset="image_credits", kind="promotional")
+    shop.record(sold, type="image", model="gpt-4o", n=2, input_tokens=3_000_000)
+
+    page = office.get(URL)
+
+    (credits_,) = page.context["apart"]
+    assert "$10.50" in page.context["total"]["cost"]
+    assert "$3.00" in credits_["cost"]
+    assert "for usage that was charged" in page.content.decode()
+
+
 def test_who_may_not_see_costs_does_not_see_margins(sold: Customer):
     clerk = User.objects.create_user("clerk@ante.test", "correct horse battery", is_staff=True)
     client = browser_of(clerk)
