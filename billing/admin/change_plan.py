@@ -84,7 +84,7 @@ def view(page: Any, request: HttpRequest, *, subscription: Subscription) -> Http
         **page.admin_site.each_context(request),
         "title": "Change the plan",
         "subtitle": str(subscription),
-        "opts": page.model._meta,
+        "object": subscription,
         "form": form,
         "review": review,
         "heading": "Another plan for",
@@ -123,11 +123,18 @@ def _review(request: HttpRequest, subscription: Subscription, form: ChangeForm) 
             ("Reason", form.cleaned_data["reason"]),
         ],
         "total": display.figure(found.total.copy_abs(), currency),
-        "total_said": "back into the wallet" if found.total < 0 else "charged now",
+        "total_said": _said(found),
+        "refusal": found.refusal and f"{display.said(found.refusal)} As it stands the move will be refused.",
         "note": "What the customer bought is not touched. Price overrides that were agreed do not go along.",
         "warning": by_hand.warning(request, found.given_away),
         "button": "Move it",
     }
+
+
+def _said(found: subscriptions.Change) -> str:
+    if found.refusal:
+        return "more than the wallet can pay"
+    return "back into the wallet" if found.total < 0 else "charged now"
 
 
 def _signed(line: subscriptions.FeeLine) -> Decimal:

@@ -43,10 +43,15 @@ BACK_MAX = timedelta(hours=1)
 
 @retried
 def preview(*, subscription: Subscription, wanted: Wanted, when: str = NOW, at: datetime | None = None) -> Change:
-    """What ``change`` with the same ``at`` would post, and nothing else. Nothing is written."""
+    """What ``change`` with the same ``at`` would post, or be refused for by the wallet. Nothing is written."""
     with transaction.atomic():
         prepared = _Prepared.of(subscription, wanted, when, at)
         found = prepared.allowed()
+        if found.total > 0:
+            try:
+                prepared.post(found)
+            except InsufficientFunds as refusal:
+                found = replace(found, refusal=refusal.detail)
         transaction.set_rollback(True)
     return found
 

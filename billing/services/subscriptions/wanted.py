@@ -32,6 +32,8 @@ class Change:
     allowances: Sequence[AllowanceLine] = ()
     given_away: Mapping[str, Decimal] = field(default_factory=dict)
     """What its terms give the customer, by asset (``agreeing``)."""
+    refusal: str = ""
+    """Why it would be refused: what the wallet has now does not pay ``total``."""
 
     @property
     def total(self) -> Decimal:

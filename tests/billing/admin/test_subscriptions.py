@@ -165,7 +165,12 @@ def test_a_move_that_cannot_be_says_why(office: Client, subscription: Subscripti
     )
     asked = {"plan_version": str(version.pk), "when": "now", "reason": "x", "confirm": "1"}
     page = url(subscription, "change-plan")
-    assert "The rest of the period costs" in office.post(page, asked).content.decode()
+    look = office.post(page, {name: said for name, said in asked.items() if name != "confirm"}).content.decode()
+    assert "Altogether, more than the wallet can pay" in look
+    assert "As it stands the move will be refused." in look
+    refused = office.post(page, asked).content.decode()
+    assert "The rest of the period costs $" in refused
+    assert f'<a href="{url(subscription)}"' in refused, "where one is names what it is about"
     assert "share" in office.post(page, asked | {"discount": "7"}).content.decode().lower()
     assert "Write a number" in office.post(page, asked | {"discount": "much"}).content.decode()
     subscription.refresh_from_db()
