@@ -29,6 +29,7 @@ class Asking:
             "title": title,
             "subtitle": str(obj),
             "opts": self.opts,
+            "original": obj,
             "question": question,
             "back_url": back,
         }

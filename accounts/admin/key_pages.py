@@ -52,6 +52,7 @@ def renew(request: HttpRequest, page: Any, object_id: str) -> HttpResponse:
         "title": "Renew an API key",
         "subtitle": key.name,
         "opts": page.opts,
+        "original": key,
         "form": form,
         "back_url": reverse("admin:accounts_apikey_change", args=[key.pk]),
         **shown,

@@ -109,6 +109,7 @@ class ApiKeyAdmin(Asking, OffersWhatFits, ReadOnlyAdmin):
             "title": "Revoke an API key",
             "subtitle": key.name,
             "opts": self.opts,
+            "original": key,
             "key": key,
             "back_url": back,
         }

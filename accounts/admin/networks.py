@@ -47,6 +47,7 @@ def view(
         "title": "Allowed addresses",
         "subtitle": obj.name,
         "opts": page.opts,
+        "original": obj,
         "form": form,
         "button": "Save",
         "back_url": back,

@@ -73,7 +73,7 @@ def view(
         **page.admin_site.each_context(request),
         "title": button,
         "subtitle": str(obj),
-        "opts": page.model._meta,
+        "object": obj,
         "form": form,
         "question": question,
         "figure": figure,

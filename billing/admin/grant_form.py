@@ -126,7 +126,7 @@ def view(page: Any, request: HttpRequest, *, customer: Customer, back: Model) ->
         **page.admin_site.each_context(request),
         "title": "Grant credit",
         "subtitle": customer.name,
-        "opts": page.model._meta,
+        "object": customer,
         "form": form,
         "review": review,
         "customer": customer,

@@ -102,7 +102,7 @@ def view(page: Any, request: HttpRequest, *, customer: Customer) -> HttpResponse
         **page.admin_site.each_context(request),
         "title": "Recurring grant",
         "subtitle": str(customer),
-        "opts": page.model._meta,
+        "object": customer,
         "form": form,
         "review": review,
         "heading": "A recurring grant for",

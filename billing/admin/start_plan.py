@@ -77,7 +77,7 @@ def view(page: Any, request: HttpRequest, *, customer: Customer) -> HttpResponse
         **page.admin_site.each_context(request),
         "title": "Start a plan",
         "subtitle": str(customer),
-        "opts": page.model._meta,
+        "object": customer,
         "form": form,
         "review": review,
         "heading": "A plan for",

@@ -107,7 +107,7 @@ class WebhookEndpointAdmin(CustomerMixin, AddOnlyAdmin):
             **self.admin_site.each_context(request),
             "title": "The signing secret",
             "subtitle": endpoint.url,
-            "opts": self.opts,
+            "object": endpoint,
             "secret": secret,
             "endpoint": endpoint,
         }
