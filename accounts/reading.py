@@ -166,6 +166,11 @@ def month(moment: date) -> str:
     return _date(moment, 2)
 
 
+def moment(at: datetime) -> str:
+    """``Nov 21, 2026 17:05``, in the zone that is active."""
+    return f"{day(at)} {timezone.localtime(at):%H:%M}"
+
+
 def _date(moment: date, which: int) -> str:
     local = timezone.localtime(moment) if isinstance(moment, datetime) and timezone.is_aware(moment) else moment
     return date_format(local, _DATES[active().dates][which])

@@ -157,7 +157,7 @@ def day_of_year(moment: date | None) -> str:
 @register.filter
 def moment(moment: datetime | None) -> str:
     """``Nov 21, 2026 17:05``."""
-    return f"{reading.day(moment)} {timezone.localtime(moment):%H:%M}" if moment else ""
+    return reading.moment(moment) if moment else ""
 
 
 @register.filter

@@ -3,6 +3,7 @@
 import logging
 from datetime import timedelta
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
@@ -98,7 +99,10 @@ def _claim(pk: UUID) -> NoticeDelivery | None:
 
 def _hand_over(delivery: NoticeDelivery) -> None:
     """Over its channel. Raises what goes wrong."""
-    with reading_as(of_user(delivery.user) if delivery.user is not None else PLAIN):
+    style, zone = PLAIN, delivery.customer.timezone
+    if delivery.user is not None:
+        style, zone = of_user(delivery.user), delivery.user.timezone or zone
+    with reading_as(style), timezone.override(ZoneInfo(zone)):
         title, text = texts.said(delivery.notice)
         title = f"{title} · {delivery.customer.name}"
         if delivery.channel == NoticeDelivery.Channel.EMAIL:
@@ -122,6 +126,7 @@ def _mail(delivery: NoticeDelivery, title: str, text: str) -> EmailMultiAlternat
         "text": text,
         "notice": delivery.notice,
         "customer": delivery.customer,
+        "written_at": texts.moment(delivery.notice.created_at),
         "base_url": settings.BASE_URL,
     }
     mail = EmailMultiAlternatives(

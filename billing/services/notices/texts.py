@@ -1,14 +1,15 @@
 """What notices say: one sentence or two for each kind, from its facts."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from decimal import ROUND_DOWN, Context, Decimal
 from typing import Any
 
+from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from accounts import roles
+from accounts import reading, roles
 from accounts.reading import digits
 from billing.engine.currencies import SIGNS, places
 from billing.engine.money import decimals
@@ -91,6 +92,11 @@ def amount(number: str, unit: str) -> str:
     return f"{'-' if value < 0 else ''}{sign}{digits(f'{size:,f}')}"
 
 
+def moment(at: datetime) -> str:
+    """``Nov 28, 2026 11:00 CET``: a letter says whose clock it is."""
+    return f"{reading.moment(at)} {timezone.localtime(at):%Z}"
+
+
 def _percent(share: str) -> str:
     return digits(f"{(Decimal(share) * 100).normalize():f} %")
 
@@ -102,8 +108,12 @@ def _named(facts: Facts) -> str:
 def _until(facts: Facts) -> str:
     if not facts.get("resets_at"):
         return ""
-    time = f"{datetime.fromisoformat(facts['resets_at']):%Y-%m-%d %H:%M} UTC"
-    return " " + gettext("It begins anew at {time}.").format(time=time)
+    return " " + gettext("It begins anew on {time}.").format(time=_moment(facts["resets_at"]))
+
+
+def _moment(told: str) -> str:
+    """A moment of the facts, ``2026-11-28 10:00 UTC`` or as ISO 8601 has it."""
+    return moment(datetime.fromisoformat(told.replace(" UTC", "+00:00")))
 
 
 def _reason(facts: Facts) -> str:
@@ -159,7 +169,7 @@ def _committed(facts: Facts) -> tuple[str, str]:
         gettext("Commitment of {plan}: {share} used").format(
             plan=facts["plan_name"], share=_percent(facts["threshold"])
         ),
-        text.format(used=used, committed=committed, missing=missing, time=facts["ends_at"]),
+        text.format(used=used, committed=committed, missing=missing, time=_moment(facts["ends_at"])),
     )
 
 
@@ -167,7 +177,7 @@ def _committed_anew(facts: Facts) -> tuple[str, str]:
     text = gettext("Usage of at least {committed} is agreed until {time}.")
     return (
         gettext("The commitment of {plan} began anew").format(plan=facts["plan_name"]),
-        text.format(committed=amount(facts["committed"], facts["asset"]), time=facts["ends_at"]),
+        text.format(committed=amount(facts["committed"], facts["asset"]), time=_moment(facts["ends_at"])),
     )
 
 
@@ -217,10 +227,10 @@ def _expiring(facts: Facts) -> tuple[str, str]:
     title = gettext("{left} will expire tomorrow")
     if facts["threshold"] != "1":
         title = gettext("{left} will expire within {days} days")
-    text = gettext("{left} of {name} will expire at {time}. What is used before that is not lost.")
+    text = gettext("{left} of {name} will expire on {time}. What is used before that is not lost.")
     return (
         title.format(left=left, days=facts["threshold"]),
-        text.format(left=left, name=facts["name"], time=facts["expires_at"]),
+        text.format(left=left, name=facts["name"], time=_moment(facts["expires_at"])),
     )
 
 
@@ -279,7 +289,9 @@ def _overdue(facts: Facts) -> tuple[str, str]:
     return (
         gettext("Invoice {number} is overdue").format(number=facts["number"]),
         text.format(
-            left=amount(facts["outstanding"], facts["currency"].lower()), day=facts["due_on"], link=facts["url"]
+            left=amount(facts["outstanding"], facts["currency"].lower()),
+            day=reading.day(date.fromisoformat(facts["due_on"])),
+            link=facts["url"],
         ),
     )
 

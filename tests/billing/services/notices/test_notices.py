@@ -60,6 +60,26 @@ def test_everybody_finds_it_in_the_inbox_and_those_who_may_do_something_get_mail
     assert letter.extra_headers["Message-ID"].endswith("@ante>")
 
 
+def test_times_are_written_as_the_reader_reads_them(shop: Shop) -> None:
+    acme = shop.customer()
+    acme.timezone = "America/New_York"
+    acme.save()
+    shop.member(acme, "anna@acme.test", "owner")
+    hans = shop.member(acme, "hans@acme.test", "owner")
+    hans.language, hans.timezone = "de", "Europe/Berlin"
+    hans.save()
+    ends = {"remaining": "5", "name": "Gift", "expires_at": "2026-11-28 10:00 UTC", "threshold": "7"}
+    tell(acme, "grant.expiring", LOW | ends)
+
+    notices.address()
+    notices.send_due()
+
+    told = {letter.to[0]: letter.body for letter in mail.outbox}
+    assert "will expire on Nov 28, 2026 05:00 EST." in told["anna@acme.test"]
+    assert "verfallen am 28.11.2026 11:00 CET." in told["hans@acme.test"]
+    assert "UTC" not in "".join(told.values())
+
+
 def test_a_customer_for_whom_nobody_acts_gets_mail_at_its_own_address(shop: Shop) -> None:
     tell(shop.customer(email="billing@acme.test"))
     tell(shop.customer("globex"))
