@@ -33,9 +33,12 @@ class Phrases:
             return digits(text)
         for template, pattern in self._patterns:
             if found := pattern.fullmatch(text):
-                filled = {name: self.said(value) for name, value in found.groupdict().items()}
-                return gettext(template).format(**filled)
+                return self.filled(gettext(template), found.groupdict())
         return text
+
+    def filled(self, template: str, values: Mapping[str, str]) -> str:
+        """A text in the reader's language, with what is filled in."""
+        return template.format(**{name: self.said(value) for name, value in values.items()})
 
     def knows(self, text: str) -> bool:
         return any(pattern.fullmatch(text) for _, pattern in self._patterns)

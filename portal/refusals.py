@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
@@ -9,8 +10,11 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop
 
+from accounts import reading
 from accounts.phrases import Phrases
+from billing.engine.money import parse
 from billing.errors import BillingError
+from portal import amounts
 
 SENTENCES = (
     # Alerts, budgets and who is told.
@@ -180,8 +184,35 @@ FIELDS = {
     "events": _("Events"),
 }
 
+_PRICED = re.compile(r"\{\w+\} \{(asset|unit|currency)\}")
+_AMOUNTS = {"required", "available", "left", "amount", "least", "most"}
+_ASSETS = {"asset", "own", "other", "its"}
+_MOMENTS = {"resets_at", "moment"}
 
-_KNOWN = Phrases((*SENTENCES, *PHRASES))
+
+class _Refusals(Phrases):
+    """Amounts, assets and moments as the pages write them."""
+
+    def filled(self, template: str, values: Mapping[str, str]) -> str:
+        return super().filled(*self._written(template, dict(values)))
+
+    @staticmethod
+    def _written(template: str, values: dict[str, str]) -> tuple[str, dict[str, str]]:
+        for name in _MOMENTS & values.keys():
+            values[name] = reading.moment(datetime.fromisoformat(values[name]))
+        if priced := _PRICED.search(template):
+            asset = values[priced[1]].lower()
+            for name in _AMOUNTS & values.keys():
+                amount = parse(values[name])
+                values[name] = values[name] if amount is None else amounts.exact_text(amount, asset)
+            return template.replace(f" {{{priced[1]}}}", ""), values
+        for name in _ASSETS & values.keys():
+            look = amounts.look(values[name].lower())
+            values[name] = look.code.upper() if look.currency else look.name
+        return template, values
+
+
+_KNOWN = _Refusals((*SENTENCES, *PHRASES))
 _SENTENCE = re.compile(r"(?<=\.) (?=[A-Z])")
 
 

@@ -9,6 +9,7 @@ from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.http import HttpRequest
 
 from accounts.backoffice import BackOfficeAdmin, actor_of
+from billing.admin import display
 from billing.errors import BillingError
 
 
@@ -23,9 +24,9 @@ def say(
     parts beside ``whole``. ``names`` are the form's for what the service calls otherwise."""
     for problem in refusal.errors:
         field = names.get(problem.field, problem.field)
-        form.add_error(field if field in form.fields else None, problem.detail)
+        form.add_error(field if field in form.fields else None, display.said(problem.detail))
     if not refusal.errors:
-        form.add_error(whole, refusal.detail)
+        form.add_error(whole, display.said(refusal.detail))
 
 
 class ServiceForm(forms.ModelForm):  # type: ignore[type-arg]

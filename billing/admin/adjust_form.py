@@ -76,7 +76,7 @@ def view(page: Any, request: HttpRequest, *, customer: Customer, back: Model) ->
         **page.admin_site.each_context(request),
         "title": "Adjust the wallet",
         "subtitle": customer.name,
-        "opts": page.model._meta,
+        "object": back,
         "form": form,
         "review": review,
         "customer_link": display.link(customer),
@@ -137,7 +137,7 @@ def _adjust(request: HttpRequest, customer: Customer, form: AdjustForm) -> bool:
     try:
         by_hand.once(request, about=customer.pk, data=data, ask=ask, done=done)
     except BillingError as refusal:
-        form.add_error("amount", refusal.detail)
+        form.add_error("amount", display.said(refusal.detail))
         begin_anew(form)
         return False
     return True

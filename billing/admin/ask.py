@@ -23,7 +23,7 @@ def view(
     try:
         run()
     except BillingError as refusal:
-        messages.error(request, refusal.detail)
+        messages.error(request, display.said(refusal.detail))
     else:
         messages.success(request, "Done.")
     return redirect(back_url)
@@ -36,7 +36,7 @@ def put(page: Any, request: HttpRequest, obj: Model, question: str, *, button: s
         "title": question,
         "button": button,
         "subtitle": str(obj),
-        "opts": page.model._meta,
+        "object": obj,
         "back_url": display.address(obj),
     }
     return TemplateResponse(request, "admin/ante/ask.html", context)

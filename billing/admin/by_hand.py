@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 
 from accounts.models import User
+from billing.admin import display
 from billing.admin.once import run_once
 from billing.models import Approval
 from billing.services import four_eyes
@@ -21,7 +22,7 @@ def warning(
     """What to say before the form is sent, where it will wait; empty where it will be done at once."""
     assert isinstance(request.user, User)
     why = four_eyes.reason(request.user.pk, amounts, is_plan=is_plan, endless=endless)
-    return f"{why} Nothing moves until somebody else has approved it." if why else ""
+    return f"{display.said(why)} Nothing moves until somebody else has approved it." if why else ""
 
 
 def tell(request: HttpRequest, waiting: Approval | None, done: str) -> None:

@@ -4,6 +4,7 @@ An amount is written in two parts: what people read (``$12.34``) and the digits 
 fixed width in tables, so that the decimal points of a column stand above one another.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import ROUND_DOWN, Context, Decimal
@@ -25,6 +26,10 @@ MINUS = "\N{MINUS SIGN}"
 NOTHING = format_html('<span class="ante-none">{}</span>', "–")
 _CUT = Context(prec=60, rounding=ROUND_DOWN)
 _ROUND = Context(prec=60)
+
+_AMOUNT = re.compile(r"(?<![\w.-])(\d+(?:\.\d+)?) ([a-z]\w*)")
+_REST = re.compile(r"\bhas \d+(?:\.\d+)?(?= (?:for it|available|left)\b)")
+"""What there is of it, which is said without its asset."""
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 _currencies: dict[str, bool] = {}
@@ -95,6 +100,19 @@ def figure(value: Decimal, asset: str, *, cut: bool = False) -> SafeString:
 def text(value: Decimal, currency: str) -> str:
     """In the coins of the currency: ``$1,234.50``, ``¥1,235``."""
     return f"{MINUS if value < 0 else ''}{symbol(currency)}{value.copy_abs():,.{places(currency)}f}"
+
+
+def said(detail: str) -> str:
+    """What a service says or refuses, its amounts as people read them: ``1000 usd`` as ``$1,000.00``."""
+    assets = [found[2] for found in _AMOUNT.finditer(detail) if is_currency(found[2]) or found[2] in _currencies]
+    if not assets:
+        return detail
+    detail = _REST.sub(lambda found: f"{found[0]} {assets[0]}", detail)
+
+    def exact(found: re.Match[str]) -> str:
+        return written(Decimal(found[1]), found[2]).exact if found[2] in assets else found[0]
+
+    return _AMOUNT.sub(exact, detail)
 
 
 def places(asset: str) -> int:

@@ -131,7 +131,7 @@ def _for_payer(payer: Customer, type: str, data: dict[str, Any]) -> dict[str, An
     try:
         estimate = estimates.for_customer(event=event, usage=[estimates.Usage(type, data)])
     except BillingError as refusal:
-        return found | {"refused": refusal.detail}
+        return found | {"refused": display.said(refusal.detail)}
     left = {row.asset: row.available for row in balances.current([payer.pk])}
     return found | {
         "lines": [

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
-from django.utils import translation
 
+from accounts.reading import Reading, reading_as
 from billing import errors
 from billing.errors import InvalidRequest, InvalidState
 from portal import refusals
@@ -73,13 +73,19 @@ def test_what_is_listed_is_still_said() -> None:
     assert LISTED - said == set()
 
 
+@pytest.mark.usefixtures("db")
 def test_words_in_german() -> None:
     amount = InvalidRequest.field("amount", "must be from 5 to 10000 USD")
     erased = InvalidState("Money is owed. Pay it first. A payment is under way.")
-    with translation.override("de"):
-        assert refusals.words(amount) == "Betrag muss 5 bis 10000 USD betragen."
+    taken = "This takes 0.007 usd, and a budget has 1000 left until 2026-12-01T00:00:00Z."
+    with reading_as(Reading.of("de")):
+        assert (
+            refusals.said(taken)
+            == "Dafür braucht es $0,007, und ein Budget hat bis 01.12.2026 00:00 noch $1.000,00 übrig."
+        )
+        assert refusals.words(amount) == "Betrag muss $5,00 bis $10.000,00 betragen."
         assert refusals.words(erased) == "Es ist noch Geld offen. Zahlen Sie es zuerst. Eine Zahlung läuft."
         assert refusals.said("nobody knows this") == "nobody knows this"
         assert refusals.words(InvalidState("The subscription is on Pro {x} by now.")).endswith("im Tarif Pro {x}.")
-    assert refusals.words(amount) == "Amount must be from 5 to 10000 USD."
+    assert refusals.words(amount) == "Amount must be from $5.00 to $10,000.00."
     assert refusals.words(erased) == erased.detail

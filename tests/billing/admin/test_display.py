@@ -51,6 +51,13 @@ def test_headlines_are_short(value: str, shown: str):
 
 
 @pytest.mark.usefixtures("db")
+def test_amounts_within_sentences():
+    short = "This takes 1000 usd out of the wallet of 7 usd_fans, which has 0.5 for it."
+    assert display.said(short) == "This takes $1,000.00 out of the wallet of 7 usd_fans, which has $0.50 for it."
+    assert display.said("At most 3 days.") == "At most 3 days."
+
+
+@pytest.mark.usefixtures("db")
 def test_yen_have_no_cents_in_tables_headlines_and_charts():
     Asset.objects.create(code="jpy", name="Yen", kind="currency", precision=12)
     display.forget()
