@@ -172,7 +172,7 @@ def refused_row(event: UsageEvent) -> dict[str, Any]:
         "received": display.moment(event.received_at),
         "type": event.type,
         "code": str(refusal.get("code", "")).replace("_", " "),
-        "detail": refusal.get("detail", ""),
+        "detail": display.said(refusal.get("detail", "")),
     }
 
 

@@ -85,7 +85,7 @@ class UsageEventAdmin(EvidenceMixin, SummaryMixin, OffersWhatFits, BookAdmin):
             else display.NOTHING,
             "data": display.pretty_json(obj.data),
             "extensions": display.pretty_json(obj.extensions) if obj.extensions else None,
-            "refusal": obj.refusal,
+            "refusal": obj.refusal and {**obj.refusal, "detail": display.said(obj.refusal.get("detail", ""))},
             "budget": _budget(obj),
             "charges": [_charge_row(charge) for charge in charges],
             "totals": [

@@ -28,7 +28,7 @@ def test_what_it_costs_is_shown_before_paying(owner: Client, shop: Shop, setting
     page = owner.get("/top-up/quote", {"amount": "100"}).content.decode()
     for figure in ("$100.00", "$2.30", "$10.23", "$112.53", "$5.00"):
         assert figure in page
-    assert "must be from 5 to 10000 USD" in owner.get("/top-up/quote", {"amount": "1"}).content.decode()
+    assert "must be from $5.00 to $10,000.00" in owner.get("/top-up/quote", {"amount": "1"}).content.decode()
 
 
 def test_paying_leads_to_the_provider_and_back(owner: Client, payer: Payer, bank: Bank) -> None:

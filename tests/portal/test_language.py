@@ -107,7 +107,7 @@ def test_why_a_charge_was_made_and_why_not_is_said_in_german(shop: Shop, signed_
     usage.record([shop.event(acme, id="too-much", input_tokens=9_000_000)])
     refused = UsageEvent.objects.get(event_id="too-much")
     page = text(reader.get(f"/usage/events/{refused.pk}"))
-    assert "Dafür braucht es 22,5 usd, und auf dem Guthabenkonto von acme sind dafür" in page
+    assert "Dafür braucht es $22,50, und auf dem Guthabenkonto von acme sind dafür" in page
 
 
 def test_what_is_refused_is_said_in_german(shop: Shop, signed_in: SignedIn) -> None:

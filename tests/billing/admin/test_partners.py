@@ -29,7 +29,7 @@ def test_a_partner_their_customer_statement_and_payout(office: Client, acme: Cus
     shown = office.get(pay).context["form"]
     form = {"reason": "January", "reference": "SEPA 1", "upto": shown["upto"].value(), "amount": "19"}
     # What has accrued since was not looked at, and is not paid out unseen.
-    assert "By now 20 usd" in office.post(pay, form).content.decode()
+    assert "By now $20.00" in office.post(pay, form).content.decode()
     assert shown["amount"].value() == "20"
     paid = office.post(pay, form | {"amount": "20"})
 
