@@ -47,8 +47,12 @@ class Written:
 def is_currency(asset: str) -> bool:
     """Whether the asset is money. What an asset is never changes, so each is looked up once."""
     if asset not in _currencies:
-        _currencies.update((row.code, row.kind == Asset.Kind.CURRENCY) for row in Asset.objects.all())
+        _look_up()
     return _currencies.get(asset, False)
+
+
+def _look_up() -> None:
+    _currencies.update((row.code, row.kind == Asset.Kind.CURRENCY) for row in Asset.objects.all())
 
 
 def written(value: Decimal, asset: str, *, signed: bool = False) -> Written:
@@ -104,7 +108,9 @@ def text(value: Decimal, currency: str) -> str:
 
 def said(detail: str) -> str:
     """What a service says or refuses, its amounts as people read them: ``1000 usd`` as ``$1,000.00``."""
-    assets = [found[2] for found in _AMOUNT.finditer(detail) if is_currency(found[2]) or found[2] in _currencies]
+    if not _currencies:
+        _look_up()
+    assets = [found[2] for found in _AMOUNT.finditer(detail) if found[2] in _currencies]
     if not assets:
         return detail
     detail = _REST.sub(lambda found: f"{found[0]} {assets[0]}", detail)
