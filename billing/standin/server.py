@@ -70,6 +70,7 @@ class _Handler(BaseHTTPRequestHandler):
     """Reads requests and writes answers; whatever is decided is the desk's."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     desk: Desk
     hang: threading.Event
 
