@@ -81,6 +81,18 @@ class Bank:
             found = self.rules.find(dispute_id, "dispute")
             self.rules.save(found | {"amount": amount}, "charge.dispute.updated")
 
+    @contextmanager
+    def undone(self) -> Iterator[None]:
+        """What happens at the provider meanwhile has not happened afterwards."""
+        store, seen = self.rules.store, set(self._seen)
+        with store._lock:
+            before = store._connection.serialize()
+        yield
+        self._seen = seen
+        self.running.script.replace([])
+        with store._lock:
+            store._connection.deserialize(before)
+
     def faults(self, *kinds: str, call: str = "POST /v1", times: int = 1) -> None:
         self.running.script.replace([{"kind": kind, "call": call, "times": times} for kind in kinds])
 

@@ -16,6 +16,12 @@ from billing.selectors.catalog import costs
 from billing.selectors.customer import customers
 from portal import amounts
 
+STANDING = {"everything"}
+"""Fixtures that stand for tests which follow each other in a package: they end before a test that does not ask for them
+(``tests/conftest.py``), so that nobody meets their rows who has not asked."""
+QUICK_PASSWORDS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+"""They cost next to nothing to hash, and no other process can check them."""
+
 
 class KeptSettings:
     """What is set on it holds until ``stack`` ends."""

@@ -126,9 +126,11 @@ def test_an_event_that_was_reversed_is_none_of_the_day_s(office: Client, shop: S
     assert [(day["total"], day["unpaid"]) for day in (before, now)] == [(2, 1), (0, 0)]
 
 
-def test_the_overview_has_the_day_s_money_and_what_waits(office: Client, acme: Customer, shop: Shop, bank: Bank):
+def test_the_overview_has_the_day_s_money_and_what_waits(
+    office: Client, acme: Customer, shop: Shop, everything: Bank
+) -> None:
     start(shop.customer("small", plan=None), make_plan(shop, "small", fee="30"))
-    payer = Payer(shop, bank, acme)
+    payer = Payer(shop, everything, acme)
     payer.open("30", method=payer.keep(KEPT_DECLINED))
     response = office.get(reverse("admin:index"))
     shown = response.context
