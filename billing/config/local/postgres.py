@@ -53,7 +53,14 @@ SETTINGS = {
     "log_line_prefix": "%m [%p] ",
     "lc_messages": "C",
 }
-THROWAWAY_SETTINGS = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "128MB"}
+THROWAWAY_SETTINGS = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "shared_buffers": "128MB",
+    "max_parallel_workers_per_gather": "0",  # Tables are small; to start processes for them takes longer than to read.
+    "autovacuum_naptime": "60s",  # Each analysis of a table takes the plans of all prepared statements about it.
+    "scram_iterations": "1",
+}
 
 
 class Postgres:
